@@ -1,0 +1,41 @@
+# A thin front for CMake. `make`, `make test` and `make demo` each do all the set-up they need, once.
+BUILD ?= build
+JOBS ?= $(shell nproc)
+PRESET ?= release
+
+.PHONY: all setup test demo bench interop clean install debug sanitize quick
+
+all: setup
+	@cmake --preset $(PRESET) -B $(BUILD) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS)
+
+setup:
+	@sh scripts/setup.sh
+
+test: all
+	@sh scripts/models.sh $(BUILD)/ste smollm2-135m-instruct
+	@cd $(BUILD) && ctest --output-on-failure
+
+# The unit tests and the scripts that need no model: a minute.
+quick: all
+	@cd $(BUILD) && ctest --output-on-failure -LE model
+
+demo: all
+	@sh scripts/models.sh $(BUILD)/ste qwen2.5-coder-0.5b-instruct
+	@sh scripts/demo.sh $(BUILD)/ste "$(PAIRS)" "$(LIMIT)"
+
+interop: all
+	@sh tests/interop/run.sh $(BUILD)/ste
+
+debug:
+	@$(MAKE) --no-print-directory all PRESET=debug BUILD=build-debug
+
+sanitize:
+	@$(MAKE) --no-print-directory all PRESET=sanitize BUILD=build-sanitize
+	@cd build-sanitize && ctest --output-on-failure -LE model
+
+install: all
+	@cmake --install $(BUILD)
+
+clean:
+	@rm -rf build build-debug build-sanitize

@@ -1,0 +1,66 @@
+#include "core/err.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int ste_err_set(struct ste_err *err, int code, const char *fmt, ...)
+{
+    if (err) {
+        va_list ap;
+        va_start(ap, fmt);
+        vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+        va_end(ap);
+        err->code = code;
+    }
+    return code;
+}
+
+int ste_err_errno(struct ste_err *err, const char *fmt, ...)
+{
+    int e = errno;
+    if (err) {
+        va_list ap;
+        va_start(ap, fmt);
+        int n = vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+        va_end(ap);
+        if (n >= 0 && (size_t)n < sizeof err->msg)
+            snprintf(err->msg + n, sizeof err->msg - n, ": %s%s", strerror(e),
+                     e == ENOSPC ? " (free some space and run the same command again)" : "");
+        err->code = STE_EIO;
+    }
+    return STE_EIO;
+}
+
+int ste_err_wrap(struct ste_err *err, const char *fmt, ...)
+{
+    if (!err)
+        return STE_EFAIL;
+    char head[512], rest[sizeof err->msg];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(head, sizeof head, fmt, ap);
+    va_end(ap);
+    memcpy(rest, err->msg, sizeof rest);
+    int n = snprintf(err->msg, sizeof err->msg, "%s: ", head);
+    if (n > 0 && (size_t)n < sizeof err->msg)
+        snprintf(err->msg + n, sizeof err->msg - (size_t)n, "%.*s", (int)(sizeof err->msg - (size_t)n - 1), rest);
+    return err->code;
+}
+
+int ste_exit_code(int rc)
+{
+    switch (rc) {
+    case 0:
+        return 0;
+    case STE_EUSAGE:
+        return 2;
+    case STE_ETHRESHOLD:
+        return 3;
+    case STE_EINTERRUPTED:
+        return 130;
+    default:
+        return 1;
+    }
+}

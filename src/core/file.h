@@ -1,0 +1,29 @@
+/* Files: whole reads, writes that are all or nothing, folders, locks. Paths returned are the caller's. */
+#ifndef STE_CORE_FILE_H
+#define STE_CORE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/buf.h"
+#include "core/err.h"
+
+int ste_file_read(const char *path, size_t max_bytes, struct ste_buf *out, struct ste_err *err);
+/* Written to a temporary name beside PATH, synced, renamed: a reader sees the old file or the new one. */
+int ste_file_write(const char *path, const void *p, size_t n, struct ste_err *err);
+bool ste_file_exists(const char *path);
+bool ste_is_folder(const char *path);
+int ste_mkdirs(const char *path, struct ste_err *err);
+/* fsync of a folder, so that a rename in it survives a power cut. */
+int ste_folder_sync(const char *path, struct ste_err *err);
+
+char *ste_path_join(const char *dir, const char *name);
+/* ${STE_HOME:-~/.cache/ste}/SUB; SUB may be NULL. */
+char *ste_home_path(const char *sub);
+
+/* An exclusive lock on PATH (made if missing), held until ste_unlock or the end of the process.
+ * STE_EBUSY when another process has it. */
+int ste_lock(const char *path, int *fd, struct ste_err *err);
+void ste_unlock(int fd);
+
+#endif

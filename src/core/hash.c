@@ -1,0 +1,121 @@
+#include "core/hash.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+
+struct ste_hasher {
+    EVP_MD_CTX *ctx;
+};
+
+struct ste_hasher *ste_hasher_new(void)
+{
+    struct ste_hasher *h = ste_xmalloc(sizeof *h);
+    h->ctx = EVP_MD_CTX_new();
+    if (!h->ctx || !EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL))
+        abort(); /* libcrypto without SHA-256 cannot run anything here */
+    return h;
+}
+
+void ste_hasher_add(struct ste_hasher *h, const void *p, size_t n)
+{
+    EVP_DigestUpdate(h->ctx, p, n);
+}
+
+void ste_hasher_adds(struct ste_hasher *h, const char *s)
+{
+    ste_hasher_add(h, s, strlen(s) + 1);
+}
+
+void ste_hasher_addu(struct ste_hasher *h, uint64_t v)
+{
+    uint8_t b[8];
+    for (int i = 0; i < 8; i++)
+        b[i] = (uint8_t)(v >> (8 * i));
+    ste_hasher_add(h, b, 8);
+}
+
+void ste_hasher_done(struct ste_hasher *h, uint8_t out[32])
+{
+    EVP_DigestFinal_ex(h->ctx, out, NULL);
+    EVP_MD_CTX_free(h->ctx);
+    free(h);
+}
+
+void ste_sha256(const void *p, size_t n, uint8_t out[32])
+{
+    EVP_Digest(p, n, out, NULL, EVP_sha256(), NULL);
+}
+
+void ste_hex(const uint8_t *p, size_t n, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < n; i++) {
+        out[2 * i] = digits[p[i] >> 4];
+        out[2 * i + 1] = digits[p[i] & 15];
+    }
+    out[2 * n] = 0;
+}
+
+uint64_t ste_hash_u64(const uint8_t digest[32])
+{
+    uint64_t v = 0;
+    for (int i = 7; i >= 0; i--)
+        v = v << 8 | digest[i];
+    return v;
+}
+
+static void hash_strings(const char *first, va_list ap, uint8_t digest[32])
+{
+    struct ste_hasher *h = ste_hasher_new();
+    for (const char *s = first; s; s = va_arg(ap, const char *))
+        ste_hasher_adds(h, s);
+    ste_hasher_done(h, digest);
+}
+
+struct ste_id ste_id_of(const char *first, ...)
+{
+    uint8_t digest[32];
+    struct ste_id id;
+    va_list ap;
+    va_start(ap, first);
+    hash_strings(first, ap, digest);
+    va_end(ap);
+    ste_hex(digest, STE_ID_LEN / 2, id.s);
+    return id;
+}
+
+uint64_t ste_key_of(const char *first, ...)
+{
+    uint8_t digest[32];
+    va_list ap;
+    va_start(ap, first);
+    hash_strings(first, ap, digest);
+    va_end(ap);
+    return ste_hash_u64(digest);
+}
+
+int ste_sha256_file(const char *path, char out[65], struct ste_err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return ste_err_errno(err, "cannot open %s", path);
+    struct ste_hasher *h = ste_hasher_new();
+    size_t cap = 1 << 20;
+    char *chunk = ste_xmalloc(cap);
+    ssize_t n;
+    while ((n = read(fd, chunk, cap)) > 0)
+        ste_hasher_add(h, chunk, (size_t)n);
+    int rc = n < 0 ? ste_err_errno(err, "cannot read %s", path) : 0;
+    uint8_t digest[32];
+    ste_hasher_done(h, digest);
+    ste_hex(digest, 32, out);
+    free(chunk);
+    close(fd);
+    return rc;
+}

@@ -1,0 +1,33 @@
+/* SHA-256 and the ids made from it. */
+#ifndef STE_CORE_HASH_H
+#define STE_CORE_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+struct ste_hasher; /* an incremental SHA-256 */
+struct ste_hasher *ste_hasher_new(void);
+void ste_hasher_add(struct ste_hasher *h, const void *p, size_t n);
+void ste_hasher_adds(struct ste_hasher *h, const char *s);   /* with its NUL, so that fields stay apart */
+void ste_hasher_addu(struct ste_hasher *h, uint64_t v);      /* 8 bytes, little endian */
+void ste_hasher_done(struct ste_hasher *h, uint8_t out[32]); /* frees H */
+
+void ste_sha256(const void *p, size_t n, uint8_t out[32]);
+void ste_hex(const uint8_t *p, size_t n, char *out); /* 2n characters and a NUL */
+uint64_t ste_hash_u64(const uint8_t digest[32]);     /* the first 8 bytes, little endian */
+
+/* A row id: the first 16 bytes of the SHA-256 of the given strings (NULL ends the list), in hex. */
+#define STE_ID_LEN 32
+struct ste_id {
+    char s[STE_ID_LEN + 1];
+};
+struct ste_id ste_id_of(const char *first, ...) __attribute__((sentinel));
+/* The 64-bit random key of the given strings: for ste_rng_init. */
+uint64_t ste_key_of(const char *first, ...) __attribute__((sentinel));
+
+/* SHA-256 of a file's bytes, as 64 hex characters and a NUL. */
+int ste_sha256_file(const char *path, char out[65], struct ste_err *err);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * A dialogue is what a judge sees of a prompt: an optional system message, then user and assistant turns, the last
+ * one the user's. All of the field's prompt fields (instruction, prompt, messages, conversations) read into it.
+ */
+#ifndef STE_DATA_DIALOGUE_H
+#define STE_DATA_DIALOGUE_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "core/buf.h"
+#include "core/err.h"
+
+enum ste_role { STE_ROLE_SYSTEM, STE_ROLE_USER, STE_ROLE_ASSISTANT };
+
+struct ste_turn {
+    enum ste_role role;
+    char *text;
+};
+
+struct ste_dialogue {
+    struct ste_turn *turns;
+    size_t n;
+};
+
+void ste_dialogue_add(struct ste_dialogue *d, enum ste_role role, const char *text, size_t len);
+void ste_dialogue_clear(struct ste_dialogue *d);
+/* From any of the prompt fields of ROW; WHERE is "FILE:LINE". Empty or missing: STE_EINPUT. */
+int ste_dialogue_read(struct ste_dialogue *d, const json_t *row, const char *where, struct ste_err *err);
+/* Canonical: [{"content","role"}...]; a lone user turn too. */
+json_t *ste_dialogue_json(const struct ste_dialogue *d);
+int ste_dialogue_from_json(struct ste_dialogue *d, const json_t *messages, const char *where, struct ste_err *err);
+/* As plain text for a rubric: a lone user turn is its text, several turns are "User: ..." / "Assistant: ..."
+ * paragraphs. */
+void ste_dialogue_text(const struct ste_dialogue *d, struct ste_buf *out);
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * Pairs of answers read from a user's files: labelled ones for evaluation (prompt or messages, chosen,
+ * rejected), unlabelled ones for judging (prompt or messages, response_a, response_b).
+ */
+#ifndef STE_DATA_PAIRS_H
+#define STE_DATA_PAIRS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "data/dialogue.h"
+
+struct ste_answer_pair {
+    char *id; /* the row's id (string or number as text), or "FILE-NAME:LINE" */
+    struct ste_dialogue prompt;
+    char *first, *second; /* chosen and rejected, or response_a and response_b */
+    bool tied;            /* chosen and rejected are the same text, or the row says tie */
+    long line;
+    json_t *row; /* the whole row, for output */
+};
+
+struct ste_answer_pairs {
+    char *path, *name; /* NAME: the file's name without folder and ending: the suite's name */
+    struct ste_answer_pair *items;
+    size_t n;
+};
+
+enum ste_pairs_kind { STE_PAIRS_LABELLED, STE_PAIRS_UNLABELLED };
+
+/* LIMIT 0: all rows. The first bad row is the error: FILE:LINE, what is wrong, what would mend it. chosen and
+ * rejected may be strings or message lists that end with an assistant turn (then the last turn is the answer). */
+int ste_answer_pairs_read(struct ste_answer_pairs *out, const char *path, enum ste_pairs_kind kind, size_t limit,
+                          struct ste_err *err);
+void ste_answer_pairs_clear(struct ste_answer_pairs *p);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * The CPU engine: a model ready to generate, a KV cache in blocks, a scheduler that keeps the batch full. Requests are
+ * submitted and come back in the order in which they end; what comes back depends on the request alone (contract 3).
+ * Not thread-safe: one thread owns an engine; it works with the pool's.
+ */
+#ifndef STE_ENGINE_ENGINE_H
+#define STE_ENGINE_ENGINE_H
+
+#include "engine/weights.h"
+#include "engine/request.h"
+#include "model/lora.h"
+#include "model/model.h"
+
+struct ste_engine_params {
+    struct ste_pool *pool; /* the caller's; must outlive the engine */
+    enum ste_isa isa;
+    enum ste_activations activations;
+    int n_ctx;        /* tokens a sequence may have; 0: the smaller of the model's and 8192 */
+    int max_batch;    /* sequences in flight; speed only */
+    int token_budget; /* rows a step: prefill and decode together; speed only */
+    size_t kv_bytes;  /* bound on the cache; sequences wait when it is full; speed only */
+};
+void ste_engine_default_params(struct ste_engine_params *p);
+
+struct ste_engine;
+int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct ste_engine_params *p,
+                   struct ste_err *err);
+void ste_engine_free(struct ste_engine *e);
+const struct ste_model *ste_engine_model(const struct ste_engine *e);
+int ste_engine_ctx(const struct ste_engine *e);
+/* The packed weights, for a trainer in the same process. */
+const struct ste_weights *ste_engine_weights(const struct ste_engine *e);
+/* What else than the request decides the numbers: engine revision, KV type, activation precision and instruction set
+ * where it matters. */
+const char *ste_engine_numerics(const struct ste_engine *e);
+
+struct ste_adapter; /* a LoRA ready to be applied; switched per request without touching the base */
+int ste_adapter_new(struct ste_adapter **out, struct ste_engine *e, const struct ste_lora *l, struct ste_err *err);
+void ste_adapter_free(struct ste_adapter *a);
+const char *ste_adapter_hash(const struct ste_adapter *a); /* "" for NULL */
+
+/* STE_ETOOLONG when prompt, max_tokens, closing and choices do not fit the context. */
+int ste_engine_submit(struct ste_engine *e, const struct ste_request *r, uint64_t *ticket, struct ste_err *err);
+/* Forgets a request; nothing more comes back for it. Unknown tickets (already ended) are passed over. */
+void ste_engine_cancel(struct ste_engine *e, uint64_t ticket);
+/* Works until a request ends. 1: *OUT is it (the caller clears it); 0: none is in flight. */
+int ste_engine_next(struct ste_engine *e, struct ste_completion *out, struct ste_err *err);
+size_t ste_engine_in_flight(const struct ste_engine *e);
+
+/* Logits of every position of a token sequence, (n, n_vocab) f32 in OUT: for tests and interop. */
+int ste_engine_logits(struct ste_engine *e, const struct ste_adapter *a, const int32_t *ids, size_t n, float *out,
+                      struct ste_err *err);
+
+struct ste_engine_stats {
+    uint64_t prompt_tokens, shared_tokens, generated_tokens, steps; /* shared: found in the cache */
+    double prefill_seconds, decode_seconds;
+};
+void ste_engine_stats(const struct ste_engine *e, struct ste_engine_stats *out);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * The arithmetic, once for each instruction set and chosen at run time. A result element is summed by one thread in one
+ * order that depends on its own row and column only: not on how many rows there are, on threads or on tiles. All sets
+ * use the same order and fused multiply-adds, so the f32 paths give the same bits on each of them.
+ *
+ * Weight matrices are repacked at load into panels of STE_PANEL rows (of output), with four neighbouring inputs of a
+ * row in four neighbouring bytes, the form that dot-product instructions take: see matrix.c. Values are exactly those
+ * of ste_dequantize.
+ */
+#ifndef STE_ENGINE_KERNELS_H
+#define STE_ENGINE_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/thread.h"
+#include "model/gguf.h"
+#include "model/model.h"
+
+#define STE_PANEL 16
+
+enum ste_isa {
+    STE_ISA_PORTABLE,
+    STE_ISA_AVX2,
+    STE_ISA_AVX512
+}; /* AVX512: F, BW, VL, DQ, and VNNI for the integer path */
+enum ste_activations { STE_ACT_F32, STE_ACT_INT8 };
+
+/* The best set of this machine, or the one called NAME; STE_EUSAGE when the machine lacks it. */
+int ste_isa_choose(const char *name, enum ste_isa *out, struct ste_err *err);
+const char *ste_isa_name(enum ste_isa isa);
+
+struct ste_matrix; /* W (out, in), read-only */
+int ste_matrix_pack(struct ste_matrix **out, const struct ste_tensor *t, enum ste_isa isa, struct ste_pool *pool,
+                    struct ste_err *err);
+void ste_matrix_free(struct ste_matrix *w);
+int ste_matrix_out(const struct ste_matrix *w);
+int ste_matrix_in(const struct ste_matrix *w);
+size_t ste_matrix_bytes(const struct ste_matrix *w);
+/* One row of W as f32: embedding look-up. */
+void ste_matrix_row(const struct ste_matrix *w, int row, float *dst);
+
+/* Y (M, out) = X (M, in) . W^T + bias (out; may be NULL). LDX, LDY: floats from row to row. With STE_ACT_INT8, X is
+ * rounded to 8 bits a block of 32 first; out must stay f32. */
+void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const float *x, size_t ldx, int m,
+                    const float *bias, float *y, size_t ldy, struct ste_pool *pool);
+/* dX (M, in) = dY (M, out) . W, added to what is in dX when ACCUMULATE. f32, W expanded tile by tile. */
+void ste_matrix_mul_back(const struct ste_matrix *w, const float *dy, size_t lddy, int m, float *dx, size_t lddx,
+                         bool accumulate, struct ste_pool *pool);
+
+/* C (M, N) = alpha * op(A) (M, K) . op(B) (K, N) + beta * C, row-major f32; the k sum runs in order for every element.
+ * op transposes when TA or TB. */
+void ste_gemm(enum ste_isa isa, bool ta, bool tb, int m, int n, int k, float alpha, const float *a, size_t lda,
+              const float *b, size_t ldb, float beta, float *c, size_t ldc, struct ste_pool *pool);
+
+/* Row operations, (M, D) each, by the caller's thread. Sums run in 16 fixed lanes folded in a fixed order. */
+struct ste_ops {
+    float (*dot)(const float *a, const float *b, size_t n);
+    float (*sum_squares)(const float *x, size_t n);
+    float (*max)(const float *x, size_t n);
+    void (*add)(float *y, const float *x, size_t n);           /* y += x */
+    void (*axpy)(float *y, float a, const float *x, size_t n); /* y = fma(a, x, y) */
+    void (*scale)(float *y, float a, size_t n);
+    void (*exp)(float *y, const float *x, size_t n); /* our own, within 2 ulp; the same on every set */
+    float (*exp_sub_sum)(float *y, const float *x, float sub, size_t n); /* y = exp(x - sub); returns the sum */
+    void (*rmsnorm)(float *y, const float *x, const float *w, float eps, size_t n);
+    void (*silu_mul)(float *y, const float *gate, const float *up, size_t n); /* y = gate * sigmoid(gate) * up */
+    void (*to_f16)(uint16_t *y, const float *x, size_t n);
+    void (*from_f16)(float *y, const uint16_t *x, size_t n);
+};
+const struct ste_ops *ste_ops_of(enum ste_isa isa);
+/* Rotates HEADS heads of HEAD_DIM at X in place for position POS; INVERSE turns back (the backward pass). */
+void ste_rope_apply(enum ste_rope form, const float *cos_sin, float *x, int heads, int head_dim, bool inverse);
+/* COS_SIN (head_dim: head_dim/2 cosines, then as many sines) of position POS. */
+void ste_rope_table(double base, int head_dim, int pos, float *cos_sin);
+
+#endif

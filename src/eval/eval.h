@@ -1,0 +1,66 @@
+/*
+ * Evaluation of a judge on labelled pairs, always in both orders (contract 8). Invalid verdicts count as wrong; tied
+ * pairs are left out and counted.
+ */
+#ifndef STE_EVAL_EVAL_H
+#define STE_EVAL_EVAL_H
+
+#include <jansson.h>
+
+#include "core/log.h"
+#include "data/pairs.h"
+#include "judge/judge.h"
+
+/* The two orders of a pair: AB has the chosen answer first. */
+enum ste_order { STE_ORDER_AB, STE_ORDER_BA };
+
+struct ste_outcome {
+    bool judged;  /* false: tied, or too long for the context (see skipped) */
+    bool skipped; /* too long: counts as invalid in both orders */
+    struct ste_judgment order[2];
+    uint64_t prompt_key; /* pairs of one prompt are resampled together */
+};
+
+/* A rate with the bounds of its 95 % interval. */
+struct ste_rate {
+    double value, lo, hi;
+};
+
+struct ste_metrics {
+    char name[128];
+    size_t pairs, tied, invalid; /* INVALID counts verdicts: of 2 x pairs */
+    struct ste_rate accuracy;    /* mean of both orders */
+    double accuracy_ab, accuracy_ba;
+    struct ste_rate consistent; /* right in both orders */
+    double first_position;      /* share of valid verdicts for the first position */
+    double invalid_share;
+};
+
+/* Intervals: percentile bootstrap over prompts, 2000 draws keyed by SEED. */
+void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uint64_t seed, struct ste_metrics *out);
+/* Unweighted mean of the suites' figures; intervals by resampling prompts within each suite. OUTCOMES[i] has N[i]
+ * items. */
+void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites, uint64_t seed,
+                         struct ste_metrics *out);
+
+/* Judges every pair in both orders, at the judge's full batch. OUT has pairs->n items; the caller clears them. */
+int ste_eval_pairs(struct ste_llm *llm, const struct ste_judge_setting *s, const struct ste_answer_pairs *pairs,
+                   struct ste_outcome *out, struct ste_progress *progress, struct ste_err *err);
+void ste_outcomes_clear(struct ste_outcome *o, size_t n);
+
+/* Two judges on the same pairs: McNemar (exact) on right-in-both, and the bootstrap interval of the difference in
+ * accuracy and in consistent (second minus first). */
+struct ste_comparison {
+    size_t pairs, only_first, only_second; /* right in both orders by one of them only */
+    double mcnemar_p;
+    struct ste_rate accuracy_difference, consistent_difference;
+};
+void ste_compare(const struct ste_outcome *first, const struct ste_outcome *second, size_t n, uint64_t seed,
+                 struct ste_comparison *out);
+
+json_t *ste_metrics_json(const struct ste_metrics *m); /* the fields of `ste eval --json` */
+/* The table of `ste eval`, 80 columns, with a coverage line. */
+void ste_metrics_table(const struct ste_metrics *suites, size_t n, const struct ste_metrics *overall,
+                       struct ste_buf *out);
+
+#endif

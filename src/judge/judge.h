@@ -1,0 +1,69 @@
+/*
+ * One judgment: the prompt for a pair in one order, and the verdict read from the tokens that came back. The judged
+ * text is inert (contract 2): fences derive from the secret, the pair's id and the first counter whose string is in
+ * neither text nor prompt; verdicts are read from generated tokens only.
+ */
+#ifndef STE_JUDGE_JUDGE_H
+#define STE_JUDGE_JUDGE_H
+
+#include "judge/pack.h"
+#include "llm/llm.h"
+
+enum ste_verdict { STE_VERDICT_A, STE_VERDICT_B, STE_VERDICT_INVALID };
+enum ste_invalid {
+    STE_INVALID_NONE,
+    STE_INVALID_CUT,       /* "cut off": reached the token limit */
+    STE_INVALID_NO_MARKER, /* "no marker" */
+    STE_INVALID_LOW_MASS,  /* "low label mass": p(A) + p(B) < 0.5 */
+    STE_INVALID_TRANSPORT, /* "transport" */
+    STE_INVALID_TOO_LONG,  /* "prompt too long": never asked */
+};
+const char *ste_verdict_name(enum ste_verdict v); /* "A", "B", "invalid" */
+const char *ste_invalid_name(enum ste_invalid r); /* "" for none */
+int ste_verdict_parse(const char *name);          /* -1: none of them */
+
+struct ste_judgment {
+    enum ste_verdict verdict;
+    enum ste_invalid reason;
+    double logprob_a,
+        logprob_b;   /* of the labels (closed mode; free mode: at the marker's label if it was one token, else NAN) */
+    char *reasoning; /* the free part's text */
+};
+void ste_judgment_clear(struct ste_judgment *j);
+
+/* How to ask. */
+struct ste_judge_setting {
+    const struct ste_pack *pack;
+    const char *secret; /* of the run; evaluation: of the seed */
+    enum ste_verdict_mode mode;
+    struct ste_sampling sampling; /* of the reasoning */
+    int max_tokens;               /* 0: the pack's */
+    bool sample_label;            /* closed mode: draw it (the loop) or take the likelier (evaluation) */
+    uint64_t seed;
+    int adapter;
+};
+
+/* The texts behind an ask; free with ste_judge_prompt_clear after submit. */
+struct ste_judge_prompt {
+    struct ste_message messages[2];
+    size_t n;
+    char *owned[2];
+};
+/* Fills ASK (but for tag) to judge A against B as answers to PROMPT. PAIR_ID keys the fence: the same for both orders
+ * and all samples. */
+void ste_judge_ask(const struct ste_judge_setting *s, const char *pair_id, const struct ste_dialogue *prompt,
+                   const char *a, const char *b, int sample, struct ste_judge_prompt *texts, struct ste_ask *ask);
+void ste_judge_prompt_clear(struct ste_judge_prompt *p);
+void ste_judge_read(const struct ste_judge_setting *s, const struct ste_answer *answer, struct ste_judgment *out);
+
+/* JUDGE as users write it: a catalogue name, a .gguf path, RUN or RUN:ITERATION (its adapter on its seed model, its
+ * pack; RUN alone is the newest iteration, :0 the seed). */
+struct ste_judge_spec {
+    char *model;   /* catalogue name or path */
+    char *adapter; /* PEFT folder, or NULL */
+    char *pack;    /* the run's pack, or NULL: not said */
+};
+int ste_judge_spec_parse(struct ste_judge_spec *out, const char *judge, struct ste_err *err);
+void ste_judge_spec_clear(struct ste_judge_spec *s);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * Prompt packs: every text that ste puts to a model, in one editable YAML file (prompts/NAME.yaml, built in; a folder
+ * given by the recipe or STE_PROMPTS overrides). A text may hold {{prompt}}, {{response_a}}, {{response_b}},
+ * {{instruction}}, {{answer}}, {{fence}}; an unknown or a missing placeholder is an error when the pack is read.
+ */
+#ifndef STE_JUDGE_PACK_H
+#define STE_JUDGE_PACK_H
+
+#include <stdbool.h>
+
+#include "core/err.h"
+#include "data/dialogue.h"
+
+enum ste_verdict_mode { STE_MODE_FREE, STE_MODE_CLOSED }; /* DESIGN.md, contract 1 */
+
+struct ste_pack {
+    char *name;
+    char hash[65]; /* of the canonical content: part of every row's provenance */
+    /* judge: rubric first, then the fenced texts, so that prefixes are shared */
+    char *judge_system, *judge_user; /* SYSTEM may be NULL: the template's default */
+    enum ste_verdict_mode mode;
+    bool reasoning; /* false: the verdict at once */
+    char *marker_a,
+        *marker_b; /* "[[A]]": free mode reads these, closed mode ends the reasoning at the text they share ("[[") */
+    char *closing; /* closed mode: text put behind the reasoning; the label follows it at once */
+    char *label_a, *label_b; /* "A", "B" */
+    int max_tokens;          /* of the reasoning */
+    /* select */
+    char *category_user, *complexity_user, *length_user;
+    /* pair */
+    char *modify_user;                                    /* x' only (two calls) */
+    char *modify_and_answer_user;                         /* x' and its answer in one call (paper) */
+    char *one_call_instruction_tag, *one_call_answer_tag; /* headings to read that one by */
+    char *worse_user;                                     /* ablation: a worse answer */
+};
+
+/* NAME: a built-in pack, or a path to a YAML file (it holds a '/' or ends in .yaml). */
+int ste_pack_load(struct ste_pack **out, const char *name, const char *folder, struct ste_err *err);
+void ste_pack_free(struct ste_pack *p);
+
+struct ste_slot {
+    const char *name, *value;
+};
+/* TEMPLATE with its placeholders filled; values are copied as they are and never searched for placeholders. Caller
+ * frees. */
+char *ste_pack_fill(const char *text, const struct ste_slot *slots, size_t n);
+
+#endif

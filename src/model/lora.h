@@ -1,0 +1,38 @@
+/*
+ * LoRA adapters (Hu et al., arXiv 2106.09685) as data: y = W x + (alpha / r) B (A x). Rows of B lie as in the GGUF
+ * file, so for arch llama q and k are permuted against Hugging Face's; reading and writing PEFT folders turns them.
+ */
+#ifndef STE_MODEL_LORA_H
+#define STE_MODEL_LORA_H
+
+#include "model/model.h"
+
+struct ste_lora_pair {
+    float *a; /* (r, in) */
+    float *b; /* (out, r) */
+    int in, out;
+};
+
+struct ste_lora {
+    int r;
+    double alpha;
+    int n_layers;
+    struct ste_lora_pair (*pairs)[STE_N_LINEAR]; /* [n_layers]; a NULL: that layer is not adapted */
+    char hash[65]; /* SHA-256 of shapes, r, alpha and values: made by read, write and ste_lora_rehash */
+};
+
+/* A: Kaiming-uniform as PEFT draws it (bound 1/sqrt(in)), keyed by SEED; B: zero. */
+int ste_lora_new(struct ste_lora **out, const struct ste_hparams *hp, int r, double alpha, uint64_t seed,
+                 struct ste_err *err);
+void ste_lora_free(struct ste_lora *l);
+void ste_lora_rehash(struct ste_lora *l);
+
+/* A PEFT folder: adapter_config.json and adapter_model.safetensors (f32, f16 or bf16 read; f32 written). BASE_NAME goes
+ * to base_model_name_or_path. The folder appears whole or not at all. */
+int ste_lora_read_peft(struct ste_lora **out, const struct ste_model *m, const char *dir, struct ste_err *err);
+int ste_lora_write_peft(struct ste_lora *l, const struct ste_model *m, const char *base_name, const char *dir,
+                        struct ste_err *err);
+/* A GGUF-LoRA file as llama.cpp loads it (general.type adapter, blk.N.attn_q.weight.lora_a/b, f32). */
+int ste_lora_write_gguf(struct ste_lora *l, const struct ste_model *m, const char *path, struct ste_err *err);
+
+#endif
