@@ -1,6 +1,6 @@
 /*
  * The command line. One file a subcommand: it parses its flags, calls the floors below, prints. Each
- * is an entry of the table in main.c.
+ * is an entry of the list at the end.
  */
 #ifndef STE_CLI_CLI_H
 #define STE_CLI_CLI_H
@@ -50,8 +50,31 @@ struct ste_engine_flags {
         "activations", STE_FLAG_STRING, &(f).activations, "f32|int8", "activation precision (default f32)"             \
     }
 
-extern const struct ste_command ste_cmd_pull, ste_cmd_models, ste_cmd_tokenize, ste_cmd_generate, ste_cmd_judge,
-    ste_cmd_eval, ste_cmd_run, ste_cmd_select, ste_cmd_pair, ste_cmd_judge_step, ste_cmd_filter, ste_cmd_train,
-    ste_cmd_iterate, ste_cmd_report, ste_cmd_dump, ste_cmd_export, ste_cmd_bench, ste_cmd_logits, ste_cmd_compare;
+/* The commands in the order of `ste help`: C(symbol behind ste_cmd_, group). A command whose file is not there yet is
+ * left out of the program, so a new one needs its file and, if it is not listed here, one line here. */
+#define STE_COMMANDS(C)                                                                                                \
+    C(run, "Train a judge")                                                                                            \
+    C(select, "Train a judge, step by step")                                                                           \
+    C(pair, "Train a judge, step by step")                                                                             \
+    C(judge_step, "Train a judge, step by step")                                                                       \
+    C(filter, "Train a judge, step by step")                                                                           \
+    C(train, "Train a judge, step by step")                                                                            \
+    C(iterate, "Train a judge, step by step")                                                                          \
+    C(judge, "Use and measure a judge")                                                                                \
+    C(eval, "Use and measure a judge")                                                                                 \
+    C(compare, "Use and measure a judge")                                                                              \
+    C(report, "Look into a run")                                                                                       \
+    C(dump, "Look into a run")                                                                                         \
+    C(export, "Look into a run")                                                                                       \
+    C(models, "Models")                                                                                                \
+    C(pull, "Models")                                                                                                  \
+    C(generate, "Models")                                                                                              \
+    C(tokenize, "Models")                                                                                              \
+    C(logits, "Models")                                                                                                \
+    C(bench, "Models")
+
+#define STE_COMMAND_DECLARE(name, group) extern const struct ste_command ste_cmd_##name;
+STE_COMMANDS(STE_COMMAND_DECLARE)
+#undef STE_COMMAND_DECLARE
 
 #endif

@@ -19,9 +19,14 @@ int ste_file_read(const char *path, size_t max_bytes, struct ste_buf *out, struc
     char chunk[65536];
     ssize_t n;
     int rc = 0;
-    while ((n = read(fd, chunk, sizeof chunk)) > 0) {
+    while ((n = read(fd, chunk, sizeof chunk)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            break;
         if (out->len + (size_t)n > max_bytes) {
-            rc = ste_err_set(err, STE_EINPUT, "%s is larger than %zu bytes, too large for what it should be", path, max_bytes);
+            rc = ste_err_set(err, STE_EINPUT, "%s is larger than %zu bytes, too large for what it should be", path,
+                             max_bytes);
             break;
         }
         ste_buf_add(out, chunk, (size_t)n);
@@ -51,37 +56,120 @@ static int sync_parent(const char *path, struct ste_err *err)
     return rc;
 }
 
-int ste_file_write(const char *path, const void *p, size_t n, struct ste_err *err)
+struct ste_file_writer {
+    int fd;
+    char *path, *tmp; /* TMP NULL: written in place */
+    struct ste_buf pending;
+};
+
+/* Renaming onto /dev/null or /dev/stdout would replace the device or the link. */
+static bool written_in_place(const char *path)
 {
-    char *tmp = ste_xasprintf("%s.tmp%ld", path, (long)getpid());
-    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) {
+    struct stat st;
+    return strncmp(path, "/dev/", 5) == 0 || (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
+}
+
+int ste_file_create(struct ste_file_writer **out, const char *path, struct ste_err *err)
+{
+    *out = NULL;
+    struct ste_file_writer w = {.fd = -1};
+    if (strcmp(path, "-") == 0) {
+        w.fd = STDOUT_FILENO;
+        w.path = ste_xstrdup("the standard output");
+    } else if (written_in_place(path)) {
+        w.fd = open(path, O_WRONLY | O_CLOEXEC);
+        w.path = ste_xstrdup(path);
+    } else if (ste_is_folder(path)) {
+        return ste_err_set(err, STE_EIO, "cannot write %s: it is a folder", path);
+    } else {
+        char *target = realpath(path, NULL); /* a link stays a link */
+        w.path = target ? target : ste_xstrdup(path);
+        w.tmp = ste_xasprintf("%s.tmp%ld", w.path, (long)getpid());
+        w.fd = open(w.tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    }
+    if (w.fd < 0) {
         int rc = ste_err_errno(err, "cannot write %s", path);
-        free(tmp);
+        free(w.path);
+        free(w.tmp);
         return rc;
     }
-    const char *at = p;
-    int rc = 0;
-    while (n && !rc) {
-        ssize_t w = write(fd, at, n);
-        if (w < 0 && errno == EINTR)
+    *out = ste_xmemdup(&w, sizeof w);
+    return 0;
+}
+
+static int drain(struct ste_file_writer *w, const char *at, size_t n, struct ste_err *err)
+{
+    while (n) {
+        ssize_t done = write(w->fd, at, n);
+        if (done < 0 && errno == EINTR)
             continue;
-        if (w < 0)
-            rc = ste_err_errno(err, "cannot write %s", path);
-        else
-            at += w, n -= (size_t)w;
+        if (done < 0)
+            return ste_err_errno(err, "cannot write %s", w->path);
+        at += done;
+        n -= (size_t)done;
     }
-    if (!rc && fsync(fd))
-        rc = ste_err_errno(err, "cannot write %s", path);
-    if (close(fd) && !rc)
-        rc = ste_err_errno(err, "cannot write %s", path);
-    if (!rc && rename(tmp, path))
-        rc = ste_err_errno(err, "cannot rename %s to %s", tmp, path);
+    return 0;
+}
+
+int ste_file_put(struct ste_file_writer *w, const void *p, size_t n, struct ste_err *err)
+{
+    if (n < (1 << 16) && w->pending.len + n < (1 << 17)) {
+        ste_buf_add(&w->pending, p, n);
+        return 0;
+    }
+    int rc = drain(w, w->pending.s, w->pending.len, err);
+    ste_buf_reset(&w->pending);
+    return rc ? rc : drain(w, p, n, err);
+}
+
+static void writer_free(struct ste_file_writer *w)
+{
+    ste_buf_clear(&w->pending);
+    free(w->path);
+    free(w->tmp);
+    free(w);
+}
+
+void ste_file_abort(struct ste_file_writer *w)
+{
+    if (!w)
+        return;
+    if (w->fd != STDOUT_FILENO)
+        close(w->fd);
+    if (w->tmp)
+        unlink(w->tmp);
+    writer_free(w);
+}
+
+int ste_file_commit(struct ste_file_writer *w, struct ste_err *err)
+{
+    int rc = drain(w, w->pending.s, w->pending.len, err);
+    if (!rc && w->tmp && fsync(w->fd))
+        rc = ste_err_errno(err, "cannot write %s", w->path);
+    if (w->fd != STDOUT_FILENO && close(w->fd) && !rc)
+        rc = ste_err_errno(err, "cannot write %s", w->path);
+    if (!rc && w->tmp && rename(w->tmp, w->path))
+        rc = ste_err_errno(err, "cannot rename %s to %s", w->tmp, w->path);
+    if (w->tmp) {
+        if (rc)
+            unlink(w->tmp);
+        else
+            rc = sync_parent(w->path, err);
+    }
+    writer_free(w);
+    return rc;
+}
+
+int ste_file_write(const char *path, const void *p, size_t n, struct ste_err *err)
+{
+    struct ste_file_writer *w;
+    int rc = ste_file_create(&w, path, err);
     if (rc)
-        unlink(tmp);
-    else
-        rc = sync_parent(path, err);
-    free(tmp);
+        return rc;
+    rc = ste_file_put(w, p, n, err);
+    if (!rc)
+        return ste_file_commit(w, err);
+    ste_file_abort(w);
     return rc;
 }
 
@@ -100,7 +188,7 @@ int ste_mkdirs(const char *path, struct ste_err *err)
 {
     char *p = ste_xstrdup(path);
     int rc = 0;
-    for (char *s = p + 1; !rc; s++) {
+    for (char *s = *p ? p + 1 : p; !rc && *p; s++) {
         if (*s != '/' && *s)
             continue;
         char was = *s;

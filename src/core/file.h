@@ -11,6 +11,12 @@
 int ste_file_read(const char *path, size_t max_bytes, struct ste_buf *out, struct ste_err *err);
 /* Written to a temporary name beside PATH, synced, renamed: a reader sees the old file or the new one. */
 int ste_file_write(const char *path, const void *p, size_t n, struct ste_err *err);
+/* The same in pieces. A device, a pipe or a name under /dev is written in place; "-" is stdout. */
+struct ste_file_writer;
+int ste_file_create(struct ste_file_writer **out, const char *path, struct ste_err *err);
+int ste_file_put(struct ste_file_writer *w, const void *p, size_t n, struct ste_err *err);
+int ste_file_commit(struct ste_file_writer *w, struct ste_err *err); /* frees W, whatever it returns */
+void ste_file_abort(struct ste_file_writer *w);                      /* removes the temporary file; NULL is allowed */
 bool ste_file_exists(const char *path);
 bool ste_is_folder(const char *path);
 int ste_mkdirs(const char *path, struct ste_err *err);

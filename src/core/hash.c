@@ -1,5 +1,6 @@
 #include "core/hash.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <stdarg.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/interrupt.h"
 #include "core/mem.h"
 
 struct ste_hasher {
@@ -109,9 +111,13 @@ int ste_sha256_file(const char *path, char out[65], struct ste_err *err)
     size_t cap = 1 << 20;
     char *chunk = ste_xmalloc(cap);
     ssize_t n;
-    while ((n = read(fd, chunk, cap)) > 0)
-        ste_hasher_add(h, chunk, (size_t)n);
-    int rc = n < 0 ? ste_err_errno(err, "cannot read %s", path) : 0;
+    while ((n = read(fd, chunk, cap)) > 0 || (n < 0 && errno == EINTR)) {
+        if (n > 0)
+            ste_hasher_add(h, chunk, (size_t)n);
+        if (ste_interrupted())
+            break;
+    }
+    int rc = n < 0 ? ste_err_errno(err, "cannot read %s", path) : n > 0 ? ste_interrupt_check(err) : 0;
     uint8_t digest[32];
     ste_hasher_done(h, digest);
     ste_hex(digest, 32, out);

@@ -14,9 +14,11 @@ void ste_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void ste_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 struct ste_progress;
-/* WHAT: "judge, iteration 1"; UNIT: "judgments". TOTAL 0: not known. Returns NULL-safe handle. */
+/* UNIT "bytes" is shown in MB. WHAT: "judge, iteration 1"; UNIT: "judgments". TOTAL 0: not known. Returns NULL-safe handle. */
 struct ste_progress *ste_progress_new(const char *what, const char *unit, uint64_t total);
 void ste_progress_total(struct ste_progress *p, uint64_t total);
+/* What was done before this command (a resume): counted, but not in the rate. */
+void ste_progress_had(struct ste_progress *p, uint64_t n);
 void ste_progress_add(struct ste_progress *p, uint64_t n);
 /* A short note behind the bar, such as "312 tok/s". */
 void ste_progress_note(struct ste_progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -8,8 +8,10 @@
 
 static _Noreturn void out_of_memory(size_t size)
 {
-    fprintf(stderr, "ste: out of memory (%zu bytes asked for); what is in the store is safe, "
-                    "free some memory and run the same command again\n", size);
+    fprintf(stderr,
+            "ste: out of memory (%zu bytes asked for); what is in the store is safe, "
+            "free some memory and run the same command again\n",
+            size);
     exit(1);
 }
 
@@ -75,7 +77,8 @@ int ste_big_alloc(void **out, size_t size, const char *what, struct ste_err *err
     *out = NULL;
     void *p = mmap(NULL, size ? size : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
-        return ste_err_set(err, STE_ENOMEM, "cannot get %.1f MB of memory for %s; free some memory or use a smaller model",
+        return ste_err_set(err, STE_ENOMEM,
+                           "cannot get %.1f MB of memory for %s; free some memory or use a smaller model",
                            (double)size / 1e6, what);
     madvise(p, size, MADV_HUGEPAGE);
     *out = p;

@@ -7,7 +7,10 @@ static int char_len(const uint8_t *s, size_t n)
 {
     if (s[0] < 0x80)
         return 1;
-    int len = s[0] >= 0xC2 && s[0] <= 0xDF ? 2 : s[0] >= 0xE0 && s[0] <= 0xEF ? 3 : s[0] >= 0xF0 && s[0] <= 0xF4 ? 4 : 0;
+    int len = s[0] >= 0xC2 && s[0] <= 0xDF   ? 2
+              : s[0] >= 0xE0 && s[0] <= 0xEF ? 3
+              : s[0] >= 0xF0 && s[0] <= 0xF4 ? 4
+                                             : 0;
     for (int i = 1; i < len; i++) {
         if ((size_t)i >= n)
             return -1;

@@ -1,0 +1,122 @@
+/* The program: finds the command, runs it, prints its error as one sentence, gives the exit code. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "core/interrupt.h"
+
+#if __has_include("loop/recipe.h")
+#include "loop/recipe.h"
+#define HAVE_RECIPE 1
+#endif
+
+/* Weak, so that the program links whichever of the commands are there. */
+#define C(name, group) extern const struct ste_command ste_cmd_##name __attribute__((weak));
+STE_COMMANDS(C)
+#undef C
+
+static const struct entry {
+    const struct ste_command *cmd;
+    const char *group;
+} entries[] = {
+#define C(name, group) {&ste_cmd_##name, group},
+    STE_COMMANDS(C)
+#undef C
+};
+#define N_ENTRIES (sizeof entries / sizeof *entries)
+
+static const struct ste_command *find(const char *name)
+{
+    for (size_t i = 0; i < N_ENTRIES; i++)
+        if (entries[i].cmd && strcmp(entries[i].cmd->name, name) == 0)
+            return entries[i].cmd;
+    return NULL;
+}
+
+static void print_commands(void)
+{
+    const char *group = "";
+    printf("ste trains an LLM judge with no human labels.\n\n"
+           "Usage: ste COMMAND [...]\n");
+    for (size_t i = 0; i < N_ENTRIES; i++) {
+        if (!entries[i].cmd)
+            continue;
+        if (strcmp(group, entries[i].group) != 0)
+            printf("\n%s\n", entries[i].group);
+        group = entries[i].group;
+        printf("  %-11s %s\n", entries[i].cmd->name, entries[i].cmd->summary);
+    }
+    printf("\n`ste help COMMAND` says more; `ste help recipe` lists a recipe's options.\n"
+           "Exit codes: 0 done, 1 failed, 2 usage, 3 a threshold was not met,\n"
+           "130 interrupted.\n");
+}
+
+static int unknown_command(const char *name, struct ste_err *err)
+{
+    const char *names[N_ENTRIES + 2] = {"help"};
+    size_t n = 1;
+    for (size_t i = 0; i < N_ENTRIES; i++)
+        if (entries[i].cmd)
+            names[n++] = entries[i].cmd->name;
+    const char *near = ste_nearest(name, names);
+    if (near)
+        return ste_err_set(err, STE_EUSAGE, "there is no command \"%s\"; did you mean \"ste %s\"?", name, near);
+    return ste_err_set(err, STE_EUSAGE, "there is no command \"%s\"; `ste help` lists them", name);
+}
+
+static int help(int argc, char **argv, struct ste_err *err)
+{
+    if (argc < 2) {
+        print_commands();
+        return 0;
+    }
+#ifdef HAVE_RECIPE
+    if (!strcmp(argv[1], "recipe")) {
+        struct ste_buf b = STE_BUF_INIT;
+        ste_options_help(ste_recipe_options, 80, &b);
+        printf("A recipe is a YAML file; a key \"a.b\" stands there as b under a. Each can also\n"
+               "be given as --set a.b=VALUE.\n\n%s",
+               b.s);
+        ste_buf_clear(&b);
+        return 0;
+    }
+#endif
+    const struct ste_command *cmd = find(argv[1]);
+    if (!cmd)
+        return unknown_command(argv[1], err);
+    char flag[] = "--help";
+    char *args[] = {argv[1], flag, NULL};
+    return cmd->run(2, args, err);
+}
+
+static int run(int argc, char **argv, struct ste_err *err)
+{
+    if (argc < 2) {
+        print_commands();
+        return ste_err_set(err, STE_EUSAGE, "a command is missing");
+    }
+    const char *name = argv[1];
+    if (!strcmp(name, "--version") || !strcmp(name, "version")) {
+        printf("ste %s\n", STE_VERSION);
+        return 0;
+    }
+    if (!strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h"))
+        return help(argc - 1, argv + 1, err);
+    const struct ste_command *cmd = find(name);
+    if (!cmd)
+        return unknown_command(name, err);
+    ste_interrupt_install();
+    return cmd->run(argc - 1, argv + 1, err);
+}
+
+int main(int argc, char **argv)
+{
+    struct ste_err err = {0};
+    int rc = run(argc, argv, &err);
+    /* Output that could not be written (a full disk behind a redirection) is a failure too. */
+    if ((fflush(stdout) || ferror(stdout)) && !rc)
+        rc = ste_err_errno(&err, "cannot write the standard output");
+    if (rc < 0)
+        fprintf(stderr, "ste: %s\n", err.msg[0] ? err.msg : "failed, and nobody said why: that is a bug");
+    return rc < 0 ? ste_exit_code(rc) : 0;
+}
