@@ -1,0 +1,259 @@
+#include "model/quant.h"
+
+#include <assert.h>
+#include <string.h>
+
+static_assert(sizeof(struct ste_block_q4_0) == 18, "q4_0");
+static_assert(sizeof(struct ste_block_q4_1) == 20, "q4_1");
+static_assert(sizeof(struct ste_block_q5_0) == 22, "q5_0");
+static_assert(sizeof(struct ste_block_q5_1) == 24, "q5_1");
+static_assert(sizeof(struct ste_block_q8_0) == 34, "q8_0");
+static_assert(sizeof(struct ste_block_q4_k) == 144, "q4_k");
+static_assert(sizeof(struct ste_block_q5_k) == 176, "q5_k");
+static_assert(sizeof(struct ste_block_q6_k) == 210, "q6_k");
+
+struct type_info {
+    const char *name;
+    int block;
+    size_t bytes;
+};
+
+static const struct type_info types[] = {
+    [STE_F32] = {"F32", 1, 4},
+    [STE_F16] = {"F16", 1, 2},
+    [STE_BF16] = {"BF16", 1, 2},
+    [STE_Q4_0] = {"Q4_0", 32, sizeof(struct ste_block_q4_0)},
+    [STE_Q4_1] = {"Q4_1", 32, sizeof(struct ste_block_q4_1)},
+    [STE_Q5_0] = {"Q5_0", 32, sizeof(struct ste_block_q5_0)},
+    [STE_Q5_1] = {"Q5_1", 32, sizeof(struct ste_block_q5_1)},
+    [STE_Q8_0] = {"Q8_0", 32, sizeof(struct ste_block_q8_0)},
+    [STE_Q4_K] = {"Q4_K", 256, sizeof(struct ste_block_q4_k)},
+    [STE_Q5_K] = {"Q5_K", 256, sizeof(struct ste_block_q5_k)},
+    [STE_Q6_K] = {"Q6_K", 256, sizeof(struct ste_block_q6_k)},
+};
+
+static const struct type_info *info(enum ste_type t)
+{
+    static const struct type_info none;
+    return (unsigned)t < sizeof types / sizeof *types ? &types[t] : &none;
+}
+
+const char *ste_type_name(enum ste_type t)
+{
+    return info(t)->name;
+}
+
+int ste_type_block(enum ste_type t)
+{
+    return info(t)->block;
+}
+
+size_t ste_type_bytes(enum ste_type t)
+{
+    return info(t)->bytes;
+}
+
+static float float_of_bits(uint32_t u)
+{
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
+static uint32_t bits_of_float(float f)
+{
+    uint32_t u;
+    memcpy(&u, &f, sizeof u);
+    return u;
+}
+
+float ste_f16_to_f32(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 0x3FF;
+    if (exponent == 31)
+        return float_of_bits(sign | 0x7F800000 | fraction << 13);
+    if (exponent)
+        return float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
+    float f = (float)fraction * 0x1p-24f; /* zero or subnormal: exact */
+    return float_of_bits(sign | bits_of_float(f));
+}
+
+uint16_t ste_f32_to_f16(float f)
+{
+    uint32_t u = bits_of_float(f), a = u & 0x7FFFFFFF;
+    uint16_t sign = (uint16_t)(u >> 16 & 0x8000);
+    if (a > 0x7F800000) /* NaN: keep what fits of the payload, and keep it a NaN */
+        return (uint16_t)(sign | 0x7C00 | (a >> 13 & 0x3FF) | ((a >> 13 & 0x3FF) ? 0 : 0x200));
+    if (a >= 0x477FF000) /* 65520 and more rounds to infinity */
+        return (uint16_t)(sign | 0x7C00);
+    if (a < 0x38800000) /* below 2^-14: adding 0.5 lets the FPU round at the subnormal's last bit, to even */
+        return (uint16_t)(sign | (bits_of_float(float_of_bits(a) + 0.5f) - 0x3F000000));
+    a += 0xFFF + (a >> 13 & 1);
+    return (uint16_t)(sign | ((a - 0x38000000) >> 13));
+}
+
+static void q4_0(const void *src, float *y, size_t n)
+{
+    const struct ste_block_q4_0 *b = src;
+    for (size_t i = 0; i < n / 32; i++, b++, y += 32) {
+        float d = ste_f16_to_f32(b->d);
+        for (int j = 0; j < 16; j++) {
+            y[j] = (float)((b->qs[j] & 15) - 8) * d;
+            y[j + 16] = (float)((b->qs[j] >> 4) - 8) * d;
+        }
+    }
+}
+
+static void q4_1(const void *src, float *y, size_t n)
+{
+    const struct ste_block_q4_1 *b = src;
+    for (size_t i = 0; i < n / 32; i++, b++, y += 32) {
+        float d = ste_f16_to_f32(b->d), m = ste_f16_to_f32(b->m);
+        for (int j = 0; j < 16; j++) {
+            y[j] = (float)(b->qs[j] & 15) * d + m;
+            y[j + 16] = (float)(b->qs[j] >> 4) * d + m;
+        }
+    }
+}
+
+/* The fifth bit of weight j, in place. */
+static int high_bit(const uint8_t qh[4], int j)
+{
+    return (qh[j >> 3] >> (j & 7) & 1) << 4;
+}
+
+static void q5_0(const void *src, float *y, size_t n)
+{
+    const struct ste_block_q5_0 *b = src;
+    for (size_t i = 0; i < n / 32; i++, b++, y += 32) {
+        float d = ste_f16_to_f32(b->d);
+        for (int j = 0; j < 16; j++) {
+            y[j] = (float)(((b->qs[j] & 15) | high_bit(b->qh, j)) - 16) * d;
+            y[j + 16] = (float)((b->qs[j] >> 4 | high_bit(b->qh, j + 16)) - 16) * d;
+        }
+    }
+}
+
+static void q5_1(const void *src, float *y, size_t n)
+{
+    const struct ste_block_q5_1 *b = src;
+    for (size_t i = 0; i < n / 32; i++, b++, y += 32) {
+        float d = ste_f16_to_f32(b->d), m = ste_f16_to_f32(b->m);
+        for (int j = 0; j < 16; j++) {
+            y[j] = (float)((b->qs[j] & 15) | high_bit(b->qh, j)) * d + m;
+            y[j + 16] = (float)(b->qs[j] >> 4 | high_bit(b->qh, j + 16)) * d + m;
+        }
+    }
+}
+
+static void q8_0(const void *src, float *y, size_t n)
+{
+    const struct ste_block_q8_0 *b = src;
+    for (size_t i = 0; i < n / 32; i++, b++, y += 32) {
+        float d = ste_f16_to_f32(b->d);
+        for (int j = 0; j < 32; j++)
+            y[j] = (float)b->qs[j] * d;
+    }
+}
+
+/* Eight 6-bit scales and eight 6-bit minima in twelve bytes: the last four of each keep their top two bits above
+ * the first four. */
+static void scale_min(const uint8_t s[12], int j, int *scale, int *min)
+{
+    if (j < 4) {
+        *scale = s[j] & 63;
+        *min = s[j + 4] & 63;
+    } else {
+        *scale = (s[j + 4] & 15) | (s[j - 4] >> 6) << 4;
+        *min = s[j + 4] >> 4 | (s[j] >> 6) << 4;
+    }
+}
+
+static void q4_k(const void *src, float *y, size_t n)
+{
+    const struct ste_block_q4_k *b = src;
+    for (size_t i = 0; i < n / 256; i++, b++, y += 256) {
+        float d = ste_f16_to_f32(b->d), dmin = ste_f16_to_f32(b->dmin);
+        for (int j = 0; j < 8; j++) { /* sub-block j: 32 low or high nibbles of 32 bytes */
+            int scale, min;
+            scale_min(b->scales, j, &scale, &min);
+            float ds = d * (float)scale, ms = dmin * (float)min;
+            for (int l = 0; l < 32; l++)
+                y[32 * j + l] = ds * (float)(b->qs[32 * (j / 2) + l] >> 4 * (j & 1) & 15) - ms;
+        }
+    }
+}
+
+static void q5_k(const void *src, float *y, size_t n)
+{
+    const struct ste_block_q5_k *b = src;
+    for (size_t i = 0; i < n / 256; i++, b++, y += 256) {
+        float d = ste_f16_to_f32(b->d), dmin = ste_f16_to_f32(b->dmin);
+        for (int j = 0; j < 8; j++) {
+            int scale, min;
+            scale_min(b->scales, j, &scale, &min);
+            float ds = d * (float)scale, ms = dmin * (float)min;
+            for (int l = 0; l < 32; l++) {
+                int q = (b->qs[32 * (j / 2) + l] >> 4 * (j & 1) & 15) | (b->qh[l] >> j & 1) << 4;
+                y[32 * j + l] = ds * (float)q - ms;
+            }
+        }
+    }
+}
+
+static void q6_k(const void *src, float *y, size_t n)
+{
+    const struct ste_block_q6_k *b = src;
+    for (size_t i = 0; i < n / 256; i++, b++, y += 256) {
+        float d = ste_f16_to_f32(b->d);
+        for (int j = 0; j < 8; j++) { /* 32 weights: nibbles from ql, two bits from qh, two scales */
+            const uint8_t *ql = b->ql + 64 * (j / 4) + 32 * (j & 1), *qh = b->qh + 32 * (j / 4);
+            for (int l = 0; l < 32; l++) {
+                int q = (ql[l] >> (j & 2 ? 4 : 0) & 15) | (qh[l] >> 2 * (j & 3) & 3) << 4;
+                float ds = d * (float)b->scales[2 * j + l / 16];
+                y[32 * j + l] = ds * (float)(q - 32);
+            }
+        }
+    }
+}
+
+void ste_dequantize(enum ste_type t, const void *src, float *dst, size_t n)
+{
+    switch (t) {
+    case STE_F32:
+        memcpy(dst, src, n * sizeof *dst);
+        break;
+    case STE_F16:
+        for (size_t i = 0; i < n; i++)
+            dst[i] = ste_f16_to_f32(((const uint16_t *)src)[i]);
+        break;
+    case STE_BF16:
+        for (size_t i = 0; i < n; i++)
+            dst[i] = float_of_bits((uint32_t)((const uint16_t *)src)[i] << 16);
+        break;
+    case STE_Q4_0:
+        q4_0(src, dst, n);
+        break;
+    case STE_Q4_1:
+        q4_1(src, dst, n);
+        break;
+    case STE_Q5_0:
+        q5_0(src, dst, n);
+        break;
+    case STE_Q5_1:
+        q5_1(src, dst, n);
+        break;
+    case STE_Q8_0:
+        q8_0(src, dst, n);
+        break;
+    case STE_Q4_K:
+        q4_k(src, dst, n);
+        break;
+    case STE_Q5_K:
+        q5_k(src, dst, n);
+        break;
+    case STE_Q6_K:
+        q6_k(src, dst, n);
+        break;
+    }
+}

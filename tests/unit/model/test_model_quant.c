@@ -1,0 +1,110 @@
+/* Exact values of every weight type, against a fixture made by the gguf package (tests/interop/make_quant_fixtures.py).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "core/file.h"
+#include "core/mem.h"
+#include "model/quant.h"
+
+static void values_equal_the_fixture(void **state)
+{
+    struct ste_buf b = STE_BUF_INIT;
+    assert_int_equal(ste_file_read(STE_SOURCE_DIR "/tests/fixtures/quant.bin", 1 << 20, &b, NULL), 0);
+    size_t at = 0, types = 0;
+    while (at < b.len) {
+        uint32_t head[3];
+        assert_true(at + sizeof head <= b.len);
+        memcpy(head, b.s + at, sizeof head);
+        at += sizeof head;
+        enum ste_type t = (enum ste_type)head[0];
+        size_t n = head[2];
+        assert_non_null(ste_type_name(t));
+        assert_true(at + head[1] + n * sizeof(float) <= b.len);
+        assert_int_equal(n / (size_t)ste_type_block(t) * ste_type_bytes(t), head[1]);
+        void *raw = ste_xmemdup(b.s + at, head[1]);
+        at += head[1];
+        float *got = ste_xmalloc(n * sizeof *got);
+        ste_dequantize(t, raw, got, n);
+        for (size_t i = 0; i < n; i++) {
+            uint32_t want, have;
+            memcpy(&want, b.s + at + i * sizeof want, sizeof want);
+            memcpy(&have, &got[i], sizeof have);
+            if (want != have)
+                fail_msg("%s: weight %zu is %.9g (bits %08x), not bits %08x", ste_type_name(t), i, (double)got[i], have,
+                         want);
+        }
+        at += n * sizeof(float);
+        free(raw);
+        free(got);
+        types++;
+    }
+    assert_int_equal(types, 11);
+    ste_buf_clear(&b);
+}
+
+static void f16_round_trips(void **state)
+{
+    for (unsigned h = 0; h < 65536; h++) {
+        float f = ste_f16_to_f32((uint16_t)h);
+        unsigned back = ste_f32_to_f16(f);
+        if (back != h)
+            fail_msg("f16 %04x becomes %.9g becomes %04x", h, (double)f, back);
+    }
+}
+
+/* Between two neighbours: the nearer one; in the middle: the even one. */
+static void f16_rounds_to_nearest_even(void **state)
+{
+    for (unsigned h = 0; h < 0x7BFF; h++) {
+        float lo = ste_f16_to_f32((uint16_t)h), hi = ste_f16_to_f32((uint16_t)(h + 1)), mid = (lo + hi) / 2;
+        for (int s = 0; s < 2; s++) {
+            unsigned sign = s ? 0x8000 : 0;
+            float m = s ? -mid : mid;
+            float less = mid, more = mid;
+            uint32_t u;
+            memcpy(&u, &mid, 4);
+            u--;
+            memcpy(&less, &u, 4);
+            u += 2;
+            memcpy(&more, &u, 4);
+            assert_int_equal(ste_f32_to_f16(m), sign | (h & 1 ? h + 1 : h));
+            assert_int_equal(ste_f32_to_f16(s ? -less : less), sign | h);
+            assert_int_equal(ste_f32_to_f16(s ? -more : more), sign | (h + 1));
+        }
+    }
+    assert_int_equal(ste_f32_to_f16(65519.0f), 0x7BFF);
+    assert_int_equal(ste_f32_to_f16(65520.0f), 0x7C00);
+    assert_int_equal(ste_f32_to_f16(-1e30f), 0xFC00);
+    assert_int_equal(ste_f32_to_f16(0x1p-25f), 0);
+    assert_int_equal(ste_f32_to_f16(0x1.8p-25f), 1);
+    uint32_t nan = 0x7F800001;
+    float f;
+    memcpy(&f, &nan, 4);
+    assert_true((ste_f32_to_f16(f) & 0x7FFF) > 0x7C00);
+}
+
+static void unknown_types_have_no_name(void **state)
+{
+    for (int t = -3; t < 100; t++) {
+        bool known = t == 0 || t == 1 || t == 2 || t == 3 || (t >= 6 && t <= 8) || (t >= 12 && t <= 14) || t == 30;
+        assert_int_equal(ste_type_name((enum ste_type)t) != NULL, known);
+        assert_int_equal(ste_type_block((enum ste_type)t) > 0, known);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_equal_the_fixture),
+        cmocka_unit_test(f16_round_trips),
+        cmocka_unit_test(f16_rounds_to_nearest_even),
+        cmocka_unit_test(unknown_types_have_no_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
