@@ -145,7 +145,7 @@ static int read_value(struct cursor *c, struct value *v)
         return rc;
     if (v->kind >= N_KINDS)
         return ste_err_set(c->err, STE_EINPUT, "%s is damaged: key '%s' has the unknown type %u", path, key.s, v->kind);
-    struct ste_str str;
+    struct ste_str str = {0};
     if (v->kind == STRING) {
         rc = take_string(c, &str, "the value of a key");
         v->data = (const uint8_t *)str.s;
@@ -359,8 +359,8 @@ static int read_file(struct ste_gguf *g, struct ste_err *err)
     if (rc)
         return rc;
     struct cursor c = {g, 0, err};
-    char magic[4];
-    uint32_t version;
+    char magic[4] = {0};
+    uint32_t version = 0;
     if ((rc = take(&c, magic, 4, "its head")) || (rc = take(&c, &version, 4, "its head")) ||
         (rc = take(&c, &g->n_tensors, 8, "its head")) || (rc = take(&c, &g->n_values, 8, "its head")))
         return rc;
