@@ -13,7 +13,7 @@ enum ste_verdict { STE_VERDICT_A, STE_VERDICT_B, STE_VERDICT_INVALID };
 enum ste_invalid {
     STE_INVALID_NONE,
     STE_INVALID_CUT,       /* "cut off": reached the token limit */
-    STE_INVALID_NO_MARKER, /* "no marker" */
+    STE_INVALID_NO_MARKER, /* "no marker": none, or ones that contradict each other */
     STE_INVALID_LOW_MASS,  /* "low label mass": p(A) + p(B) < 0.5 */
     STE_INVALID_TRANSPORT, /* "transport" */
     STE_INVALID_TOO_LONG,  /* "prompt too long": never asked */
@@ -25,9 +25,8 @@ int ste_verdict_parse(const char *name);          /* -1: none of them */
 struct ste_judgment {
     enum ste_verdict verdict;
     enum ste_invalid reason;
-    double logprob_a,
-        logprob_b;   /* of the labels (closed mode; free mode: at the marker's label if it was one token, else NAN) */
-    char *reasoning; /* the free part's text */
+    double logprob_a, logprob_b; /* of the labels, over the whole vocabulary (closed mode); NAN where there are none */
+    char *reasoning;             /* the free part's text; NULL where nothing was generated */
 };
 void ste_judgment_clear(struct ste_judgment *j);
 
@@ -48,6 +47,7 @@ struct ste_judge_prompt {
     struct ste_message messages[2];
     size_t n;
     char *owned[2];
+    char stop[32]; /* what ends reasoning in closed mode */
 };
 /* Fills ASK (but for tag) to judge A against B as answers to PROMPT. PAIR_ID keys the fence: the same for both orders
  * and all samples. */

@@ -2,6 +2,7 @@
  * Prompt packs: every text that ste puts to a model, in one editable YAML file (prompts/NAME.yaml, built in; a folder
  * given by the recipe or STE_PROMPTS overrides). A text may hold {{prompt}}, {{response_a}}, {{response_b}},
  * {{instruction}}, {{answer}}, {{fence}}; an unknown or a missing placeholder is an error when the pack is read.
+ * A pack may name another as its `base`, from which it takes what it does not say itself (docs/judging.md).
  */
 #ifndef STE_JUDGE_PACK_H
 #define STE_JUDGE_PACK_H
@@ -25,24 +26,32 @@ struct ste_pack {
     char *closing; /* closed mode: text put behind the reasoning; the label follows it at once */
     char *label_a, *label_b; /* "A", "B" */
     int max_tokens;          /* of the reasoning */
-    /* select */
+    /* select: each is answered by one constrained choice, which is the whole answer: "A".."O" in the order of
+     * ste_category_name, "1".."5", and "A".."E" in the order of ste_length_name */
     char *category_user, *complexity_user, *length_user;
-    /* pair */
+    /* pair; {{instruction}} is the dialogue's text */
     char *modify_user;                                    /* x' only (two calls) */
     char *modify_and_answer_user;                         /* x' and its answer in one call (paper) */
     char *one_call_instruction_tag, *one_call_answer_tag; /* headings to read that one by */
     char *worse_user;                                     /* ablation: a worse answer */
 };
 
-/* NAME: a built-in pack, or a path to a YAML file (it holds a '/' or ends in .yaml). */
+/* NAME: a built-in pack, or a path to a YAML file (it holds a '/' or ends in .yaml). FOLDER (NULL: the environment's
+ * STE_PROMPTS, if set) is searched for NAME.yaml first. */
 int ste_pack_load(struct ste_pack **out, const char *name, const char *folder, struct ste_err *err);
 void ste_pack_free(struct ste_pack *p);
+
+/* The method's 15 categories and 5 expected lengths, in the order of the letters that stand for them in a pack. */
+#define STE_CATEGORIES 15
+#define STE_COMPLEXITIES 5
+#define STE_LENGTHS 5
+extern const char *const ste_category_name[STE_CATEGORIES], *const ste_length_name[STE_LENGTHS];
 
 struct ste_slot {
     const char *name, *value;
 };
-/* TEMPLATE with its placeholders filled; values are copied as they are and never searched for placeholders. Caller
- * frees. */
+/* TEXT with its placeholders filled; values are copied as they are and never searched for placeholders. One without a
+ * slot stays as it stands. Caller frees. */
 char *ste_pack_fill(const char *text, const struct ste_slot *slots, size_t n);
 
 #endif

@@ -1,0 +1,178 @@
+#include "judge/judge.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "judge/fence.h"
+
+#define FREE_TOKENS 2048   /* free mode with a pack that names no limit */
+#define MIN_LABEL_MASS 0.5 /* DESIGN.md, contract 1 */
+
+static const char *const verdict_names[] = {"A", "B", "invalid"};
+static const char *const invalid_names[] = {"",          "cut off",        "no marker", "low label mass",
+                                            "transport", "prompt too long"};
+
+const char *ste_verdict_name(enum ste_verdict v)
+{
+    return verdict_names[v];
+}
+
+const char *ste_invalid_name(enum ste_invalid r)
+{
+    return invalid_names[r];
+}
+
+int ste_verdict_parse(const char *name)
+{
+    for (int i = 0; name && i < 3; i++)
+        if (strcmp(verdict_names[i], name) == 0)
+            return i;
+    return -1;
+}
+
+void ste_judgment_clear(struct ste_judgment *j)
+{
+    free(j->reasoning);
+    *j = (struct ste_judgment){.verdict = STE_VERDICT_INVALID, .logprob_a = NAN, .logprob_b = NAN};
+}
+
+/* The text that both markers begin with ("[[" of "[[A]]" and "[[B]]"): reasoning in closed mode ends there. Kept in
+ * PREFIX; empty when they share nothing. */
+static void shared_start(const char *a, const char *b, char *prefix, size_t size)
+{
+    size_t n = 0;
+    while (n + 1 < size && a[n] && a[n] == b[n])
+        n++;
+    memcpy(prefix, a, n);
+    prefix[n] = 0;
+}
+
+void ste_judge_ask(const struct ste_judge_setting *s, const char *pair_id, const struct ste_dialogue *prompt,
+                   const char *a, const char *b, int sample, struct ste_judge_prompt *texts, struct ste_ask *ask)
+{
+    const struct ste_pack *pack = s->pack;
+    struct ste_buf request = STE_BUF_INIT;
+    ste_dialogue_text(prompt, &request);
+    char fence[STE_FENCE_LEN + 1];
+    const char *const inert[] = {request.s, a, b, pack->judge_user, pack->judge_system};
+    ste_fence(s->secret, pair_id, inert, sizeof inert / sizeof *inert, fence);
+
+    const struct ste_slot slots[] = {
+        {"prompt", request.s ? request.s : ""}, {"response_a", a}, {"response_b", b}, {"fence", fence}};
+    *texts = (struct ste_judge_prompt){0};
+    if (pack->judge_system) {
+        texts->owned[texts->n] = ste_xstrdup(pack->judge_system);
+        texts->messages[texts->n] = (struct ste_message){"system", texts->owned[texts->n]};
+        texts->n++;
+    }
+    texts->owned[texts->n] = ste_pack_fill(pack->judge_user, slots, sizeof slots / sizeof *slots);
+    texts->messages[texts->n] = (struct ste_message){"user", texts->owned[texts->n]};
+    texts->n++;
+    ste_buf_clear(&request);
+
+    void *tag = ask->tag;
+    *ask = (struct ste_ask){.messages = texts->messages,
+                            .n_messages = texts->n,
+                            .adapter = s->adapter,
+                            .sampling = s->sampling,
+                            .seed = s->seed,
+                            .sample = sample,
+                            .tag = tag};
+    if (s->mode == STE_MODE_FREE) {
+        /* No stop at a marker: a judge may quote one before it comes to its own. */
+        ask->max_tokens = s->max_tokens ? s->max_tokens : pack->max_tokens ? pack->max_tokens : FREE_TOKENS;
+        return;
+    }
+    if (pack->reasoning) {
+        ask->max_tokens = s->max_tokens ? s->max_tokens : pack->max_tokens;
+        shared_start(pack->marker_a, pack->marker_b, texts->stop, sizeof texts->stop);
+        if (*texts->stop) {
+            ask->stops[ask->n_stops++] = texts->stop;
+        } else {
+            ask->stops[ask->n_stops++] = pack->marker_a;
+            ask->stops[ask->n_stops++] = pack->marker_b;
+        }
+    }
+    ask->closing = pack->closing;
+    ask->choices[0] = pack->label_a;
+    ask->choices[1] = pack->label_b;
+    ask->n_choices = 2;
+    ask->sample_choice = s->sample_label;
+}
+
+void ste_judge_prompt_clear(struct ste_judge_prompt *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        free(p->owned[i]);
+    *p = (struct ste_judge_prompt){0};
+}
+
+/* True when nothing of substance follows: spaces, and the marks with which sentences and emphasis end. */
+static bool ends_text(const char *rest)
+{
+    return rest[strspn(rest, " \t\r\n.!*_`\"')")] == 0;
+}
+
+/*
+ * A free judgment's verdict. When all markers in the text name the same label, that is it. A judge that quotes a
+ * marker (from an answer that planted one, or from the rubric) and then gives its own has both kinds in its text:
+ * then the last marker counts if it closes the text, as the rubric asks; otherwise nothing says which one is meant.
+ */
+static enum ste_verdict read_markers(const struct ste_pack *pack, const char *text)
+{
+    const char *last_a = NULL, *last_b = NULL;
+    for (const char *p = text; (p = strstr(p, pack->marker_a)); p++)
+        last_a = p;
+    for (const char *p = text; (p = strstr(p, pack->marker_b)); p++)
+        last_b = p;
+    if (!last_a && !last_b)
+        return STE_VERDICT_INVALID;
+    if (!last_b)
+        return STE_VERDICT_A;
+    if (!last_a)
+        return STE_VERDICT_B;
+    if (last_a > last_b)
+        return ends_text(last_a + strlen(pack->marker_a)) ? STE_VERDICT_A : STE_VERDICT_INVALID;
+    return ends_text(last_b + strlen(pack->marker_b)) ? STE_VERDICT_B : STE_VERDICT_INVALID;
+}
+
+static void invalid(struct ste_judgment *out, enum ste_invalid reason)
+{
+    out->verdict = STE_VERDICT_INVALID;
+    out->reason = reason;
+}
+
+void ste_judge_read(const struct ste_judge_setting *s, const struct ste_answer *answer, struct ste_judgment *out)
+{
+    const struct ste_completion *c = &answer->completion;
+    *out = (struct ste_judgment){.logprob_a = NAN, .logprob_b = NAN};
+    if (answer->text && *answer->text)
+        out->reasoning = ste_xstrdup(answer->text);
+    if (c->finish == STE_FINISH_FAILED) {
+        invalid(out, STE_INVALID_TRANSPORT);
+        return;
+    }
+    if (s->mode == STE_MODE_FREE) {
+        if (c->finish == STE_FINISH_LENGTH) {
+            invalid(out, STE_INVALID_CUT);
+            return;
+        }
+        out->verdict = read_markers(s->pack, answer->text ? answer->text : "");
+        if (out->verdict == STE_VERDICT_INVALID)
+            out->reason = STE_INVALID_NO_MARKER;
+        return;
+    }
+    if (c->choice < 0) {
+        invalid(out, STE_INVALID_CUT);
+        return;
+    }
+    out->logprob_a = (double)c->choice_logprobs[0];
+    out->logprob_b = (double)c->choice_logprobs[1];
+    if (!(exp(out->logprob_a) + exp(out->logprob_b) >= MIN_LABEL_MASS)) {
+        invalid(out, STE_INVALID_LOW_MASS);
+        return;
+    }
+    out->verdict = c->choice == 0 ? STE_VERDICT_A : STE_VERDICT_B;
+}
