@@ -3,11 +3,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <inttypes.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/file.h"
 #include "core/interrupt.h"
 #include "core/mem.h"
 
@@ -123,5 +128,45 @@ int ste_sha256_file(const char *path, char out[65], struct ste_err *err)
     ste_hex(digest, 32, out);
     free(chunk);
     close(fd);
+    return rc;
+}
+
+/* "SIZE MTIME": what changes when the file does. */
+static int state_of(const char *path, char state[64], struct ste_err *err)
+{
+    struct stat st;
+    if (stat(path, &st))
+        return ste_err_errno(err, "cannot open %s", path);
+    snprintf(state, 64, "%" PRId64 " %" PRId64 ".%09ld", (int64_t)st.st_size, (int64_t)st.st_mtim.tv_sec,
+             st.st_mtim.tv_nsec);
+    return 0;
+}
+
+int ste_sha256_file_kept(const char *path, char out[65], struct ste_err *err)
+{
+    char state[64], line[160];
+    int rc = state_of(path, state, err);
+    if (rc)
+        return rc;
+    char *side = ste_xasprintf("%s.sha256", path);
+    struct ste_buf b = STE_BUF_INIT;
+    bool kept = ste_file_exists(side) && ste_file_read(side, 4096, &b, NULL) == 0 && b.len > 65 && b.s[64] == ' ' &&
+                strspn(b.s, "0123456789abcdef") == 64;
+    if (kept) {
+        b.s[strcspn(b.s, "\n")] = 0;
+        kept = strcmp(b.s + 65, state) == 0;
+    }
+    if (kept) {
+        memcpy(out, b.s, 64);
+        out[64] = 0;
+    } else {
+        rc = ste_sha256_file(path, out, err);
+        if (!rc) {
+            int n = snprintf(line, sizeof line, "%s %s\n", out, state);
+            ste_file_write(side, line, (size_t)n, NULL); /* only a saving: a folder that is read-only does without */
+        }
+    }
+    ste_buf_clear(&b);
+    free(side);
     return rc;
 }

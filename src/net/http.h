@@ -15,5 +15,7 @@ int ste_http_get(const char *url, const char *const *headers, size_t max_bytes, 
  * taken from the start. PROGRESS (may be NULL) is called with the bytes had so far and the whole, 0 if not known. */
 int ste_http_download(const char *url, const char *const *headers, const char *path,
                       void (*progress)(void *arg, uint64_t have, uint64_t total), void *arg, struct ste_err *err);
+/* LINK as it stands on the page BASE, made whole; caller frees. NULL if it is no address. */
+char *ste_http_join(const char *base, const char *link);
 
 #endif
