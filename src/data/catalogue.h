@@ -35,6 +35,8 @@ struct ste_catalogue {
 int ste_catalogue_load(struct ste_catalogue *c, struct ste_err *err);
 void ste_catalogue_clear(struct ste_catalogue *c);
 const struct ste_catalogue_entry *ste_catalogue_find(const struct ste_catalogue *c, const char *name);
+/* STE_ENOTFOUND with the nearest name. */
+int ste_catalogue_unknown(const struct ste_catalogue *c, const char *name, struct ste_err *err);
 char *ste_model_path(const char *name); /* ${STE_HOME}/models/NAME.gguf; caller frees */
 
 /* NAME_OR_PATH: a catalogue name (which must have been pulled: the error says `ste pull NAME`) or a path to a .gguf.

@@ -1,0 +1,59 @@
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/cli.h"
+#include "core/file.h"
+#include "data/catalogue.h"
+
+static void print_table(const struct ste_catalogue *c)
+{
+    printf("%-29s %8s  %-6s %s\n", "name", "MB", "pulled", "license");
+    for (size_t i = 0; i < c->n; i++) {
+        const struct ste_catalogue_entry *e = &c->entries[i];
+        char *path = ste_model_path(e->name);
+        printf("%-29s %8.1f  %-6s %s\n", e->name, (double)e->size / 1e6, ste_file_exists(path) ? "yes" : "no",
+               e->license);
+        if (*e->note)
+            printf("    %s\n", e->note);
+        free(path);
+    }
+}
+
+static void print_json(const struct ste_catalogue *c)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < c->n; i++) {
+        const struct ste_catalogue_entry *e = &c->entries[i];
+        char *path = ste_model_path(e->name);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s, s:s, s:b, s:s}", "name", e->name, "license",
+                                              e->license, "size", (json_int_t)e->size, "sha256", e->sha256, "note",
+                                              e->note, "pulled", ste_file_exists(path), "path", path));
+        free(path);
+    }
+    json_dumpf(list, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(list);
+}
+
+static int models_run(int argc, char **argv, struct ste_err *err)
+{
+    bool json = false;
+    const struct ste_flag flags[] = {{"json", STE_FLAG_BOOL, &json, NULL, "as JSON"}, {0}};
+    struct ste_catalogue c;
+    int rc = ste_flags_parse(&ste_cmd_models, flags, argc, argv, NULL, 0, err);
+    if (rc)
+        return rc < 0 ? rc : 0;
+    rc = ste_catalogue_load(&c, err);
+    if (rc)
+        return rc;
+    if (json)
+        print_json(&c);
+    else
+        print_table(&c);
+    ste_catalogue_clear(&c);
+    return 0;
+}
+
+const struct ste_command ste_cmd_models = {"models", "models [--json]", "List the models that `ste pull` knows.",
+                                           models_run};

@@ -1,0 +1,222 @@
+#include "data/catalogue.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/json.h"
+#include "core/mem.h"
+#include "core/yaml.h"
+#include "data/embedded.h"
+
+static void entry_clear(struct ste_catalogue_entry *e)
+{
+    for (size_t i = 0; i < e->n_sources; i++) {
+        struct ste_source *s = &e->sources[i];
+        for (size_t k = 0; k < s->n_parts; k++) {
+            free(s->parts[k].package);
+            free(s->parts[k].version);
+            free(s->parts[k].member);
+        }
+        free(s->parts);
+        free(s->url);
+    }
+    free(e->sources);
+    free(e->name);
+    free(e->license);
+    free(e->sha256);
+    free(e->note);
+}
+
+void ste_catalogue_clear(struct ste_catalogue *c)
+{
+    for (size_t i = 0; i < c->n; i++)
+        entry_clear(&c->entries[i]);
+    free(c->entries);
+    *c = (struct ste_catalogue){0};
+}
+
+static int read_source(struct ste_source *s, const json_t *j, const char *where, struct ste_err *err)
+{
+    const char *url = NULL, *member = NULL;
+    int rc = ste_json_string(j, "huggingface", false, &url, where, err);
+    if (!rc)
+        rc = ste_json_string(j, "member", false, &member, where, err);
+    if (rc)
+        return rc;
+    const json_t *wheels = json_object_get(j, "wheels");
+    size_t n = json_array_size(wheels);
+    if (!url == !n)
+        return ste_err_set(err, STE_EINPUT, "%s: a source is either huggingface: or wheels:", where);
+    s->url = ste_xstrdup(url);
+    if (url && (!strchr(url, '/') || !strchr(strchr(url, '/') + 1, '/')))
+        return ste_err_set(err, STE_EINPUT, "%s: huggingface is organisation/repository/file, not \"%s\"", where, url);
+    s->parts = n ? ste_xcalloc(n, sizeof *s->parts) : NULL;
+    for (size_t i = 0; i < n; i++) {
+        const char *spec = json_string_value(json_array_get(wheels, i)), *eq = spec ? strstr(spec, "==") : NULL;
+        if (!eq || eq == spec || !eq[2])
+            return ste_err_set(err, STE_EINPUT, "%s: a wheel is PACKAGE==VERSION, not \"%s\"", where, spec ? spec : "");
+        struct ste_source_part *p = &s->parts[s->n_parts++];
+        p->package = ste_xstrndup(spec, (size_t)(eq - spec));
+        p->version = ste_xstrdup(eq + 2);
+        p->member = ste_xstrdup(member);
+    }
+    return 0;
+}
+
+/* A name is part of a path. */
+static bool is_name(const char *s)
+{
+    return *s && *s != '.' && !s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")];
+}
+
+static int read_entry(struct ste_catalogue_entry *e, const json_t *j, const char *what, struct ste_err *err)
+{
+    const char *name = NULL, *license = "", *sha = NULL, *note = "";
+    long long size = 0;
+    int rc = ste_json_string(j, "name", true, &name, what, err);
+    if (rc)
+        return rc;
+    if (!is_name(name))
+        return ste_err_set(err, STE_EINPUT, "%s: \"%s\" is no name for a model (letters, digits, . _ -)", what, name);
+    e->name = ste_xstrdup(name);
+    char *where = ste_xasprintf("%s, model %s", what, name);
+    rc = ste_json_string(j, "license", false, &license, where, err);
+    if (!rc)
+        rc = ste_json_string(j, "note", false, &note, where, err);
+    if (!rc)
+        rc = ste_json_string(j, "sha256", true, &sha, where, err);
+    if (!rc)
+        rc = ste_json_int(j, "size", true, &size, where, err);
+    if (!rc && (strlen(sha) != 64 || strspn(sha, "0123456789abcdef") != 64))
+        rc = ste_err_set(err, STE_EINPUT, "%s: sha256 must be 64 hexadecimal digits in lower case", where);
+    const json_t *sources = json_object_get(j, "sources");
+    size_t n = json_array_size(sources);
+    if (!rc && (size <= 0 || !n))
+        rc = ste_err_set(err, STE_EINPUT, "%s: it needs a size and a list of sources", where);
+    if (!rc) {
+        e->license = ste_xstrdup(license);
+        e->note = ste_xstrdup(note);
+        e->sha256 = ste_xstrdup(sha);
+        e->size = (uint64_t)size;
+        e->sources = ste_xcalloc(n, sizeof *e->sources);
+    }
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = read_source(&e->sources[e->n_sources++], json_array_get(sources, i), where, err);
+    free(where);
+    return rc;
+}
+
+static int read_catalogue(struct ste_catalogue *c, const json_t *j, const char *what, struct ste_err *err)
+{
+    const json_t *models = json_object_get(j, "models");
+    if (!json_is_array(models))
+        return ste_err_set(err, STE_EINPUT, "%s: a list under models: is missing", what);
+    for (size_t i = 0; i < json_array_size(models); i++) {
+        struct ste_catalogue_entry e = {0};
+        int rc = read_entry(&e, json_array_get(models, i), what, err);
+        if (rc) {
+            entry_clear(&e);
+            return rc;
+        }
+        size_t at = 0;
+        while (at < c->n && strcmp(c->entries[at].name, e.name) != 0)
+            at++;
+        if (at < c->n) {
+            entry_clear(&c->entries[at]);
+        } else {
+            c->entries = ste_xrealloc(c->entries, (c->n + 1) * sizeof *c->entries);
+            c->n++;
+        }
+        c->entries[at] = e;
+    }
+    return 0;
+}
+
+int ste_catalogue_load(struct ste_catalogue *c, struct ste_err *err)
+{
+    *c = (struct ste_catalogue){0};
+    const struct ste_embedded *own = ste_embedded_find("data/models.yaml");
+    json_t *j = own ? ste_yaml_parse(own->bytes, own->size, own->name, err) : json_object();
+    int rc = j ? read_catalogue(c, j, "data/models.yaml", err) : STE_EINPUT;
+    json_decref(j);
+    char *path = ste_home_path("models.yaml");
+    if (!rc && ste_file_exists(path)) {
+        j = ste_yaml_load(path, err);
+        rc = j ? read_catalogue(c, j, path, err) : STE_EINPUT;
+        json_decref(j);
+    }
+    free(path);
+    if (rc)
+        ste_catalogue_clear(c);
+    return rc;
+}
+
+const struct ste_catalogue_entry *ste_catalogue_find(const struct ste_catalogue *c, const char *name)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (strcmp(c->entries[i].name, name) == 0)
+            return &c->entries[i];
+    return NULL;
+}
+
+char *ste_model_path(const char *name)
+{
+    char *sub = ste_xasprintf("models/%s.gguf", name);
+    char *path = ste_home_path(sub);
+    free(sub);
+    return path;
+}
+
+int ste_catalogue_unknown(const struct ste_catalogue *c, const char *name, struct ste_err *err)
+{
+    const char **names = ste_xcalloc(c->n + 1, sizeof *names);
+    for (size_t i = 0; i < c->n; i++)
+        names[i] = c->entries[i].name;
+    const char *near = ste_nearest(name, names);
+    free(names);
+    if (near)
+        return ste_err_set(err, STE_ENOTFOUND, "there is no model \"%s\"; did you mean \"%s\"?", name, near);
+    return ste_err_set(
+        err, STE_ENOTFOUND,
+        "there is no model \"%s\"; `ste models` lists them, and a file of your own is named by its path to a "
+        ".gguf",
+        name);
+}
+
+static bool looks_like_path(const char *s)
+{
+    size_t n = strlen(s);
+    return strchr(s, '/') || (n > 5 && strcmp(s + n - 5, ".gguf") == 0);
+}
+
+int ste_model_resolve(const char *name_or_path, char **path, struct ste_err *err)
+{
+    *path = NULL;
+    if (looks_like_path(name_or_path)) {
+        if (!ste_file_exists(name_or_path))
+            return ste_err_set(err, STE_ENOTFOUND, "there is no file %s", name_or_path);
+        if (ste_is_folder(name_or_path))
+            return ste_err_set(err, STE_EINPUT, "%s is a folder; a model is a .gguf file", name_or_path);
+        *path = ste_xstrdup(name_or_path);
+        return 0;
+    }
+    char *at = is_name(name_or_path) ? ste_model_path(name_or_path) : NULL;
+    if (at && ste_file_exists(at)) {
+        *path = at;
+        return 0;
+    }
+    free(at);
+    struct ste_catalogue c;
+    int rc = ste_catalogue_load(&c, err);
+    if (rc)
+        return rc;
+    if (ste_catalogue_find(&c, name_or_path))
+        rc = ste_err_set(err, STE_ENOTFOUND, "the model %s is not here yet; get it with `ste pull %s`", name_or_path,
+                         name_or_path);
+    else
+        rc = ste_catalogue_unknown(&c, name_or_path, err);
+    ste_catalogue_clear(&c);
+    return rc;
+}
