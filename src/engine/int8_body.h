@@ -1,0 +1,223 @@
+/*
+ * The integer kernels in terms of simd.h: compiled once for each instruction set by int8_SET.c. The dot product of a
+ * cell (or half of one, where that has its own scale) is an exact integer; cells are added in order in f32:
+ *   acc = fma(dx * dw, isum, acc), and for types with a minimum acc = fma(c, dx * sum(q), acc).
+ */
+#include "engine/int8.h"
+#include "engine/simd.h"
+#include "engine/unpack_body.h"
+
+#define CELLS 16 /* unpacked at a time: 8 KB of weights and 4 KB of scales, for the L1 cache */
+
+ALWAYS float sum_lanes(vf v) /* of small integers: exact in any order */
+{
+    float f[VL], s = 0;
+    v_store(f, v);
+    for (int i = 0; i < VL; i++)
+        s += f[i];
+    return s;
+}
+
+ALWAYS float max_lanes(vf v)
+{
+    float f[VL], m = 0;
+    v_store(f, v);
+    for (int i = 0; i < VL; i++)
+        m = f[i] > m ? f[i] : m;
+    return m;
+}
+
+static void round_rows(const struct ste_matrix *w, const float *x, size_t ldx, int m0, int m,
+                       const struct ste_rounded *out)
+{
+    const int cells = w->in / STE_CELL, subs = STE_CELL / w->sub;
+    for (int r = 0; r < m; r++) {
+        const float *xr = x + (size_t)(m0 + r) * ldx;
+        int8_t *q = out->q + (size_t)(m0 + r) * (size_t)w->in;
+        for (int cell = 0; cell < cells; cell++, xr += STE_CELL, q += STE_CELL) {
+            const size_t at = (size_t)(m0 + r) * (size_t)cells + (size_t)cell;
+            vf v[STE_CELL / VL], most = v_zero(), sum[2];
+            for (int i = 0; i < STE_CELL / VL; i++) {
+                v[i] = v_load(xr + i * VL);
+                most = v_max(v_abs(v[i]), most);
+            }
+            float top = max_lanes(most), d = top / 127.0f;
+            vf inverse = v_set1(top > 0 ? 127.0f / top : 0);
+            sum[0] = sum[1] = v_zero();
+            for (int i = 0; i < STE_CELL / VL; i++) {
+                vf n = v_round(v_mul(v[i], inverse));
+                v_store_s8(q + i * VL, n);
+                sum[i * VL / 16] = v_add(sum[i * VL / 16], n);
+            }
+            out->d[at] = d;
+            float s0 = sum_lanes(sum[0]), s1 = sum_lanes(sum[1]);
+            if (!w->zero) {
+                out->fix.f[at] = d * (s0 + s1);
+            } else if (subs == 1) {
+                out->fix.i[at] = -w->zero * (int32_t)(s0 + s1);
+            } else {
+                out->fix.i[at * 2] = -w->zero * (int32_t)s0;
+                out->fix.i[at * 2 + 1] = -w->zero * (int32_t)s1;
+            }
+        }
+    }
+}
+
+/* A panel's unpacked cells: quads[cell][8][64]; d, c [cell][subs][16]. */
+struct cells {
+    const uint8_t *quads;
+    const float *d, *c;
+    int n;
+};
+
+#ifdef D_WIDE
+#define STEPS(bits) 8 /* 32-bit sums: a cell fits in any case */
+#else
+/* Quads whose products surely fit 16 bits: 2 * (2^bits - 1) * 127 each. Bytes go through two sums, of their nibbles. */
+#define STEPS(bits) ((bits) == 6 ? 2 : (bits) == 5 ? 4 : 8)
+#endif
+
+ALWAYS void int8_tile(const int mr, const int bits, const int sub, const bool zero, const struct cells *w,
+                      const int8_t *x, size_t ldx, const float *dx, const int32_t *fix_i, const float *fix_f,
+                      size_t ldd, float *y)
+{
+    const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads;
+    vf acc[mr][NV];
+#pragma GCC unroll 4
+    for (int r = 0; r < mr; r++)
+#pragma GCC unroll 2
+        for (int v = 0; v < NV; v++)
+            acc[r][v] = v_load(y + r * STE_PANEL + v * VL);
+    for (int cell = 0; cell < w->n; cell++)
+#pragma GCC unroll 2
+        for (int s = 0; s < subs; s++) {
+            const uint8_t *wq = w->quads + (size_t)cell * 8 * STE_QUAD_BYTES + (size_t)s * 4 * STE_QUAD_BYTES;
+            const int8_t *xq = x + (size_t)cell * STE_CELL + (size_t)s * 16;
+            const size_t sc = ((size_t)cell * (size_t)subs + (size_t)s) * STE_PANEL;
+            vi sum[mr][NV];
+#pragma GCC unroll 4
+            for (int q0 = 0; q0 < quads; q0 += steps) {
+                dacc part[mr][NV];
+#ifndef D_WIDE
+                dacc tops[mr][NV];
+#endif
+#pragma GCC unroll 8
+                for (int q = q0; q < q0 + steps; q++) {
+                    vi four[NV];
+#pragma GCC unroll 2
+                    for (int v = 0; v < NV; v++)
+                        four[v] = i_load(wq + q * STE_QUAD_BYTES + v * VL * 4);
+#pragma GCC unroll 4
+                    for (int r = 0; r < mr; r++) {
+                        int32_t word;
+                        memcpy(&word, xq + (size_t)r * ldx + q * 4, sizeof word);
+                        vi xr = i_set1(word);
+#pragma GCC unroll 2
+                        for (int v = 0; v < NV; v++) {
+                            vi n = four[v];
+#ifndef D_WIDE
+                            if (bits == 8) {
+                                vi top = i_and(i_srl(n, 4), i_set1(0x0f0f0f0f));
+                                n = i_and(n, i_set1(0x0f0f0f0f));
+                                tops[r][v] = q == q0 ? d_first(top, xr) : d_step(tops[r][v], top, xr);
+                            }
+#endif
+                            part[r][v] = q == q0 ? d_first(n, xr) : d_step(part[r][v], n, xr);
+                        }
+                    }
+                }
+#pragma GCC unroll 4
+                for (int r = 0; r < mr; r++)
+#pragma GCC unroll 2
+                    for (int v = 0; v < NV; v++) {
+                        vi n = d_sum(part[r][v]);
+#ifndef D_WIDE
+                        if (bits == 8)
+                            n = i_add(n, i_sll(d_sum(tops[r][v]), 4));
+#endif
+                        sum[r][v] = q0 ? i_add(sum[r][v], n) : n;
+                    }
+            }
+#pragma GCC unroll 4
+            for (int r = 0; r < mr; r++) {
+                const size_t at = (size_t)r * ldd + (size_t)cell;
+                vf scale = v_set1(dx[at]);
+#pragma GCC unroll 2
+                for (int v = 0; v < NV; v++) {
+                    vi n = sum[r][v];
+                    if (zero)
+                        n = i_add(n, i_set1(fix_i[at * (size_t)subs + (size_t)s]));
+                    acc[r][v] = v_fma(v_mul(scale, v_load(w->d + sc + v * VL)), v_from_i32(n), acc[r][v]);
+                    if (!zero)
+                        acc[r][v] = v_fma(v_load(w->c + sc + v * VL), v_set1(fix_f[at]), acc[r][v]);
+                }
+            }
+        }
+#pragma GCC unroll 4
+    for (int r = 0; r < mr; r++)
+#pragma GCC unroll 2
+        for (int v = 0; v < NV; v++)
+            v_store(y + r * STE_PANEL + v * VL, acc[r][v]);
+}
+
+ALWAYS void int8_rows(const int bits, const int sub, const bool zero, const struct ste_matrix *w, const struct cells *u,
+                      int k, const struct ste_rounded *x, int m0, int m, float *y)
+{
+    const size_t in = (size_t)w->in, cells = in / STE_CELL, subs = STE_CELL / (size_t)sub;
+    for (int r = 0; r < m;) {
+        const size_t row = (size_t)(m0 + r), at = row * cells + (size_t)(k / STE_CELL);
+        const int8_t *q = x->q + row * in + (size_t)k;
+        const float *dx = x->d + at;
+        const int32_t *fix_i = zero ? x->fix.i + at * subs : NULL;
+        const float *fix_f = zero ? NULL : x->fix.f + at;
+        float *yr = y + (size_t)r * STE_PANEL;
+        if (m - r >= 4) {
+            int8_tile(4, bits, sub, zero, u, q, in, dx, fix_i, fix_f, cells, yr);
+            r += 4;
+        } else if (m - r >= 2) {
+            int8_tile(2, bits, sub, zero, u, q, in, dx, fix_i, fix_f, cells, yr);
+            r += 2;
+        } else {
+            int8_tile(1, bits, sub, zero, u, q, in, dx, fix_i, fix_f, cells, yr);
+            r++;
+        }
+    }
+}
+
+static void mul_int8(const struct ste_matrix *w, int p0, int np, int k0, int kc, const struct ste_rounded *x, int m0,
+                     int m, float *y)
+{
+    _Alignas(64) uint8_t quads[CELLS * 8 * STE_QUAD_BYTES];
+    _Alignas(64) float d[CELLS * 2 * STE_PANEL], c[CELLS * 2 * STE_PANEL];
+    const int subs = STE_CELL / w->sub;
+    for (int p = 0; p < np; p++, y += (size_t)m * STE_PANEL)
+        for (int k = k0; k < k0 + kc; k += CELLS * STE_CELL) {
+            struct cells u = {quads, d, c, (k0 + kc - k) / STE_CELL};
+            if (u.n > CELLS)
+                u.n = CELLS;
+            for (int i = 0; i < u.n; i++) {
+                vf vd[2][NV], vc[2][NV];
+                load_scales(w, p0 + p, k / STE_CELL + i, vd, vc);
+                unpack_cell(w->bits, cell_at(w, p0 + p, k / STE_CELL + i), quads + (size_t)i * 8 * STE_QUAD_BYTES);
+                for (int s = 0; s < subs; s++)
+                    for (int v = 0; v < NV; v++) {
+                        v_store(d + (i * subs + s) * STE_PANEL + v * VL, vd[s][v]);
+                        v_store(c + (i * subs + s) * STE_PANEL + v * VL, vc[s][v]);
+                    }
+            }
+            if (w->bits == 4 && w->zero)
+                int8_rows(4, 32, true, w, &u, k, x, m0, m, y);
+            else if (w->bits == 4)
+                int8_rows(4, 32, false, w, &u, k, x, m0, m, y);
+            else if (w->bits == 5 && w->zero)
+                int8_rows(5, 32, true, w, &u, k, x, m0, m, y);
+            else if (w->bits == 5)
+                int8_rows(5, 32, false, w, &u, k, x, m0, m, y);
+            else if (w->bits == 6)
+                int8_rows(6, 16, true, w, &u, k, x, m0, m, y);
+            else
+                int8_rows(8, 32, true, w, &u, k, x, m0, m, y);
+        }
+}
+
+const struct ste_int8_kernels INT8_KERNELS = {.round = round_rows, .mul = mul_int8};

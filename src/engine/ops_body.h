@@ -1,0 +1,218 @@
+/*
+ * The row operations in terms of simd.h: compiled once for each instruction set by ops_SET.c, which defines STE_SIMD and
+ * OPS, the name of the table. Sums run in 16 lanes (element i in lane i mod 16), folded in halves at the end.
+ */
+#include "engine/kernels.h"
+#include "engine/simd.h"
+
+#define LANES 16
+
+/* The 1..15 elements past the last full 16, with FILL behind them. */
+ALWAYS void load_tail(float tail[LANES], const float *x, size_t n, float fill)
+{
+    for (size_t i = 0; i < LANES; i++)
+        tail[i] = i < n ? x[i] : fill;
+}
+
+ALWAYS float fold_sum(const vf acc[NV])
+{
+    float s[LANES];
+    for (int v = 0; v < NV; v++)
+        v_store(s + v * VL, acc[v]);
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            s[i] += s[i + half];
+    return s[0];
+}
+
+static float dot(const float *a, const float *b, size_t n)
+{
+    vf acc[NV];
+    size_t i = 0;
+    for (int v = 0; v < NV; v++)
+        acc[v] = v_zero();
+    for (; i + LANES <= n; i += LANES)
+        for (int v = 0; v < NV; v++)
+            acc[v] = v_fma(v_load(a + i + v * VL), v_load(b + i + v * VL), acc[v]);
+    if (i < n) {
+        float ta[LANES], tb[LANES];
+        load_tail(ta, a + i, n - i, 0);
+        load_tail(tb, b + i, n - i, 0);
+        for (int v = 0; v < NV; v++)
+            acc[v] = v_fma(v_load(ta + v * VL), v_load(tb + v * VL), acc[v]);
+    }
+    return fold_sum(acc);
+}
+
+static float sum_squares(const float *x, size_t n)
+{
+    return dot(x, x, n);
+}
+
+static float max_of(const float *x, size_t n)
+{
+    vf acc[NV];
+    size_t i = 0;
+    for (int v = 0; v < NV; v++)
+        acc[v] = v_set1(-INFINITY);
+    for (; i + LANES <= n; i += LANES)
+        for (int v = 0; v < NV; v++)
+            acc[v] = v_max(v_load(x + i + v * VL), acc[v]);
+    float tail[LANES], m = -INFINITY;
+    load_tail(tail, x + i, n - i, -INFINITY);
+    for (int v = 0; v < NV; v++) {
+        acc[v] = v_max(v_load(tail + v * VL), acc[v]);
+        v_store(tail + v * VL, acc[v]);
+    }
+    for (int l = 0; l < LANES; l++)
+        m = tail[l] > m ? tail[l] : m;
+    return m;
+}
+
+/* e^x = 2^n * e^r with |r| <= ln2/2: ln2 is taken off in two parts, e^r is a polynomial of degree 7, and 2^n is applied
+ * in two halves, so that results below the normal range are rounded once. */
+ALWAYS vf exp_of(vf x)
+{
+    x = v_max(v_set1(-104.0f), v_min(v_set1(89.0f), x)); /* in this order NaN stays NaN */
+    vf n = v_round(v_mul(x, v_set1(1.44269504f)));
+    vf r = v_fma(n, v_set1(-0x1.62e4p-1f), x);
+    r = v_fma(n, v_set1(-0x1.7f7d1cp-20f), r);
+    vf p = v_set1(1.0f / 5040.0f);
+    p = v_fma(p, r, v_set1(1.0f / 720.0f));
+    p = v_fma(p, r, v_set1(1.0f / 120.0f));
+    p = v_fma(p, r, v_set1(1.0f / 24.0f));
+    p = v_fma(p, r, v_set1(1.0f / 6.0f));
+    p = v_fma(p, r, v_set1(0.5f));
+    p = v_fma(p, r, v_set1(1.0f));
+    p = v_fma(p, r, v_set1(1.0f));
+    vf half = v_round(v_mul(n, v_set1(0.5f)));
+    return v_mul(v_mul(p, v_pow2(half)), v_pow2(v_sub(n, half)));
+}
+
+static void exp_all(float *y, const float *x, size_t n)
+{
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        v_store(y + i, exp_of(v_load(x + i)));
+    if (i < n) {
+        float tail[LANES];
+        load_tail(tail, x + i, n - i, 0);
+        v_store(tail, exp_of(v_load(tail)));
+        memcpy(y + i, tail, (n - i) * sizeof *y);
+    }
+}
+
+static float exp_sub_sum(float *y, const float *x, float sub, size_t n)
+{
+    const vf s = v_set1(sub);
+    vf acc[NV];
+    size_t i = 0;
+    for (int v = 0; v < NV; v++)
+        acc[v] = v_zero();
+    for (; i + LANES <= n; i += LANES)
+        for (int v = 0; v < NV; v++) {
+            vf e = exp_of(v_sub(v_load(x + i + v * VL), s));
+            v_store(y + i + v * VL, e);
+            acc[v] = v_add(acc[v], e);
+        }
+    if (i < n) {
+        float tail[LANES];
+        load_tail(tail, x + i, n - i, -INFINITY);
+        for (int v = 0; v < NV; v++) {
+            vf e = exp_of(v_sub(v_load(tail + v * VL), s));
+            v_store(tail + v * VL, e);
+            acc[v] = v_add(acc[v], e);
+        }
+        memcpy(y + i, tail, (n - i) * sizeof *y);
+    }
+    return fold_sum(acc);
+}
+
+static void add(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
+static void axpy(float *y, float a, const float *x, size_t n)
+{
+    const vf va = v_set1(a);
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        v_store(y + i, v_fma(va, v_load(x + i), v_load(y + i)));
+    for (; i < n; i++)
+        y[i] = fmaf(a, x[i], y[i]);
+}
+
+static void scale(float *y, float a, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] *= a;
+}
+
+static void rmsnorm(float *y, const float *x, const float *w, float eps, size_t n)
+{
+    const float s = 1.0f / sqrtf(sum_squares(x, n) / (float)n + eps);
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] * s * w[i];
+}
+
+ALWAYS vf silu_of(vf x, vf up)
+{
+    return v_mul(v_div(x, v_add(v_set1(1.0f), exp_of(v_sub(v_zero(), x)))), up);
+}
+
+static void silu_mul(float *y, const float *gate, const float *up, size_t n)
+{
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        v_store(y + i, silu_of(v_load(gate + i), v_load(up + i)));
+    if (i < n) {
+        float g[LANES], u[LANES];
+        load_tail(g, gate + i, n - i, 0);
+        load_tail(u, up + i, n - i, 0);
+        v_store(g, silu_of(v_load(g), v_load(u)));
+        memcpy(y + i, g, (n - i) * sizeof *y);
+    }
+}
+
+static void to_f16(uint16_t *y, const float *x, size_t n)
+{
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        v_store_f16(y + i, v_load(x + i));
+    if (i < n) {
+        float tail[LANES];
+        uint16_t h[LANES];
+        load_tail(tail, x + i, n - i, 0);
+        v_store_f16(h, v_load(tail));
+        memcpy(y + i, h, (n - i) * sizeof *y);
+    }
+}
+
+static void from_f16(float *y, const uint16_t *x, size_t n)
+{
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        v_store(y + i, v_load_f16(x + i));
+    if (i < n) {
+        uint16_t h[LANES] = {0};
+        float tail[LANES];
+        memcpy(h, x + i, (n - i) * sizeof *x);
+        v_store(tail, v_load_f16(h));
+        memcpy(y + i, tail, (n - i) * sizeof *y);
+    }
+}
+
+const struct ste_ops OPS = {.dot = dot,
+                            .sum_squares = sum_squares,
+                            .max = max_of,
+                            .add = add,
+                            .axpy = axpy,
+                            .scale = scale,
+                            .exp = exp_all,
+                            .exp_sub_sum = exp_sub_sum,
+                            .rmsnorm = rmsnorm,
+                            .silu_mul = silu_mul,
+                            .to_f16 = to_f16,
+                            .from_f16 = from_f16};

@@ -1,0 +1,205 @@
+/* Products with packed matrices: how the work is cut into parts, one thread each, and blocks that fit the caches. */
+#include "engine/int8.h"
+#include "engine/matrix.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+
+struct scratch {
+    void *p;
+    size_t size;
+};
+static pthread_key_t scratch_key;
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+
+static void scratch_free(void *arg)
+{
+    struct scratch *s = arg;
+    free(s->p);
+    free(s);
+}
+
+static void scratch_init(void)
+{
+    pthread_key_create(&scratch_key, scratch_free);
+}
+
+void *ste_scratch(size_t size)
+{
+    pthread_once(&scratch_once, scratch_init);
+    struct scratch *s = pthread_getspecific(scratch_key);
+    if (!s) {
+        s = ste_xcalloc(1, sizeof *s);
+        pthread_setspecific(scratch_key, s);
+    }
+    if (s->size < size) {
+        free(s->p);
+        s->size = (size + size / 4 + 4095) / 4096 * 4096;
+        s->p = aligned_alloc(64, s->size);
+        if (!s->p)
+            s->p = ste_xmalloc(SIZE_MAX); /* says so and ends */
+    }
+    return s->p;
+}
+
+#define ROWS 192          /* of X to a part: a block of 256 inputs of them is 192 KB, for the L2 cache */
+#define Y_FLOATS (1 << 15) /* of a part's results, 128 KB */
+#define INPUTS_F32 256
+#define INPUTS_INT8 1024
+
+struct product {
+    const struct ste_matrix *w;
+    const struct ste_matrix_kernels *f32;
+    const struct ste_int8_kernels *int8;
+    const float *x, *bias;
+    float *y;
+    size_t ldx, ldy;
+    int m, rows, row_parts, panels; /* rows and panels to a part */
+    struct ste_rounded rounded;
+};
+
+static int ceil_div(int a, int b)
+{
+    return (a + b - 1) / b;
+}
+
+static void product_part(void *arg, int part)
+{
+    const struct product *t = arg;
+    const struct ste_matrix *w = t->w;
+    _Alignas(64) float y[Y_FLOATS];
+    const int m0 = part % t->row_parts * t->rows, p0 = part / t->row_parts * t->panels;
+    const int m = t->m - m0 < t->rows ? t->m - m0 : t->rows;
+    const int np = w->panels - p0 < t->panels ? w->panels - p0 : t->panels;
+    if (m <= 0 || np <= 0)
+        return;
+    for (int p = 0; p < np; p++) {
+        float row[STE_PANEL] = {0};
+        const int first = (p0 + p) * STE_PANEL;
+        for (int i = 0; t->bias && i < STE_PANEL && first + i < w->out; i++)
+            row[i] = t->bias[first + i];
+        for (int r = 0; r < m; r++)
+            memcpy(y + ((size_t)p * (size_t)m + (size_t)r) * STE_PANEL, row, sizeof row);
+    }
+    const int inputs = t->int8 ? INPUTS_INT8 : INPUTS_F32;
+    for (int k = 0; k < w->in; k += inputs) {
+        const int n = w->in - k < inputs ? w->in - k : inputs;
+        if (t->int8)
+            t->int8->mul(w, p0, np, k, n, &t->rounded, m0, m, y);
+        else
+            t->f32->f32(w, p0, np, k, n, t->x + (size_t)m0 * t->ldx, t->ldx, m, y);
+    }
+    for (int r = 0; r < m; r++) {
+        float *to = t->y + (size_t)(m0 + r) * t->ldy + (size_t)p0 * STE_PANEL;
+        for (int p = 0; p < np; p++) {
+            const int left = w->out - (p0 + p) * STE_PANEL;
+            memcpy(to + p * STE_PANEL, y + ((size_t)p * (size_t)m + (size_t)r) * STE_PANEL,
+                   (size_t)(left < STE_PANEL ? left : STE_PANEL) * sizeof *y);
+        }
+    }
+}
+
+#define ROUND_ROWS 16
+
+static void round_part(void *arg, int part)
+{
+    const struct product *t = arg;
+    const int m0 = part * ROUND_ROWS;
+    t->int8->round(t->w, t->x, t->ldx, m0, t->m - m0 < ROUND_ROWS ? t->m - m0 : ROUND_ROWS, &t->rounded);
+}
+
+void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const float *x, size_t ldx, int m,
+                    const float *bias, float *y, size_t ldy, struct ste_pool *pool)
+{
+    if (m <= 0)
+        return;
+    struct product t = {.w = w, .x = x, .bias = bias, .y = y, .ldx = ldx, .ldy = ldy, .m = m};
+    if (act == STE_ACT_INT8 && w->bits != 32) {
+        t.int8 = ste_int8_kernels_of(w->isa);
+        const size_t in = (size_t)w->in, rows = (size_t)m, q = rows * in, cells = rows * (in / STE_CELL);
+        char *s = ste_scratch(q + cells * sizeof(float) + rows * (in / (size_t)w->sub) * sizeof(float));
+        t.rounded.q = (int8_t *)s;
+        t.rounded.d = (float *)(void *)(s + q);
+        t.rounded.fix.f = t.rounded.d + cells;
+        ste_pool_run(m >= 4 * ROUND_ROWS ? pool : NULL, round_part, &t, ceil_div(m, ROUND_ROWS));
+    } else {
+        t.f32 = ste_matrix_kernels_of(w->isa);
+    }
+    t.row_parts = ceil_div(m, ROWS);
+    t.rows = ceil_div(ceil_div(m, t.row_parts), 12) * 12;
+    if (t.rows > m)
+        t.rows = m;
+    /* Some parts a thread, so that none waits long for the last; few enough to read X seldom. */
+    const int threads = ste_pool_size(pool), most = Y_FLOATS / STE_PANEL / t.rows;
+    t.panels = ceil_div(ceil_div(w->panels * t.row_parts, threads * 6), 4) * 4;
+    if (t.panels > most)
+        t.panels = most;
+    ste_pool_run(pool, product_part, &t, t.row_parts * ceil_div(w->panels, t.panels));
+}
+
+/* ---- backward ---- */
+
+#define BACK_ROWS 192
+#define BACK_INPUTS 128 /* columns of W to a part */
+#define BACK_PANELS 16  /* 256 rows of W at a time: 128 KB turned around, for the L2 cache */
+
+struct back {
+    const struct ste_matrix *w;
+    const struct ste_matrix_kernels *f32;
+    const float *dy;
+    float *dx;
+    size_t lddy, lddx;
+    int m, rows, row_parts;
+    bool accumulate;
+};
+
+static void back_part(void *arg, int part)
+{
+    const struct back *t = arg;
+    const struct ste_matrix *w = t->w;
+    _Alignas(64) float turned[BACK_INPUTS * BACK_PANELS * STE_PANEL];
+    _Alignas(64) float acc[BACK_INPUTS * BACK_ROWS];
+    const int m0 = part % t->row_parts * t->rows, k0 = part / t->row_parts * BACK_INPUTS;
+    const int m = t->m - m0 < t->rows ? t->m - m0 : t->rows;
+    const int kc = w->in - k0 < BACK_INPUTS ? w->in - k0 : BACK_INPUTS, groups = ceil_div(kc, STE_PANEL);
+    if (m <= 0)
+        return;
+    for (int g = 0; g < groups; g++)
+        for (int r = 0; r < m; r++) {
+            float *to = acc + ((size_t)g * (size_t)m + (size_t)r) * STE_PANEL;
+            const int left = kc - g * STE_PANEL;
+            memset(to, 0, STE_PANEL * sizeof *to);
+            if (t->accumulate)
+                memcpy(to, t->dx + (size_t)(m0 + r) * t->lddx + k0 + g * STE_PANEL,
+                       (size_t)(left < STE_PANEL ? left : STE_PANEL) * sizeof *to);
+        }
+    for (int p = 0; p < w->panels; p += BACK_PANELS) {
+        const int np = w->panels - p < BACK_PANELS ? w->panels - p : BACK_PANELS;
+        const int n = w->out - p * STE_PANEL < np * STE_PANEL ? w->out - p * STE_PANEL : np * STE_PANEL;
+        t->f32->columns(w, p, np, k0, kc, turned);
+        for (int g = 0; g < groups; g++)
+            t->f32->tile(m, n, t->dy + (size_t)m0 * t->lddy + p * STE_PANEL, t->lddy,
+                         turned + (size_t)g * (size_t)np * STE_PANEL * STE_PANEL, STE_PANEL,
+                         acc + (size_t)g * (size_t)m * STE_PANEL, STE_PANEL);
+    }
+    for (int r = 0; r < m; r++)
+        for (int g = 0; g < groups; g++) {
+            const int left = kc - g * STE_PANEL;
+            memcpy(t->dx + (size_t)(m0 + r) * t->lddx + k0 + g * STE_PANEL,
+                   acc + ((size_t)g * (size_t)m + (size_t)r) * STE_PANEL,
+                   (size_t)(left < STE_PANEL ? left : STE_PANEL) * sizeof *acc);
+        }
+}
+
+void ste_matrix_mul_back(const struct ste_matrix *w, const float *dy, size_t lddy, int m, float *dx, size_t lddx,
+                         bool accumulate, struct ste_pool *pool)
+{
+    if (m <= 0)
+        return;
+    struct back t = {w, ste_matrix_kernels_of(w->isa), dy, dx, lddy, lddx, m, 0, ceil_div(m, BACK_ROWS), accumulate};
+    t.rows = ceil_div(ceil_div(m, t.row_parts), 6) * 6;
+    ste_pool_run(pool, back_part, &t, t.row_parts * ceil_div(w->in, BACK_INPUTS));
+}

@@ -1,0 +1,491 @@
+/*
+ * The few vector operations that the kernels are written in, for the instruction set STE_SIMD (0: plain C; 2: AVX2, FMA,
+ * F16C; 512: AVX-512 F, BW, VL, DQ, and VNNI for the integer part), which the including file defines. A vector holds
+ * VL of a panel's rows. Every operation rounds as its plain C twin does, so that all sets give the same bits.
+ */
+#ifndef STE_ENGINE_SIMD_H
+#define STE_ENGINE_SIMD_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define ALWAYS static inline __attribute__((always_inline, unused))
+
+#if STE_SIMD == 512
+#include <immintrin.h>
+#define VL 16
+typedef __m512 vf;  /* VL floats */
+typedef __m512i vi; /* VL integers of 32 bits, or four bytes each */
+
+ALWAYS vf v_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+ALWAYS vf v_set1(float f)
+{
+    return _mm512_set1_ps(f);
+}
+ALWAYS vf v_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+ALWAYS void v_store(float *p, vf v)
+{
+    _mm512_storeu_ps(p, v);
+}
+ALWAYS vf v_add(vf a, vf b)
+{
+    return _mm512_add_ps(a, b);
+}
+ALWAYS vf v_sub(vf a, vf b)
+{
+    return _mm512_sub_ps(a, b);
+}
+ALWAYS vf v_mul(vf a, vf b)
+{
+    return _mm512_mul_ps(a, b);
+}
+ALWAYS vf v_div(vf a, vf b)
+{
+    return _mm512_div_ps(a, b);
+}
+ALWAYS vf v_fma(vf a, vf b, vf c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+ALWAYS vf v_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+ALWAYS vf v_min(vf a, vf b)
+{
+    return _mm512_min_ps(a, b);
+}
+ALWAYS vf v_abs(vf a)
+{
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(0x7fffffff)));
+}
+ALWAYS vf v_round(vf a)
+{
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+ALWAYS vf v_pow2(vf n)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
+}
+ALWAYS vf v_load_f16(const uint16_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)p));
+}
+ALWAYS void v_store_f16(uint16_t *p, vf v)
+{
+    _mm256_storeu_si256((void *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+ALWAYS vf v_from_u8(const uint8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p)));
+}
+ALWAYS vf v_from_s8(const int8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
+}
+ALWAYS void v_store_s8(int8_t *p, vf v)
+{
+    _mm_storeu_si128((void *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+ALWAYS vi i_load(const void *p)
+{
+    return _mm512_loadu_si512(p);
+}
+ALWAYS void i_store(void *p, vi v)
+{
+    _mm512_storeu_si512(p, v);
+}
+ALWAYS vi i_set1(int32_t n)
+{
+    return _mm512_set1_epi32(n);
+}
+ALWAYS vi i_and(vi a, vi b)
+{
+    return _mm512_and_si512(a, b);
+}
+ALWAYS vi i_or(vi a, vi b)
+{
+    return _mm512_or_si512(a, b);
+}
+ALWAYS vi i_srl(vi a, int n)
+{
+    return _mm512_srl_epi32(a, _mm_cvtsi32_si128(n));
+}
+ALWAYS vi i_sll(vi a, int n)
+{
+    return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n));
+}
+ALWAYS vi i_add(vi a, vi b)
+{
+    return _mm512_add_epi32(a, b);
+}
+ALWAYS vf v_from_i32(vi a)
+{
+    return _mm512_cvtepi32_ps(a);
+}
+ALWAYS vf v_from_byte(vi a, int j)
+{
+    const __m512i pick = _mm512_add_epi32(
+        _mm512_broadcast_i32x4(_mm_setr_epi32((int)0x80808000, (int)0x80808004, (int)0x80808008, (int)0x8080800c)),
+        _mm512_set1_epi32(j));
+    return _mm512_cvtepi32_ps(_mm512_shuffle_epi8(a, pick));
+}
+#ifdef __AVX512VNNI__
+/* Dot products of unsigned and signed bytes in fours, summed in 32 bits (D_WIDE). */
+#define D_WIDE
+typedef __m512i dacc;
+ALWAYS dacc d_first(vi w, vi x)
+{
+    return _mm512_dpbusd_epi32(_mm512_setzero_si512(), w, x);
+}
+ALWAYS dacc d_step(dacc s, vi w, vi x)
+{
+    return _mm512_dpbusd_epi32(s, w, x);
+}
+ALWAYS vi d_sum(dacc s)
+{
+    return s;
+}
+#endif
+
+#elif STE_SIMD == 2
+#include <immintrin.h>
+#define VL 8
+typedef __m256 vf;
+typedef __m256i vi;
+
+ALWAYS vf v_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+ALWAYS vf v_set1(float f)
+{
+    return _mm256_set1_ps(f);
+}
+ALWAYS vf v_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+ALWAYS void v_store(float *p, vf v)
+{
+    _mm256_storeu_ps(p, v);
+}
+ALWAYS vf v_add(vf a, vf b)
+{
+    return _mm256_add_ps(a, b);
+}
+ALWAYS vf v_sub(vf a, vf b)
+{
+    return _mm256_sub_ps(a, b);
+}
+ALWAYS vf v_mul(vf a, vf b)
+{
+    return _mm256_mul_ps(a, b);
+}
+ALWAYS vf v_div(vf a, vf b)
+{
+    return _mm256_div_ps(a, b);
+}
+ALWAYS vf v_fma(vf a, vf b, vf c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+ALWAYS vf v_max(vf a, vf b)
+{
+    return _mm256_max_ps(a, b);
+}
+ALWAYS vf v_min(vf a, vf b)
+{
+    return _mm256_min_ps(a, b);
+}
+ALWAYS vf v_abs(vf a)
+{
+    return _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)));
+}
+ALWAYS vf v_round(vf a)
+{
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+ALWAYS vf v_pow2(vf n)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
+}
+ALWAYS vf v_load_f16(const uint16_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const void *)p));
+}
+ALWAYS void v_store_f16(uint16_t *p, vf v)
+{
+    _mm_storeu_si128((void *)p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+ALWAYS vf v_from_u8(const uint8_t *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p)));
+}
+ALWAYS vf v_from_s8(const int8_t *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
+}
+ALWAYS void v_store_s8(int8_t *p, vf v)
+{
+    __m256i i = _mm256_cvtps_epi32(v);
+    __m128i h = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+    _mm_storel_epi64((void *)p, _mm_packs_epi16(h, h));
+}
+ALWAYS vi i_load(const void *p)
+{
+    return _mm256_loadu_si256(p);
+}
+ALWAYS void i_store(void *p, vi v)
+{
+    _mm256_storeu_si256(p, v);
+}
+ALWAYS vi i_set1(int32_t n)
+{
+    return _mm256_set1_epi32(n);
+}
+ALWAYS vi i_and(vi a, vi b)
+{
+    return _mm256_and_si256(a, b);
+}
+ALWAYS vi i_or(vi a, vi b)
+{
+    return _mm256_or_si256(a, b);
+}
+ALWAYS vi i_srl(vi a, int n)
+{
+    return _mm256_srli_epi32(a, n);
+}
+ALWAYS vi i_sll(vi a, int n)
+{
+    return _mm256_slli_epi32(a, n);
+}
+ALWAYS vi i_add(vi a, vi b)
+{
+    return _mm256_add_epi32(a, b);
+}
+ALWAYS vf v_from_i32(vi a)
+{
+    return _mm256_cvtepi32_ps(a);
+}
+ALWAYS vf v_from_byte(vi a, int j)
+{
+    const __m256i pick = _mm256_add_epi32(
+        _mm256_broadcastsi128_si256(
+            _mm_setr_epi32((int)0x80808000, (int)0x80808004, (int)0x80808008, (int)0x8080800c)),
+        _mm256_set1_epi32(j));
+    return _mm256_cvtepi32_ps(_mm256_shuffle_epi8(a, pick));
+}
+/* Products of unsigned and signed bytes, summed in pairs in 16 bits: the caller sees to it that they fit. */
+typedef __m256i dacc;
+ALWAYS dacc d_first(vi w, vi x)
+{
+    return _mm256_maddubs_epi16(w, x);
+}
+ALWAYS dacc d_step(dacc s, vi w, vi x)
+{
+    return _mm256_add_epi16(s, _mm256_maddubs_epi16(w, x));
+}
+ALWAYS vi d_sum(dacc s)
+{
+    return _mm256_madd_epi16(s, _mm256_set1_epi16(1));
+}
+
+#else
+#include "model/quant.h"
+#define VL 16
+typedef struct {
+    float v[VL];
+} vf;
+typedef struct {
+    uint32_t v[VL];
+} vi;
+#define EACH for (int l_ = 0; l_ < VL; l_++)
+
+ALWAYS vf v_set1(float f)
+{
+    vf r;
+    EACH r.v[l_] = f;
+    return r;
+}
+ALWAYS vf v_zero(void)
+{
+    return v_set1(0);
+}
+ALWAYS vf v_load(const float *p)
+{
+    vf r;
+    memcpy(r.v, p, sizeof r.v);
+    return r;
+}
+ALWAYS void v_store(float *p, vf v)
+{
+    memcpy(p, v.v, sizeof v.v);
+}
+ALWAYS vf v_add(vf a, vf b)
+{
+    EACH a.v[l_] += b.v[l_];
+    return a;
+}
+ALWAYS vf v_sub(vf a, vf b)
+{
+    EACH a.v[l_] -= b.v[l_];
+    return a;
+}
+ALWAYS vf v_mul(vf a, vf b)
+{
+    EACH a.v[l_] *= b.v[l_];
+    return a;
+}
+ALWAYS vf v_div(vf a, vf b)
+{
+    EACH a.v[l_] /= b.v[l_];
+    return a;
+}
+ALWAYS vf v_fma(vf a, vf b, vf c)
+{
+    EACH c.v[l_] = fmaf(a.v[l_], b.v[l_], c.v[l_]);
+    return c;
+}
+/* As the instructions do it: the second when one is not a number. */
+ALWAYS vf v_max(vf a, vf b)
+{
+    EACH b.v[l_] = a.v[l_] > b.v[l_] ? a.v[l_] : b.v[l_];
+    return b;
+}
+ALWAYS vf v_min(vf a, vf b)
+{
+    EACH b.v[l_] = a.v[l_] < b.v[l_] ? a.v[l_] : b.v[l_];
+    return b;
+}
+ALWAYS vf v_abs(vf a)
+{
+    EACH a.v[l_] = fabsf(a.v[l_]);
+    return a;
+}
+ALWAYS vf v_round(vf a)
+{
+    EACH a.v[l_] = rintf(a.v[l_]);
+    return a;
+}
+ALWAYS vi i_from_v(vf a)
+{
+    vi r;
+    EACH r.v[l_] = a.v[l_] >= -2147483648.0f && a.v[l_] < 2147483648.0f ? (uint32_t)(int32_t)rintf(a.v[l_]) : 1u << 31;
+    return r;
+}
+ALWAYS vf v_pow2(vf n)
+{
+    vi r = i_from_v(n);
+    EACH r.v[l_] = (r.v[l_] + 127) << 23;
+    memcpy(n.v, r.v, sizeof n.v);
+    return n;
+}
+ALWAYS vf v_load_f16(const uint16_t *p)
+{
+    vf r;
+    EACH r.v[l_] = ste_f16_to_f32(p[l_]);
+    return r;
+}
+ALWAYS void v_store_f16(uint16_t *p, vf v)
+{
+    EACH p[l_] = ste_f32_to_f16(v.v[l_]);
+}
+ALWAYS vf v_from_u8(const uint8_t *p)
+{
+    vf r;
+    EACH r.v[l_] = p[l_];
+    return r;
+}
+ALWAYS vf v_from_s8(const int8_t *p)
+{
+    vf r;
+    EACH r.v[l_] = p[l_];
+    return r;
+}
+ALWAYS void v_store_s8(int8_t *p, vf v)
+{
+    vi r = i_from_v(v);
+    EACH p[l_] = (int8_t)(uint8_t)r.v[l_];
+}
+ALWAYS vi i_load(const void *p)
+{
+    vi r;
+    memcpy(r.v, p, sizeof r.v);
+    return r;
+}
+ALWAYS void i_store(void *p, vi v)
+{
+    memcpy(p, v.v, sizeof v.v);
+}
+ALWAYS vi i_set1(int32_t n)
+{
+    vi r;
+    EACH r.v[l_] = (uint32_t)n;
+    return r;
+}
+ALWAYS vi i_and(vi a, vi b)
+{
+    EACH a.v[l_] &= b.v[l_];
+    return a;
+}
+ALWAYS vi i_or(vi a, vi b)
+{
+    EACH a.v[l_] |= b.v[l_];
+    return a;
+}
+ALWAYS vi i_srl(vi a, int n)
+{
+    EACH a.v[l_] >>= n;
+    return a;
+}
+ALWAYS vi i_sll(vi a, int n)
+{
+    EACH a.v[l_] <<= n;
+    return a;
+}
+ALWAYS vi i_add(vi a, vi b)
+{
+    EACH a.v[l_] += b.v[l_];
+    return a;
+}
+ALWAYS vf v_from_i32(vi a)
+{
+    vf r;
+    EACH r.v[l_] = (float)(int32_t)a.v[l_];
+    return r;
+}
+ALWAYS vf v_from_byte(vi a, int j)
+{
+    vf r;
+    EACH r.v[l_] = (float)((a.v[l_] >> (8 * j)) & 0xff);
+    return r;
+}
+#define D_WIDE
+typedef vi dacc;
+ALWAYS dacc d_step(dacc s, vi w, vi x)
+{
+    for (int j = 0; j < 32; j += 8)
+        EACH s.v[l_] += (uint32_t)((int32_t)((w.v[l_] >> j) & 0xff) * (int8_t)((x.v[l_] >> j) & 0xff));
+    return s;
+}
+ALWAYS dacc d_first(vi w, vi x)
+{
+    return d_step(i_set1(0), w, x);
+}
+ALWAYS vi d_sum(dacc s)
+{
+    return s;
+}
+#endif
+
+#define NV (16 / VL) /* vectors in the 16 rows of a panel */
+
+#endif

@@ -1,0 +1,97 @@
+/* From packed cells to bytes and scales, for the kernels' bodies; included after simd.h. */
+
+static inline const uint8_t *cell_at(const struct ste_matrix *w, int panel, int cell)
+{
+    return w->weights + (size_t)panel * w->panel_weights + (size_t)cell * w->cell_bytes;
+}
+
+/* The 32 inputs of 16 rows as unsigned bytes: 8 quads. */
+ALWAYS void unpack_bits(const int bits, const uint8_t *src, uint8_t *dst)
+{
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; v++) {
+        const size_t at = (size_t)v * VL * 4;
+        if (bits == 8) {
+#pragma GCC unroll 8
+            for (int q = 0; q < 8; q++)
+                i_store(dst + q * STE_QUAD_BYTES + at, i_load(src + q * STE_QUAD_BYTES + at));
+            continue;
+        }
+        const vi low = i_set1(0x0f0f0f0f);
+        vi high[2];
+        high[0] = high[1] = low;
+        if (bits > 4)
+            high[0] = i_load(src + 4 * STE_QUAD_BYTES + at);
+        if (bits == 6)
+            high[1] = i_load(src + 5 * STE_QUAD_BYTES + at);
+#pragma GCC unroll 4
+        for (int g = 0; g < 4; g++) {
+            vi two = i_load(src + g * STE_QUAD_BYTES + at);
+#pragma GCC unroll 2
+            for (int h = 0; h < 2; h++) {
+                const int q = 2 * g + h;
+                vi n = i_and(h ? i_srl(two, 4) : two, low);
+                if (bits == 5) {
+                    vi b = q < 4 ? i_sll(high[0], 4 - q) : i_srl(high[0], q - 4);
+                    n = i_or(n, i_and(b, i_set1(0x10101010)));
+                } else if (bits == 6) {
+                    vi b = q % 4 < 2 ? i_sll(high[q / 4], 4 - 2 * (q % 4)) : i_srl(high[q / 4], 2 * (q % 4) - 4);
+                    n = i_or(n, i_and(b, i_set1(0x30303030)));
+                }
+                i_store(dst + q * STE_QUAD_BYTES + at, n);
+            }
+        }
+    }
+}
+
+ALWAYS void unpack_cell(int bits, const uint8_t *src, uint8_t *dst)
+{
+    if (bits == 4)
+        unpack_bits(4, src, dst);
+    else if (bits == 5)
+        unpack_bits(5, src, dst);
+    else if (bits == 6)
+        unpack_bits(6, src, dst);
+    else
+        unpack_bits(8, src, dst);
+}
+
+/* A cell's d and c; of its two halves where there is a scale for each. */
+ALWAYS void load_scales(const struct ste_matrix *w, int panel, int cell, vf d[2][NV], vf c[2][NV])
+{
+    const uint8_t *s = w->scales + (size_t)panel * w->panel_scales;
+    const vf minus_zero_point = v_set1((float)-w->zero);
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; v++) {
+        const size_t half = (size_t)v * VL * 2, byte = (size_t)v * VL; /* of 16-bit and 8-bit scales */
+        switch (w->scale) {
+        case STE_SCALE_BLOCK:
+            d[0][v] = v_load_f16((const uint16_t *)(const void *)(s + (size_t)cell * 32 + half));
+            c[0][v] = v_mul(d[0][v], minus_zero_point);
+            break;
+        case STE_SCALE_MIN:
+            d[0][v] = v_load_f16((const uint16_t *)(const void *)(s + (size_t)cell * 64 + half));
+            c[0][v] = v_load_f16((const uint16_t *)(const void *)(s + (size_t)cell * 64 + 32 + half));
+            break;
+        case STE_SCALE_K: {
+            const uint8_t *super = s + (size_t)(cell / 8) * 320, *own = super + 64 + (size_t)(cell % 8) * 32;
+            d[0][v] = v_mul(v_load_f16((const uint16_t *)(const void *)(super + half)), v_from_u8(own + byte));
+            c[0][v] = v_sub(v_zero(), v_mul(v_load_f16((const uint16_t *)(const void *)(super + 32 + half)),
+                                            v_from_u8(own + 16 + byte)));
+            break;
+        }
+        case STE_SCALE_K16: {
+            const uint8_t *super = s + (size_t)(cell / 8) * 288, *own = super + 32 + (size_t)(cell % 8) * 32;
+            vf all = v_load_f16((const uint16_t *)(const void *)(super + half));
+            for (int h = 0; h < 2; h++) {
+                d[h][v] = v_mul(all, v_from_s8((const int8_t *)own + h * 16 + byte));
+                c[h][v] = v_mul(d[h][v], minus_zero_point);
+            }
+            break;
+        }
+        case STE_SCALE_NONE:
+            d[0][v] = c[0][v] = v_zero();
+            break;
+        }
+    }
+}
