@@ -3,10 +3,10 @@
 
 #include <string.h>
 
-#define ROWS 192     /* of A to a part */
-#define INPUTS 256   /* k at a time: a panel of B is then 16 KB, for the L1 cache */
-#define PANELS 8     /* of 16 columns to a part, at most: its sums are 96 KB */
-#define FEW_ROWS 24  /* for which copying B costs more than reading it where it lies */
+#define ROWS 192    /* of A to a part */
+#define INPUTS 256  /* k at a time: a panel of B is then 16 KB, for the L1 cache */
+#define PANELS 8    /* of 16 columns to a part, at most: its sums are 96 KB */
+#define FEW_ROWS 24 /* for which copying B costs more than reading it where it lies */
 
 struct gemm {
     const struct ste_matrix_kernels *kernels;
@@ -32,7 +32,8 @@ static const float *panel_of_b(const struct gemm *g, int k0, int kc, int j0, int
         g->kernels->transpose(g->b + (size_t)j0 * g->ldb + k0, g->ldb, cols, kc, buffer, STE_PANEL);
     else
         for (int k = 0; k < kc; k++)
-            memcpy(buffer + (size_t)k * STE_PANEL, g->b + (size_t)(k0 + k) * g->ldb + j0, (size_t)cols * sizeof *buffer);
+            memcpy(buffer + (size_t)k * STE_PANEL, g->b + (size_t)(k0 + k) * g->ldb + j0,
+                   (size_t)cols * sizeof *buffer);
     return buffer;
 }
 
@@ -85,8 +86,20 @@ void ste_gemm(enum ste_isa isa, bool ta, bool tb, int m, int n, int k, float alp
 {
     if (m <= 0 || n <= 0)
         return;
-    struct gemm g = {.kernels = ste_matrix_kernels_of(isa), .ta = ta, .tb = tb, .m = m, .n = n, .k = k, .a = a, .b = b,
-                     .c = c, .alpha = alpha, .beta = beta, .lda = lda, .ldb = ldb, .ldc = ldc};
+    struct gemm g = {.kernels = ste_matrix_kernels_of(isa),
+                     .ta = ta,
+                     .tb = tb,
+                     .m = m,
+                     .n = n,
+                     .k = k,
+                     .a = a,
+                     .b = b,
+                     .c = c,
+                     .alpha = alpha,
+                     .beta = beta,
+                     .lda = lda,
+                     .ldb = ldb,
+                     .ldc = ldc};
     /* The tiles like a plain A, or a small turned one: computing C's transpose exchanges A and B. */
     if (ta && (tb || m > n)) {
         g.turned = true;

@@ -4,8 +4,8 @@
 
 #include "engine/matrix.h"
 
-/* x ~ d * q for the 32 inputs of a cell. FIX, one for each scale of W's row: -zero * sum(q) as an integer for types with
- * a zero point, d * sum(q) as a float for the others. */
+/* x ~ d * q for the 32 inputs of a cell. FIX, one for each scale of W's row: -zero * sum(q) as an integer for types
+ * with a zero point, d * sum(q) as a float for the others. */
 struct ste_rounded {
     int8_t *q; /* (m, in) */
     float *d;  /* (m, in/32) */

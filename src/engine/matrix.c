@@ -11,17 +11,16 @@ struct form {
     enum ste_scale scale;
 };
 static const struct form forms[] = {
-    {STE_F32, 32, 0, 32, STE_SCALE_NONE},  {STE_F16, 32, 0, 32, STE_SCALE_NONE},  {STE_BF16, 32, 0, 32, STE_SCALE_NONE},
-    {STE_Q4_0, 4, 8, 32, STE_SCALE_BLOCK}, {STE_Q4_1, 4, 0, 32, STE_SCALE_MIN},   {STE_Q5_0, 5, 16, 32, STE_SCALE_BLOCK},
-    {STE_Q5_1, 5, 0, 32, STE_SCALE_MIN},   {STE_Q8_0, 8, 128, 32, STE_SCALE_BLOCK}, {STE_Q4_K, 4, 0, 32, STE_SCALE_K},
-    {STE_Q5_K, 5, 0, 32, STE_SCALE_K},     {STE_Q6_K, 6, 32, 16, STE_SCALE_K16},
+    {STE_F32, 32, 0, 32, STE_SCALE_NONE},  {STE_F16, 32, 0, 32, STE_SCALE_NONE},
+    {STE_BF16, 32, 0, 32, STE_SCALE_NONE}, {STE_Q4_0, 4, 8, 32, STE_SCALE_BLOCK},
+    {STE_Q4_1, 4, 0, 32, STE_SCALE_MIN},   {STE_Q5_0, 5, 16, 32, STE_SCALE_BLOCK},
+    {STE_Q5_1, 5, 0, 32, STE_SCALE_MIN},   {STE_Q8_0, 8, 128, 32, STE_SCALE_BLOCK},
+    {STE_Q4_K, 4, 0, 32, STE_SCALE_K},     {STE_Q5_K, 5, 0, 32, STE_SCALE_K},
+    {STE_Q6_K, 6, 32, 16, STE_SCALE_K16},
 };
 /* Bytes of scales for the 16 rows: of a cell, or of the 8 cells of a block of 256. */
-static const size_t scale_bytes[] = {[STE_SCALE_NONE] = 0,
-                                     [STE_SCALE_BLOCK] = 32,
-                                     [STE_SCALE_MIN] = 64,
-                                     [STE_SCALE_K] = 320,
-                                     [STE_SCALE_K16] = 288};
+static const size_t scale_bytes[] = {
+    [STE_SCALE_NONE] = 0, [STE_SCALE_BLOCK] = 32, [STE_SCALE_MIN] = 64, [STE_SCALE_K] = 320, [STE_SCALE_K16] = 288};
 
 /* The scale and minimum of sub-block J of a K block: 6 bits each, the first four apart from the last four. */
 static void k_scale(const uint8_t *packed, int j, uint8_t *scale, uint8_t *min)
@@ -41,8 +40,8 @@ static void read_weights(enum ste_type type, const void *src, uint8_t *q)
     switch (type) {
     case STE_Q4_0:
     case STE_Q4_1: {
-        const uint8_t *qs = type == STE_Q4_0 ? ((const struct ste_block_q4_0 *)src)->qs
-                                             : ((const struct ste_block_q4_1 *)src)->qs;
+        const uint8_t *qs =
+            type == STE_Q4_0 ? ((const struct ste_block_q4_0 *)src)->qs : ((const struct ste_block_q4_1 *)src)->qs;
         for (int i = 0; i < 16; i++) {
             q[i] = qs[i] & 15;
             q[i + 16] = qs[i] >> 4;

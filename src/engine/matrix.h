@@ -27,9 +27,9 @@ enum ste_scale { STE_SCALE_NONE, STE_SCALE_BLOCK, STE_SCALE_MIN, STE_SCALE_K, ST
 
 struct ste_matrix {
     int out, in, panels;
-    int bits;              /* 4, 5, 6, 8, or 32 for f32 */
-    int zero;              /* the integer that stands for 0; 0 for types with a minimum */
-    int sub;               /* inputs a scale: 32, or 16 */
+    int bits; /* 4, 5, 6, 8, or 32 for f32 */
+    int zero; /* the integer that stands for 0; 0 for types with a minimum */
+    int sub;  /* inputs a scale: 32, or 16 */
     enum ste_scale scale;
     uint8_t *weights, *scales;
     size_t weights_size, scales_size; /* allocated */
@@ -40,7 +40,8 @@ struct ste_matrix {
 
 struct ste_matrix_kernels {
     /* Y (np, m, 16) += X (m, k0..k0+kc) . W's panels from p0 on */
-    void (*f32)(const struct ste_matrix *w, int p0, int np, int k0, int kc, const float *x, size_t ldx, int m, float *y);
+    void (*f32)(const struct ste_matrix *w, int p0, int np, int k0, int kc, const float *x, size_t ldx, int m,
+                float *y);
     /* Inputs k0..k0+kc (a multiple of 16, or up to the end) of W's panels p0..p0+np, as (kc/16, np*16, 16). */
     void (*columns)(const struct ste_matrix *w, int p0, int np, int k0, int kc, float *dst);
     /* C (m, 16) += X (m, k) . B (k, 16); LDX, LDB, LDC in floats. */

@@ -183,7 +183,5 @@ static void columns(const struct ste_matrix *w, int p0, int np, int k0, int kc, 
         }
 }
 
-const struct ste_matrix_kernels MATRIX_KERNELS = {.f32 = mul_f32,
-                                                  .columns = columns,
-                                                  .tile = tile16,
-                                                  .transpose = transpose};
+const struct ste_matrix_kernels MATRIX_KERNELS = {
+    .f32 = mul_f32, .columns = columns, .tile = tile16, .transpose = transpose};

@@ -1,6 +1,6 @@
 /*
- * The row operations in terms of simd.h: compiled once for each instruction set by ops_SET.c, which defines STE_SIMD and
- * OPS, the name of the table. Sums run in 16 lanes (element i in lane i mod 16), folded in halves at the end.
+ * The row operations in terms of simd.h: compiled once for each instruction set by ops_SET.c, which defines STE_SIMD
+ * and OPS, the name of the table. Sums run in 16 lanes (element i in lane i mod 16), folded in halves at the end.
  */
 #include "engine/kernels.h"
 #include "engine/simd.h"

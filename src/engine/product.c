@@ -45,7 +45,7 @@ void *ste_scratch(size_t size)
     return s->p;
 }
 
-#define ROWS 192          /* of X to a part: a block of 256 inputs of them is 192 KB, for the L2 cache */
+#define ROWS 192           /* of X to a part: a block of 256 inputs of them is 192 KB, for the L2 cache */
 #define Y_FLOATS (1 << 15) /* of a part's results, 128 KB */
 #define INPUTS_F32 256
 #define INPUTS_INT8 1024

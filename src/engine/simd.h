@@ -1,7 +1,7 @@
 /*
- * The few vector operations that the kernels are written in, for the instruction set STE_SIMD (0: plain C; 2: AVX2, FMA,
- * F16C; 512: AVX-512 F, BW, VL, DQ, and VNNI for the integer part), which the including file defines. A vector holds
- * VL of a panel's rows. Every operation rounds as its plain C twin does, so that all sets give the same bits.
+ * The few vector operations that the kernels are written in, for the instruction set STE_SIMD (0: plain C; 2: AVX2,
+ * FMA, F16C; 512: AVX-512 F, BW, VL, DQ, and VNNI for the integer part), which the including file defines. A vector
+ * holds VL of a panel's rows. Every operation rounds as its plain C twin does, so that all sets give the same bits.
  */
 #ifndef STE_ENGINE_SIMD_H
 #define STE_ENGINE_SIMD_H
@@ -278,8 +278,7 @@ ALWAYS vf v_from_i32(vi a)
 ALWAYS vf v_from_byte(vi a, int j)
 {
     const __m256i pick = _mm256_add_epi32(
-        _mm256_broadcastsi128_si256(
-            _mm_setr_epi32((int)0x80808000, (int)0x80808004, (int)0x80808008, (int)0x8080800c)),
+        _mm256_broadcastsi128_si256(_mm_setr_epi32((int)0x80808000, (int)0x80808004, (int)0x80808008, (int)0x8080800c)),
         _mm256_set1_epi32(j));
     return _mm256_cvtepi32_ps(_mm256_shuffle_epi8(a, pick));
 }

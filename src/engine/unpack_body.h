@@ -64,6 +64,7 @@ ALWAYS void load_scales(const struct ste_matrix *w, int panel, int cell, vf d[2]
 #pragma GCC unroll 4
     for (int v = 0; v < NV; v++) {
         const size_t half = (size_t)v * VL * 2, byte = (size_t)v * VL; /* of 16-bit and 8-bit scales */
+        d[0][v] = d[1][v] = c[0][v] = c[1][v] = v_zero();
         switch (w->scale) {
         case STE_SCALE_BLOCK:
             d[0][v] = v_load_f16((const uint16_t *)(const void *)(s + (size_t)cell * 32 + half));
@@ -90,7 +91,6 @@ ALWAYS void load_scales(const struct ste_matrix *w, int panel, int cell, vf d[2]
             break;
         }
         case STE_SCALE_NONE:
-            d[0][v] = c[0][v] = v_zero();
             break;
         }
     }

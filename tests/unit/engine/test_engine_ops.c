@@ -1,0 +1,179 @@
+/* Row operations: accurate, and the same bits on every instruction set. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/kernels.h"
+
+#define MAX 200
+
+static uint32_t seed = 7;
+
+static void fill(float *x, size_t n, float range)
+{
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        x[i] = ((float)(seed >> 8) / 8388608.0f - 1) * range;
+    }
+}
+
+static bool have(enum ste_isa isa)
+{
+    enum ste_isa got;
+    return ste_isa_choose(ste_isa_name(isa), &got, NULL) == 0;
+}
+
+static void same(const void *a, const void *b, size_t bytes, const char *what, enum ste_isa isa, size_t n)
+{
+    if (memcmp(a, b, bytes) != 0)
+        fail_msg("%s of %zu on %s differs from portable", what, n, ste_isa_name(isa));
+}
+
+static void test_sets_agree(void **s)
+{
+    (void)s;
+    const struct ste_ops *p = ste_ops_of(STE_ISA_PORTABLE);
+    for (enum ste_isa isa = STE_ISA_AVX2; isa <= STE_ISA_AVX512; isa++) {
+        if (!have(isa))
+            continue;
+        const struct ste_ops *o = ste_ops_of(isa);
+        for (size_t n = 1; n < MAX; n++) {
+            float a[MAX], b[MAX], x[MAX], y[MAX], u, v;
+            uint16_t h[MAX], g[MAX];
+            fill(a, n, 20);
+            fill(b, n, 3);
+#define SCALAR(what, of_o, of_p)                                                                                       \
+    u = (of_o);                                                                                                        \
+    v = (of_p);                                                                                                        \
+    same(&u, &v, sizeof u, what, isa, n)
+            SCALAR("dot", o->dot(a, b, n), p->dot(a, b, n));
+            SCALAR("sum_squares", o->sum_squares(a, n), p->sum_squares(a, n));
+            SCALAR("max", o->max(a, n), p->max(a, n));
+            SCALAR("exp_sub_sum", o->exp_sub_sum(x, a, 19, n), p->exp_sub_sum(y, a, 19, n));
+            same(x, y, n * sizeof *x, "exp_sub_sum", isa, n);
+#define VECTOR(what, call)                                                                                             \
+    memcpy(x, b, sizeof x);                                                                                            \
+    memcpy(y, b, sizeof y);                                                                                            \
+    {                                                                                                                  \
+        float *r = x;                                                                                                  \
+        const struct ste_ops *q = o;                                                                                   \
+        call;                                                                                                          \
+        r = y;                                                                                                         \
+        q = p;                                                                                                         \
+        call;                                                                                                          \
+    }                                                                                                                  \
+    same(x, y, n * sizeof *x, what, isa, n)
+            VECTOR("add", q->add(r, a, n));
+            VECTOR("axpy", q->axpy(r, 1.7f, a, n));
+            VECTOR("scale", q->scale(r, 0.3f, n));
+            VECTOR("exp", q->exp(r, a, n));
+            VECTOR("rmsnorm", q->rmsnorm(r, a, b, 1e-5f, n));
+            VECTOR("silu_mul", q->silu_mul(r, a, b, n));
+            o->to_f16(h, a, n);
+            p->to_f16(g, a, n);
+            same(h, g, n * sizeof *h, "to_f16", isa, n);
+            o->from_f16(x, h, n);
+            p->from_f16(y, h, n);
+            same(x, y, n * sizeof *x, "from_f16", isa, n);
+        }
+    }
+}
+
+static double ulps(float got, double want)
+{
+    float w = (float)want;
+    double ulp = (double)nextafterf(fabsf(w), INFINITY) - (double)fabsf(w);
+    return fabs((double)got - want) / ulp;
+}
+
+static void test_exp(void **s)
+{
+    (void)s;
+    for (enum ste_isa isa = STE_ISA_PORTABLE; isa <= STE_ISA_AVX512; isa++) {
+        if (!have(isa))
+            continue;
+        const struct ste_ops *o = ste_ops_of(isa);
+        double worst = 0;
+        for (float x = -103.5f; x < 88.7f; x += 0.00317f) {
+            float y;
+            o->exp(&y, &x, 1);
+            double e = ulps(y, exp((double)x));
+            worst = e > worst ? e : worst;
+        }
+        if (worst > 2)
+            fail_msg("exp is off by %.2f ulp on %s", worst, ste_isa_name(isa));
+        const float x[] = {0, -INFINITY, INFINITY, -200, 100, NAN, 1e30f, -1e30f};
+        float y[8];
+        o->exp(y, x, 8);
+        assert_true(y[0] == 1 && y[1] == 0 && isinf(y[2]) && y[3] == 0 && isinf(y[4]));
+        assert_true(isnan(y[5]) && isinf(y[6]) && y[7] == 0);
+    }
+}
+
+static void test_against_double(void **s)
+{
+    (void)s;
+    const struct ste_ops *o = ste_ops_of(STE_ISA_PORTABLE);
+    for (size_t n = 1; n < MAX; n += 13) {
+        float a[MAX], b[MAX], y[MAX];
+        double dot = 0, squares = 0, sum = 0;
+        fill(a, n, 5);
+        fill(b, n, 1);
+        for (size_t i = 0; i < n; i++) {
+            dot += (double)a[i] * (double)b[i];
+            squares += (double)a[i] * (double)a[i];
+            sum += exp((double)a[i] - 5);
+        }
+        assert_true(fabs((double)o->dot(a, b, n) - dot) < 1e-4);
+        assert_true(fabs((double)o->exp_sub_sum(y, a, 5, n) - sum) < 1e-5 * sum);
+        o->rmsnorm(y, a, b, 1e-6f, n);
+        for (size_t i = 0; i < n; i++)
+            assert_true(fabs((double)y[i] - (double)a[i] * (double)b[i] / sqrt(squares / (double)n + 1e-6)) < 1e-5);
+        o->silu_mul(y, a, b, n);
+        for (size_t i = 0; i < n; i++)
+            assert_true(fabs((double)y[i] - (double)a[i] / (1 + exp(-(double)a[i])) * (double)b[i]) < 1e-5);
+        float c[MAX];
+        memcpy(c, b, sizeof c); /* in place, over either input */
+        o->silu_mul(c, a, c, n);
+        same(c, y, n * sizeof *c, "silu_mul over up", STE_ISA_PORTABLE, n);
+        memcpy(c, a, sizeof c);
+        o->silu_mul(c, c, b, n);
+        same(c, y, n * sizeof *c, "silu_mul over gate", STE_ISA_PORTABLE, n);
+    }
+}
+
+static void test_rope(void **s)
+{
+    (void)s;
+    for (int form = STE_ROPE_ADJACENT; form <= STE_ROPE_HALVES; form++) {
+        const int dim = 64, pos = 37;
+        float table[64], x[128], y[128];
+        fill(x, 128, 1);
+        memcpy(y, x, sizeof y);
+        ste_rope_table(10000.0, dim, pos, table);
+        ste_rope_apply((enum ste_rope)form, table, y, 2, dim, false);
+        for (int h = 0; h < 2; h++)
+            for (int i = 0; i < dim / 2; i++) {
+                int a = h * dim + (form == STE_ROPE_ADJACENT ? 2 * i : i);
+                int b = form == STE_ROPE_ADJACENT ? a + 1 : a + dim / 2;
+                double t = pos * pow(10000.0, -2.0 * i / dim);
+                assert_true(fabs((double)y[a] - ((double)x[a] * cos(t) - (double)x[b] * sin(t))) < 1e-6);
+                assert_true(fabs((double)y[b] - ((double)x[a] * sin(t) + (double)x[b] * cos(t))) < 1e-6);
+            }
+        ste_rope_apply((enum ste_rope)form, table, y, 2, dim, true);
+        for (int i = 0; i < 128; i++)
+            assert_true(fabsf(x[i] - y[i]) < 1e-6f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sets_agree), cmocka_unit_test(test_exp),
+                                       cmocka_unit_test(test_against_double), cmocka_unit_test(test_rope)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
