@@ -1,8 +1,13 @@
 /*
  * Supervised fine-tuning of a LoRA adapter on a frozen, still quantized base. The loss is the mean cross-entropy of the
  * completion tokens of a batch, each example's tokens times its weight: sum_i w_i nll_i / sum_i w_i (TRL's token mean
- * where all weights are 1). Gradients are summed in example order; the same examples, parameters and seed give the same
- * bytes, over threads and resumes.
+ * where all weights are 1).
+ *
+ * What is guaranteed, bit for bit: loss, gradients and updates depend on the examples of the batch and their order, the
+ * parameters and the seed; not on micro_tokens (how examples share a forward pass), recompute, threads or a resume. It
+ * holds because every row of an activation is computed from its own example alone, and a gradient element is
+ * g = (..((0 + s_1) + s_2)..) + s_n, where s_e is the sum over the rows of example e in their order: one ste_gemm an
+ * example with beta 1, never one over a whole pack.
  */
 #ifndef STE_TRAIN_TRAIN_H
 #define STE_TRAIN_TRAIN_H
@@ -32,7 +37,12 @@ struct ste_train_params {
     bool recompute;     /* activations of a layer are computed again in the backward pass */
     uint64_t seed;      /* of A, and of the order of examples */
 };
+/* r 16, alpha 32, AdamW (.9, .999, 1e-8) at 1e-4 without decay, norm 1, constant schedule, 8 examples a step, 1,024
+ * tokens a pack, nothing computed twice. */
 void ste_train_default_params(struct ste_train_params *p);
+/* Bytes of activations and scratch memory for a pack of TOKENS (packed weights, adapter and optimizer not counted):
+ * what a caller weighs when it chooses micro_tokens and recompute. */
+size_t ste_train_activation_bytes(const struct ste_hparams *hp, int r, int tokens, bool recompute);
 
 struct ste_trainer;
 /* The model's matrices are packed once for the trainer, or shared: BASE may be NULL (then the trainer packs its own) or
@@ -57,11 +67,20 @@ int ste_trainer_grads(struct ste_trainer *t, const struct ste_example *batch, in
                       double *loss, struct ste_err *err);
 
 struct ste_lora *ste_trainer_lora(struct ste_trainer *t); /* the trainer's, live */
+/* Starts from the values of L (copied), which must have the trainer's shapes, r and alpha. */
+int ste_trainer_set_lora(struct ste_trainer *t, const struct ste_lora *l, struct ste_err *err);
 int ste_trainer_steps_done(const struct ste_trainer *t);
-/* Which examples make step STEP (from 0) of an epoch-wise shuffle keyed by the seed: indices into 0..n_examples-1. */
+/* Which examples make step STEP (from 0) of an epoch-wise shuffle keyed by the seed: indices into 0..n_examples-1. The
+ * last batch of an epoch may be smaller; INDICES has room for BATCH. */
 void ste_train_batch(uint64_t seed, int n_examples, int batch, int step, int *indices, int *n);
+/* The learning rate's factor at step STEP (from 0): transformers' get_*_schedule_with_warmup. */
+double ste_schedule_factor(enum ste_schedule s, int step, int warmup_steps, int total_steps);
+/* "constant", "linear", "cosine"; STE_EUSAGE for another name. */
+int ste_schedule_by_name(const char *name, enum ste_schedule *out, struct ste_err *err);
 
-/* Adapter, optimizer moments, step: one file, written whole. Loading gives a trainer that goes on to the same bytes. */
+/* Adapter, optimizer moments, step: one file, written whole. Loading gives a trainer that goes on to the same bytes.
+ * A file that is cut off, damaged, or of another model or other parameters is refused (STE_EINPUT) and changes
+ * nothing. */
 int ste_trainer_save(const struct ste_trainer *t, const char *path, struct ste_err *err);
 int ste_trainer_load(struct ste_trainer *t, const char *path, struct ste_err *err);
 

@@ -1,0 +1,51 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/rng.h"
+#include "train/train.h"
+
+/* Streams of the seed's numbers: one an epoch from here on, apart from the streams of other uses. */
+#define EPOCH_STREAM 0x65706f63u
+
+void ste_train_batch(uint64_t seed, int n_examples, int batch, int step, int *indices, int *n)
+{
+    int per_epoch = (n_examples + batch - 1) / batch, epoch = step / per_epoch, from = step % per_epoch * batch;
+    int *order = ste_xmalloc((size_t)n_examples * sizeof *order);
+    for (int i = 0; i < n_examples; i++)
+        order[i] = i;
+    struct ste_rng rng;
+    ste_rng_init(&rng, seed, EPOCH_STREAM + (uint32_t)epoch);
+    for (int i = n_examples - 1; i > 0; i--) {
+        int k = (int)ste_rng_below(&rng, (uint32_t)i + 1), was = order[i];
+        order[i] = order[k];
+        order[k] = was;
+    }
+    *n = n_examples - from < batch ? n_examples - from : batch;
+    memcpy(indices, order + from, (size_t)*n * sizeof *indices);
+    free(order);
+}
+
+double ste_schedule_factor(enum ste_schedule s, int step, int warmup_steps, int total_steps)
+{
+    if (step < warmup_steps)
+        return (double)step / warmup_steps;
+    if (s == STE_SCHEDULE_CONSTANT)
+        return 1;
+    int rest = total_steps - warmup_steps > 1 ? total_steps - warmup_steps : 1;
+    double f = s == STE_SCHEDULE_LINEAR ? (double)(total_steps - step) / rest
+                                        : 0.5 * (1 + cos(3.141592653589793 * (step - warmup_steps) / rest));
+    return f > 0 ? f : 0;
+}
+
+int ste_schedule_by_name(const char *name, enum ste_schedule *out, struct ste_err *err)
+{
+    static const char *const names[] = {"constant", "linear", "cosine"};
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(name, names[i])) {
+            *out = (enum ste_schedule)i;
+            return 0;
+        }
+    return ste_err_set(err, STE_EUSAGE, "no schedule is called '%s'; there are constant, linear and cosine", name);
+}

@@ -1,0 +1,102 @@
+#include "train/internal.h"
+
+/* y (T, out) = x (T, in) W^T + bias + (alpha / r) (x A^T) B^T; LOW (T, r) keeps x A^T. Y NULL: LOW only. */
+static void linear_forward(struct ste_trainer *t, int rows, int layer, enum ste_linear l, const float *x, float *low,
+                           float *y)
+{
+    const struct ste_layer_weights *w = &t->w->layers[layer];
+    const struct ste_lora_pair *p = &t->lora->pairs[layer][l];
+    size_t in = (size_t)ste_matrix_in(w->linear[l]), out = (size_t)ste_matrix_out(w->linear[l]), r = (size_t)t->p.r;
+    if (p->a)
+        ste_gemm(t->p.isa, false, true, rows, t->p.r, (int)in, 1, x, in, p->a, in, 0, low, r, t->p.pool);
+    if (!y)
+        return;
+    ste_matrix_mul(w->linear[l], STE_ACT_F32, x, in, rows, w->bias[l], y, out, t->p.pool);
+    if (p->a)
+        ste_gemm(t->p.isa, false, true, rows, (int)out, t->p.r, (float)(t->p.alpha / t->p.r), low, r, p->b, r, 1, y,
+                 out, t->p.pool);
+}
+
+/* With c = alpha / r: dlow = c dY B; dB += c dY^T low, dA += dlow^T x, both one example after the other (see
+ * train.h); dX (= or +=) dY W + dlow A. DX NULL: not wanted. */
+static void linear_backward(struct ste_trainer *t, const struct ste_pack *pk, int layer, enum ste_linear l,
+                            const float *x, const float *low, const float *dy, float *dx, bool accumulate)
+{
+    const struct ste_matrix *w = t->w->layers[layer].linear[l];
+    const struct ste_lora_pair *p = &t->lora->pairs[layer][l], *g = &t->grads->pairs[layer][l];
+    size_t in = (size_t)ste_matrix_in(w), out = (size_t)ste_matrix_out(w), r = (size_t)t->p.r;
+    float c = (float)(t->p.alpha / t->p.r), *dlow = t->s.dlow;
+    enum ste_isa isa = t->p.isa;
+    struct ste_pool *pool = t->p.pool;
+    if (dx)
+        ste_matrix_mul_back(w, dy, out, pk->tokens, dx, in, accumulate, pool);
+    if (!p->a)
+        return;
+    ste_gemm(isa, false, false, pk->tokens, t->p.r, (int)out, c, dy, out, p->b, r, 0, dlow, r, pool);
+    for (int e = 0; e < pk->n; e++) {
+        size_t from = (size_t)pk->start[e];
+        int rows = pk->start[e + 1] - pk->start[e];
+        ste_gemm(isa, true, false, (int)out, t->p.r, rows, c, dy + from * out, out, low + from * r, r, 1, g->b, r,
+                 pool);
+        ste_gemm(isa, true, false, t->p.r, (int)in, rows, 1, dlow + from * r, r, x + from * in, in, 1, g->a, in, pool);
+    }
+    if (dx)
+        ste_gemm(isa, false, false, pk->tokens, (int)in, t->p.r, 1, dlow, r, p->a, in, 1, dx, in, pool);
+}
+
+void ste_block_forward(struct ste_trainer *t, const struct ste_pack *pk, int layer, float *out)
+{
+    const struct ste_hparams *hp = &t->model->hp;
+    const struct ste_layer_weights *w = &t->w->layers[layer];
+    struct ste_acts *a = &t->s.acts[layer];
+    int rows = pk->tokens;
+    size_t n = (size_t)rows * (size_t)hp->d_model;
+
+    ste_rows_norm(t, t->s.norm, a->x, w->attn_norm, rows);
+    linear_forward(t, rows, layer, STE_Q, t->s.norm, a->low[STE_Q], a->q);
+    linear_forward(t, rows, layer, STE_K, t->s.norm, a->low[STE_K], a->k);
+    linear_forward(t, rows, layer, STE_V, t->s.norm, a->low[STE_V], a->v);
+    ste_rows_rope(t, pk, a->q, hp->n_heads, false);
+    ste_rows_rope(t, pk, a->k, hp->n_kv_heads, false);
+    ste_attention_forward(t, pk, a);
+    linear_forward(t, rows, layer, STE_O, a->o, a->low[STE_O], a->x2);
+    t->ops->add(a->x2, a->x, n);
+
+    ste_rows_norm(t, t->s.norm, a->x2, w->ffn_norm, rows);
+    linear_forward(t, rows, layer, STE_GATE, t->s.norm, a->low[STE_GATE], a->gate);
+    linear_forward(t, rows, layer, STE_UP, t->s.norm, a->low[STE_UP], a->up);
+    ste_rows_swiglu(t, t->s.h, a->gate, a->up, rows);
+    linear_forward(t, rows, layer, STE_DOWN, t->s.h, a->low[STE_DOWN], out);
+    if (out)
+        t->ops->add(out, a->x2, n);
+}
+
+void ste_block_backward(struct ste_trainer *t, const struct ste_pack *pk, int layer)
+{
+    const struct ste_hparams *hp = &t->model->hp;
+    const struct ste_layer_weights *w = &t->w->layers[layer];
+    struct ste_acts *a = &t->s.acts[layer];
+    struct ste_scratch *s = &t->s;
+    int rows = pk->tokens;
+
+    ste_rows_swiglu(t, s->h, a->gate, a->up, rows);
+    linear_backward(t, pk, layer, STE_DOWN, s->h, a->low[STE_DOWN], s->dx, s->dh, false);
+    ste_rows_swiglu_backward(t, a->gate, a->up, s->dh, rows);
+    ste_rows_norm(t, s->norm, a->x2, w->ffn_norm, rows);
+    linear_backward(t, pk, layer, STE_GATE, s->norm, a->low[STE_GATE], a->gate, s->dnorm, false);
+    linear_backward(t, pk, layer, STE_UP, s->norm, a->low[STE_UP], a->up, s->dnorm, true);
+    ste_rows_norm_backward(t, s->dx, a->x2, w->ffn_norm, s->dnorm, rows);
+
+    float *d_o = s->h; /* (T, H*HD): free by now, and wide enough */
+    linear_backward(t, pk, layer, STE_O, a->o, a->low[STE_O], s->dx, d_o, false);
+    ste_attention_backward(t, pk, a, d_o);
+    ste_rows_rope(t, pk, s->dq, hp->n_heads, true);
+    ste_rows_rope(t, pk, s->dk, hp->n_kv_heads, true);
+    ste_rows_norm(t, s->norm, a->x, w->attn_norm, rows);
+    float *dnorm = layer ? s->dnorm : NULL; /* the embedding is frozen */
+    linear_backward(t, pk, layer, STE_Q, s->norm, a->low[STE_Q], s->dq, dnorm, false);
+    linear_backward(t, pk, layer, STE_K, s->norm, a->low[STE_K], s->dk, dnorm, true);
+    linear_backward(t, pk, layer, STE_V, s->norm, a->low[STE_V], s->dv, dnorm, true);
+    if (dnorm)
+        ste_rows_norm_backward(t, s->dx, a->x, w->attn_norm, dnorm, rows);
+}

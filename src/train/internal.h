@@ -1,0 +1,105 @@
+/*
+ * The parts of the trainer, seen by this floor only: a pack of examples, the activations of a layer, and the forward
+ * and backward pass of each part. Matrices are row-major, one row a token of the pack; T is the pack's tokens, D the
+ * model's width, H heads of HD, HK key-value heads, F the feed-forward width.
+ */
+#ifndef STE_TRAIN_INTERNAL_H
+#define STE_TRAIN_INTERNAL_H
+
+#include "train/train.h"
+
+/* Examples side by side in one forward pass; each attends to itself only and counts positions from 0. */
+struct ste_pack {
+    int n;      /* examples */
+    int *start; /* [n + 1]: first row of each; start[n] is T */
+    const struct ste_example **examples;
+    int tokens;           /* T */
+    int n_loss;           /* rows whose next token has loss */
+    int *loss_rows;       /* their indices, ascending */
+    int32_t *loss_target; /* the next token of each */
+    float *loss_weight;   /* the weight of its example */
+    int *loss_start;      /* [n + 1]: the first of each example in loss_rows */
+};
+
+/* What a layer's backward pass needs of its forward pass. */
+struct ste_acts {
+    float *x;                 /* (T, D) input */
+    float *q, *k, *v;         /* (T, H*HD), (T, HK*HD) x 2: q and k after RoPE */
+    float *lse;               /* (T, H) log-sum-exp of the scores */
+    float *o;                 /* (T, H*HD) attention output */
+    float *x2;                /* (T, D) after attention */
+    float *gate, *up;         /* (T, F) x 2; the backward pass writes their gradients over them */
+    float *low[STE_N_LINEAR]; /* (T, r): inputs times A^T */
+};
+
+/* Memory of one pass, for up to CAP tokens. */
+struct ste_scratch {
+    int cap;
+    float *arena;
+    size_t arena_bytes;
+    struct ste_acts *acts;              /* [n_layers]; with recompute all share everything but x */
+    float *final;                       /* (T, D) output of the last layer */
+    float *dx;                          /* (T, D) gradient of a layer's output, then of its input */
+    float *norm, *dnorm;                /* (T, D) */
+    float *h, *dh;                      /* (T, F); h also holds (T, H*HD) */
+    float *dq, *dk_heads, *dv_heads;    /* (T, H*HD): keys and values once a query head, then folded */
+    float *dk, *dv;                     /* (T, HK*HD) */
+    float *dlow;                        /* (T, r) */
+    float *cos_sin;                     /* (T, HD), by position in the example */
+    float *logits;                      /* (chunk, V) */
+    float *loss_x, *loss_norm, *loss_d; /* (chunk, D) */
+    double *nll;                        /* (T) of each loss row */
+    int chunk;
+};
+
+struct ste_trainer {
+    const struct ste_model *model;
+    const struct ste_weights *w;
+    struct ste_weights *own_w; /* NULL when shared */
+    struct ste_train_params p;
+    const struct ste_ops *ops;
+    struct ste_lora *lora, *grads;
+    float **m, **v; /* moments, one array a tensor of the adapter: see ste_lora_tensor */
+    int step;
+    struct ste_scratch s;
+};
+
+/* pack.c. Packs are runs of neighbouring examples, so that gradients are summed in the order of the batch. */
+int ste_pack_count(const struct ste_example *batch, int n, int micro_tokens); /* examples of the next pack */
+void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n);
+void ste_pack_clear(struct ste_pack *pk);
+int ste_scratch_reserve(struct ste_trainer *t, int tokens, struct ste_err *err);
+void ste_scratch_free(struct ste_scratch *s);
+
+/* attention.c: causal, grouped-query, within each example. Keeps LSE; scores are computed again on the way back. */
+void ste_attention_forward(struct ste_trainer *t, const struct ste_pack *pk, const struct ste_acts *a);
+/* DO (T, H*HD) to s.dq, s.dk, s.dv. */
+void ste_attention_backward(struct ste_trainer *t, const struct ste_pack *pk, const struct ste_acts *a,
+                            const float *d_o);
+
+/* rows.c: what is done row by row, spread over the pool. */
+void ste_rows_norm(struct ste_trainer *t, float *y, const float *x, const float *w, int rows);
+/* DX += the gradient of RMSNorm's input, given DY of its output; DY is overwritten. */
+void ste_rows_norm_backward(struct ste_trainer *t, float *dx, const float *x, const float *w, float *dy, int rows);
+void ste_rows_swiglu(struct ste_trainer *t, float *h, const float *gate, const float *up, int rows);
+/* GATE and UP become their gradients, given DH. */
+void ste_rows_swiglu_backward(struct ste_trainer *t, float *gate, float *up, const float *dh, int rows);
+void ste_rows_rope(struct ste_trainer *t, const struct ste_pack *pk, float *x, int heads, bool inverse);
+
+/* block.c. OUT (T, D) is the layer's output; NULL when only the activations are wanted again. */
+void ste_block_forward(struct ste_trainer *t, const struct ste_pack *pk, int layer, float *out);
+/* s.dx: from the gradient of the output to that of the input (not for layer 0, which nothing below needs). */
+void ste_block_backward(struct ste_trainer *t, const struct ste_pack *pk, int layer);
+
+/* loss.c: the vocabulary layer on the rows with loss, a chunk of rows at a time. Writes s.nll; with SCALE > 0 also
+ * s.dx = SCALE * weight * d nll / d final. */
+void ste_loss_rows(struct ste_trainer *t, const struct ste_pack *pk, double scale);
+
+/* optimizer.c */
+int ste_lora_tensor_count(const struct ste_lora *l);
+/* Tensor I in the order layer, linear, A then B; *N its values. NULL: that layer is not adapted. */
+float *ste_lora_tensor(const struct ste_lora *l, int i, size_t *n);
+double ste_grad_norm(struct ste_trainer *t);
+void ste_adamw_step(struct ste_trainer *t, double lr, double clip);
+
+#endif

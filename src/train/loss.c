@@ -1,0 +1,54 @@
+#include <math.h>
+#include <string.h>
+
+#include "train/internal.h"
+
+/* Rows FROM .. FROM + ROWS - 1 of the pack's loss rows. */
+struct loss_job {
+    struct ste_trainer *t;
+    const struct ste_pack *pk;
+    int from;
+    double scale;
+};
+
+/* A row of logits becomes its gradient: scale * weight * (softmax - one at the target). */
+static void softmax_row(void *arg, int part)
+{
+    struct loss_job *j = arg;
+    struct ste_trainer *t = j->t;
+    size_t v = (size_t)t->model->hp.n_vocab;
+    int i = j->from + part;
+    float *row = t->s.logits + (size_t)part * v;
+    int32_t target = j->pk->loss_target[i];
+    float at_target = row[target], top = t->ops->max(row, v), sum = t->ops->exp_sub_sum(row, row, top, v);
+    t->s.nll[i] = (double)(top - at_target) + log((double)sum);
+    if (j->scale > 0) {
+        double g = j->scale * (double)j->pk->loss_weight[i];
+        t->ops->scale(row, (float)(g / (double)sum), v);
+        row[target] -= (float)g;
+    }
+}
+
+void ste_loss_rows(struct ste_trainer *t, const struct ste_pack *pk, double scale)
+{
+    struct ste_scratch *s = &t->s;
+    size_t d = (size_t)t->model->hp.d_model, v = (size_t)t->model->hp.n_vocab;
+    if (scale > 0)
+        memset(s->dx, 0, (size_t)pk->tokens * d * sizeof *s->dx);
+    for (int from = 0; from < pk->n_loss; from += s->chunk) {
+        int rows = pk->n_loss - from < s->chunk ? pk->n_loss - from : s->chunk;
+        for (int i = 0; i < rows; i++)
+            memcpy(s->loss_x + (size_t)i * d, s->final + (size_t)pk->loss_rows[from + i] * d, d * sizeof(float));
+        ste_rows_norm(t, s->loss_norm, s->loss_x, t->w->output_norm, rows);
+        ste_matrix_mul(t->w->output, STE_ACT_F32, s->loss_norm, d, rows, NULL, s->logits, v, t->p.pool);
+        struct loss_job j = {t, pk, from, scale};
+        ste_pool_run(t->p.pool, softmax_row, &j, rows);
+        if (scale <= 0)
+            continue;
+        ste_matrix_mul_back(t->w->output, s->logits, v, rows, s->loss_norm, d, false, t->p.pool);
+        memset(s->loss_d, 0, (size_t)rows * d * sizeof *s->loss_d);
+        ste_rows_norm_backward(t, s->loss_d, s->loss_x, t->w->output_norm, s->loss_norm, rows);
+        for (int i = 0; i < rows; i++)
+            memcpy(s->dx + (size_t)pk->loss_rows[from + i] * d, s->loss_d + (size_t)i * d, d * sizeof(float));
+    }
+}

@@ -1,0 +1,162 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "train/internal.h"
+
+int ste_pack_count(const struct ste_example *batch, int n, int micro_tokens)
+{
+    int count = 1; /* an example longer than the limit has a pack of its own */
+    long tokens = batch[0].n;
+    while (count < n && tokens + batch[count].n <= micro_tokens)
+        tokens += batch[count++].n;
+    return count;
+}
+
+void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n)
+{
+    memset(pk, 0, sizeof *pk);
+    pk->n = n;
+    pk->start = ste_xcalloc((size_t)n + 1, sizeof *pk->start);
+    pk->loss_start = ste_xcalloc((size_t)n + 1, sizeof *pk->loss_start);
+    pk->examples = ste_xcalloc((size_t)n, sizeof *pk->examples);
+    for (int e = 0; e < n; e++) {
+        pk->examples[e] = &batch[e];
+        pk->start[e + 1] = pk->start[e] + batch[e].n;
+    }
+    pk->tokens = pk->start[n];
+    size_t cap = (size_t)pk->tokens;
+    pk->loss_rows = ste_xcalloc(cap, sizeof *pk->loss_rows);
+    pk->loss_target = ste_xcalloc(cap, sizeof *pk->loss_target);
+    pk->loss_weight = ste_xcalloc(cap, sizeof *pk->loss_weight);
+    for (int e = 0; e < n; e++) {
+        const struct ste_example *x = &batch[e];
+        for (int i = x->n_prompt > 0 ? x->n_prompt : 1; i < x->n; i++) { /* nothing predicts the first token */
+            pk->loss_rows[pk->n_loss] = pk->start[e] + i - 1;
+            pk->loss_target[pk->n_loss] = x->tokens[i];
+            pk->loss_weight[pk->n_loss++] = x->weight;
+        }
+        pk->loss_start[e + 1] = pk->n_loss;
+    }
+}
+
+void ste_pack_clear(struct ste_pack *pk)
+{
+    free(pk->start);
+    free(pk->loss_start);
+    free(pk->examples);
+    free(pk->loss_rows);
+    free(pk->loss_target);
+    free(pk->loss_weight);
+}
+
+/* Rows of logits at once: enough that expanding the vocabulary's weights pays, within about 96 MB. */
+static int chunk_rows(const struct ste_hparams *hp, int tokens)
+{
+    long rows = (24L << 20) / hp->n_vocab / 16 * 16;
+    rows = rows < 16 ? 16 : rows > 256 ? 256 : rows;
+    return (int)(rows < tokens ? rows : tokens);
+}
+
+/* A walk over the arena: with BASE NULL it only measures. Each array begins at a multiple of 64 bytes. */
+struct walk {
+    float *base;
+    size_t used; /* floats */
+};
+
+static float *take(struct walk *w, size_t rows, size_t cols)
+{
+    float *p = w->base ? w->base + w->used : NULL;
+    w->used += (rows * cols + 15) / 16 * 16;
+    return p;
+}
+
+static void lay_out_acts(struct walk *w, struct ste_acts *a, const struct ste_hparams *hp, int r, size_t t)
+{
+    size_t d = (size_t)hp->d_model, q = (size_t)hp->n_heads * (size_t)hp->head_dim,
+           kv = (size_t)hp->n_kv_heads * (size_t)hp->head_dim, f = (size_t)hp->d_ff;
+    a->q = take(w, t, q);
+    a->k = take(w, t, kv);
+    a->v = take(w, t, kv);
+    a->lse = take(w, t, (size_t)hp->n_heads);
+    a->o = take(w, t, q);
+    a->x2 = take(w, t, d);
+    a->gate = take(w, t, f);
+    a->up = take(w, t, f);
+    for (int i = 0; i < STE_N_LINEAR; i++)
+        a->low[i] = take(w, t, (size_t)r);
+}
+
+static void lay_out(struct walk *w, struct ste_scratch *s, const struct ste_hparams *hp, int r, int tokens,
+                    bool recompute)
+{
+    size_t t = (size_t)tokens, d = (size_t)hp->d_model, q = (size_t)hp->n_heads * (size_t)hp->head_dim,
+           kv = (size_t)hp->n_kv_heads * (size_t)hp->head_dim, f = (size_t)hp->d_ff;
+    for (int l = 0; l < hp->n_layers; l++) {
+        if (l == 0 || !recompute)
+            lay_out_acts(w, &s->acts[l], hp, r, t);
+        else
+            s->acts[l] = s->acts[0];
+        s->acts[l].x = take(w, t, d);
+    }
+    s->final = take(w, t, d);
+    s->dx = take(w, t, d);
+    s->norm = take(w, t, d);
+    s->dnorm = take(w, t, d);
+    s->h = take(w, t, f > q ? f : q);
+    s->dh = take(w, t, f);
+    s->dq = take(w, t, q);
+    s->dk_heads = take(w, t, q);
+    s->dv_heads = take(w, t, q);
+    s->dk = take(w, t, kv);
+    s->dv = take(w, t, kv);
+    s->dlow = take(w, t, (size_t)r);
+    s->cos_sin = take(w, t, (size_t)hp->head_dim);
+    s->chunk = chunk_rows(hp, tokens);
+    s->logits = take(w, (size_t)s->chunk, (size_t)hp->n_vocab);
+    s->loss_x = take(w, (size_t)s->chunk, d);
+    s->loss_norm = take(w, (size_t)s->chunk, d);
+    s->loss_d = take(w, (size_t)s->chunk, d);
+    s->nll = (double *)(void *)take(w, t, 2);
+}
+
+size_t ste_train_activation_bytes(const struct ste_hparams *hp, int r, int tokens, bool recompute)
+{
+    struct ste_scratch s = {.acts = ste_xcalloc((size_t)hp->n_layers, sizeof *s.acts)};
+    struct walk w = {0};
+    lay_out(&w, &s, hp, r, tokens, recompute);
+    free(s.acts);
+    return w.used * sizeof(float);
+}
+
+int ste_scratch_reserve(struct ste_trainer *t, int tokens, struct ste_err *err)
+{
+    struct ste_scratch *s = &t->s;
+    const struct ste_hparams *hp = &t->model->hp;
+    if (tokens <= s->cap)
+        return 0;
+    ste_scratch_free(s);
+    size_t bytes = ste_train_activation_bytes(hp, t->p.r, tokens, t->p.recompute);
+    void *arena;
+    int rc =
+        ste_big_alloc(&arena, bytes, "the activations of training (fewer micro_tokens or recompute need less)", err);
+    if (rc)
+        return rc;
+    s->arena = arena;
+    s->arena_bytes = bytes;
+    s->acts = ste_xcalloc((size_t)hp->n_layers, sizeof *s->acts);
+    struct walk w = {.base = s->arena};
+    lay_out(&w, s, hp, t->p.r, tokens, t->p.recompute);
+    s->cap = tokens;
+    for (int pos = 0; pos < tokens; pos++)
+        ste_rope_table(hp->rope_base, hp->head_dim, pos, s->cos_sin + (size_t)pos * (size_t)hp->head_dim);
+    return 0;
+}
+
+void ste_scratch_free(struct ste_scratch *s)
+{
+    free(s->acts);
+    if (s->arena)
+        ste_big_free(s->arena, s->arena_bytes);
+    memset(s, 0, sizeof *s);
+}

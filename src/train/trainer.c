@@ -1,0 +1,283 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/interrupt.h"
+#include "core/mem.h"
+#include "train/internal.h"
+
+void ste_train_default_params(struct ste_train_params *p)
+{
+    *p = (struct ste_train_params){
+        .r = 16,
+        .alpha = 32,
+        .learning_rate = 1e-4,
+        .beta1 = 0.9,
+        .beta2 = 0.999,
+        .adam_eps = 1e-8,
+        .max_grad_norm = 1,
+        .batch_examples = 8,
+        .micro_tokens = 1024,
+    };
+    ste_isa_choose(NULL, &p->isa, NULL);
+}
+
+static int check_params(const struct ste_train_params *p, struct ste_err *err)
+{
+    if (p->r < 1 || p->r > 1024)
+        return ste_err_set(err, STE_EUSAGE, "a LoRA rank of %d is not between 1 and 1024", p->r);
+    if (!(p->beta1 >= 0 && p->beta1 < 1 && p->beta2 >= 0 && p->beta2 < 1 && p->adam_eps > 0))
+        return ste_err_set(err, STE_EUSAGE, "AdamW needs 0 <= beta < 1 and eps > 0; there are beta %g, %g and eps %g",
+                           p->beta1, p->beta2, p->adam_eps);
+    if (!(p->learning_rate >= 0) || !(p->max_grad_norm >= 0) || !(p->weight_decay >= 0) || !isfinite(p->alpha))
+        return ste_err_set(err, STE_EUSAGE,
+                           "learning rate, norm limit and weight decay cannot be negative, alpha must be finite");
+    return 0;
+}
+
+static float **moments_new(const struct ste_lora *l)
+{
+    int n = ste_lora_tensor_count(l);
+    float **m = ste_xcalloc((size_t)n, sizeof *m);
+    for (int i = 0; i < n; i++) {
+        size_t values;
+        if (ste_lora_tensor(l, i, &values))
+            m[i] = ste_xcalloc(values, sizeof *m[i]);
+    }
+    return m;
+}
+
+static void moments_free(float **m, int n)
+{
+    for (int i = 0; m && i < n; i++)
+        free(m[i]);
+    free(m);
+}
+
+int ste_trainer_new(struct ste_trainer **out, const struct ste_model *m, const struct ste_weights *base,
+                    const struct ste_train_params *p, struct ste_err *err)
+{
+    *out = NULL;
+    int rc = check_params(p, err);
+    if (rc)
+        return rc;
+    struct ste_trainer *t = ste_xcalloc(1, sizeof *t);
+    t->model = m;
+    t->p = *p;
+    t->ops = ste_ops_of(p->isa);
+    if (!base)
+        rc = ste_weights_new(&t->own_w, m, p->isa, p->pool, err);
+    t->w = base ? base : t->own_w;
+    if (!rc)
+        rc = ste_lora_new(&t->lora, &m->hp, p->r, p->alpha, p->seed, err);
+    if (!rc)
+        rc = ste_lora_new(&t->grads, &m->hp, p->r, p->alpha, 0, err);
+    if (rc) {
+        ste_trainer_free(t);
+        return rc;
+    }
+    t->m = moments_new(t->lora);
+    t->v = moments_new(t->lora);
+    *out = t;
+    return 0;
+}
+
+void ste_trainer_free(struct ste_trainer *t)
+{
+    if (!t)
+        return;
+    int n = t->lora ? ste_lora_tensor_count(t->lora) : 0;
+    moments_free(t->m, n);
+    moments_free(t->v, n);
+    ste_lora_free(t->lora);
+    ste_lora_free(t->grads);
+    ste_weights_free(t->own_w);
+    ste_scratch_free(&t->s);
+    free(t);
+}
+
+struct ste_lora *ste_trainer_lora(struct ste_trainer *t)
+{
+    return t->lora;
+}
+
+int ste_trainer_steps_done(const struct ste_trainer *t)
+{
+    return t->step;
+}
+
+int ste_trainer_set_lora(struct ste_trainer *t, const struct ste_lora *l, struct ste_err *err)
+{
+    if (l->r != t->lora->r || l->n_layers != t->lora->n_layers)
+        return ste_err_set(err, STE_EINPUT,
+                           "the adapter to start from has rank %d and %d layers; the trainer has %d and %d", l->r,
+                           l->n_layers, t->lora->r, t->lora->n_layers);
+    if (l->alpha != t->lora->alpha)
+        return ste_err_set(err, STE_EINPUT, "the adapter to start from has alpha %g; the trainer has %g", l->alpha,
+                           t->lora->alpha);
+    int n = ste_lora_tensor_count(l);
+    for (int i = 0; i < n; i++) {
+        size_t a, b;
+        if (!ste_lora_tensor(l, i, &a))
+            return ste_err_set(
+                err, STE_EINPUT,
+                "the adapter to start from leaves some linear layers out; training needs all seven of a block");
+        ste_lora_tensor(t->lora, i, &b);
+        if (a != b)
+            return ste_err_set(err, STE_EINPUT, "the adapter to start from has other shapes than the model");
+    }
+    for (int i = 0; i < n; i++) {
+        size_t a;
+        const float *from = ste_lora_tensor(l, i, &a);
+        memcpy(ste_lora_tensor(t->lora, i, &a), from, a * sizeof *from);
+    }
+    return 0;
+}
+
+static int check_batch(const struct ste_trainer *t, const struct ste_example *batch, int n, struct ste_err *err)
+{
+    long loss_tokens = 0;
+    double weight = 0;
+    for (int e = 0; e < n; e++) {
+        const struct ste_example *x = &batch[e];
+        if (x->n < 1 || x->n_prompt < 0 || x->n_prompt > x->n)
+            return ste_err_set(err, STE_EINPUT, "example %d of the batch has %d tokens, %d of them prompt", e + 1, x->n,
+                               x->n_prompt);
+        if (!(x->weight >= 0) || !isfinite(x->weight))
+            return ste_err_set(err, STE_EINPUT, "example %d of the batch has the weight %g; it must be 0 or more",
+                               e + 1, (double)x->weight);
+        for (int i = 0; i < x->n; i++)
+            if (x->tokens[i] < 0 || x->tokens[i] >= t->model->hp.n_vocab)
+                return ste_err_set(err, STE_EINPUT, "example %d of the batch has the token %d; the model knows 0 to %d",
+                                   e + 1, (int)x->tokens[i], t->model->hp.n_vocab - 1);
+        int loss = x->n - (x->n_prompt > 0 ? x->n_prompt : 1);
+        loss_tokens += loss;
+        weight += loss * (double)x->weight;
+    }
+    if (!loss_tokens || !(weight > 0))
+        return ste_err_set(err, STE_EINPUT, "a batch of %d examples has no completion token to learn from", n);
+    return 0;
+}
+
+/* What a pass over a batch sums up. */
+struct totals {
+    double weighted_nll, weight;
+    long tokens, loss_tokens;
+};
+
+static void zero_grads(struct ste_trainer *t)
+{
+    for (int i = 0; i < ste_lora_tensor_count(t->grads); i++) {
+        size_t n;
+        float *g = ste_lora_tensor(t->grads, i, &n);
+        if (g)
+            memset(g, 0, n * sizeof *g);
+    }
+}
+
+static void pack_pass(struct ste_trainer *t, const struct ste_pack *pk, double scale)
+{
+    const struct ste_hparams *hp = &t->model->hp;
+    struct ste_scratch *s = &t->s;
+    int layers = hp->n_layers;
+    for (int e = 0; e < pk->n; e++)
+        for (int i = pk->start[e]; i < pk->start[e + 1]; i++)
+            ste_matrix_row(t->w->embedding, pk->examples[e]->tokens[i - pk->start[e]],
+                           s->acts[0].x + (size_t)i * (size_t)hp->d_model);
+    for (int l = 0; l < layers; l++)
+        ste_block_forward(t, pk, l, l + 1 < layers ? s->acts[l + 1].x : s->final);
+    ste_loss_rows(t, pk, scale);
+    if (scale <= 0)
+        return;
+    for (int l = layers - 1; l >= 0; l--) {
+        /* The shared activations still hold the last layer's: it need not be computed again. */
+        if (t->p.recompute && l + 1 < layers)
+            ste_block_forward(t, pk, l, NULL);
+        ste_block_backward(t, pk, l);
+    }
+}
+
+static int batch_pass(struct ste_trainer *t, const struct ste_example *batch, int n, bool backward, struct totals *sum,
+                      struct ste_err *err)
+{
+    int rc = check_batch(t, batch, n, err), largest = 0;
+    if (rc)
+        return rc;
+    memset(sum, 0, sizeof *sum);
+    for (int e = 0; e < n; e++) {
+        int loss = batch[e].n - (batch[e].n_prompt > 0 ? batch[e].n_prompt : 1);
+        sum->tokens += batch[e].n;
+        sum->loss_tokens += loss > 0 ? loss : 0;
+        sum->weight += (loss > 0 ? loss : 0) * (double)batch[e].weight;
+    }
+    for (int e = 0, count; e < n; e += count) {
+        int tokens = 0;
+        count = ste_pack_count(batch + e, n - e, t->p.micro_tokens);
+        for (int i = e; i < e + count; i++)
+            tokens += batch[i].n;
+        largest = tokens > largest ? tokens : largest;
+    }
+    rc = ste_scratch_reserve(t, largest, err);
+    if (!rc && backward)
+        zero_grads(t);
+    for (int e = 0, count; !rc && e < n; e += count) {
+        struct ste_pack pk;
+        count = ste_pack_count(batch + e, n - e, t->p.micro_tokens);
+        ste_pack_init(&pk, batch + e, count);
+        pack_pass(t, &pk, backward ? 1 / sum->weight : 0);
+        for (int i = 0; i < pk.n_loss; i++)
+            sum->weighted_nll += (double)pk.loss_weight[i] * t->s.nll[i];
+        ste_pack_clear(&pk);
+        rc = ste_interrupt_check(err);
+    }
+    return rc;
+}
+
+int ste_trainer_step(struct ste_trainer *t, const struct ste_example *batch, int n, struct ste_train_step *out,
+                     struct ste_err *err)
+{
+    struct totals sum;
+    int rc = batch_pass(t, batch, n, true, &sum, err);
+    if (rc)
+        return rc;
+    double norm = ste_grad_norm(t);
+    double lr = t->p.learning_rate * ste_schedule_factor(t->p.schedule, t->step, t->p.warmup_steps, t->p.total_steps);
+    if (!isfinite(norm) || !isfinite(sum.weighted_nll))
+        return ste_err_set(
+            err, STE_EFAIL,
+            "step %d of training gave a loss of %g and a gradient norm of %g; a lower learning rate than %g "
+            "may help",
+            t->step + 1, sum.weighted_nll / sum.weight, norm, t->p.learning_rate);
+    double clip = t->p.max_grad_norm > 0 ? t->p.max_grad_norm / (norm + 1e-6) : 1; /* as torch's clip_grad_norm_ */
+    ste_adamw_step(t, lr, clip < 1 ? clip : 1);
+    t->step++;
+    if (out)
+        *out = (struct ste_train_step){t->step, sum.weighted_nll / sum.weight, lr, norm, sum.tokens, sum.loss_tokens};
+    return 0;
+}
+
+int ste_trainer_loss(struct ste_trainer *t, const struct ste_example *batch, int n, double *loss, struct ste_err *err)
+{
+    struct totals sum;
+    int rc = batch_pass(t, batch, n, false, &sum, err);
+    if (!rc)
+        *loss = sum.weighted_nll / sum.weight;
+    return rc;
+}
+
+int ste_trainer_grads(struct ste_trainer *t, const struct ste_example *batch, int n, struct ste_lora *grads,
+                      double *loss, struct ste_err *err)
+{
+    struct totals sum;
+    int rc = batch_pass(t, batch, n, true, &sum, err);
+    if (rc)
+        return rc;
+    *loss = sum.weighted_nll / sum.weight;
+    for (int i = 0; i < ste_lora_tensor_count(grads); i++) {
+        size_t values;
+        float *to = ste_lora_tensor(grads, i, &values);
+        if (to)
+            memcpy(to, ste_lora_tensor(t->grads, i, &values), values * sizeof *to);
+    }
+    return 0;
+}
