@@ -1,0 +1,85 @@
+/* ste tokenize: text on stdin, token ids on stdout. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "core/mem.h"
+#include "data/catalogue.h"
+#include "model/tokenizer.h"
+
+static int read_stdin(struct ste_buf *text, struct ste_err *err)
+{
+    for (;;) {
+        ste_buf_reserve(text, 1 << 16);
+        ssize_t n = read(STDIN_FILENO, text->s + text->len, 1 << 16);
+        if (n < 0)
+            return ste_err_errno(err, "cannot read standard input");
+        if (n == 0)
+            return 0;
+        text->len += (size_t)n;
+        text->s[text->len] = 0;
+    }
+}
+
+static int print_ids(const struct ste_tokenizer *t, const char *s, size_t n, bool special, struct ste_err *err)
+{
+    struct ste_tokens ids = {0};
+    int rc = ste_tokenize(t, s, n, special, &ids, err);
+    for (size_t i = 0; i < ids.n && !rc; i++)
+        printf(i ? " %d" : "%d", ids.ids[i]);
+    ste_tokens_clear(&ids);
+    if (!rc && putchar('\n') == EOF)
+        rc = ste_err_errno(err, "cannot write the ids");
+    return rc;
+}
+
+static int print_lines(const struct ste_tokenizer *t, const struct ste_buf *text, bool special, struct ste_err *err)
+{
+    int rc = 0;
+    long line = 0;
+    for (size_t at = 0; at < text->len && !rc; line++) {
+        const char *end = memchr(text->s + at, '\n', text->len - at);
+        size_t n = end ? (size_t)(end - text->s) - at : text->len - at;
+        rc = print_ids(t, text->s + at, n, special, err);
+        at += n + 1;
+    }
+    if (rc)
+        ste_err_wrap(err, "line %ld of standard input", line);
+    return rc;
+}
+
+static int run(int argc, char **argv, struct ste_err *err)
+{
+    const char *model = NULL;
+    bool raw = false, special = false;
+    const struct ste_flag flags[] = {
+        {"model", STE_FLAG_STRING, &model, "NAME", "a catalogue name or a .gguf file"},
+        {"raw", STE_FLAG_BOOL, &raw, NULL, "all of standard input is one text (default: a text a line)"},
+        {"special", STE_FLAG_BOOL, &special, NULL, "control tokens such as <|im_end|> are read as tokens, not as text"},
+        {0},
+    };
+    int rc = ste_flags_parse(&ste_cmd_tokenize, flags, argc, argv, NULL, 0, err);
+    if (rc)
+        return rc > 0 ? 0 : rc;
+    if (!model)
+        return ste_err_set(err, STE_EUSAGE, "tokenize needs a model: --model NAME");
+    struct ste_buf text = STE_BUF_INIT;
+    struct ste_gguf *g = NULL;
+    struct ste_tokenizer *t = NULL;
+    char *path = NULL;
+    if ((rc = ste_model_resolve(model, &path, err)) == 0 && (rc = ste_gguf_open(&g, path, err)) == 0 &&
+        (rc = ste_tokenizer_new(&t, g, err)) == 0 && (rc = read_stdin(&text, err)) == 0)
+        rc = raw ? print_ids(t, text.s, text.len, special, err) : print_lines(t, &text, special, err);
+    if (fflush(stdout) && !rc)
+        rc = ste_err_errno(err, "cannot write the ids");
+    ste_buf_clear(&text);
+    ste_tokenizer_free(t);
+    ste_gguf_close(g);
+    free(path);
+    return rc;
+}
+
+const struct ste_command ste_cmd_tokenize = {"tokenize", "tokenize --model NAME [--raw] [--special] < TEXT",
+                                             "token ids of a text, one line a line", run};

@@ -1,0 +1,175 @@
+/* Opening whole models: the real SmolLM2 when it is there, and small made ones with one thing wrong each. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tiny_model.h"
+#include "model/chat.h"
+#include "model/model.h"
+
+static void a_made_model_opens(void **state)
+{
+    const char *archs[] = {"llama", "qwen2"};
+    for (int i = 0; i < 2; i++) {
+        char *path = gw_temp("m.gguf");
+        struct ste_err err = {0};
+        struct ste_model *m;
+        tiny_model(path, archs[i], NULL);
+        if (ste_model_open(&m, path, &err))
+            fail_msg("%s", err.msg);
+        assert_string_equal(m->arch, archs[i]);
+        assert_int_equal(m->hp.n_layers, 2);
+        assert_int_equal(m->hp.head_dim, 4);
+        assert_int_equal(m->hp.n_kv_heads, 2);
+        assert_int_equal(m->hp.rope, i ? STE_ROPE_HALVES : STE_ROPE_ADJACENT);
+        assert_ptr_equal(m->output, m->embedding); /* tied */
+        assert_int_equal(m->layers[1].bias[STE_K] != NULL, i == 1);
+        assert_null(m->layers[1].bias[STE_O]);
+        assert_int_equal(strlen(m->sha256), 64);
+        ste_model_close(m);
+        tiny_model_remove(path);
+    }
+}
+
+static void the_hash_is_kept_beside_the_file(void **state)
+{
+    char *path = gw_temp("m.gguf"), *beside = ste_xasprintf("%s.sha256", path);
+    struct ste_model *m;
+    struct ste_buf b = STE_BUF_INIT;
+    char hash[65];
+    tiny_model(path, "llama", NULL);
+    assert_int_equal(ste_model_open(&m, path, NULL), 0);
+    strcpy(hash, m->sha256);
+    ste_model_close(m);
+    assert_int_equal(ste_file_read(beside, 300, &b, NULL), 0);
+    assert_memory_equal(b.s, hash, 64);
+    /* What is written there is believed while size and time fit ... */
+    b.s[0] = b.s[0] == '0' ? '1' : '0';
+    gw_write(beside, b.s, b.len);
+    assert_int_equal(ste_model_open(&m, path, NULL), 0);
+    assert_int_equal(m->sha256[0], b.s[0]);
+    ste_model_close(m);
+    /* ... and no longer than that. */
+    char *time = strrchr(b.s, ' ');
+    time[1] = time[1] == '1' ? '2' : '1';
+    gw_write(beside, b.s, b.len);
+    assert_int_equal(ste_model_open(&m, path, NULL), 0);
+    assert_string_equal(m->sha256, hash);
+    ste_model_close(m);
+    /* A file in another form is not ours to overwrite. */
+    gw_write(beside, "mine\n", 5);
+    assert_int_equal(ste_model_open(&m, path, NULL), 0);
+    assert_string_equal(m->sha256, hash);
+    ste_model_close(m);
+    ste_buf_reset(&b);
+    assert_int_equal(ste_file_read(beside, 300, &b, NULL), 0);
+    assert_string_equal(b.s, "mine\n");
+    ste_buf_clear(&b);
+    free(beside);
+    tiny_model_remove(path);
+}
+
+static void what_is_wrong_is_named(void **state)
+{
+    static const char *const wrong[][2] = {
+        {"no arch", "does not name its architecture"},
+        {"other arch", "architecture 'mamba'"},
+        {"no layers", "llama.block_count"},
+        {"heads", "cannot share"},
+        {"width", "does not divide"},
+        {"eps", "not a positive number"},
+        {"scaling", "stretches its positions"},
+        {"experts", "mixture of experts"},
+        {"rope dims", "turns only 2"},
+        {"missing", "lacks the tensor 'blk.1.ffn_up.weight'"},
+        {"shape", "tensor 'blk.0.attn_q.weight' is 8 x 6, its keys say 8 x 8"},
+        {"norm type", "type F16, not F32"},
+        {"bias", "'blk.0.attn_q.bias', which ste does not compute"},
+        {"vocab", "tensor 'token_embd.weight'"},
+        {"no tokens", "has no vocabulary"},
+        {"types", "does not give a type"},
+        {"no merges", "has no merges"},
+        {"merge form", "merge 1 is not two tokens"},
+        {"merge vocab", "merge 1 has a part"},
+        {"no eos", "end-of-sequence"},
+        {"pre", "pre-tokenizer 'llama-bpe' is not known"},
+        {"no pre", "does not name its pre-tokenizer"},
+        {"kind", "tokenizer of kind 'spm'"},
+    };
+    char *path = gw_temp("m.gguf");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct ste_err err = {0};
+        struct ste_model *m;
+        tiny_model(path, "llama", wrong[i][0]);
+        assert_int_equal(ste_model_open(&m, path, &err), STE_EINPUT);
+        assert_null(m);
+        if (!strstr(err.msg, wrong[i][1]) || !strstr(err.msg, path))
+            fail_msg("%s: '%s'", wrong[i][0], err.msg);
+    }
+    tiny_model_remove(path);
+}
+
+static void a_template_can_be_named(void **state)
+{
+    char *path = gw_temp("m.gguf");
+    struct ste_model *m;
+    struct ste_err err = {0};
+    struct ste_tokens ids = {0};
+    const struct ste_message hello = {"user", "hi"};
+    tiny_model(path, "llama", NULL);
+    assert_int_equal(ste_model_open(&m, path, NULL), 0);
+    assert_null(m->chat);
+    assert_int_equal(ste_chat_tokenize(m, &hello, 1, NULL, &ids, &err), STE_EINPUT);
+    assert_non_null(strstr(err.msg, "STE_CHAT_TEMPLATE=chatml-smollm2"));
+    ste_model_close(m);
+    setenv("STE_CHAT_TEMPLATE", "chatml-qwen2.5", 1);
+    assert_int_equal(ste_model_open(&m, path, NULL), 0);
+    assert_string_equal(ste_chat_name(m->chat), "chatml-qwen2.5");
+    assert_int_equal(ste_chat_tokenize(m, &hello, 1, NULL, &ids, NULL), 0);
+    assert_true(ids.n > 10);
+    ste_model_close(m);
+    setenv("STE_CHAT_TEMPLATE", "jinja", 1);
+    assert_int_equal(ste_model_open(&m, path, &err), STE_EUSAGE);
+    unsetenv("STE_CHAT_TEMPLATE");
+    ste_tokens_clear(&ids);
+    tiny_model_remove(path);
+}
+
+static void smollm2_opens(void **state)
+{
+    char *path = ste_home_path("models/smollm2-135m-instruct.gguf");
+    struct ste_model *m;
+    struct ste_err err = {0};
+    if (!ste_file_exists(path)) {
+        free(path);
+        skip();
+    }
+    if (ste_model_open(&m, path, &err))
+        fail_msg("%s", err.msg);
+    assert_int_equal(m->hp.n_layers, 30);
+    assert_int_equal(m->hp.d_model, 576);
+    assert_int_equal(m->hp.n_heads, 9);
+    assert_int_equal(m->hp.n_kv_heads, 3);
+    assert_int_equal(m->hp.head_dim, 64);
+    assert_int_equal(m->hp.d_ff, 1536);
+    assert_int_equal(m->hp.n_vocab, 49152);
+    assert_true(m->hp.rope_base == 100000);
+    assert_string_equal(m->sha256, "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53");
+    assert_string_equal(ste_chat_name(m->chat), "chatml-smollm2");
+    ste_model_close(m);
+    free(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_made_model_opens),     cmocka_unit_test(the_hash_is_kept_beside_the_file),
+        cmocka_unit_test(what_is_wrong_is_named), cmocka_unit_test(a_template_can_be_named),
+        cmocka_unit_test(smollm2_opens),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
