@@ -6,6 +6,7 @@
 #define STE_STORE_STORE_H
 
 #include <sqlite3.h>
+#include <stdint.h>
 
 #include "core/buf.h"
 #include "core/err.h"
@@ -31,7 +32,9 @@ int ste_store_exec(struct ste_store *s, struct ste_err *err, const char *sql, co
 int ste_store_query(struct ste_store *s, sqlite3_stmt **out, struct ste_err *err, const char *sql, const char *types,
                     ...);
 int ste_store_row(struct ste_store *s, sqlite3_stmt *q, struct ste_err *err);
-void ste_store_done(sqlite3_stmt *q);
+void ste_store_done(struct ste_store *s, sqlite3_stmt *q);
+/* The first column of the first row as an integer; 0 when there is none. */
+int ste_store_count(struct ste_store *s, int64_t *out, struct ste_err *err, const char *sql, const char *types, ...);
 
 int ste_store_meta_set(struct ste_store *s, const char *key, const char *value, struct ste_err *err);
 char *ste_store_meta(struct ste_store *s, const char *key); /* NULL: none; caller frees */

@@ -1,0 +1,84 @@
+#include "store/schema.h"
+
+#include <stddef.h>
+
+/* Keys are texts that derive from a row's parents, so a row has one name in every run of a recipe; WITHOUT ROWID keeps
+ * no hidden counter beside them. */
+const char ste_schema[] =
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
+
+    "CREATE TABLE provenance (id TEXT PRIMARY KEY, role TEXT NOT NULL, model TEXT, model_hash TEXT, adapter_hash TEXT,"
+    " pack_hash TEXT, numerics TEXT, sampling TEXT, seed TEXT, round INTEGER) WITHOUT ROWID;"
+
+    "CREATE TABLE instruction (id TEXT PRIMARY KEY, position INTEGER NOT NULL, source TEXT NOT NULL,"
+    " dialogue TEXT NOT NULL, category TEXT, complexity INTEGER, expected_length TEXT, labelled_by TEXT,"
+    " state TEXT NOT NULL, duplicate_of TEXT, cluster TEXT, split TEXT) WITHOUT ROWID;"
+    "CREATE INDEX instruction_state ON instruction (state, position);"
+
+    "CREATE TABLE label (id TEXT PRIMARY KEY, instruction TEXT NOT NULL, kind TEXT NOT NULL, value TEXT,"
+    " logprob REAL, address TEXT, provenance TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX label_instruction ON label (instruction);"
+
+    "CREATE TABLE generation (id TEXT PRIMARY KEY, instruction TEXT NOT NULL, kind TEXT NOT NULL, parent TEXT,"
+    " text TEXT, finish TEXT NOT NULL, tokens INTEGER NOT NULL, address TEXT, provenance TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX generation_instruction ON generation (instruction);"
+
+    "CREATE TABLE pair (id TEXT PRIMARY KEY, instruction TEXT NOT NULL, position INTEGER NOT NULL, split TEXT NOT NULL,"
+    " state TEXT NOT NULL, chosen_from TEXT, modified_from TEXT, rejected_from TEXT, chosen TEXT, modified TEXT,"
+    " rejected TEXT, label_source TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX pair_state ON pair (state, split, position);"
+
+    "CREATE TABLE prompt (id TEXT PRIMARY KEY, tokens BLOB NOT NULL) WITHOUT ROWID;"
+
+    "CREATE TABLE judgment (id TEXT PRIMARY KEY, pair TEXT NOT NULL, iteration INTEGER NOT NULL,"
+    " winner TEXT NOT NULL, sample INTEGER NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL,"
+    " correct INTEGER NOT NULL, logprob_a REAL, logprob_b REAL, reasoning TEXT, prompt TEXT, completion BLOB,"
+    " n_free INTEGER, address TEXT, provenance TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX judgment_pair ON judgment (iteration, pair, winner, sample);"
+
+    "CREATE TABLE outcome (id TEXT PRIMARY KEY, pair TEXT NOT NULL, iteration INTEGER NOT NULL, state TEXT NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE INDEX outcome_iteration ON outcome (iteration, state);"
+
+    "CREATE TABLE example (id TEXT PRIMARY KEY, judgment TEXT NOT NULL, pair TEXT NOT NULL,"
+    " iteration INTEGER NOT NULL, label TEXT NOT NULL, label_source TEXT NOT NULL, weight REAL NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX example_iteration ON example (iteration, id);"
+
+    "CREATE TABLE train_step (iteration INTEGER NOT NULL, step INTEGER NOT NULL, loss REAL, lr REAL, grad_norm REAL,"
+    " tokens INTEGER, loss_tokens INTEGER, PRIMARY KEY (iteration, step)) WITHOUT ROWID;"
+
+    "CREATE TABLE checkpoint (iteration INTEGER NOT NULL, step INTEGER NOT NULL, adapter_hash TEXT NOT NULL,"
+    " pairs INTEGER, accuracy REAL, consistent REAL, first_position REAL, invalid INTEGER,"
+    " PRIMARY KEY (iteration, step)) WITHOUT ROWID;"
+
+    "CREATE TABLE iteration (iteration INTEGER PRIMARY KEY, pairs INTEGER, agreement REAL, invalid_share REAL,"
+    " first_position REAL, judgments INTEGER, kept INTEGER, examples INTEGER, chosen_step INTEGER,"
+    " adapter_hash TEXT, provenance TEXT, stop TEXT);"
+
+    "CREATE TABLE evaluation (id TEXT PRIMARY KEY, suite TEXT NOT NULL, item TEXT NOT NULL, position INTEGER NOT NULL,"
+    " iteration INTEGER NOT NULL, step INTEGER NOT NULL, winner TEXT NOT NULL, prompt_key TEXT NOT NULL,"
+    " verdict TEXT NOT NULL, reason TEXT NOT NULL, logprob_a REAL, logprob_b REAL, reasoning TEXT,"
+    " provenance TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX evaluation_of ON evaluation (suite, iteration, step, position);"
+
+    /* Wall-clock seconds a step took, for the report; the only times kept, and not part of a dump. */
+    "CREATE TABLE work (step TEXT NOT NULL, iteration INTEGER NOT NULL, seconds REAL NOT NULL,"
+    " PRIMARY KEY (step, iteration)) WITHOUT ROWID;";
+
+const struct ste_table ste_tables[] = {
+    {"meta", "key"},
+    {"provenance", "id"},
+    {"instruction", "position, id"},
+    {"label", "id"},
+    {"generation", "id"},
+    {"pair", "position, id"},
+    {"prompt", "id"},
+    {"judgment", "iteration, pair, winner, sample"},
+    {"outcome", "iteration, id"},
+    {"example", "iteration, id"},
+    {"train_step", "iteration, step"},
+    {"checkpoint", "iteration, step"},
+    {"iteration", "iteration"},
+    {"evaluation", "suite, iteration, step, position, winner"},
+    {NULL, NULL},
+};

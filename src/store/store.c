@@ -1,0 +1,357 @@
+#include "store/store.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/mem.h"
+#include "store/schema.h"
+
+struct cached {
+    char *sql;
+    sqlite3_stmt *stmt;
+    int busy; /* handed out by ste_store_query and not yet done */
+};
+
+struct ste_store {
+    char *dir, *path;
+    sqlite3 *db;
+    int lock; /* -1: none (read-only) */
+    int in_transaction;
+    struct cached *cache;
+    size_t n_cache, cap_cache;
+};
+
+sqlite3 *ste_store_db(struct ste_store *s)
+{
+    return s->db;
+}
+
+const char *ste_store_dir(const struct ste_store *s)
+{
+    return s->dir;
+}
+
+/* SQLite's failures in the words of a person who has to mend them. */
+static int fail(struct ste_store *s, struct ste_err *err, const char *doing)
+{
+    int code = s->db ? sqlite3_errcode(s->db) : SQLITE_NOMEM;
+    const char *text = s->db ? sqlite3_errmsg(s->db) : "out of memory";
+    switch (code & 0xff) {
+    case SQLITE_FULL:
+        return ste_err_set(err, STE_EIO,
+                           "%s in %s: the disk is full; free some space and run the same command again, nothing "
+                           "that was committed is lost",
+                           doing, s->path);
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_CANTOPEN:
+        return ste_err_set(err, STE_EIO, "%s in %s: the folder or the file may not be written (%s)", doing, s->path,
+                           text);
+    case SQLITE_IOERR:
+        return ste_err_set(err, STE_EIO, "%s in %s: the disk refused (%s); is it full?", doing, s->path, text);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return ste_err_set(err, STE_EBUSY, "%s in %s: another program holds the database; close it", doing, s->path);
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return ste_err_set(err, STE_EINPUT, "%s in %s: the file is damaged or no SQLite database (%s)", doing, s->path,
+                           text);
+    default:
+        return ste_err_set(err, STE_EFAIL, "%s in %s: %s", doing, s->path, text);
+    }
+}
+
+static int simple(struct ste_store *s, const char *sql, const char *doing, struct ste_err *err)
+{
+    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(s, err, doing);
+}
+
+static int user_version(struct ste_store *s, int *version, struct ste_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    *version = 0;
+    if (sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &q, NULL) != SQLITE_OK)
+        return fail(s, err, "reading the version");
+    int rc = sqlite3_step(q) == SQLITE_ROW ? 0 : fail(s, err, "reading the version");
+    if (rc == 0)
+        *version = sqlite3_column_int(q, 0);
+    sqlite3_finalize(q);
+    return rc;
+}
+
+/* A database of version 0 is fresh: it gets the whole schema in one transaction. */
+static int check_schema(struct ste_store *s, int read_only, struct ste_err *err)
+{
+    int version;
+    int rc = user_version(s, &version, err);
+    if (rc != 0)
+        return rc;
+    if (version > STE_STORE_VERSION)
+        return ste_err_set(err, STE_EINPUT, "%s has schema version %d and this ste knows %d: use the newer ste", s->path,
+                           version, STE_STORE_VERSION);
+    if (version == STE_STORE_VERSION)
+        return 0;
+    if (read_only)
+        return ste_err_set(err, STE_ENOTFOUND, "%s holds no run yet", s->path);
+    if ((rc = ste_store_begin(s, err)) != 0)
+        return rc;
+    rc = simple(s, ste_schema, "making the tables", err);
+    if (rc == 0) {
+        char *sql = ste_xasprintf("PRAGMA user_version = %d", STE_STORE_VERSION);
+        rc = simple(s, sql, "making the tables", err);
+        free(sql);
+    }
+    if (rc != 0) {
+        ste_store_rollback(s);
+        return rc;
+    }
+    return ste_store_commit(s, err);
+}
+
+/* A read-only folder cannot hold the shared-memory file that WAL needs; where nobody can write, the file does not
+ * change either, so it may be read as immutable. */
+static int open_to_read(struct ste_store *s)
+{
+    int rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READONLY, NULL);
+    if (rc == SQLITE_OK && sqlite3_exec(s->db, "SELECT 1 FROM sqlite_master", NULL, NULL, NULL) == SQLITE_OK)
+        return rc;
+    if (access(s->dir, W_OK) == 0)
+        return rc;
+    sqlite3_close(s->db);
+    s->db = NULL;
+    struct ste_buf uri = STE_BUF_INIT;
+    ste_buf_adds(&uri, "file:");
+    for (const char *p = s->path; *p; p++)
+        if (strchr("?#%", *p))
+            ste_buf_addf(&uri, "%%%02X", (unsigned char)*p);
+        else
+            ste_buf_addc(&uri, *p);
+    ste_buf_adds(&uri, "?immutable=1");
+    rc = sqlite3_open_v2(uri.s, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
+    ste_buf_clear(&uri);
+    return rc;
+}
+
+static int open_store(struct ste_store *s, int create, int read_only, struct ste_err *err)
+{
+    if (!ste_file_exists(s->path) && !create)
+        return ste_err_set(err, STE_ENOTFOUND, "there is no run in %s (no run.db); `ste run RECIPE --run %s` makes one",
+                           s->dir, s->dir);
+    if (read_only) {
+        if (open_to_read(s) != SQLITE_OK)
+            return fail(s, err, "opening the run");
+        sqlite3_busy_timeout(s->db, 10000);
+        return check_schema(s, 1, err);
+    }
+    if (create) {
+        int rc = ste_mkdirs(s->dir, err);
+        if (rc != 0)
+            return rc;
+    }
+    char *lock = ste_path_join(s->dir, "run.lock");
+    int rc = ste_lock(lock, &s->lock, err);
+    free(lock);
+    if (rc == STE_EBUSY)
+        return ste_err_set(err, STE_EBUSY,
+                           "the run in %s is being worked on by another ste; wait for it to end or stop it", s->dir);
+    if (rc != 0)
+        return rc;
+    if (sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK)
+        return fail(s, err, "opening the run");
+    sqlite3_busy_timeout(s->db, 10000);
+    /* FULL, not NORMAL: a training state is deleted once the row that replaces it is committed, so a commit that a power
+     * cut takes back would point to a file that is gone. A few commits a second can afford the sync. */
+    if ((rc = simple(s, "PRAGMA journal_mode = WAL", "opening the run", err)) != 0 ||
+        (rc = simple(s, "PRAGMA synchronous = FULL", "opening the run", err)) != 0)
+        return rc;
+    return check_schema(s, 0, err);
+}
+
+int ste_store_open(struct ste_store **out, const char *dir, int create, int read_only, struct ste_err *err)
+{
+    struct ste_store *s = ste_xcalloc(1, sizeof *s);
+    s->dir = ste_xstrdup(dir);
+    s->path = ste_path_join(dir, "run.db");
+    s->lock = -1;
+    int rc = open_store(s, create, read_only, err);
+    if (rc != 0) {
+        ste_store_close(s);
+        return rc;
+    }
+    *out = s;
+    return 0;
+}
+
+void ste_store_close(struct ste_store *s)
+{
+    if (!s)
+        return;
+    if (s->in_transaction)
+        ste_store_rollback(s);
+    for (size_t i = 0; i < s->n_cache; i++) {
+        sqlite3_finalize(s->cache[i].stmt);
+        free(s->cache[i].sql);
+    }
+    free(s->cache);
+    sqlite3_close(s->db);
+    if (s->lock >= 0)
+        ste_unlock(s->lock);
+    free(s->dir);
+    free(s->path);
+    free(s);
+}
+
+int ste_store_begin(struct ste_store *s, struct ste_err *err)
+{
+    int rc = simple(s, "BEGIN IMMEDIATE", "writing", err);
+    if (rc == 0)
+        s->in_transaction = 1;
+    return rc;
+}
+
+int ste_store_commit(struct ste_store *s, struct ste_err *err)
+{
+    int rc = simple(s, "COMMIT", "writing", err);
+    if (rc == 0)
+        s->in_transaction = 0;
+    else
+        ste_store_rollback(s);
+    return rc;
+}
+
+void ste_store_rollback(struct ste_store *s)
+{
+    /* SQLite may have rolled back already (full disk): then this fails, and that is fine. */
+    sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    s->in_transaction = 0;
+}
+
+static int prepare(struct ste_store *s, const char *sql, struct cached **out, struct ste_err *err)
+{
+    for (size_t i = 0; i < s->n_cache; i++)
+        if (!s->cache[i].busy && strcmp(s->cache[i].sql, sql) == 0) {
+            *out = &s->cache[i];
+            return 0;
+        }
+    sqlite3_stmt *stmt = NULL;
+    if (sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL) != SQLITE_OK)
+        return fail(s, err, "preparing a statement");
+    STE_GROW(s->cache, s->cap_cache, s->n_cache + 1);
+    s->cache[s->n_cache] = (struct cached){ste_xstrdup(sql), stmt, 0};
+    *out = &s->cache[s->n_cache++];
+    return 0;
+}
+
+static void bind(sqlite3_stmt *q, const char *types, va_list ap)
+{
+    int i = 1;
+    for (; *types; types++, i++) {
+        if (*types == 't') {
+            const char *t = va_arg(ap, const char *);
+            sqlite3_bind_text(q, i, t, -1, SQLITE_TRANSIENT); /* a NULL text is null */
+        } else if (*types == 'i') {
+            sqlite3_bind_int64(q, i, va_arg(ap, int64_t));
+        } else if (*types == 'r') {
+            sqlite3_bind_double(q, i, va_arg(ap, double)); /* NaN is null in SQLite */
+        } else if (*types == 'b') {
+            const void *p = va_arg(ap, const void *);
+            size_t n = va_arg(ap, size_t);
+            if (p)
+                sqlite3_bind_blob64(q, i, p, n, SQLITE_TRANSIENT);
+            else
+                sqlite3_bind_null(q, i);
+        } else {
+            sqlite3_bind_null(q, i);
+        }
+    }
+}
+
+int ste_store_exec(struct ste_store *s, struct ste_err *err, const char *sql, const char *types, ...)
+{
+    struct cached *c;
+    int rc = prepare(s, sql, &c, err);
+    if (rc != 0)
+        return rc;
+    va_list ap;
+    va_start(ap, types);
+    bind(c->stmt, types, ap);
+    va_end(ap);
+    int step = sqlite3_step(c->stmt);
+    rc = step == SQLITE_DONE || step == SQLITE_ROW ? 0 : fail(s, err, "writing");
+    sqlite3_reset(c->stmt);
+    sqlite3_clear_bindings(c->stmt);
+    return rc;
+}
+
+int ste_store_query(struct ste_store *s, sqlite3_stmt **out, struct ste_err *err, const char *sql, const char *types,
+                    ...)
+{
+    struct cached *c;
+    int rc = prepare(s, sql, &c, err);
+    if (rc != 0)
+        return rc;
+    va_list ap;
+    va_start(ap, types);
+    bind(c->stmt, types, ap);
+    va_end(ap);
+    c->busy = 1;
+    *out = c->stmt;
+    return 0;
+}
+
+int ste_store_row(struct ste_store *s, sqlite3_stmt *q, struct ste_err *err)
+{
+    int step = sqlite3_step(q);
+    if (step == SQLITE_ROW)
+        return 1;
+    return step == SQLITE_DONE ? 0 : fail(s, err, "reading");
+}
+
+void ste_store_done(struct ste_store *s, sqlite3_stmt *q)
+{
+    if (!q)
+        return;
+    sqlite3_reset(q);
+    sqlite3_clear_bindings(q);
+    for (size_t i = 0; i < s->n_cache; i++)
+        if (s->cache[i].stmt == q)
+            s->cache[i].busy = 0;
+}
+
+int ste_store_meta_set(struct ste_store *s, const char *key, const char *value, struct ste_err *err)
+{
+    return ste_store_exec(s, err, "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", "tt", key, value);
+}
+
+char *ste_store_meta(struct ste_store *s, const char *key)
+{
+    sqlite3_stmt *q = NULL;
+    char *value = NULL;
+    if (ste_store_query(s, &q, NULL, "SELECT value FROM meta WHERE key = ?", "t", key) == 0 &&
+        ste_store_row(s, q, NULL) == 1)
+        value = ste_xstrdup((const char *)sqlite3_column_text(q, 0));
+    ste_store_done(s, q);
+    return value;
+}
+
+int ste_store_count(struct ste_store *s, int64_t *out, struct ste_err *err, const char *sql, const char *types, ...)
+{
+    struct cached *c;
+    int rc = prepare(s, sql, &c, err);
+    if (rc != 0)
+        return rc;
+    va_list ap;
+    va_start(ap, types);
+    bind(c->stmt, types, ap);
+    va_end(ap);
+    *out = 0;
+    int got = ste_store_row(s, c->stmt, err);
+    if (got == 1)
+        *out = sqlite3_column_int64(c->stmt, 0);
+    sqlite3_reset(c->stmt);
+    sqlite3_clear_bindings(c->stmt);
+    return got < 0 ? got : 0;
+}
