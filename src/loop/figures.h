@@ -1,0 +1,16 @@
+/* What a run has measured so far, read back from its store: for the steps that decide by it and for reports. */
+#ifndef STE_LOOP_FIGURES_H
+#define STE_LOOP_FIGURES_H
+
+#include "eval/eval.h"
+#include "store/store.h"
+
+/* The outcomes of SUITE ("test": the held-out synthetic pairs, "dev", "eval:NAME" for a file) by iteration (0: the
+ * seed) and step (0 but for dev), in the order of the suite. Free with ste_outcomes_clear and free. */
+int ste_loop_outcomes(struct ste_store *s, const char *suite, int iteration, int step, struct ste_outcome **out,
+                      size_t *n, struct ste_err *err);
+/* How many pairs of SUITE are scored. */
+int ste_loop_scored(struct ste_store *s, const char *suite, int iteration, int step, int64_t *pairs,
+                    struct ste_err *err);
+
+#endif

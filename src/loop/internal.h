@@ -1,0 +1,102 @@
+/* What the steps share. Nothing above loop/ includes this. */
+#ifndef STE_LOOP_INTERNAL_H
+#define STE_LOOP_INTERNAL_H
+
+#include "core/hash.h"
+#include "core/log.h"
+#include "eval/eval.h"
+#include "loop/loop.h"
+
+/* A model in a role: where to ask, with which adapter, and the id of the provenance row for what comes back. */
+struct ste_voice {
+    struct ste_llm *llm;
+    int adapter;
+    const char *model; /* as the recipe names it */
+};
+/* The model of a role; for STE_LOOP_JUDGE of iteration ITERATION (1 and up). Opened at the first call, kept open. */
+int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, struct ste_voice *out,
+                   struct ste_err *err);
+/* The judge that iteration ITERATION trained; 0: the seed. */
+int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, struct ste_err *err);
+int ste_loop_seed(struct ste_loop *l, struct ste_llm **out, struct ste_err *err);
+char *ste_loop_adapter_folder(const struct ste_loop *l, int iteration); /* caller frees */
+
+/* Writes the row if it is new (inside the caller's transaction) and gives its id. SAMPLING: what was asked for. */
+int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_voice *v,
+                        const struct ste_sampling *sampling, int max_tokens, const char *mode, int round,
+                        struct ste_id *id, struct ste_err *err);
+/* The same with HOW (taken) in place of the sampling. */
+int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_voice *v, json_t *how, int round,
+                           struct ste_id *id, struct ste_err *err);
+/* For evaluation: labels are not drawn. */
+void ste_loop_judge_setting(struct ste_loop *l, const struct ste_voice *v, bool evaluation,
+                            struct ste_judge_setting *out);
+
+/*
+ * Keeps a model's window full. NEXT fills an ask and returns 1, or 0 when there is nothing to ask now (there may be
+ * after an answer). SUBMITTED gets its ticket and frees the ask's texts; TOO_LONG comes in its place when the prompt
+ * does not fit. ANSWER takes an answer. All run inside a transaction that is committed every few seconds, at the end
+ * and on Ctrl-C; whatever is still in flight is then cancelled.
+ */
+struct ste_drive {
+    struct ste_llm *llm;
+    void *arg;
+    int (*next)(void *arg, struct ste_ask *ask, struct ste_err *err);
+    void (*submitted)(void *arg, void *tag, uint64_t ticket);
+    int (*too_long)(void *arg, void *tag, struct ste_err *err);
+    int (*answer)(void *arg, const struct ste_answer *a, struct ste_err *err);
+};
+int ste_loop_drive(struct ste_loop *l, const struct ste_drive *d, struct ste_err *err);
+
+/* Splits texts into train, dev and test by clusters: SPLIT[i] becomes one of these names. IDS name the items,
+ * CLUSTER_OF[i] is the lowest index of i's cluster. A cluster goes whole into one part. */
+void ste_loop_split(const char *const *ids, const size_t *cluster_of, size_t n, double dev, double test, uint64_t seed,
+                    const char **split);
+
+/* The labels A and B of N examples, named by IDS: KEEP[i] is set so that both classes have as many as the smaller one.
+ * Which ones of the larger class stay is drawn by KEY. Counts are before the cut. */
+void ste_loop_balance(const char *const *ids, const char *labels, size_t n, const char *key, bool *keep, size_t *a,
+                      size_t *b);
+
+/*
+ * The samples of one pair in one order, which arrive in any order. Sample k becomes final once all below it are; with
+ * STOP_EARLY nothing above the first right one is ever final. So the final ones do not depend on who came first.
+ */
+struct ste_samples {
+    int limit;     /* N */
+    int asked_to;  /* samples below this may be asked */
+    int next_ask;  /* the next to ask */
+    int final;     /* how many are final: 0 .. final-1 */
+    bool stop_early, done;
+};
+void ste_samples_init(struct ste_samples *s, int limit, int already, int speculate, bool stop_early);
+/* The next to be asked, or -1: wait, or done. */
+int ste_samples_ask(struct ste_samples *s);
+/* Sample FINAL of S is known and RIGHT or not. Then DONE may be set. Returns true when more may be asked. */
+bool ste_samples_final(struct ste_samples *s, bool right);
+
+/* Why a text is no good answer: "empty", "cut off", "refusal", or NULL. */
+const char *ste_loop_degenerate(const char *text, const char *finish);
+
+/* Token ids to and from a blob: four bytes each, little endian. */
+void ste_loop_tokens_pack(const int32_t *ids, size_t n, struct ste_buf *out);
+int32_t *ste_loop_tokens_unpack(const void *blob, size_t bytes, size_t *n); /* caller frees */
+
+struct ste_loop_clock {
+    const char *step;
+    int iteration;
+    double began;
+};
+void ste_loop_clock_start(struct ste_loop_clock *c, const char *step, int iteration);
+int ste_loop_clock_stop(struct ste_loop *l, const struct ste_loop_clock *c, struct ste_err *err);
+
+/* A column's text, never NULL ("" for null); valid until the next step of the query. */
+const char *ste_loop_text(sqlite3_stmt *q, int column);
+char *ste_loop_text_dup(sqlite3_stmt *q, int column); /* NULL for null; caller frees */
+int ste_loop_dialogue(const char *json, struct ste_dialogue *out, struct ste_err *err);
+
+/* Evaluates V on the dev pairs (STEP of ITERATION) and gives their figures. */
+int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_voice *v, int iteration, int step,
+                          struct ste_metrics *out, struct ste_err *err);
+
+#endif

@@ -1,0 +1,183 @@
+#include "loop/roles.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/file.h"
+#include "core/json.h"
+#include "core/mem.h"
+#include "loop/internal.h"
+
+struct ste_loop_model {
+    char *name;
+    struct ste_llm *llm;
+};
+
+void ste_loop_models_close(struct ste_loop *l)
+{
+    for (size_t i = 0; i < l->n_models; i++) {
+        ste_llm_close(l->models[i].llm);
+        free(l->models[i].name);
+    }
+    free(l->models);
+    l->models = NULL;
+    l->n_models = 0;
+}
+
+/* A model's bytes are part of what a run is: the hash seen first is the run's. */
+static int check_model(struct ste_loop *l, const char *name, struct ste_llm *llm, struct ste_err *err)
+{
+    char *key = ste_xasprintf("model %s", name);
+    char *hash = ste_store_meta(l->store, key);
+    int rc = 0;
+    if (!hash)
+        rc = ste_store_meta_set(l->store, key, ste_llm_model_hash(llm), err);
+    else if (strcmp(hash, ste_llm_model_hash(llm)) != 0)
+        rc = ste_err_set(err, STE_EINPUT,
+                         "the model %s is another file than when the run in %s began (sha256 %.12s, then %.12s): put "
+                         "the old file back or give another folder with --run",
+                         name, ste_store_dir(l->store), ste_llm_model_hash(llm), hash);
+    free(hash);
+    free(key);
+    return rc;
+}
+
+static int open_model(struct ste_loop *l, const char *name, struct ste_llm **out, struct ste_err *err)
+{
+    for (size_t i = 0; i < l->n_models; i++)
+        if (strcmp(l->models[i].name, name) == 0) {
+            *out = l->models[i].llm;
+            return 0;
+        }
+    const struct ste_recipe *r = &l->recipe;
+    struct ste_llm_params p = {.threads = (int)r->threads,
+                               .batch = (int)r->batch,
+                               .ctx = (int)r->ctx,
+                               .isa = *r->isa ? r->isa : NULL,
+                               .activations = r->activations,
+                               .cache = *r->cache ? r->cache : NULL};
+    struct ste_llm *llm = NULL;
+    int rc = ste_llm_open(&llm, name, &p, err);
+    if (rc != 0)
+        return rc;
+    if ((rc = check_model(l, name, llm, err)) != 0) {
+        ste_llm_close(llm);
+        return rc;
+    }
+    l->models = ste_xrealloc(l->models, (l->n_models + 1) * sizeof *l->models);
+    l->models[l->n_models++] = (struct ste_loop_model){ste_xstrdup(name), llm};
+    *out = llm;
+    return 0;
+}
+
+int ste_loop_seed(struct ste_loop *l, struct ste_llm **out, struct ste_err *err)
+{
+    return open_model(l, l->recipe.seed_model, out, err);
+}
+
+char *ste_loop_adapter_folder(const struct ste_loop *l, int iteration)
+{
+    return ste_xasprintf("%s/adapters/iter-%d", ste_store_dir(l->store), iteration);
+}
+
+int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, struct ste_err *err)
+{
+    *out = (struct ste_voice){.model = l->recipe.seed_model};
+    int rc = ste_loop_seed(l, &out->llm, err);
+    if (rc != 0 || iteration == 0)
+        return rc;
+    sqlite3_stmt *q = NULL;
+    char *hash = NULL;
+    rc = ste_store_query(l->store, &q, err, "SELECT adapter_hash FROM iteration WHERE iteration = ?", "i",
+                         (int64_t)iteration);
+    if (rc == 0 && (rc = ste_store_row(l->store, q, err)) == 1)
+        hash = ste_loop_text_dup(q, 0);
+    ste_store_done(l->store, q);
+    if (rc < 0)
+        return rc;
+    if (!hash)
+        return ste_err_set(err, STE_ENOTFOUND, "iteration %d of the run in %s is not trained yet: `ste train %s` first",
+                           iteration, ste_store_dir(l->store), ste_store_dir(l->store));
+    char *folder = ste_loop_adapter_folder(l, iteration);
+    rc = ste_llm_load_adapter(out->llm, folder, &out->adapter, err);
+    if (rc == 0 && strcmp(ste_llm_adapter_hash(out->llm, out->adapter), hash) != 0)
+        rc = ste_err_set(err, STE_EINPUT, "the adapter in %s is not the one that the run trained (its content changed)",
+                         folder);
+    free(folder);
+    free(hash);
+    return rc;
+}
+
+int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, struct ste_voice *out,
+                   struct ste_err *err)
+{
+    const char *names[STE_LOOP_N_ROLES] = {l->recipe.label_model, l->recipe.answer_model, l->recipe.modify_model,
+                                           l->recipe.judge_model};
+    if (role == STE_LOOP_JUDGE && iteration > 1)
+        return ste_loop_trained(l, iteration - 1, out, err);
+    const char *name = names[role];
+    if (!*name)
+        return ste_loop_trained(l, 0, out, err);
+    struct ste_judge_spec spec = {0};
+    int rc = ste_judge_spec_parse(&spec, name, err);
+    *out = (struct ste_voice){.model = name};
+    if (rc == 0)
+        rc = open_model(l, spec.model, &out->llm, err);
+    if (rc == 0 && spec.adapter)
+        rc = ste_llm_load_adapter(out->llm, spec.adapter, &out->adapter, err);
+    ste_judge_spec_clear(&spec);
+    return rc;
+}
+
+int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_voice *v, json_t *how, int round,
+                           struct ste_id *id, struct ste_err *err)
+{
+    char *how_text = ste_json_canonical(how);
+    json_decref(how);
+    char seed[32], turn[16];
+    snprintf(seed, sizeof seed, "%lld", l->recipe.seed);
+    snprintf(turn, sizeof turn, "%d", round);
+    const char *adapter = ste_llm_adapter_hash(v->llm, v->adapter), *hash = ste_llm_model_hash(v->llm);
+    const char *numerics = ste_llm_numerics(v->llm);
+    *id = ste_id_of("provenance", role, v->model, hash, adapter, l->pack->hash, numerics, how_text, seed, turn, NULL);
+    int rc = ste_store_exec(l->store, err,
+                            "INSERT OR IGNORE INTO provenance (id, role, model, model_hash, adapter_hash, pack_hash, "
+                            "numerics, sampling, seed, round) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                            "ttttttttti", id->s, role, v->model, hash, adapter, l->pack->hash, numerics, how_text, seed,
+                            (int64_t)round);
+    free(how_text);
+    return rc;
+}
+
+int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_voice *v,
+                        const struct ste_sampling *sampling, int max_tokens, const char *mode, int round,
+                        struct ste_id *id, struct ste_err *err)
+{
+    json_t *how = json_object();
+    json_object_set_new(how, "temperature", json_real(sampling->temperature));
+    json_object_set_new(how, "top_k", json_integer(sampling->top_k));
+    json_object_set_new(how, "top_p", json_real(sampling->top_p));
+    json_object_set_new(how, "min_p", json_real(sampling->min_p));
+    json_object_set_new(how, "max_tokens", json_integer(max_tokens));
+    json_object_set_new(how, "mode", json_string(mode));
+    return ste_loop_provenance_of(l, role, v, how, round, id, err);
+}
+
+void ste_loop_judge_setting(struct ste_loop *l, const struct ste_voice *v, bool evaluation,
+                            struct ste_judge_setting *out)
+{
+    const struct ste_recipe *r = &l->recipe;
+    *out = (struct ste_judge_setting){
+        .pack = l->pack,
+        .secret = l->secret,
+        .mode = strcmp(r->verdict_mode, "free") == 0     ? STE_MODE_FREE
+                : strcmp(r->verdict_mode, "closed") == 0 ? STE_MODE_CLOSED
+                                                         : l->pack->mode,
+        .sampling = {.temperature = evaluation ? r->eval_temperature : r->judge_temperature, .top_p = r->judge_top_p},
+        .max_tokens = (int)r->judge_max_tokens,
+        .sample_label = !evaluation,
+        .seed = (uint64_t)r->seed,
+        .adapter = v->adapter,
+    };
+}

@@ -1,0 +1,433 @@
+/* Which instructions a run works with: read, cleared of copies and of what is in the evaluation files, labelled by the
+ * model if the recipe says so, filtered, split. Every instruction read stays in the store in exactly one state. */
+#include "loop/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/json.h"
+#include "core/mem.h"
+#include "data/instructions.h"
+#include "data/minhash.h"
+#include "data/pairs.h"
+
+/* METHOD: the paper's categories and expected lengths; packs ask for them by letter, complexity by digit. */
+static const char *const categories[] = {"Coding",
+                                         "Mathematical reasoning",
+                                         "Asking for Advice",
+                                         "Brainstorming",
+                                         "Classification",
+                                         "Closed QA",
+                                         "Creative Writing",
+                                         "Extraction",
+                                         "Inhabiting a Character/Persona",
+                                         "Open QA",
+                                         "Rewriting",
+                                         "Summarization",
+                                         "Knowledge and Reasoning",
+                                         "Humanity, History or Social Studies",
+                                         "Other"};
+static const char *const expected_lengths[] = {"1 sentence", "1-3 sentences", "1 paragraph", "2 paragraphs",
+                                               "3+ paragraphs"};
+static const char *const letters[] = {"A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L", "M", "N", "O"};
+static const char *const digits[] = {"1", "2", "3", "4", "5"};
+
+static const struct label_kind {
+    const char *name;
+    const char *const *choices;
+    const char *const *values;
+    int n;
+} kinds[] = {
+    {"category", letters, categories, 15},
+    {"complexity", digits, digits, 5},
+    {"expected_length", letters, expected_lengths, 5},
+};
+#define N_KINDS 3
+
+static const char *pack_text(const struct ste_pack *p, int kind)
+{
+    return kind == 0 ? p->category_user : kind == 1 ? p->complexity_user : p->length_user;
+}
+
+/* ---- read ---- */
+
+/* The prompts of the evaluation files, as texts to hold instructions against. */
+static int contamination_index(const struct ste_recipe *r, struct ste_minhash_index **out, struct ste_err *err)
+{
+    *out = NULL;
+    if (r->eval_files.n == 0)
+        return 0;
+    *out = ste_minhash_index_new(r->contamination > 0 ? r->contamination : 1.0);
+    for (size_t f = 0; f < r->eval_files.n; f++) {
+        struct ste_answer_pairs pairs = {0};
+        int rc = ste_answer_pairs_read(&pairs, r->eval_files.items[f], STE_PAIRS_LABELLED, 0, err);
+        if (rc != 0)
+            return rc;
+        for (size_t i = 0; i < pairs.n; i++) {
+            struct ste_buf text = STE_BUF_INIT;
+            ste_dialogue_text(&pairs.items[i].prompt, &text);
+            ste_minhash_index_add(*out, text.s ? text.s : "");
+            ste_buf_clear(&text);
+        }
+        ste_answer_pairs_clear(&pairs);
+    }
+    return 0;
+}
+
+struct reading {
+    struct ste_loop *l;
+    struct ste_minhash_index *seen, *evaluation;
+    char **folds; /* of the texts in SEEN */
+    struct ste_id *ids;
+    size_t n, cap, cap_ids;
+};
+
+/* The state of TEXT, before any model is asked. *COPY_OF is set for duplicates. */
+static const char *first_state(struct reading *g, const char *text, const char *fold, const char **copy_of)
+{
+    const struct ste_recipe *r = &g->l->recipe;
+    size_t chars = strlen(text), which;
+    *copy_of = NULL;
+    if (chars < (size_t)r->min_chars)
+        return "too short";
+    if (chars > (size_t)r->max_chars)
+        return "too long";
+    if (ste_minhash_index_find(g->seen, text, &which, NULL)) {
+        *copy_of = g->ids[which].s;
+        return strcmp(g->folds[which], fold) == 0 ? "exact duplicate" : "near duplicate";
+    }
+    if (g->evaluation && ste_minhash_index_find(g->evaluation, text, NULL, NULL))
+        return "in evaluation data";
+    return "read";
+}
+
+static int read_one(struct reading *g, const struct ste_instruction *it, int64_t position, struct ste_err *err)
+{
+    struct ste_buf text = STE_BUF_INIT, fold = STE_BUF_INIT;
+    ste_dialogue_text(&it->dialogue, &text);
+    ste_text_fold(text.s ? text.s : "", &fold);
+    json_t *list = ste_dialogue_json(&it->dialogue);
+    char *dialogue = ste_json_canonical(list), place[24];
+    json_decref(list);
+    snprintf(place, sizeof place, "%lld", (long long)position);
+    struct ste_id id = ste_id_of("instruction", it->id, place, dialogue, NULL);
+    const char *copy_of, *state = first_state(g, text.s ? text.s : "", fold.s ? fold.s : "", &copy_of);
+    bool category = strcmp(g->l->recipe.labels, "file") == 0 && it->category;
+    int rc = ste_store_exec(g->l->store, err,
+                            "INSERT INTO instruction (id, position, source, dialogue, category, labelled_by, state, "
+                            "duplicate_of) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                            "tittttt" "t", id.s, position, it->id, dialogue, category ? it->category : NULL,
+                            category ? "file" : NULL, state, copy_of);
+    if (strcmp(state, "read") == 0) {
+        STE_GROW(g->folds, g->cap, g->n + 1);
+        STE_GROW(g->ids, g->cap_ids, g->n + 1);
+        g->folds[g->n] = ste_buf_detach(&fold);
+        g->ids[g->n++] = id;
+        ste_minhash_index_add(g->seen, text.s ? text.s : "");
+    }
+    free(dialogue);
+    ste_buf_clear(&text);
+    ste_buf_clear(&fold);
+    return rc;
+}
+
+static int read_all(struct ste_loop *l, struct ste_err *err)
+{
+    const struct ste_recipe *r = &l->recipe;
+    struct reading g = {.l = l, .seen = ste_minhash_index_new(r->duplicate > 0 ? r->duplicate : 1.0)};
+    struct ste_instructions list = {0};
+    int rc = contamination_index(r, &g.evaluation, err);
+    for (size_t f = 0; rc == 0 && f < r->files.n; f++)
+        rc = ste_instructions_read(&list, r->files.items[f], (size_t)r->read_limit, err);
+    if (rc == 0 && list.n == 0)
+        rc = ste_err_set(err, STE_EINPUT, "instructions.files: there is no instruction in them");
+    if (rc == 0 && (rc = ste_store_begin(l->store, err)) == 0) {
+        for (size_t i = 0; rc == 0 && i < list.n; i++)
+            rc = read_one(&g, &list.items[i], (int64_t)i, err);
+        if (rc == 0)
+            rc = ste_store_meta_set(l->store, "select", "read", err);
+        if (rc == 0)
+            rc = ste_store_commit(l->store, err);
+        else
+            ste_store_rollback(l->store);
+    }
+    ste_instructions_clear(&list);
+    ste_minhash_index_free(g.seen);
+    ste_minhash_index_free(g.evaluation);
+    for (size_t i = 0; i < g.n; i++)
+        free(g.folds[i]);
+    free(g.folds);
+    free(g.ids);
+    return rc;
+}
+
+/* ---- label ---- */
+
+struct label_job {
+    char *instruction, *text;
+    int kind;
+};
+
+struct labelling {
+    struct ste_loop *l;
+    struct ste_voice voice;
+    struct label_job *jobs;
+    size_t n, cap, next;
+    struct ste_message message; /* of the ask being made */
+    char *filled;
+    struct ste_progress *progress;
+};
+
+static int label_next(void *arg, struct ste_ask *ask, struct ste_err *err)
+{
+    struct labelling *g = arg;
+    if (g->next == g->n)
+        return 0;
+    struct label_job *j = &g->jobs[g->next++];
+    const struct ste_slot slots[] = {{"instruction", j->text}, {"prompt", j->text}};
+    g->filled = ste_pack_fill(pack_text(g->l->pack, j->kind), slots, 2);
+    g->message = (struct ste_message){"user", g->filled};
+    *ask = (struct ste_ask){.messages = &g->message,
+                            .n_messages = 1,
+                            .adapter = g->voice.adapter,
+                            .sampling = {.temperature = 0, .top_p = 1},
+                            .closing = "",
+                            .n_choices = kinds[j->kind].n,
+                            .seed = (uint64_t)g->l->recipe.seed,
+                            .tag = j};
+    for (int i = 0; i < ask->n_choices; i++)
+        ask->choices[i] = kinds[j->kind].choices[i];
+    return 1;
+}
+
+static void label_submitted(void *arg, void *tag, uint64_t ticket)
+{
+    struct labelling *g = arg;
+    free(g->filled);
+    g->filled = NULL;
+}
+
+static int put_label(struct labelling *g, const struct label_job *j, const char *value, double logprob,
+                     const char *address, struct ste_err *err)
+{
+    struct ste_id prov, id;
+    struct ste_sampling greedy = {.temperature = 0, .top_p = 1};
+    int rc = ste_loop_provenance(g->l, "label", &g->voice, &greedy, 0, "closed", 0, &prov, err);
+    if (rc != 0)
+        return rc;
+    id = ste_id_of("label", j->instruction, kinds[j->kind].name, NULL);
+    ste_progress_add(g->progress, 1);
+    return ste_store_exec(g->l->store, err,
+                          "INSERT INTO label (id, instruction, kind, value, logprob, address, provenance) VALUES "
+                          "(?, ?, ?, ?, ?, ?, ?)",
+                          "tttt" "rtt", id.s, j->instruction, kinds[j->kind].name, value, logprob, address, prov.s);
+}
+
+static int label_too_long(void *arg, void *tag, struct ste_err *err)
+{
+    return put_label(arg, tag, NULL, 0, NULL, err);
+}
+
+static int label_answer(void *arg, const struct ste_answer *a, struct ste_err *err)
+{
+    const struct label_job *j = a->tag;
+    int c = a->completion.choice;
+    return put_label(arg, j, c >= 0 ? kinds[j->kind].values[c] : NULL, c >= 0 ? a->completion.choice_logprobs[c] : 0,
+                     a->address, err);
+}
+
+static int label_jobs(struct labelling *g, struct ste_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    int rc = 0;
+    for (int k = 0; rc == 0 && k < N_KINDS; k++) {
+        rc = ste_store_query(g->l->store, &q, err,
+                             "SELECT id, dialogue FROM instruction WHERE state = 'read' AND NOT EXISTS (SELECT 1 FROM "
+                             "label WHERE instruction = instruction.id AND kind = ?) ORDER BY position",
+                             "t", kinds[k].name);
+        while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
+            struct ste_dialogue d;
+            if ((rc = ste_loop_dialogue(ste_loop_text(q, 1), &d, err)) != 0)
+                break;
+            struct ste_buf text = STE_BUF_INIT;
+            ste_dialogue_text(&d, &text);
+            ste_dialogue_clear(&d);
+            STE_GROW(g->jobs, g->cap, g->n + 1);
+            g->jobs[g->n++] = (struct label_job){ste_loop_text_dup(q, 0), ste_buf_detach(&text), k};
+        }
+        ste_store_done(g->l->store, q);
+        q = NULL;
+    }
+    return rc;
+}
+
+static int label_all(struct ste_loop *l, struct ste_err *err)
+{
+    struct labelling g = {.l = l};
+    int rc = label_jobs(&g, err);
+    if (rc == 0 && g.n > 0 && (rc = ste_loop_voice(l, STE_LOOP_LABEL, 0, &g.voice, err)) == 0) {
+        g.progress = ste_progress_new("select: labels", "labels", g.n);
+        const struct ste_drive d = {g.voice.llm, &g, label_next, label_submitted, label_too_long, label_answer};
+        rc = ste_loop_drive(l, &d, err);
+        ste_progress_end(g.progress);
+    }
+    for (size_t i = 0; i < g.n; i++) {
+        free(g.jobs[i].instruction);
+        free(g.jobs[i].text);
+    }
+    free(g.jobs);
+    return rc;
+}
+
+/* ---- choose and split ---- */
+
+struct choice {
+    char *id, *text, *category, *length;
+    int64_t complexity;
+    const char *state;
+    struct ste_id key;
+};
+
+static int by_choice_key(const void *a, const void *b)
+{
+    return strcmp((*(struct choice *const *)a)->key.s, (*(struct choice *const *)b)->key.s);
+}
+
+static bool listed(const struct ste_strings *l, const char *s)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (s && strcmp(l->items[i], s) == 0)
+            return true;
+    return l->n == 0;
+}
+
+/* The caps are filled in an order drawn by the seed, so that what stands first in a file has no advantage. */
+static void choose(const struct ste_recipe *r, struct choice *c, size_t n)
+{
+    struct choice **order = ste_xcalloc(n + 1, sizeof *order);
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        order[i] = &c[i];
+    qsort(order, n, sizeof *order, by_choice_key);
+    for (size_t k = 0; k < n; k++) {
+        struct choice *x = order[k];
+        size_t same = 0;
+        for (size_t m = 0; r->per_category && m < k; m++)
+            same += strcmp(order[m]->state, "kept") == 0 &&
+                    strcmp(order[m]->category ? order[m]->category : "", x->category ? x->category : "") == 0;
+        x->state = !listed(&r->categories, x->category)                               ? "category"
+                   : !listed(&r->lengths, x->length)                                  ? "expected length"
+                   : x->complexity && (x->complexity < r->complexity_min ||
+                                       x->complexity > r->complexity_max)             ? "complexity"
+                   : r->per_category && same >= (size_t)r->per_category               ? "category full"
+                   : r->select_limit && kept >= (size_t)r->select_limit               ? "over the limit"
+                                                                                      : "kept";
+        kept += strcmp(x->state, "kept") == 0;
+    }
+    free(order);
+}
+
+static int write_choices(struct ste_loop *l, struct choice *c, size_t n, struct ste_err *err)
+{
+    const struct ste_recipe *r = &l->recipe;
+    const char **ids = ste_xcalloc(n + 1, sizeof *ids), **texts = ste_xcalloc(n + 1, sizeof *texts),
+               **split = ste_xcalloc(n + 1, sizeof *split);
+    size_t *cluster = ste_xcalloc(n + 1, sizeof *cluster), kept = 0, k = 0;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(c[i].state, "kept") == 0) {
+            ids[kept] = c[i].id;
+            texts[kept++] = c[i].text;
+        }
+    ste_minhash_cluster(texts, kept, r->cluster, cluster);
+    ste_loop_split(ids, cluster, kept, r->dev, r->test, (uint64_t)r->seed, split);
+    int rc = ste_store_begin(l->store, err);
+    bool llm = strcmp(r->labels, "llm") == 0;
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        bool keep = strcmp(c[i].state, "kept") == 0;
+        rc = ste_store_exec(l->store, err, "UPDATE instruction SET state = ?, cluster = ?, split = ? WHERE id = ?",
+                            "tttt", c[i].state, keep ? ids[cluster[k]] : NULL, keep ? split[k] : NULL, c[i].id);
+        if (rc == 0 && llm)
+            rc = ste_store_exec(l->store, err,
+                                "UPDATE instruction SET category = ?, expected_length = ?, complexity = nullif(?, 0), "
+                                "labelled_by = 'llm' WHERE id = ?",
+                                "ttit", c[i].category, c[i].length, c[i].complexity, c[i].id);
+        k += keep;
+    }
+    if (rc == 0)
+        rc = ste_store_meta_set(l->store, "select", "done", err);
+    if (rc == 0)
+        rc = ste_store_commit(l->store, err);
+    else
+        ste_store_rollback(l->store);
+    free(ids);
+    free(texts);
+    free(split);
+    free(cluster);
+    if (rc == 0 && kept == 0)
+        rc = ste_err_set(err, STE_ETHRESHOLD, "select: none of %zu instructions is left; `ste report %s` says why", n,
+                         ste_store_dir(l->store));
+    return rc;
+}
+
+static int finish(struct ste_loop *l, struct ste_err *err)
+{
+    struct choice *c = NULL;
+    size_t n = 0, cap = 0;
+    char seed[32];
+    snprintf(seed, sizeof seed, "%lld", l->recipe.seed);
+    sqlite3_stmt *q = NULL;
+    int rc = ste_store_query(
+        l->store, &q, err,
+        "SELECT id, dialogue, coalesce(category, (SELECT value FROM label WHERE instruction = i.id AND kind = "
+        "'category')), (SELECT value FROM label WHERE instruction = i.id AND kind = 'expected_length'), (SELECT value "
+        "FROM label WHERE instruction = i.id AND kind = 'complexity') FROM instruction i WHERE state = 'read' ORDER BY "
+        "position",
+        "");
+    while (rc == 0 && (rc = ste_store_row(l->store, q, err)) == 1) {
+        struct ste_dialogue d;
+        if ((rc = ste_loop_dialogue(ste_loop_text(q, 1), &d, err)) != 0)
+            break;
+        struct ste_buf text = STE_BUF_INIT;
+        ste_dialogue_text(&d, &text);
+        ste_dialogue_clear(&d);
+        STE_GROW(c, cap, n + 1);
+        c[n] = (struct choice){ste_loop_text_dup(q, 0), ste_buf_detach(&text), ste_loop_text_dup(q, 2),
+                               ste_loop_text_dup(q, 3), strtoll(ste_loop_text(q, 4), NULL, 10), "read", {{0}}};
+        c[n].key = ste_id_of("select", seed, c[n].id, NULL);
+        n++;
+    }
+    ste_store_done(l->store, q);
+    if (rc == 0) {
+        choose(&l->recipe, c, n);
+        rc = write_choices(l, c, n, err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        free(c[i].id);
+        free(c[i].text);
+        free(c[i].category);
+        free(c[i].length);
+    }
+    free(c);
+    return rc;
+}
+
+int ste_loop_select(struct ste_loop *l, struct ste_err *err)
+{
+    char *state = ste_store_meta(l->store, "select");
+    int rc = 0;
+    if (!state || strcmp(state, "done") != 0) {
+        struct ste_loop_clock clock;
+        ste_loop_clock_start(&clock, "select", 0);
+        if (!state)
+            rc = read_all(l, err);
+        if (rc == 0 && strcmp(l->recipe.labels, "llm") == 0)
+            rc = label_all(l, err);
+        if (rc == 0)
+            rc = finish(l, err);
+        if (rc == 0)
+            rc = ste_loop_clock_stop(l, &clock, err);
+    }
+    free(state);
+    return rc;
+}

@@ -1,0 +1,433 @@
+/*
+ * One adapter an iteration, always from the seed. The trainer's state is saved to a file and then named in the store, in
+ * the transaction that holds the log up to it; so after a kill the log ends where the newest named state does, and what
+ * follows comes out the same again.
+ */
+#include "train/train.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/interrupt.h"
+#include "core/mem.h"
+#include "loop/internal.h"
+
+#define SAVE_SECONDS 300.0 /* at most this much work is lost by a kill */
+
+struct training {
+    struct ste_loop *l;
+    int iteration;
+    struct ste_voice seed;
+    struct ste_example *examples;
+    int32_t **tokens; /* owned */
+    int n;
+    struct ste_train_params params;
+    struct ste_trainer *trainer;
+    int total, every;
+    char *folder; /* of the states */
+    struct ste_train_step *log; /* steps not yet in the store */
+    int n_log;
+    double saved;
+    struct ste_progress *progress;
+};
+
+/* ---- examples ---- */
+
+/*
+ * What is trained: the ids as they were generated. The end-of-turn token before the closing words was not part of what
+ * the verdict was read from, so it goes. Behind reasoning the closing words and the label belong to the answer; a
+ * verdict at once has nothing of the judge's but its label, so there the closing words belong to the prompt.
+ */
+static void add_example(struct training *g, const int32_t *prompt, size_t n_prompt, const int32_t *completion,
+                        size_t n_completion, size_t n_free, double weight)
+{
+    const struct ste_model *m = ste_engine_model(ste_llm_engine(g->seed.llm));
+    size_t free_part = n_free;
+    if (n_free && n_completion > n_free && ste_token_ends_turn(m->tokenizer, completion[n_free - 1]))
+        free_part--;
+    size_t rest = n_completion - n_free;
+    int32_t *ids = ste_xmalloc((n_prompt + free_part + rest + 1) * sizeof *ids);
+    memcpy(ids, prompt, n_prompt * sizeof *ids);
+    memcpy(ids + n_prompt, completion, free_part * sizeof *ids);
+    memcpy(ids + n_prompt + free_part, completion + n_free, rest * sizeof *ids);
+    size_t from = n_prompt;
+    if (n_free == 0 && rest > 1) {
+        const char *label = g->l->pack->label_a;
+        struct ste_tokens t = {0};
+        if (label && ste_tokenize(m->tokenizer, label, strlen(label), false, &t, NULL) == 0 && t.n && t.n < rest)
+            from += rest - t.n;
+        ste_tokens_clear(&t);
+    }
+    g->tokens[g->n] = ids;
+    g->examples[g->n++] = (struct ste_example){.tokens = ids,
+                                               .n = (int)(n_prompt + free_part + rest),
+                                               .n_prompt = (int)from,
+                                               .weight = (float)weight};
+}
+
+static int load_examples(struct training *g, struct ste_err *err)
+{
+    int64_t count;
+    int rc = ste_store_count(g->l->store, &count, err, "SELECT count(*) FROM example WHERE iteration = ?", "i",
+                             (int64_t)g->iteration);
+    if (rc != 0)
+        return rc;
+    if (count == 0)
+        return ste_err_set(err, STE_EUSAGE, "iteration %d of the run in %s has no examples yet: `ste filter %s`",
+                           g->iteration, ste_store_dir(g->l->store), ste_store_dir(g->l->store));
+    g->examples = ste_xcalloc((size_t)count + 1, sizeof *g->examples);
+    g->tokens = ste_xcalloc((size_t)count + 1, sizeof *g->tokens);
+    sqlite3_stmt *q = NULL;
+    rc = ste_store_query(g->l->store, &q, err,
+                         "SELECT p.tokens, j.completion, j.n_free, e.weight FROM example e JOIN judgment j ON j.id = "
+                         "e.judgment JOIN prompt p ON p.id = j.prompt WHERE e.iteration = ? ORDER BY e.id",
+                         "i", (int64_t)g->iteration);
+    while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
+        size_t n_prompt, n_completion;
+        int32_t *prompt = ste_loop_tokens_unpack(sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0),
+                                                 &n_prompt);
+        int32_t *completion = ste_loop_tokens_unpack(sqlite3_column_blob(q, 1), (size_t)sqlite3_column_bytes(q, 1),
+                                                     &n_completion);
+        size_t n_free = (size_t)sqlite3_column_int64(q, 2);
+        if (n_free <= n_completion && g->n < count)
+            add_example(g, prompt, n_prompt, completion, n_completion, n_free, sqlite3_column_double(q, 3));
+        free(prompt);
+        free(completion);
+        rc = 0;
+    }
+    ste_store_done(g->l->store, q);
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- states ---- */
+
+static char *state_path(const struct training *g, int step)
+{
+    return ste_xasprintf("%s/state-%d.bin", g->folder, step);
+}
+
+static char *state_key(const struct training *g)
+{
+    return ste_xasprintf("training %d", g->iteration);
+}
+
+static int best_step(struct training *g, struct ste_err *err)
+{
+    int64_t step;
+    /* Right in both orders decides, then accuracy; the earlier step of two equal ones. Without dev pairs: the last. */
+    int rc = ste_store_count(g->l->store, &step, err,
+                             "SELECT step FROM checkpoint WHERE iteration = ? ORDER BY pairs IS NULL, coalesce("
+                             "consistent, 0) DESC, coalesce(accuracy, 0) DESC, CASE WHEN pairs > 0 THEN step ELSE "
+                             "-step END LIMIT 1",
+                             "i", (int64_t)g->iteration);
+    return rc != 0 ? rc : (int)step;
+}
+
+/* Removes the states that are neither the newest nor the best; all of them when NEWEST is -1. */
+static void clean_states(struct training *g, int newest, int best)
+{
+    DIR *d = opendir(g->folder);
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        int step = -1, end = 0;
+        bool state = sscanf(e->d_name, "state-%d.bin%n", &step, &end) == 1 && end && !e->d_name[end];
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || (state && (step == newest || step == best)))
+            continue;
+        char *path = ste_path_join(g->folder, e->d_name);
+        unlink(path);
+        free(path);
+    }
+    if (d)
+        closedir(d);
+    if (newest < 0)
+        rmdir(g->folder);
+}
+
+static int put_log(struct training *g, struct ste_err *err)
+{
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < g->n_log; i++) {
+        const struct ste_train_step *s = &g->log[i];
+        rc = ste_store_exec(g->l->store, err,
+                            "INSERT INTO train_step (iteration, step, loss, lr, grad_norm, tokens, loss_tokens) VALUES "
+                            "(?, ?, ?, ?, ?, ?, ?)",
+                            "iirrrii", (int64_t)g->iteration, (int64_t)s->step, s->loss, s->lr, s->grad_norm,
+                            (int64_t)s->tokens, (int64_t)s->loss_tokens);
+    }
+    return rc;
+}
+
+/* File first, then the rows that name it. CHECKPOINT: dev pairs may choose this state. */
+static int save(struct training *g, bool checkpoint, struct ste_err *err)
+{
+    int step = ste_trainer_steps_done(g->trainer);
+    char *path = state_path(g, step), *key = state_key(g), number[16];
+    snprintf(number, sizeof number, "%d", step);
+    int rc = ste_trainer_save(g->trainer, path, err);
+    if (rc == 0 && (rc = ste_store_begin(g->l->store, err)) == 0) {
+        rc = put_log(g, err);
+        if (rc == 0)
+            rc = ste_store_meta_set(g->l->store, key, number, err);
+        if (rc == 0 && checkpoint) {
+            struct ste_lora *lora = ste_trainer_lora(g->trainer);
+            ste_lora_rehash(lora);
+            rc = ste_store_exec(g->l->store, err,
+                                "INSERT OR IGNORE INTO checkpoint (iteration, step, adapter_hash) VALUES (?, ?, ?)",
+                                "iit", (int64_t)g->iteration, (int64_t)step, lora->hash);
+        }
+        if (rc == 0)
+            rc = ste_store_commit(g->l->store, err);
+        else
+            ste_store_rollback(g->l->store);
+    }
+    if (rc == 0) {
+        g->n_log = 0;
+        g->saved = ste_now();
+    }
+    free(path);
+    free(key);
+    return rc;
+}
+
+/* ---- checkpoints ---- */
+
+static int dev_pairs(struct training *g, int64_t *n, struct ste_err *err)
+{
+    return ste_store_count(g->l->store, n, err, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'dev'", "");
+}
+
+/* Scores the trainer's adapter on the dev pairs if this step is a checkpoint without a score. */
+static int score_checkpoint(struct training *g, struct ste_err *err)
+{
+    int step = ste_trainer_steps_done(g->trainer);
+    int64_t open, n;
+    int rc = ste_store_count(g->l->store, &open, err,
+                             "SELECT count(*) FROM checkpoint WHERE iteration = ? AND step = ? AND pairs IS NULL", "ii",
+                             (int64_t)g->iteration, (int64_t)step);
+    if (rc == 0)
+        rc = dev_pairs(g, &n, err);
+    if (rc != 0 || !open || n == 0)
+        return rc;
+    struct ste_voice v = g->seed;
+    struct ste_lora *lora = ste_trainer_lora(g->trainer);
+    ste_lora_rehash(lora);
+    struct ste_metrics m;
+    if ((rc = ste_llm_add_adapter(v.llm, lora, &v.adapter, err)) != 0)
+        return rc;
+    rc = ste_loop_evaluate_dev(g->l, &v, g->iteration, step, &m, err);
+    ste_llm_drop_adapter(v.llm, v.adapter);
+    if (rc != 0)
+        return rc;
+    return ste_store_exec(g->l->store, err,
+                          "UPDATE checkpoint SET pairs = ?, accuracy = ?, consistent = ?, first_position = ?, invalid = "
+                          "? WHERE iteration = ? AND step = ?",
+                          "irrriii", (int64_t)m.pairs, m.accuracy.value, m.consistent.value, m.first_position,
+                          (int64_t)m.invalid, (int64_t)g->iteration, (int64_t)step);
+}
+
+/* ---- the steps ---- */
+
+static int set_params(struct training *g, struct ste_err *err)
+{
+    const struct ste_recipe *r = &g->l->recipe;
+    struct ste_train_params *p = &g->params;
+    ste_train_default_params(p);
+    p->pool = ste_llm_pool(g->seed.llm);
+    int rc = ste_isa_choose(*r->isa ? r->isa : NULL, &p->isa, err);
+    if (rc == 0)
+        rc = ste_schedule_by_name(r->schedule, &p->schedule, err);
+    p->r = (int)r->rank;
+    p->alpha = r->alpha;
+    p->learning_rate = r->learning_rate;
+    p->weight_decay = r->weight_decay;
+    p->max_grad_norm = r->max_grad_norm;
+    p->batch_examples = (int)r->batch_examples;
+    p->micro_tokens = (int)r->micro_tokens;
+    p->recompute = r->recompute;
+    char seed[32], turn[16];
+    snprintf(seed, sizeof seed, "%lld", r->seed);
+    snprintf(turn, sizeof turn, "%d", g->iteration);
+    p->seed = ste_key_of("train", seed, turn, NULL);
+    int per_epoch = (g->n + p->batch_examples - 1) / p->batch_examples;
+    double by_epochs = r->epochs > 0 ? ceil(r->epochs * per_epoch - 1e-9) : (double)r->max_steps;
+    g->total = by_epochs < 1 ? 1 : (int)by_epochs;
+    if (r->max_steps && g->total > r->max_steps)
+        g->total = (int)r->max_steps;
+    p->total_steps = g->total;
+    p->warmup_steps = (int)r->warmup < g->total ? (int)r->warmup : g->total - 1;
+    g->every = r->checkpoint_every ? (int)r->checkpoint_every : (g->total + 3) / 4;
+    return rc;
+}
+
+static int start(struct training *g, struct ste_err *err)
+{
+    struct ste_engine *e = ste_llm_engine(g->seed.llm);
+    if (!e)
+        return ste_err_set(err, STE_EUSAGE, "the seed %s is no model of this machine: it cannot be trained here",
+                           g->seed.model);
+    int rc = set_params(g, err);
+    if (rc == 0)
+        rc = ste_trainer_new(&g->trainer, ste_engine_model(e), ste_engine_weights(e), &g->params, err);
+    if (rc == 0)
+        rc = ste_mkdirs(g->folder, err);
+    char *key = state_key(g), *at = ste_store_meta(g->l->store, key);
+    if (rc == 0 && at) {
+        char *path = state_path(g, atoi(at));
+        rc = ste_trainer_load(g->trainer, path, err);
+        free(path);
+    }
+    free(at);
+    free(key);
+    return rc;
+}
+
+static int one_step(struct training *g, struct ste_err *err)
+{
+    int done = ste_trainer_steps_done(g->trainer), n = 0;
+    int *indices = ste_xcalloc((size_t)g->params.batch_examples, sizeof *indices);
+    struct ste_example *batch = ste_xcalloc((size_t)g->params.batch_examples, sizeof *batch);
+    ste_train_batch(g->params.seed, g->n, g->params.batch_examples, done, indices, &n);
+    for (int i = 0; i < n; i++)
+        batch[i] = g->examples[indices[i]];
+    int rc = ste_trainer_step(g->trainer, batch, n, &g->log[g->n_log], err);
+    if (rc == 0) {
+        ste_progress_add(g->progress, 1);
+        ste_progress_note(g->progress, "loss %.4f", g->log[g->n_log].loss);
+        g->n_log++;
+    }
+    free(indices);
+    free(batch);
+    return rc;
+}
+
+static int step_all(struct training *g, struct ste_err *err)
+{
+    int rc = score_checkpoint(g, err); /* of a run that ended between a checkpoint and its score */
+    g->saved = ste_now();
+    while (rc == 0 && ste_trainer_steps_done(g->trainer) < g->total) {
+        if ((rc = one_step(g, err)) != 0)
+            return rc;
+        int done = ste_trainer_steps_done(g->trainer);
+        bool checkpoint = done % g->every == 0 || done == g->total, stop = ste_interrupted();
+        if (checkpoint || stop || ste_now() - g->saved > SAVE_SECONDS)
+            rc = save(g, checkpoint, err);
+        if (rc == 0 && stop)
+            return ste_interrupt_check(err);
+        if (rc == 0 && checkpoint)
+            rc = score_checkpoint(g, err);
+        if (rc == 0 && g->n_log == 0) {
+            int best = best_step(g, err);
+            if (best < 0)
+                return best;
+            clean_states(g, done, best);
+        }
+    }
+    return rc;
+}
+
+/* The chosen checkpoint's adapter as a PEFT folder with a GGUF beside it; then the row that says it is there. */
+static int publish(struct training *g, struct ste_err *err)
+{
+    int best = best_step(g, err);
+    if (best < 0)
+        return best;
+    char *path = state_path(g, best), *folder = ste_loop_adapter_folder(g->l, g->iteration),
+         *adapters = ste_path_join(ste_store_dir(g->l->store), "adapters"), *key = state_key(g);
+    char *gguf = ste_path_join(folder, "adapter.gguf");
+    const struct ste_model *m = ste_engine_model(ste_llm_engine(g->seed.llm));
+    int rc = ste_trainer_steps_done(g->trainer) == best ? 0 : ste_trainer_load(g->trainer, path, err);
+    struct ste_lora *lora = ste_trainer_lora(g->trainer);
+    if (rc == 0)
+        rc = ste_mkdirs(adapters, err);
+    if (rc == 0)
+        rc = ste_lora_write_peft(lora, m, g->l->recipe.seed_model, folder, err);
+    if (rc == 0)
+        rc = ste_lora_write_gguf(lora, m, gguf, err);
+    if (rc == 0)
+        rc = ste_folder_sync(folder, err);
+    ste_lora_rehash(lora);
+    json_t *how = json_object();
+    json_object_set_new(how, "r", json_integer(g->params.r));
+    json_object_set_new(how, "alpha", json_real(g->params.alpha));
+    json_object_set_new(how, "lr", json_real(g->params.learning_rate));
+    json_object_set_new(how, "steps", json_integer(g->total));
+    json_object_set_new(how, "chosen_step", json_integer(best));
+    json_object_set_new(how, "examples", json_integer(g->n));
+    struct ste_id prov;
+    if (rc == 0 && (rc = ste_store_begin(g->l->store, err)) == 0) {
+        rc = ste_loop_provenance_of(g->l, "train", &g->seed, json_incref(how), g->iteration, &prov, err);
+        if (rc == 0)
+            rc = ste_store_exec(g->l->store, err,
+                                "UPDATE iteration SET chosen_step = ?, adapter_hash = ?, provenance = ? WHERE "
+                                "iteration = ?",
+                                "itti", (int64_t)best, lora->hash, prov.s, (int64_t)g->iteration);
+        if (rc == 0)
+            rc = ste_store_exec(g->l->store, err, "DELETE FROM meta WHERE key = ?", "t", key);
+        if (rc == 0)
+            rc = ste_store_commit(g->l->store, err);
+        else
+            ste_store_rollback(g->l->store);
+    }
+    json_decref(how);
+    if (rc == 0)
+        clean_states(g, -1, -1);
+    free(path);
+    free(folder);
+    free(adapters);
+    free(key);
+    free(gguf);
+    return rc;
+}
+
+static void clear(struct training *g)
+{
+    ste_trainer_free(g->trainer);
+    for (int i = 0; i < g->n; i++)
+        free(g->tokens[i]);
+    free(g->tokens);
+    free(g->examples);
+    free(g->folder);
+    free(g->log);
+}
+
+int ste_loop_train(struct ste_loop *l, int iteration, struct ste_err *err)
+{
+    int64_t done;
+    int rc = ste_store_count(l->store, &done, err,
+                             "SELECT count(*) FROM iteration WHERE iteration = ? AND adapter_hash IS NOT NULL", "i",
+                             (int64_t)iteration);
+    struct training g = {.l = l, .iteration = iteration};
+    g.folder = ste_xasprintf("%s/training/iter-%d", ste_store_dir(l->store), iteration);
+    if (rc != 0 || done) {
+        if (rc == 0)
+            clean_states(&g, -1, -1); /* a kill between the last commit and the cleaning */
+        clear(&g);
+        return rc;
+    }
+    struct ste_loop_clock clock;
+    ste_loop_clock_start(&clock, "train", iteration);
+    rc = ste_loop_trained(l, 0, &g.seed, err);
+    if (rc == 0)
+        rc = load_examples(&g, err);
+    if (rc == 0)
+        rc = start(&g, err);
+    if (rc == 0) {
+        g.log = ste_xcalloc((size_t)g.total + 1, sizeof *g.log);
+        char what[48];
+        snprintf(what, sizeof what, "train, iteration %d", iteration);
+        g.progress = ste_progress_new(what, "steps", (uint64_t)(g.total - ste_trainer_steps_done(g.trainer)));
+        rc = step_all(&g, err);
+        ste_progress_end(g.progress);
+    }
+    if (rc == 0)
+        rc = publish(&g, err);
+    if (rc == 0)
+        rc = ste_loop_clock_stop(l, &clock, err);
+    clear(&g);
+    return rc;
+}
