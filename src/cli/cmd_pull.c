@@ -23,6 +23,5 @@ static int pull_run(int argc, char **argv, struct ste_err *err)
     return rc < 0 ? rc : 0;
 }
 
-const struct ste_command ste_cmd_pull = {
-    "pull", "pull NAME...", "Download models of the catalogue; resumes what was cut off and checks the SHA-256.",
-    pull_run};
+const struct ste_command ste_cmd_pull = {"pull", "pull NAME...",
+                                         "Download models; resumes what was cut off, checks the SHA-256.", pull_run};

@@ -1,0 +1,318 @@
+/* Random numbers, hashes, UTF-8, the pool, files. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/mem.h"
+#include "core/rng.h"
+#include "core/thread.h"
+#include "core/utf8.h"
+
+static char folder[] = "/tmp/ste-core-XXXXXX";
+
+static int make_folder(void **state)
+{
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    char *cmd = ste_xasprintf("rm -rf '%s'", folder);
+    int rc = system(cmd);
+    free(cmd);
+    return rc;
+}
+
+/* The known answers that Random123 publishes for philox4x32, ten rounds. */
+static void philox_known_answers(void **state)
+{
+    static const struct {
+        uint32_t ctr[4], key[2], out[4];
+    } kat[] = {
+        {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+        {{~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+        {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+         {0xa4093822, 0x299f31d0},
+         {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+    };
+    for (size_t i = 0; i < 3; i++) {
+        uint32_t out[4];
+        ste_philox(kat[i].key, kat[i].ctr, out);
+        assert_memory_equal(out, kat[i].out, sizeof out);
+    }
+}
+
+static void rng_streams(void **state)
+{
+    struct ste_rng a, b, c;
+    ste_rng_init(&a, 7, 1);
+    ste_rng_init(&b, 7, 1);
+    ste_rng_init(&c, 7, 2);
+    int same = 0, seen[6] = {0};
+    for (int i = 0; i < 1000; i++) {
+        uint32_t x = ste_rng_u32(&a);
+        assert_int_equal(x, ste_rng_u32(&b));
+        same += x == ste_rng_u32(&c);
+    }
+    assert_true(same < 3);
+    for (int i = 0; i < 6000; i++) {
+        uint32_t k = ste_rng_below(&a, 6);
+        assert_true(k < 6);
+        seen[k]++;
+        double u = ste_rng_uniform(&b);
+        assert_true(u >= 0 && u < 1);
+    }
+    for (int i = 0; i < 6; i++)
+        assert_in_range(seen[i], 850, 1150);
+    double sum = 0, squares = 0;
+    for (int i = 0; i < 20000; i++) {
+        double z = ste_rng_normal(&a);
+        sum += z;
+        squares += z * z;
+    }
+    assert_true(sum / 20000 < 0.03 && sum / 20000 > -0.03);
+    assert_true(squares / 20000 > 0.96 && squares / 20000 < 1.04);
+}
+
+static void sha256_known_answers(void **state)
+{
+    uint8_t d[32];
+    char hex[65];
+    ste_sha256("abc", 3, d);
+    ste_hex(d, 32, hex);
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    ste_sha256("", 0, d);
+    ste_hex(d, 32, hex);
+    assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    /* fields stay apart */
+    assert_string_not_equal(ste_id_of("ab", "c", NULL).s, ste_id_of("a", "bc", NULL).s);
+    assert_string_equal(ste_id_of("ab", "c", NULL).s, ste_id_of("ab", "c", NULL).s);
+}
+
+static void sha256_is_kept_beside_a_file(void **state)
+{
+    char *path = ste_path_join(folder, "m.bin"), *side = ste_path_join(folder, "m.bin.sha256"), hex[65];
+    struct ste_err err;
+    assert_int_equal(ste_file_write(path, "abc", 3, &err), 0);
+    assert_int_equal(ste_sha256_file_kept(path, hex, &err), 0);
+    assert_memory_equal(hex, "ba7816bf", 8);
+    struct ste_buf b = STE_BUF_INIT;
+    assert_int_equal(ste_file_read(side, 4096, &b, &err), 0);
+    b.s[0] = 'c'; /* taken from there, so this lie must come back */
+    assert_int_equal(ste_file_write(side, b.s, b.len, &err), 0);
+    assert_int_equal(ste_sha256_file_kept(path, hex, &err), 0);
+    assert_int_equal(hex[0], 'c');
+    assert_int_equal(ste_file_write(path, "abcd", 4, &err), 0); /* a changed file is hashed anew */
+    assert_int_equal(ste_sha256_file_kept(path, hex, &err), 0);
+    assert_memory_equal(hex, "88d4266f", 8);
+    ste_buf_clear(&b);
+    free(path);
+    free(side);
+}
+
+static void utf8_is_checked(void **state)
+{
+    static const struct {
+        const char *s;
+        size_t n, bad;
+    } cases[] = {
+        {"", 0, 0},
+        {"plain", 5, 5},
+        {"\xc3\xa9", 2, 2},
+        {"\xf0\x9f\x98\x80", 4, 4},
+        {"a\xc0\x80", 3, 1},
+        {"\xed\xa0\x80", 3, 0},
+        {"\xf4\x90\x80\x80", 4, 0},
+        {"ab\xe2\x82", 4, 2},
+        {"\x80", 1, 0},
+        {"\xe0\x9f\xbf", 3, 0},
+        {"\xff", 1, 0},
+        {"\xf4\x8f\xbf\xbf", 4, 4},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(ste_utf8_bad(cases[i].s, cases[i].n), cases[i].bad);
+    assert_int_equal(ste_utf8_whole("ab\xe2\x82", 4), 2);
+    assert_int_equal(ste_utf8_whole("ab\xe2\x82\xac", 5), 5);
+}
+
+struct parts {
+    atomic_int count[1000];
+};
+
+static void count_part(void *arg, int part)
+{
+    struct parts *p = arg;
+    atomic_fetch_add(&p->count[part], 1);
+}
+
+static void pool_runs_each_part_once(void **state)
+{
+    for (int threads = 1; threads <= 4; threads++) {
+        struct ste_pool *pool = ste_pool_new(threads);
+        for (int job = 0; job < 50; job++) {
+            struct parts p = {0};
+            int n = job * 20;
+            ste_pool_run(pool, count_part, &p, n);
+            for (int i = 0; i < 1000; i++)
+                assert_int_equal(p.count[i], i < n);
+        }
+        ste_pool_free(pool);
+    }
+    assert_int_equal(ste_pool_size(NULL), 1);
+}
+
+static int files_in(const char *path)
+{
+    char *cmd = ste_xasprintf("exit $(ls -A '%s' | wc -l)", path);
+    int rc = system(cmd);
+    free(cmd);
+    return WEXITSTATUS(rc);
+}
+
+static void writes_are_whole(void **state)
+{
+    struct ste_err err;
+    struct ste_buf b = STE_BUF_INIT;
+    char *sub = ste_path_join(folder, "a/b/c"), *path = ste_path_join(sub, "f");
+    assert_int_equal(ste_mkdirs(sub, &err), 0);
+    assert_int_equal(ste_file_write(path, "old", 3, &err), 0);
+    /* a writer that is given up leaves the old bytes and no temporary file */
+    struct ste_file_writer *w;
+    assert_int_equal(ste_file_create(&w, path, &err), 0);
+    assert_int_equal(ste_file_put(w, "new", 3, &err), 0);
+    assert_int_equal(files_in(sub), 2);
+    ste_file_abort(w);
+    assert_int_equal(files_in(sub), 1);
+    assert_int_equal(ste_file_read(path, 100, &b, &err), 0);
+    assert_string_equal(b.s, "old");
+    /* too large a file is named */
+    ste_buf_reset(&b);
+    assert_int_equal(ste_file_read(path, 2, &b, &err), STE_EINPUT);
+    assert_non_null(strstr(err.msg, path));
+    assert_int_equal(ste_mkdirs(path, &err), STE_EIO);
+    ste_buf_clear(&b);
+    free(sub);
+    free(path);
+}
+
+static void a_full_disk_is_said(void **state)
+{
+    struct ste_err err;
+    assert_int_equal(ste_file_write("/dev/full", "x", 1, &err), STE_EIO);
+    assert_non_null(strstr(err.msg, "No space left"));
+    assert_non_null(strstr(err.msg, "free some space"));
+    assert_int_equal(ste_file_write("/dev/null", "x", 1, &err), 0);
+    struct stat st;
+    assert_int_equal(stat("/dev/null", &st), 0);
+    assert_true(S_ISCHR(st.st_mode)); /* written, not replaced */
+}
+
+/* A limit on a file's size fails in the middle of a write as a full disk does. */
+static void a_write_that_fails_midway_keeps_the_old_file(void **state)
+{
+    struct ste_err err;
+    struct ste_buf b = STE_BUF_INIT;
+    char *sub = ste_path_join(folder, "midway"), *path = ste_path_join(sub, "f"), *big = ste_xcalloc(1, 1 << 20);
+    struct rlimit was, small;
+    assert_int_equal(ste_mkdirs(sub, &err), 0);
+    assert_int_equal(ste_file_write(path, "old", 3, &err), 0);
+    getrlimit(RLIMIT_FSIZE, &was);
+    small = was;
+    small.rlim_cur = 100000;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &small);
+    int rc = ste_file_write(path, big, 1 << 20, &err);
+    setrlimit(RLIMIT_FSIZE, &was);
+    assert_int_equal(rc, STE_EIO);
+    assert_non_null(strstr(err.msg, path));
+    assert_int_equal(files_in(sub), 1);
+    assert_int_equal(ste_file_read(path, 100, &b, &err), 0);
+    assert_string_equal(b.s, "old");
+    ste_buf_clear(&b);
+    free(big);
+    free(sub);
+    free(path);
+}
+
+/* Root may write everywhere, so the check is made as nobody. */
+static void a_read_only_folder_is_said(void **state)
+{
+    struct ste_err err;
+    char *sub = ste_path_join(folder, "locked"), *path = ste_path_join(sub, "f");
+    assert_int_equal(ste_mkdirs(sub, &err), 0);
+    chmod(folder, 0755);
+    chmod(sub, 0555);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (geteuid() == 0 && setuid(65534))
+            _exit(0);
+        int rc = ste_file_write(path, "x", 1, &err);
+        _exit(rc == STE_EIO && strstr(err.msg, path) && strstr(err.msg, "Permission denied") ? 0 : 1);
+    }
+    int status = 1;
+    waitpid(pid, &status, 0);
+    assert_int_equal(status, 0);
+    chmod(sub, 0755);
+    free(sub);
+    free(path);
+}
+
+static void locks_exclude(void **state)
+{
+    struct ste_err err;
+    int a, b;
+    char *path = ste_path_join(folder, "lock");
+    assert_int_equal(ste_lock(path, &a, &err), 0);
+    assert_int_equal(ste_lock(path, &b, &err), STE_EBUSY);
+    ste_unlock(a);
+    assert_int_equal(ste_lock(path, &b, &err), 0);
+    ste_unlock(b);
+    free(path);
+}
+
+static void exit_codes(void **state)
+{
+    assert_int_equal(ste_exit_code(0), 0);
+    assert_int_equal(ste_exit_code(STE_EINPUT), 1);
+    assert_int_equal(ste_exit_code(STE_EUSAGE), 2);
+    assert_int_equal(ste_exit_code(STE_ETHRESHOLD), 3);
+    assert_int_equal(ste_exit_code(STE_EINTERRUPTED), 130);
+    struct ste_err err;
+    ste_err_set(&err, STE_EINPUT, "inner");
+    assert_int_equal(ste_err_wrap(&err, "outer %d", 1), STE_EINPUT);
+    assert_string_equal(err.msg, "outer 1: inner");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(philox_known_answers),
+        cmocka_unit_test(rng_streams),
+        cmocka_unit_test(sha256_known_answers),
+        cmocka_unit_test(sha256_is_kept_beside_a_file),
+        cmocka_unit_test(utf8_is_checked),
+        cmocka_unit_test(pool_runs_each_part_once),
+        cmocka_unit_test(writes_are_whole),
+        cmocka_unit_test(a_full_disk_is_said),
+        cmocka_unit_test(a_write_that_fails_midway_keeps_the_old_file),
+        cmocka_unit_test(a_read_only_folder_is_said),
+        cmocka_unit_test(locks_exclude),
+        cmocka_unit_test(exit_codes),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
