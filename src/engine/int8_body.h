@@ -7,6 +7,7 @@
 #include "engine/simd.h"
 #include "engine/unpack_body.h"
 
+#define MAX_ROWS 4
 #define CELLS 16 /* unpacked at a time: 8 KB of weights and 4 KB of scales, for the L1 cache */
 
 ALWAYS float sum_lanes(vf v) /* of small integers: exact in any order */
@@ -82,7 +83,7 @@ ALWAYS void int8_tile(const int mr, const int bits, const int sub, const bool ze
                       size_t ldd, float *y)
 {
     const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads;
-    vf acc[mr][NV];
+    vf acc[MAX_ROWS][NV];
 #pragma GCC unroll 4
     for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
@@ -94,12 +95,12 @@ ALWAYS void int8_tile(const int mr, const int bits, const int sub, const bool ze
             const uint8_t *wq = w->quads + (size_t)cell * 8 * STE_QUAD_BYTES + (size_t)s * 4 * STE_QUAD_BYTES;
             const int8_t *xq = x + (size_t)cell * STE_CELL + (size_t)s * 16;
             const size_t sc = ((size_t)cell * (size_t)subs + (size_t)s) * STE_PANEL;
-            vi sum[mr][NV];
+            vi sum[MAX_ROWS][NV];
 #pragma GCC unroll 4
             for (int q0 = 0; q0 < quads; q0 += steps) {
-                dacc part[mr][NV];
+                dacc part[MAX_ROWS][NV];
 #ifndef D_WIDE
-                dacc tops[mr][NV];
+                dacc tops[MAX_ROWS][NV];
 #endif
 #pragma GCC unroll 8
                 for (int q = q0; q < q0 + steps; q++) {

@@ -14,14 +14,14 @@
 ALWAYS void tile(const int mr, const int np, int k, const float *x, size_t ldx, const float *b, size_t ldb,
                  size_t b_panel, float *c, size_t ldc, size_t c_panel)
 {
-    vf acc[mr][np * NV];
+    vf acc[MAX_ROWS][4 * NV];
 #pragma GCC unroll 8
     for (int r = 0; r < mr; r++)
 #pragma GCC unroll 8
         for (int v = 0; v < np * NV; v++)
             acc[r][v] = v_load(c + (size_t)r * ldc + (size_t)(v / NV) * c_panel + (size_t)(v % NV) * VL);
     for (int i = 0; i < k; i++) {
-        vf w[np * NV];
+        vf w[4 * NV];
 #pragma GCC unroll 8
         for (int v = 0; v < np * NV; v++)
             w[v] = v_load(b + (size_t)i * ldb + (size_t)(v / NV) * b_panel + (size_t)(v % NV) * VL);

@@ -1,0 +1,197 @@
+/*
+ * How fast the kernels are, and what share of the multipliers' peak that is.
+ * ste-bench-kernels [THREADS [OUT IN [ISA]]]
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/mem.h"
+#include "engine/kernels.h"
+
+/* One thread's own time: other load on the machine then counts less. */
+static clockid_t the_clock = CLOCK_MONOTONIC;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(the_clock, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define PEAK_LOOPS 4000000
+__attribute__((target("avx2,fma"))) static void peak_f32(void *arg, int part)
+{
+    __m256 a[12], x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(0.001f);
+    for (int i = 0; i < 12; i++)
+        a[i] = _mm256_set1_ps((float)(i + part));
+    for (long n = 0; n < PEAK_LOOPS; n++) {
+#pragma GCC unroll 12
+        for (int i = 0; i < 12; i++)
+            a[i] = _mm256_fmadd_ps(a[i], x, y);
+    }
+    for (int i = 1; i < 12; i++)
+        a[0] = _mm256_add_ps(a[0], a[i]);
+    ((volatile float *)arg)[part] = _mm256_cvtss_f32(a[0]);
+}
+
+__attribute__((target("avx2"))) static void peak_i8(void *arg, int part)
+{
+    __m256i a[12], x = _mm256_set1_epi8((char)(part + 3)), y = _mm256_set1_epi8(1);
+    for (int i = 0; i < 12; i++)
+        a[i] = _mm256_set1_epi8((char)i);
+    for (long n = 0; n < PEAK_LOOPS; n++) {
+#pragma GCC unroll 12
+        for (int i = 0; i < 12; i++) {
+            a[i] = _mm256_add_epi16(a[i], _mm256_maddubs_epi16(x, y));
+            __asm__("" : "+x"(x));
+        }
+    }
+    for (int i = 1; i < 12; i++)
+        a[0] = _mm256_add_epi16(a[0], a[i]);
+    ((volatile float *)arg)[part] = (float)_mm256_extract_epi16(a[0], 0);
+}
+#endif
+
+static double peak(void (*fn)(void *, int), double ops, struct ste_pool *pool)
+{
+    static volatile float sink[64];
+    double best = 1e9;
+    const int threads = ste_pool_size(pool) < 64 ? ste_pool_size(pool) : 64;
+    for (int i = 0; i < 4; i++) {
+        double t = now();
+        ste_pool_run(pool, fn, (void *)sink, threads);
+        t = now() - t;
+        best = t < best ? t : best;
+    }
+    return ops * PEAK_LOOPS * 12 * threads / best * 1e-9;
+}
+
+static struct ste_tensor tensor(enum ste_type type, int out, int in)
+{
+    const size_t n = (size_t)out * (size_t)in, blocks = n / (size_t)ste_type_block(type), size = ste_type_bytes(type);
+    uint8_t *data = ste_xmalloc(blocks * size);
+    uint32_t seed = 1;
+    for (size_t i = 0; i < blocks * size; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        data[i] = (uint8_t)(seed >> 24) & 0x3b; /* keeps f16 and f32 scales small */
+    }
+    return (struct ste_tensor){.name = ste_type_name(type),
+                               .type = type,
+                               .n_dims = 2,
+                               .shape = {(uint64_t)in, (uint64_t)out, 1, 1},
+                               .data = data,
+                               .size = blocks * size};
+}
+
+/* The median of rounds of about 40 ms. */
+#define TIME(call, seconds)                                                                                            \
+    do {                                                                                                               \
+        call;                                                                                                          \
+        double rounds_[5], t_ = now();                                                                                 \
+        call;                                                                                                          \
+        const int n_ = 1 + (int)(0.04 / (now() - t_ + 1e-9));                                                          \
+        for (int r_ = 0; r_ < 5; r_++) {                                                                               \
+            t_ = now();                                                                                                \
+            for (int i_ = 0; i_ < n_; i_++)                                                                            \
+                call;                                                                                                  \
+            rounds_[r_] = (now() - t_) / n_;                                                                           \
+            for (int j_ = r_; j_ > 0 && rounds_[j_] < rounds_[j_ - 1]; j_--) {                                         \
+                double swap_ = rounds_[j_];                                                                            \
+                rounds_[j_] = rounds_[j_ - 1];                                                                         \
+                rounds_[j_ - 1] = swap_;                                                                               \
+            }                                                                                                          \
+        }                                                                                                              \
+        (seconds) = rounds_[2];                                                                                        \
+    } while (0)
+
+int main(int argc, char **argv)
+{
+    static const enum ste_type types[] = {STE_Q4_1, STE_Q5_0, STE_Q8_0, STE_Q4_K, STE_Q6_K, STE_F32};
+    static const int rows[] = {1, 2, 4, 8, 16, 64, 512};
+    const int threads = argc > 1 ? atoi(argv[1]) : 1;
+    const int out = argc > 3 ? atoi(argv[2]) : 4864, in = argc > 3 ? atoi(argv[3]) : 1024;
+    struct ste_err err = {0};
+    enum ste_isa isa;
+    if (ste_isa_choose(argc > 4 ? argv[4] : NULL, &isa, &err)) {
+        fprintf(stderr, "%s\n", err.msg);
+        return 2;
+    }
+    struct ste_pool *pool = ste_pool_new(threads);
+    if (threads == 1)
+        the_clock = CLOCK_THREAD_CPUTIME_ID;
+    double f32 = 0, i8 = 0;
+#if defined(__x86_64__)
+    if (isa != STE_ISA_PORTABLE) {
+        f32 = peak(peak_f32, 16, pool);
+        i8 = peak(peak_i8, 64, pool);
+    }
+#endif
+    printf("%s, %d threads, W (%d, %d); AVX2 peak: f32 %.0f GFLOP/s, int8 %.0f GOP/s\n", ste_isa_name(isa), threads,
+           out, in, f32, i8);
+    const int most = rows[sizeof rows / sizeof *rows - 1];
+    float *x = ste_xcalloc((size_t)most * (size_t)in, sizeof *x),
+          *y = ste_xcalloc((size_t)most * (size_t)out, sizeof *y);
+    for (int i = 0; i < most * in; i++)
+        x[i] = sinf((float)i);
+    printf("%-6s %5s %10s %6s %10s %6s %10s %8s\n", "type", "rows", "f32 G/s", "share", "int8 G/s", "share", "back G/s",
+           "f32 GB/s");
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        struct ste_tensor t = tensor(types[i], out, in);
+        struct ste_matrix *w;
+        if (ste_matrix_pack(&w, &t, isa, pool, &err)) {
+            fprintf(stderr, "%s\n", err.msg);
+            return 1;
+        }
+        for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+            const int m = rows[r];
+            const double ops = 2.0 * m * out * in * 1e-9;
+            double a, b = 0, c = 0;
+            TIME(ste_matrix_mul(w, STE_ACT_F32, x, (size_t)in, m, NULL, y, (size_t)out, pool), a);
+            if (types[i] != STE_F32)
+                TIME(ste_matrix_mul(w, STE_ACT_INT8, x, (size_t)in, m, NULL, y, (size_t)out, pool), b);
+            if (m >= 64)
+                TIME(ste_matrix_mul_back(w, y, (size_t)out, m, x, (size_t)in, false, pool), c);
+            for (int j = 0; c > 0 && j < most * in; j++)
+                x[j] = sinf((float)j);
+            printf("%-6s %5d %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %8.1f\n", t.name, m, ops / a,
+                   f32 > 0 ? ops / a / f32 * 100 : 0, b > 0 ? ops / b : 0, b > 0 && i8 > 0 ? ops / b / i8 * 100 : 0,
+                   c > 0 ? ops / c : 0, (double)ste_matrix_bytes(w) / a * 1e-9);
+            fflush(stdout);
+        }
+        ste_matrix_free(w);
+        free((void *)t.data);
+    }
+    static const struct {
+        int m, n, k;
+        bool ta, tb;
+        const char *what;
+    } shapes[] = {{2048, 16, 896, false, true, "X . A^T"},   {2048, 4864, 16, false, true, "H . B^T"},
+                  {2048, 16, 4864, false, false, "dY . B"},  {2048, 896, 16, false, false, "dH . A"},
+                  {16, 896, 2048, true, false, "dH^T . X"},  {4864, 16, 2048, true, false, "dY^T . H"},
+                  {1024, 1024, 1024, false, false, "plain"}, {1024, 1024, 1024, true, true, "both turned"},
+                  {512, 512, 64, false, true, "attention"}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const int m = shapes[i].m, n = shapes[i].n, k = shapes[i].k;
+        float *a = ste_xcalloc((size_t)m * (size_t)k, 4), *b = ste_xcalloc((size_t)n * (size_t)k, 4);
+        float *c = ste_xcalloc((size_t)m * (size_t)n, 4);
+        double s;
+        TIME(ste_gemm(isa, shapes[i].ta, shapes[i].tb, m, n, k, 1, a, (size_t)(shapes[i].ta ? m : k), b,
+                      (size_t)(shapes[i].tb ? k : n), 0, c, (size_t)n, pool),
+             s);
+        const double g = 2.0 * m * n * k / s * 1e-9;
+        printf("gemm %-12s %5d x %5d x %5d %8.1f GFLOP/s %3.0f%%\n", shapes[i].what, m, n, k, g,
+               f32 > 0 ? g / f32 * 100 : 0);
+        free(a);
+        free(b);
+        free(c);
+    }
+    free(x);
+    free(y);
+    ste_pool_free(pool);
+    return 0;
+}
