@@ -1,13 +1,10 @@
 #include "model/model.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "core/file.h"
 #include "core/hash.h"
 #include "core/mem.h"
 #include "model/chat.h"
@@ -219,34 +216,7 @@ static int get_tensors(struct reader *r)
     return rc;
 }
 
-/* ---- the file's hash ---- */
-
-/* PATH.sha256 holds "HASH SIZE MTIME_NS"; a file of that name in another form is somebody else's and stays. */
-static int hash_file(struct ste_model *m, const char *path, struct ste_err *err)
-{
-    struct stat st;
-    if (stat(path, &st))
-        return ste_err_errno(err, "cannot read %s", path);
-    long long size = (long long)st.st_size, mtime = (long long)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-    char *beside = ste_xasprintf("%s.sha256", path);
-    struct ste_buf b = STE_BUF_INIT;
-    char hash[65] = "";
-    long long had_size, had_mtime;
-    bool there = ste_file_exists(beside);
-    bool ours = there && ste_file_read(beside, 256, &b, NULL) == 0 && b.s &&
-                sscanf(b.s, "%64[0-9a-f] %lld %lld", hash, &had_size, &had_mtime) == 3 && strlen(hash) == 64;
-    int rc = 0;
-    if (ours && had_size == size && had_mtime == mtime) {
-        memcpy(m->sha256, hash, 65);
-    } else if ((rc = ste_sha256_file(path, m->sha256, err)) == 0 && (ours || !there)) {
-        ste_buf_reset(&b);
-        ste_buf_addf(&b, "%s %lld %lld\n", m->sha256, size, mtime);
-        ste_file_write(beside, b.s, b.len, NULL); /* a folder that may not be written costs only time */
-    }
-    ste_buf_clear(&b);
-    free(beside);
-    return rc;
-}
+/* ---- the file ---- */
 
 static int open_model(struct ste_model *m, const char *path, struct ste_err *err)
 {
@@ -255,7 +225,7 @@ static int open_model(struct ste_model *m, const char *path, struct ste_err *err
     int rc;
     if ((rc = ste_gguf_open(&m->gguf, path, err)) || (rc = read_arch(&r)) || (rc = read_hparams(&r)) ||
         (rc = ste_tokenizer_new(&m->tokenizer, m->gguf, err)) || (rc = get_tensors(&r)) ||
-        (rc = hash_file(m, path, err)))
+        (rc = ste_sha256_file_kept(path, m->sha256, err)))
         return rc;
     m->chat = chat && *chat ? ste_chat_by_name(chat) : ste_chat_recognise(m->gguf);
     if (chat && *chat && !m->chat)

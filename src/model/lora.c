@@ -1,0 +1,448 @@
+#include "model/lora.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/json.h"
+#include "core/mem.h"
+#include "core/rng.h"
+#include "model/safetensors.h"
+
+static struct ste_lora *alloc_lora(int n_layers, int r, double alpha)
+{
+    struct ste_lora *l = ste_xcalloc(1, sizeof *l);
+    l->r = r;
+    l->alpha = alpha;
+    l->n_layers = n_layers;
+    l->pairs = ste_xcalloc((size_t)n_layers, sizeof *l->pairs);
+    return l;
+}
+
+static void alloc_pair(struct ste_lora_pair *p, const struct ste_hparams *hp, enum ste_linear l, int r)
+{
+    ste_linear_shape(hp, l, &p->out, &p->in);
+    p->a = ste_xcalloc((size_t)r * (size_t)p->in, sizeof *p->a);
+    p->b = ste_xcalloc((size_t)r * (size_t)p->out, sizeof *p->b);
+}
+
+int ste_lora_new(struct ste_lora **out, const struct ste_hparams *hp, int r, double alpha, uint64_t seed,
+                 struct ste_err *err)
+{
+    *out = NULL;
+    if (r < 1 || r > 4096)
+        return ste_err_set(err, STE_EUSAGE, "an adapter's rank must be from 1 to 4096, not %d", r);
+    if (!(alpha > 0) || !isfinite(alpha))
+        return ste_err_set(err, STE_EUSAGE, "an adapter's alpha must be a positive number, not %g", alpha);
+    struct ste_lora *l = alloc_lora(hp->n_layers, r, alpha);
+    for (int i = 0; i < hp->n_layers; i++)
+        for (int k = 0; k < STE_N_LINEAR; k++) {
+            struct ste_lora_pair *p = &l->pairs[i][k];
+            struct ste_rng rng;
+            alloc_pair(p, hp, (enum ste_linear)k, r);
+            ste_rng_init(&rng, seed, (uint32_t)(i * STE_N_LINEAR + k));
+            double bound = 1 / sqrt((double)p->in);
+            for (size_t n = 0; n < (size_t)r * (size_t)p->in; n++)
+                p->a[n] = (float)((2 * ste_rng_uniform(&rng) - 1) * bound);
+        }
+    ste_lora_rehash(l);
+    *out = l;
+    return 0;
+}
+
+void ste_lora_free(struct ste_lora *l)
+{
+    if (!l)
+        return;
+    for (int i = 0; i < l->n_layers; i++)
+        for (int k = 0; k < STE_N_LINEAR; k++) {
+            free(l->pairs[i][k].a);
+            free(l->pairs[i][k].b);
+        }
+    free(l->pairs);
+    free(l);
+}
+
+void ste_lora_rehash(struct ste_lora *l)
+{
+    struct ste_hasher *h = ste_hasher_new();
+    uint8_t digest[32];
+    uint64_t bits;
+    memcpy(&bits, &l->alpha, sizeof bits);
+    ste_hasher_addu(h, (uint64_t)l->r);
+    ste_hasher_addu(h, bits);
+    ste_hasher_addu(h, (uint64_t)l->n_layers);
+    for (int i = 0; i < l->n_layers; i++)
+        for (int k = 0; k < STE_N_LINEAR; k++) {
+            const struct ste_lora_pair *p = &l->pairs[i][k];
+            ste_hasher_addu(h, p->a ? (uint64_t)p->in : 0);
+            ste_hasher_addu(h, p->a ? (uint64_t)p->out : 0);
+            if (!p->a)
+                continue;
+            ste_hasher_add(h, p->a, (size_t)l->r * (size_t)p->in * sizeof *p->a);
+            ste_hasher_add(h, p->b, (size_t)l->r * (size_t)p->out * sizeof *p->b);
+        }
+    ste_hasher_done(h, digest);
+    ste_hex(digest, 32, l->hash);
+}
+
+/* Row ROW of a GGUF file's tensor is this row of Hugging Face's. In GGUF's llama the two halves of a head, which RoPE
+ * turns together, are interleaved: row 2i + s of a head was row s * head_dim / 2 + i. */
+static int hf_row(const struct ste_hparams *hp, enum ste_linear l, int row)
+{
+    if (hp->rope != STE_ROPE_ADJACENT || (l != STE_Q && l != STE_K))
+        return row;
+    int head = row / hp->head_dim, in_head = row % hp->head_dim;
+    return head * hp->head_dim + in_head % 2 * (hp->head_dim / 2) + in_head / 2;
+}
+
+static char *peft_name(int layer, int l, char matrix)
+{
+    return ste_xasprintf("base_model.model.model.layers.%d.%s.lora_%c.weight", layer, ste_linear_peft_path[l], matrix);
+}
+
+/* ---- reading a PEFT folder ---- */
+
+static void read_values(const struct ste_st_tensor *t, uint64_t at, uint64_t n, float *out)
+{
+    const uint8_t *p = t->data; /* may lie at any address */
+    for (uint64_t i = 0; i < n; i++) {
+        uint16_t h;
+        uint32_t u;
+        if (t->type == STE_ST_F32) {
+            memcpy(&out[i], p + 4 * (at + i), 4);
+            continue;
+        }
+        memcpy(&h, p + 2 * (at + i), 2);
+        u = (uint32_t)h << 16;
+        if (t->type == STE_ST_F16)
+            out[i] = ste_f16_to_f32(h);
+        else
+            memcpy(&out[i], &u, 4);
+    }
+}
+
+/* The settings that would change y = W x + (alpha / r) B A x, which is all that is computed. */
+static int check_config(const json_t *c, const char *path, struct ste_err *err)
+{
+    static const char *const off[] = {
+        "use_dora",        "use_rslora",   "fan_in_fan_out", "lora_bias", "trainable_token_indices",
+        "modules_to_save", "rank_pattern", "alpha_pattern",  "use_qalora"};
+    const char *type = json_string_value(json_object_get(c, "peft_type")),
+               *bias = json_string_value(json_object_get(c, "bias"));
+    if (!type || strcmp(type, "LORA"))
+        return ste_err_set(err, STE_EINPUT, "%s describes an adapter of type %.40s; ste reads LORA", path,
+                           type ? type : "unknown");
+    if (bias && strcmp(bias, "none"))
+        return ste_err_set(err, STE_EINPUT, "%s says bias \"%.40s\", which ste does not read", path, bias);
+    for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
+        const json_t *v = json_object_get(c, off[i]);
+        bool is_off = !v || json_is_null(v) || json_is_false(v) || (json_is_object(v) && !json_object_size(v)) ||
+                      (json_is_array(v) && !json_array_size(v));
+        if (!is_off)
+            return ste_err_set(err, STE_EINPUT, "%s sets %s, which ste does not read", path, off[i]);
+    }
+    return 0;
+}
+
+static int read_config(const char *dir, int *r, double *alpha, struct ste_err *err)
+{
+    char *path = ste_path_join(dir, "adapter_config.json");
+    struct ste_buf b = STE_BUF_INIT;
+    json_t *c = NULL;
+    int rc = ste_file_read(path, 1 << 20, &b, err);
+    if (!rc && !(c = ste_json_parse(b.s ? b.s : "", b.len, path, err)))
+        rc = STE_EINPUT;
+    if (!rc)
+        rc = check_config(c, path, err);
+    const json_t *jr = json_object_get(c, "r"), *ja = json_object_get(c, "lora_alpha");
+    if (!rc && (!json_is_integer(jr) || json_integer_value(jr) < 1 || json_integer_value(jr) > 4096 ||
+                !json_is_number(ja) || !(json_number_value(ja) > 0)))
+        rc = ste_err_set(err, STE_EINPUT, "%s lacks a rank r from 1 to 4096 and a positive lora_alpha", path);
+    if (!rc) {
+        *r = (int)json_integer_value(jr);
+        *alpha = json_number_value(ja);
+    }
+    json_decref(c);
+    ste_buf_clear(&b);
+    free(path);
+    return rc;
+}
+
+static int read_pair(struct ste_lora *l, const struct ste_hparams *hp, int layer, int k, const struct ste_st_tensor *a,
+                     const struct ste_st_tensor *b, const char *path, struct ste_err *err)
+{
+    struct ste_lora_pair *p = &l->pairs[layer][k];
+    int out, in;
+    ste_linear_shape(hp, (enum ste_linear)k, &out, &in);
+    const struct ste_st_tensor *wrong = NULL;
+    if (a->n_dims != 2 || a->shape[0] != (uint64_t)l->r || a->shape[1] != (uint64_t)in)
+        wrong = a;
+    else if (b->n_dims != 2 || b->shape[0] != (uint64_t)out || b->shape[1] != (uint64_t)l->r)
+        wrong = b;
+    if (wrong)
+        return ste_err_set(err, STE_EINPUT,
+                           "%s: tensor '%s' does not fit the model (a layer from %d to %d) and the rank %d; is it an "
+                           "adapter of another model?",
+                           path, wrong->name, in, out, l->r);
+    alloc_pair(p, hp, (enum ste_linear)k, l->r);
+    uint64_t r = (uint64_t)l->r;
+    read_values(a, 0, r * (uint64_t)in, p->a);
+    for (int row = 0; row < out; row++)
+        read_values(b, (uint64_t)hf_row(hp, (enum ste_linear)k, row) * r, r, p->b + (uint64_t)row * r);
+    for (uint64_t i = 0; i < r * (uint64_t)in; i++)
+        if (!isfinite(p->a[i]))
+            return ste_err_set(err, STE_EINPUT, "%s: tensor '%s' holds a value that is no number", path, a->name);
+    for (uint64_t i = 0; i < r * (uint64_t)out; i++)
+        if (!isfinite(p->b[i]))
+            return ste_err_set(err, STE_EINPUT, "%s: tensor '%s' holds a value that is no number", path, b->name);
+    return 0;
+}
+
+static int read_pairs(struct ste_lora *l, const struct ste_hparams *hp, const struct ste_safetensors *st,
+                      const char *path, struct ste_err *err)
+{
+    size_t used = 0;
+    int rc = 0;
+    for (int i = 0; i < l->n_layers && !rc; i++)
+        for (int k = 0; k < STE_N_LINEAR && !rc; k++) {
+            char *name_a = peft_name(i, k, 'A'), *name_b = peft_name(i, k, 'B');
+            const struct ste_st_tensor *a = ste_safetensors_find(st, name_a), *b = ste_safetensors_find(st, name_b);
+            if (a && b) {
+                rc = read_pair(l, hp, i, k, a, b, path, err);
+                used += 2;
+            } else if (a || b) {
+                rc = ste_err_set(err, STE_EINPUT, "%s has the tensor '%s' but not '%s'", path, a ? name_a : name_b,
+                                 a ? name_b : name_a);
+            }
+            free(name_a);
+            free(name_b);
+        }
+    if (!rc && !used)
+        rc = ste_err_set(err, STE_EINPUT, "%s holds no LoRA tensors for this model", path);
+    if (!rc && used < st->n)
+        rc = ste_err_set(err, STE_EINPUT,
+                         "%s holds %zu tensors that belong to no linear layer of this model's %d layers; is it an "
+                         "adapter of another model?",
+                         path, st->n - used, l->n_layers);
+    return rc;
+}
+
+int ste_lora_read_peft(struct ste_lora **out, const struct ste_model *m, const char *dir, struct ste_err *err)
+{
+    struct ste_safetensors st;
+    double alpha = 0;
+    int r = 0, rc;
+    *out = NULL;
+    if ((rc = read_config(dir, &r, &alpha, err)))
+        return rc;
+    char *path = ste_path_join(dir, "adapter_model.safetensors");
+    if ((rc = ste_safetensors_open(&st, path, err)) == 0) {
+        struct ste_lora *l = alloc_lora(m->hp.n_layers, r, alpha);
+        rc = read_pairs(l, &m->hp, &st, path, err);
+        if (rc) {
+            ste_lora_free(l);
+        } else {
+            ste_lora_rehash(l);
+            *out = l;
+        }
+        ste_safetensors_close(&st);
+    }
+    free(path);
+    return rc;
+}
+
+/* ---- writing one ---- */
+
+static int write_config(const struct ste_lora *l, const char *base_name, const char *dir, struct ste_err *err)
+{
+    json_t *targets = json_array();
+    for (int k = 0; k < STE_N_LINEAR; k++)
+        for (int i = 0; i < l->n_layers; i++)
+            if (l->pairs[i][k].a) {
+                json_array_append_new(targets, json_string(ste_linear_peft_name[k]));
+                break;
+            }
+    bool whole = l->alpha == floor(l->alpha) && l->alpha < 1e15;
+    json_t *c = json_pack("{s:s,s:s,s:s,s:i,s:o,s:o,s:f,s:s,s:b,s:b}", "peft_type", "LORA", "task_type", "CAUSAL_LM",
+                          "base_model_name_or_path", base_name ? base_name : "", "r", l->r, "lora_alpha",
+                          whole ? json_integer((json_int_t)l->alpha) : json_real(l->alpha), "target_modules", targets,
+                          "lora_dropout", 0.0, "bias", "none", "fan_in_fan_out", 0, "inference_mode", 1);
+    if (!c)
+        return ste_err_set(err, STE_EFAIL, "cannot write the adapter %s: the base model's name is not UTF-8", dir);
+    char *path = ste_path_join(dir, "adapter_config.json"), *text = json_dumps(c, JSON_INDENT(2));
+    int rc = ste_file_write(path, text, strlen(text), err);
+    json_decref(c);
+    free(text);
+    free(path);
+    return rc;
+}
+
+static int write_weights(const struct ste_lora *l, const struct ste_hparams *hp, const char *dir, struct ste_err *err)
+{
+    size_t max = (size_t)l->n_layers * STE_N_LINEAR, n = 0, r = (size_t)l->r;
+    struct ste_st_tensor *t = ste_xcalloc(2 * max, sizeof *t);
+    float **turned = ste_xcalloc(max, sizeof *turned);
+    for (int i = 0; i < l->n_layers; i++)
+        for (int k = 0; k < STE_N_LINEAR; k++) {
+            const struct ste_lora_pair *p = &l->pairs[i][k];
+            if (!p->a)
+                continue;
+            float *b = turned[n / 2] = ste_xmalloc((size_t)p->out * r * sizeof *b);
+            for (int row = 0; row < p->out; row++)
+                memcpy(b + (size_t)hf_row(hp, (enum ste_linear)k, row) * r, p->b + (size_t)row * r, r * sizeof *b);
+            t[n++] = (struct ste_st_tensor){peft_name(i, k, 'A'), STE_ST_F32, 2,
+                                            {r, (uint64_t)p->in}, p->a,       (uint64_t)p->in * r * 4};
+            t[n++] = (struct ste_st_tensor){peft_name(i, k, 'B'),  STE_ST_F32, 2,
+                                            {(uint64_t)p->out, r}, b,          (uint64_t)p->out * r * 4};
+        }
+    char *path = ste_path_join(dir, "adapter_model.safetensors");
+    int rc = ste_safetensors_write(path, t, n, err);
+    for (size_t i = 0; i < n; i++)
+        free(t[i].name);
+    for (size_t i = 0; i < max; i++)
+        free(turned[i]);
+    free(turned);
+    free(t);
+    free(path);
+    return rc;
+}
+
+static void remove_adapter(const char *dir)
+{
+    char *config = ste_path_join(dir, "adapter_config.json"),
+         *weights = ste_path_join(dir, "adapter_model.safetensors");
+    unlink(config);
+    unlink(weights);
+    rmdir(dir);
+    free(config);
+    free(weights);
+}
+
+/* A new folder is made under another name and renamed. In one that is there already (it may hold other files) the
+ * config goes first and comes last: without it the folder is no adapter. */
+int ste_lora_write_peft(struct ste_lora *l, const struct ste_model *m, const char *base_name, const char *dir,
+                        struct ste_err *err)
+{
+    bool there = ste_is_folder(dir);
+    size_t len = strlen(dir);
+    while (len > 1 && dir[len - 1] == '/')
+        len--;
+    char *at = there ? ste_xstrdup(dir) : ste_xasprintf("%.*s.tmp%ld", (int)len, dir, (long)getpid());
+    char *config = ste_path_join(at, "adapter_config.json");
+    int rc = ste_mkdirs(at, err);
+    if (!rc && unlink(config) && errno != ENOENT)
+        rc = ste_err_errno(err, "cannot replace %s", config);
+    if (!rc)
+        rc = write_weights(l, &m->hp, at, err);
+    if (!rc)
+        rc = write_config(l, base_name, at, err);
+    if (!rc && !there && rename(at, dir))
+        rc = ste_err_errno(err, "cannot rename %s to %s", at, dir);
+    if (rc && !there)
+        remove_adapter(at);
+    if (!rc && !there) {
+        char *parent = ste_xasprintf("%.*s/..", (int)len, dir);
+        rc = ste_folder_sync(parent, err);
+        free(parent);
+    }
+    if (!rc)
+        ste_lora_rehash(l);
+    free(config);
+    free(at);
+    return rc;
+}
+
+/* ---- GGUF-LoRA ---- */
+
+static void add_u32(struct ste_buf *b, uint32_t v)
+{
+    ste_buf_add(b, &v, 4);
+}
+
+static void add_u64(struct ste_buf *b, uint64_t v)
+{
+    ste_buf_add(b, &v, 8);
+}
+
+static void add_string(struct ste_buf *b, const char *s)
+{
+    add_u64(b, strlen(s));
+    ste_buf_adds(b, s);
+}
+
+static void add_key(struct ste_buf *b, const char *key, const char *value)
+{
+    add_string(b, key);
+    add_u32(b, 8); /* a string */
+    add_string(b, value);
+}
+
+static void add_info(struct ste_buf *b, const char *name, uint64_t cols, uint64_t rows, uint64_t *offset)
+{
+    add_string(b, name);
+    add_u32(b, 2);
+    add_u64(b, cols);
+    add_u64(b, rows);
+    add_u32(b, STE_F32);
+    add_u64(b, *offset);
+    *offset += (cols * rows * 4 + 31) / 32 * 32;
+}
+
+static void pad(struct ste_buf *b)
+{
+    while (b->len % 32)
+        ste_buf_addc(b, 0);
+}
+
+int ste_lora_write_gguf(struct ste_lora *l, const struct ste_model *m, const char *path, struct ste_err *err)
+{
+    struct ste_buf b = STE_BUF_INIT;
+    uint64_t n = 0, offset = 0, r = (uint64_t)l->r;
+    float alpha = (float)l->alpha;
+    for (int i = 0; i < l->n_layers * STE_N_LINEAR; i++)
+        n += l->pairs[i / STE_N_LINEAR][i % STE_N_LINEAR].a ? 2 : 0;
+    ste_buf_adds(&b, "GGUF");
+    add_u32(&b, 3);
+    add_u64(&b, n);
+    add_u64(&b, 4); /* keys */
+    add_key(&b, "general.architecture", m->arch);
+    add_key(&b, "general.type", "adapter");
+    add_key(&b, "adapter.type", "lora");
+    add_string(&b, "adapter.lora.alpha");
+    add_u32(&b, 6); /* f32 */
+    ste_buf_add(&b, &alpha, 4);
+    for (int values = 0; values < 2; values++) {
+        for (int i = 0; i < l->n_layers; i++)
+            for (int k = 0; k < STE_N_LINEAR; k++) {
+                const struct ste_lora_pair *p = &l->pairs[i][k];
+                char name[96];
+                if (!p->a)
+                    continue;
+                if (values) {
+                    ste_buf_add(&b, p->a, (size_t)p->in * r * 4);
+                    pad(&b);
+                    ste_buf_add(&b, p->b, (size_t)p->out * r * 4);
+                    pad(&b);
+                    continue;
+                }
+                snprintf(name, sizeof name, "blk.%d.%s.weight.lora_a", i, ste_linear_gguf_name[k]);
+                add_info(&b, name, (uint64_t)p->in, r, &offset);
+                name[strlen(name) - 1] = 'b';
+                add_info(&b, name, r, (uint64_t)p->out, &offset);
+            }
+        pad(&b); /* the values begin at a multiple of 32 */
+        if (!values)
+            ste_buf_reserve(&b, offset);
+    }
+    ste_lora_rehash(l);
+    int rc = ste_file_write(path, b.s, b.len, err);
+    ste_buf_clear(&b);
+    return rc;
+}
