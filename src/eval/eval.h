@@ -16,10 +16,13 @@ enum ste_order { STE_ORDER_AB, STE_ORDER_BA };
 
 struct ste_outcome {
     bool judged;  /* false: tied, or too long for the context (see skipped) */
-    bool skipped; /* too long: counts as invalid in both orders */
+    bool skipped; /* too long in one order: counts as invalid in both */
     struct ste_judgment order[2];
     uint64_t prompt_key; /* pairs of one prompt are resampled together */
 };
+
+/* The verdict names the chosen answer. */
+bool ste_outcome_right(const struct ste_outcome *o, enum ste_order order);
 
 /* A rate with the bounds of its 95 % interval. */
 struct ste_rate {
@@ -28,11 +31,13 @@ struct ste_rate {
 
 struct ste_metrics {
     char name[128];
-    size_t pairs, tied, invalid; /* INVALID counts verdicts: of 2 x pairs */
-    struct ste_rate accuracy;    /* mean of both orders */
+    size_t pairs, tied, skipped, invalid; /* SKIPPED pairs are too long, and among PAIRS; INVALID counts verdicts: of
+                                             2 x pairs */
+    size_t reasons[STE_N_INVALID];        /* the invalid ones by reason */
+    struct ste_rate accuracy;             /* mean of both orders */
     double accuracy_ab, accuracy_ba;
     struct ste_rate consistent; /* right in both orders */
-    double first_position;      /* share of valid verdicts for the first position */
+    double first_position;      /* share of valid verdicts for the first position; NAN when none is valid */
     double invalid_share;
 };
 
@@ -43,7 +48,8 @@ void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uin
 void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites, uint64_t seed,
                          struct ste_metrics *out);
 
-/* Judges every pair in both orders, at the judge's full batch. OUT has pairs->n items; the caller clears them. */
+/* Judges every pair in both orders, at the judge's full batch. OUT has pairs->n items; the caller clears them,
+ * whatever this returns. A pair that does not fit the context is named in a warning. */
 int ste_eval_pairs(struct ste_llm *llm, const struct ste_judge_setting *s, const struct ste_answer_pairs *pairs,
                    struct ste_outcome *out, struct ste_progress *progress, struct ste_err *err);
 void ste_outcomes_clear(struct ste_outcome *o, size_t n);

@@ -17,6 +17,7 @@ enum ste_invalid {
     STE_INVALID_LOW_MASS,  /* "low label mass": p(A) + p(B) < 0.5 */
     STE_INVALID_TRANSPORT, /* "transport" */
     STE_INVALID_TOO_LONG,  /* "prompt too long": never asked */
+    STE_N_INVALID
 };
 const char *ste_verdict_name(enum ste_verdict v); /* "A", "B", "invalid" */
 const char *ste_invalid_name(enum ste_invalid r); /* "" for none */
@@ -59,9 +60,11 @@ void ste_judge_read(const struct ste_judge_setting *s, const struct ste_answer *
 /* JUDGE as users write it: a catalogue name, a .gguf path, RUN or RUN:ITERATION (its adapter on its seed model, its
  * pack; RUN alone is the newest iteration, :0 the seed). */
 struct ste_judge_spec {
-    char *model;   /* catalogue name or path */
-    char *adapter; /* PEFT folder, or NULL */
-    char *pack;    /* the run's pack, or NULL: not said */
+    char *model;       /* catalogue name or path */
+    char *adapter;     /* PEFT folder, or NULL */
+    char *pack;        /* the run's pack, or NULL: not said */
+    char *pack_folder; /* the run's folder of packs, or NULL */
+    char *mode;        /* "free" or "closed" where the run's recipe overrides its pack's, else NULL */
 };
 int ste_judge_spec_parse(struct ste_judge_spec *out, const char *judge, struct ste_err *err);
 void ste_judge_spec_clear(struct ste_judge_spec *s);

@@ -1,0 +1,97 @@
+#include "eval/bootstrap.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/rng.h"
+
+void ste_clusters_init(struct ste_clusters *c, int n_values)
+{
+    *c = (struct ste_clusters){.n_values = n_values};
+}
+
+void ste_clusters_add(struct ste_clusters *c, uint64_t key, const double *values)
+{
+    size_t i = 0;
+    while (i < c->n && c->keys[i] != key)
+        i++;
+    size_t width = (size_t)c->n_values;
+    if (i == c->n) {
+        if (c->n == c->cap) {
+            c->cap = c->cap ? 2 * c->cap : 64;
+            c->keys = ste_xrealloc(c->keys, c->cap * sizeof *c->keys);
+            c->pairs = ste_xrealloc(c->pairs, c->cap * sizeof *c->pairs);
+            c->sums = ste_xrealloc(c->sums, c->cap * width * sizeof *c->sums);
+        }
+        c->keys[i] = key;
+        c->pairs[i] = 0;
+        memset(c->sums + i * width, 0, width * sizeof *c->sums);
+        c->n++;
+    }
+    c->pairs[i]++;
+    for (size_t v = 0; v < width; v++)
+        c->sums[i * width + v] += values[v];
+}
+
+void ste_clusters_clear(struct ste_clusters *c)
+{
+    free(c->keys);
+    free(c->pairs);
+    free(c->sums);
+    *c = (struct ste_clusters){0};
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double quantile(const double *sorted, size_t n, double q)
+{
+    double at = q * (double)(n - 1);
+    size_t i = (size_t)at;
+    if (i + 1 >= n)
+        return sorted[n - 1];
+    return sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]);
+}
+
+void ste_bootstrap(const struct ste_clusters *suites, size_t n, uint64_t seed, struct ste_rate *const *rates)
+{
+    size_t width = n ? (size_t)suites[0].n_values : 0, used = 0;
+    double *means = ste_xcalloc((width ? width : 1) * STE_BOOTSTRAP_DRAWS, sizeof *means); /* (width, draws) */
+    double *sums = ste_xcalloc(width ? width : 1, sizeof *sums);
+    for (size_t s = 0; s < n; s++) {
+        const struct ste_clusters *c = &suites[s];
+        if (c->n == 0)
+            continue;
+        used++;
+        struct ste_rng rng;
+        ste_rng_init(&rng, seed, (uint32_t)s);
+        for (size_t d = 0; d < STE_BOOTSTRAP_DRAWS; d++) {
+            double pairs = 0;
+            memset(sums, 0, width * sizeof *sums);
+            for (size_t k = 0; k < c->n; k++) {
+                uint32_t i = ste_rng_below(&rng, (uint32_t)c->n);
+                pairs += c->pairs[i];
+                for (size_t v = 0; v < width; v++)
+                    sums[v] += c->sums[i * width + v];
+            }
+            for (size_t v = 0; v < width; v++)
+                means[v * STE_BOOTSTRAP_DRAWS + d] += sums[v] / pairs;
+        }
+    }
+    for (size_t v = 0; v < width; v++) {
+        double *m = means + v * STE_BOOTSTRAP_DRAWS;
+        for (size_t d = 0; d < STE_BOOTSTRAP_DRAWS; d++)
+            m[d] = used ? m[d] / (double)used : NAN;
+        if (used)
+            qsort(m, STE_BOOTSTRAP_DRAWS, sizeof *m, by_value);
+        rates[v]->lo = used ? quantile(m, STE_BOOTSTRAP_DRAWS, 0.025) : NAN;
+        rates[v]->hi = used ? quantile(m, STE_BOOTSTRAP_DRAWS, 0.975) : NAN;
+    }
+    free(means);
+    free(sums);
+}

@@ -1,0 +1,153 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/rng.h"
+#include "eval/bootstrap.h"
+#include "eval/eval.h"
+
+/* Accuracy and right-in-both come from the same draws, so one pass gives both. */
+enum { ACCURACY, CONSISTENT, N_RATES };
+
+bool ste_outcome_right(const struct ste_outcome *o, enum ste_order order)
+{
+    return !o->skipped && o->order[order].verdict == (order == STE_ORDER_AB ? STE_VERDICT_A : STE_VERDICT_B);
+}
+
+static void values_of(const struct ste_outcome *o, double value[N_RATES])
+{
+    bool ab = ste_outcome_right(o, STE_ORDER_AB), ba = ste_outcome_right(o, STE_ORDER_BA);
+    value[ACCURACY] = (ab + ba) / 2.0;
+    value[CONSISTENT] = ab && ba;
+}
+
+static void clusters_of(const struct ste_outcome *o, size_t n, struct ste_clusters *c)
+{
+    ste_clusters_init(c, N_RATES);
+    for (size_t i = 0; i < n; i++) {
+        if (!o[i].judged)
+            continue;
+        double value[N_RATES];
+        values_of(&o[i], value);
+        ste_clusters_add(c, o[i].prompt_key, value);
+    }
+}
+
+static void count(const struct ste_outcome *o, size_t n, struct ste_metrics *m)
+{
+    size_t right[2] = {0}, valid = 0, first = 0;
+    double total[N_RATES] = {0};
+    for (size_t i = 0; i < n; i++) {
+        if (!o[i].judged) {
+            m->tied++;
+            continue;
+        }
+        m->pairs++;
+        m->skipped += o[i].skipped;
+        double value[N_RATES];
+        values_of(&o[i], value);
+        for (int r = 0; r < N_RATES; r++)
+            total[r] += value[r];
+        for (int order = 0; order < 2; order++) {
+            const struct ste_judgment *j = &o[i].order[order];
+            right[order] += ste_outcome_right(&o[i], (enum ste_order)order);
+            if (o[i].skipped || j->verdict == STE_VERDICT_INVALID) {
+                m->invalid++;
+                m->reasons[o[i].skipped ? STE_INVALID_TOO_LONG : j->reason]++;
+            } else {
+                valid++;
+                first += j->verdict == STE_VERDICT_A; /* in both orders, A is the one shown first */
+            }
+        }
+    }
+    double pairs = m->pairs ? (double)m->pairs : NAN;
+    m->accuracy.value = total[ACCURACY] / pairs;
+    m->consistent.value = total[CONSISTENT] / pairs;
+    m->accuracy_ab = (double)right[0] / pairs;
+    m->accuracy_ba = (double)right[1] / pairs;
+    m->invalid_share = (double)m->invalid / (2 * pairs);
+    m->first_position = valid ? (double)first / (double)valid : NAN;
+}
+
+void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uint64_t seed, struct ste_metrics *out)
+{
+    *out = (struct ste_metrics){0};
+    strncpy(out->name, name, sizeof out->name - 1);
+    count(o, n, out);
+    struct ste_clusters c;
+    clusters_of(o, n, &c);
+    const struct ste_clusters *one = &c;
+    struct ste_rate *rates[N_RATES] = {&out->accuracy, &out->consistent};
+    ste_bootstrap(one, 1, seed, rates);
+    ste_clusters_clear(&c);
+}
+
+/* Adds to a mean over the suites where the figure exists. */
+static void mean_add(double *sum, size_t *n, double value)
+{
+    if (isnan(value))
+        return;
+    *sum += value;
+    (*n)++;
+}
+
+void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites, uint64_t seed,
+                         struct ste_metrics *out)
+{
+    *out = (struct ste_metrics){0};
+    strcpy(out->name, "overall");
+    struct ste_clusters *c = ste_xcalloc(suites ? suites : 1, sizeof *c);
+    double sums[6] = {0};
+    size_t counts[6] = {0};
+    for (size_t s = 0; s < suites; s++) {
+        struct ste_metrics m = {0};
+        count(outcomes[s], n[s], &m);
+        clusters_of(outcomes[s], n[s], &c[s]);
+        out->pairs += m.pairs;
+        out->tied += m.tied;
+        out->skipped += m.skipped;
+        out->invalid += m.invalid;
+        for (int r = 0; r < STE_N_INVALID; r++)
+            out->reasons[r] += m.reasons[r];
+        const double figures[6] = {m.accuracy.value, m.consistent.value, m.accuracy_ab,
+                                   m.accuracy_ba,    m.first_position,   m.invalid_share};
+        for (int f = 0; f < 6; f++)
+            mean_add(&sums[f], &counts[f], figures[f]);
+    }
+    double *const into[6] = {&out->accuracy.value, &out->consistent.value, &out->accuracy_ab,
+                             &out->accuracy_ba,    &out->first_position,   &out->invalid_share};
+    for (int f = 0; f < 6; f++)
+        *into[f] = counts[f] ? sums[f] / (double)counts[f] : NAN;
+    struct ste_rate *rates[N_RATES] = {&out->accuracy, &out->consistent};
+    ste_bootstrap(c, suites, seed, rates);
+    for (size_t s = 0; s < suites; s++)
+        ste_clusters_clear(&c[s]);
+    free(c);
+}
+
+/* A figure that does not exist (no pair, no valid verdict) is null, not a number that looks like one. */
+static json_t *figure(double v)
+{
+    return isnan(v) ? json_null() : json_real(v);
+}
+
+json_t *ste_metrics_json(const struct ste_metrics *m)
+{
+    json_t *j = json_object();
+    json_object_set_new(j, "name", json_string(m->name));
+    json_object_set_new(j, "pairs", json_integer((json_int_t)m->pairs));
+    json_object_set_new(j, "tied", json_integer((json_int_t)m->tied));
+    json_object_set_new(j, "skipped", json_integer((json_int_t)m->skipped));
+    json_object_set_new(j, "invalid", json_integer((json_int_t)m->invalid));
+    json_object_set_new(j, "accuracy", figure(m->accuracy.value));
+    json_object_set_new(j, "accuracy_lo", figure(m->accuracy.lo));
+    json_object_set_new(j, "accuracy_hi", figure(m->accuracy.hi));
+    json_object_set_new(j, "accuracy_ab", figure(m->accuracy_ab));
+    json_object_set_new(j, "accuracy_ba", figure(m->accuracy_ba));
+    json_object_set_new(j, "consistent", figure(m->consistent.value));
+    json_object_set_new(j, "consistent_lo", figure(m->consistent.lo));
+    json_object_set_new(j, "consistent_hi", figure(m->consistent.hi));
+    json_object_set_new(j, "first_position", figure(m->first_position));
+    return j;
+}
