@@ -52,6 +52,11 @@ void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t
  * whatever this returns. A pair that does not fit the context is named in a warning. */
 int ste_eval_pairs(struct ste_llm *llm, const struct ste_judge_setting *s, const struct ste_answer_pairs *pairs,
                    struct ste_outcome *out, struct ste_progress *progress, struct ste_err *err);
+/* The same in the order of the file alone, unless BOTH: for pairs without labels. */
+int ste_judge_pairs(struct ste_llm *llm, const struct ste_judge_setting *s, const struct ste_answer_pairs *pairs,
+                    bool both, struct ste_outcome *out, struct ste_progress *progress, struct ste_err *err);
+/* Fields verdict, reason, logprob_a, logprob_b, reasoning of one judgment, set in ROW. */
+void ste_judgment_json(const struct ste_judgment *j, json_t *row);
 void ste_outcomes_clear(struct ste_outcome *o, size_t n);
 
 /* Two judges on the same pairs: McNemar (exact) on right-in-both, and the bootstrap interval of the difference in
@@ -64,6 +69,7 @@ struct ste_comparison {
 void ste_compare(const struct ste_outcome *first, const struct ste_outcome *second, size_t n, uint64_t seed,
                  struct ste_comparison *out);
 
+json_t *ste_comparison_json(const struct ste_comparison *c);
 json_t *ste_metrics_json(const struct ste_metrics *m); /* the fields of `ste eval --json` */
 /* The table of `ste eval`, 80 columns, with a coverage line. */
 void ste_metrics_table(const struct ste_metrics *suites, size_t n, const struct ste_metrics *overall,

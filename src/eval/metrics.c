@@ -151,3 +151,28 @@ json_t *ste_metrics_json(const struct ste_metrics *m)
     json_object_set_new(j, "first_position", figure(m->first_position));
     return j;
 }
+
+void ste_judgment_json(const struct ste_judgment *j, json_t *row)
+{
+    json_object_set_new(row, "verdict", json_string(ste_verdict_name(j->verdict)));
+    json_object_set_new(row, "reason", json_string(ste_invalid_name(j->reason)));
+    json_object_set_new(row, "logprob_a", isfinite(j->logprob_a) ? json_real(j->logprob_a) : json_null());
+    json_object_set_new(row, "logprob_b", isfinite(j->logprob_b) ? json_real(j->logprob_b) : json_null());
+    json_object_set_new(row, "reasoning", json_string(j->reasoning ? j->reasoning : ""));
+}
+
+json_t *ste_comparison_json(const struct ste_comparison *c)
+{
+    json_t *j = json_object();
+    json_object_set_new(j, "pairs", json_integer((json_int_t)c->pairs));
+    json_object_set_new(j, "only_first", json_integer((json_int_t)c->only_first));
+    json_object_set_new(j, "only_second", json_integer((json_int_t)c->only_second));
+    json_object_set_new(j, "mcnemar_p", figure(c->mcnemar_p));
+    json_object_set_new(j, "accuracy_difference", figure(c->accuracy_difference.value));
+    json_object_set_new(j, "accuracy_difference_lo", figure(c->accuracy_difference.lo));
+    json_object_set_new(j, "accuracy_difference_hi", figure(c->accuracy_difference.hi));
+    json_object_set_new(j, "consistent_difference", figure(c->consistent_difference.value));
+    json_object_set_new(j, "consistent_difference_lo", figure(c->consistent_difference.lo));
+    json_object_set_new(j, "consistent_difference_hi", figure(c->consistent_difference.hi));
+    return j;
+}

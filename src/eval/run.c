@@ -21,6 +21,7 @@ struct evaluation {
     const struct ste_answer_pairs *pairs;
     struct ste_outcome *out;
     struct cell *cells; /* (pairs, 2) */
+    int orders;         /* 2: both; 1: only as the file has them */
 };
 
 static uint64_t prompt_key(const struct ste_dialogue *d)
@@ -60,7 +61,7 @@ static void skip(struct evaluation *e, size_t pair, const char *why)
         ste_judgment_clear(&o->order[order]);
         o->order[order].reason = STE_INVALID_TOO_LONG;
     }
-    ste_warn("%s, pair %s counts as invalid in both orders: %s", e->pairs->name, e->pairs->items[pair].id, why);
+    ste_warn("%s, pair %s counts as invalid: %s", e->pairs->name, e->pairs->items[pair].id, why);
 }
 
 static void cancel_all(struct evaluation *e)
@@ -74,14 +75,13 @@ static void cancel_all(struct evaluation *e)
 static int ask_pair(struct evaluation *e, size_t pair, size_t *asked, struct ste_progress *progress,
                     struct ste_err *err)
 {
-    for (int order = 0; order < 2; order++) {
+    for (int order = 0; order < e->orders; order++) {
         struct ste_err why = {0};
         int rc = ask(e, &e->cells[2 * pair + (size_t)order], &why);
         if (rc == STE_ETOOLONG) {
-            /* The other order may have come back already: its answer is put aside with the rest. */
-            *asked -= order == 1 && !e->cells[2 * pair].done;
+            *asked -= (size_t)order;
             skip(e, pair, why.msg);
-            ste_progress_add(progress, 2);
+            ste_progress_add(progress, (uint64_t)e->orders);
             return 0;
         }
         if (rc)
@@ -94,7 +94,14 @@ static int ask_pair(struct evaluation *e, size_t pair, size_t *asked, struct ste
 int ste_eval_pairs(struct ste_llm *llm, const struct ste_judge_setting *s, const struct ste_answer_pairs *pairs,
                    struct ste_outcome *out, struct ste_progress *progress, struct ste_err *err)
 {
-    struct evaluation e = {llm, s, pairs, out, ste_xcalloc(pairs->n ? 2 * pairs->n : 1, sizeof(struct cell))};
+    return ste_judge_pairs(llm, s, pairs, true, out, progress, err);
+}
+
+int ste_judge_pairs(struct ste_llm *llm, const struct ste_judge_setting *s, const struct ste_answer_pairs *pairs,
+                    bool both, struct ste_outcome *out, struct ste_progress *progress, struct ste_err *err)
+{
+    struct evaluation e = {llm,         s, pairs, out, ste_xcalloc(pairs->n ? 2 * pairs->n : 1, sizeof(struct cell)),
+                           both ? 2 : 1};
     for (size_t i = 0; i < pairs->n; i++) {
         out[i] =
             (struct ste_outcome){.judged = !pairs->items[i].tied, .prompt_key = prompt_key(&pairs->items[i].prompt)};

@@ -42,8 +42,9 @@ static void line(struct ste_buf *out, const struct ste_metrics *m)
 void ste_metrics_table(const struct ste_metrics *suites, size_t n, const struct ste_metrics *overall,
                        struct ste_buf *out)
 {
-    ste_buf_adds(out, "suite                pairs  accuracy (95 %)     1st  2nd  right in both       says\n"
-                      "                            both orders        better is  orders (95 %)      1st\n");
+    ste_buf_adds(out, "                                              better one right in          says\n"
+                      "                            accuracy          stands     both orders       the\n"
+                      "suite                pairs  (95 %)            1st  2nd   (95 %)            1st\n");
     for (size_t i = 0; i < n; i++)
         line(out, &suites[i]);
     if (overall && n > 1)
@@ -51,14 +52,15 @@ void ste_metrics_table(const struct ste_metrics *suites, size_t n, const struct 
     const struct ste_metrics *all = overall ? overall : n ? &suites[0] : NULL;
     if (!all)
         return;
-    ste_buf_addf(out, "%zu verdicts on %zu pairs in both orders: %zu valid, %zu invalid (count as wrong)",
-                 2 * all->pairs, all->pairs, 2 * all->pairs - all->invalid, all->invalid);
-    const char *lead = ": ";
+    ste_buf_addf(out, "\n%zu pairs in both orders, %zu tied left out; verdicts: %zu valid, %zu invalid\n", all->pairs,
+                 all->tied, 2 * all->pairs - all->invalid, all->invalid);
+    const char *lead = "invalid ones count as wrong: ";
     for (int r = 0; r < STE_N_INVALID; r++) {
         if (all->reasons[r] == 0)
             continue;
         ste_buf_addf(out, "%s%zu %s", lead, all->reasons[r], ste_invalid_name((enum ste_invalid)r));
         lead = ", ";
     }
-    ste_buf_addf(out, "; %zu tied %s left out\n", all->tied, all->tied == 1 ? "pair" : "pairs");
+    if (all->invalid)
+        ste_buf_addc(out, '\n');
 }
