@@ -37,16 +37,33 @@ static const float *panel_of_b(const struct gemm *g, int k0, int kc, int j0, int
     return buffer;
 }
 
-static void write_tile(const struct gemm *g, const float *sums, int m, int i0, int j0)
+static void write_row(const struct gemm *g, const float *sums, int n, float *c)
+{
+    const float alpha = g->alpha, beta = g->beta;
+    if (beta == 0)
+        for (int j = 0; j < n; j++)
+            c[j] = alpha * sums[j];
+    else
+        for (int j = 0; j < n; j++)
+            c[j] = alpha * sums[j] + beta * c[j];
+}
+
+/* SUMS (m, 16) to C's rows from i0, columns from j0. */
+static void write_panel(const struct gemm *g, const float *sums, int m, int i0, int j0)
 {
     const int cols = g->n - j0 < STE_PANEL ? g->n - j0 : STE_PANEL;
-    const size_t row = g->turned ? 1 : g->ldc, col = g->turned ? g->ldc : 1;
-    for (int i = 0; i < m; i++)
-        for (int j = 0; j < cols; j++) {
-            float *c = g->c + (size_t)(i0 + i) * row + (size_t)(j0 + j) * col;
-            const float s = g->alpha * sums[i * STE_PANEL + j];
-            *c = g->beta == 0 ? s : s + g->beta * *c;
-        }
+    if (g->turned) {
+        float rows[STE_PANEL * ROWS];
+        g->kernels->transpose(sums, STE_PANEL, m, STE_PANEL, rows, ROWS);
+        for (int j = 0; j < cols; j++)
+            write_row(g, rows + j * ROWS, m, g->c + (size_t)(j0 + j) * g->ldc + i0);
+    } else if (cols == STE_PANEL) {
+        for (int i = 0; i < m; i++)
+            write_row(g, sums + i * STE_PANEL, STE_PANEL, g->c + (size_t)(i0 + i) * g->ldc + j0);
+    } else {
+        for (int i = 0; i < m; i++)
+            write_row(g, sums + i * STE_PANEL, cols, g->c + (size_t)(i0 + i) * g->ldc + j0);
+    }
 }
 
 static void gemm_part(void *arg, int part)
@@ -78,7 +95,7 @@ static void gemm_part(void *arg, int part)
         }
     }
     for (int p = 0; p < panels; p++)
-        write_tile(g, sums + (size_t)p * block, m, i0, (p0 + p) * STE_PANEL);
+        write_panel(g, sums + (size_t)p * block, m, i0, (p0 + p) * STE_PANEL);
 }
 
 void ste_gemm(enum ste_isa isa, bool ta, bool tb, int m, int n, int k, float alpha, const float *a, size_t lda,

@@ -78,23 +78,25 @@ struct cells {
 #define STEPS(bits) ((bits) == 6 ? 2 : (bits) == 5 ? 4 : 8)
 #endif
 
-ALWAYS void int8_tile(const int mr, const int bits, const int sub, const bool zero, const struct cells *w,
-                      const int8_t *x, size_t ldx, const float *dx, const int32_t *fix_i, const float *fix_f,
-                      size_t ldd, float *y)
+/* Of the panel, nv vectors of rows from vector V0 on. */
+ALWAYS void int8_tile(const int mr, const int v0, const int nv, const int bits, const int sub, const bool zero,
+                      const struct cells *w, const int8_t *x, size_t ldx, const float *dx, const int32_t *fix_i,
+                      const float *fix_f, size_t ldd, float *y)
 {
     const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads;
     vf acc[MAX_ROWS][NV];
-#pragma GCC unroll 4
+    y += v0 * VL;
+#pragma GCC unroll 8
     for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
-        for (int v = 0; v < NV; v++)
+        for (int v = 0; v < nv; v++)
             acc[r][v] = v_load(y + r * STE_PANEL + v * VL);
     for (int cell = 0; cell < w->n; cell++)
 #pragma GCC unroll 2
         for (int s = 0; s < subs; s++) {
-            const uint8_t *wq = w->quads + (size_t)cell * 8 * STE_QUAD_BYTES + (size_t)s * 4 * STE_QUAD_BYTES;
+            const uint8_t *wq = w->quads + ((size_t)cell * 8 + (size_t)s * 4) * STE_QUAD_BYTES + v0 * VL * 4;
             const int8_t *xq = x + (size_t)cell * STE_CELL + (size_t)s * 16;
-            const size_t sc = ((size_t)cell * (size_t)subs + (size_t)s) * STE_PANEL;
+            const size_t sc = ((size_t)cell * (size_t)subs + (size_t)s) * STE_PANEL + (size_t)(v0 * VL);
             vi sum[MAX_ROWS][NV];
 #pragma GCC unroll 4
             for (int q0 = 0; q0 < quads; q0 += steps) {
@@ -105,32 +107,37 @@ ALWAYS void int8_tile(const int mr, const int bits, const int sub, const bool ze
 #pragma GCC unroll 8
                 for (int q = q0; q < q0 + steps; q++) {
                     vi four[NV];
+#ifndef D_WIDE
+                    vi top[NV];
+#endif
 #pragma GCC unroll 2
-                    for (int v = 0; v < NV; v++)
+                    for (int v = 0; v < nv; v++) {
                         four[v] = i_load(wq + q * STE_QUAD_BYTES + v * VL * 4);
-#pragma GCC unroll 4
+#ifndef D_WIDE
+                        top[v] = i_and(i_srl(four[v], 4), i_set1(0x0f0f0f0f));
+                        if (bits == 8)
+                            four[v] = i_and(four[v], i_set1(0x0f0f0f0f));
+#endif
+                    }
+#pragma GCC unroll 8
                     for (int r = 0; r < mr; r++) {
                         int32_t word;
                         memcpy(&word, xq + (size_t)r * ldx + q * 4, sizeof word);
                         vi xr = i_set1(word);
 #pragma GCC unroll 2
-                        for (int v = 0; v < NV; v++) {
-                            vi n = four[v];
+                        for (int v = 0; v < nv; v++) {
+                            part[r][v] = q == q0 ? d_first(four[v], xr) : d_step(part[r][v], four[v], xr);
 #ifndef D_WIDE
-                            if (bits == 8) {
-                                vi top = i_and(i_srl(n, 4), i_set1(0x0f0f0f0f));
-                                n = i_and(n, i_set1(0x0f0f0f0f));
-                                tops[r][v] = q == q0 ? d_first(top, xr) : d_step(tops[r][v], top, xr);
-                            }
+                            if (bits == 8)
+                                tops[r][v] = q == q0 ? d_first(top[v], xr) : d_step(tops[r][v], top[v], xr);
 #endif
-                            part[r][v] = q == q0 ? d_first(n, xr) : d_step(part[r][v], n, xr);
                         }
                     }
                 }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
                 for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
-                    for (int v = 0; v < NV; v++) {
+                    for (int v = 0; v < nv; v++) {
                         vi n = d_sum(part[r][v]);
 #ifndef D_WIDE
                         if (bits == 8)
@@ -139,12 +146,12 @@ ALWAYS void int8_tile(const int mr, const int bits, const int sub, const bool ze
                         sum[r][v] = q0 ? i_add(sum[r][v], n) : n;
                     }
             }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (int r = 0; r < mr; r++) {
                 const size_t at = (size_t)r * ldd + (size_t)cell;
                 vf scale = v_set1(dx[at]);
 #pragma GCC unroll 2
-                for (int v = 0; v < NV; v++) {
+                for (int v = 0; v < nv; v++) {
                     vi n = sum[r][v];
                     if (zero)
                         n = i_add(n, i_set1(fix_i[at * (size_t)subs + (size_t)s]));
@@ -154,10 +161,10 @@ ALWAYS void int8_tile(const int mr, const int bits, const int sub, const bool ze
                 }
             }
         }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
-        for (int v = 0; v < NV; v++)
+        for (int v = 0; v < nv; v++)
             v_store(y + r * STE_PANEL + v * VL, acc[r][v]);
 }
 
@@ -172,17 +179,47 @@ ALWAYS void int8_rows(const int bits, const int sub, const bool zero, const stru
         const int32_t *fix_i = zero ? x->fix.i + at * subs : NULL;
         const float *fix_f = zero ? NULL : x->fix.f + at;
         float *yr = y + (size_t)r * STE_PANEL;
+#define TILE(rows, v0, nv) int8_tile(rows, v0, nv, bits, sub, zero, u, q, in, dx, fix_i, fix_f, cells, yr)
         if (m - r >= 4) {
-            int8_tile(4, bits, sub, zero, u, q, in, dx, fix_i, fix_f, cells, yr);
+            /* Two sums for each vector: half a panel at a time. */
+            for (int v = 0; bits == 8 && v < NV; v++)
+                TILE(4, v, 1);
+            if (bits != 8)
+                TILE(4, 0, NV);
             r += 4;
         } else if (m - r >= 2) {
-            int8_tile(2, bits, sub, zero, u, q, in, dx, fix_i, fix_f, cells, yr);
+            TILE(2, 0, NV);
             r += 2;
         } else {
-            int8_tile(1, bits, sub, zero, u, q, in, dx, fix_i, fix_f, cells, yr);
+            TILE(1, 0, NV);
             r++;
         }
+#undef TILE
     }
+}
+
+ALWAYS void unpack_cell(const int bits, const uint8_t *src, uint8_t *dst)
+{
+#pragma GCC unroll 2
+    for (int v = 0; v < NV; v++) {
+        vi quad[8];
+        quads_of(bits, src, v, quad);
+#pragma GCC unroll 8
+        for (int q = 0; q < 8; q++)
+            i_store(dst + q * STE_QUAD_BYTES + v * VL * 4, quad[q]);
+    }
+}
+
+static void unpack(int bits, const uint8_t *src, uint8_t *dst)
+{
+    if (bits == 4)
+        unpack_cell(4, src, dst);
+    else if (bits == 5)
+        unpack_cell(5, src, dst);
+    else if (bits == 6)
+        unpack_cell(6, src, dst);
+    else
+        unpack_cell(8, src, dst);
 }
 
 static void mul_int8(const struct ste_matrix *w, int p0, int np, int k0, int kc, const struct ste_rounded *x, int m0,
@@ -199,7 +236,7 @@ static void mul_int8(const struct ste_matrix *w, int p0, int np, int k0, int kc,
             for (int i = 0; i < u.n; i++) {
                 vf vd[2][NV], vc[2][NV];
                 load_scales(w, p0 + p, k / STE_CELL + i, vd, vc);
-                unpack_cell(w->bits, cell_at(w, p0 + p, k / STE_CELL + i), quads + (size_t)i * 8 * STE_QUAD_BYTES);
+                unpack(w->bits, cell_at(w, p0 + p, k / STE_CELL + i), quads + (size_t)i * 8 * STE_QUAD_BYTES);
                 for (int s = 0; s < subs; s++)
                     for (int v = 0; v < NV; v++) {
                         v_store(d + (i * subs + s) * STE_PANEL + v * VL, vd[s][v]);

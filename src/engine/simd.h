@@ -290,7 +290,9 @@ ALWAYS dacc d_first(vi w, vi x)
 }
 ALWAYS dacc d_step(dacc s, vi w, vi x)
 {
-    return _mm256_add_epi16(s, _mm256_maddubs_epi16(w, x));
+    s = _mm256_add_epi16(s, _mm256_maddubs_epi16(w, x));
+    __asm__("" : "+x"(s)); /* or compilers make trees of the sums, which do not fit the registers */
+    return s;
 }
 ALWAYS vi d_sum(dacc s)
 {

@@ -5,55 +5,36 @@ static inline const uint8_t *cell_at(const struct ste_matrix *w, int panel, int 
     return w->weights + (size_t)panel * w->panel_weights + (size_t)cell * w->cell_bytes;
 }
 
-/* The 32 inputs of 16 rows as unsigned bytes: 8 quads. */
-ALWAYS void unpack_bits(const int bits, const uint8_t *src, uint8_t *dst)
+/* VL rows (the Vth of a panel) of a cell as unsigned bytes: its 8 quads. */
+ALWAYS void quads_of(const int bits, const uint8_t *src, int v, vi quad[8])
 {
-#pragma GCC unroll 4
-    for (int v = 0; v < NV; v++) {
-        const size_t at = (size_t)v * VL * 4;
-        if (bits == 8) {
+    const vi low = i_set1(0x0f0f0f0f);
+    vi high[2];
+    src += (size_t)v * VL * 4;
+    if (bits == 8) {
 #pragma GCC unroll 8
-            for (int q = 0; q < 8; q++)
-                i_store(dst + q * STE_QUAD_BYTES + at, i_load(src + q * STE_QUAD_BYTES + at));
-            continue;
-        }
-        const vi low = i_set1(0x0f0f0f0f);
-        vi high[2];
-        high[0] = high[1] = low;
-        if (bits > 4)
-            high[0] = i_load(src + 4 * STE_QUAD_BYTES + at);
-        if (bits == 6)
-            high[1] = i_load(src + 5 * STE_QUAD_BYTES + at);
-#pragma GCC unroll 4
-        for (int g = 0; g < 4; g++) {
-            vi two = i_load(src + g * STE_QUAD_BYTES + at);
-#pragma GCC unroll 2
-            for (int h = 0; h < 2; h++) {
-                const int q = 2 * g + h;
-                vi n = i_and(h ? i_srl(two, 4) : two, low);
-                if (bits == 5) {
-                    vi b = q < 4 ? i_sll(high[0], 4 - q) : i_srl(high[0], q - 4);
-                    n = i_or(n, i_and(b, i_set1(0x10101010)));
-                } else if (bits == 6) {
-                    vi b = q % 4 < 2 ? i_sll(high[q / 4], 4 - 2 * (q % 4)) : i_srl(high[q / 4], 2 * (q % 4) - 4);
-                    n = i_or(n, i_and(b, i_set1(0x30303030)));
-                }
-                i_store(dst + q * STE_QUAD_BYTES + at, n);
-            }
-        }
+        for (int q = 0; q < 8; q++)
+            quad[q] = i_load(src + q * STE_QUAD_BYTES);
+        return;
     }
-}
-
-ALWAYS void unpack_cell(int bits, const uint8_t *src, uint8_t *dst)
-{
-    if (bits == 4)
-        unpack_bits(4, src, dst);
-    else if (bits == 5)
-        unpack_bits(5, src, dst);
-    else if (bits == 6)
-        unpack_bits(6, src, dst);
-    else
-        unpack_bits(8, src, dst);
+    high[0] = high[1] = low;
+    if (bits > 4)
+        high[0] = i_load(src + 4 * STE_QUAD_BYTES);
+    if (bits == 6)
+        high[1] = i_load(src + 5 * STE_QUAD_BYTES);
+#pragma GCC unroll 8
+    for (int q = 0; q < 8; q++) {
+        vi two = i_load(src + q / 2 * STE_QUAD_BYTES);
+        vi n = i_and(q % 2 ? i_srl(two, 4) : two, low);
+        if (bits == 5) {
+            vi b = q < 4 ? i_sll(high[0], 4 - q) : i_srl(high[0], q - 4);
+            n = i_or(n, i_and(b, i_set1(0x10101010)));
+        } else if (bits == 6) {
+            vi b = q % 4 < 2 ? i_sll(high[q / 4], 4 - 2 * (q % 4)) : i_srl(high[q / 4], 2 * (q % 4) - 4);
+            n = i_or(n, i_and(b, i_set1(0x30303030)));
+        }
+        quad[q] = n;
+    }
 }
 
 /* A cell's d and c; of its two halves where there is a scale for each. */
