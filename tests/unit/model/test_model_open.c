@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <cmocka.h>
 
 #include "tiny_model.h"
@@ -105,6 +107,53 @@ static void what_is_wrong_is_named(void **state)
     tiny_model_remove(path);
 }
 
+/* One byte flipped at every place before the weights: the model is refused in a sentence, or can be used in bounds. The
+ * time of change is set back each time, so that the kept hash serves and nothing is synced. */
+static void no_flipped_byte_is_followed_astray(void **state)
+{
+    static const uint8_t flips[] = {0x01, 0x80, 0xFF};
+    const struct timespec times[2] = {{1000, 0}, {1000, 0}};
+    char *path = gw_temp("m.gguf");
+    struct ste_buf b = STE_BUF_INIT, text = STE_BUF_INIT;
+    struct ste_tokens k = {0};
+    struct ste_model *m;
+    int taken = 0, refused = 0;
+    setenv("STE_CHAT_TEMPLATE", "chatml-smollm2", 1);
+    tiny_model(path, "qwen2", NULL);
+    assert_int_equal(ste_file_read(path, 1 << 20, &b, NULL), 0);
+    const char *weights = memmem(b.s, b.len, "blk.1.ffn_norm.weight", 21);
+    assert_non_null(weights);
+    for (size_t at = 0; at < (size_t)(weights - b.s) + 60; at++)
+        for (size_t f = 0; f < sizeof flips; f++) {
+            struct ste_err err = {0};
+            b.s[at] ^= (char)flips[f];
+            gw_write(path, b.s, b.len);
+            assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+            if (ste_model_open(&m, path, &err)) {
+                refused++;
+                assert_non_null(strstr(err.msg, path));
+                assert_null(strchr(err.msg, '\n'));
+            } else {
+                const struct ste_message hello = {"user", "hello, <tool> wo\xCC\x81rld 12"};
+                taken++;
+                k.n = 0;
+                ste_buf_reset(&text);
+                if (ste_chat_tokenize(m, &hello, 1, NULL, &k, &err) == 0)
+                    ste_detokenize(m->tokenizer, k.ids, k.n, true, &text);
+                for (size_t i = 0; i < k.n; i++)
+                    assert_true(k.ids[i] >= 0 && k.ids[i] < m->hp.n_vocab);
+                ste_model_close(m);
+            }
+            b.s[at] ^= (char)flips[f];
+        }
+    assert_true(taken > 1000 && refused > 1000);
+    unsetenv("STE_CHAT_TEMPLATE");
+    ste_tokens_clear(&k);
+    ste_buf_clear(&b);
+    ste_buf_clear(&text);
+    tiny_model_remove(path);
+}
+
 static void a_template_can_be_named(void **state)
 {
     char *path = gw_temp("m.gguf");
@@ -159,9 +208,9 @@ static void smollm2_opens(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_made_model_opens),     cmocka_unit_test(the_hash_is_kept_beside_the_file),
-        cmocka_unit_test(what_is_wrong_is_named), cmocka_unit_test(a_template_can_be_named),
-        cmocka_unit_test(smollm2_opens),
+        cmocka_unit_test(a_made_model_opens),      cmocka_unit_test(the_hash_is_kept_beside_the_file),
+        cmocka_unit_test(what_is_wrong_is_named),  cmocka_unit_test(no_flipped_byte_is_followed_astray),
+        cmocka_unit_test(a_template_can_be_named), cmocka_unit_test(smollm2_opens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
