@@ -1,0 +1,179 @@
+/* ste logits: what the model gives for token sequences, for comparison with other programs. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "core/json.h"
+#include "core/mem.h"
+#include "data/catalogue.h"
+#include "engine/engine.h"
+
+struct sums {
+    double nll;
+    long n;
+};
+
+static int read_tokens(const json_t *row, const struct ste_model *m, const char *where, struct ste_tokens *out,
+                       struct ste_err *err)
+{
+    const json_t *list = json_object_get(row, "tokens");
+    if (!json_is_array(list) || json_array_size(list) == 0)
+        return ste_err_set(err, STE_EINPUT, "%s: \"tokens\" must be a list of token ids", where);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *id = json_array_get(list, i);
+        if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= m->hp.n_vocab)
+            return ste_err_set(err, STE_EINPUT, "%s: token %zu is not an id from 0 to %d", where, i, m->hp.n_vocab - 1);
+        ste_tokens_add(out, (int32_t)json_integer_value(id));
+    }
+    return 0;
+}
+
+/* The K largest of a row, as [[id, logit], ...]. */
+static json_t *top_of(const float *row, int n_vocab, int k)
+{
+    json_t *list = json_array();
+    char *taken = ste_xcalloc((size_t)n_vocab, 1);
+    for (int i = 0; i < k; i++) {
+        int best = -1;
+        for (int id = 0; id < n_vocab; id++)
+            if (!taken[id] && (best < 0 || row[id] > row[best]))
+                best = id;
+        taken[best] = 1;
+        json_array_append_new(list, json_pack("[if]", best, (double)row[best]));
+    }
+    free(taken);
+    return list;
+}
+
+static void add_nll(const float *logits, const struct ste_tokens *t, int n_vocab, struct sums *sums)
+{
+    for (size_t i = 0; i + 1 < t->n; i++) {
+        const float *row = logits + i * (size_t)n_vocab;
+        double max = row[0], sum = 0;
+        for (int id = 1; id < n_vocab; id++)
+            max = row[id] > max ? row[id] : max;
+        for (int id = 0; id < n_vocab; id++)
+            sum += exp(row[id] - max);
+        sums->nll += max + log(sum) - row[t->ids[i + 1]];
+        sums->n++;
+    }
+}
+
+static int one_row(struct ste_engine *e, const struct ste_adapter *a, const struct ste_tokens *t, int top,
+                   bool perplexity, FILE *out, struct sums *sums, struct ste_err *err)
+{
+    int n_vocab = ste_engine_model(e)->hp.n_vocab;
+    float *logits = NULL;
+    size_t size = t->n * (size_t)n_vocab * sizeof *logits;
+    int rc = ste_big_alloc((void **)&logits, size, "logits", err);
+    if (rc)
+        return rc;
+    rc = ste_engine_logits(e, a, t->ids, t->n, logits, err);
+    if (!rc && perplexity)
+        add_nll(logits, t, n_vocab, sums);
+    if (!rc && top > 0) {
+        json_t *rows = json_array();
+        for (size_t i = 0; i < t->n; i++)
+            json_array_append_new(rows, top_of(logits + i * (size_t)n_vocab, n_vocab, top));
+        json_t *line = json_pack("{so}", "top", rows);
+        char *s = ste_json_canonical(line);
+        puts(s);
+        free(s);
+        json_decref(line);
+    }
+    if (!rc && out && fwrite(logits, 1, size, out) != size)
+        rc = ste_err_errno(err, "cannot write the logits");
+    ste_big_free(logits, size);
+    return rc;
+}
+
+static int all_rows(struct ste_engine *e, const struct ste_adapter *a, const char *in, int top, bool perplexity,
+                    FILE *out, struct ste_err *err)
+{
+    struct ste_jsonl *f = NULL;
+    struct sums sums = {0};
+    int rc = ste_jsonl_open(&f, in, err), got;
+    json_t *row = NULL;
+    while (!rc && (got = ste_jsonl_next(f, &row, err)) != 0) {
+        if (got < 0) {
+            rc = got;
+            break;
+        }
+        struct ste_tokens t = {0};
+        char *where = ste_xasprintf("%s:%ld", in, ste_jsonl_line(f));
+        rc = read_tokens(row, ste_engine_model(e), where, &t, err);
+        if (!rc)
+            rc = one_row(e, a, &t, top, perplexity, out, &sums, err);
+        free(where);
+        ste_tokens_clear(&t);
+        json_decref(row);
+    }
+    ste_jsonl_close(f);
+    if (!rc && perplexity && sums.n)
+        printf("{\"tokens\":%ld,\"mean_nll\":%.8f,\"perplexity\":%.8f}\n", sums.n, sums.nll / (double)sums.n,
+               exp(sums.nll / (double)sums.n));
+    return rc;
+}
+
+static int run(int argc, char **argv, struct ste_err *err)
+{
+    const char *model = NULL, *adapter_dir = NULL, *in = NULL, *out_path = NULL;
+    long long top = 0;
+    bool perplexity = false;
+    struct ste_engine_flags ef = {0};
+    const struct ste_flag flags[] = {
+        {"model", STE_FLAG_STRING, &model, "NAME", "a catalogue name or a .gguf file"},
+        {"adapter", STE_FLAG_STRING, &adapter_dir, "DIR", "a PEFT folder"},
+        {"in", STE_FLAG_STRING, &in, "FILE", "JSON lines {\"tokens\": [...]}"},
+        {"out", STE_FLAG_STRING, &out_path, "FILE", "f32 logits of all positions, row after row"},
+        {"top", STE_FLAG_INT, &top, "K", "print the K largest logits of each position as JSON"},
+        {"perplexity", STE_FLAG_BOOL, &perplexity, NULL, "print the mean nll and perplexity of the tokens as JSON"},
+        STE_ENGINE_FLAGS(ef),
+        {0}};
+    int rc = ste_flags_parse(&ste_cmd_logits, flags, argc, argv, NULL, 0, err);
+    if (rc)
+        return rc > 0 ? 0 : rc;
+    if (!model || !in || (!out_path && top <= 0 && !perplexity))
+        return ste_err_set(err, STE_EUSAGE, "logits needs --model, --in and one of --out, --top, --perplexity");
+    struct ste_engine_params p;
+    struct ste_model *m = NULL;
+    struct ste_engine *e = NULL;
+    struct ste_lora *lora = NULL;
+    struct ste_adapter *a = NULL;
+    FILE *out = NULL;
+    char *path = NULL;
+    ste_engine_default_params(&p);
+    if (ef.activations && strcmp(ef.activations, "int8") == 0)
+        p.activations = STE_ACT_INT8;
+    if (ef.ctx > 0)
+        p.n_ctx = (int)ef.ctx;
+    p.pool = ste_pool_new((int)ef.threads);
+    rc = ste_isa_choose(ef.isa, &p.isa, err);
+    if (!rc)
+        rc = ste_model_resolve(model, &path, err);
+    if (!rc)
+        rc = ste_model_open(&m, path, err);
+    if (!rc)
+        rc = ste_engine_new(&e, m, &p, err);
+    if (!rc && adapter_dir && (rc = ste_lora_read_peft(&lora, m, adapter_dir, err)) == 0)
+        rc = ste_adapter_new(&a, e, lora, err);
+    if (!rc && out_path && !(out = fopen(out_path, "wb")))
+        rc = ste_err_errno(err, "cannot write %s", out_path);
+    if (!rc)
+        rc = all_rows(e, a, in, (int)top, perplexity, out, err);
+    if (out && fclose(out) && !rc)
+        rc = ste_err_errno(err, "cannot write %s", out_path);
+    ste_adapter_free(a);
+    ste_lora_free(lora);
+    ste_engine_free(e);
+    ste_model_close(m);
+    ste_pool_free(p.pool);
+    free(path);
+    return rc;
+}
+
+const struct ste_command ste_cmd_logits = {
+    "logits", "logits --model NAME --in TOKENS.jsonl (--out FILE | --top K | --perplexity) [flags]",
+    "the model's logits for token sequences, for comparison with other programs", run};
