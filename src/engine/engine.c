@@ -1,0 +1,403 @@
+#include "engine/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/interrupt.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "engine/forward.h"
+#include "engine/sequence.h"
+
+#define ENGINE_REVISION 1 /* raised when the numbers change: the request cache keys on it */
+
+struct list {
+    struct ste_sequence **items;
+    size_t n, cap;
+};
+
+struct ste_engine {
+    struct ste_model *model;
+    struct ste_engine_params p;
+    struct ste_weights *weights;
+    struct ste_kv *kv;
+    struct ste_forward f;
+    struct ste_sampler sampler;
+    struct list waiting; /* in the order of tickets */
+    struct list running; /* by adapter, then ticket: rows that share blocks or an adapter are neighbours */
+    struct list ended;   /* in the order in which they ended */
+    struct ste_row *rows;
+    int max_rows;
+    uint64_t next_ticket;
+    char numerics[128];
+    struct ste_engine_stats stats;
+};
+
+void ste_engine_default_params(struct ste_engine_params *p)
+{
+    *p = (struct ste_engine_params){
+        .activations = STE_ACT_F32, .max_batch = 32, .token_budget = 512, .kv_bytes = (size_t)768 << 20};
+}
+
+int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct ste_engine_params *p, struct ste_err *err)
+{
+    const struct ste_hparams *hp = &m->hp;
+    struct ste_engine *e = ste_xcalloc(1, sizeof *e);
+    *out = NULL;
+    e->model = m;
+    e->p = *p;
+    e->next_ticket = 1;
+    if (e->p.max_batch < 1)
+        e->p.max_batch = 1;
+    if (e->p.token_budget < 1)
+        e->p.token_budget = 1;
+    if (e->p.n_ctx <= 0 || e->p.n_ctx > hp->n_ctx_train)
+        e->p.n_ctx = e->p.n_ctx > 0 || hp->n_ctx_train < 8192 ? hp->n_ctx_train : 8192;
+    e->max_rows = e->p.token_budget > e->p.max_batch ? e->p.token_budget : e->p.max_batch;
+    size_t block = (size_t)STE_KV_BLOCK * 2 * (size_t)hp->head_dim * (size_t)hp->n_kv_heads * (size_t)hp->n_layers *
+                   sizeof(uint16_t);
+    size_t least = (size_t)e->p.n_ctx / STE_KV_BLOCK + 2, blocks = e->p.kv_bytes / block;
+    snprintf(e->numerics, sizeof e->numerics, "engine %d, %s, kv f16, activations %s", ENGINE_REVISION,
+             ste_isa_name(p->isa), p->activations == STE_ACT_INT8 ? "int8" : "f32");
+    int rc = ste_weights_new(&e->weights, m, p->isa, p->pool, err);
+    if (!rc)
+        rc =
+            ste_kv_new(&e->kv, hp->n_layers, hp->n_kv_heads, hp->head_dim, (int)(blocks > least ? blocks : least), err);
+    if (!rc)
+        rc = ste_forward_init(&e->f, e->weights, e->kv, p->pool, p->isa, p->activations, e->max_rows, e->p.n_ctx, err);
+    if (rc) {
+        ste_engine_free(e);
+        return rc;
+    }
+    e->rows = ste_xcalloc((size_t)e->max_rows, sizeof *e->rows);
+    *out = e;
+    return 0;
+}
+
+static void free_list(struct list *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        ste_sequence_free(l->items[i]);
+    free(l->items);
+}
+
+void ste_engine_free(struct ste_engine *e)
+{
+    if (!e)
+        return;
+    for (size_t i = 0; i < e->running.n; i++)
+        ste_kv_stop(e->kv, &e->running.items[i]->chain, 0);
+    free_list(&e->waiting);
+    free_list(&e->running);
+    free_list(&e->ended);
+    ste_forward_clear(&e->f);
+    ste_sampler_clear(&e->sampler);
+    ste_kv_free(e->kv);
+    ste_weights_free(e->weights);
+    free(e->rows);
+    free(e);
+}
+
+const struct ste_model *ste_engine_model(const struct ste_engine *e)
+{
+    return e->model;
+}
+
+int ste_engine_ctx(const struct ste_engine *e)
+{
+    return e->p.n_ctx;
+}
+
+const struct ste_weights *ste_engine_weights(const struct ste_engine *e)
+{
+    return e->weights;
+}
+
+const char *ste_engine_numerics(const struct ste_engine *e)
+{
+    return e->numerics;
+}
+
+void ste_engine_stats(const struct ste_engine *e, struct ste_engine_stats *out)
+{
+    *out = e->stats;
+}
+
+static void put(struct list *l, size_t at, struct ste_sequence *s)
+{
+    STE_GROW(l->items, l->cap, l->n + 1);
+    memmove(l->items + at + 1, l->items + at, (l->n - at) * sizeof *l->items);
+    l->items[at] = s;
+    l->n++;
+}
+
+static struct ste_sequence *take(struct list *l, size_t at)
+{
+    struct ste_sequence *s = l->items[at];
+    memmove(l->items + at, l->items + at + 1, (l->n - at - 1) * sizeof *l->items);
+    l->n--;
+    return s;
+}
+
+int ste_engine_submit(struct ste_engine *e, const struct ste_request *r, uint64_t *ticket, struct ste_err *err)
+{
+    struct ste_sequence *s = NULL;
+    int rc = ste_sequence_new(&s, r, e->next_ticket, e->p.n_ctx, e->model->hp.n_vocab, err);
+    if (rc)
+        return rc;
+    put(&e->waiting, e->waiting.n, s);
+    *ticket = e->next_ticket++;
+    return 0;
+}
+
+/* The prompt stays findable for the next samples. */
+static void stop(struct ste_engine *e, struct ste_sequence *s)
+{
+    size_t keep = s->done < s->r.n_prompt ? s->done : s->r.n_prompt;
+    ste_kv_stop(e->kv, &s->chain, s->r.logprobs_of_prompt ? 0 : keep);
+}
+
+void ste_engine_cancel(struct ste_engine *e, uint64_t ticket)
+{
+    struct list *lists[] = {&e->waiting, &e->running, &e->ended};
+    for (int k = 0; k < 3; k++) {
+        for (size_t i = 0; i < lists[k]->n; i++) {
+            if (lists[k]->items[i]->out.ticket != ticket)
+                continue;
+            struct ste_sequence *s = take(lists[k], i);
+            if (k == 1)
+                stop(e, s);
+            ste_sequence_free(s);
+            return;
+        }
+    }
+}
+
+size_t ste_engine_in_flight(const struct ste_engine *e)
+{
+    return e->waiting.n + e->running.n + e->ended.n;
+}
+
+static uint64_t adapter_serial(const struct ste_adapter *a)
+{
+    return a ? a->serial : 0;
+}
+
+static size_t shared_length(const struct ste_sequence *a, const struct ste_sequence *b, size_t n)
+{
+    size_t i = 0;
+    while (i < n && a->ids[i] == b->ids[i])
+        i++;
+    return i;
+}
+
+/* Whether a running sequence is about to compute more of this one's prompt than is there now: then it waits, and the
+ * prompt of many samples is computed once. */
+static bool should_wait(const struct ste_engine *e, const struct ste_sequence *s, size_t n_prefix)
+{
+    size_t have = n_prefix;
+    bool looked = false;
+    for (size_t i = 0; i < e->running.n; i++) {
+        const struct ste_sequence *o = e->running.items[i];
+        if (o->r.adapter != s->r.adapter || o->done >= o->r.n_prompt || o->r.logprobs_of_prompt)
+            continue;
+        size_t both = o->r.n_prompt < n_prefix ? o->r.n_prompt : n_prefix, same = shared_length(o, s, both);
+        if (same <= o->done)
+            continue;
+        if (!looked)
+            have = ste_kv_find(e->kv, adapter_serial(s->r.adapter), s->ids, n_prefix);
+        looked = true;
+        if (same >= have + STE_KV_BLOCK / 2)
+            return true;
+    }
+    return false;
+}
+
+static void admit(struct ste_engine *e)
+{
+    for (size_t i = 0; i < e->waiting.n && e->running.n < (size_t)e->p.max_batch;) {
+        struct ste_sequence *s = e->waiting.items[i];
+        /* The last token of the prompt is always computed: its logits are needed. */
+        size_t n_prefix = s->r.logprobs_of_prompt ? 0 : s->r.n_prompt - 1;
+        if (should_wait(e, s, n_prefix)) {
+            i++;
+            continue;
+        }
+        long have = ste_kv_start(e->kv, &s->chain, adapter_serial(s->r.adapter), s->ids, n_prefix, s->n_max);
+        if (have < 0)
+            break; /* in order: a long one is not overtaken for ever */
+        s->done = (size_t)have;
+        e->stats.shared_tokens += (uint64_t)have;
+        take(&e->waiting, i);
+        size_t at = 0;
+        while (at < e->running.n &&
+               (adapter_serial(e->running.items[at]->r.adapter) < adapter_serial(s->r.adapter) ||
+                (e->running.items[at]->r.adapter == s->r.adapter && e->running.items[at]->out.ticket < s->out.ticket)))
+            at++;
+        put(&e->running, at, s);
+    }
+}
+
+/* Shares the step's rows out: one to each sequence that decodes, the rest of the budget to prompts, oldest first. */
+static int plan(struct ste_engine *e)
+{
+    int n = 0, decoding = 0;
+    for (size_t i = 0; i < e->running.n; i++) {
+        struct ste_sequence *s = e->running.items[i];
+        s->n_rows = s->n - s->done == 1;
+        decoding += s->n_rows;
+    }
+    int left = e->max_rows - decoding;
+    for (uint64_t last = 0; left > 0;) {
+        struct ste_sequence *oldest = NULL;
+        for (size_t i = 0; i < e->running.n; i++) {
+            struct ste_sequence *s = e->running.items[i];
+            if (s->n_rows == 0 && s->out.ticket > last && (!oldest || s->out.ticket < oldest->out.ticket))
+                oldest = s;
+        }
+        if (!oldest)
+            break;
+        size_t want = oldest->n - oldest->done;
+        oldest->n_rows = want < (size_t)left ? (int)want : left;
+        left -= oldest->n_rows;
+        last = oldest->out.ticket;
+    }
+    for (size_t i = 0; i < e->running.n; i++) {
+        struct ste_sequence *s = e->running.items[i];
+        s->first_row = n;
+        ste_kv_extend(e->kv, &s->chain, s->done + (size_t)s->n_rows);
+        for (int k = 0; k < s->n_rows; k++) {
+            size_t pos = s->done + (size_t)k;
+            e->rows[n++] = (struct ste_row){.at = {.blocks = s->chain.blocks, .pos = (int)pos},
+                                            .adapter = s->r.adapter,
+                                            .token = s->ids[pos],
+                                            .want_logits = pos + 1 == s->n};
+        }
+    }
+    return n;
+}
+
+/* Log-probabilities of the prompt's tokens whose predecessors were computed in this step. */
+static void score_prompt(struct ste_engine *e, struct ste_sequence *s)
+{
+    size_t n_vocab = (size_t)e->model->hp.n_vocab;
+    int index[STE_LOGIT_ROWS];
+    for (int k = 0; k < s->n_rows;) {
+        int n = 0, from = k;
+        for (; k < s->n_rows && n < STE_LOGIT_ROWS && s->done + (size_t)k + 1 < s->r.n_prompt; k++)
+            index[n++] = s->first_row + k;
+        if (n == 0)
+            return;
+        ste_forward_logits(&e->f, index, n);
+        for (int j = 0; j < n; j++) {
+            const float *logits = e->f.logits + (size_t)j * n_vocab;
+            size_t next = s->done + (size_t)(from + j) + 1;
+            s->out.prompt_logprobs[next] =
+                (float)((double)logits[s->ids[next]] - ste_log_sum(e->f.ops, logits, (int)n_vocab));
+        }
+    }
+}
+
+static void step(struct ste_engine *e)
+{
+    double start = ste_now();
+    int n = plan(e), index[STE_LOGIT_ROWS];
+    struct ste_sequence *whose[STE_LOGIT_ROWS];
+    int decoding = 0;
+    ste_forward_run(&e->f, e->rows, n);
+    for (size_t i = 0; i < e->running.n; i++) {
+        struct ste_sequence *s = e->running.items[i];
+        if (s->r.logprobs_of_prompt)
+            score_prompt(e, s);
+        ste_kv_commit(e->kv, &s->chain, s->ids, s->done, s->done + (size_t)s->n_rows);
+        decoding += s->done >= s->r.n_prompt ? s->n_rows : 0;
+        s->done += (size_t)s->n_rows;
+    }
+    size_t at = 0;
+    size_t n_vocab = (size_t)e->model->hp.n_vocab;
+    while (at < e->running.n) {
+        int k = 0;
+        for (; at < e->running.n && k < STE_LOGIT_ROWS; at++) {
+            struct ste_sequence *s = e->running.items[at];
+            if (s->n_rows == 0 || s->done < s->n)
+                continue;
+            whose[k] = s;
+            index[k++] = s->first_row + s->n_rows - 1;
+        }
+        if (k)
+            ste_forward_logits(&e->f, index, k);
+        for (int j = 0; j < k; j++) {
+            const float *logits = e->f.logits + (size_t)j * n_vocab;
+            size_t before = whose[j]->out.n;
+            bool over =
+                ste_sequence_advance(whose[j], &e->sampler, e->f.ops, e->model->tokenizer, logits, (int)n_vocab);
+            e->stats.generated_tokens += whose[j]->out.n - before;
+            if (over)
+                put(&e->ended, e->ended.n, whose[j]);
+        }
+    }
+    for (size_t i = 0, k = 0; i < e->running.n;) { /* ended ones leave; both lists hold them in the same order */
+        if (k < e->ended.n && e->running.items[i] == e->ended.items[k]) {
+            stop(e, take(&e->running, i));
+            k++;
+        } else {
+            i++;
+        }
+    }
+    double seconds = ste_now() - start;
+    e->stats.steps++;
+    e->stats.prompt_tokens += (uint64_t)(n - decoding);
+    e->stats.decode_seconds += n ? seconds * decoding / n : 0;
+    e->stats.prefill_seconds += n ? seconds * (n - decoding) / n : 0;
+}
+
+int ste_engine_next(struct ste_engine *e, struct ste_completion *out, struct ste_err *err)
+{
+    while (!e->ended.n) {
+        if (!e->running.n && !e->waiting.n)
+            return 0;
+        int rc = ste_interrupt_check(err);
+        if (rc)
+            return rc;
+        admit(e);
+        step(e);
+    }
+    struct ste_sequence *s = take(&e->ended, 0);
+    *out = s->out;
+    memset(&s->out, 0, sizeof s->out);
+    ste_sequence_free(s);
+    return 1;
+}
+
+int ste_engine_logits(struct ste_engine *e, const struct ste_adapter *a, const int32_t *ids, size_t n, float *out,
+                      struct ste_err *err)
+{
+    size_t n_vocab = (size_t)e->model->hp.n_vocab;
+    struct ste_chain chain = {0};
+    if (n == 0 || n > (size_t)e->p.n_ctx)
+        return ste_err_set(err, STE_ETOOLONG, "%zu tokens do not fit the context of %d", n, e->p.n_ctx);
+    if (ste_kv_start(e->kv, &chain, adapter_serial(a), ids, 0, n) < 0)
+        return ste_err_set(err, STE_EBUSY, "the KV cache is taken by requests in flight");
+    for (size_t done = 0; done < n;) {
+        int rows = n - done < (size_t)e->max_rows ? (int)(n - done) : e->max_rows, index[STE_LOGIT_ROWS];
+        ste_kv_extend(e->kv, &chain, done + (size_t)rows);
+        for (int k = 0; k < rows; k++)
+            e->rows[k] = (struct ste_row){.at = {.blocks = chain.blocks, .pos = (int)done + k},
+                                          .adapter = a,
+                                          .token = ids[done + (size_t)k],
+                                          .want_logits = true};
+        ste_forward_run(&e->f, e->rows, rows);
+        ste_kv_commit(e->kv, &chain, ids, done, done + (size_t)rows);
+        for (int k = 0; k < rows; k += STE_LOGIT_ROWS) {
+            int m = rows - k < STE_LOGIT_ROWS ? rows - k : STE_LOGIT_ROWS;
+            for (int j = 0; j < m; j++)
+                index[j] = k + j;
+            ste_forward_logits(&e->f, index, m);
+            memcpy(out + (done + (size_t)k) * n_vocab, e->f.logits, (size_t)m * n_vocab * sizeof *out);
+        }
+        done += (size_t)rows;
+    }
+    ste_kv_stop(e->kv, &chain, 0);
+    return 0;
+}

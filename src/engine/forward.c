@@ -1,0 +1,201 @@
+#include "engine/forward.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+
+int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, struct ste_kv *kv, struct ste_pool *pool,
+                     enum ste_isa isa, enum ste_activations act, int max_rows, int n_ctx, struct ste_err *err)
+{
+    const struct ste_hparams *hp = &w->model->hp;
+    size_t hd = (size_t)hp->head_dim, rows = (size_t)max_rows;
+    size_t n_q = (size_t)hp->n_heads * hd, n_kv = (size_t)hp->n_kv_heads * hd;
+    *f = (struct ste_forward){.w = w, .model = w->model, .kv = kv, .pool = pool, .isa = isa, .act = act,
+                              .ops = ste_ops_of(isa), .max_rows = max_rows, .n_ctx = n_ctx};
+    if (hd % 16 || hd > STE_MAX_HEAD_DIM || hp->n_heads % hp->n_kv_heads ||
+        hp->n_heads / hp->n_kv_heads > STE_MAX_GROUP)
+        return ste_err_set(err, STE_EINPUT,
+                           "cannot run %s: %d heads of %d on %d KV heads; head sizes are multiples of 16 up to %d, "
+                           "with at most %d heads to a KV head",
+                           ste_gguf_path(w->model->gguf), hp->n_heads, hp->head_dim, hp->n_kv_heads, STE_MAX_HEAD_DIM,
+                           STE_MAX_GROUP);
+    f->x = ste_xmalloc(rows * (size_t)hp->d_model * sizeof(float));
+    f->xn = ste_xmalloc(rows * (size_t)hp->d_model * sizeof(float));
+    f->y = ste_xmalloc(rows * (size_t)hp->d_model * sizeof(float));
+    f->q = ste_xmalloc(rows * n_q * sizeof(float));
+    f->att = ste_xmalloc(rows * n_q * sizeof(float));
+    f->k = ste_xmalloc(rows * n_kv * sizeof(float));
+    f->v = ste_xmalloc(rows * n_kv * sizeof(float));
+    f->gate = ste_xmalloc(rows * (size_t)hp->d_ff * sizeof(float));
+    f->up = ste_xmalloc(rows * (size_t)hp->d_ff * sizeof(float));
+    f->logits = ste_xmalloc(STE_LOGIT_ROWS * (size_t)hp->n_vocab * sizeof(float));
+    f->rope = ste_xmalloc((size_t)n_ctx * hd * sizeof(float));
+    for (int p = 0; p < n_ctx; p++)
+        ste_rope_table(hp->rope_base, hp->head_dim, p, f->rope + (size_t)p * hd);
+    return 0;
+}
+
+void ste_forward_clear(struct ste_forward *f)
+{
+    free(f->x);
+    free(f->xn);
+    free(f->y);
+    free(f->q);
+    free(f->att);
+    free(f->k);
+    free(f->v);
+    free(f->gate);
+    free(f->up);
+    free(f->u);
+    free(f->logits);
+    free(f->rope);
+    *f = (struct ste_forward){0};
+}
+
+/* What is done to each row by itself, between the products. */
+struct each {
+    struct ste_forward *f;
+    const struct ste_row *rows;
+    const int *index;
+    const float *norm;
+    int layer, n, chunk;
+    void (*fn)(const struct each *e, size_t row);
+};
+
+static void each_part(void *arg, int part)
+{
+    const struct each *e = arg;
+    int first = part * e->chunk, last = first + e->chunk < e->n ? first + e->chunk : e->n;
+    for (int r = first; r < last; r++)
+        e->fn(e, (size_t)r);
+}
+
+static void each_row(struct each e, void (*fn)(const struct each *, size_t))
+{
+    e.fn = fn;
+    e.chunk = e.n <= 4 ? e.n : e.n <= 64 ? (e.n + 3) / 4 : 16; /* waking a thread costs more than a few rows */
+    ste_pool_run(e.f->pool, each_part, &e, (e.n + e.chunk - 1) / e.chunk);
+}
+
+static void embed(const struct each *e, size_t r)
+{
+    ste_matrix_row(e->f->w->embedding, e->rows[r].token, e->f->x + r * (size_t)e->f->model->hp.d_model);
+}
+
+static void norm(const struct each *e, size_t r)
+{
+    const struct ste_hparams *hp = &e->f->model->hp;
+    size_t d = (size_t)hp->d_model;
+    e->f->ops->rmsnorm(e->f->xn + r * d, e->f->x + r * d, e->norm, (float)hp->rms_eps, d);
+}
+
+static void add_and_norm(const struct each *e, size_t r)
+{
+    size_t d = (size_t)e->f->model->hp.d_model;
+    e->f->ops->add(e->f->x + r * d, e->f->y + r * d, d);
+    if (e->norm)
+        norm(e, r);
+}
+
+static void swiglu(const struct each *e, size_t r)
+{
+    size_t d = (size_t)e->f->model->hp.d_ff;
+    e->f->ops->silu_mul(e->f->gate + r * d, e->f->gate + r * d, e->f->up + r * d, d);
+}
+
+/* Values beyond f16's range would become infinite, and an infinity would reach rows that must not see it. */
+static void to_f16(const struct ste_ops *ops, uint16_t *dst, float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = x[i] > 65504.0f ? 65504.0f : x[i] < -65504.0f ? -65504.0f : x[i];
+    ops->to_f16(dst, x, n);
+}
+
+/* RoPE, then K and V of the row into their block. */
+static void place(const struct each *e, size_t r)
+{
+    const struct ste_forward *f = e->f;
+    const struct ste_hparams *hp = &f->model->hp;
+    size_t hd = (size_t)hp->head_dim, n_q = (size_t)hp->n_heads * hd, n_kv = (size_t)hp->n_kv_heads * hd;
+    int pos = e->rows[r].at.pos, block = e->rows[r].at.blocks[pos / STE_KV_BLOCK];
+    size_t in_block = (size_t)pos % STE_KV_BLOCK;
+    const float *rope = f->rope + (size_t)pos * hd;
+    uint16_t k16[STE_MAX_HEAD_DIM];
+    ste_rope_apply(hp->rope, rope, f->q + r * n_q, hp->n_heads, hp->head_dim, false);
+    ste_rope_apply(hp->rope, rope, f->k + r * n_kv, hp->n_kv_heads, hp->head_dim, false);
+    f->ops->scale(f->q + r * n_q, 1.0f / sqrtf((float)hp->head_dim), n_q);
+    for (int h = 0; h < hp->n_kv_heads; h++) {
+        uint16_t *k = ste_kv_k(f->kv, block, e->layer, h), *v = ste_kv_v(f->kv, block, e->layer, h);
+        to_f16(f->ops, k16, f->k + r * n_kv + (size_t)h * hd, hd);
+        for (size_t d = 0; d < hd; d++)
+            k[d * STE_KV_BLOCK + in_block] = k16[d];
+        to_f16(f->ops, v + in_block * hd, f->v + r * n_kv + (size_t)h * hd, hd);
+    }
+}
+
+/* Y (n, out) = X (n, in) . W^T + bias, and each adapter on its rows. */
+static void linear(struct ste_forward *f, const struct ste_row *rows, int n, int layer, enum ste_linear l,
+                   const float *x, float *y)
+{
+    const struct ste_layer_weights *w = &f->w->layers[layer];
+    int out = ste_matrix_out(w->linear[l]), in = ste_matrix_in(w->linear[l]);
+    ste_matrix_mul(w->linear[l], f->act, x, (size_t)in, n, w->bias[l], y, (size_t)out, f->pool);
+    for (int r = 0, end; r < n; r = end) {
+        for (end = r + 1; end < n && rows[end].adapter == rows[r].adapter; end++)
+            ;
+        if (rows[r].adapter)
+            ste_adapter_apply(rows[r].adapter, layer, l, f->isa, x + (size_t)r * (size_t)in, in, end - r,
+                              y + (size_t)r * (size_t)out, out, f->u, f->pool);
+    }
+}
+
+void ste_forward_run(struct ste_forward *f, const struct ste_row *rows, int n)
+{
+    const struct ste_hparams *hp = &f->model->hp;
+    struct each e = {.f = f, .rows = rows, .n = n};
+    struct ste_attn_row at[n > 0 ? n : 1];
+    size_t most = 0;
+    for (int r = 0; r < n; r++) {
+        at[r] = rows[r].at;
+        if (rows[r].adapter && (size_t)rows[r].adapter->r > most)
+            most = (size_t)rows[r].adapter->r;
+    }
+    STE_GROW(f->u, f->u_cap, most * (size_t)f->max_rows);
+    each_row(e, embed);
+    e.norm = f->w->layers[0].attn_norm;
+    each_row(e, norm);
+    for (int l = 0; l < hp->n_layers; l++) {
+        e.layer = l;
+        linear(f, rows, n, l, STE_Q, f->xn, f->q); /* (n, n_heads * head_dim) */
+        linear(f, rows, n, l, STE_K, f->xn, f->k); /* (n, n_kv_heads * head_dim) */
+        linear(f, rows, n, l, STE_V, f->xn, f->v);
+        each_row(e, place);
+        ste_attention(f->kv, l, hp->n_heads, f->isa, at, n, f->q, f->att, f->pool);
+        linear(f, rows, n, l, STE_O, f->att, f->y); /* (n, d_model) */
+        e.norm = f->w->layers[l].ffn_norm;
+        each_row(e, add_and_norm);
+        linear(f, rows, n, l, STE_GATE, f->xn, f->gate); /* (n, d_ff) */
+        linear(f, rows, n, l, STE_UP, f->xn, f->up);
+        each_row(e, swiglu);
+        linear(f, rows, n, l, STE_DOWN, f->gate, f->y);
+        e.norm = l + 1 < hp->n_layers ? f->w->layers[l + 1].attn_norm : NULL;
+        each_row(e, add_and_norm);
+    }
+}
+
+static void output_norm(const struct each *e, size_t r)
+{
+    const struct ste_hparams *hp = &e->f->model->hp;
+    size_t d = (size_t)hp->d_model;
+    e->f->ops->rmsnorm(e->f->xn + r * d, e->f->x + (size_t)e->index[r] * d, e->norm, (float)hp->rms_eps, d);
+}
+
+void ste_forward_logits(struct ste_forward *f, const int *index, int n)
+{
+    const struct ste_hparams *hp = &f->model->hp;
+    struct each e = {.f = f, .index = index, .norm = f->w->output_norm, .n = n};
+    each_row(e, output_norm); /* xn is free after the last layer */
+    ste_matrix_mul(f->w->output, f->act, f->xn, (size_t)hp->d_model, n, NULL, f->logits, (size_t)hp->n_vocab, f->pool);
+}
