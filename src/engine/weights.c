@@ -59,9 +59,10 @@ int ste_weights_new(struct ste_weights **out, const struct ste_model *m, enum st
         rc = matrix(&w->output, w, m->output, isa, pool, err);
     if (rc) {
         ste_weights_free(w);
-        return ste_err_wrap(err, "packing the weights of %s", ste_gguf_path(m->gguf));
+        return ste_err_wrap(err, "packing the weights of %s", m->gguf ? ste_gguf_path(m->gguf) : "a model in memory");
     }
-    ste_gguf_drop_pages(m->gguf);
+    if (m->gguf) /* NULL: a model made in memory */
+        ste_gguf_drop_pages(m->gguf);
     *out = w;
     return 0;
 }

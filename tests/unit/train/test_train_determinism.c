@@ -1,0 +1,225 @@
+/* The same bytes whatever the packs, the threads, recomputation and a resume. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "tiny_model.h"
+
+enum { N = 6, R = 4 };
+static const int lengths[N] = {130, 7, 66, 64, 1, 40};
+
+static struct ste_train_params params(void)
+{
+    struct ste_train_params p;
+    ste_train_default_params(&p);
+    p.r = R;
+    p.alpha = 8;
+    p.learning_rate = 2e-2;
+    p.weight_decay = 0.01;
+    p.schedule = STE_SCHEDULE_COSINE;
+    p.warmup_steps = 2;
+    p.total_steps = 30;
+    p.batch_examples = 3;
+    p.seed = 99;
+    return p;
+}
+
+static struct ste_trainer *trainer(const struct tiny *y, const struct ste_train_params *p)
+{
+    struct ste_trainer *t;
+    struct ste_err err = {0};
+    if (ste_trainer_new(&t, &y->m, NULL, p, &err))
+        fail_msg("%s", err.msg);
+    return t;
+}
+
+static struct ste_lora *grads_of(const struct tiny *y, const struct ste_example *batch, int micro_tokens, int threads,
+                                 bool recompute, double *loss)
+{
+    struct ste_train_params p = params();
+    struct ste_err err = {0};
+    struct ste_lora *g;
+    p.micro_tokens = micro_tokens;
+    p.recompute = recompute;
+    p.pool = threads > 1 ? ste_pool_new(threads) : NULL;
+    struct ste_trainer *t = trainer(y, &p);
+    tiny_fill_b(ste_trainer_lora(t), 5);
+    assert_int_equal(ste_lora_new(&g, &y->m.hp, R, 8, 1, &err), 0);
+    assert_int_equal(ste_trainer_grads(t, batch, N, g, loss, &err), 0);
+    ste_trainer_free(t);
+    ste_pool_free(p.pool);
+    return g;
+}
+
+static void same_adapter(const struct ste_lora *a, const struct ste_lora *b)
+{
+    for (int l = 0; l < TINY_LAYERS; l++)
+        for (int i = 0; i < STE_N_LINEAR; i++) {
+            const struct ste_lora_pair *p = &a->pairs[l][i], *q = &b->pairs[l][i];
+            assert_memory_equal(p->a, q->a, (size_t)(p->in * R) * sizeof(float));
+            assert_memory_equal(p->b, q->b, (size_t)(p->out * R) * sizeof(float));
+        }
+}
+
+static void packs_threads_recompute(void **state)
+{
+    struct tiny *y = tiny_new(STE_ROPE_ADJACENT, true, true, 21);
+    struct ste_example *batch = tiny_examples(lengths, N, 3);
+    double loss, other;
+    struct ste_lora *one = grads_of(y, batch, 1, 1, false, &loss);
+    const struct {
+        int micro_tokens, threads;
+        bool recompute;
+    } ways[] = {{1000, 1, false}, {150, 2, false}, {1000, 3, true}, {1, 1, true}, {200, 2, true}};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        struct ste_lora *g = grads_of(y, batch, ways[i].micro_tokens, ways[i].threads, ways[i].recompute, &other);
+        assert_memory_equal(&loss, &other, sizeof loss);
+        same_adapter(one, g);
+        ste_lora_free(g);
+    }
+    ste_lora_free(one);
+    tiny_examples_free(batch, N);
+    tiny_free(y);
+}
+
+/* Tokens of one example must not move the loss of its neighbour in the pack. */
+static void no_leak(void **state)
+{
+    struct tiny *y = tiny_new(STE_ROPE_HALVES, false, true, 22);
+    struct ste_example *batch = tiny_examples(lengths, N, 3), *others = tiny_examples(lengths, N, 4);
+    struct ste_train_params p = params();
+    struct ste_trainer *t = trainer(y, &p);
+    struct ste_err err = {0};
+    double with, without;
+    batch[0].weight = 0; /* in the pack, out of the loss */
+    others[0].weight = 0;
+    struct ste_example a[2] = {batch[0], batch[2]}, b[2] = {others[0], batch[2]};
+    assert_int_equal(ste_trainer_loss(t, a, 2, &with, &err), 0);
+    assert_int_equal(ste_trainer_loss(t, b, 2, &without, &err), 0);
+    assert_memory_equal(&with, &without, sizeof with);
+    ste_trainer_free(t);
+    tiny_examples_free(batch, N);
+    tiny_examples_free(others, N);
+    tiny_free(y);
+}
+
+static double steps(struct ste_trainer *t, const struct ste_example *all, int until)
+{
+    struct ste_train_step s = {0};
+    struct ste_err err = {0};
+    while (ste_trainer_steps_done(t) < until) {
+        int index[3], n;
+        struct ste_example batch[3];
+        ste_train_batch(7, N, 3, ste_trainer_steps_done(t), index, &n);
+        for (int i = 0; i < n; i++)
+            batch[i] = all[index[i]];
+        if (ste_trainer_step(t, batch, n, &s, &err))
+            fail_msg("%s", err.msg);
+        assert_int_equal(s.step, ste_trainer_steps_done(t));
+    }
+    return s.loss;
+}
+
+static char *temp_path(const char *name)
+{
+    const char *dir = getenv("TMPDIR");
+    return ste_xasprintf("%s/ste-test-%ld-%s", dir ? dir : "/tmp", (long)getpid(), name);
+}
+
+static void resume(void **state)
+{
+    struct tiny *y = tiny_new(STE_ROPE_ADJACENT, true, true, 23);
+    struct ste_example *all = tiny_examples(lengths, N, 3);
+    struct ste_train_params p = params();
+    struct ste_err err = {0};
+    char *path = temp_path("trainer");
+    struct ste_trainer *whole = trainer(y, &p), *first = trainer(y, &p);
+    double loss = steps(whole, all, 9);
+    steps(first, all, 4);
+    assert_int_equal(ste_trainer_save(first, path, &err), 0);
+    ste_trainer_free(first);
+    struct ste_train_params q = p; /* what changes the speed only may change */
+    q.micro_tokens = 77;
+    q.recompute = true;
+    struct ste_trainer *second = trainer(y, &q);
+    assert_int_equal(ste_trainer_load(second, path, &err), 0);
+    assert_int_equal(ste_trainer_steps_done(second), 4);
+    double resumed = steps(second, all, 9);
+    assert_memory_equal(&loss, &resumed, sizeof loss);
+    same_adapter(ste_trainer_lora(whole), ste_trainer_lora(second));
+    ste_trainer_free(second);
+
+    q.learning_rate *= 2;
+    struct ste_trainer *other = trainer(y, &q);
+    assert_int_equal(ste_trainer_load(other, path, &err), STE_EINPUT);
+    assert_non_null(strstr(err.msg, "parameters"));
+    ste_trainer_free(other);
+    other = trainer(y, &p);
+    struct ste_buf file = STE_BUF_INIT;
+    assert_int_equal(ste_file_read(path, 1 << 24, &file, &err), 0);
+    const size_t cuts[] = {0, 100, 1024, file.len - 1};
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+        assert_int_equal(ste_file_write(path, file.s, cuts[i], &err), 0);
+        assert_int_equal(ste_trainer_load(other, path, &err), STE_EINPUT);
+    }
+    file.s[file.len - 7] ^= 1;
+    assert_int_equal(ste_file_write(path, file.s, file.len, &err), 0);
+    assert_int_equal(ste_trainer_load(other, path, &err), STE_EINPUT);
+    assert_non_null(strstr(err.msg, "damaged"));
+    assert_int_equal(ste_trainer_steps_done(other), 0);
+    ste_trainer_free(other);
+    ste_trainer_free(whole);
+    ste_buf_clear(&file);
+    unlink(path);
+    free(path);
+    tiny_examples_free(all, N);
+    tiny_free(y);
+}
+
+static void loss_falls(void **state)
+{
+    struct tiny *y = tiny_new(STE_ROPE_HALVES, true, true, 24);
+    struct ste_example *all = tiny_examples(lengths, N, 3);
+    struct ste_train_params p = params();
+    struct ste_err err = {0};
+    struct ste_trainer *t = trainer(y, &p);
+    double before, after;
+    assert_int_equal(ste_trainer_loss(t, all, N, &before, &err), 0);
+    steps(t, all, 30);
+    assert_int_equal(ste_trainer_loss(t, all, N, &after, &err), 0);
+    printf("loss %.3f before, %.3f after 30 steps\n", before, after);
+    assert_true(after < 0.8 * before);
+    ste_trainer_free(t);
+    tiny_examples_free(all, N);
+    tiny_free(y);
+}
+
+static void bad_batches(void **state)
+{
+    struct tiny *y = tiny_new(STE_ROPE_HALVES, true, true, 25);
+    struct ste_train_params p = params();
+    struct ste_err err = {0};
+    struct ste_trainer *t = trainer(y, &p);
+    const int32_t tokens[3] = {1, 2, TINY_VOCAB}, fine[3] = {1, 2, 3};
+    double loss;
+    struct ste_example outside = {tokens, 3, 1, 1}, prompt_only = {fine, 3, 3, 1}, negative = {fine, 3, 1, -1};
+    assert_int_equal(ste_trainer_loss(t, &outside, 1, &loss, &err), STE_EINPUT);
+    assert_int_equal(ste_trainer_loss(t, &prompt_only, 1, &loss, &err), STE_EINPUT);
+    assert_int_equal(ste_trainer_loss(t, &negative, 1, &loss, &err), STE_EINPUT);
+    assert_int_equal(ste_trainer_loss(t, &prompt_only, 0, &loss, &err), STE_EINPUT);
+    ste_trainer_free(t);
+    tiny_free(y);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(packs_threads_recompute), cmocka_unit_test(no_leak),
+                                       cmocka_unit_test(resume), cmocka_unit_test(loss_falls),
+                                       cmocka_unit_test(bad_batches)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

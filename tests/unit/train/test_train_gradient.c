@@ -1,0 +1,269 @@
+/* Loss and gradients against a plain implementation in double, apart from the trainer's, and its finite differences. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "tiny_model.h"
+
+enum { R = 4 };
+
+static double *ref_values(const struct ste_tensor *t)
+{
+    size_t n = t->shape[0] * (t->n_dims > 1 ? t->shape[1] : 1);
+    float *f = malloc(n * sizeof *f);
+    double *d = malloc(n * sizeof *d);
+    ste_dequantize(t->type, t->data, f, n);
+    for (size_t i = 0; i < n; i++)
+        d[i] = (double)f[i];
+    free(f);
+    return d;
+}
+
+/* The adapter in double, so that a finite difference may be smaller than a float's step. */
+struct ref_lora {
+    double *a[TINY_LAYERS][STE_N_LINEAR], *b[TINY_LAYERS][STE_N_LINEAR];
+    int r;
+    double c;
+};
+
+struct ref_model {
+    double *linear[TINY_LAYERS][STE_N_LINEAR], *bias[TINY_LAYERS][STE_N_LINEAR], *norm[TINY_LAYERS][2], *embedding,
+        *output, *output_norm;
+};
+
+static struct ref_model *ref_new(const struct tiny *y)
+{
+    struct ref_model *r = calloc(1, sizeof *r);
+    r->embedding = ref_values(y->m.embedding);
+    r->output = ref_values(y->m.output);
+    r->output_norm = ref_values(y->m.output_norm);
+    for (int l = 0; l < TINY_LAYERS; l++) {
+        r->norm[l][0] = ref_values(y->layers[l].attn_norm);
+        r->norm[l][1] = ref_values(y->layers[l].ffn_norm);
+        for (int i = 0; i < STE_N_LINEAR; i++) {
+            r->linear[l][i] = ref_values(y->layers[l].linear[i]);
+            if (y->layers[l].bias[i])
+                r->bias[l][i] = ref_values(y->layers[l].bias[i]);
+        }
+    }
+    return r;
+}
+
+static void ref_free(struct ref_model *r)
+{
+    free(r->embedding);
+    free(r->output);
+    free(r->output_norm);
+    for (int l = 0; l < TINY_LAYERS; l++) {
+        free(r->norm[l][0]);
+        free(r->norm[l][1]);
+        for (int i = 0; i < STE_N_LINEAR; i++) {
+            free(r->linear[l][i]);
+            free(r->bias[l][i]);
+        }
+    }
+    free(r);
+}
+
+static void ref_linear(const struct ref_model *m, const struct ref_lora *lo, int l, int i, const double *x, int in,
+                       int out, double *y)
+{
+    double low[64];
+    for (int k = 0; k < lo->r; k++) {
+        low[k] = 0;
+        for (int c = 0; c < in; c++)
+            low[k] += lo->a[l][i][k * in + c] * x[c];
+    }
+    for (int o = 0; o < out; o++) {
+        y[o] = m->bias[l][i] ? m->bias[l][i][o] : 0;
+        for (int c = 0; c < in; c++)
+            y[o] += m->linear[l][i][o * in + c] * x[c];
+        for (int k = 0; k < lo->r; k++)
+            y[o] += lo->c * lo->b[l][i][o * lo->r + k] * low[k];
+    }
+}
+
+static void ref_norm(const double *x, const double *w, double eps, double *y)
+{
+    double s = 0;
+    for (int c = 0; c < TINY_D; c++)
+        s += x[c] * x[c];
+    s = 1 / sqrt(s / TINY_D + eps);
+    for (int c = 0; c < TINY_D; c++)
+        y[c] = x[c] * s * w[c];
+}
+
+static void ref_rope(const struct ste_hparams *hp, double *x, int heads, int pos)
+{
+    for (int h = 0; h < heads; h++)
+        for (int i = 0; i < TINY_HD / 2; i++) {
+            double angle = pos * pow(hp->rope_base, -2.0 * i / TINY_HD), c = cos(angle), s = sin(angle);
+            int p = hp->rope == STE_ROPE_HALVES ? i : 2 * i,
+                q = hp->rope == STE_ROPE_HALVES ? i + TINY_HD / 2 : 2 * i + 1;
+            double *v = x + h * TINY_HD, a = v[p], b = v[q];
+            v[p] = a * c - b * s;
+            v[q] = a * s + b * c;
+        }
+}
+
+/* sum_i w_i nll_i / sum_i w_i over the completion tokens. */
+static double ref_loss(const struct tiny *y, const struct ref_model *m, const struct ref_lora *lo,
+                       const struct ste_example *batch, int n)
+{
+    enum { MAX = 256, Q = TINY_HEADS * TINY_HD, KV = TINY_KV * TINY_HD };
+    static double x[MAX][TINY_D], q[MAX][Q], k[MAX][KV], v[MAX][KV];
+    const struct ste_hparams *hp = &y->m.hp;
+    double total = 0, weight = 0;
+    for (int e = 0; e < n; e++) {
+        int len = batch[e].n;
+        for (int t = 0; t < len; t++)
+            memcpy(x[t], m->embedding + batch[e].tokens[t] * TINY_D, sizeof x[t]);
+        for (int l = 0; l < TINY_LAYERS; l++) {
+            for (int t = 0; t < len; t++) {
+                double h[TINY_D];
+                ref_norm(x[t], m->norm[l][0], hp->rms_eps, h);
+                ref_linear(m, lo, l, STE_Q, h, TINY_D, Q, q[t]);
+                ref_linear(m, lo, l, STE_K, h, TINY_D, KV, k[t]);
+                ref_linear(m, lo, l, STE_V, h, TINY_D, KV, v[t]);
+                ref_rope(hp, q[t], TINY_HEADS, t);
+                ref_rope(hp, k[t], TINY_KV, t);
+            }
+            for (int t = 0; t < len; t++) {
+                double o[Q] = {0}, p[MAX], h[TINY_D], g[TINY_FF], u[TINY_FF];
+                for (int a = 0; a < TINY_HEADS; a++) {
+                    int kv = a / (TINY_HEADS / TINY_KV) * TINY_HD;
+                    double sum = 0;
+                    for (int s = 0; s <= t; s++) {
+                        p[s] = 0;
+                        for (int c = 0; c < TINY_HD; c++)
+                            p[s] += q[t][a * TINY_HD + c] * k[s][kv + c];
+                        p[s] = exp(p[s] / sqrt(TINY_HD));
+                        sum += p[s];
+                    }
+                    for (int s = 0; s <= t; s++)
+                        for (int c = 0; c < TINY_HD; c++)
+                            o[a * TINY_HD + c] += p[s] / sum * v[s][kv + c];
+                }
+                ref_linear(m, lo, l, STE_O, o, Q, TINY_D, h);
+                for (int c = 0; c < TINY_D; c++)
+                    x[t][c] += h[c];
+                ref_norm(x[t], m->norm[l][1], hp->rms_eps, h);
+                ref_linear(m, lo, l, STE_GATE, h, TINY_D, TINY_FF, g);
+                ref_linear(m, lo, l, STE_UP, h, TINY_D, TINY_FF, u);
+                for (int c = 0; c < TINY_FF; c++)
+                    g[c] = g[c] / (1 + exp(-g[c])) * u[c];
+                ref_linear(m, lo, l, STE_DOWN, g, TINY_FF, TINY_D, h);
+                for (int c = 0; c < TINY_D; c++)
+                    x[t][c] += h[c];
+            }
+        }
+        for (int i = batch[e].n_prompt > 1 ? batch[e].n_prompt : 1; i < len; i++) {
+            double h[TINY_D], sum = 0, target = 0;
+            ref_norm(x[i - 1], m->output_norm, hp->rms_eps, h);
+            for (int w = 0; w < TINY_VOCAB; w++) {
+                double z = 0;
+                for (int c = 0; c < TINY_D; c++)
+                    z += m->output[w * TINY_D + c] * h[c];
+                sum += exp(z);
+                if (w == batch[e].tokens[i])
+                    target = z;
+            }
+            total += (double)batch[e].weight * (log(sum) - target);
+            weight += (double)batch[e].weight;
+        }
+    }
+    return total / weight;
+}
+
+static double *to_double(const float *f, int n)
+{
+    double *d = malloc((size_t)n * sizeof *d);
+    for (int i = 0; i < n; i++)
+        d[i] = (double)f[i];
+    return d;
+}
+
+static void check_model(enum ste_rope rope, bool biases, bool tied, uint64_t seed)
+{
+    struct ste_err err = {0};
+    struct tiny *y = tiny_new(rope, biases, tied, seed);
+    struct ref_model *ref = ref_new(y);
+    const int lengths[] = {9, 70, 2, 23};
+    struct ste_example *batch = tiny_examples(lengths, 4, seed);
+    struct ste_train_params p;
+    ste_train_default_params(&p);
+    p.r = R;
+    p.alpha = 6;
+    p.micro_tokens = 90;
+    struct ste_trainer *t;
+    struct ste_lora *grads;
+    double loss;
+    assert_int_equal(ste_trainer_new(&t, &y->m, NULL, &p, &err), 0);
+    struct ste_lora *lora = ste_trainer_lora(t);
+    tiny_fill_b(lora, seed);
+    assert_int_equal(ste_lora_new(&grads, &y->m.hp, R, 6, 0, &err), 0);
+    assert_int_equal(ste_trainer_grads(t, batch, 4, grads, &loss, &err), 0);
+
+    struct ref_lora rl = {.r = R, .c = 6.0 / R};
+    for (int l = 0; l < TINY_LAYERS; l++)
+        for (int i = 0; i < STE_N_LINEAR; i++) {
+            rl.a[l][i] = to_double(lora->pairs[l][i].a, lora->pairs[l][i].in * R);
+            rl.b[l][i] = to_double(lora->pairs[l][i].b, lora->pairs[l][i].out * R);
+        }
+    double want = ref_loss(y, ref, &rl, batch, 4);
+    assert_true(fabs(loss - want) < 1e-5 * want);
+
+    double worst = 0;
+    for (int l = 0; l < TINY_LAYERS; l++)
+        for (int i = 0; i < 2 * STE_N_LINEAR; i++) {
+            const struct ste_lora_pair *g = &grads->pairs[l][i / 2];
+            int n = (i % 2 ? g->out : g->in) * R;
+            double *values = i % 2 ? rl.b[l][i / 2] : rl.a[l][i / 2], gap = 0, size = 0;
+            for (int c = l; c < n; c += n / 11) {
+                double was = values[c], h = 1e-5;
+                values[c] = was + h;
+                double up = ref_loss(y, ref, &rl, batch, 4);
+                values[c] = was - h;
+                double down = ref_loss(y, ref, &rl, batch, 4), slope = (up - down) / (2 * h);
+                values[c] = was;
+                double got = (double)(i % 2 ? g->b : g->a)[c];
+                gap += (got - slope) * (got - slope);
+                size += slope * slope;
+            }
+            double relative = sqrt(gap / size);
+            worst = relative > worst ? relative : worst;
+            if (!(relative < 1e-4))
+                fail_msg("layer %d %s.%s: relative error %g", l, ste_linear_peft_name[i / 2], i % 2 ? "B" : "A",
+                         relative);
+        }
+    printf("largest relative error of a tensor: %.1e\n", worst);
+    for (int l = 0; l < TINY_LAYERS; l++)
+        for (int i = 0; i < STE_N_LINEAR; i++) {
+            free(rl.a[l][i]);
+            free(rl.b[l][i]);
+        }
+    ste_lora_free(grads);
+    ste_trainer_free(t);
+    tiny_examples_free(batch, 4);
+    ref_free(ref);
+    tiny_free(y);
+}
+
+static void adjacent_tied(void **state)
+{
+    check_model(STE_ROPE_ADJACENT, false, true, 11);
+}
+
+static void halves_biases(void **state)
+{
+    check_model(STE_ROPE_HALVES, true, false, 12);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(adjacent_tied), cmocka_unit_test(halves_biases)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
