@@ -69,6 +69,7 @@ struct ste_engine_flags {
     C(models, "Models")                                                                                                \
     C(pull, "Models")                                                                                                  \
     C(generate, "Models")                                                                                              \
+    C(sft, "Models")                                                                                                   \
     C(tokenize, "Models")                                                                                              \
     C(logits, "Models")                                                                                                \
     C(bench, "Models")

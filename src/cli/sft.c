@@ -1,0 +1,380 @@
+/* ste sft: a LoRA adapter from a user's own examples, without the loop. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "core/file.h"
+#include "core/json.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "data/catalogue.h"
+#include "model/chat.h"
+#include "train/train.h"
+
+struct sft_options {
+    const char *model, *in, *out, *adapter, *schedule, *grads, *log, *order, *isa;
+    long long r, steps, batch, micro_tokens, warmup, seed, max_tokens, threads;
+    double alpha, lr, weight_decay, max_grad_norm, epochs;
+    bool recompute;
+};
+
+/* The examples own their tokens. */
+struct examples {
+    struct ste_example *items;
+    size_t n, cap, too_long;
+};
+
+static void examples_clear(struct examples *x)
+{
+    for (size_t i = 0; i < x->n; i++)
+        free((void *)(uintptr_t)x->items[i].tokens);
+    free(x->items);
+}
+
+/* {"tokens": [...], "n_prompt": N} */
+static int read_ids(const json_t *row, struct ste_tokens *ids, long long *n_prompt, const char *where,
+                    struct ste_err *err)
+{
+    const json_t *list = json_object_get(row, "tokens"), *id;
+    size_t i;
+    if (!json_is_array(list))
+        return ste_err_set(err, STE_EINPUT, "%s: \"tokens\" must be a list of token ids", where);
+    json_array_foreach(list, i, id)
+    {
+        json_int_t v = json_integer_value(id);
+        if (!json_is_integer(id) || v < 0 || v > INT32_MAX)
+            return ste_err_set(err, STE_EINPUT, "%s: item %zu of \"tokens\" is not a token id", where, i);
+        ste_tokens_add(ids, (int32_t)v);
+    }
+    return ste_json_int(row, "n_prompt", true, n_prompt, where, err);
+}
+
+/* The messages of FIRST, then those of SECOND (may be NULL): the last one is the completion, the others are the prompt.
+ */
+static int read_chat(const struct ste_model *m, const json_t *first, const json_t *second, struct ste_tokens *ids,
+                     long long *n_prompt, const char *where, struct ste_err *err)
+{
+    size_t n = json_array_size(first) + json_array_size(second);
+    struct ste_message *list = ste_xcalloc(n + 1, sizeof *list);
+    int rc = n < 2 ? ste_err_set(err, STE_EINPUT, "%s: a prompt and an answer take two messages or more", where) : 0;
+    for (size_t i = 0; !rc && i < n; i++) {
+        const json_t *msg =
+            i < json_array_size(first) ? json_array_get(first, i) : json_array_get(second, i - json_array_size(first));
+        rc = ste_json_string(msg, "role", true, &list[i].role, where, err);
+        if (!rc)
+            rc = ste_json_string(msg, "content", true, &list[i].content, where, err);
+    }
+    if (!rc && strcmp(list[n - 1].role, "assistant"))
+        rc = ste_err_set(err, STE_EINPUT, "%s: the last message must be the assistant's: it is what is learnt", where);
+    if (!rc)
+        rc = ste_chat_tokenize(m, list, n - 1, NULL, ids, err);
+    *n_prompt = (long long)ids->n;
+    if (!rc)
+        rc = ste_tokenize(m->tokenizer, list[n - 1].content, strlen(list[n - 1].content), false, ids, err);
+    free(list);
+    return rc;
+}
+
+/* One row in any of the forms of `ste help sft`. */
+static int read_row(const struct ste_model *m, const json_t *row, struct ste_tokens *ids, long long *n_prompt,
+                    const char *where, struct ste_err *err)
+{
+    const json_t *messages = json_object_get(row, "messages"), *prompt = json_object_get(row, "prompt"),
+                 *completion = json_object_get(row, "completion");
+    int rc;
+    if (json_object_get(row, "tokens"))
+        return read_ids(row, ids, n_prompt, where, err);
+    if (json_is_array(messages))
+        rc = read_chat(m, messages, NULL, ids, n_prompt, where, err);
+    else if (json_is_array(prompt) && json_is_array(completion))
+        rc = read_chat(m, prompt, completion, ids, n_prompt, where, err);
+    else if (json_is_string(prompt) && json_is_string(completion)) {
+        rc = ste_tokenize(m->tokenizer, json_string_value(prompt), json_string_length(prompt), false, ids, err);
+        *n_prompt = (long long)ids->n;
+        if (!rc)
+            rc = ste_tokenize(m->tokenizer, json_string_value(completion), json_string_length(completion), false, ids,
+                              err);
+    } else
+        return ste_err_set(err, STE_EINPUT,
+                           "%s: no example in it; give messages, prompt and completion, or tokens and n_prompt", where);
+    if (!rc)
+        ste_tokens_add(ids, ste_token_end_of_turn(m->tokenizer));
+    return rc;
+}
+
+static int add_row(const struct ste_model *m, const json_t *row, long long max_tokens, struct examples *x,
+                   const char *where, struct ste_err *err)
+{
+    struct ste_tokens ids = {0};
+    long long n_prompt = 0;
+    double weight = 1;
+    int rc = read_row(m, row, &ids, &n_prompt, where, err);
+    if (!rc)
+        rc = ste_json_real(row, "weight", false, &weight, where, err);
+    if (!rc && (n_prompt < 0 || n_prompt >= (long long)ids.n))
+        rc = ste_err_set(err, STE_EINPUT, "%s: %lld prompt tokens of %zu leave nothing to learn", where, n_prompt,
+                         ids.n);
+    if (rc || ids.n > (size_t)max_tokens) {
+        x->too_long += !rc;
+        ste_tokens_clear(&ids);
+        return rc;
+    }
+    STE_GROW(x->items, x->cap, x->n + 1);
+    x->items[x->n++] = (struct ste_example){ids.ids, (int)ids.n, (int)n_prompt, (float)weight};
+    return 0;
+}
+
+static int read_examples(const struct ste_model *m, const char *path, long long max_tokens, struct examples *x,
+                         struct ste_err *err)
+{
+    struct ste_jsonl *f;
+    json_t *row;
+    int rc = ste_jsonl_open(&f, path, err);
+    if (rc)
+        return rc;
+    while ((rc = ste_jsonl_next(f, &row, err)) > 0) {
+        char *where = ste_xasprintf("%s:%ld", path, ste_jsonl_line(f));
+        rc = add_row(m, row, max_tokens, x, where, err);
+        free(where);
+        json_decref(row);
+        if (rc)
+            break;
+    }
+    ste_jsonl_close(f);
+    if (!rc && x->too_long)
+        ste_warn("%zu examples of %s are longer than %lld tokens and were left out", x->too_long, path, max_tokens);
+    if (!rc && !x->n)
+        rc = ste_err_set(err, STE_EINPUT, "%s has no example to train on", path);
+    return rc;
+}
+
+/* The batch of STEP: BATCH has room for P->batch_examples. */
+static int batch_of(const struct sft_options *o, const struct ste_train_params *p, const struct examples *x, int step,
+                    struct ste_example *batch)
+{
+    int n, *index = ste_xcalloc((size_t)p->batch_examples, sizeof *index), total = (int)x->n;
+    if (!strcmp(o->order, "file")) {
+        int per_epoch = (total + p->batch_examples - 1) / p->batch_examples,
+            from = step % per_epoch * p->batch_examples;
+        n = total - from < p->batch_examples ? total - from : p->batch_examples;
+        for (int i = 0; i < n; i++)
+            index[i] = from + i;
+    } else
+        ste_train_batch(p->seed, total, p->batch_examples, step, index, &n);
+    for (int i = 0; i < n; i++)
+        batch[i] = x->items[index[i]];
+    free(index);
+    return n;
+}
+
+static int write_grads(const struct sft_options *o, const struct ste_model *m, const struct ste_train_params *p,
+                       struct ste_trainer *t, const struct examples *x, struct ste_err *err)
+{
+    struct ste_example *batch = ste_xcalloc((size_t)p->batch_examples, sizeof *batch);
+    struct ste_lora *grads = NULL;
+    double loss = 0;
+    int n = batch_of(o, p, x, 0, batch), rc = ste_lora_new(&grads, &m->hp, p->r, p->alpha, 0, err);
+    if (!rc)
+        rc = ste_trainer_grads(t, batch, n, grads, &loss, err);
+    if (!rc)
+        rc = ste_lora_write_peft(grads, m, o->model, o->grads, err);
+    if (!rc)
+        printf("loss %.6f; gradients of %d examples in %s\n", loss, n, o->grads);
+    ste_lora_free(grads);
+    free(batch);
+    return rc;
+}
+
+static int log_step(struct ste_jsonl_writer *log, const struct ste_train_step *s, double seconds, struct ste_err *err)
+{
+    printf("step %d loss %.6f lr %.3e norm %.4f, %ld tokens, %.1f tok/s\n", s->step, s->loss, s->lr, s->grad_norm,
+           s->tokens, (double)s->tokens / seconds);
+    fflush(stdout);
+    if (!log)
+        return 0;
+    json_t *row =
+        json_pack("{s:i, s:f, s:f, s:f, s:i, s:i, s:f}", "step", s->step, "loss", s->loss, "lr", s->lr, "grad_norm",
+                  s->grad_norm, "tokens", (int)s->tokens, "loss_tokens", (int)s->loss_tokens, "seconds", seconds);
+    int rc = ste_jsonl_write(log, row, err);
+    json_decref(row);
+    return rc;
+}
+
+static int train(const struct sft_options *o, const struct ste_train_params *p, struct ste_trainer *t,
+                 const struct examples *x, struct ste_err *err)
+{
+    struct ste_jsonl_writer *log = NULL;
+    struct ste_example *batch = ste_xcalloc((size_t)p->batch_examples, sizeof *batch);
+    int rc = o->log ? ste_jsonl_create(&log, o->log, err) : 0;
+    for (int step = 0; !rc && step < p->total_steps; step++) {
+        struct ste_train_step s;
+        double from = ste_now();
+        int n = batch_of(o, p, x, step, batch);
+        rc = ste_trainer_step(t, batch, n, &s, err);
+        if (!rc)
+            rc = log_step(log, &s, ste_now() - from, err);
+    }
+    free(batch);
+    if (log && !rc)
+        return ste_jsonl_commit(log, err);
+    if (log)
+        ste_jsonl_abort(log);
+    return rc;
+}
+
+static int write_adapter(const struct sft_options *o, const struct ste_model *m, struct ste_trainer *t,
+                         struct ste_err *err)
+{
+    struct ste_lora *l = ste_trainer_lora(t);
+    int rc = ste_lora_write_peft(l, m, o->model, o->out, err);
+    char *path = ste_path_join(o->out, "adapter.gguf");
+    if (!rc)
+        rc = ste_lora_write_gguf(l, m, path, err);
+    if (!rc)
+        printf("adapter %.12s in %s: PEFT folder, and adapter.gguf for llama.cpp\n", l->hash, o->out);
+    free(path);
+    return rc;
+}
+
+static int run_with(const struct sft_options *o, const struct ste_model *m, struct ste_train_params *p,
+                    struct ste_err *err)
+{
+    struct examples x = {0};
+    struct ste_lora *start = NULL;
+    struct ste_trainer *t = NULL;
+    long long limit = o->max_tokens > 0 ? o->max_tokens : m->hp.n_ctx_train;
+    int rc = read_examples(m, o->in, limit, &x, err);
+    if (!rc && o->adapter)
+        rc = ste_lora_read_peft(&start, m, o->adapter, err);
+    if (start) { /* an adapter keeps its own rank and scale */
+        p->r = start->r;
+        p->alpha = start->alpha;
+    }
+    if (!rc) {
+        long long per_epoch = ((long long)x.n + p->batch_examples - 1) / p->batch_examples;
+        p->total_steps = (int)(o->steps > 0 ? o->steps : (long long)(o->epochs * (double)per_epoch + 0.5));
+        rc = ste_trainer_new(&t, m, NULL, p, err);
+    }
+    if (!rc && start)
+        rc = ste_trainer_set_lora(t, start, err);
+    ste_lora_free(start);
+    if (!rc)
+        ste_info("%zu examples, %d steps of %d, rank %d, alpha %g", x.n, p->total_steps, p->batch_examples, p->r,
+                 p->alpha);
+    if (!rc && o->grads)
+        rc = write_grads(o, m, p, t, &x, err);
+    else if (!rc) {
+        rc = train(o, p, t, &x, err);
+        if (!rc)
+            rc = write_adapter(o, m, t, err);
+    }
+    ste_trainer_free(t);
+    examples_clear(&x);
+    return rc;
+}
+
+static int check_options(const struct sft_options *o, struct ste_err *err)
+{
+    if (!o->model || !o->in || (!o->out && !o->grads))
+        return ste_err_set(err, STE_EUSAGE,
+                           "sft takes --model NAME, --in EXAMPLES.jsonl and --out DIR; see `ste help sft`");
+    if (o->batch < 1 || o->batch > 100000 || o->r < 1 || o->micro_tokens < 1 || o->micro_tokens > 1 << 20 ||
+        o->warmup < 0 || o->steps < 0 || o->steps > 1000000000 || o->threads < 0 || o->threads > 1024 ||
+        o->warmup > 1000000000)
+        return ste_err_set(err, STE_EUSAGE,
+                           "--batch, --r and --micro-tokens are at least 1; --warmup, --steps and --threads 0 or more");
+    if (!(o->epochs > 0 && o->epochs <= 1000))
+        return ste_err_set(err, STE_EUSAGE, "--epochs must be above 0 and at most 1000, not %g", o->epochs);
+    if (strcmp(o->order, "file") && strcmp(o->order, "shuffle"))
+        return ste_err_set(err, STE_EUSAGE, "--order is file or shuffle, not %s", o->order);
+    if (o->out && !o->grads && ste_file_exists(o->out))
+        return ste_err_set(err, STE_EUSAGE, "%s is already there; name a new folder for --out, or remove it", o->out);
+    return 0;
+}
+
+static int sft(int argc, char **argv, struct ste_err *err)
+{
+    struct sft_options o = {.schedule = "constant", .order = "shuffle"};
+    struct ste_train_params p;
+    ste_train_default_params(&p);
+    o.r = p.r;
+    o.alpha = p.alpha;
+    o.lr = p.learning_rate;
+    o.batch = p.batch_examples;
+    o.micro_tokens = p.micro_tokens;
+    o.max_grad_norm = p.max_grad_norm;
+    o.epochs = 1;
+    const struct ste_flag flags[] = {
+        {"model", STE_FLAG_STRING, &o.model, "NAME",
+         "catalogue name or .gguf file to train on; its weights stay as they are"},
+        {"in", STE_FLAG_STRING, &o.in, "FILE.jsonl",
+         "examples, one a line: {\"messages\": [...]} (the last one, the assistant's, is learnt), {\"prompt\", "
+         "\"completion\"} "
+         "(both texts or both lists of messages), or {\"tokens\": [...], \"n_prompt\": N}; \"weight\" is optional"},
+        {"out", STE_FLAG_STRING, &o.out, "DIR", "new folder for the adapter: PEFT's files and adapter.gguf"},
+        {"adapter", STE_FLAG_STRING, &o.adapter, "DIR", "start from this PEFT folder (its rank and alpha hold)"},
+        {"r", STE_FLAG_INT, &o.r, "R", "rank (default 16)"},
+        {"alpha", STE_FLAG_REAL, &o.alpha, "A", "scale is alpha / r (default 32)"},
+        {"lr", STE_FLAG_REAL, &o.lr, "LR", "learning rate (default 1e-4)"},
+        {"epochs", STE_FLAG_REAL, &o.epochs, "N", "times over the examples (default 1)"},
+        {"steps", STE_FLAG_INT, &o.steps, "N", "optimizer steps, instead of --epochs"},
+        {"batch", STE_FLAG_INT, &o.batch, "N", "examples a step (default 8)"},
+        {"schedule", STE_FLAG_STRING, &o.schedule, "S", "constant, linear or cosine (default constant)"},
+        {"warmup", STE_FLAG_INT, &o.warmup, "N", "steps of linear warm-up (default 0)"},
+        {"seed", STE_FLAG_INT, &o.seed, "S", "of the adapter's start and of the order (default 0)"},
+        {"weight-decay", STE_FLAG_REAL, &o.weight_decay, "W", "AdamW's (default 0)"},
+        {"max-grad-norm", STE_FLAG_REAL, &o.max_grad_norm, "G", "clip gradients to this norm; 0: never (default 1)"},
+        {"max-tokens", STE_FLAG_INT, &o.max_tokens, "N", "leave longer examples out (default: the model's context)"},
+        {"order", STE_FLAG_STRING, &o.order, "O", "shuffle (each epoch anew, default) or file"},
+        {"log", STE_FLAG_STRING, &o.log, "FILE.jsonl", "also write each step as a JSON line"},
+        {"grads", STE_FLAG_STRING, &o.grads, "DIR", "only write the gradients of the first batch, as a PEFT folder"},
+        {"micro-tokens", STE_FLAG_INT, &o.micro_tokens, "N",
+         "tokens a forward pass (default 1024); speed and memory only"},
+        {"recompute", STE_FLAG_BOOL, &o.recompute, NULL, "less memory, a third more time; the same result"},
+        {"threads", STE_FLAG_INT, &o.threads, "N", "threads (default: one a core); speed only"},
+        {"isa", STE_FLAG_STRING, &o.isa, "NAME", "force an instruction set: avx512, avx2, portable"},
+        {NULL, 0, NULL, NULL, NULL},
+    };
+    char *path = NULL;
+    struct ste_model *m = NULL;
+    struct ste_strings words = {0};
+    int rc = ste_flags_parse(&ste_cmd_sft, flags, argc, argv, &words, 0, err);
+    ste_strings_clear(&words);
+    if (rc)
+        return rc > 0 ? 0 : rc;
+    rc = check_options(&o, err);
+    if (!rc)
+        rc = ste_schedule_by_name(o.schedule, &p.schedule, err);
+    if (!rc)
+        rc = ste_isa_choose(o.isa, &p.isa, err);
+    if (!rc)
+        rc = ste_model_resolve(o.model, &path, err);
+    if (!rc)
+        rc = ste_model_open(&m, path, err);
+    if (!rc) {
+        p.pool = ste_pool_new((int)o.threads);
+        p.r = (int)(o.r < 1 << 20 ? o.r : 1 << 20);
+        p.alpha = o.alpha;
+        p.learning_rate = o.lr;
+        p.weight_decay = o.weight_decay;
+        p.max_grad_norm = o.max_grad_norm;
+        p.warmup_steps = (int)o.warmup;
+        p.batch_examples = (int)o.batch;
+        p.micro_tokens = (int)o.micro_tokens;
+        p.recompute = o.recompute;
+        p.seed = (uint64_t)o.seed;
+        rc = run_with(&o, m, &p, err);
+        ste_pool_free(p.pool);
+        ste_model_close(m);
+    }
+    free(path);
+    return rc;
+}
+
+const struct ste_command ste_cmd_sft = {
+    "sft",
+    "sft --model NAME --in EXAMPLES.jsonl --out DIR [flags]",
+    "fine-tune a LoRA adapter on your own examples",
+    sft,
+};
