@@ -106,7 +106,7 @@ static inline void gw_file(struct gw *w, struct ste_buf *out)
 static inline char *gw_temp(const char *name)
 {
     const char *base = getenv("TMPDIR");
-    char *dir = ste_xasprintf("%s/ste-test-XXXXXX", base && *base ? base : "/tmp");
+    char *dir = ste_xasprintf("%s/ste-test-XXXXXX", base && *base ? base : P_tmpdir);
     if (!mkdtemp(dir))
         abort();
     char *path = ste_path_join(dir, name);
