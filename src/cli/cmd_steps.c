@@ -1,0 +1,113 @@
+/* The steps of the loop as commands: each does what is missing of its step and writes the report. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/running.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "report/report.h"
+
+enum step { SELECT, PAIR, JUDGE, FILTER, TRAIN, ITERATE };
+
+static int do_step(struct ste_loop *l, enum step step, int iteration, struct ste_err *err)
+{
+    switch (step) {
+    case SELECT:
+        return ste_loop_select(l, err);
+    case PAIR:
+        return ste_loop_pair(l, err);
+    case JUDGE:
+        return ste_loop_judge(l, iteration, err);
+    case FILTER:
+        return ste_loop_filter(l, iteration, err);
+    case TRAIN:
+        return ste_loop_train(l, iteration, err);
+    case ITERATE:
+        return ste_loop_iterate(l, iteration, err);
+    }
+    return 0;
+}
+
+/* An iteration needs the ones before it: its judge is the one that the iteration before trained. */
+static int pick_iteration(struct ste_loop *l, long long asked, int *iteration, struct ste_err *err)
+{
+    int current;
+    int rc = ste_loop_current(l, &current, err);
+    if (rc != 0)
+        return rc;
+    if (asked > l->recipe.iterations)
+        return ste_err_set(err, STE_EUSAGE, "the recipe has %lld iterations, so there is no iteration %lld; raise "
+                                            "iterations with `ste run`",
+                           l->recipe.iterations, asked);
+    if (asked > current)
+        return ste_err_set(err, STE_EUSAGE, "iteration %d comes first: it is not trained yet", current);
+    *iteration = asked ? (int)asked : current;
+    return 0;
+}
+
+static int open_run(struct ste_loop **l, const char *dir, const char *recipe, const struct ste_strings *sets,
+                    const struct ste_engine_flags *engine, struct ste_err *err)
+{
+    if (!recipe && sets->n == 0)
+        return ste_running_open(l, dir, engine, err);
+    if (!recipe)
+        return ste_err_set(err, STE_EUSAGE, "--set goes with --recipe: an existing run keeps its options");
+    struct ste_recipe r;
+    int rc = ste_running_recipe(&r, recipe, sets, engine, err);
+    if (rc == 0)
+        rc = ste_loop_open(l, dir, &r, err);
+    ste_recipe_clear(&r);
+    return rc;
+}
+
+static int run_step(const struct ste_command *cmd, enum step step, int argc, char **argv, struct ste_err *err)
+{
+    long long asked = 0;
+    const char *recipe = NULL;
+    struct ste_strings sets = {0}, words = {0};
+    struct ste_engine_flags engine = {0};
+    const struct ste_flag flags[] = {
+        {"iteration", STE_FLAG_INT, &asked, "N", "which iteration (default: the one that is under way)"},
+        {"recipe", STE_FLAG_STRING, &recipe, "RECIPE", "make the run by this recipe if it is not there"},
+        {"set", STE_FLAG_LIST, &sets, "KEY=VALUE", "an option of that recipe"},
+        STE_ENGINE_FLAGS(engine),
+        {0},
+    };
+    struct ste_loop *l = NULL;
+    int rc = ste_flags_parse(cmd, flags, argc, argv, &words, 1, err), iteration = 0;
+    if (rc == 0 && words.n != 1)
+        rc = ste_err_set(err, STE_EUSAGE, "%s: name the run's folder", cmd->name);
+    if (rc == 0)
+        rc = open_run(&l, words.items[0], recipe, &sets, &engine, err);
+    if (rc == 0 && step > PAIR)
+        rc = pick_iteration(l, asked, &iteration, err);
+    if (rc == 0) {
+        rc = do_step(l, step, iteration, err);
+        json_t *report = NULL;
+        struct ste_err second = {0};
+        int wrote = ste_report_write(l->store, &report, rc == 0 ? err : &second);
+        json_decref(report);
+        rc = rc == 0 ? wrote : rc;
+        if (rc == 0)
+            ste_info("%s: done; `ste report %s` shows the run", cmd->name, words.items[0]);
+    }
+    ste_loop_close(l);
+    ste_strings_clear(&sets);
+    ste_strings_clear(&words);
+    return rc < 0 ? rc : 0;
+}
+
+#define STEP(symbol, name, step, summary)                                                                              \
+    static int symbol##_run(int argc, char **argv, struct ste_err *err)                                                \
+    {                                                                                                                  \
+        return run_step(&ste_cmd_##symbol, step, argc, argv, err);                                                     \
+    }                                                                                                                  \
+    const struct ste_command ste_cmd_##symbol = {name, name " RUN [--iteration N] [--recipe RECIPE] [flags]", summary, \
+                                                 symbol##_run};
+
+STEP(select, "select", SELECT, "Read, clean, label, filter and split the instructions.")
+STEP(pair, "pair", PAIR, "Write a better and a worse answer to each.")
+STEP(judge_step, "judge-step", JUDGE, "Judge the training pairs (also `ste judge RUN`).")
+STEP(filter, "filter", FILTER, "Keep right judgments, balance them.")
+STEP(train, "train", TRAIN, "Train an adapter on them, from the seed.")
+STEP(iterate, "iterate", ITERATE, "Judge, filter, train and evaluate once.")

@@ -1,0 +1,192 @@
+/* What a recipe would take: instructions are really selected (in a folder that is removed again), calls follow from the
+ * recipe, tokens from the lengths of texts and limits, time from a short measurement of the seed on this machine. */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/mem.h"
+#include "loop/internal.h"
+
+/* Shares that are seen in real runs; the estimate says that it is one. */
+#define CHARS_PER_TOKEN 4.2
+#define PAIR_YIELD 0.8
+#define LENGTH_SHARE 0.6    /* of a token limit that a text uses */
+#define SAMPLES_IF_STOPPED 3.0
+#define TRAIN_YIELD 0.7     /* of training pairs, after the balance */
+#define TRAIN_COST 4.0      /* a trained token against a read one */
+#define TEMPLATE_TOKENS 30  /* the chat template's own */
+
+struct work {
+    double calls, read, written;
+};
+
+static void add(struct work *w, double calls, double read, double written)
+{
+    w->calls += calls;
+    w->read += calls * read;
+    w->written += calls * written;
+}
+
+static double text_tokens(const char *s)
+{
+    return s ? (double)strlen(s) / CHARS_PER_TOKEN : 0;
+}
+
+static void remove_folder(const char *dir)
+{
+    DIR *d = opendir(dir);
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        char *path = ste_path_join(dir, e->d_name);
+        unlink(path); /* "." and ".." stay */
+        free(path);
+    }
+    if (d)
+        closedir(d);
+    rmdir(dir);
+}
+
+/* Counts and the mean length of what select keeps. */
+static int selected(const struct ste_recipe *r, double *read, double *labels, double *n, double *tokens,
+                    struct ste_pack **pack, struct ste_err *err)
+{
+    const char *tmp = getenv("TMPDIR");
+    char *dir = ste_xasprintf("%s/ste-dry-run-XXXXXX", tmp ? tmp : "/tmp");
+    if (!mkdtemp(dir)) {
+        int rc = ste_err_errno(err, "cannot make a temporary folder %s", dir);
+        free(dir);
+        return rc;
+    }
+    struct ste_loop *l = NULL;
+    int rc = ste_loop_open(&l, dir, r, err);
+    bool llm = strcmp(r->labels, "llm") == 0;
+    if (rc == 0 && llm)
+        rc = ste_options_set(ste_recipe_options, &l->recipe, "select.labels=none", err);
+    if (rc == 0)
+        rc = ste_loop_select(l, err);
+    int64_t all = 0, kept = 0, chars = 0, asked = 0;
+    if (rc == 0)
+        rc = ste_store_count(l->store, &all, err, "SELECT count(*) FROM instruction", "");
+    if (rc == 0)
+        rc = ste_store_count(l->store, &kept, err, "SELECT count(*) FROM instruction WHERE state = 'kept'", "");
+    if (rc == 0)
+        rc = ste_store_count(l->store, &chars, err,
+                             "SELECT coalesce(sum(length(dialogue)), 0) FROM instruction WHERE state = 'kept'", "");
+    if (rc == 0)
+        rc = ste_store_count(l->store, &asked, err,
+                             "SELECT count(*) FROM instruction WHERE state IN ('kept', 'category', 'complexity', "
+                             "'expected length', 'category full', 'over the limit')",
+                             "");
+    *read = (double)all;
+    *labels = llm ? 3.0 * (double)asked : 0;
+    *n = (double)kept;
+    *tokens = kept ? (double)chars / (double)kept / CHARS_PER_TOKEN : 0;
+    if (rc == 0) {
+        *pack = l->pack;
+        l->pack = NULL;
+    }
+    ste_loop_close(l);
+    remove_folder(dir);
+    free(dir);
+    return rc;
+}
+
+/* Tokens a second, read and written, of the seed here: a few short asks. 0 where it cannot be measured. */
+static void measure(const struct ste_recipe *r, double *read, double *written)
+{
+    *read = *written = 0;
+    struct ste_llm_params p = {.threads = (int)r->threads, .batch = (int)r->batch, .ctx = (int)r->ctx,
+                               .isa = *r->isa ? r->isa : NULL, .activations = r->activations};
+    struct ste_llm *llm = NULL;
+    struct ste_err err = {0};
+    if (ste_llm_open(&llm, r->seed_model, &p, &err) != 0) {
+        ste_warn("time is not estimated: %s", err.msg);
+        return;
+    }
+    struct ste_buf text = STE_BUF_INIT;
+    for (int i = 0; i < 40; i++)
+        ste_buf_adds(&text, "Count the boats in the harbour. ");
+    struct ste_message m = {"user", text.s};
+    struct ste_ask ask = {.messages = &m, .n_messages = 1, .max_tokens = 24,
+                          .sampling = {.temperature = 1, .top_p = 1}};
+    uint64_t ticket;
+    for (ask.sample = 0; ask.sample < 16; ask.sample++)
+        if (ste_llm_submit(llm, &ask, &ticket, &err) != 0)
+            break;
+    struct ste_answer a = {0};
+    while (ste_llm_next(llm, &a, &err) == 1)
+        ste_answer_clear(&a);
+    struct ste_engine_stats s = {0};
+    if (ste_llm_engine(llm))
+        ste_engine_stats(ste_llm_engine(llm), &s);
+    if (s.prefill_seconds > 0 && s.decode_seconds > 0) {
+        *read = (double)s.prompt_tokens / s.prefill_seconds;
+        *written = (double)s.generated_tokens / s.decode_seconds;
+    }
+    ste_buf_clear(&text);
+    ste_llm_close(llm);
+}
+
+static void line(struct ste_buf *out, const char *what, const struct work *w, double per_read, double per_written,
+                 double *seconds)
+{
+    double s = per_read > 0 ? w->read / per_read + w->written / per_written : 0;
+    *seconds += s;
+    ste_buf_addf(out, "  %-22s %9.0f %13.0f %13.0f", what, w->calls, w->read, w->written);
+    if (per_read > 0)
+        ste_buf_addf(out, " %9.1f", s / 60);
+    ste_buf_addc(out, '\n');
+}
+
+int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct ste_err *err)
+{
+    double read, labels, n, x;
+    struct ste_pack *pack = NULL;
+    int rc = selected(r, &read, &labels, &n, &x, &pack, err);
+    if (rc != 0)
+        return rc;
+    double per_read, per_written, seconds = 0, answer = LENGTH_SHARE * (double)r->pair_max_tokens;
+    measure(r, &per_read, &per_written);
+    double pairs = PAIR_YIELD * n, test = pairs * r->test, dev = pairs * r->dev, train = pairs - test - dev;
+    double prompt = text_tokens(pack->judge_user) + x + 2 * answer + TEMPLATE_TOKENS;
+    double limit = (double)(r->judge_max_tokens ? r->judge_max_tokens : pack->max_tokens);
+    double reasoning = pack->reasoning ? LENGTH_SHARE * limit + 8 : 1;
+    double samples = r->stop_early && r->samples > SAMPLES_IF_STOPPED ? SAMPLES_IF_STOPPED : (double)r->samples;
+    double orders = strcmp(r->orders, "both") == 0 ? 2 : 1, turns = (double)r->iterations;
+
+    struct work select = {0}, pair = {0}, judge = {0}, learn = {0}, evaluate = {0};
+    add(&select, labels, x + text_tokens(pack->category_user), 1);
+    add(&pair, n, x + TEMPLATE_TOKENS, answer);
+    if (strcmp(r->pair_mode, "two_calls") == 0) {
+        add(&pair, n, x + text_tokens(pack->modify_user) + TEMPLATE_TOKENS, x);
+        add(&pair, n, x + TEMPLATE_TOKENS, answer);
+    } else {
+        add(&pair, n, x + text_tokens(pack->worse_user) + TEMPLATE_TOKENS, answer + x);
+    }
+    /* Samples of one prompt share its reading. */
+    add(&judge, turns * orders * train * samples, prompt / samples, reasoning);
+    double examples = TRAIN_YIELD * train * orders, times = r->epochs > 0 ? r->epochs : 1;
+    add(&learn, turns * times * examples, TRAIN_COST * (prompt + reasoning), 0);
+    add(&evaluate, 2 * ((turns + 1) * test + turns * 4 * dev), prompt, reasoning);
+
+    ste_buf_addf(out, "%.0f instructions read, %.0f kept; about %.0f pairs: %.0f to train on, %.0f dev, %.0f test.\n"
+                      "%lld iteration%s with seed %s and pack %s. An estimate:\n\n",
+                 read, n, pairs, train, dev, test, r->iterations, r->iterations == 1 ? "" : "s", r->seed_model, r->pack);
+    ste_buf_addf(out, "  %-22s %9s %13s %13s%s\n", "step", "calls", "tokens read", "written",
+                 per_read > 0 ? "   minutes" : "");
+    if (labels > 0)
+        line(out, "select (labels)", &select, per_read, per_written, &seconds);
+    line(out, "pair", &pair, per_read, per_written, &seconds);
+    line(out, "judge", &judge, per_read, per_written, &seconds);
+    learn.read /= TRAIN_COST;
+    line(out, "train (examples)", &learn, per_read / TRAIN_COST, per_written, &seconds);
+    line(out, "evaluate", &evaluate, per_read, per_written, &seconds);
+    if (per_read > 0)
+        ste_buf_addf(out, "\nAbout %.0f minutes here (%.0f tokens read and %.0f written a second, measured just now).\n",
+                     seconds / 60, per_read, per_written);
+    ste_pack_free(pack);
+    return 0;
+}
