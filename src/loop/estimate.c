@@ -143,7 +143,7 @@ static void line(struct ste_buf *out, const char *what, const struct work *w, do
 
 int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct ste_err *err)
 {
-    double read, labels, n, x;
+    double read = 0, labels = 0, n = 0, x = 0;
     struct ste_pack *pack = NULL;
     int rc = selected(r, &read, &labels, &n, &x, &pack, err);
     if (rc != 0)

@@ -9,7 +9,7 @@
 #include "loop/figures.h"
 #include "loop/internal.h"
 
-#define CHUNK 64 /* pairs a commit */
+#define CHUNK 32 /* pairs a commit: a kill costs that many judgments twice */
 
 struct suite {
     struct ste_loop *l;

@@ -1,0 +1,428 @@
+/* The loop's steps over a language model of paper: it answers from a hash of the question, in any order of arrival, and
+ * may be interrupted after any number of answers. Whatever it does, the store must come out the same. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/mem.h"
+#include "core/rng.h"
+#include "loop/figures.h"
+#include "loop/internal.h"
+
+/* ---- the paper model ---- */
+
+struct ste_llm {
+    struct ste_answer *flying;
+    size_t n, cap;
+    uint64_t ticket;
+};
+
+static size_t window = 8;
+static int arrival;       /* 0: first in first out, 1: last in first out, 2: shuffled */
+static long answers_left; /* then it is interrupted; negative: never */
+static double share_a = 0.5; /* of verdicts for A */
+
+int ste_llm_open(struct ste_llm **out, const char *model, const struct ste_llm_params *p, struct ste_err *err)
+{
+    *out = ste_xcalloc(1, sizeof **out);
+    return 0;
+}
+void ste_llm_close(struct ste_llm *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        ste_answer_clear(&l->flying[i]);
+    free(l->flying);
+    free(l);
+}
+const char *ste_llm_name(const struct ste_llm *l)
+{
+    return "paper";
+}
+const char *ste_llm_model_hash(const struct ste_llm *l)
+{
+    return "0123";
+}
+const char *ste_llm_numerics(const struct ste_llm *l)
+{
+    return "paper 1";
+}
+struct ste_engine *ste_llm_engine(struct ste_llm *l)
+{
+    return NULL;
+}
+struct ste_pool *ste_llm_pool(struct ste_llm *l)
+{
+    return NULL;
+}
+unsigned ste_llm_capabilities(const struct ste_llm *l)
+{
+    return 31;
+}
+int ste_llm_load_adapter(struct ste_llm *l, const char *dir, int *handle, struct ste_err *err)
+{
+    *handle = 1;
+    return 0;
+}
+int ste_llm_add_adapter(struct ste_llm *l, struct ste_lora *lora, int *handle, struct ste_err *err)
+{
+    *handle = 1;
+    return 0;
+}
+void ste_llm_drop_adapter(struct ste_llm *l, int handle)
+{
+}
+const char *ste_llm_adapter_hash(const struct ste_llm *l, int handle)
+{
+    return handle ? "abcd" : "";
+}
+void ste_answer_clear(struct ste_answer *a)
+{
+    free(a->text);
+    free(a->prompt);
+    free(a->completion.tokens);
+    free(a->completion.logprobs);
+    memset(a, 0, sizeof *a);
+}
+size_t ste_llm_in_flight(const struct ste_llm *l)
+{
+    return l->n;
+}
+size_t ste_llm_window(const struct ste_llm *l)
+{
+    return window;
+}
+
+static double share(uint64_t *key)
+{
+    struct ste_rng r;
+    ste_rng_init(&r, (*key)++, 0);
+    return ste_rng_uniform(&r);
+}
+
+int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticket, struct ste_err *err)
+{
+    char how[64];
+    snprintf(how, sizeof how, "%d/%d/%g/%llu", ask->sample, ask->adapter, ask->sampling.temperature,
+             (unsigned long long)ask->seed);
+    const char *last = ask->messages[ask->n_messages - 1].content;
+    uint64_t key = ste_key_of(last, how, NULL);
+    if (strstr(last, "endless"))
+        return ste_err_set(err, STE_ETOOLONG, "too long for the paper model");
+    STE_GROW(l->flying, l->cap, l->n + 1);
+    struct ste_answer *a = &l->flying[l->n++];
+    *a = (struct ste_answer){.ticket = *ticket = ++l->ticket, .tag = ask->tag, .n_prompt = 2};
+    snprintf(a->address, sizeof a->address, "%016llx", (unsigned long long)key);
+    a->prompt = ste_xcalloc(2, sizeof *a->prompt);
+    a->prompt[0] = (int32_t)(ste_key_of(last, NULL) & 0xffff);
+    double u = share(&key);
+    struct ste_completion *c = &a->completion;
+    c->choice = -1;
+    c->n = c->n_free = 1;
+    c->finish = c->free_finish = u < 0.05 ? STE_FINISH_LENGTH : STE_FINISH_END;
+    a->text = u < 0.1    ? ste_xstrdup(" ")
+              : u < 0.15 ? ste_xstrdup("I'm sorry, but I can't do that.")
+                         : ste_xasprintf("text %016llx", (unsigned long long)key);
+    if (ask->n_choices) {
+        bool cut = ask->max_tokens && u < 0.1;
+        c->n_free = ask->max_tokens ? 1 : 0;
+        c->n = cut ? 1 : 2;
+        c->finish = cut ? STE_FINISH_LENGTH : STE_FINISH_CHOICE;
+        if (!cut)
+            c->choice = ask->n_choices == 2 ? share(&key) >= share_a : (int)(key % (unsigned)ask->n_choices);
+        for (int i = 0; i < ask->n_choices; i++)
+            c->choice_logprobs[i] = i == c->choice ? -0.25f : -2.0f;
+    }
+    c->tokens = ste_xcalloc(c->n, sizeof *c->tokens);
+    c->tokens[0] = (int32_t)(key & 0xffff);
+    return 0;
+}
+
+static void take(struct ste_llm *l, size_t i, struct ste_answer *out)
+{
+    *out = l->flying[i];
+    memmove(&l->flying[i], &l->flying[i + 1], (l->n - i - 1) * sizeof *l->flying);
+    l->n--;
+}
+
+void ste_llm_cancel(struct ste_llm *l, uint64_t ticket)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (l->flying[i].ticket == ticket) {
+            struct ste_answer a;
+            take(l, i, &a);
+            ste_answer_clear(&a);
+            return;
+        }
+}
+
+int ste_llm_next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
+{
+    static uint64_t turn;
+    if (answers_left == 0)
+        return ste_err_set(err, STE_EINTERRUPTED, "interrupted");
+    if (answers_left > 0)
+        answers_left--;
+    if (l->n == 0)
+        return 0;
+    turn++;
+    uint64_t key = turn;
+    take(l, arrival == 0 ? 0 : arrival == 1 ? l->n - 1 : (size_t)(share(&key) * (double)l->n), out);
+    return 1;
+}
+
+/* ---- runs ---- */
+
+static char *base;
+static int n_runs;
+
+static void make_files(const char *name, int n)
+{
+    struct ste_buf b = STE_BUF_INIT;
+    static const char *const kinds[] = {"bake a cake with", "paint a picture of", "count all the", "name a town with"};
+    static const char *const things[] = {"apples", "zebras", "old bridges", "green doors", "quiet rivers", "lamps"};
+    for (int i = 0; i < n; i++)
+        ste_buf_addf(&b, "{\"instruction\": \"How do I %s %d %s in week %d of %d?\"}\n", kinds[i % 4], 37 * i * i + 11,
+                     things[i % 6], i, 1000 + 77 * i);
+    ste_buf_adds(&b, "{\"instruction\": \"tiny\"}\n");
+    ste_buf_adds(&b, "{\"instruction\": \"How do I bake a cake with 11 apples in week 0 of 1000?\"}\n");
+    ste_buf_adds(&b, "{\"instruction\": \"An endless question that fits no context at all\"}\n");
+    char *path = ste_path_join(base, name);
+    assert_int_equal(ste_file_write(path, b.s, b.len, NULL), 0);
+    free(path);
+    ste_buf_clear(&b);
+}
+
+static void recipe(struct ste_recipe *r, const char *more)
+{
+    struct ste_err err = {0};
+    ste_recipe_init(r);
+    char *files = ste_xasprintf("instructions.files=%s/in.jsonl", base);
+    const char *sets[] = {files, "models.seed=paper", "split.dev=0.15", "split.test=0.2", "judge.samples=5", more};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+        if (sets[i] && ste_options_set(ste_recipe_options, r, sets[i], &err) != 0)
+            fail_msg("%s", err.msg);
+    free(files);
+}
+
+static int add_line(void *arg, const char *json, struct ste_err *err)
+{
+    ste_buf_adds(arg, json);
+    ste_buf_addc(arg, '\n');
+    return 0;
+}
+
+static int steps(struct ste_loop *l, struct ste_err *err)
+{
+    int rc = ste_loop_select(l, err);
+    if (rc == 0)
+        rc = ste_loop_pair(l, err);
+    if (rc == 0)
+        rc = ste_loop_evaluate(l, 0, err);
+    if (rc == 0)
+        rc = ste_loop_judge(l, 1, err);
+    return rc == 0 ? ste_loop_filter(l, 1, err) : rc;
+}
+
+/* Runs to the filter, interrupted every INTERRUPT answers, and returns the dump. */
+static char *run(const char *more, long interrupt, char **dir_out)
+{
+    struct ste_recipe r;
+    recipe(&r, more);
+    char *dir = ste_xasprintf("%s/run-%d", base, n_runs++);
+    struct ste_err err = {0};
+    int rc = STE_EINTERRUPTED;
+    struct ste_buf dump = STE_BUF_INIT;
+    for (int turn = 0; rc == STE_EINTERRUPTED && turn < 2000; turn++) {
+        struct ste_loop *l;
+        answers_left = interrupt;
+        if (ste_loop_open(&l, dir, &r, &err) != 0)
+            fail_msg("%s", err.msg);
+        rc = steps(l, &err);
+        if (rc == 0) {
+            answers_left = 0; /* again: nothing may be asked */
+            rc = steps(l, &err);
+            assert_int_equal(rc, 0);
+            assert_int_equal(ste_store_dump(l->store, add_line, &dump, &err), 0);
+        }
+        ste_loop_close(l);
+    }
+    if (rc != 0)
+        fail_msg("%s", err.msg);
+    ste_recipe_clear(&r);
+    if (dir_out)
+        *dir_out = dir;
+    else
+        free(dir);
+    return ste_buf_detach(&dump);
+}
+
+static void same(const char *a, const char *b)
+{
+    if (strcmp(a, b) == 0)
+        return;
+    size_t i = 0, line = 0;
+    for (; a[i] == b[i]; i++)
+        line = a[i] == '\n' ? i + 1 : line;
+    fail_msg("dumps differ:\n%.600s\n----\n%.600s", a + line, b + line);
+}
+
+static void same_for_all_orders(const char *more)
+{
+    window = 8;
+    arrival = 0;
+    char *want = run(more, -1, NULL);
+    assert_non_null(strstr(want, "\"table\":\"judgment\""));
+    assert_non_null(strstr(want, "\"table\":\"example\""));
+    static const size_t windows[] = {1, 3, 64};
+    for (size_t w = 0; w < 3; w++)
+        for (arrival = 0; arrival < 3; arrival++) {
+            window = windows[w];
+            char *got = run(more, w == 1 ? 37 : -1, NULL);
+            same(want, got);
+            free(got);
+        }
+    arrival = 0;
+    window = 8;
+    free(want);
+}
+
+static void test_orders(void **state)
+{
+    same_for_all_orders(NULL);
+}
+static void test_both_orders(void **state)
+{
+    same_for_all_orders("judge.orders=both");
+}
+static void test_all_samples(void **state)
+{
+    same_for_all_orders("judge.stop_early=false");
+}
+static void test_worse(void **state)
+{
+    same_for_all_orders("pair.mode=worse");
+}
+static void test_labels(void **state)
+{
+    same_for_all_orders("select.labels=llm");
+}
+
+static int64_t count(struct ste_loop *l, const char *sql)
+{
+    int64_t n;
+    assert_int_equal(ste_store_count(l->store, &n, NULL, sql, ""), 0);
+    return n;
+}
+
+static void test_counts(void **state)
+{
+    char *dir;
+    free(run(NULL, -1, &dir));
+    struct ste_loop *l;
+    assert_int_equal(ste_loop_open(&l, dir, NULL, NULL), 0);
+    assert_int_equal(count(l, "SELECT count(*) FROM instruction"), 63);
+    assert_int_equal(count(l, "SELECT count(*) FROM instruction WHERE state = 'too short'"), 1);
+    assert_int_equal(count(l, "SELECT count(*) FROM instruction WHERE state LIKE '% duplicate' AND duplicate_of IS NOT "
+                              "NULL"), 1);
+    assert_int_equal(count(l, "SELECT count(*) FROM instruction WHERE state = 'kept'"),
+                     count(l, "SELECT count(*) FROM pair"));
+    assert_int_equal(count(l, "SELECT count(*) FROM pair WHERE state = 'answer: prompt too long'"), 1);
+    assert_true(count(l, "SELECT count(*) FROM pair WHERE state = 'answer: refusal'") > 0);
+    assert_true(count(l, "SELECT count(*) FROM pair WHERE state = 'answer: cut off'") > 0);
+    assert_int_equal(count(l, "SELECT count(*) FROM outcome"),
+                     count(l, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train'"));
+    /* one right judgment is the last of its pair; sample 0 is there for every pair */
+    assert_int_equal(count(l, "SELECT count(*) FROM judgment j WHERE correct AND EXISTS (SELECT 1 FROM judgment k WHERE "
+                              "k.pair = j.pair AND k.sample > j.sample)"), 0);
+    assert_int_equal(count(l, "SELECT count(*) FROM judgment WHERE sample = 0"), count(l, "SELECT count(*) FROM outcome"));
+    assert_int_equal(count(l, "SELECT count(*) FROM example WHERE label = 'A'"),
+                     count(l, "SELECT count(*) FROM example WHERE label = 'B'"));
+    assert_int_equal(count(l, "SELECT count(*) FROM judgment WHERE provenance NOT IN (SELECT id FROM provenance)"), 0);
+    assert_true(count(l, "SELECT count(*) FROM judgment WHERE reason = 'cut off'") > 0);
+    struct ste_outcome *o;
+    size_t n;
+    assert_int_equal(ste_loop_outcomes(l->store, "test", 0, 0, &o, &n, NULL), 0);
+    assert_int_equal(n, count(l, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'test'"));
+    ste_outcomes_clear(o, n);
+    free(o);
+    ste_loop_close(l);
+    free(dir);
+}
+
+static void test_one_sided(void **state)
+{
+    struct ste_recipe r;
+    recipe(&r, "judge.temperature=0.3");
+    char *dir = ste_path_join(base, "one-sided");
+    struct ste_loop *l;
+    struct ste_err err = {0};
+    answers_left = -1;
+    share_a = 1;
+    assert_int_equal(ste_loop_open(&l, dir, &r, &err), 0);
+    assert_int_equal(steps(l, &err), STE_ETHRESHOLD);
+    assert_non_null(strstr(err.msg, "label B"));
+    share_a = 0.5;
+    ste_loop_close(l);
+    ste_recipe_clear(&r);
+    free(dir);
+}
+
+static void test_changed_recipe(void **state)
+{
+    char *dir;
+    free(run(NULL, -1, &dir));
+    struct ste_recipe r;
+    struct ste_loop *l = NULL;
+    struct ste_err err = {0};
+    recipe(&r, "judge.samples=9");
+    assert_int_equal(ste_loop_open(&l, dir, &r, &err), STE_EUSAGE);
+    assert_non_null(strstr(err.msg, "judge.samples: 5 -> 9"));
+    ste_recipe_clear(&r);
+    recipe(&r, "engine.threads=3");
+    assert_int_equal(ste_options_set(ste_recipe_options, &r, "iterations=7", NULL), 0);
+    assert_int_equal(ste_loop_open(&l, dir, &r, &err), 0);
+    struct ste_loop *second = NULL;
+    assert_int_equal(ste_loop_open(&second, dir, &r, &err), STE_EBUSY);
+    ste_loop_close(l);
+    ste_recipe_clear(&r);
+    recipe(&r, "iterations=3"); /* fewer than 7: that is a change */
+    assert_int_equal(ste_loop_open(&l, dir, &r, &err), STE_EUSAGE);
+    ste_recipe_clear(&r);
+    free(dir);
+}
+
+static int setup(void **state)
+{
+    char template[] = "/tmp/ste-loop-XXXXXX";
+    base = ste_xstrdup(mkdtemp(template));
+    make_files("in.jsonl", 60);
+    setenv("STE_LOG", "quiet", 1);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    char *command = ste_xasprintf("rm -rf '%s'", base);
+    int rc = system(command);
+    free(command);
+    free(base);
+    return rc;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_orders),      cmocka_unit_test(test_both_orders), cmocka_unit_test(test_all_samples),
+        cmocka_unit_test(test_worse),       cmocka_unit_test(test_labels),      cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_one_sided),   cmocka_unit_test(test_changed_recipe),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,200 @@
+/* The store: versions, locks, transactions, dumps, what a person is told when the disk refuses. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/mem.h"
+#include "store/store.h"
+
+static char *base;
+
+static struct ste_store *open_run(const char *name, int create)
+{
+    char *dir = ste_path_join(base, name);
+    struct ste_store *s = NULL;
+    struct ste_err err = {0};
+    if (ste_store_open(&s, dir, create, 0, &err) != 0)
+        fail_msg("%s", err.msg);
+    free(dir);
+    return s;
+}
+
+static int open_code(const char *name, int create, int read_only, struct ste_err *err)
+{
+    char *dir = ste_path_join(base, name);
+    struct ste_store *s = NULL;
+    int rc = ste_store_open(&s, dir, create, read_only, err);
+    ste_store_close(s);
+    free(dir);
+    return rc;
+}
+
+static int add_line(void *arg, const char *json, struct ste_err *err)
+{
+    ste_buf_adds(arg, json);
+    ste_buf_addc(arg, '\n');
+    return 0;
+}
+
+static char *dump(struct ste_store *s)
+{
+    struct ste_buf b = STE_BUF_INIT;
+    assert_int_equal(ste_store_dump(s, add_line, &b, NULL), 0);
+    return ste_buf_detach(&b);
+}
+
+static void test_missing(void **state)
+{
+    struct ste_err err = {0};
+    assert_int_equal(open_code("nothing", 0, 0, &err), STE_ENOTFOUND);
+    assert_non_null(strstr(err.msg, "ste run"));
+    assert_int_equal(open_code("nothing", 0, 1, &err), STE_ENOTFOUND);
+}
+
+static void test_lock(void **state)
+{
+    struct ste_store *s = open_run("lock", 1);
+    struct ste_err err = {0};
+    assert_int_equal(open_code("lock", 1, 0, &err), STE_EBUSY);
+    assert_non_null(strstr(err.msg, "another ste"));
+    assert_int_equal(open_code("lock", 0, 1, &err), 0); /* readers need no lock */
+    ste_store_close(s);
+    assert_int_equal(open_code("lock", 1, 0, &err), 0);
+}
+
+static void test_version(void **state)
+{
+    struct ste_store *s = open_run("version", 1);
+    assert_int_equal(sqlite3_exec(ste_store_db(s), "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
+    ste_store_close(s);
+    struct ste_err err = {0};
+    assert_int_equal(open_code("version", 1, 0, &err), STE_EINPUT);
+    assert_non_null(strstr(err.msg, "99"));
+    char *path = ste_path_join(base, "garbage");
+    assert_int_equal(ste_mkdirs(path, NULL), 0);
+    free(path);
+    path = ste_path_join(base, "garbage/run.db");
+    assert_int_equal(ste_file_write(path, "this is no database at all, not at all", 38, NULL), 0);
+    free(path);
+    assert_int_equal(open_code("garbage", 1, 0, &err), STE_EINPUT);
+}
+
+static void test_rows(void **state)
+{
+    struct ste_store *s = open_run("rows", 1);
+    const int32_t ids[] = {1, -2, 300000};
+    assert_int_equal(ste_store_begin(s, NULL), 0);
+    assert_int_equal(ste_store_exec(s, NULL, "INSERT INTO prompt (id, tokens) VALUES (?, ?)", "tb", "b", ids,
+                                    sizeof ids), 0);
+    assert_int_equal(ste_store_exec(s, NULL, "INSERT INTO prompt (id, tokens) VALUES (?, ?)", "tb", "a", ids, (size_t)4),
+                     0);
+    assert_int_equal(ste_store_exec(s, NULL,
+                                    "INSERT INTO train_step (iteration, step, loss, lr) VALUES (?, ?, ?, ?)", "iirr",
+                                    (int64_t)1, (int64_t)2, 0.1, (double)NAN), 0);
+    assert_int_equal(ste_store_exec(s, NULL, "INSERT INTO work (step, iteration, seconds) VALUES ('pair', 0, 3.5)", ""),
+                     0);
+    assert_int_equal(ste_store_commit(s, NULL), 0);
+    char *text = dump(s);
+    assert_string_equal(text, "{\"id\":\"a\",\"table\":\"prompt\",\"tokens\":[1]}\n"
+                              "{\"id\":\"b\",\"table\":\"prompt\",\"tokens\":[1,-2,300000]}\n"
+                              "{\"grad_norm\":null,\"iteration\":1,\"loss\":0.10000000000000001,\"loss_tokens\":null,"
+                              "\"lr\":null,\"step\":2,\"table\":\"train_step\",\"tokens\":null}\n");
+    free(text);
+    /* what is not committed is gone */
+    assert_int_equal(ste_store_begin(s, NULL), 0);
+    assert_int_equal(ste_store_meta_set(s, "key", "value", NULL), 0);
+    ste_store_rollback(s);
+    assert_null(ste_store_meta(s, "key"));
+    /* a query that is under way does not hinder the same statement */
+    sqlite3_stmt *q, *p;
+    const char *sql = "SELECT id FROM prompt ORDER BY id";
+    assert_int_equal(ste_store_query(s, &q, NULL, sql, ""), 0);
+    assert_int_equal(ste_store_row(s, q, NULL), 1);
+    assert_int_equal(ste_store_query(s, &p, NULL, sql, ""), 0);
+    assert_ptr_not_equal(p, q);
+    assert_int_equal(ste_store_row(s, p, NULL), 1);
+    assert_string_equal(sqlite3_column_text(p, 0), "a");
+    assert_int_equal(ste_store_row(s, q, NULL), 1);
+    assert_string_equal(sqlite3_column_text(q, 0), "b");
+    assert_int_equal(ste_store_row(s, q, NULL), 0);
+    ste_store_done(s, p);
+    ste_store_done(s, q);
+    ste_store_close(s);
+}
+
+static void test_full(void **state)
+{
+    struct ste_store *s = open_run("full", 1);
+    struct ste_err err = {0};
+    assert_int_equal(ste_store_meta_set(s, "kept", "yes", NULL), 0);
+    /* A bound on the pages is a full disk as far as SQLite goes. */
+    sqlite3_exec(ste_store_db(s), "PRAGMA max_page_count = 1", NULL, NULL, NULL);
+    char *big = ste_xmalloc(1 << 20);
+    memset(big, 'x', (1 << 20) - 1);
+    big[(1 << 20) - 1] = 0;
+    assert_int_equal(ste_store_begin(s, NULL), 0);
+    int rc = ste_store_meta_set(s, "big", big, &err);
+    if (rc == 0)
+        rc = ste_store_commit(s, &err);
+    assert_int_equal(rc, STE_EIO);
+    assert_non_null(strstr(err.msg, "disk is full"));
+    ste_store_rollback(s);
+    char *kept = ste_store_meta(s, "kept");
+    assert_string_equal(kept, "yes");
+    free(kept);
+    free(big);
+    ste_store_close(s);
+}
+
+static void test_read_only(void **state)
+{
+    ste_store_close(open_run("still", 1));
+    char *dir = ste_path_join(base, "still");
+    struct ste_err err = {0};
+    chmod(dir, 0555);
+    if (access(dir, W_OK) == 0) { /* root may write everywhere: tests/e2e/bad_run.sh does it as another user */
+        chmod(dir, 0755);
+        free(dir);
+        skip();
+        return;
+    }
+    assert_int_equal(open_code("still", 0, 1, &err), 0);
+    assert_int_equal(open_code("still/below", 1, 0, &err), STE_EIO);
+    chmod(dir, 0755);
+    free(dir);
+}
+
+static int setup(void **state)
+{
+    char template[] = "/tmp/ste-store-XXXXXX";
+    base = ste_xstrdup(mkdtemp(template));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    char *command = ste_xasprintf("rm -rf '%s'", base);
+    int rc = system(command);
+    free(command);
+    free(base);
+    return rc;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_missing), cmocka_unit_test(test_lock), cmocka_unit_test(test_version),
+        cmocka_unit_test(test_rows),    cmocka_unit_test(test_full), cmocka_unit_test(test_read_only),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
