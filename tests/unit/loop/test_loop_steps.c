@@ -401,8 +401,9 @@ static void test_changed_recipe(void **state)
 
 static int setup(void **state)
 {
-    char template[] = "/tmp/ste-loop-XXXXXX";
-    base = ste_xstrdup(mkdtemp(template));
+    const char *tmp = getenv("TMPDIR");
+    base = ste_xasprintf("%s/ste-loop-XXXXXX", tmp ? tmp : "/tmp");
+    assert_non_null(mkdtemp(base));
     make_files("in.jsonl", 60);
     setenv("STE_LOG", "quiet", 1);
     return 0;

@@ -176,8 +176,9 @@ static void test_read_only(void **state)
 
 static int setup(void **state)
 {
-    char template[] = "/tmp/ste-store-XXXXXX";
-    base = ste_xstrdup(mkdtemp(template));
+    const char *tmp = getenv("TMPDIR");
+    base = ste_xasprintf("%s/ste-store-XXXXXX", tmp ? tmp : "/tmp");
+    assert_non_null(mkdtemp(base));
     return 0;
 }
 
