@@ -1,0 +1,130 @@
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/judging.h"
+#include "core/json.h"
+#include "core/mem.h"
+
+static int judge_all(const char *judge, const struct ste_judging_flags *f, const struct ste_pair_files *files,
+                     struct ste_outcome ***outcomes, json_t **provenance, struct ste_err *err)
+{
+    struct ste_open_judge j;
+    int rc = ste_judge_open(&j, judge, f, err);
+    if (rc)
+        return rc;
+    rc = ste_judge_load(&j, f, err);
+    if (!rc)
+        rc = ste_judge_files(&j, files, outcomes, err);
+    if (!rc) {
+        *provenance = ste_judge_provenance(&j);
+        json_object_set_new(*provenance, "judge", json_string(judge));
+        json_object_set_new(*provenance, "prompt", json_string(j.pack->name));
+    }
+    ste_judge_close(&j);
+    return rc;
+}
+
+static void print_line(const char *name, const struct ste_comparison *c)
+{
+    printf("%-20.20s %5zu  %+.3f [%+.2f %+.2f]  %+.3f [%+.2f %+.2f]  %4zu %4zu  %.3f\n", name, c->pairs,
+           c->accuracy_difference.value, c->accuracy_difference.lo, c->accuracy_difference.hi,
+           c->consistent_difference.value, c->consistent_difference.lo, c->consistent_difference.hi, c->only_first,
+           c->only_second, c->mcnemar_p);
+}
+
+static json_t *named(const char *name, const struct ste_comparison *c)
+{
+    json_t *j = ste_comparison_json(c);
+    json_object_set_new(j, "name", json_string(name));
+    return j;
+}
+
+/* The suites one by one, then all pairs as one set: McNemar's test is on counts, which add up. */
+static int report(const struct ste_strings *judges, const struct ste_pair_files *p, struct ste_outcome **first,
+                  struct ste_outcome **second, json_t *provenance, uint64_t seed, const char *json, struct ste_err *err)
+{
+    size_t total = 0, at = 0;
+    for (size_t i = 0; i < p->n; i++)
+        total += p->files[i].n;
+    struct ste_outcome *all[2] = {ste_xcalloc(total, sizeof **all), ste_xcalloc(total, sizeof **all)};
+    bool table = !json || strcmp(json, "-") != 0;
+    json_t *suites = json_array();
+    if (table)
+        printf("first:  %s\nsecond: %s\n\n"
+               "second minus first   pairs  accuracy              right in both         only right in\n"
+               "                            (95 %%)                (95 %%)                 1st  2nd  p\n",
+               judges->items[0], judges->items[1]);
+    for (size_t i = 0; i < p->n; i++) {
+        struct ste_comparison c;
+        size_t n = p->files[i].n;
+        ste_compare(first[i], second[i], n, seed, &c);
+        memcpy(all[0] + at, first[i], n * sizeof **all); /* shallow: nothing of it is freed here */
+        memcpy(all[1] + at, second[i], n * sizeof **all);
+        at += n;
+        if (table)
+            print_line(p->files[i].name, &c);
+        json_array_append_new(suites, named(p->files[i].name, &c));
+    }
+    struct ste_comparison c;
+    ste_compare(all[0], all[1], total, seed, &c);
+    if (table && p->n > 1)
+        print_line("all pairs", &c);
+    if (table)
+        printf("p: exact McNemar test, two-sided, on pairs right in both orders\n");
+    free(all[0]);
+    free(all[1]);
+    json_t *out = json_object();
+    json_object_set(out, "judges", provenance);
+    json_object_set_new(out, "suites", suites);
+    json_object_set_new(out, "all", named("all pairs", &c));
+    int rc = json ? ste_write_json(json, json_incref(out), err) : 0;
+    json_decref(out);
+    return rc;
+}
+
+static int compare_run(int argc, char **argv, struct ste_err *err)
+{
+    const char *json = NULL;
+    struct ste_strings data = {0}, judges = {0};
+    struct ste_judging_flags f = {0};
+    const struct ste_flag flags[] = {
+        {"judge", STE_FLAG_LIST, &judges, "JUDGE", "given twice: the first and the second judge"},
+        {"data", STE_FLAG_LIST, &data, "FILE", "JSONL with prompt or messages, chosen, rejected"},
+        {"json", STE_FLAG_STRING, &json, "OUT", "write the figures as JSON (- is the standard output)"},
+        STE_JUDGING_FLAGS(f),
+        {0}};
+    int rc = ste_flags_parse(&ste_cmd_compare, flags, argc, argv, NULL, 0, err);
+    if (!rc && judges.n != 2)
+        rc = ste_err_set(err, STE_EUSAGE, "two judges are compared and %zu were given: --judge FIRST --judge SECOND",
+                         judges.n);
+    if (!rc && data.n == 0)
+        rc = ste_err_set(err, STE_EUSAGE, "--data is missing; `ste help compare` shows the flags");
+    if (!rc)
+        rc = ste_judging_flags_check(&f, err);
+    struct ste_pair_files files = {0};
+    struct ste_outcome **outcomes[2] = {NULL, NULL};
+    json_t *provenance = json_array();
+    if (!rc)
+        rc = ste_pair_files_read(&files, &data, (size_t)f.limit, err);
+    for (int i = 0; i < 2 && !rc; i++) {
+        json_t *p = NULL;
+        rc = judge_all(judges.items[i], &f, &files, &outcomes[i], &p, err);
+        if (p)
+            json_array_append_new(provenance, p);
+    }
+    if (!rc)
+        rc = report(&judges, &files, outcomes[0], outcomes[1], provenance, (uint64_t)f.seed, json, err);
+    for (int i = 0; i < 2; i++)
+        ste_outcome_arrays_free(outcomes[i], &files);
+    json_decref(provenance);
+    ste_pair_files_clear(&files);
+    ste_strings_clear(&data);
+    ste_strings_clear(&judges);
+    return rc < 0 ? rc : 0;
+}
+
+const struct ste_command ste_cmd_compare = {
+    "compare", "compare --judge FIRST --judge SECOND --data FILE... [flags]",
+    "Compare two judges on the same labelled pairs: differences with intervals, and McNemar's test.", compare_run};

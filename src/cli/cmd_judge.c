@@ -1,0 +1,130 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/judging.h"
+#include "core/json.h"
+#include "core/mem.h"
+
+/* `ste judge RUN` is the loop's step; it is in the program when the loop is. */
+extern const struct ste_command ste_cmd_judge_step __attribute__((weak));
+
+/* A run's folder and none of the flags that name a judge or a file: the loop's step. */
+static bool wants_step(int argc, char **argv)
+{
+    bool word = false;
+    for (int i = 1; i < argc; i++) {
+        static const char *const ours[] = {"--judge", "--in", "--out", "--help"};
+        for (size_t k = 0; k < sizeof ours / sizeof *ours; k++) {
+            size_t n = strlen(ours[k]);
+            if (strncmp(argv[i], ours[k], n) == 0 && (argv[i][n] == 0 || argv[i][n] == '='))
+                return false;
+        }
+        word |= argv[i][0] != '-';
+    }
+    return word;
+}
+
+static int write_rows(const char *path, const struct ste_answer_pairs *pairs, const struct ste_outcome *out, bool both,
+                      struct ste_err *err)
+{
+    struct ste_jsonl_writer *w;
+    int rc = ste_jsonl_create(&w, path, err);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < pairs->n && !rc; i++) {
+        const struct ste_judgment *given = &out[i].order[0], *other = &out[i].order[1];
+        json_t *row = json_copy(pairs->items[i].row);
+        if (!json_object_get(row, "id"))
+            json_object_set_new(row, "id", json_string(pairs->items[i].id));
+        ste_judgment_json(given, row);
+        if (both) {
+            /* As it was asked, response_b stood first: its "A" means response_b. Kept in the judge's own words, with
+             * what it says about the pair beside it. */
+            json_t *swapped = json_object();
+            ste_judgment_json(other, swapped);
+            json_object_set_new(row, "swapped", swapped);
+            bool valid = given->verdict != STE_VERDICT_INVALID && other->verdict != STE_VERDICT_INVALID;
+            json_object_set_new(row, "consistent", json_boolean(valid && given->verdict != other->verdict));
+        }
+        rc = ste_jsonl_write(w, row, err);
+        json_decref(row);
+    }
+    if (rc) {
+        ste_jsonl_abort(w);
+        return rc;
+    }
+    return ste_jsonl_commit(w, err);
+}
+
+static void say_counts(const struct ste_answer_pairs *pairs, const struct ste_outcome *out, bool both)
+{
+    size_t counts[3] = {0}, consistent = 0;
+    for (size_t i = 0; i < pairs->n; i++) {
+        const struct ste_judgment *j = out[i].order;
+        counts[j[0].verdict]++;
+        consistent += both && j[0].verdict != STE_VERDICT_INVALID && j[1].verdict != STE_VERDICT_INVALID &&
+                      j[0].verdict != j[1].verdict;
+    }
+    ste_info("%zu pairs: A %zu, B %zu, invalid %zu", pairs->n, counts[0], counts[1], counts[2]);
+    if (both)
+        ste_info("the same answer preferred in both orders: %zu of %zu", consistent, pairs->n);
+}
+
+static int judge_run(int argc, char **argv, struct ste_err *err)
+{
+    if (&ste_cmd_judge_step && wants_step(argc, argv))
+        return ste_cmd_judge_step.run(argc, argv, err);
+    const char *judge = NULL, *in = NULL, *out_path = NULL;
+    bool both = false;
+    struct ste_judging_flags f = {0};
+    const struct ste_flag flags[] = {
+        {"judge", STE_FLAG_STRING, &judge, "JUDGE", "a catalogue name, a .gguf path, or RUN[:ITERATION]"},
+        {"in", STE_FLAG_STRING, &in, "PAIRS", "JSONL with prompt or messages, response_a, response_b, perhaps id"},
+        {"out", STE_FLAG_STRING, &out_path, "VERDICTS",
+         "the rows with verdict, reason, logprob_a, logprob_b, reasoning"},
+        {"both", STE_FLAG_BOOL, &both, NULL, "judge each pair in the swapped order too (field swapped)"},
+        STE_JUDGING_FLAGS(f),
+        {0}};
+    int rc = ste_flags_parse(&ste_cmd_judge, flags, argc, argv, NULL, 0, err);
+    if (!rc && (!judge || !in || !out_path))
+        rc = ste_err_set(err, STE_EUSAGE, "%s is missing; `ste help judge` shows the flags",
+                         !judge ? "--judge"
+                         : !in  ? "--in"
+                                : "--out");
+    if (!rc)
+        rc = ste_judging_flags_check(&f, err);
+    if (rc)
+        return rc < 0 ? rc : 0;
+    struct ste_open_judge j = {0};
+    struct ste_answer_pairs pairs = {0};
+    struct ste_outcome *out = NULL;
+    struct ste_progress *progress = NULL;
+    rc = ste_judge_open(&j, judge, &f, err);
+    if (!rc)
+        rc = ste_answer_pairs_read(&pairs, in, STE_PAIRS_UNLABELLED, (size_t)f.limit, err);
+    if (!rc)
+        rc = ste_judge_load(&j, &f, err);
+    if (!rc) {
+        size_t calls = pairs.n * (both ? 2 : 1);
+        ste_info("%s with pack %s: %zu pairs, %zu calls", judge, j.pack->name, pairs.n, calls);
+        out = ste_xcalloc(pairs.n ? pairs.n : 1, sizeof *out);
+        progress = ste_progress_new("judge", "verdicts", calls);
+        rc = ste_judge_pairs(j.llm, &j.setting, &pairs, both, out, progress, err);
+        ste_progress_end(progress);
+    }
+    if (!rc)
+        rc = write_rows(out_path, &pairs, out, both, err);
+    if (!rc)
+        say_counts(&pairs, out, both);
+    if (out)
+        ste_outcomes_clear(out, pairs.n);
+    free(out);
+    ste_answer_pairs_clear(&pairs);
+    ste_judge_close(&j);
+    return rc;
+}
+
+const struct ste_command ste_cmd_judge = {
+    "judge", "judge --judge JUDGE --in PAIRS.jsonl --out VERDICTS.jsonl [flags] (or: judge RUN [flags])",
+    "Judge a file of pairs; with a run's folder instead, the loop's judging step.", judge_run};

@@ -1,0 +1,173 @@
+#include "cli/judging.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/json.h"
+#include "core/mem.h"
+
+int ste_judging_flags_check(const struct ste_judging_flags *f, struct ste_err *err)
+{
+    if (f->limit < 0)
+        return ste_err_set(err, STE_EUSAGE, "--limit must not be negative");
+    if (f->seed < 0)
+        return ste_err_set(err, STE_EUSAGE, "--seed must not be negative");
+    if (f->max_tokens < 0 || f->max_tokens > 1 << 20)
+        return ste_err_set(err, STE_EUSAGE, "--max-tokens must be a number from 1 to 1048576");
+    return 0;
+}
+
+int ste_judge_open(struct ste_open_judge *j, const char *judge, const struct ste_judging_flags *f, struct ste_err *err)
+{
+    *j = (struct ste_open_judge){.name = judge};
+    int rc = ste_judge_spec_parse(&j->spec, judge, err);
+    if (rc)
+        return rc;
+    const char *pack = f->pack ? f->pack : j->spec.pack ? j->spec.pack : "direct";
+    rc = ste_pack_load(&j->pack, pack, j->spec.pack_folder, err);
+    if (rc) {
+        ste_judge_close(j);
+        return rc;
+    }
+    char seed[32];
+    snprintf(seed, sizeof seed, "%lld", f->seed);
+    j->secret = ste_xstrdup(ste_id_of("evaluation", seed, NULL).s);
+    j->setting = (struct ste_judge_setting){.pack = j->pack,
+                                            .secret = j->secret,
+                                            .mode = j->pack->mode,
+                                            .sampling = {.temperature = 0, .top_p = 1},
+                                            .max_tokens = (int)f->max_tokens,
+                                            .seed = (uint64_t)f->seed};
+    if (!f->pack && j->spec.mode)
+        j->setting.mode = strcmp(j->spec.mode, "free") == 0 ? STE_MODE_FREE : STE_MODE_CLOSED;
+    return 0;
+}
+
+int ste_judge_load(struct ste_open_judge *j, const struct ste_judging_flags *f, struct ste_err *err)
+{
+    struct ste_llm_params p = {.threads = (int)f->engine.threads,
+                               .batch = (int)f->engine.batch,
+                               .ctx = (int)f->engine.ctx,
+                               .isa = f->engine.isa,
+                               .activations = f->engine.activations};
+    char *home = ste_home_path(NULL), *cache = ste_home_path("cache.db");
+    int rc = 0;
+    if (!f->no_cache) {
+        rc = ste_mkdirs(home, err);
+        p.cache = cache;
+    }
+    if (!rc)
+        rc = ste_llm_open(&j->llm, j->spec.model, &p, err);
+    if (!rc && j->spec.adapter)
+        rc = ste_llm_load_adapter(j->llm, j->spec.adapter, &j->setting.adapter, err);
+    free(home);
+    free(cache);
+    return rc;
+}
+
+void ste_judge_close(struct ste_open_judge *j)
+{
+    if (j->llm)
+        ste_llm_close(j->llm);
+    ste_pack_free(j->pack);
+    ste_judge_spec_clear(&j->spec);
+    free(j->secret);
+    *j = (struct ste_open_judge){0};
+}
+
+int ste_pair_files_read(struct ste_pair_files *p, const struct ste_strings *paths, size_t limit, struct ste_err *err)
+{
+    *p = (struct ste_pair_files){.files = ste_xcalloc(paths->n ? paths->n : 1, sizeof *p->files)};
+    for (size_t i = 0; i < paths->n; i++) {
+        int rc = ste_answer_pairs_read(&p->files[i], paths->items[i], STE_PAIRS_LABELLED, limit, err);
+        p->n = i + 1;
+        if (!rc && p->files[i].n == 0)
+            rc = ste_err_set(err, STE_EINPUT, "%s has no row; it needs prompt, chosen and rejected in each line",
+                             paths->items[i]);
+        if (rc) {
+            ste_pair_files_clear(p);
+            return rc;
+        }
+        for (size_t k = 0; k < p->files[i].n; k++) {
+            p->pairs += !p->files[i].items[k].tied;
+            p->tied += p->files[i].items[k].tied;
+        }
+    }
+    return 0;
+}
+
+void ste_pair_files_clear(struct ste_pair_files *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        ste_answer_pairs_clear(&p->files[i]);
+    free(p->files);
+    *p = (struct ste_pair_files){0};
+}
+
+int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, struct ste_outcome ***outcomes,
+                    struct ste_err *err)
+{
+    char reasoning[64] = "the verdict at once";
+    if (j->pack->reasoning || j->setting.mode == STE_MODE_FREE)
+        snprintf(reasoning, sizeof reasoning, "up to %d tokens of reasoning each",
+                 j->setting.max_tokens ? j->setting.max_tokens : j->pack->max_tokens);
+    ste_info("%s with pack %s: %zu pairs in both orders, %zu calls, %s", j->name, j->pack->name, p->pairs, 2 * p->pairs,
+             reasoning);
+    struct ste_outcome **out = ste_xcalloc(p->n ? p->n : 1, sizeof *out);
+    struct ste_progress *progress = ste_progress_new("judge", "verdicts", 2 * p->pairs);
+    int rc = 0;
+    for (size_t i = 0; i < p->n && !rc; i++) {
+        out[i] = ste_xcalloc(p->files[i].n, sizeof *out[i]);
+        rc = ste_eval_pairs(j->llm, &j->setting, &p->files[i], out[i], progress, err);
+    }
+    ste_progress_end(progress);
+    if (rc)
+        ste_outcome_arrays_free(out, p);
+    else
+        *outcomes = out;
+    return rc;
+}
+
+void ste_outcome_arrays_free(struct ste_outcome **outcomes, const struct ste_pair_files *p)
+{
+    for (size_t i = 0; outcomes && i < p->n; i++) {
+        if (outcomes[i])
+            ste_outcomes_clear(outcomes[i], p->files[i].n);
+        free(outcomes[i]);
+    }
+    free(outcomes);
+}
+
+json_t *ste_judge_provenance(const struct ste_open_judge *j)
+{
+    json_t *p = json_object();
+    json_object_set_new(p, "model", json_string(j->spec.model));
+    json_object_set_new(p, "model_hash", json_string(ste_llm_model_hash(j->llm)));
+    json_object_set_new(p, "adapter_hash", json_string(ste_llm_adapter_hash(j->llm, j->setting.adapter)));
+    json_object_set_new(p, "pack_hash", json_string(j->pack->hash));
+    json_object_set_new(p, "mode", json_string(j->setting.mode == STE_MODE_FREE ? "free" : "closed"));
+    json_object_set_new(p, "max_tokens",
+                        json_integer(j->setting.max_tokens ? j->setting.max_tokens : j->pack->max_tokens));
+    json_object_set_new(p, "seed", json_integer((json_int_t)j->setting.seed));
+    json_object_set_new(p, "numerics", json_string(ste_llm_numerics(j->llm)));
+    return p;
+}
+
+int ste_write_json(const char *path, json_t *j, struct ste_err *err)
+{
+    char *text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+    struct ste_buf b = STE_BUF_INIT;
+    ste_buf_addf(&b, "%s\n", text);
+    int rc = 0;
+    if (strcmp(path, "-") == 0)
+        fputs(b.s, stdout);
+    else
+        rc = ste_file_write(path, b.s, b.len, err);
+    ste_buf_clear(&b);
+    free(text);
+    json_decref(j);
+    return rc;
+}

@@ -1,0 +1,54 @@
+/* What `ste judge`, `ste eval` and `ste compare` share: opening a judge, reading files of pairs. */
+#ifndef STE_CLI_JUDGING_H
+#define STE_CLI_JUDGING_H
+
+#include "cli/cli.h"
+#include "eval/eval.h"
+
+struct ste_judging_flags {
+    const char *pack; /* NULL: the run's, else direct */
+    long long seed, limit, max_tokens;
+    bool no_cache;
+    struct ste_engine_flags engine;
+};
+#define STE_JUDGING_FLAGS(f)                                                                                           \
+    {"pack", STE_FLAG_STRING, &(f).pack, "PACK",                                                                       \
+     "prompt pack: paper, small, direct, a YAML file (default: the run's, "                                            \
+     "else direct)"},                                                                                                  \
+        {"limit", STE_FLAG_INT, &(f).limit, "N", "the first N rows of each file"},                                     \
+        {"seed", STE_FLAG_INT, &(f).seed, "S", "of fences and intervals (default 0)"},                                 \
+        {"max-tokens", STE_FLAG_INT, &(f).max_tokens, "N", "of the reasoning (default: the pack's)"},                  \
+        {"no-cache", STE_FLAG_BOOL, &(f).no_cache, NULL, "do not use the cache of answers"},                           \
+        STE_ENGINE_FLAGS((f).engine)
+
+struct ste_open_judge {
+    const char *name; /* as the user wrote it */
+    struct ste_judge_spec spec;
+    struct ste_pack *pack;
+    struct ste_llm *llm;
+    char *secret;
+    struct ste_judge_setting setting; /* deterministic: the likeliest token, the likelier label */
+};
+/* Checks the flags' values: STE_EUSAGE. */
+int ste_judging_flags_check(const struct ste_judging_flags *f, struct ste_err *err);
+/* Reads JUDGE and its pack; ste_judge_load then opens the model. */
+int ste_judge_open(struct ste_open_judge *j, const char *judge, const struct ste_judging_flags *f, struct ste_err *err);
+int ste_judge_load(struct ste_open_judge *j, const struct ste_judging_flags *f, struct ste_err *err);
+void ste_judge_close(struct ste_open_judge *j);
+
+struct ste_pair_files {
+    struct ste_answer_pairs *files;
+    size_t n, pairs, tied; /* PAIRS: all but the tied ones */
+};
+int ste_pair_files_read(struct ste_pair_files *p, const struct ste_strings *paths, size_t limit, struct ste_err *err);
+void ste_pair_files_clear(struct ste_pair_files *p);
+
+/* Says how many calls are to come, then judges all files in both orders. OUTCOMES has one array a file. */
+int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, struct ste_outcome ***outcomes,
+                    struct ste_err *err);
+void ste_outcome_arrays_free(struct ste_outcome **outcomes, const struct ste_pair_files *p);
+/* Model, adapter, pack and so on: what decides a judge's figures. */
+json_t *ste_judge_provenance(const struct ste_open_judge *j);
+int ste_write_json(const char *path, json_t *j, struct ste_err *err); /* takes the reference */
+
+#endif
