@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "core/json.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
 #include "model/tokenizer.h"
@@ -50,13 +51,39 @@ static int print_lines(const struct ste_tokenizer *t, const struct ste_buf *text
     return rc;
 }
 
+/* {"text": "..."} a line; the ids as a JSON array a line, so that texts with newlines keep their places. */
+static int print_jsonl(const struct ste_tokenizer *t, bool special, struct ste_err *err)
+{
+    struct ste_jsonl *f = NULL;
+    int rc = ste_jsonl_open(&f, "-", err);
+    json_t *row = NULL;
+    while (!rc && (rc = ste_jsonl_next(f, &row, err)) == 1) {
+        struct ste_tokens ids = {0};
+        const char *text;
+        char where[64];
+        snprintf(where, sizeof where, "line %ld of standard input", ste_jsonl_line(f));
+        if ((rc = ste_json_string(row, "text", true, &text, where, err)) == 0 &&
+            (rc = ste_tokenize(t, text, strlen(text), special, &ids, err)) < 0)
+            ste_err_wrap(err, "%s", where);
+        for (size_t i = 0; i < ids.n && !rc; i++)
+            printf(i ? ", %d" : "[%d", ids.ids[i]);
+        if (!rc)
+            puts(ids.n ? "]" : "[]");
+        ste_tokens_clear(&ids);
+        json_decref(row);
+    }
+    ste_jsonl_close(f);
+    return rc;
+}
+
 static int run(int argc, char **argv, struct ste_err *err)
 {
     const char *model = NULL;
-    bool raw = false, special = false;
+    bool raw = false, jsonl = false, special = false;
     const struct ste_flag flags[] = {
         {"model", STE_FLAG_STRING, &model, "NAME", "a catalogue name or a .gguf file"},
         {"raw", STE_FLAG_BOOL, &raw, NULL, "all of standard input is one text (default: a text a line)"},
+        {"jsonl", STE_FLAG_BOOL, &jsonl, NULL, "a JSON object with a \"text\" a line; ids as a JSON array a line"},
         {"special", STE_FLAG_BOOL, &special, NULL, "control tokens such as <|im_end|> are read as tokens, not as text"},
         {0},
     };
@@ -70,8 +97,9 @@ static int run(int argc, char **argv, struct ste_err *err)
     struct ste_tokenizer *t = NULL;
     char *path = NULL;
     if ((rc = ste_model_resolve(model, &path, err)) == 0 && (rc = ste_gguf_open(&g, path, err)) == 0 &&
-        (rc = ste_tokenizer_new(&t, g, err)) == 0 && (rc = read_stdin(&text, err)) == 0)
-        rc = raw ? print_ids(t, text.s, text.len, special, err) : print_lines(t, &text, special, err);
+        (rc = ste_tokenizer_new(&t, g, err)) == 0 && (jsonl || (rc = read_stdin(&text, err)) == 0))
+        rc = jsonl ? print_jsonl(t, special, err)
+             : raw ? print_ids(t, text.s, text.len, special, err) : print_lines(t, &text, special, err);
     if (fflush(stdout) && !rc)
         rc = ste_err_errno(err, "cannot write the ids");
     ste_buf_clear(&text);
@@ -81,5 +109,5 @@ static int run(int argc, char **argv, struct ste_err *err)
     return rc;
 }
 
-const struct ste_command ste_cmd_tokenize = {"tokenize", "tokenize --model NAME [--raw] [--special] < TEXT",
+const struct ste_command ste_cmd_tokenize = {"tokenize", "tokenize --model NAME [--raw | --jsonl] [--special] < TEXT",
                                              "token ids of a text, one line a line", run};
