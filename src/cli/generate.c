@@ -1,0 +1,198 @@
+/* ste generate: samples from a model, from the shell. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/json.h"
+#include "core/mem.h"
+#include "core/utf8.h"
+#include "data/catalogue.h"
+#include "engine/engine.h"
+#include "model/chat.h"
+
+struct options {
+    const char *model, *adapter, *prompt, *chat, *system;
+    long long max_tokens, top_k, seed, samples;
+    double temperature, top_p, min_p;
+    bool json;
+    struct ste_engine_flags engine;
+};
+
+struct loaded {
+    struct ste_model *model;
+    struct ste_engine *engine;
+    struct ste_adapter *adapter;
+    struct ste_pool *pool;
+};
+
+static int load(const struct options *o, struct loaded *l, struct ste_err *err)
+{
+    struct ste_engine_params p;
+    struct ste_lora *lora = NULL;
+    char *path = NULL;
+    ste_engine_default_params(&p);
+    if (o->engine.activations && strcmp(o->engine.activations, "int8") == 0)
+        p.activations = STE_ACT_INT8;
+    if (o->engine.ctx > 0)
+        p.n_ctx = (int)o->engine.ctx;
+    if (o->engine.batch > 0)
+        p.max_batch = (int)o->engine.batch;
+    int rc = ste_isa_choose(o->engine.isa, &p.isa, err);
+    if (!rc)
+        rc = ste_model_resolve(o->model, &path, err);
+    if (!rc)
+        rc = ste_model_open(&l->model, path, err);
+    l->pool = p.pool = ste_pool_new((int)o->engine.threads);
+    if (!rc)
+        rc = ste_engine_new(&l->engine, l->model, &p, err);
+    if (!rc && o->adapter && (rc = ste_lora_read_peft(&lora, l->model, o->adapter, err)) == 0)
+        rc = ste_adapter_new(&l->adapter, l->engine, lora, err);
+    ste_lora_free(lora);
+    free(path);
+    return rc;
+}
+
+static int read_prompt(const struct options *o, const struct ste_model *m, struct ste_tokens *out, struct ste_err *err)
+{
+    const char *given = o->chat ? o->chat : o->prompt;
+    struct ste_buf text = STE_BUF_INIT;
+    int rc = 0;
+    if (strcmp(given, "-") == 0)
+        rc = ste_file_read("/dev/stdin", 64u << 20, &text, err);
+    else
+        ste_buf_adds(&text, given);
+    if (!rc && o->chat) {
+        struct ste_message messages[2] = {{"system", o->system}, {"user", text.s ? text.s : ""}};
+        rc = ste_chat_tokenize(m, o->system ? messages : messages + 1, o->system ? 2 : 1, NULL, out, err);
+    } else if (!rc) {
+        rc = ste_tokenize(m->tokenizer, text.s ? text.s : "", text.len, true, out, err);
+    }
+    if (rc)
+        ste_err_wrap(err, "cannot read the prompt");
+    ste_buf_clear(&text);
+    return rc;
+}
+
+static const char *finish_name(enum ste_finish f)
+{
+    return f == STE_FINISH_LENGTH ? "length" : f == STE_FINISH_STOP ? "stop" : "end";
+}
+
+static json_t *sample_json(const struct ste_model *m, const struct ste_completion *c)
+{
+    struct ste_buf text = STE_BUF_INIT;
+    json_t *tokens = json_array(), *logprobs = json_array();
+    ste_detokenize(m->tokenizer, c->tokens, c->n, false, &text);
+    for (size_t i = 0; i < c->n; i++) {
+        json_array_append_new(tokens, json_integer(c->tokens[i]));
+        json_array_append_new(logprobs, json_real((double)c->logprobs[i]));
+    }
+    size_t good = ste_utf8_bad(text.s ? text.s : "", text.len);
+    json_t *j = json_pack("{ss#sososs}", "text", text.s ? text.s : "", (int)good, "tokens", tokens, "logprobs",
+                          logprobs, "finish", finish_name(c->finish));
+    ste_buf_clear(&text);
+    return j;
+}
+
+static void print_text(const struct ste_model *m, const struct ste_completion *c, const struct options *o, int sample)
+{
+    struct ste_buf text = STE_BUF_INIT;
+    ste_detokenize(m->tokenizer, c->tokens, c->n, false, &text);
+    if (o->samples > 1)
+        printf("%s--- %d\n", sample ? "\n" : "", sample);
+    fwrite(text.s, 1, text.len, stdout);
+    putchar('\n');
+    ste_buf_clear(&text);
+}
+
+/* Samples come back in any order and are shown in that of their numbers. */
+static int sample_all(const struct options *o, const struct loaded *l, const struct ste_tokens *prompt,
+                      struct ste_completion *done, struct ste_err *err)
+{
+    struct ste_request r = {.prompt = prompt->ids,
+                            .n_prompt = prompt->n,
+                            .adapter = l->adapter,
+                            .sampling = {o->temperature, (int)o->top_k, o->top_p, o->min_p},
+                            .max_tokens = (int)o->max_tokens};
+    uint64_t first = 0, ticket = 0;
+    int rc = 0, got = 0;
+    for (int i = 0; i < o->samples && !rc; i++) {
+        char seed[32], number[32];
+        snprintf(seed, sizeof seed, "%lld", o->seed);
+        snprintf(number, sizeof number, "%d", i);
+        r.key = ste_key_of("generate", seed, number, NULL);
+        rc = ste_engine_submit(l->engine, &r, &ticket, err);
+        first = i == 0 ? ticket : first;
+    }
+    struct ste_completion c;
+    while (!rc && (got = ste_engine_next(l->engine, &c, err)) == 1)
+        done[c.ticket - first] = c;
+    return rc ? rc : got;
+}
+
+static int run(int argc, char **argv, struct ste_err *err)
+{
+    struct options o = {.max_tokens = 256, .temperature = 0.7, .top_p = 1, .samples = 1};
+    const struct ste_flag flags[] = {
+        {"model", STE_FLAG_STRING, &o.model, "NAME", "a catalogue name or a .gguf file"},
+        {"adapter", STE_FLAG_STRING, &o.adapter, "DIR", "a PEFT folder"},
+        {"prompt", STE_FLAG_STRING, &o.prompt, "TEXT", "go on from this text as it is; - reads standard input"},
+        {"chat", STE_FLAG_STRING, &o.chat, "TEXT", "a user's message, in the model's chat template"},
+        {"system", STE_FLAG_STRING, &o.system, "TEXT", "with --chat: the system message"},
+        {"max-tokens", STE_FLAG_INT, &o.max_tokens, "N", "at most so many tokens a sample (256)"},
+        {"temperature", STE_FLAG_REAL, &o.temperature, "T", "0 takes the likeliest token (0.7)"},
+        {"top-k", STE_FLAG_INT, &o.top_k, "K", "only the K likeliest tokens (0: off)"},
+        {"top-p", STE_FLAG_REAL, &o.top_p, "P", "only the likeliest tokens that hold P (1: off)"},
+        {"min-p", STE_FLAG_REAL, &o.min_p, "P", "only tokens P times as likely as the likeliest (0: off)"},
+        {"seed", STE_FLAG_INT, &o.seed, "S", "equal seeds give equal samples (0)"},
+        {"n", STE_FLAG_INT, &o.samples, "SAMPLES", "how many samples (1)"},
+        {"json", STE_FLAG_BOOL, &o.json, NULL, "texts, token ids and log-probabilities as JSON"},
+        STE_ENGINE_FLAGS(o.engine),
+        {0}};
+    int rc = ste_flags_parse(&ste_cmd_generate, flags, argc, argv, NULL, 0, err);
+    if (rc)
+        return rc > 0 ? 0 : rc;
+    if (!o.model || !o.prompt == !o.chat)
+        return ste_err_set(err, STE_EUSAGE, "generate needs --model and one of --prompt and --chat");
+    if (o.samples < 1 || o.samples > 4096 || o.max_tokens < 1 || o.max_tokens > 1 << 20)
+        return ste_err_set(err, STE_EUSAGE, "-n goes from 1 to 4096 and --max-tokens from 1");
+    struct loaded l = {0};
+    struct ste_tokens prompt = {0};
+    struct ste_completion *done = ste_xcalloc((size_t)o.samples, sizeof *done);
+    rc = load(&o, &l, err);
+    if (!rc)
+        rc = read_prompt(&o, l.model, &prompt, err);
+    if (!rc)
+        rc = sample_all(&o, &l, &prompt, done, err);
+    if (!rc && o.json) {
+        json_t *list = json_array(), *ids = json_array();
+        for (size_t i = 0; i < prompt.n; i++)
+            json_array_append_new(ids, json_integer(prompt.ids[i]));
+        for (int i = 0; i < o.samples; i++)
+            json_array_append_new(list, sample_json(l.model, &done[i]));
+        json_t *all = json_pack("{soso}", "prompt_tokens", ids, "samples", list);
+        char *s = ste_json_canonical(all);
+        puts(s);
+        free(s);
+        json_decref(all);
+    }
+    for (int i = 0; i < o.samples; i++) {
+        if (!rc && !o.json)
+            print_text(l.model, &done[i], &o, i);
+        ste_completion_clear(&done[i]);
+    }
+    free(done);
+    ste_tokens_clear(&prompt);
+    ste_adapter_free(l.adapter);
+    ste_engine_free(l.engine);
+    ste_model_close(l.model);
+    ste_pool_free(l.pool);
+    return rc;
+}
+
+const struct ste_command ste_cmd_generate = {"generate", "generate --model NAME (--prompt TEXT | --chat TEXT) [flags]",
+                                             "text from a model, with or without an adapter", run};
