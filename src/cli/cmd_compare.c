@@ -52,9 +52,8 @@ static int report(const struct ste_strings *judges, const struct ste_pair_files 
     bool table = !json || strcmp(json, "-") != 0;
     json_t *suites = json_array();
     if (table)
-        printf("first:  %s\nsecond: %s\n\n"
-               "second minus first   pairs  accuracy              right in both         only right in\n"
-               "                            (95 %%)                (95 %%)                 1st  2nd  p\n",
+        printf("first:  %s\nsecond: %s\n\nsecond minus first   pairs  accuracy              right in both         only "
+               "right in\n                            (95 %%)                (95 %%)                 1st  2nd  p\n",
                judges->items[0], judges->items[1]);
     for (size_t i = 0; i < p->n; i++) {
         struct ste_comparison c;
@@ -125,6 +124,5 @@ static int compare_run(int argc, char **argv, struct ste_err *err)
     return rc < 0 ? rc : 0;
 }
 
-const struct ste_command ste_cmd_compare = {
-    "compare", "compare --judge FIRST --judge SECOND --data FILE... [flags]",
-    "Compare two judges on the same labelled pairs: differences with intervals, and McNemar's test.", compare_run};
+const struct ste_command ste_cmd_compare = {"compare", "compare --judge FIRST --judge SECOND --data FILE... [flags]",
+                                            "Compare two judges on the same labelled pairs.", compare_run};

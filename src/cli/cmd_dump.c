@@ -25,5 +25,4 @@ static int dump_run(int argc, char **argv, struct ste_err *err)
     return rc < 0 ? rc : 0;
 }
 
-const struct ste_command ste_cmd_dump = {
-    "dump", "dump RUN", "Print every row of a run as JSON lines, in a canonical order without times.", dump_run};
+const struct ste_command ste_cmd_dump = {"dump", "dump RUN", "Print every row of a run as JSON lines.", dump_run};

@@ -115,6 +115,5 @@ static int eval_run(int argc, char **argv, struct ste_err *err)
     return rc < 0 ? rc : 0;
 }
 
-const struct ste_command ste_cmd_eval = {
-    "eval", "eval --judge JUDGE --data FILE... [flags]",
-    "Measure a judge on labelled pairs, in both orders, with intervals. docs/judging.md says what counts.", eval_run};
+const struct ste_command ste_cmd_eval = {"eval", "eval --judge JUDGE --data FILE... [flags]",
+                                         "Measure a judge on labelled pairs, in both orders.", eval_run};

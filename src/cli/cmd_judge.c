@@ -127,4 +127,4 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
 
 const struct ste_command ste_cmd_judge = {
     "judge", "judge --judge JUDGE --in PAIRS.jsonl --out VERDICTS.jsonl [flags] (or: judge RUN [flags])",
-    "Judge a file of pairs; with a run's folder instead, the loop's judging step.", judge_run};
+    "Judge a file of pairs; given a run, the loop's step.", judge_run};

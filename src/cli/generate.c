@@ -195,4 +195,4 @@ static int run(int argc, char **argv, struct ste_err *err)
 }
 
 const struct ste_command ste_cmd_generate = {"generate", "generate --model NAME (--prompt TEXT | --chat TEXT) [flags]",
-                                             "text from a model, with or without an adapter", run};
+                                             "Text from a model, with or without an adapter.", run};

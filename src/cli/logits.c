@@ -176,4 +176,4 @@ static int run(int argc, char **argv, struct ste_err *err)
 
 const struct ste_command ste_cmd_logits = {
     "logits", "logits --model NAME --in TOKENS.jsonl (--out FILE | --top K | --perplexity) [flags]",
-    "the model's logits for token sequences, for comparison with other programs", run};
+    "Logits of token sequences, to compare programs.", run};

@@ -375,6 +375,6 @@ static int sft(int argc, char **argv, struct ste_err *err)
 const struct ste_command ste_cmd_sft = {
     "sft",
     "sft --model NAME --in EXAMPLES.jsonl --out DIR [flags]",
-    "fine-tune a LoRA adapter on your own examples",
+    "Fine-tune a LoRA adapter on your own examples.",
     sft,
 };
