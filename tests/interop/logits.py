@@ -44,7 +44,7 @@ def ste_logits(a, short, prompts, folder, n_vocab):
     for s in range(0, len(prompts), 8):
         group = prompts[s:s + 8]
         tokens, out = folder / "tokens.jsonl", folder / "logits.bin"
-        tokens.write_text("".join(json.dumps(ids) + "\n" for ids in group))
+        tokens.write_text("".join(json.dumps({"tokens": ids}) + "\n" for ids in group))
         ste(a, "logits", "--model", str(gguf_path(short)), "--in", tokens, "--out", out)
         total = sum(map(len, group))
         if out.stat().st_size != total * n_vocab * 4:
