@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# needs: model
+# The whole loop on SmolLM2-135M: it finishes, its sums add up, running it again does nothing, and it comes out the same
+# for other threads and batch limits.
+. "$2/tests/e2e/lib_run.sh"
+
+"$STE" run "$WORK/tiny.yaml" --run "$WORK/a" >"$WORK/out.txt" || fail "the run ended with $?"
+grep -q "Held-out synthetic pairs" "$WORK/out.txt" || fail "no closing table: $(cat "$WORK/out.txt")"
+[ "$(awk 'length > 80' "$WORK/out.txt" | grep -vc "$WORK")" = 0 ] || fail "the table is wider than 80 columns"
+python3 "$SRC/tests/e2e/sums.py" "$WORK/a" || fail "sums do not add up"
+for i in 1 2; do
+    for f in adapter_config.json adapter_model.safetensors adapter.gguf; do
+        [ -s "$WORK/a/adapters/iter-$i/$f" ] || fail "iteration $i has no $f"
+    done
+done
+[ -s "$WORK/a/report.json" ] && [ -s "$WORK/a/recipe.resolved.yaml" ] || fail "report or recipe is missing"
+[ ! -e "$WORK/a/training" ] || [ -z "$(find "$WORK/a/training" -type f)" ] || fail "training states were left behind"
+
+want=$(dump_hash "$WORK/a") adapters=$(adapters_hash "$WORK/a")
+start=$(date +%s)
+"$STE" run "$WORK/tiny.yaml" --run "$WORK/a" >/dev/null || fail "running again ended with $?"
+[ $(($(date +%s) - start)) -le 10 ] || fail "running again took long: something was done twice"
+[ "$(dump_hash "$WORK/a")" = "$want" ] || fail "running again changed the store"
+
+# Steps as commands give the same run. (judge RUN is the loop's step.)
+"$STE" select "$WORK/steps" --recipe "$WORK/tiny.yaml" || fail "ste select"
+"$STE" pair "$WORK/steps" --threads 1 || fail "ste pair"
+compare() { # NAME FLAGS...
+    local name=$1
+    shift
+    "$STE" run "$WORK/tiny.yaml" --run "$WORK/$name" "$@" >/dev/null || fail "$name: the run ended with $?"
+    "$STE" dump "$WORK/$name" >"$WORK/$name.txt"
+    if [ "$(dump_hash "$WORK/$name")" != "$want" ]; then
+        "$STE" dump "$WORK/a" | diff - "$WORK/$name.txt" | cut -c1-300 | head -6
+        fail "$name: another store"
+    fi
+    [ "$(adapters_hash "$WORK/$name")" = "$adapters" ] || fail "$name: other adapters"
+}
+compare steps --threads 2
+compare batch-1 --threads 1 --batch 1
+compare batch-7 --threads 2 --batch 7
+compare batch-32 --threads 1 --batch 32
+echo "same store and adapters for threads 1 and 2, batch 1, 7, 32: $want"
