@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/mem.h"
 #include "data/minhash.h"
@@ -101,6 +102,23 @@ static char *trimmed(const char *s, size_t n)
     while (n && isspace((unsigned char)s[n - 1]))
         n--;
     return ste_xstrndup(s, n);
+}
+
+/* "New request: ..." without its heading: small models copy the name of what they were asked for. */
+static const char *without_heading(const char *text)
+{
+    static const char *const words[] = {"new",      "modified", "changed",     "different", "the",
+                                        "request",  "question", "instruction", "prompt"};
+    const char *colon = strchr(text, ':'), *p = text;
+    while (colon && p < colon) {
+        size_t n = strcspn(p, " :"), i = 0;
+        while (i < sizeof words / sizeof *words && (strlen(words[i]) != n || strncasecmp(words[i], p, n) != 0))
+            i++;
+        if (i == sizeof words / sizeof *words)
+            return text;
+        p += n + (p[n] == ' ');
+    }
+    return colon && p == colon ? colon + 1 : text;
 }
 
 static bool same_text(const char *a, const char *b)
@@ -320,6 +338,8 @@ static int pair_answer(void *arg, const struct ste_answer *a, struct ste_err *er
 {
     static const char *const finishes[] = {"end", "stop", "length", "choice", "failed"};
     const char *text = a->text ? a->text : "";
+    if (((struct ask_tag *)a->tag)->kind == MODIFIED)
+        text = without_heading(text);
     return put_piece(arg, a->tag, trimmed(text, strlen(text)), finishes[a->completion.finish], a->completion.n,
                      a->address, err);
 }

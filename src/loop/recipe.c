@@ -32,7 +32,7 @@ const struct ste_option ste_recipe_options[] = {
     STRING("models.modify", modify_model, "", "writes the modified instructions"),
     STRING("models.judge", judge_model, "",
            "judges in the first iteration; later ones are judged by what the iteration before trained"),
-    STRING("prompts.pack", pack, "small", "prompt pack: paper, small, direct, or a path to a YAML file"),
+    STRING("prompts.pack", pack, "small", "prompt pack: paper, small, direct, brief, or a path to a YAML file"),
     STRING("prompts.folder", pack_folder, "", "a folder whose packs go before the built-in ones"),
     CHOICE("verdict.mode", verdict_mode, "pack", "pack|free|closed",
            "how a verdict is read: free reads the marker in the text, closed draws it from the two labels"),
