@@ -38,15 +38,21 @@ void ste_judgment_clear(struct ste_judgment *j)
     *j = (struct ste_judgment){.verdict = STE_VERDICT_INVALID, .logprob_a = NAN, .logprob_b = NAN};
 }
 
-/* The text that both markers begin with ("[[" of "[[A]]" and "[[B]]"): reasoning in closed mode ends there. Kept in
- * PREFIX; empty when they share nothing. */
-static void shared_start(const char *a, const char *b, char *prefix, size_t size)
+/*
+ * Where reasoning ends in closed mode: at the text that both markers begin with ("[[" of "[[A]]" and "[[B]]"). Where
+ * the closing words are the end of that text ("Verdict: [[" and " [["), it ends before them, so that they are not there
+ * twice. Empty when the markers share nothing.
+ */
+static void reasoning_stop(const struct ste_pack *p, char *stop, size_t size)
 {
     size_t n = 0;
-    while (n + 1 < size && a[n] && a[n] == b[n])
+    while (n + 1 < size && p->marker_a[n] && p->marker_a[n] == p->marker_b[n])
         n++;
-    memcpy(prefix, a, n);
-    prefix[n] = 0;
+    size_t closing = p->closing ? strlen(p->closing) : 0;
+    if (closing < n && memcmp(p->marker_a + n - closing, p->closing, closing) == 0)
+        n -= closing;
+    memcpy(stop, p->marker_a, n);
+    stop[n] = 0;
 }
 
 void ste_judge_ask(const struct ste_judge_setting *s, const char *pair_id, const struct ste_dialogue *prompt,
@@ -87,7 +93,7 @@ void ste_judge_ask(const struct ste_judge_setting *s, const char *pair_id, const
     }
     if (pack->reasoning) {
         ask->max_tokens = s->max_tokens ? s->max_tokens : pack->max_tokens;
-        shared_start(pack->marker_a, pack->marker_b, texts->stop, sizeof texts->stop);
+        reasoning_stop(pack, texts->stop, sizeof texts->stop);
         if (*texts->stop) {
             ask->stops[ask->n_stops++] = texts->stop;
         } else {

@@ -20,12 +20,12 @@ struct ste_pack {
     /* judge: rubric first, then the fenced texts, so that prefixes are shared */
     char *judge_system, *judge_user; /* SYSTEM may be NULL: the template's default */
     enum ste_verdict_mode mode;
-    bool reasoning; /* false: the verdict at once */
-    char *marker_a,
-        *marker_b; /* "[[A]]": free mode reads these, closed mode ends the reasoning at the text they share ("[[") */
-    char *closing; /* closed mode: text put behind the reasoning; the label follows it at once */
-    char *label_a, *label_b; /* "A", "B" */
-    int max_tokens;          /* of the reasoning */
+    bool reasoning;            /* false: the verdict at once */
+    char *marker_a, *marker_b; /* "[[A]]": free mode reads these, closed mode ends the reasoning at the text they share
+                                  ("[["), less CLOSING */
+    char *closing;             /* closed mode: text put behind the reasoning; the label follows it at once */
+    char *label_a, *label_b;   /* "A", "B" */
+    int max_tokens;            /* of the reasoning */
     /* select: each is answered by one constrained choice, which is the whole answer: "A".."O" in the order of
      * ste_category_name, "1".."5", and "A".."E" in the order of ste_length_name */
     char *category_user, *complexity_user, *length_user;

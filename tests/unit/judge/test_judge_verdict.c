@@ -160,9 +160,16 @@ static void asks(void **state)
     ste_judge_ask(&s, "id", &d, "a", "b", 0, &texts, &ask);
     assert_int_equal(ask.max_tokens, small->max_tokens);
     assert_int_equal(ask.n_stops, 1);
-    assert_string_equal(ask.stops[0], "[[");
+    assert_string_equal(ask.stops[0], "Verdict:"); /* the markers share "Verdict: [[", the closing is " [[" */
+    assert_string_equal(ask.closing, " [[");
     assert_true(ask.sample_choice);
     assert_int_equal(ask.adapter, 5);
+    ste_judge_prompt_clear(&texts);
+
+    s = setting(paper);
+    s.mode = STE_MODE_CLOSED;
+    ste_judge_ask(&s, "id", &d, "a", "b", 0, &texts, &ask);
+    assert_string_equal(ask.stops[0], "[[");
     ste_judge_prompt_clear(&texts);
 
     s = setting(paper);
