@@ -5,8 +5,8 @@
 
 #include "core/mem.h"
 
-#define MAX_ROWS 64                          /* query rows a part */
-#define BATCH 48                             /* query rows times heads that go through a block together */
+#define MAX_ROWS 64 /* query rows a part */
+#define BATCH 48    /* query rows times heads that go through a block together */
 
 static void scores_portable(const float *const *q, int n, const float *kt, int head_dim, int n_pos, float *s)
 {
@@ -159,8 +159,15 @@ static void part(void *arg, int index)
 void ste_attention(const struct ste_kv *kv, int layer, int n_heads, enum ste_isa isa, const struct ste_attn_row *rows,
                    int n, const float *q, float *out, struct ste_pool *pool)
 {
-    struct job j = {.kv = kv, .ops = ste_ops_of(isa), .kern = &ste_attn_portable, .rows = rows, .q = q, .out = out,
-                    .layer = layer, .n = n, .group = n_heads / kv->n_kv_heads};
+    struct job j = {.kv = kv,
+                    .ops = ste_ops_of(isa),
+                    .kern = &ste_attn_portable,
+                    .rows = rows,
+                    .q = q,
+                    .out = out,
+                    .layer = layer,
+                    .n = n,
+                    .group = n_heads / kv->n_kv_heads};
     j.ld = (size_t)n_heads * (size_t)kv->head_dim;
 #if defined(__x86_64__)
     if (isa == STE_ISA_AVX2)

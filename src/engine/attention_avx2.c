@@ -50,13 +50,25 @@ INLINE void mix_tile(const int R, float *const *acc, const float *p, const float
 
 #define EACH_TILE(n, call)                                                                                             \
     for (int r = 0; r < (n); r += 6) {                                                                                 \
-        switch ((n) - r) {                                                                                             \
-        case 1: call(1); break;                                                                                        \
-        case 2: call(2); break;                                                                                        \
-        case 3: call(3); break;                                                                                        \
-        case 4: call(4); break;                                                                                        \
-        case 5: call(5); break;                                                                                        \
-        default: call(6); break;                                                                                       \
+        switch ((n)-r) {                                                                                               \
+        case 1:                                                                                                        \
+            call(1);                                                                                                   \
+            break;                                                                                                     \
+        case 2:                                                                                                        \
+            call(2);                                                                                                   \
+            break;                                                                                                     \
+        case 3:                                                                                                        \
+            call(3);                                                                                                   \
+            break;                                                                                                     \
+        case 4:                                                                                                        \
+            call(4);                                                                                                   \
+            break;                                                                                                     \
+        case 5:                                                                                                        \
+            call(5);                                                                                                   \
+            break;                                                                                                     \
+        default:                                                                                                       \
+            call(6);                                                                                                   \
+            break;                                                                                                     \
         }                                                                                                              \
     }
 

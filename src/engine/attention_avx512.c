@@ -37,10 +37,10 @@ INLINE void mix_tile(const int R, float *const *acc, const float *p, const float
 /* Tiles of 12 rows, then of 4, then single ones. */
 #define EACH_TILE(n, call)                                                                                             \
     for (int r = 0; r < (n);) {                                                                                        \
-        if ((n) - r >= 12) {                                                                                           \
+        if ((n)-r >= 12) {                                                                                             \
             call(12);                                                                                                  \
             r += 12;                                                                                                   \
-        } else if ((n) - r >= 4) {                                                                                     \
+        } else if ((n)-r >= 4) {                                                                                       \
             call(4);                                                                                                   \
             r += 4;                                                                                                    \
         } else {                                                                                                       \

@@ -23,10 +23,10 @@ struct ste_engine {
     struct ste_weights *weights;
     struct ste_kv *kv;
     struct ste_forward f;
-    struct ste_sampler sampler;
-    struct list waiting; /* in the order of tickets */
-    struct list running; /* by adapter, then ticket: rows that share blocks or an adapter are neighbours */
-    struct list ended;   /* in the order in which they ended */
+    struct ste_sampler sampler[STE_LOGIT_ROWS]; /* scratch of each row whose logits are there */
+    struct list waiting;                        /* in the order of tickets */
+    struct list running;                        /* by adapter, then blocks: rows that share either are neighbours */
+    struct list ended;                          /* in the order in which they ended */
     struct ste_row *rows;
     int max_rows;
     uint64_t next_ticket;
@@ -92,7 +92,8 @@ void ste_engine_free(struct ste_engine *e)
     free_list(&e->running);
     free_list(&e->ended);
     ste_forward_clear(&e->f);
-    ste_sampler_clear(&e->sampler);
+    for (int i = 0; i < STE_LOGIT_ROWS; i++)
+        ste_sampler_clear(&e->sampler[i]);
     ste_kv_free(e->kv);
     ste_weights_free(e->weights);
     free(e->rows);
@@ -214,8 +215,22 @@ static bool should_wait(const struct ste_engine *e, const struct ste_sequence *s
     return false;
 }
 
+/* A sequence gets new blocks behind those it may share, so the order holds until the next one comes. */
+static int by_blocks(const void *pa, const void *pb)
+{
+    const struct ste_sequence *a = *(struct ste_sequence *const *)pa, *b = *(struct ste_sequence *const *)pb;
+    uint64_t x = adapter_serial(a->r.adapter), y = adapter_serial(b->r.adapter);
+    if (x != y)
+        return x < y ? -1 : 1;
+    for (int i = 0; i < a->chain.n && i < b->chain.n; i++)
+        if (a->chain.blocks[i] != b->chain.blocks[i])
+            return a->chain.blocks[i] < b->chain.blocks[i] ? -1 : 1;
+    return (a->out.ticket > b->out.ticket) - (a->out.ticket < b->out.ticket);
+}
+
 static void admit(struct ste_engine *e)
 {
+    bool admitted = false;
     for (size_t i = 0; i < e->waiting.n && e->running.n < (size_t)e->p.max_batch;) {
         struct ste_sequence *s = e->waiting.items[i];
         /* The last token of the prompt is always computed: its logits are needed. */
@@ -230,13 +245,11 @@ static void admit(struct ste_engine *e)
         s->done = (size_t)have;
         e->stats.shared_tokens += (uint64_t)have;
         take(&e->waiting, i);
-        size_t at = 0;
-        while (at < e->running.n &&
-               (adapter_serial(e->running.items[at]->r.adapter) < adapter_serial(s->r.adapter) ||
-                (e->running.items[at]->r.adapter == s->r.adapter && e->running.items[at]->out.ticket < s->out.ticket)))
-            at++;
-        put(&e->running, at, s);
+        put(&e->running, e->running.n, s);
+        admitted = true;
     }
+    if (admitted)
+        qsort(e->running.items, e->running.n, sizeof *e->running.items, by_blocks);
 }
 
 /* Shares the step's rows out: one to each sequence that decodes, the rest of the budget to prompts, oldest first. */
@@ -278,63 +291,74 @@ static int plan(struct ste_engine *e)
     return n;
 }
 
+/* Work on rows of logits that stand in e->f.logits, one part a row. */
+struct drawing {
+    struct ste_engine *e;
+    struct ste_sequence *whose[STE_LOGIT_ROWS];
+    size_t next[STE_LOGIT_ROWS]; /* prompt position that the row is scored for */
+    bool over[STE_LOGIT_ROWS];
+};
+
+static void score_row(void *arg, int part)
+{
+    struct drawing *d = arg;
+    struct ste_sequence *s = d->whose[part];
+    int n_vocab = d->e->model->hp.n_vocab;
+    const float *logits = d->e->f.logits + (size_t)part * (size_t)n_vocab;
+    s->out.prompt_logprobs[d->next[part]] =
+        (float)((double)logits[s->ids[d->next[part]]] - ste_log_sum(d->e->f.ops, logits, n_vocab));
+}
+
 /* Log-probabilities of the prompt's tokens whose predecessors were computed in this step. */
 static void score_prompt(struct ste_engine *e, struct ste_sequence *s)
 {
-    size_t n_vocab = (size_t)e->model->hp.n_vocab;
+    struct drawing d = {.e = e};
     int index[STE_LOGIT_ROWS];
     for (int k = 0; k < s->n_rows;) {
-        int n = 0, from = k;
-        for (; k < s->n_rows && n < STE_LOGIT_ROWS && s->done + (size_t)k + 1 < s->r.n_prompt; k++)
+        int n = 0;
+        for (; k < s->n_rows && n < STE_LOGIT_ROWS && s->done + (size_t)k + 1 < s->r.n_prompt; k++) {
+            d.whose[n] = s;
+            d.next[n] = s->done + (size_t)k + 1;
             index[n++] = s->first_row + k;
+        }
         if (n == 0)
             return;
         ste_forward_logits(&e->f, index, n);
-        for (int j = 0; j < n; j++) {
-            const float *logits = e->f.logits + (size_t)j * n_vocab;
-            size_t next = s->done + (size_t)(from + j) + 1;
-            s->out.prompt_logprobs[next] =
-                (float)((double)logits[s->ids[next]] - ste_log_sum(e->f.ops, logits, (int)n_vocab));
-        }
+        ste_pool_run(e->p.pool, score_row, &d, n);
     }
 }
 
-static void step(struct ste_engine *e)
+static void draw_row(void *arg, int part)
 {
-    double start = ste_now();
-    int n = plan(e), index[STE_LOGIT_ROWS];
-    struct ste_sequence *whose[STE_LOGIT_ROWS];
-    int decoding = 0;
-    ste_forward_run(&e->f, e->rows, n);
-    for (size_t i = 0; i < e->running.n; i++) {
-        struct ste_sequence *s = e->running.items[i];
-        if (s->r.logprobs_of_prompt)
-            score_prompt(e, s);
-        ste_kv_commit(e->kv, &s->chain, s->ids, s->done, s->done + (size_t)s->n_rows);
-        decoding += s->done >= s->r.n_prompt ? s->n_rows : 0;
-        s->done += (size_t)s->n_rows;
-    }
-    size_t at = 0;
-    size_t n_vocab = (size_t)e->model->hp.n_vocab;
-    while (at < e->running.n) {
-        int k = 0;
-        for (; at < e->running.n && k < STE_LOGIT_ROWS; at++) {
+    struct drawing *d = arg;
+    int n_vocab = d->e->model->hp.n_vocab;
+    d->over[part] = ste_sequence_advance(d->whose[part], &d->e->sampler[part], d->e->f.ops, d->e->model->tokenizer,
+                                         d->e->f.logits + (size_t)part * (size_t)n_vocab, n_vocab);
+}
+
+/* The next token of every sequence whose last one was computed in this step. */
+static void draw(struct ste_engine *e)
+{
+    struct drawing d = {.e = e};
+    int index[STE_LOGIT_ROWS];
+    for (size_t at = 0; at < e->running.n;) {
+        int n = 0;
+        for (; at < e->running.n && n < STE_LOGIT_ROWS; at++) {
             struct ste_sequence *s = e->running.items[at];
             if (s->n_rows == 0 || s->done < s->n)
                 continue;
-            whose[k] = s;
-            index[k++] = s->first_row + s->n_rows - 1;
+            d.whose[n] = s;
+            index[n++] = s->first_row + s->n_rows - 1;
+            e->stats.generated_tokens -= s->out.n;
         }
-        if (k)
-            ste_forward_logits(&e->f, index, k);
-        for (int j = 0; j < k; j++) {
-            const float *logits = e->f.logits + (size_t)j * n_vocab;
-            size_t before = whose[j]->out.n;
-            bool over =
-                ste_sequence_advance(whose[j], &e->sampler, e->f.ops, e->model->tokenizer, logits, (int)n_vocab);
-            e->stats.generated_tokens += whose[j]->out.n - before;
-            if (over)
-                put(&e->ended, e->ended.n, whose[j]);
+        if (n == 0)
+            break;
+        ste_forward_logits(&e->f, index, n);
+        ste_pool_run(e->p.pool, draw_row, &d, n);
+        for (int k = 0; k < n; k++) {
+            e->stats.generated_tokens += d.whose[k]->out.n;
+            if (d.over[k])
+                put(&e->ended, e->ended.n, d.whose[k]);
         }
     }
     for (size_t i = 0, k = 0; i < e->running.n;) { /* ended ones leave; both lists hold them in the same order */
@@ -345,6 +369,22 @@ static void step(struct ste_engine *e)
             i++;
         }
     }
+}
+
+static void step(struct ste_engine *e)
+{
+    double start = ste_now();
+    int n = plan(e), decoding = 0;
+    ste_forward_run(&e->f, e->rows, n);
+    for (size_t i = 0; i < e->running.n; i++) {
+        struct ste_sequence *s = e->running.items[i];
+        if (s->r.logprobs_of_prompt)
+            score_prompt(e, s);
+        ste_kv_commit(e->kv, &s->chain, s->ids, s->done, s->done + (size_t)s->n_rows);
+        decoding += s->done >= s->r.n_prompt ? s->n_rows : 0;
+        s->done += (size_t)s->n_rows;
+    }
+    draw(e);
     double seconds = ste_now() - start;
     e->stats.steps++;
     e->stats.prompt_tokens += (uint64_t)(n - decoding);
@@ -377,6 +417,9 @@ int ste_engine_logits(struct ste_engine *e, const struct ste_adapter *a, const i
     struct ste_chain chain = {0};
     if (n == 0 || n > (size_t)e->p.n_ctx)
         return ste_err_set(err, STE_ETOOLONG, "%zu tokens do not fit the context of %d", n, e->p.n_ctx);
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || (size_t)ids[i] >= n_vocab)
+            return ste_err_set(err, STE_EINPUT, "token %d at position %zu is not in the vocabulary", ids[i], i);
     if (ste_kv_start(e->kv, &chain, adapter_serial(a), ids, 0, n) < 0)
         return ste_err_set(err, STE_EBUSY, "the KV cache is taken by requests in flight");
     for (size_t done = 0; done < n;) {

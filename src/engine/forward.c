@@ -12,8 +12,15 @@ int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, struct 
     const struct ste_hparams *hp = &w->model->hp;
     size_t hd = (size_t)hp->head_dim, rows = (size_t)max_rows;
     size_t n_q = (size_t)hp->n_heads * hd, n_kv = (size_t)hp->n_kv_heads * hd;
-    *f = (struct ste_forward){.w = w, .model = w->model, .kv = kv, .pool = pool, .isa = isa, .act = act,
-                              .ops = ste_ops_of(isa), .max_rows = max_rows, .n_ctx = n_ctx};
+    *f = (struct ste_forward){.w = w,
+                              .model = w->model,
+                              .kv = kv,
+                              .pool = pool,
+                              .isa = isa,
+                              .act = act,
+                              .ops = ste_ops_of(isa),
+                              .max_rows = max_rows,
+                              .n_ctx = n_ctx};
     if (hd % 16 || hd > STE_MAX_HEAD_DIM || hp->n_heads % hp->n_kv_heads ||
         hp->n_heads / hp->n_kv_heads > STE_MAX_GROUP)
         return ste_err_set(err, STE_EINPUT,

@@ -218,9 +218,9 @@ long ste_kv_start(struct ste_kv *kv, struct ste_chain *c, uint64_t adapter, cons
     kv->reserved += c->reserved;
 
     if (partial >= 0) {
-        match = common(kv->blocks[partial].tokens, ids + done,
-                       n_prefix - done < (size_t)kv->blocks[partial].n ? n_prefix - done
-                                                                       : (size_t)kv->blocks[partial].n);
+        match =
+            common(kv->blocks[partial].tokens, ids + done,
+                   n_prefix - done < (size_t)kv->blocks[partial].n ? n_prefix - done : (size_t)kv->blocks[partial].n);
         bool was_idle = kv->blocks[partial].ref == 0;
         /* While it is held it cannot give way; with no other block left, computing again is the way out. */
         if (kv->n_free + kv->n_idle - was_idle > 0) {

@@ -18,11 +18,11 @@
 #define STE_KV_BLOCK 64
 
 struct ste_kv_block {
-    int ref;                          /* sequences that use it */
-    int parent;                       /* a block, or a root (negative) */
-    int first_child, prev, next;      /* -1: none */
-    int n;                            /* positions that are computed */
-    uint64_t used;                    /* when it was last let go */
+    int ref;                     /* sequences that use it */
+    int parent;                  /* a block, or a root (negative) */
+    int first_child, prev, next; /* -1: none */
+    int n;                       /* positions that are computed */
+    uint64_t used;               /* when it was last let go */
     int32_t tokens[STE_KV_BLOCK];
 };
 

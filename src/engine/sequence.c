@@ -28,8 +28,16 @@ static int check(const struct ste_request *r, int n_ctx, int n_vocab, size_t *n_
     for (int i = 0; i < r->n_choices; i++) {
         if (r->choice_len[i] == 0)
             return ste_err_set(err, STE_EUSAGE, "choice %d is empty", i);
+        for (size_t k = 0; k < r->choice_len[i]; k++)
+            if (r->choices[i][k] < 0 || r->choices[i][k] >= n_vocab)
+                return ste_err_set(err, STE_EINPUT, "token %d of choice %d is not in the vocabulary", r->choices[i][k],
+                                   i);
         longest = r->choice_len[i] > longest ? r->choice_len[i] : longest;
     }
+    for (size_t i = 0; i < r->n_closing; i++)
+        if (r->closing[i] < 0 || r->closing[i] >= n_vocab)
+            return ste_err_set(err, STE_EINPUT, "token %d of the closing words is not in the vocabulary",
+                               r->closing[i]);
     *n_max = r->n_prompt + (size_t)r->max_tokens + r->n_closing + longest;
     if (*n_max > (size_t)n_ctx)
         return ste_err_set(err, STE_ETOOLONG,
@@ -227,6 +235,9 @@ static bool advance_choice(struct ste_sequence *s, const struct ste_ops *ops, co
 bool ste_sequence_advance(struct ste_sequence *s, struct ste_sampler *sampler, const struct ste_ops *ops,
                           const struct ste_tokenizer *tok, const float *logits, int n_vocab)
 {
-    return s->choosing ? advance_choice(s, ops, tok, logits, n_vocab)
-                       : advance_free(s, sampler, ops, tok, logits, n_vocab);
+    if (!s->choosing && advance_free(s, sampler, ops, tok, logits, n_vocab))
+        return true;
+    /* With no closing words behind the end of the turn, which is not kept, the logits that ended it decide the choice
+     * as well. */
+    return s->choosing && s->done == s->n && advance_choice(s, ops, tok, logits, n_vocab);
 }

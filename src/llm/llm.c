@@ -220,6 +220,8 @@ int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticke
                             .n_stops = ask->n_stops,
                             .n_choices = ask->n_choices,
                             .sample_choice = ask->sample_choice};
+    if (ask->adapter && !r.adapter)
+        return ste_err_set(err, STE_EUSAGE, "adapter %d is not loaded", ask->adapter);
     int rc = ste_chat_tokenize(l->model, ask->messages, ask->n_messages, ask->prefill, &prompt, err);
     if (!rc && ask->closing)
         rc = ste_tokenize(tok, ask->closing, strlen(ask->closing), false, &closing, err);
