@@ -42,15 +42,19 @@ __attribute__((target("avx2,fma"))) static void peak_f32(void *arg, int part)
 __attribute__((target("avx2"))) static void peak_i8(void *arg, int part)
 {
     __m256i a[12], x = _mm256_set1_epi8((char)(part + 3)), y = _mm256_set1_epi8(1);
+#pragma GCC unroll 12 /* or the sums stay in memory */
     for (int i = 0; i < 12; i++)
         a[i] = _mm256_set1_epi8((char)i);
     for (long n = 0; n < PEAK_LOOPS; n++) {
 #pragma GCC unroll 12
         for (int i = 0; i < 12; i++) {
-            a[i] = _mm256_add_epi16(a[i], _mm256_maddubs_epi16(x, y));
-            __asm__("" : "+x"(x));
+            __m256i product;
+            __asm__ volatile("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0" /* as it stands: not hoisted, not regrouped */
+                             : "+x"(a[i]), "=&x"(product)
+                             : "x"(x), "x"(y));
         }
     }
+#pragma GCC unroll 12
     for (int i = 1; i < 12; i++)
         a[0] = _mm256_add_epi16(a[0], a[i]);
     ((volatile float *)arg)[part] = (float)_mm256_extract_epi16(a[0], 0);

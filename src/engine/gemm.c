@@ -3,10 +3,10 @@
 
 #include <string.h>
 
-#define ROWS 192    /* of A to a part */
-#define INPUTS 256  /* k at a time: a panel of B is then 16 KB, for the L1 cache */
-#define PANELS 8    /* of 16 columns to a part, at most: its sums are 96 KB */
-#define FEW_ROWS 24 /* for which copying B costs more than reading it where it lies */
+#define ROWS 192   /* of A to a part */
+#define INPUTS 256 /* k at a time: a panel of B is then 16 KB, for the L1 cache */
+#define AHEAD 8    /* rows of B to prefetch */
+#define PANELS 8   /* of 16 columns to a part, at most: its sums are 96 KB */
 
 struct gemm {
     const struct ste_matrix_kernels *kernels;
@@ -17,24 +17,32 @@ struct gemm {
     size_t lda, ldb, ldc;
 };
 
-/* B's rows k0.., columns j0.. as (kc, 16), zero beyond the last column. */
-static const float *panel_of_b(const struct gemm *g, int k0, int kc, int j0, int m, float *buffer, size_t *ld)
+/* B's rows k0..k0+kc of PANELS panels from column j0 on as (panels, kc, 16), zero beyond the last column. Rows are read
+ * across the panels: a panel's own piece of a row is a single line of the cache. */
+static void pack_b(const struct gemm *g, int k0, int kc, int j0, int panels, float *dst)
 {
-    const int cols = g->n - j0 < STE_PANEL ? g->n - j0 : STE_PANEL;
-    *ld = STE_PANEL;
-    if (!g->tb && cols == STE_PANEL && m <= FEW_ROWS) {
-        *ld = g->ldb;
-        return g->b + (size_t)k0 * g->ldb + j0;
+    const size_t size = (size_t)kc * STE_PANEL;
+    const int cols = g->n - j0 < panels * STE_PANEL ? g->n - j0 : panels * STE_PANEL;
+    const int full = cols / STE_PANEL, rest = cols % STE_PANEL;
+    if (rest)
+        memset(dst + (size_t)full * size, 0, size * sizeof *dst);
+    if (g->tb) {
+        for (int p = 0; p < full + (rest > 0); p++)
+            g->kernels->transpose(g->b + (size_t)(j0 + p * STE_PANEL) * g->ldb + k0, g->ldb,
+                                  p < full ? STE_PANEL : rest, kc, dst + (size_t)p * size, STE_PANEL);
+        return;
     }
-    if (cols < STE_PANEL)
-        memset(buffer, 0, (size_t)kc * STE_PANEL * sizeof *buffer);
-    if (g->tb)
-        g->kernels->transpose(g->b + (size_t)j0 * g->ldb + k0, g->ldb, cols, kc, buffer, STE_PANEL);
-    else
-        for (int k = 0; k < kc; k++)
-            memcpy(buffer + (size_t)k * STE_PANEL, g->b + (size_t)(k0 + k) * g->ldb + j0,
-                   (size_t)cols * sizeof *buffer);
-    return buffer;
+    for (int k = 0; k < kc; k++) {
+        const float *row = g->b + (size_t)(k0 + k) * g->ldb + j0;
+        float *to = dst + (size_t)k * STE_PANEL;
+        const float *later = k + AHEAD < kc ? row + AHEAD * g->ldb : row; /* its stride is no prefetcher's */
+        for (int p = 0; p < full; p++) {
+            __builtin_prefetch(later + p * STE_PANEL);
+            memcpy(to + (size_t)p * size, row + p * STE_PANEL, STE_PANEL * sizeof *dst);
+        }
+        if (rest)
+            memcpy(to + (size_t)full * size, row + full * STE_PANEL, (size_t)rest * sizeof *dst);
+    }
 }
 
 static void write_row(const struct gemm *g, const float *sums, int n, float *c)
@@ -69,7 +77,7 @@ static void write_panel(const struct gemm *g, const float *sums, int m, int i0, 
 static void gemm_part(void *arg, int part)
 {
     const struct gemm *g = arg;
-    _Alignas(64) float sums[PANELS * ROWS * STE_PANEL], packed_a[ROWS * INPUTS], packed_b[INPUTS * STE_PANEL];
+    _Alignas(64) float sums[PANELS * ROWS * STE_PANEL], packed_a[ROWS * INPUTS], packed_b[PANELS * INPUTS * STE_PANEL];
     const int i0 = part % g->row_parts * g->rows, p0 = part / g->row_parts * g->panels;
     const int m = g->m - i0 < g->rows ? g->m - i0 : g->rows;
     int panels = (g->n + STE_PANEL - 1) / STE_PANEL - p0;
@@ -88,11 +96,10 @@ static void gemm_part(void *arg, int part)
             a = packed_a;
             lda = INPUTS;
         }
-        for (int p = 0; p < panels; p++) {
-            size_t ldb;
-            const float *b = panel_of_b(g, k, kc, (p0 + p) * STE_PANEL, m, packed_b, &ldb);
-            g->kernels->tile(m, kc, a, lda, b, ldb, sums + (size_t)p * block, STE_PANEL);
-        }
+        pack_b(g, k, kc, p0 * STE_PANEL, panels, packed_b);
+        for (int p = 0; p < panels; p++)
+            g->kernels->tile(m, kc, a, lda, packed_b + (size_t)p * (size_t)kc * STE_PANEL, STE_PANEL,
+                             sums + (size_t)p * block, STE_PANEL);
     }
     for (int p = 0; p < panels; p++)
         write_panel(g, sums + (size_t)p * block, m, i0, (p0 + p) * STE_PANEL);
