@@ -14,7 +14,8 @@ struct ste_pool {
     pthread_mutex_t lock;
     pthread_cond_t start, done;
     unsigned long job; /* counts jobs, so that a worker sees a new one */
-    int busy;          /* workers not yet through with the job */
+    bool open;         /* the job may still be joined */
+    int busy;          /* workers that joined it and are not through */
     bool stop;
     void (*fn)(void *, int);
     void *arg;
@@ -40,6 +41,9 @@ static void *worker(void *arg)
         if (p->stop)
             break;
         seen = p->job;
+        if (!p->open)
+            continue; /* woken too late: the others have done it all */
+        p->busy++;
         pthread_mutex_unlock(&p->lock);
         take_parts(p);
         pthread_mutex_lock(&p->lock);
@@ -99,12 +103,15 @@ void ste_pool_run(struct ste_pool *p, void (*fn)(void *, int), void *arg, int n_
     p->arg = arg;
     p->n_parts = n_parts;
     atomic_store(&p->next, 0);
-    p->busy = p->n_threads - 1;
+    p->open = true;
     p->job++;
     pthread_cond_broadcast(&p->start);
     pthread_mutex_unlock(&p->lock);
     take_parts(p);
+    /* A worker that has not woken by now has nothing left to do, and beside other load its waking can take long: only
+     * those that joined are waited for. */
     pthread_mutex_lock(&p->lock);
+    p->open = false;
     while (p->busy > 0)
         pthread_cond_wait(&p->done, &p->lock);
     pthread_mutex_unlock(&p->lock);
