@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # needs: model
 # kill -9 at random moments, each time the same command again; the store and the adapters must be those of a run that
-# nobody disturbed. KILLS=N (default 4).
+# nobody disturbed. KILLS=N (default 2).
 . "$2/tests/e2e/lib_run.sh"
-KILLS=${KILLS:-4}
+KILLS=${KILLS:-2}
 sed -i 's/max_steps: 4/max_steps: 8/' "$WORK/tiny.yaml"
 
 start=$(date +%s%N)
