@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Gradients of LoRA training, A and B random, against PEFT and torch on the same examples and dequantized weights."""
+
+from common import MODELS, arguments, figure, finish, scratch, ste
+from training import backward, examples, peft_model, write_examples
+
+LIMIT = 1e-3
+
+
+def check(a, short):
+    import torch
+    from safetensors.torch import load_file
+
+    d = scratch("gradients-" + short)
+    batch = examples(a, short, a.examples, 300)
+    batch[1]["weight"] = 0.5
+    write_examples(d / "batch.jsonl", batch)
+    m = peft_model(short, a.r, 2 * a.r, 0.02)
+    m.save_pretrained(d / "adapter")
+    loss = backward(m, batch)
+    out = ste(a, "sft", "--model", MODELS[short], "--in", d / "batch.jsonl", "--adapter", d / "adapter", "--batch", len(batch),
+              "--order", "file", "--grads", d / "grads").decode()
+    ours = float(out.split()[1].rstrip(";"))
+    figure(f"{short} loss, relative difference", abs(ours - loss) / loss, "<", 1e-4, f"{ours:.6f} against {loss:.6f}")
+    got = load_file(d / "grads" / "adapter_model.safetensors")
+    worst, where, seen = 0.0, "", 0
+    for name, p in m.named_parameters():
+        if p.grad is None:
+            continue
+        g = got[name.replace(".default", "")]
+        error = (torch.linalg.norm((g - p.grad).double()) / torch.linalg.norm(p.grad.double())).item()
+        seen += 1
+        if error > worst:
+            worst, where = error, name
+    figure(f"{short} tensors compared", seen, "==", len(got))
+    figure(f"{short} largest relative error of a tensor's gradient", worst, "<", LIMIT, where)
+
+
+if __name__ == "__main__":
+    args = arguments(__doc__, r=16, examples=4)
+    for s in args.model:
+        check(args, s)
+    finish()
