@@ -10,7 +10,13 @@
 #include <stdint.h>
 #include <string.h>
 
+#if STE_SIMD
 #define ALWAYS static inline __attribute__((always_inline, unused))
+#elif defined(__SANITIZE_ADDRESS__) /* plain C inlined takes gcc minutes and gigabytes there */
+#define ALWAYS static __attribute__((noinline, unused))
+#else
+#define ALWAYS static inline __attribute__((unused))
+#endif
 
 #if STE_SIMD == 512
 #include <immintrin.h>
