@@ -3,13 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/opening.h"
 #include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/rng.h"
-#include "data/catalogue.h"
-#include "engine/engine.h"
 
 struct options {
     const char *model, *json;
@@ -135,25 +133,12 @@ static int run(int argc, char **argv, struct ste_err *err)
         o.samples > 4096 || o.new_tokens > 1 << 20 || o.rounds > 1000)
         return ste_err_set(err, STE_EUSAGE,
                            "--prompt-tokens, --samples (at most 4096), --new-tokens and --rounds are at least 1");
-    struct ste_engine_params p;
-    struct ste_model *m = NULL;
-    struct ste_engine *e = NULL;
-    char *path = NULL;
-    ste_engine_default_params(&p);
-    if (o.engine.activations && strcmp(o.engine.activations, "int8") == 0)
-        p.activations = STE_ACT_INT8;
-    if (o.engine.ctx > 0)
-        p.n_ctx = (int)o.engine.ctx;
-    if (o.engine.batch > 0)
-        p.max_batch = (int)o.engine.batch;
-    p.pool = ste_pool_new((int)o.engine.threads);
-    if ((rc = ste_isa_choose(o.engine.isa, &p.isa, err)) == 0 && (rc = ste_model_resolve(o.model, &path, err)) == 0 &&
-        (rc = ste_model_open(&m, path, err)) == 0 && (rc = ste_engine_new(&e, m, &p, err)) == 0)
-        rc = run_rounds(&o, e, err);
-    ste_engine_free(e);
-    ste_model_close(m);
-    ste_pool_free(p.pool);
-    free(path);
+    struct ste_llm *llm = NULL;
+    int adapter;
+    rc = ste_open_model(&llm, o.model, NULL, &o.engine, NULL, &adapter, err);
+    if (!rc)
+        rc = run_rounds(&o, ste_llm_engine(llm), err);
+    ste_llm_close(llm);
     return rc;
 }
 

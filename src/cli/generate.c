@@ -4,15 +4,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
+#include "cli/opening.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/utf8.h"
-#include "data/catalogue.h"
-#include "engine/engine.h"
-#include "model/chat.h"
 
 struct options {
     const char *model, *adapter, *prompt, *chat, *system;
@@ -21,40 +18,6 @@ struct options {
     bool json;
     struct ste_engine_flags engine;
 };
-
-struct loaded {
-    struct ste_model *model;
-    struct ste_engine *engine;
-    struct ste_adapter *adapter;
-    struct ste_pool *pool;
-};
-
-static int load(const struct options *o, struct loaded *l, struct ste_err *err)
-{
-    struct ste_engine_params p;
-    struct ste_lora *lora = NULL;
-    char *path = NULL;
-    ste_engine_default_params(&p);
-    if (o->engine.activations && strcmp(o->engine.activations, "int8") == 0)
-        p.activations = STE_ACT_INT8;
-    if (o->engine.ctx > 0)
-        p.n_ctx = (int)o->engine.ctx;
-    if (o->engine.batch > 0)
-        p.max_batch = (int)o->engine.batch;
-    int rc = ste_isa_choose(o->engine.isa, &p.isa, err);
-    if (!rc)
-        rc = ste_model_resolve(o->model, &path, err);
-    if (!rc)
-        rc = ste_model_open(&l->model, path, err);
-    l->pool = p.pool = ste_pool_new((int)o->engine.threads);
-    if (!rc)
-        rc = ste_engine_new(&l->engine, l->model, &p, err);
-    if (!rc && o->adapter && (rc = ste_lora_read_peft(&lora, l->model, o->adapter, err)) == 0)
-        rc = ste_adapter_new(&l->adapter, l->engine, lora, err);
-    ste_lora_free(lora);
-    free(path);
-    return rc;
-}
 
 static int read_prompt(const struct options *o, const struct ste_model *m, struct ste_tokens *out, struct ste_err *err)
 {
@@ -110,12 +73,13 @@ static void print_text(const struct ste_model *m, const struct ste_completion *c
 }
 
 /* Samples come back in any order and are shown in that of their numbers. */
-static int sample_all(const struct options *o, const struct loaded *l, const struct ste_tokens *prompt,
+static int sample_all(const struct options *o, struct ste_llm *llm, int adapter, const struct ste_tokens *prompt,
                       struct ste_completion *done, struct ste_err *err)
 {
+    struct ste_engine *e = ste_llm_engine(llm);
     struct ste_request r = {.prompt = prompt->ids,
                             .n_prompt = prompt->n,
-                            .adapter = l->adapter,
+                            .adapter = ste_llm_adapter(llm, adapter),
                             .sampling = {o->temperature, (int)o->top_k, o->top_p, o->min_p},
                             .max_tokens = (int)o->max_tokens};
     uint64_t first = 0, ticket = 0;
@@ -125,11 +89,11 @@ static int sample_all(const struct options *o, const struct loaded *l, const str
         snprintf(seed, sizeof seed, "%lld", o->seed);
         snprintf(number, sizeof number, "%d", i);
         r.key = ste_key_of("generate", seed, number, NULL);
-        rc = ste_engine_submit(l->engine, &r, &ticket, err);
+        rc = ste_engine_submit(e, &r, &ticket, err);
         first = i == 0 ? ticket : first;
     }
     struct ste_completion c;
-    while (!rc && (got = ste_engine_next(l->engine, &c, err)) == 1)
+    while (!rc && (got = ste_engine_next(e, &c, err)) == 1)
         done[c.ticket - first] = c;
     return rc ? rc : got;
 }
@@ -160,20 +124,24 @@ static int run(int argc, char **argv, struct ste_err *err)
         return ste_err_set(err, STE_EUSAGE, "generate needs --model and one of --prompt and --chat");
     if (o.samples < 1 || o.samples > 4096 || o.max_tokens < 1 || o.max_tokens > 1 << 20)
         return ste_err_set(err, STE_EUSAGE, "-n goes from 1 to 4096 and --max-tokens from 1");
-    struct loaded l = {0};
+    struct ste_llm *llm = NULL;
+    const struct ste_model *m = NULL;
+    int adapter = 0;
     struct ste_tokens prompt = {0};
     struct ste_completion *done = ste_xcalloc((size_t)o.samples, sizeof *done);
-    rc = load(&o, &l, err);
+    rc = ste_open_model(&llm, o.model, o.adapter, &o.engine, NULL, &adapter, err);
+    if (!rc) {
+        m = ste_engine_model(ste_llm_engine(llm));
+        rc = read_prompt(&o, m, &prompt, err);
+    }
     if (!rc)
-        rc = read_prompt(&o, l.model, &prompt, err);
-    if (!rc)
-        rc = sample_all(&o, &l, &prompt, done, err);
+        rc = sample_all(&o, llm, adapter, &prompt, done, err);
     if (!rc && o.json) {
         json_t *list = json_array(), *ids = json_array();
         for (size_t i = 0; i < prompt.n; i++)
             json_array_append_new(ids, json_integer(prompt.ids[i]));
         for (int i = 0; i < o.samples; i++)
-            json_array_append_new(list, sample_json(l.model, &done[i]));
+            json_array_append_new(list, sample_json(m, &done[i]));
         json_t *all = json_pack("{soso}", "prompt_tokens", ids, "samples", list);
         char *s = ste_json_canonical(all);
         puts(s);
@@ -182,15 +150,12 @@ static int run(int argc, char **argv, struct ste_err *err)
     }
     for (int i = 0; i < o.samples; i++) {
         if (!rc && !o.json)
-            print_text(l.model, &done[i], &o, i);
+            print_text(m, &done[i], &o, i);
         ste_completion_clear(&done[i]);
     }
     free(done);
     ste_tokens_clear(&prompt);
-    ste_adapter_free(l.adapter);
-    ste_engine_free(l.engine);
-    ste_model_close(l.model);
-    ste_pool_free(l.pool);
+    ste_llm_close(llm);
     return rc;
 }
 

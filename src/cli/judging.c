@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/opening.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/json.h"
@@ -48,21 +49,10 @@ int ste_judge_open(struct ste_open_judge *j, const char *judge, const struct ste
 
 int ste_judge_load(struct ste_open_judge *j, const struct ste_judging_flags *f, struct ste_err *err)
 {
-    struct ste_llm_params p = {.threads = (int)f->engine.threads,
-                               .batch = (int)f->engine.batch,
-                               .ctx = (int)f->engine.ctx,
-                               .isa = f->engine.isa,
-                               .activations = f->engine.activations};
-    char *home = ste_home_path(NULL), *cache = ste_home_path("cache.db");
-    int rc = 0;
-    if (!f->no_cache) {
-        rc = ste_mkdirs(home, err);
-        p.cache = cache;
-    }
+    char *home = ste_home_path(NULL), *cache = f->no_cache ? NULL : ste_home_path("cache.db");
+    int rc = f->no_cache ? 0 : ste_mkdirs(home, err);
     if (!rc)
-        rc = ste_llm_open(&j->llm, j->spec.model, &p, err);
-    if (!rc && j->spec.adapter)
-        rc = ste_llm_load_adapter(j->llm, j->spec.adapter, &j->setting.adapter, err);
+        rc = ste_open_model(&j->llm, j->spec.model, j->spec.adapter, &f->engine, cache, &j->setting.adapter, err);
     free(home);
     free(cache);
     return rc;

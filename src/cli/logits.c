@@ -4,11 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/opening.h"
 #include "core/json.h"
 #include "core/mem.h"
-#include "data/catalogue.h"
-#include "engine/engine.h"
 
 struct sums {
     double nll;
@@ -137,40 +135,17 @@ static int run(int argc, char **argv, struct ste_err *err)
         return rc > 0 ? 0 : rc;
     if (!model || !in || (!out_path && top <= 0 && !perplexity))
         return ste_err_set(err, STE_EUSAGE, "logits needs --model, --in and one of --out, --top, --perplexity");
-    struct ste_engine_params p;
-    struct ste_model *m = NULL;
-    struct ste_engine *e = NULL;
-    struct ste_lora *lora = NULL;
-    struct ste_adapter *a = NULL;
+    struct ste_llm *llm = NULL;
     FILE *out = NULL;
-    char *path = NULL;
-    ste_engine_default_params(&p);
-    if (ef.activations && strcmp(ef.activations, "int8") == 0)
-        p.activations = STE_ACT_INT8;
-    if (ef.ctx > 0)
-        p.n_ctx = (int)ef.ctx;
-    p.pool = ste_pool_new((int)ef.threads);
-    rc = ste_isa_choose(ef.isa, &p.isa, err);
-    if (!rc)
-        rc = ste_model_resolve(model, &path, err);
-    if (!rc)
-        rc = ste_model_open(&m, path, err);
-    if (!rc)
-        rc = ste_engine_new(&e, m, &p, err);
-    if (!rc && adapter_dir && (rc = ste_lora_read_peft(&lora, m, adapter_dir, err)) == 0)
-        rc = ste_adapter_new(&a, e, lora, err);
+    int adapter = 0;
+    rc = ste_open_model(&llm, model, adapter_dir, &ef, NULL, &adapter, err);
     if (!rc && out_path && !(out = fopen(out_path, "wb")))
         rc = ste_err_errno(err, "cannot write %s", out_path);
     if (!rc)
-        rc = all_rows(e, a, in, (int)top, perplexity, out, err);
+        rc = all_rows(ste_llm_engine(llm), ste_llm_adapter(llm, adapter), in, (int)top, perplexity, out, err);
     if (out && fclose(out) && !rc)
         rc = ste_err_errno(err, "cannot write %s", out_path);
-    ste_adapter_free(a);
-    ste_lora_free(lora);
-    ste_engine_free(e);
-    ste_model_close(m);
-    ste_pool_free(p.pool);
-    free(path);
+    ste_llm_close(llm);
     return rc;
 }
 

@@ -284,8 +284,7 @@ static int plan(struct ste_engine *e)
             size_t pos = s->done + (size_t)k;
             e->rows[n++] = (struct ste_row){.at = {.blocks = s->chain.blocks, .pos = (int)pos},
                                             .adapter = s->r.adapter,
-                                            .token = s->ids[pos],
-                                            .want_logits = pos + 1 == s->n};
+                                            .token = s->ids[pos]};
         }
     }
     return n;
@@ -428,8 +427,7 @@ int ste_engine_logits(struct ste_engine *e, const struct ste_adapter *a, const i
         for (int k = 0; k < rows; k++)
             e->rows[k] = (struct ste_row){.at = {.blocks = chain.blocks, .pos = (int)done + k},
                                           .adapter = a,
-                                          .token = ids[done + (size_t)k],
-                                          .want_logits = true};
+                                          .token = ids[done + (size_t)k]};
         ste_forward_run(&e->f, e->rows, rows);
         ste_kv_commit(e->kv, &chain, ids, done, done + (size_t)rows);
         for (int k = 0; k < rows; k += STE_LOGIT_ROWS) {

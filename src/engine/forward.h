@@ -16,7 +16,6 @@ struct ste_row {
     struct ste_attn_row at;
     const struct ste_adapter *adapter; /* rows of one adapter are neighbours */
     int32_t token;
-    bool want_logits;
 };
 
 struct ste_forward {

@@ -127,7 +127,7 @@ unsigned ste_llm_capabilities(const struct ste_llm *l)
     return STE_CAN_LOGPROBS | STE_CAN_CHOICES | STE_CAN_TOKEN_IDS | STE_CAN_ADAPTERS | STE_IS_DETERMINISTIC;
 }
 
-static const struct ste_adapter *adapter_of(const struct ste_llm *l, int handle)
+const struct ste_adapter *ste_llm_adapter(const struct ste_llm *l, int handle)
 {
     return handle > 0 && handle <= l->n_adapters ? l->adapters[handle - 1] : NULL;
 }
@@ -175,7 +175,7 @@ void ste_llm_drop_adapter(struct ste_llm *l, int handle)
 
 const char *ste_llm_adapter_hash(const struct ste_llm *l, int handle)
 {
-    return ste_adapter_hash(adapter_of(l, handle));
+    return ste_adapter_hash(ste_llm_adapter(l, handle));
 }
 
 /* Contract 3's address, as 64 hex characters; its first 8 bytes are the request's random key. */
@@ -214,7 +214,7 @@ int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticke
 {
     const struct ste_tokenizer *tok = l->model->tokenizer;
     struct ste_tokens prompt = {0}, closing = {0}, choices[STE_MAX_CHOICES] = {{0}};
-    struct ste_request r = {.adapter = adapter_of(l, ask->adapter),
+    struct ste_request r = {.adapter = ste_llm_adapter(l, ask->adapter),
                             .sampling = ask->sampling,
                             .max_tokens = ask->max_tokens,
                             .n_stops = ask->n_stops,

@@ -45,6 +45,8 @@ int ste_llm_load_adapter(struct ste_llm *l, const char *peft_dir, int *handle, s
 int ste_llm_add_adapter(struct ste_llm *l, struct ste_lora *lora, int *handle, struct ste_err *err);
 void ste_llm_drop_adapter(struct ste_llm *l, int handle);
 const char *ste_llm_adapter_hash(const struct ste_llm *l, int handle); /* "" for 0 */
+/* For requests put to the engine itself; NULL for 0. */
+const struct ste_adapter *ste_llm_adapter(const struct ste_llm *l, int handle);
 
 struct ste_ask {
     const struct ste_message *messages;

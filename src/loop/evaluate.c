@@ -65,10 +65,7 @@ static int put_chunk(struct suite *u, size_t from, size_t n, const struct ste_ou
     for (size_t i = 0; rc == 0 && i < n; i++)
         for (int order = 0; rc == 0 && order < 2; order++)
             rc = put_order(u, from + i, order, &o[i], prov.s, err);
-    if (rc == 0)
-        return ste_store_commit(u->l->store, err);
-    ste_store_rollback(u->l->store);
-    return rc;
+    return ste_store_end(u->l->store, rc, err);
 }
 
 /* Scores the pairs from the first that has no rows yet. */

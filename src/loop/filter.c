@@ -204,10 +204,7 @@ int ste_loop_filter(struct ste_loop *l, int iteration, struct ste_err *err)
     }
     if (rc == 0 && (rc = ste_store_begin(l->store, err)) == 0) {
         rc = write_rows(&g, err);
-        if (rc == 0)
-            rc = ste_store_commit(l->store, err);
-        else
-            ste_store_rollback(l->store);
+        rc = ste_store_end(l->store, rc, err);
     }
     for (size_t i = 0; i < g.n; i++)
         free(g.pairs[i].pair);

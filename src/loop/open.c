@@ -32,11 +32,12 @@ static int write_recipe(struct ste_loop *l, struct ste_err *err)
 {
     char *json = ste_recipe_json(&l->recipe, true);
     int rc = ste_store_begin(l->store, err);
-    if (rc == 0 && (rc = ste_store_meta_set(l->store, "recipe", json, err)) == 0 &&
-        (rc = ste_store_meta_set(l->store, "pack_hash", l->pack->hash, err)) == 0)
-        rc = ste_store_commit(l->store, err);
-    if (rc != 0)
-        ste_store_rollback(l->store);
+    if (rc == 0) {
+        rc = ste_store_meta_set(l->store, "recipe", json, err);
+        if (rc == 0)
+            rc = ste_store_meta_set(l->store, "pack_hash", l->pack->hash, err);
+        rc = ste_store_end(l->store, rc, err);
+    }
     free(json);
     if (rc != 0)
         return rc;

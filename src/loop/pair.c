@@ -446,10 +446,7 @@ int ste_loop_pair(struct ste_loop *l, struct ste_err *err)
         if ((rc = ste_store_begin(l->store, err)) == 0) {
             for (size_t i = 0; rc == 0 && i < g.n; i++)
                 rc = try_pair(&g, &g.jobs[i], err); /* a run that ended between a piece and its pair */
-            if (rc == 0)
-                rc = ste_store_commit(l->store, err);
-            else
-                ste_store_rollback(l->store);
+            rc = ste_store_end(l->store, rc, err);
         }
         if (rc == 0 && !all_paired(&g))
             rc = ask_all(&g, err);

@@ -11,25 +11,9 @@
 #include "data/instructions.h"
 #include "data/minhash.h"
 #include "data/pairs.h"
+#include "judge/pack.h"
 
-/* METHOD: the paper's categories and expected lengths; packs ask for them by letter, complexity by digit. */
-static const char *const categories[] = {"Coding",
-                                         "Mathematical reasoning",
-                                         "Asking for Advice",
-                                         "Brainstorming",
-                                         "Classification",
-                                         "Closed QA",
-                                         "Creative Writing",
-                                         "Extraction",
-                                         "Inhabiting a Character/Persona",
-                                         "Open QA",
-                                         "Rewriting",
-                                         "Summarization",
-                                         "Knowledge and Reasoning",
-                                         "Humanity, History or Social Studies",
-                                         "Other"};
-static const char *const expected_lengths[] = {"1 sentence", "1-3 sentences", "1 paragraph", "2 paragraphs",
-                                               "3+ paragraphs"};
+/* Packs ask for categories and lengths by letter, in the order of their names, and for complexity by digit. */
 static const char *const letters[] = {"A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L", "M", "N", "O"};
 static const char *const digits[] = {"1", "2", "3", "4", "5"};
 
@@ -39,9 +23,9 @@ static const struct label_kind {
     const char *const *values;
     int n;
 } kinds[] = {
-    {"category", letters, categories, 15},
+    {"category", letters, ste_category_name, STE_CATEGORIES},
     {"complexity", digits, digits, 5},
-    {"expected_length", letters, expected_lengths, 5},
+    {"expected_length", letters, ste_length_name, STE_LENGTHS},
 };
 #define N_KINDS 3
 
@@ -147,10 +131,7 @@ static int read_all(struct ste_loop *l, struct ste_err *err)
             rc = read_one(&g, &list.items[i], (int64_t)i, err);
         if (rc == 0)
             rc = ste_store_meta_set(l->store, "select", "read", err);
-        if (rc == 0)
-            rc = ste_store_commit(l->store, err);
-        else
-            ste_store_rollback(l->store);
+        rc = ste_store_end(l->store, rc, err);
     }
     ste_instructions_clear(&list);
     ste_minhash_index_free(g.seen);
@@ -356,10 +337,7 @@ static int write_choices(struct ste_loop *l, struct choice *c, size_t n, struct 
     }
     if (rc == 0)
         rc = ste_store_meta_set(l->store, "select", "done", err);
-    if (rc == 0)
-        rc = ste_store_commit(l->store, err);
-    else
-        ste_store_rollback(l->store);
+    rc = ste_store_end(l->store, rc, err);
     free(ids);
     free(texts);
     free(split);

@@ -180,10 +180,7 @@ static int save(struct training *g, bool checkpoint, struct ste_err *err)
                                 "INSERT OR IGNORE INTO checkpoint (iteration, step, adapter_hash) VALUES (?, ?, ?)",
                                 "iit", (int64_t)g->iteration, (int64_t)step, lora->hash);
         }
-        if (rc == 0)
-            rc = ste_store_commit(g->l->store, err);
-        else
-            ste_store_rollback(g->l->store);
+        rc = ste_store_end(g->l->store, rc, err);
     }
     if (rc == 0) {
         g->n_log = 0;
@@ -368,10 +365,7 @@ static int publish(struct training *g, struct ste_err *err)
                                 "itti", (int64_t)best, lora->hash, prov.s, (int64_t)g->iteration);
         if (rc == 0)
             rc = ste_store_exec(g->l->store, err, "DELETE FROM meta WHERE key = ?", "t", key);
-        if (rc == 0)
-            rc = ste_store_commit(g->l->store, err);
-        else
-            ste_store_rollback(g->l->store);
+        rc = ste_store_end(g->l->store, rc, err);
     }
     json_decref(how);
     if (rc == 0)

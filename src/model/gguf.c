@@ -216,7 +216,7 @@ static int read_tensor(struct cursor *c, struct ste_tensor *t, struct ste_str na
 {
     const char *path = c->g->path;
     struct shown shown = show(name);
-    uint32_t n_dims, type;
+    uint32_t n_dims = 0, type = 0;
     int rc = take(c, &n_dims, 4, "a tensor's number of dimensions");
     if (rc)
         return rc;
@@ -284,7 +284,7 @@ static int read_alignment(struct cursor *c, uint64_t *alignment)
 
 static int read_tensors(struct cursor *c, struct ste_gguf *g)
 {
-    uint64_t left = g->size - c->at, alignment, *offsets = NULL;
+    uint64_t left = g->size - c->at, alignment = 32, *offsets = NULL;
     int rc = read_alignment(c, &alignment);
     if (rc)
         return rc;

@@ -229,6 +229,14 @@ void ste_store_rollback(struct ste_store *s)
     s->in_transaction = 0;
 }
 
+int ste_store_end(struct ste_store *s, int rc, struct ste_err *err)
+{
+    if (rc == 0)
+        return ste_store_commit(s, err);
+    ste_store_rollback(s);
+    return rc;
+}
+
 static int prepare(struct ste_store *s, const char *sql, struct cached **out, struct ste_err *err)
 {
     for (size_t i = 0; i < s->n_cache; i++)
@@ -269,16 +277,25 @@ static void bind(sqlite3_stmt *q, const char *types, va_list ap)
     }
 }
 
+/* A statement with its values bound, ready to be stepped. */
+static int start(struct ste_store *s, const char *sql, const char *types, va_list ap, struct cached **out,
+                 struct ste_err *err)
+{
+    int rc = prepare(s, sql, out, err);
+    if (rc == 0)
+        bind((*out)->stmt, types, ap);
+    return rc;
+}
+
 int ste_store_exec(struct ste_store *s, struct ste_err *err, const char *sql, const char *types, ...)
 {
     struct cached *c;
-    int rc = prepare(s, sql, &c, err);
-    if (rc != 0)
-        return rc;
     va_list ap;
     va_start(ap, types);
-    bind(c->stmt, types, ap);
+    int rc = start(s, sql, types, ap, &c, err);
     va_end(ap);
+    if (rc != 0)
+        return rc;
     int step = sqlite3_step(c->stmt);
     rc = step == SQLITE_DONE || step == SQLITE_ROW ? 0 : fail(s, err, "writing");
     sqlite3_reset(c->stmt);
@@ -290,13 +307,12 @@ int ste_store_query(struct ste_store *s, sqlite3_stmt **out, struct ste_err *err
                     ...)
 {
     struct cached *c;
-    int rc = prepare(s, sql, &c, err);
-    if (rc != 0)
-        return rc;
     va_list ap;
     va_start(ap, types);
-    bind(c->stmt, types, ap);
+    int rc = start(s, sql, types, ap, &c, err);
     va_end(ap);
+    if (rc != 0)
+        return rc;
     c->busy = 1;
     *out = c->stmt;
     return 0;
@@ -340,13 +356,12 @@ char *ste_store_meta(struct ste_store *s, const char *key)
 int ste_store_count(struct ste_store *s, int64_t *out, struct ste_err *err, const char *sql, const char *types, ...)
 {
     struct cached *c;
-    int rc = prepare(s, sql, &c, err);
-    if (rc != 0)
-        return rc;
     va_list ap;
     va_start(ap, types);
-    bind(c->stmt, types, ap);
+    int rc = start(s, sql, types, ap, &c, err);
     va_end(ap);
+    if (rc != 0)
+        return rc;
     *out = 0;
     int got = ste_store_row(s, c->stmt, err);
     if (got == 1)

@@ -24,6 +24,8 @@ const char *ste_store_dir(const struct ste_store *s);
 int ste_store_begin(struct ste_store *s, struct ste_err *err);
 int ste_store_commit(struct ste_store *s, struct ste_err *err);
 void ste_store_rollback(struct ste_store *s);
+/* Ends a transaction by how its work went: commits when RC is 0, else rolls back. Returns RC or the commit's error. */
+int ste_store_end(struct ste_store *s, int rc, struct ste_err *err);
 
 /* A prepared statement, cached by its text. Binds by TYPES: t text, i int64, r real, b blob (pointer, size_t), n null;
  * a NULL text is null. */
