@@ -1,60 +1,43 @@
-/* ste bench: tokens per second of the engine, in the shape of judging: a prompt, then many samples that share it. */
+/* ste bench: tokens per second in the shape of judging (a prompt, then many samples that share it) and of training. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "cli/opening.h"
-#include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/rng.h"
+#include "data/catalogue.h"
+#include "train/train.h"
+
+/* One training example, and how many an optimizer step. */
+enum { TRAIN_PROMPT = 448, TRAIN_COMPLETION = 64, TRAIN_TOKENS = TRAIN_PROMPT + TRAIN_COMPLETION, TRAIN_BATCH = 2 };
 
 struct options {
     const char *model, *json;
     long long prompt_tokens, samples, new_tokens, rounds;
+    bool train;
     struct ste_engine_flags engine;
 };
 
-struct round {
-    double prefill, decode; /* tokens per second */
+/* A figure of each round. */
+struct figure {
+    const char *name; /* of the JSON field */
+    double *rounds;   /* ascending once reported */
 };
 
-static double wait_all(struct ste_engine *e, double from, int *rc, struct ste_err *err)
-{
-    struct ste_completion c;
-    while ((*rc = ste_engine_next(e, &c, err)) == 1)
-        ste_completion_clear(&c);
-    return ste_now() - from;
-}
+struct figures {
+    struct figure prefill, decode, train;
+    double load_seconds;
+    long peak_mb, train_peak_mb; /* of the process, and when it had only trained */
+};
 
-/* The prompt's tokens are drawn anew each round: nothing of it is in the cache. */
-static int one_round(const struct options *o, struct ste_engine *e, int number, struct round *out, struct ste_err *err)
+static long peak_mb(void)
 {
-    int32_t *ids = ste_xcalloc((size_t)o->prompt_tokens, sizeof *ids);
-    struct ste_rng rng;
-    ste_rng_init(&rng, 1, (uint32_t)number);
-    for (long long i = 0; i < o->prompt_tokens; i++)
-        ids[i] = (int32_t)ste_rng_below(&rng, (uint32_t)ste_engine_model(e)->hp.n_vocab);
-    struct ste_request r = {.prompt = ids,
-                            .n_prompt = (size_t)o->prompt_tokens,
-                            .sampling = {.temperature = 0.7, .top_p = 0.9},
-                            .max_tokens = 1,
-                            .ignore_end_of_turn = true};
-    uint64_t ticket;
-    double from = ste_now();
-    int rc = ste_engine_submit(e, &r, &ticket, err);
-    if (!rc)
-        out->prefill = (double)o->prompt_tokens / wait_all(e, from, &rc, err);
-    r.max_tokens = (int)o->new_tokens;
-    from = ste_now();
-    for (long long i = 0; i < o->samples && !rc; i++) {
-        r.key = (uint64_t)number * 4096 + (uint64_t)i;
-        rc = ste_engine_submit(e, &r, &ticket, err);
-    }
-    if (!rc)
-        out->decode = (double)(o->samples * o->new_tokens) / wait_all(e, from, &rc, err);
-    free(ids);
-    return rc;
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return u.ru_maxrss / 1024;
 }
 
 static int by_value(const void *a, const void *b)
@@ -63,52 +46,108 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(double *v, int n)
+/* Its line of the table, and its place in J. */
+static void report(const struct figure *f, int n, const char *what, FILE *out, json_t *j)
 {
+    double *v = f->rounds;
     qsort(v, (size_t)n, sizeof *v, by_value);
-    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+    double median = n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+    fprintf(out, "  %-28s %8.1f tok/s", what, median);
+    if (n > 1)
+        fprintf(out, "   (%.1f to %.1f)", v[0], v[n - 1]);
+    putc('\n', out);
+    json_object_set_new(j, f->name, json_real(median));
 }
 
-static int report(const struct options *o, const struct ste_engine *e, const struct round *rounds, struct ste_err *err)
+static int report_all(const struct options *o, const struct ste_engine *e, const struct figures *f, struct ste_err *err)
 {
-    int n = (int)o->rounds, rc = 0;
-    double *prefill = ste_xcalloc((size_t)n, sizeof *prefill), *decode = ste_xcalloc((size_t)n, sizeof *decode);
-    for (int i = 0; i < n; i++) {
-        prefill[i] = rounds[i].prefill;
-        decode[i] = rounds[i].decode;
+    int n = (int)o->rounds;
+    char what[64];
+    FILE *out = o->json && strcmp(o->json, "-") == 0 ? stderr : stdout;
+    json_t *j =
+        json_pack("{ss ss sI sI sI si sf}", "model", o->model, "numerics", ste_engine_numerics(e), "prompt_tokens",
+                  (json_int_t)o->prompt_tokens, "samples", (json_int_t)o->samples, "new_tokens",
+                  (json_int_t)o->new_tokens, "rounds", n, "load_seconds", f->load_seconds);
+    fprintf(out, "%s (%s), median of %d\n", o->model, ste_engine_numerics(e), n);
+    fprintf(out, "  %-28s %8.2f s\n", "load", f->load_seconds);
+    snprintf(what, sizeof what, "prefill, %lld tokens", o->prompt_tokens);
+    report(&f->prefill, n, what, out, j);
+    snprintf(what, sizeof what, "decode, %lld x %lld tokens", o->samples, o->new_tokens);
+    report(&f->decode, n, what, out, j);
+    json_object_set_new(j, "peak_mb", json_integer(f->peak_mb));
+    if (o->train) {
+        snprintf(what, sizeof what, "train, %d + %d tokens", TRAIN_PROMPT, TRAIN_COMPLETION);
+        report(&f->train, n, what, out, j);
+        json_object_set_new(j, "train_peak_mb", json_integer(f->train_peak_mb));
+        fprintf(out, "  %-28s %8ld MB, of training %ld MB\n", "peak memory", f->peak_mb, f->train_peak_mb);
+    } else {
+        fprintf(out, "  %-28s %8ld MB\n", "peak memory", f->peak_mb);
     }
-    double p = median(prefill, n), d = median(decode, n);
-    printf("%s (%s), median of %d: prefill of %lld tokens %.1f tok/s, decode of %lld samples %.1f tok/s\n", o->model,
-           ste_engine_numerics(e), n, o->prompt_tokens, p, o->samples, d);
-    if (o->json) {
-        struct ste_jsonl_writer *w = NULL;
-        json_t *j = json_pack("{ss ss sI sI sI si sf sf}", "model", o->model, "numerics", ste_engine_numerics(e),
-                              "prompt_tokens", (json_int_t)o->prompt_tokens, "samples", (json_int_t)o->samples,
-                              "new_tokens", (json_int_t)o->new_tokens, "rounds", n, "prefill_tokens_per_second", p,
-                              "decode_tokens_per_second", d);
-        rc = ste_jsonl_create(&w, o->json, err);
-        if (!rc && (rc = ste_jsonl_write(w, j, err)) == 0)
-            rc = ste_jsonl_commit(w, err);
-        else if (w)
-            ste_jsonl_abort(w);
-        json_decref(j);
+    if (o->json)
+        return ste_write_json(o->json, j, err);
+    json_decref(j);
+    return 0;
+}
+
+static int generate(const struct options *o, struct ste_engine *e, struct figures *f, struct ste_err *err)
+{
+    const struct ste_workload w = {(int)o->prompt_tokens, (int)o->samples, (int)o->new_tokens}, little = {2, 2, 2};
+    struct ste_speed s;
+    int rc = ste_engine_speed(e, &little, 0, &s, err); /* pages the weights in */
+    for (int i = 0; i < o->rounds && !rc; i++) {
+        rc = ste_engine_speed(e, &w, i + 1, &s, err);
+        f->prefill.rounds[i] = s.read;
+        f->decode.rounds[i] = s.written;
     }
-    free(prefill);
-    free(decode);
     return rc;
 }
 
-static int run_rounds(const struct options *o, struct ste_engine *e, struct ste_err *err)
+static int train_rounds(const struct options *o, struct ste_trainer *t, const struct ste_model *m, struct figures *f,
+                        struct ste_err *err)
 {
-    struct round *rounds = ste_xcalloc((size_t)o->rounds, sizeof *rounds), cold;
-    struct options little = *o;
-    little.prompt_tokens = little.samples = little.new_tokens = 2;
-    int rc = one_round(&little, e, 0, &cold, err); /* pages the weights in */
-    for (int i = 0; i < o->rounds && !rc; i++)
-        rc = one_round(o, e, i + 1, &rounds[i], err);
+    int32_t *ids = ste_xcalloc(TRAIN_BATCH * TRAIN_TOKENS, sizeof *ids);
+    struct ste_example batch[TRAIN_BATCH];
+    struct ste_rng rng;
+    ste_rng_init(&rng, 1, 0);
+    for (int i = 0; i < TRAIN_BATCH * TRAIN_TOKENS; i++)
+        ids[i] = (int32_t)ste_rng_below(&rng, (uint32_t)m->hp.n_vocab);
+    for (int i = 0; i < TRAIN_BATCH; i++)
+        batch[i] = (struct ste_example){ids + i * TRAIN_TOKENS, TRAIN_TOKENS, TRAIN_PROMPT, 1};
+    int rc = 0;
+    for (int i = -1; i < o->rounds && !rc; i++) { /* one to warm up */
+        double from = ste_now();
+        rc = ste_trainer_step(t, batch, TRAIN_BATCH, NULL, err);
+        if (i >= 0)
+            f->train.rounds[i] = TRAIN_BATCH * TRAIN_TOKENS / (ste_now() - from);
+    }
+    free(ids);
+    return rc;
+}
+
+/* By itself, as `ste sft` trains: nothing of an engine is in memory. */
+static int train(const struct options *o, struct figures *f, struct ste_err *err)
+{
+    struct ste_train_params p;
+    struct ste_model *m = NULL;
+    struct ste_trainer *t = NULL;
+    char *path = NULL;
+    ste_train_default_params(&p);
+    int rc = ste_isa_choose(o->engine.isa, &p.isa, err);
     if (!rc)
-        rc = report(o, e, rounds, err);
-    free(rounds);
+        rc = ste_model_resolve(o->model, &path, err);
+    if (!rc)
+        rc = ste_model_open(&m, path, err);
+    if (!rc) {
+        p.pool = ste_pool_new((int)o->engine.threads);
+        rc = ste_trainer_new(&t, m, NULL, &p, err);
+        if (!rc)
+            rc = train_rounds(o, t, m, f, err);
+        f->train_peak_mb = peak_mb();
+        ste_trainer_free(t);
+        ste_pool_free(p.pool);
+        ste_model_close(m);
+    }
+    free(path);
     return rc;
 }
 
@@ -120,8 +159,10 @@ static int run(int argc, char **argv, struct ste_err *err)
         {"prompt-tokens", STE_FLAG_INT, &o.prompt_tokens, "N", "length of the prompt (512)"},
         {"samples", STE_FLAG_INT, &o.samples, "N", "samples that share it (16)"},
         {"new-tokens", STE_FLAG_INT, &o.new_tokens, "N", "tokens of each sample (48)"},
+        {"train", STE_FLAG_BOOL, &o.train, NULL,
+         "also LoRA training, rank 16 on all linear layers: examples of 448 prompt and 64 completion tokens"},
         {"rounds", STE_FLAG_INT, &o.rounds, "N", "rounds, each with another prompt; medians are shown (1)"},
-        {"json", STE_FLAG_STRING, &o.json, "FILE", "also write the figures as JSON"},
+        {"json", STE_FLAG_STRING, &o.json, "FILE", "also write the figures as JSON (- is the standard output)"},
         STE_ENGINE_FLAGS(o.engine),
         {0}};
     int rc = ste_flags_parse(&ste_cmd_bench, flags, argc, argv, NULL, 0, err);
@@ -133,14 +174,30 @@ static int run(int argc, char **argv, struct ste_err *err)
         o.samples > 4096 || o.new_tokens > 1 << 20 || o.rounds > 1000)
         return ste_err_set(err, STE_EUSAGE,
                            "--prompt-tokens, --samples (at most 4096), --new-tokens and --rounds are at least 1");
+    double *rounds = ste_xcalloc(3 * (size_t)o.rounds, sizeof *rounds);
+    struct figures f = {{"prefill_tokens_per_second", rounds},
+                        {"decode_tokens_per_second", rounds + o.rounds},
+                        {"train_tokens_per_second", rounds + 2 * o.rounds},
+                        0,
+                        0,
+                        0};
     struct ste_llm *llm = NULL;
     int adapter;
-    rc = ste_open_model(&llm, o.model, NULL, &o.engine, NULL, &adapter, err);
+    if (o.train)
+        rc = train(&o, &f, err);
+    double from = ste_now();
     if (!rc)
-        rc = run_rounds(&o, ste_llm_engine(llm), err);
+        rc = ste_open_model(&llm, o.model, NULL, &o.engine, NULL, &adapter, err);
+    f.load_seconds = ste_now() - from;
+    if (!rc)
+        rc = generate(&o, ste_llm_engine(llm), &f, err);
+    f.peak_mb = peak_mb();
+    if (!rc)
+        rc = report_all(&o, ste_llm_engine(llm), &f, err);
     ste_llm_close(llm);
+    free(rounds);
     return rc;
 }
 
 const struct ste_command ste_cmd_bench = {"bench", "bench --model NAME [flags]",
-                                          "Tokens per second: a prompt, then samples sharing it.", run};
+                                          "Tokens per second: generating and training.", run};

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "core/err.h"
+#include "core/json.h"
 #include "core/options.h"
 
 enum ste_flag_kind { STE_FLAG_BOOL, STE_FLAG_STRING, STE_FLAG_INT, STE_FLAG_REAL, STE_FLAG_LIST };
@@ -73,6 +74,9 @@ struct ste_engine_flags {
     C(tokenize, "Models")                                                                                              \
     C(logits, "Models")                                                                                                \
     C(bench, "Models")
+
+/* J as text to the file PATH, or to the standard output where PATH is "-". Takes the reference. */
+int ste_write_json(const char *path, json_t *j, struct ste_err *err);
 
 #define STE_COMMAND_DECLARE(name, group) extern const struct ste_command ste_cmd_##name;
 STE_COMMANDS(STE_COMMAND_DECLARE)

@@ -107,6 +107,8 @@ static int compare_run(int argc, char **argv, struct ste_err *err)
     json_t *provenance = json_array();
     if (!rc)
         rc = ste_pair_files_read(&files, &data, (size_t)f.limit, err);
+    if (!rc)
+        ste_info("two judges, one after the other: the second takes about as long as the first");
     for (int i = 0; i < 2 && !rc; i++) {
         json_t *p = NULL;
         rc = judge_all(judges.items[i], &f, &files, &outcomes[i], &p, err);

@@ -49,6 +49,7 @@ int ste_judge_open(struct ste_open_judge *j, const char *judge, const struct ste
 
 int ste_judge_load(struct ste_open_judge *j, const struct ste_judging_flags *f, struct ste_err *err)
 {
+    j->cached = !f->no_cache;
     char *home = ste_home_path(NULL), *cache = f->no_cache ? NULL : ste_home_path("cache.db");
     int rc = f->no_cache ? 0 : ste_mkdirs(home, err);
     if (!rc)
@@ -97,18 +98,58 @@ void ste_pair_files_clear(struct ste_pair_files *p)
     *p = (struct ste_pair_files){0};
 }
 
+/* Roughly, from the lengths of the texts and a short measurement; a judge of a few pairs is not worth one. */
+#define PAIRS_WORTH_AN_ESTIMATE 10
+#define REASONING_SHARE 0.6 /* of its token limit, as seen in real runs */
+#define TEMPLATE_TOKENS 30
+
+static int estimate(struct ste_open_judge *j, const struct ste_pair_files *p, int limit, double *seconds,
+                    struct ste_err *err)
+{
+    struct ste_speed speed;
+    struct ste_workload w = {256, 16, 8};
+    int rc = ste_engine_speed(ste_llm_engine(j->llm), &w, 1, &speed, err);
+    if (rc)
+        return rc;
+    double chars = 0;
+    struct ste_buf text = STE_BUF_INIT;
+    for (size_t i = 0; i < p->n; i++)
+        for (size_t k = 0; k < p->files[i].n; k++) {
+            const struct ste_answer_pair *pair = &p->files[i].items[k];
+            if (pair->tied)
+                continue;
+            chars += (double)(strlen(pair->first) + strlen(pair->second) + strlen(j->pack->judge_user));
+            text.len = 0;
+            ste_dialogue_text(&pair->prompt, &text);
+            chars += (double)text.len;
+        }
+    ste_buf_clear(&text);
+    double pairs = (double)p->pairs, read = chars / STE_CHARS_PER_TOKEN + pairs * TEMPLATE_TOKENS;
+    *seconds = 2 * (read / speed.read + pairs * REASONING_SHARE * limit / speed.written);
+    return 0;
+}
+
 int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, struct ste_outcome ***outcomes,
                     struct ste_err *err)
 {
-    char reasoning[64] = "the verdict at once";
-    if (j->pack->reasoning || j->setting.mode == STE_MODE_FREE)
-        snprintf(reasoning, sizeof reasoning, "up to %d tokens of reasoning each",
-                 j->setting.max_tokens ? j->setting.max_tokens : j->pack->max_tokens);
-    ste_info("%s with pack %s: %zu pairs in both orders, %zu calls, %s", j->name, j->pack->name, p->pairs, 2 * p->pairs,
-             reasoning);
+    char reasoning[64] = "the verdict at once", time[64] = "";
+    int limit = 0, rc = 0;
+    if (j->pack->reasoning || j->setting.mode == STE_MODE_FREE) {
+        limit = j->setting.max_tokens ? j->setting.max_tokens : j->pack->max_tokens;
+        snprintf(reasoning, sizeof reasoning, "up to %d tokens of reasoning each", limit);
+    }
+    if (p->pairs >= PAIRS_WORTH_AN_ESTIMATE) {
+        double seconds;
+        rc = estimate(j, p, limit, &seconds, err);
+        if (rc)
+            return rc;
+        snprintf(time, sizeof time, "; about %.0f %s%s", seconds < 100 ? seconds : seconds / 60,
+                 seconds < 100 ? "seconds" : "minutes", j->cached ? " unless answered before" : "");
+    }
+    ste_info("%s with pack %s: %zu pairs in both orders, %zu calls, %s%s", j->name, j->pack->name, p->pairs,
+             2 * p->pairs, reasoning, time);
     struct ste_outcome **out = ste_xcalloc(p->n ? p->n : 1, sizeof *out);
     struct ste_progress *progress = ste_progress_new("judge", "verdicts", 2 * p->pairs);
-    int rc = 0;
     for (size_t i = 0; i < p->n && !rc; i++) {
         out[i] = ste_xcalloc(p->files[i].n, sizeof *out[i]);
         rc = ste_eval_pairs(j->llm, &j->setting, &p->files[i], out[i], progress, err);
@@ -144,20 +185,4 @@ json_t *ste_judge_provenance(const struct ste_open_judge *j)
     json_object_set_new(p, "seed", json_integer((json_int_t)j->setting.seed));
     json_object_set_new(p, "numerics", json_string(ste_llm_numerics(j->llm)));
     return p;
-}
-
-int ste_write_json(const char *path, json_t *j, struct ste_err *err)
-{
-    char *text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
-    struct ste_buf b = STE_BUF_INIT;
-    ste_buf_addf(&b, "%s\n", text);
-    int rc = 0;
-    if (strcmp(path, "-") == 0)
-        fputs(b.s, stdout);
-    else
-        rc = ste_file_write(path, b.s, b.len, err);
-    ste_buf_clear(&b);
-    free(text);
-    json_decref(j);
-    return rc;
 }

@@ -26,6 +26,7 @@ struct ste_open_judge {
     struct ste_judge_spec spec;
     struct ste_pack *pack;
     struct ste_llm *llm;
+    bool cached; /* answers may come from the cache */
     char *secret;
     struct ste_judge_setting setting; /* deterministic: the likeliest token, the likelier label */
 };
@@ -43,12 +44,12 @@ struct ste_pair_files {
 int ste_pair_files_read(struct ste_pair_files *p, const struct ste_strings *paths, size_t limit, struct ste_err *err);
 void ste_pair_files_clear(struct ste_pair_files *p);
 
-/* Says how many calls are to come, then judges all files in both orders. OUTCOMES has one array a file. */
+/* Says how many calls are to come and how long they will take, then judges all files in both orders. OUTCOMES has one
+ * array a file. */
 int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, struct ste_outcome ***outcomes,
                     struct ste_err *err);
 void ste_outcome_arrays_free(struct ste_outcome **outcomes, const struct ste_pair_files *p);
 /* Model, adapter, pack and so on: what decides a judge's figures. */
 json_t *ste_judge_provenance(const struct ste_open_judge *j);
-int ste_write_json(const char *path, json_t *j, struct ste_err *err); /* takes the reference */
 
 #endif

@@ -10,7 +10,7 @@
 #include "engine/forward.h"
 #include "engine/sequence.h"
 
-#define ENGINE_REVISION 1 /* raised when the numbers change: the request cache keys on it */
+#define ENGINE_REVISION 2 /* raised when the numbers change: the request cache keys on it */
 
 struct list {
     struct ste_sequence **items;

@@ -1,7 +1,7 @@
 /*
  * The matrix kernels in terms of simd.h: compiled once for each instruction set by matrix_SET.c, which defines STE_SIMD
- * and MATRIX_KERNELS, the name of the table. Every element of a result has one accumulator, which takes the inputs in
- * order; blocks of inputs hand it on through memory, unrounded.
+ * and MATRIX_KERNELS, the name of the table. Every element of a result has one accumulator at a time, which takes
+ * CHAIN inputs in order and then joins the element's total; blocks of inputs begin at multiples of CHAIN.
  */
 #include "engine/matrix.h"
 #include "engine/simd.h"
@@ -9,19 +9,20 @@
 
 #define BLOCK 256 /* inputs expanded at a time: 16 KB a panel, for the L1 cache */
 #define MAX_ROWS 6
+#define CHAIN 128 /* inputs summed before they join the total: blocks keep rounding small over thousands of inputs */
 
-/* C (mr, np * 16) += X (mr, k) . B (k, np * 16) */
-ALWAYS void tile(const int mr, const int np, int k, const float *x, size_t ldx, const float *b, size_t ldb,
-                 size_t b_panel, float *c, size_t ldc, size_t c_panel)
+/* C (mr, np * 16) += X (mr, k) . B (k, np * 16), k at most CHAIN. */
+ALWAYS void chain(const int mr, const int np, int k, const float *x, size_t ldx, const float *b, size_t ldb,
+                  size_t b_panel, float *c, size_t ldc, size_t c_panel)
 {
-    vf acc[MAX_ROWS][4 * NV];
+    vf acc[MAX_ROWS][2 * NV];
 #pragma GCC unroll 8
     for (int r = 0; r < mr; r++)
 #pragma GCC unroll 8
         for (int v = 0; v < np * NV; v++)
-            acc[r][v] = v_load(c + (size_t)r * ldc + (size_t)(v / NV) * c_panel + (size_t)(v % NV) * VL);
+            acc[r][v] = v_zero();
     for (int i = 0; i < k; i++) {
-        vf w[4 * NV];
+        vf w[2 * NV];
 #pragma GCC unroll 8
         for (int v = 0; v < np * NV; v++)
             w[v] = v_load(b + (size_t)i * ldb + (size_t)(v / NV) * b_panel + (size_t)(v % NV) * VL);
@@ -36,8 +37,19 @@ ALWAYS void tile(const int mr, const int np, int k, const float *x, size_t ldx, 
 #pragma GCC unroll 8
     for (int r = 0; r < mr; r++)
 #pragma GCC unroll 8
-        for (int v = 0; v < np * NV; v++)
-            v_store(c + (size_t)r * ldc + (size_t)(v / NV) * c_panel + (size_t)(v % NV) * VL, acc[r][v]);
+        for (int v = 0; v < np * NV; v++) {
+            float *to = c + (size_t)r * ldc + (size_t)(v / NV) * c_panel + (size_t)(v % NV) * VL;
+            v_store(to, v_add(v_load(to), acc[r][v]));
+        }
+}
+
+/* The same for any k. */
+ALWAYS void tile(const int mr, const int np, int k, const float *x, size_t ldx, const float *b, size_t ldb,
+                 size_t b_panel, float *c, size_t ldc, size_t c_panel)
+{
+    for (int i = 0; i < k; i += CHAIN)
+        chain(mr, np, k - i < CHAIN ? k - i : CHAIN, x + i, ldx, b + (size_t)i * ldb, ldb, b_panel, c, ldc,
+              c_panel);
 }
 
 /* Any number of rows, in tiles of about the same height. */
@@ -116,10 +128,10 @@ static void mul_f32(const struct ste_matrix *w, int p0, int np, int k0, int kc, 
 {
     _Alignas(64) float buffer[BLOCK * STE_PANEL];
     /* Few rows leave too few accumulators to keep the multipliers busy: more panels at a time then. */
-    const int most = m == 1 ? 4 : m <= 3 || VL == 16 ? 2 : 1;
+    const int most = m <= 3 || VL == 16 ? 2 : 1;
     size_t c_panel = (size_t)m * STE_PANEL;
     for (int p = 0; p < np;) {
-        int wide = np - p >= most ? most : np - p >= 2 && most >= 2 ? 2 : 1;
+        int wide = np - p >= most ? most : 1;
         int block = BLOCK / wide;
         for (int k = 0; k < kc; k += block) {
             int n = kc - k < block ? kc - k : block;
@@ -134,9 +146,7 @@ static void mul_f32(const struct ste_matrix *w, int p0, int np, int k0, int kc, 
             }
             const float *xk = x + k0 + k;
             float *c = y + (size_t)p * c_panel;
-            if (wide == 4)
-                tile(1, 4, n, xk, ldx, b, STE_PANEL, b_panel, c, STE_PANEL, c_panel);
-            else if (wide == 2)
+            if (wide == 2)
                 tiles(2, m, n, xk, ldx, b, STE_PANEL, b_panel, c, STE_PANEL, c_panel);
             else
                 tiles(1, m, n, xk, ldx, b, STE_PANEL, 0, c, STE_PANEL, 0);

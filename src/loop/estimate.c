@@ -11,7 +11,6 @@
 #include "loop/internal.h"
 
 /* Shares that are seen in real runs; the estimate says that it is one. */
-#define CHARS_PER_TOKEN 4.2
 #define PAIR_YIELD 0.8
 #define LENGTH_SHARE 0.6    /* of a token limit that a text uses */
 #define SAMPLES_IF_STOPPED 3.0
@@ -32,7 +31,7 @@ static void add(struct work *w, double calls, double read, double written)
 
 static double text_tokens(const char *s)
 {
-    return s ? (double)strlen(s) / CHARS_PER_TOKEN : 0;
+    return s ? (double)strlen(s) / STE_CHARS_PER_TOKEN : 0;
 }
 
 static void remove_folder(const char *dir)
@@ -83,7 +82,7 @@ static int selected(const struct ste_recipe *r, double *read, double *labels, do
     *read = (double)all;
     *labels = llm ? 3.0 * (double)asked : 0;
     *n = (double)kept;
-    *tokens = kept ? (double)chars / (double)kept / CHARS_PER_TOKEN : 0;
+    *tokens = kept ? (double)chars / (double)kept / STE_CHARS_PER_TOKEN : 0;
     if (rc == 0) {
         *pack = l->pack;
         l->pack = NULL;
@@ -106,27 +105,13 @@ static void measure(const struct ste_recipe *r, double *read, double *written)
         ste_warn("time is not estimated: %s", err.msg);
         return;
     }
-    struct ste_buf text = STE_BUF_INIT;
-    for (int i = 0; i < 40; i++)
-        ste_buf_adds(&text, "Count the boats in the harbour. ");
-    struct ste_message m = {"user", text.s};
-    struct ste_ask ask = {.messages = &m, .n_messages = 1, .max_tokens = 24,
-                          .sampling = {.temperature = 1, .top_p = 1}};
-    uint64_t ticket;
-    for (ask.sample = 0; ask.sample < 16; ask.sample++)
-        if (ste_llm_submit(llm, &ask, &ticket, &err) != 0)
-            break;
-    struct ste_answer a = {0};
-    while (ste_llm_next(llm, &a, &err) == 1)
-        ste_answer_clear(&a);
-    struct ste_engine_stats s = {0};
-    if (ste_llm_engine(llm))
-        ste_engine_stats(ste_llm_engine(llm), &s);
-    if (s.prefill_seconds > 0 && s.decode_seconds > 0) {
-        *read = (double)s.prompt_tokens / s.prefill_seconds;
-        *written = (double)s.generated_tokens / s.decode_seconds;
+    struct ste_speed speed;
+    if (ste_engine_speed(ste_llm_engine(llm), &(struct ste_workload){256, 16, 24}, 1, &speed, &err) == 0) {
+        *read = speed.read;
+        *written = speed.written;
+    } else {
+        ste_warn("time is not estimated: %s", err.msg);
     }
-    ste_buf_clear(&text);
     ste_llm_close(llm);
 }
 

@@ -16,11 +16,13 @@ RANDOM=${SEED:-7}
 kills=0 runs=0
 while [ "$kills" -lt "$KILLS" ]; do
     runs=$((runs + 1))
-    [ "$runs" -lt $((KILLS * 4 + 20)) ] || fail "no end after $runs runs"
+    [ "$runs" -lt $((KILLS * 8 + 20)) ] || fail "no end after $runs runs"
     "$STE" run "$WORK/tiny.yaml" --run "$WORK/killed" >/dev/null 2>"$WORK/err.txt" &
     pid=$!
-    # Somewhere within a share of the whole that leaves work for the kills to come.
-    wait_ms=$((300 + RANDOM % (2 * took / (KILLS + 1) + 400)))
+    # Somewhere within a share of the whole that leaves work for the kills to come, and lets each run get somewhere.
+    share=$((2 * took / (KILLS + 1)))
+    [ "$share" -ge $((took / 8)) ] || share=$((took / 8))
+    wait_ms=$((300 + RANDOM % (share + 400)))
     sleep "$(awk "BEGIN {print $wait_ms / 1000}")"
     if kill -9 $pid 2>/dev/null; then
         wait $pid 2>/dev/null || true

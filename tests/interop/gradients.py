@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Gradients of LoRA training, A and B random, against PEFT and torch on the same examples and dequantized weights."""
+"""Gradients of LoRA training, A and B random, against PEFT and torch on the same examples and dequantized weights. The
+reference runs in float64: torch's own float32 gradients are off by up to 0.0013 on qwen2.5, more than the bound."""
 
 from common import MODELS, arguments, figure, finish, scratch, ste
 from training import backward, examples, peft_model, write_examples
@@ -17,23 +18,29 @@ def check(a, short):
     write_examples(d / "batch.jsonl", batch)
     m = peft_model(short, a.r, 2 * a.r, 0.02)
     m.save_pretrained(d / "adapter")
+    backward(m, batch)
+    single = {name: p.grad for name, p in m.named_parameters() if p.grad is not None}
+    m = m.double()
+    m.zero_grad()
     loss = backward(m, batch)
     out = ste(a, "sft", "--model", MODELS[short], "--in", d / "batch.jsonl", "--adapter", d / "adapter", "--batch", len(batch),
               "--order", "file", "--grads", d / "grads").decode()
     ours = float(out.split()[1].rstrip(";"))
     figure(f"{short} loss, relative difference", abs(ours - loss) / loss, "<", 1e-4, f"{ours:.6f} against {loss:.6f}")
     got = load_file(d / "grads" / "adapter_model.safetensors")
-    worst, where, seen = 0.0, "", 0
+    worst, where, seen, torch_worst = 0.0, "", 0, 0.0
+    relative = lambda g, p: (torch.linalg.norm(g.double() - p) / torch.linalg.norm(p)).item()
     for name, p in m.named_parameters():
         if p.grad is None:
             continue
-        g = got[name.replace(".default", "")]
-        error = (torch.linalg.norm((g - p.grad).double()) / torch.linalg.norm(p.grad.double())).item()
+        error = relative(got[name.replace(".default", "")], p.grad)
+        torch_worst = max(torch_worst, relative(single[name], p.grad))
         seen += 1
         if error > worst:
             worst, where = error, name
     figure(f"{short} tensors compared", seen, "==", len(got))
     figure(f"{short} largest relative error of a tensor's gradient", worst, "<", LIMIT, where)
+    figure(f"{short} the same of torch in float32", torch_worst)
 
 
 if __name__ == "__main__":
