@@ -27,6 +27,11 @@ demo: all
 interop: all
 	@sh tests/interop/run.sh $(BUILD)/ste
 
+# Against llama.cpp, OpenVINO GenAI, torch + PEFT and TRL: about two hours. WORK="generate-0.5B train-0.5B" does a part.
+bench: all
+	@cmake --build $(BUILD) --target ste-bench-kernels >/dev/null
+	@sh bench/run.sh $(BUILD)/ste $(BUILD)/ste-bench-kernels $(WORK)
+
 debug:
 	@$(MAKE) --no-print-directory all PRESET=debug BUILD=build-debug
 

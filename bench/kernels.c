@@ -1,6 +1,7 @@
 /*
  * How fast the kernels are, and what share of the multipliers' peak that is.
  * ste-bench-kernels [THREADS [OUT IN [ISA]]]
+ * ste-bench-kernels --limits THREADS: only what the machine allows, as JSON
  */
 #include <math.h>
 #include <stdio.h>
@@ -59,7 +60,84 @@ __attribute__((target("avx2"))) static void peak_i8(void *arg, int part)
         a[0] = _mm256_add_epi16(a[0], a[i]);
     ((volatile float *)arg)[part] = (float)_mm256_extract_epi16(a[0], 0);
 }
+
+__attribute__((target("avx512f"))) static void peak_f32_512(void *arg, int part)
+{
+    __m512 a[12], x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(0.001f);
+    for (int i = 0; i < 12; i++)
+        a[i] = _mm512_set1_ps((float)(i + part));
+    for (long n = 0; n < PEAK_LOOPS; n++) {
+#pragma GCC unroll 12
+        for (int i = 0; i < 12; i++)
+            a[i] = _mm512_fmadd_ps(a[i], x, y);
+    }
+    for (int i = 1; i < 12; i++)
+        a[0] = _mm512_add_ps(a[0], a[i]);
+    ((volatile float *)arg)[part] = _mm512_cvtss_f32(a[0]);
+}
+
+__attribute__((target("avx512f,avx512vnni"))) static void peak_i8_512(void *arg, int part)
+{
+    __m512i a[12], x = _mm512_set1_epi8((char)(part + 3)), y = _mm512_set1_epi8(1);
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; i++)
+        a[i] = _mm512_set1_epi32(i);
+    for (long n = 0; n < PEAK_LOOPS; n++) {
+#pragma GCC unroll 12
+        for (int i = 0; i < 12; i++)
+            __asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(a[i]) : "v"(x), "v"(y));
+    }
+#pragma GCC unroll 12
+    for (int i = 1; i < 12; i++)
+        a[0] = _mm512_add_epi32(a[0], a[i]);
+    ((volatile float *)arg)[part] = (float)_mm512_reduce_add_epi32(a[0]);
+}
 #endif
+
+#define READ_BYTES ((size_t)512 << 20)
+
+struct reading {
+    const uint64_t *data;
+    int parts;
+    volatile uint64_t sums[64];
+};
+
+static void read_part(void *arg, int part)
+{
+    struct reading *r = arg;
+    const size_t n = READ_BYTES / sizeof *r->data / (size_t)r->parts;
+    const uint64_t *p = r->data + (size_t)part * n;
+    uint64_t s[8] = {0};
+    for (size_t i = 0; i + 8 <= n; i += 8) {
+        __builtin_prefetch(p + i + 256);
+        for (int k = 0; k < 8; k++)
+            s[k] += p[i + (size_t)k];
+    }
+    r->sums[part] = s[0] + s[1] + s[2] + s[3] + s[4] + s[5] + s[6] + s[7];
+}
+
+/* Bytes a second that all threads read together. */
+static double peak_read(struct ste_pool *pool)
+{
+    struct reading r = {.parts = ste_pool_size(pool) < 64 ? ste_pool_size(pool) : 64};
+    struct ste_err err = {0};
+    void *data;
+    double best = 1e9;
+    if (ste_big_alloc(&data, READ_BYTES, "the memory test", &err)) {
+        fprintf(stderr, "%s\n", err.msg);
+        exit(1);
+    }
+    memset(data, 1, READ_BYTES);
+    r.data = data;
+    for (int i = 0; i < 4; i++) {
+        double t = now();
+        ste_pool_run(pool, read_part, &r, r.parts);
+        t = now() - t;
+        best = t < best ? t : best;
+    }
+    ste_big_free(data, READ_BYTES);
+    return (double)READ_BYTES / best;
+}
 
 static double peak(void (*fn)(void *, int), double ops, struct ste_pool *pool)
 {
@@ -113,8 +191,41 @@ static struct ste_tensor tensor(enum ste_type type, int out, int in)
         (seconds) = rounds_[2];                                                                                        \
     } while (0)
 
+/* GFLOP/s and GOP/s of the multipliers with instruction set ISA; 0 where it is not known. */
+static void peaks(enum ste_isa isa, struct ste_pool *pool, double *f32, double *int8)
+{
+    *f32 = *int8 = 0;
+#if defined(__x86_64__)
+    const bool wide = isa == STE_ISA_AVX512;
+    if (isa == STE_ISA_PORTABLE)
+        return;
+    *f32 = wide ? peak(peak_f32_512, 32, pool) : peak(peak_f32, 16, pool);
+    *int8 = wide && __builtin_cpu_supports("avx512vnni") ? peak(peak_i8_512, 128, pool) : peak(peak_i8, 64, pool);
+#endif
+}
+
+/* What the machine allows, as JSON: operations and bytes a second. */
+static int limits(int threads)
+{
+    struct ste_err err = {0};
+    enum ste_isa isa;
+    double f32, int8;
+    if (ste_isa_choose(NULL, &isa, &err)) {
+        fprintf(stderr, "%s\n", err.msg);
+        return 2;
+    }
+    struct ste_pool *pool = ste_pool_new(threads);
+    peaks(isa, pool, &f32, &int8);
+    printf("{\"isa\": \"%s\", \"threads\": %d, \"f32\": %.4g, \"int8\": %.4g, \"read\": %.4g}\n", ste_isa_name(isa),
+           threads, f32 * 1e9, int8 * 1e9, peak_read(pool));
+    ste_pool_free(pool);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 2 && strcmp(argv[1], "--limits") == 0)
+        return limits(atoi(argv[2]));
     static const enum ste_type types[] = {STE_Q4_1, STE_Q5_0, STE_Q8_0, STE_Q4_K, STE_Q6_K, STE_F32};
     static const int rows[] = {1, 2, 4, 8, 16, 64, 512};
     const int threads = argc > 1 ? atoi(argv[1]) : 1;
@@ -128,14 +239,9 @@ int main(int argc, char **argv)
     struct ste_pool *pool = ste_pool_new(threads);
     if (threads == 1)
         the_clock = CLOCK_THREAD_CPUTIME_ID;
-    double f32 = 0, i8 = 0;
-#if defined(__x86_64__)
-    if (isa != STE_ISA_PORTABLE) {
-        f32 = peak(peak_f32, 16, pool);
-        i8 = peak(peak_i8, 64, pool);
-    }
-#endif
-    printf("%s, %d threads, W (%d, %d); AVX2 peak: f32 %.0f GFLOP/s, int8 %.0f GOP/s\n", ste_isa_name(isa), threads,
+    double f32, i8;
+    peaks(isa, pool, &f32, &i8);
+    printf("%s, %d threads, W (%d, %d); peak: f32 %.0f GFLOP/s, int8 %.0f GOP/s\n", ste_isa_name(isa), threads,
            out, in, f32, i8);
     const int most = rows[sizeof rows / sizeof *rows - 1];
     float *x = ste_xcalloc((size_t)most * (size_t)in, sizeof *x),

@@ -15,7 +15,7 @@
 enum { TRAIN_PROMPT = 448, TRAIN_COMPLETION = 64, TRAIN_TOKENS = TRAIN_PROMPT + TRAIN_COMPLETION, TRAIN_BATCH = 2 };
 
 struct options {
-    const char *model, *json;
+    const char *model, *json, *prompts;
     long long prompt_tokens, samples, new_tokens, rounds;
     bool train;
     struct ste_engine_flags engine;
@@ -29,7 +29,8 @@ struct figure {
 
 struct figures {
     struct figure prefill, decode, train;
-    double load_seconds;
+    double load_seconds, job_seconds; /* JOB: all samples of all prompts */
+    long job_prompts, job_tokens;     /* tokens written */
     long peak_mb, train_peak_mb; /* of the process, and when it had only trained */
 };
 
@@ -74,6 +75,13 @@ static int report_all(const struct options *o, const struct ste_engine *e, const
     report(&f->prefill, n, what, out, j);
     snprintf(what, sizeof what, "decode, %lld x %lld tokens", o->samples, o->new_tokens);
     report(&f->decode, n, what, out, j);
+    if (o->prompts) {
+        snprintf(what, sizeof what, "job, %ld prompts x %lld", f->job_prompts, o->samples);
+        fprintf(out, "  %-28s %8.1f tok/s written, %.1f s\n", what, (double)f->job_tokens / f->job_seconds,
+                f->job_seconds);
+        json_object_set_new(j, "job_prompts", json_integer(f->job_prompts));
+        json_object_set_new(j, "job_seconds", json_real(f->job_seconds));
+    }
     json_object_set_new(j, "peak_mb", json_integer(f->peak_mb));
     if (o->train) {
         snprintf(what, sizeof what, "train, %d + %d tokens", TRAIN_PROMPT, TRAIN_COMPLETION);
@@ -99,6 +107,56 @@ static int generate(const struct options *o, struct ste_engine *e, struct figure
         f->prefill.rounds[i] = s.read;
         f->decode.rounds[i] = s.written;
     }
+    return rc;
+}
+
+/* The samples of one prompt; their prompt is the engine's own copy. */
+static int submit_samples(const struct options *o, struct ste_engine *e, const struct ste_tokens *t, long number,
+                          struct ste_err *err)
+{
+    struct ste_request r = {.prompt = t->ids,
+                            .n_prompt = t->n,
+                            .sampling = {.temperature = 0.7, .top_p = 0.9},
+                            .max_tokens = (int)o->new_tokens,
+                            .ignore_end_of_turn = true};
+    uint64_t ticket;
+    int rc = 0;
+    for (long long i = 0; i < o->samples && !rc; i++) {
+        r.key = (uint64_t)number * 4096 + (uint64_t)i;
+        rc = ste_engine_submit(e, &r, &ticket, err);
+    }
+    return rc;
+}
+
+/* All samples of all prompts of a file, as a judge takes them: many prompts, each shared by its samples. */
+static int job(const struct options *o, struct ste_engine *e, struct figures *f, struct ste_err *err)
+{
+    struct ste_jsonl *file;
+    json_t *row;
+    int rc = ste_jsonl_open(&file, o->prompts, err);
+    if (rc)
+        return rc;
+    while ((rc = ste_jsonl_next(file, &row, err)) > 0) {
+        struct ste_tokens t = {0};
+        char *where = ste_xasprintf("%s:%ld", o->prompts, ste_jsonl_line(file));
+        rc = ste_json_tokens(row, ste_engine_model(e), where, &t, err);
+        if (!rc)
+            rc = submit_samples(o, e, &t, f->job_prompts++, err);
+        free(where);
+        ste_tokens_clear(&t);
+        json_decref(row);
+        if (rc)
+            break;
+    }
+    ste_jsonl_close(file);
+    struct ste_completion c;
+    double from = ste_now();
+    while (!rc && (rc = ste_engine_next(e, &c, err)) == 1) {
+        f->job_tokens += (long)c.n;
+        ste_completion_clear(&c);
+        rc = 0;
+    }
+    f->job_seconds = ste_now() - from;
     return rc;
 }
 
@@ -161,6 +219,8 @@ static int run(int argc, char **argv, struct ste_err *err)
         {"new-tokens", STE_FLAG_INT, &o.new_tokens, "N", "tokens of each sample (48)"},
         {"train", STE_FLAG_BOOL, &o.train, NULL,
          "also LoRA training, rank 16 on all linear layers: examples of 448 prompt and 64 completion tokens"},
+        {"prompts", STE_FLAG_STRING, &o.prompts, "FILE",
+         "also the whole job of taking --samples of each prompt of JSON lines {\"tokens\": [...]}"},
         {"rounds", STE_FLAG_INT, &o.rounds, "N", "rounds, each with another prompt; medians are shown (1)"},
         {"json", STE_FLAG_STRING, &o.json, "FILE", "also write the figures as JSON (- is the standard output)"},
         STE_ENGINE_FLAGS(o.engine),
@@ -175,12 +235,9 @@ static int run(int argc, char **argv, struct ste_err *err)
         return ste_err_set(err, STE_EUSAGE,
                            "--prompt-tokens, --samples (at most 4096), --new-tokens and --rounds are at least 1");
     double *rounds = ste_xcalloc(3 * (size_t)o.rounds, sizeof *rounds);
-    struct figures f = {{"prefill_tokens_per_second", rounds},
-                        {"decode_tokens_per_second", rounds + o.rounds},
-                        {"train_tokens_per_second", rounds + 2 * o.rounds},
-                        0,
-                        0,
-                        0};
+    struct figures f = {.prefill = {"prefill_tokens_per_second", rounds},
+                        .decode = {"decode_tokens_per_second", rounds + o.rounds},
+                        .train = {"train_tokens_per_second", rounds + 2 * o.rounds}};
     struct ste_llm *llm = NULL;
     int adapter;
     if (o.train)
@@ -191,6 +248,8 @@ static int run(int argc, char **argv, struct ste_err *err)
     f.load_seconds = ste_now() - from;
     if (!rc)
         rc = generate(&o, ste_llm_engine(llm), &f, err);
+    if (!rc && o.prompts)
+        rc = job(&o, ste_llm_engine(llm), &f, err);
     f.peak_mb = peak_mb();
     if (!rc)
         rc = report_all(&o, ste_llm_engine(llm), &f, err);

@@ -13,21 +13,6 @@ struct sums {
     long n;
 };
 
-static int read_tokens(const json_t *row, const struct ste_model *m, const char *where, struct ste_tokens *out,
-                       struct ste_err *err)
-{
-    const json_t *list = json_object_get(row, "tokens");
-    if (!json_is_array(list) || json_array_size(list) == 0)
-        return ste_err_set(err, STE_EINPUT, "%s: \"tokens\" must be a list of token ids", where);
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *id = json_array_get(list, i);
-        if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= m->hp.n_vocab)
-            return ste_err_set(err, STE_EINPUT, "%s: token %zu is not an id from 0 to %d", where, i, m->hp.n_vocab - 1);
-        ste_tokens_add(out, (int32_t)json_integer_value(id));
-    }
-    return 0;
-}
-
 /* The K largest of a row, as [[id, logit], ...]. */
 static json_t *top_of(const float *row, int n_vocab, int k)
 {
@@ -101,7 +86,7 @@ static int all_rows(struct ste_engine *e, const struct ste_adapter *a, const cha
         }
         struct ste_tokens t = {0};
         char *where = ste_xasprintf("%s:%ld", in, ste_jsonl_line(f));
-        rc = read_tokens(row, ste_engine_model(e), where, &t, err);
+        rc = ste_json_tokens(row, ste_engine_model(e), where, &t, err);
         if (!rc)
             rc = one_row(e, a, &t, top, perplexity, out, &sums, err);
         free(where);

@@ -3,9 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/opening.h"
 #include "core/file.h"
-#include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
@@ -30,24 +29,6 @@ static void examples_clear(struct examples *x)
     for (size_t i = 0; i < x->n; i++)
         free((void *)(uintptr_t)x->items[i].tokens);
     free(x->items);
-}
-
-/* {"tokens": [...], "n_prompt": N} */
-static int read_ids(const json_t *row, struct ste_tokens *ids, long long *n_prompt, const char *where,
-                    struct ste_err *err)
-{
-    const json_t *list = json_object_get(row, "tokens"), *id;
-    size_t i;
-    if (!json_is_array(list))
-        return ste_err_set(err, STE_EINPUT, "%s: \"tokens\" must be a list of token ids", where);
-    json_array_foreach(list, i, id)
-    {
-        json_int_t v = json_integer_value(id);
-        if (!json_is_integer(id) || v < 0 || v > INT32_MAX)
-            return ste_err_set(err, STE_EINPUT, "%s: item %zu of \"tokens\" is not a token id", where, i);
-        ste_tokens_add(ids, (int32_t)v);
-    }
-    return ste_json_int(row, "n_prompt", true, n_prompt, where, err);
 }
 
 /* The messages of FIRST, then those of SECOND (may be NULL): the last one is the completion, the others are the prompt.
@@ -83,8 +64,10 @@ static int read_row(const struct ste_model *m, const json_t *row, struct ste_tok
     const json_t *messages = json_object_get(row, "messages"), *prompt = json_object_get(row, "prompt"),
                  *completion = json_object_get(row, "completion");
     int rc;
-    if (json_object_get(row, "tokens"))
-        return read_ids(row, ids, n_prompt, where, err);
+    if (json_object_get(row, "tokens")) {
+        rc = ste_json_tokens(row, m, where, ids, err);
+        return rc ? rc : ste_json_int(row, "n_prompt", true, n_prompt, where, err);
+    }
     if (json_is_array(messages))
         rc = read_chat(m, messages, NULL, ids, n_prompt, where, err);
     else if (json_is_array(prompt) && json_is_array(completion))
@@ -330,7 +313,7 @@ static int sft(int argc, char **argv, struct ste_err *err)
         {"log", STE_FLAG_STRING, &o.log, "FILE.jsonl", "also write each step as a JSON line"},
         {"grads", STE_FLAG_STRING, &o.grads, "DIR", "only write the gradients of the first batch, as a PEFT folder"},
         {"micro-tokens", STE_FLAG_INT, &o.micro_tokens, "N",
-         "tokens a forward pass (default 1024); speed and memory only"},
+         "tokens a forward pass (default 512); speed and memory only"},
         {"recompute", STE_FLAG_BOOL, &o.recompute, NULL, "less memory, a third more time; the same result"},
         {"threads", STE_FLAG_INT, &o.threads, "N", "threads (default: one a core); speed only"},
         {"isa", STE_FLAG_STRING, &o.isa, "NAME", "force an instruction set: avx512, avx2, portable"},

@@ -8,20 +8,31 @@
 
 #include "core/mem.h"
 
+/* Looks before a thread sleeps, some tens of microseconds: in the midst of a forward pass the next job comes sooner, and
+ * waking a sleeper takes longer than many a job. */
+#define LOOKS 2000
+
 struct ste_pool {
     int n_threads; /* with the caller */
     pthread_t *threads;
     pthread_mutex_t lock;
     pthread_cond_t start, done;
-    unsigned long job; /* counts jobs, so that a worker sees a new one */
-    bool open;         /* the job may still be joined */
-    int busy;          /* workers that joined it and are not through */
+    atomic_ulong job; /* counts jobs, so that a worker sees a new one */
+    bool open;        /* the job may still be joined */
+    atomic_int busy;  /* workers that joined it and are not through */
     bool stop;
     void (*fn)(void *, int);
     void *arg;
     int n_parts;
     atomic_int next;
 };
+
+static void look_away(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
 
 static void take_parts(struct ste_pool *p)
 {
@@ -34,21 +45,25 @@ static void *worker(void *arg)
 {
     struct ste_pool *p = arg;
     unsigned long seen = 0;
-    pthread_mutex_lock(&p->lock);
     for (;;) {
+        for (int i = 0; i < LOOKS && atomic_load_explicit(&p->job, memory_order_relaxed) == seen; i++)
+            look_away();
+        pthread_mutex_lock(&p->lock);
         while (p->job == seen && !p->stop)
             pthread_cond_wait(&p->start, &p->lock);
         if (p->stop)
             break;
         seen = p->job;
-        if (!p->open)
-            continue; /* woken too late: the others have done it all */
-        p->busy++;
+        bool join = p->open; /* or woken too late: the others have done it all */
+        p->busy += join;
         pthread_mutex_unlock(&p->lock);
+        if (!join)
+            continue;
         take_parts(p);
         pthread_mutex_lock(&p->lock);
         if (--p->busy == 0)
             pthread_cond_signal(&p->done);
+        pthread_mutex_unlock(&p->lock);
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
@@ -112,6 +127,10 @@ void ste_pool_run(struct ste_pool *p, void (*fn)(void *, int), void *arg, int n_
      * those that joined are waited for. */
     pthread_mutex_lock(&p->lock);
     p->open = false;
+    pthread_mutex_unlock(&p->lock);
+    for (int i = 0; i < LOOKS && atomic_load_explicit(&p->busy, memory_order_relaxed) > 0; i++)
+        look_away();
+    pthread_mutex_lock(&p->lock);
     while (p->busy > 0)
         pthread_cond_wait(&p->done, &p->lock);
     pthread_mutex_unlock(&p->lock);

@@ -210,52 +210,130 @@ ALWAYS void unpack_cell(const int bits, const uint8_t *src, uint8_t *dst)
     }
 }
 
-static void unpack(int bits, const uint8_t *src, uint8_t *dst)
+ALWAYS void prefetch_cell(const struct ste_matrix *w, int panel, int cell)
 {
-    if (bits == 4)
-        unpack_cell(4, src, dst);
-    else if (bits == 5)
-        unpack_cell(5, src, dst);
-    else if (bits == 6)
-        unpack_cell(6, src, dst);
-    else
-        unpack_cell(8, src, dst);
+    const uint8_t *p = cell_at(w, panel, cell);
+    for (size_t line = 0; line < w->cell_bytes; line += 64)
+        __builtin_prefetch(p + line);
 }
 
-static void mul_int8(const struct ste_matrix *w, int p0, int np, int k0, int kc, const struct ste_rounded *x, int m0,
+/* For one row nothing is gained by keeping what was unpacked. The sums are int8_tile's. */
+ALWAYS void single(const int bits, const int sub, const bool zero, const enum ste_scale scale,
+                   const struct ste_matrix *w, int panel, int k, int cells, const struct ste_rounded *x, int m0,
+                   float *y)
+{
+    const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads;
+    const size_t at = (size_t)m0 * (size_t)(w->in / STE_CELL) + (size_t)(k / STE_CELL);
+    const int8_t *xq = x->q + (size_t)m0 * (size_t)w->in + (size_t)k;
+    vf acc[NV];
+    for (int v = 0; v < NV; v++)
+        acc[v] = v_load(y + v * VL);
+    for (int cell = 0; cell < cells; cell++, xq += STE_CELL) {
+        vf d[2][NV], c[2][NV], dx = v_set1(x->d[at + (size_t)cell]);
+        load_scales(scale, w, panel, k / STE_CELL + cell, d, c);
+        prefetch_cell(w, panel, k / STE_CELL + cell + CELLS);
+#pragma GCC unroll 2
+        for (int v = 0; v < NV; v++) {
+            vi quad[8];
+            quads_of(bits, cell_at(w, panel, k / STE_CELL + cell), v, quad);
+#pragma GCC unroll 2
+            for (int s = 0; s < subs; s++) {
+                vi sum = i_set1(0);
+#pragma GCC unroll 4
+                for (int q0 = 0; q0 < quads; q0 += steps) {
+                    dacc part, top;
+#pragma GCC unroll 8
+                    for (int q = q0; q < q0 + steps; q++) {
+                        int32_t word;
+                        memcpy(&word, xq + s * 16 + q * 4, sizeof word);
+                        vi xr = i_set1(word), four = quad[s * 4 + q];
+#ifndef D_WIDE
+                        if (bits == 8) {
+                            vi high = i_and(i_srl(four, 4), i_set1(0x0f0f0f0f));
+                            top = q == q0 ? d_first(high, xr) : d_step(top, high, xr);
+                            four = i_and(four, i_set1(0x0f0f0f0f));
+                        }
+#endif
+                        part = q == q0 ? d_first(four, xr) : d_step(part, four, xr);
+                    }
+                    sum = i_add(sum, d_sum(part));
+#ifndef D_WIDE
+                    if (bits == 8)
+                        sum = i_add(sum, i_sll(d_sum(top), 4));
+#else
+                    (void)top;
+#endif
+                }
+                const size_t one = at + (size_t)cell;
+                if (zero)
+                    sum = i_add(sum, i_set1(x->fix.i[one * (size_t)subs + (size_t)s]));
+                acc[v] = v_fma(v_mul(dx, d[s][v]), v_from_i32(sum), acc[v]);
+                if (!zero)
+                    acc[v] = v_fma(c[s][v], v_set1(x->fix.f[one]), acc[v]);
+            }
+        }
+    }
+    for (int v = 0; v < NV; v++)
+        v_store(y + v * VL, acc[v]);
+}
+
+ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum ste_scale scale,
+                     const struct ste_matrix *w, int p0, int np, int k0, int kc, const struct ste_rounded *x, int m0,
                      int m, float *y)
 {
     _Alignas(64) uint8_t quads[CELLS * 8 * STE_QUAD_BYTES];
     _Alignas(64) float d[CELLS * 2 * STE_PANEL], c[CELLS * 2 * STE_PANEL];
-    const int subs = STE_CELL / w->sub;
-    for (int p = 0; p < np; p++, y += (size_t)m * STE_PANEL)
+    const int subs = STE_CELL / sub;
+    for (int p = 0; p < np; p++, y += (size_t)m * STE_PANEL) {
+        if (m == 1) {
+            single(bits, sub, zero, scale, w, p0 + p, k0, kc / STE_CELL, x, m0, y);
+            continue;
+        }
         for (int k = k0; k < k0 + kc; k += CELLS * STE_CELL) {
             struct cells u = {quads, d, c, (k0 + kc - k) / STE_CELL};
             if (u.n > CELLS)
                 u.n = CELLS;
             for (int i = 0; i < u.n; i++) {
+                const int cell = k / STE_CELL + i;
                 vf vd[2][NV], vc[2][NV];
-                load_scales(w, p0 + p, k / STE_CELL + i, vd, vc);
-                unpack(w->bits, cell_at(w, p0 + p, k / STE_CELL + i), quads + (size_t)i * 8 * STE_QUAD_BYTES);
+                load_scales(scale, w, p0 + p, cell, vd, vc);
+                prefetch_cell(w, p0 + p, cell + CELLS);
+                unpack_cell(bits, cell_at(w, p0 + p, cell), quads + (size_t)i * 8 * STE_QUAD_BYTES);
+#pragma GCC unroll 2
                 for (int s = 0; s < subs; s++)
+#pragma GCC unroll 2
                     for (int v = 0; v < NV; v++) {
                         v_store(d + (i * subs + s) * STE_PANEL + v * VL, vd[s][v]);
-                        v_store(c + (i * subs + s) * STE_PANEL + v * VL, vc[s][v]);
+                        if (!zero)
+                            v_store(c + (i * subs + s) * STE_PANEL + v * VL, vc[s][v]);
                     }
             }
-            if (w->bits == 4 && w->zero)
-                int8_rows(4, 32, true, w, &u, k, x, m0, m, y);
-            else if (w->bits == 4)
-                int8_rows(4, 32, false, w, &u, k, x, m0, m, y);
-            else if (w->bits == 5 && w->zero)
-                int8_rows(5, 32, true, w, &u, k, x, m0, m, y);
-            else if (w->bits == 5)
-                int8_rows(5, 32, false, w, &u, k, x, m0, m, y);
-            else if (w->bits == 6)
-                int8_rows(6, 16, true, w, &u, k, x, m0, m, y);
-            else
-                int8_rows(8, 32, true, w, &u, k, x, m0, m, y);
+            int8_rows(bits, sub, zero, w, &u, k, x, m0, m, y);
         }
+    }
+}
+
+static void mul_int8(const struct ste_matrix *w, int p0, int np, int k0, int kc, const struct ste_rounded *x, int m0,
+                     int m, float *y)
+{
+#define TYPE(bits, sub, zero, scale) mul_type(bits, sub, zero, scale, w, p0, np, k0, kc, x, m0, m, y)
+    if (w->scale == STE_SCALE_K16)
+        TYPE(6, 16, true, STE_SCALE_K16);
+    else if (w->scale == STE_SCALE_K && w->bits == 4)
+        TYPE(4, 32, false, STE_SCALE_K);
+    else if (w->scale == STE_SCALE_K)
+        TYPE(5, 32, false, STE_SCALE_K);
+    else if (w->scale == STE_SCALE_MIN && w->bits == 4)
+        TYPE(4, 32, false, STE_SCALE_MIN);
+    else if (w->scale == STE_SCALE_MIN)
+        TYPE(5, 32, false, STE_SCALE_MIN);
+    else if (w->bits == 4)
+        TYPE(4, 32, true, STE_SCALE_BLOCK);
+    else if (w->bits == 5)
+        TYPE(5, 32, true, STE_SCALE_BLOCK);
+    else
+        TYPE(8, 32, true, STE_SCALE_BLOCK);
+#undef TYPE
 }
 
 const struct ste_int8_kernels INT8_KERNELS = {.round = round_rows, .mul = mul_int8};

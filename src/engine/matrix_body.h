@@ -84,7 +84,7 @@ ALWAYS void expand_bits(const int bits, const struct ste_matrix *w, int panel, i
     for (; cells > 0; cells--, cell++, dst += STE_CELL * STE_PANEL) {
         const uint8_t *src = cell_at(w, panel, cell);
         vf d[2][NV], c[2][NV];
-        load_scales(w, panel, cell, d, c);
+        load_scales(w->scale, w, panel, cell, d, c);
 #pragma GCC unroll 8
         for (int line = 0; line < bits; line++)
             __builtin_prefetch(src + AHEAD * bits * STE_QUAD_BYTES + line * 64);

@@ -37,8 +37,10 @@ ALWAYS void quads_of(const int bits, const uint8_t *src, int v, vi quad[8])
     }
 }
 
-/* A cell's d and c; of its two halves where there is a scale for each. */
-ALWAYS void load_scales(const struct ste_matrix *w, int panel, int cell, vf d[2][NV], vf c[2][NV])
+/* A cell's d and c; of its two halves where there is a scale for each. SCALE is W's, given apart so that it may be a
+ * constant. */
+ALWAYS void load_scales(const enum ste_scale scale, const struct ste_matrix *w, int panel, int cell, vf d[2][NV],
+                        vf c[2][NV])
 {
     const uint8_t *s = w->scales + (size_t)panel * w->panel_scales;
     const vf minus_zero_point = v_set1((float)-w->zero);
@@ -46,7 +48,7 @@ ALWAYS void load_scales(const struct ste_matrix *w, int panel, int cell, vf d[2]
     for (int v = 0; v < NV; v++) {
         const size_t half = (size_t)v * VL * 2, byte = (size_t)v * VL; /* of 16-bit and 8-bit scales */
         d[0][v] = d[1][v] = c[0][v] = c[1][v] = v_zero();
-        switch (w->scale) {
+        switch (scale) {
         case STE_SCALE_BLOCK:
             d[0][v] = v_load_f16((const uint16_t *)(const void *)(s + (size_t)cell * 32 + half));
             c[0][v] = v_mul(d[0][v], minus_zero_point);

@@ -37,7 +37,7 @@ struct ste_train_params {
     bool recompute;     /* activations of a layer are computed again in the backward pass */
     uint64_t seed;      /* of A, and of the order of examples */
 };
-/* r 16, alpha 32, AdamW (.9, .999, 1e-8) at 1e-4 without decay, norm 1, constant schedule, 8 examples a step, 1,024
+/* r 16, alpha 32, AdamW (.9, .999, 1e-8) at 1e-4 without decay, norm 1, constant schedule, 8 examples a step, 512
  * tokens a pack, nothing computed twice. */
 void ste_train_default_params(struct ste_train_params *p);
 /* Bytes of activations and scratch memory for a pack of TOKENS (packed weights, adapter and optimizer not counted):

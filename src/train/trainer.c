@@ -17,7 +17,7 @@ void ste_train_default_params(struct ste_train_params *p)
         .adam_eps = 1e-8,
         .max_grad_norm = 1,
         .batch_examples = 8,
-        .micro_tokens = 1024,
+        .micro_tokens = 512,
     };
     ste_isa_choose(NULL, &p->isa, NULL);
 }

@@ -1,6 +1,6 @@
 """A trained adapter in other programs: our PEFT folder in PEFT, our GGUF-LoRA in llama.cpp, each teacher-forced over
 the answers that ste gave with the adapter. Before that, the adapter must change most of the base's greedy answers, or
-the comparison would show nothing."""
+the comparison would show nothing. Activations are exact: what is held up is the adapter, not their rounding."""
 
 import json
 
@@ -26,7 +26,7 @@ def answers(a, short, prompts, adapter):
     """Greedy answers as token ids, of at most --new tokens."""
     out = []
     for p in prompts:
-        words = ["generate", "--model", str(gguf_path(short)), "--chat", p, "--max-tokens", a.new, "--temperature", 0, "--json"]
+        words = ["generate", "--activations", "f32", "--model", str(gguf_path(short)), "--chat", p, "--max-tokens", a.new, "--temperature", 0, "--json"]
         if adapter:
             words += ["--adapter", adapter]
         j = json.loads(ste(a, *words))
@@ -56,7 +56,7 @@ def ste_logits(a, short, sequences, adapter, folder, n_vocab):
     out = []
     for s in sequences:  # one at a time: a file of logits is large
         (folder / "t.jsonl").write_text(json.dumps({"tokens": s}) + "\n")
-        ste(a, "logits", "--model", str(gguf_path(short)), "--adapter", adapter, "--in", folder / "t.jsonl", "--out", folder / "l.bin")
+        ste(a, "logits", "--activations", "f32", "--model", str(gguf_path(short)), "--adapter", adapter, "--in", folder / "t.jsonl", "--out", folder / "l.bin")
         out.append(np.fromfile(folder / "l.bin", np.float32).reshape(len(s), n_vocab))
         (folder / "l.bin").unlink()
     return out

@@ -1,5 +1,5 @@
 """Logits of all positions of 200 judge prompts against transformers in float32 on the same dequantized weights, and
-perplexity of one text against llama.cpp's.
+perplexity of one text against llama.cpp's. Exact activations first; then those in 8 bits beside llama.cpp's own.
 
 The reference is kept as hidden states before the vocabulary layer (its logits would take tens of gigabytes) and
 multiplied out again, position by position, when they are compared. Only the states are cached."""
@@ -39,13 +39,13 @@ def reference_states(short, prompts):
     return np.load(f, mmap_mode="r"), head
 
 
-def ste_logits(a, short, prompts, folder, n_vocab):
+def ste_logits(a, short, prompts, folder, n_vocab, activations):
     """Yields the (n, n_vocab) logits of each prompt, a few prompts a call so that the file stays small."""
     for s in range(0, len(prompts), 8):
         group = prompts[s:s + 8]
         tokens, out = folder / "tokens.jsonl", folder / "logits.bin"
         tokens.write_text("".join(json.dumps({"tokens": ids}) + "\n" for ids in group))
-        ste(a, "logits", "--model", str(gguf_path(short)), "--in", tokens, "--out", out)
+        ste(a, "logits", "--model", str(gguf_path(short)), "--in", tokens, "--out", out, "--activations", activations)
         total = sum(map(len, group))
         if out.stat().st_size != total * n_vocab * 4:
             sys.exit(f"ste logits wrote {out.stat().st_size} bytes for {total} positions of {n_vocab} tokens")
@@ -58,47 +58,65 @@ def ste_logits(a, short, prompts, folder, n_vocab):
         out.unlink()
 
 
-def compare(a, short, folder):
-    import torch
+class Compared:
+    """Logits of PROMPTS against the reference, position by position."""
 
+    def __init__(self, name, prompts, states, head, source):
+        import torch
+
+        at = self.sure = self.same = self.same_all = self.positions = 0
+        kl_sum = self.kl_max = 0.0
+        self.worst = []
+        with torch.no_grad():
+            for k, logits in enumerate(source):
+                for s in range(0, len(logits), 64):
+                    o = torch.from_numpy(np.array(logits[s:s + 64]))
+                    h = torch.from_numpy(np.array(states[at + s:at + s + len(o)]))
+                    r = h @ head.T
+                    if not torch.isfinite(o).all():
+                        sys.exit(f"prompt {k}: the logits of {name} are not finite")
+                    two = r.topk(2).values
+                    gap = two[:, 0] - two[:, 1]
+                    agree = r.argmax(1) == o.argmax(1)
+                    clear = gap > GAP
+                    self.sure += int(clear.sum())
+                    self.same += int((agree & clear).sum())
+                    self.same_all += int(agree.sum())
+                    self.positions += len(o)
+                    lr, lo = r.double().log_softmax(1), o.double().log_softmax(1)
+                    kl = (lr.exp() * (lr - lo)).sum(1)
+                    kl_sum += float(kl.sum())
+                    self.kl_max = max(self.kl_max, float(kl.max()))
+                    for i in torch.nonzero(clear & ~agree).flatten().tolist():
+                        self.worst.append((float(gap[i]), k, s + i))
+                at += len(logits)
+        self.kl = kl_sum / self.positions
+
+
+def compare(a, short, folder):
     prompts = judge_prompts(a, short, a.prompts)
     states, head = reference_states(short, prompts)
     if a.prepare:
         return
     n_vocab = head.shape[0]
-    at = sure = same = positions = same_all = 0
-    kl_sum = kl_max = 0.0
-    worst = []
-    with torch.no_grad():
-        for k, ours in enumerate(ste_logits(a, short, prompts, folder, n_vocab)):
-            for s in range(0, len(ours), 64):
-                o = torch.from_numpy(np.array(ours[s:s + 64]))
-                h = torch.from_numpy(np.array(states[at + s:at + s + len(o)]))
-                r = h @ head.T
-                if not torch.isfinite(o).all():
-                    sys.exit(f"prompt {k}: ste's logits are not finite")
-                two = r.topk(2).values
-                gap = two[:, 0] - two[:, 1]
-                agree = r.argmax(1) == o.argmax(1)
-                clear = gap > GAP
-                sure += int(clear.sum())
-                same += int((agree & clear).sum())
-                same_all += int(agree.sum())
-                positions += len(o)
-                lr, lo = r.double().log_softmax(1), o.double().log_softmax(1)
-                kl = (lr.exp() * (lr - lo)).sum(1)
-                kl_sum += float(kl.sum())
-                kl_max = max(kl_max, float(kl.max()))
-                for i in torch.nonzero(clear & ~agree).flatten().tolist():
-                    worst.append((float(gap[i]), k, s + i))
-            at += len(ours)
+    c = Compared("ste", prompts, states, head, ste_logits(a, short, prompts, folder, n_vocab, "f32"))
     figure(f"{short}: judge prompts", len(prompts), "==", a.prompts)
-    figure(f"{short}: positions", positions, note=f"of which {sure} with a top-two gap above {GAP}")
-    figure(f"{short}: same top token there, %", 100.0 * same / sure, ">=", 99.5)
-    figure(f"{short}: same top token anywhere, %", 100.0 * same_all / positions)
-    figure(f"{short}: mean KL", kl_sum / positions, "<", 1e-3, f"largest {kl_max:.2g}")
-    for gap, k, i in sorted(worst, reverse=True)[:3]:
+    figure(f"{short}: positions", c.positions, note=f"of which {c.sure} with a top-two gap above {GAP}")
+    figure(f"{short}: same top token there, %", 100.0 * c.same / c.sure, ">=", 99.5)
+    figure(f"{short}: same top token anywhere, %", 100.0 * c.same_all / c.positions)
+    figure(f"{short}: mean KL", c.kl, "<", 1e-3, f"largest {c.kl_max:.2g}")
+    for gap, k, i in sorted(c.worst, reverse=True)[:3]:
         print(f"     other top token: prompt {k}, position {i}, the reference's gap {gap:.3f}")
+
+    # Activations in 8 bits, as by default: no further from the reference than llama.cpp, which rounds them too.
+    few = prompts[:a.int8_prompts]
+    peer = Llama(gguf_path(short), ctx=512)
+    theirs = Compared("llama.cpp", few, states, head, (peer.logits(p) for p in few))
+    ours = Compared("ste", few, states, head, ste_logits(a, short, few, folder, n_vocab, "int8"))
+    figure(f"{short}: int8, same top token where the gap exceeds {GAP}, %", 100.0 * ours.same / ours.sure,
+           note=f"llama.cpp {100.0 * theirs.same / theirs.sure:.2f}; {len(few)} prompts, {ours.positions} positions")
+    figure(f"{short}: int8, mean KL", ours.kl, note=f"largest {ours.kl_max:.2g}; llama.cpp {theirs.kl:.3g}, largest {theirs.kl_max:.2g}")
+    figure(f"{short}: int8, mean KL over llama.cpp's", ours.kl / theirs.kl, "<=", 1.0)
 
 
 def perplexity(a, short, folder):
@@ -122,15 +140,17 @@ def perplexity(a, short, folder):
 
     peer = Llama(gguf_path(short), ctx=CHUNK)
     theirs = sum(nll(peer.logits(c), c) for c in chunks)
-    ours = sum(nll(o, c) for o, c in zip(ste_logits(a, short, chunks, folder, peer.n_vocab), chunks))
     n = sum(len(c) - 1 for c in chunks)
-    p, q = float(np.exp(ours / n)), float(np.exp(theirs / n))
-    figure(f"{short}: perplexity of {n} tokens, ste", p, note=f"llama.cpp {q:.4f}")
-    figure(f"{short}: perplexity off llama.cpp's, %", abs(p / q - 1) * 100, "<=", 0.5)
+    q = float(np.exp(theirs / n))
+    for activations in "f32", "int8":
+        ours = sum(nll(o, c) for o, c in zip(ste_logits(a, short, chunks, folder, peer.n_vocab, activations), chunks))
+        p = float(np.exp(ours / n))
+        figure(f"{short}: perplexity of {n} tokens, ste, {activations}", p, note=f"llama.cpp {q:.4f}")
+        figure(f"{short}: perplexity off llama.cpp's, %, {activations}", abs(p / q - 1) * 100, "<=", 0.5)
 
 
 def main():
-    a = arguments(__doc__, prompts=200, tokens=4096, prepare=0)
+    a = arguments(__doc__, prompts=200, int8_prompts=24, tokens=4096, prepare=0)
     folder = scratch("logits")
     for short in a.model:
         compare(a, short, folder)

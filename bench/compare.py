@@ -1,0 +1,191 @@
+"""ste beside what a user could pick on the same machine: same model file, same real prompts, same threads, rounds
+interleaved, medians. Prints a table of ratios with their spread, and the share of what the hardware allows, measured
+in the same run; --json keeps all rounds."""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tests" / "interop"))
+sys.path.insert(0, str(HERE))
+from common import HOME, data_files, judge_prompts, median, plain, published_tokenizer, rows, strings  # noqa: E402
+import peers  # noqa: E402
+
+MODELS = {"135M": "smollm2-135m-instruct", "0.5B": "qwen2.5-coder-0.5b-instruct", "1.5B": "qwen2.5-coder-1.5b-instruct"}
+SHORT = {"135M": "smollm2", "0.5B": "qwen2.5", "1.5B": "qwen2.5"}  # whose tokenizer and float32 weights
+WEIGHTS = {"135M": 106.2e6, "0.5B": 357.9e6, "1.5B": 1310.1e6}  # of the linear layers: products a token
+PROMPT, NEW = 512, 48
+TRAIN_PROMPT, TRAIN_COMPLETION = 448, 64
+JOB_PAIRS, JOB_SAMPLES, JOB_NEW = 48, 15, 96
+
+
+def prompt_ids(a, size, count):
+    text = ""
+    for r in rows([f for f in data_files(a) if f.endswith("oasst_validation.jsonl")][0]):
+        text += "\n\n".join(s for s in strings(r) if len(s) > 80)
+        if len(text) > 6 * count + 6000:
+            break
+    return plain(published_tokenizer(SHORT[size]), text)[:count]
+
+
+def ste(a, size, *flags):
+    """One run of `ste bench`; its JSON."""
+    out = subprocess.run([a.ste, "bench", "--model", str(path(size)), "--json", "-", *map(str, flags)], capture_output=True, text=True)
+    if out.returncode:
+        sys.exit(f"ste bench failed: {out.stderr}")
+    return json.loads(out.stdout)
+
+
+def path(size):
+    return HOME / "models" / f"{MODELS[size]}.gguf"
+
+
+def limits(a):
+    """What the hardware gives now: {"f32": flop/s, "int8": op/s, "read": bytes/s}."""
+    out = subprocess.run([a.limits, "--limits", str(a.threads)], capture_output=True, text=True, check=True)
+    return json.loads(out.stdout)
+
+
+class Table:
+    def __init__(self):
+        self.rows, self.record = [], {}
+
+    def add(self, work, against, ours, theirs, note=""):
+        """Both are lists of rounds; higher is better."""
+        ratios = [o / t for o, t in zip(ours, theirs)]
+        row = {"work": work, "against": against, "ste": median(ours), "peer": median(theirs), "ratio": median(ours) / median(theirs),
+               "lowest": min(ratios), "highest": max(ratios), "rounds": len(ours), "note": note}
+        self.rows.append(row)
+        self.record[f"{work}, {against}"] = {"ste": ours, "peer": theirs}
+        print(f"{work:38.38} {against:20.20} {row['ste']:8.1f} {row['peer']:8.1f} {row['ratio']:6.2f}x  {row['lowest']:.2f}-{row['highest']:.2f}"
+              + (f"  {note}" if note else ""), flush=True)
+
+    def share(self, work, used, allowed, of):
+        row = {"work": work, "against": of, "share": used / allowed}
+        self.rows.append(row)
+        print(f"{work:38.38} {of:20.20} {used:8.2f} {allowed:8.2f} {100 * used / allowed:6.0f} %", flush=True)
+
+
+def generating(a, table, size, samples):
+    """Prefill (with the first count of samples) and decoding, one count of samples after the other."""
+    ids = prompt_ids(a, size, PROMPT)
+    several = [peers.LlamaCpp(path(size), PROMPT, max(samples), NEW)]
+    if size == "1.5B" and a.openvino:
+        several.append(peers.OpenVino(path(size), a.threads))
+    for count in samples:
+        ours, theirs, most = [], [[] for _ in several], []
+        for _ in range(a.rounds):
+            for k, p in enumerate(several):
+                theirs[k].append(p.round(ids, count, NEW))
+            j = ste(a, size, "--prompt-tokens", PROMPT, "--samples", count, "--new-tokens", NEW, "--threads", a.threads)
+            ours.append((j["prefill_tokens_per_second"], j["decode_tokens_per_second"]))
+            most.append(limits(a))
+        for k, p in enumerate(several):
+            if count == samples[0]:
+                table.add(f"prefill {PROMPT}, {size}", p.name, [o[0] for o in ours], [t[0] for t in theirs[k]], p.settings())
+            table.add(f"decode {count} x {NEW}, {size}", p.name, [o[1] for o in ours], [t[1] for t in theirs[k]], p.settings())
+        if count == samples[0]:
+            table.share(f"prefill {PROMPT}, {size}, TOP/s", median([o[0] for o in ours]) * 2 * WEIGHTS[size] / 1e12,
+                        median([m["int8"] for m in most]) / 1e12, "int8 limit here")
+        if count == 1:
+            table.share(f"decode 1, {size}, GB/s of weights", median([o[1] for o in ours]) * path(size).stat().st_size / 1e9,
+                        median([m["read"] for m in most]) / 1e9, "memory limit here")
+
+
+def scaling(a, table, size):
+    one, two = [], []
+    for _ in range(a.rounds):
+        for threads, to in ((1, one), (2, two)):
+            j = ste(a, size, "--samples", 1, "--new-tokens", 1, "--threads", threads, "--train")
+            to.append((j["prefill_tokens_per_second"], j["train_tokens_per_second"]))
+    for k, what in enumerate(("prefill", "training")):
+        table.add(f"{what}, {size}, 2 threads", "ste, 1 thread", [t[k] for t in two], [o[k] for o in one])
+
+
+def job(a, table, size):
+    prompts = judge_prompts(a, SHORT[size], JOB_PAIRS)
+    file = HERE / "job.tmp.jsonl"
+    file.write_text("".join(json.dumps({"tokens": p}) + "\n" for p in prompts))
+    longest = max(map(len, prompts))
+    peer = peers.LlamaCpp(path(size), longest, JOB_SAMPLES, JOB_NEW)
+    ours, theirs = [], []
+    for _ in range(a.job_rounds):
+        theirs.append(1 / peer.job(prompts, JOB_SAMPLES, JOB_NEW))
+        ours.append(1 / ste(a, size, "--prompts", file, "--samples", JOB_SAMPLES, "--new-tokens", JOB_NEW, "--prompt-tokens", 1,
+                            "--threads", a.threads)["job_seconds"])
+    file.unlink()
+    per_hour = lambda v: [3600 * x for x in v]
+    table.add(f"{JOB_PAIRS} pairs x {JOB_SAMPLES} x {JOB_NEW}, {size}, jobs/h", "llama.cpp, seq_cp", per_hour(ours), per_hour(theirs))
+
+
+def training(a, table, size):
+    """Peers run in a process of their own, so that their memory is theirs; steps of all are interleaved by rounds."""
+    ours, memory, most = [], [], []
+    theirs = {"torch_loop": [], "trl": []}
+    peak = {}
+    for _ in range(a.train_rounds):
+        for name in theirs:
+            code = (f"import sys, json; sys.path.insert(0, {str(HERE)!r}); import peers; "
+                    f"r = peers.{name}({SHORT[size]!r}, json.loads(sys.stdin.read()), {TRAIN_PROMPT}, {TRAIN_COMPLETION}, 1); print('RESULT', json.dumps(r))")
+            out = subprocess.run([sys.executable, "-c", code], input=json.dumps(prompt_ids(a, size, 2048)), capture_output=True, text=True)
+            result = [line for line in out.stdout.splitlines() if line.startswith("RESULT ")]
+            if not result:
+                print(f"     {name} failed: {out.stderr.strip().splitlines()[-1:]}")
+                continue
+            rates, mb = json.loads(result[0][7:])
+            theirs[name].append(median(rates))
+            peak[name] = max(mb, peak.get(name, 0))
+        j = ste(a, size, "--train", "--samples", 1, "--new-tokens", 1, "--prompt-tokens", 1, "--threads", a.threads)
+        ours.append(j["train_tokens_per_second"])
+        memory.append(j["train_peak_mb"])
+        most.append(limits(a))
+    for name, shown in (("trl", "TRL + PEFT, float32"), ("torch_loop", "torch + PEFT loop")):
+        if len(theirs[name]) == len(ours):
+            table.add(f"LoRA training, {size}", shown, ours, theirs[name])
+            table.add(f"memory of training, {size}, 1/GB", shown, [1024 / m for m in memory], [1024 / peak[name]] * len(ours))
+    table.share(f"LoRA training, {size}, GFLOP/s", median(ours) * 4 * WEIGHTS[size] / 1e9, median([m["f32"] for m in most]) / 1e9,
+                "f32 limit here")
+
+
+WORK = {
+    "generate-1.5B": lambda a, t: generating(a, t, "1.5B", [16, 1]),
+    "generate-0.5B": lambda a, t: generating(a, t, "0.5B", [16, 64, 1]),
+    "generate-135M": lambda a, t: generating(a, t, "135M", [16, 1]),
+    "train-0.5B": lambda a, t: training(a, t, "0.5B"),
+    "train-135M": lambda a, t: training(a, t, "135M"),
+    "scaling": lambda a, t: [scaling(a, t, s) for s in ("0.5B", "135M")],
+    "job-0.5B": lambda a, t: job(a, t, "0.5B"),
+}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--ste", default=str(HERE.parent / "build" / "ste"))
+    p.add_argument("--limits", default=str(HERE.parent / "build" / "ste-bench-kernels"))
+    p.add_argument("--data", default=os.environ.get("STE_DATA") or str(HERE.parent.parent / "shared" / "data"))
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--train-rounds", type=int, default=3)
+    p.add_argument("--job-rounds", type=int, default=1)
+    p.add_argument("--openvino", type=int, default=1, help="0: leave it out")
+    p.add_argument("--json", default=str(HERE / "figures.json"))
+    p.add_argument("work", nargs="*", help=f"of {', '.join(WORK)} (default: all)")
+    a = p.parse_args()
+    for w in a.work:
+        if w not in WORK:
+            p.error(f"there is no {w}")
+    table = Table()
+    m = limits(a)
+    print(f"{a.threads} threads; this machine now: int8 {m['int8'] / 1e9:.0f} GOP/s ({m['isa']}), f32 {m['f32'] / 1e9:.0f} GFLOP/s, "
+          f"memory {m['read'] / 1e9:.1f} GB/s\n\n{'work':38} {'against':20} {'ste':>8} {'peer':>8} {'ratio':>7}  spread of rounds")
+    for w in a.work or WORK:
+        WORK[w](a, table)
+        pathlib.Path(a.json).write_text(json.dumps({"limits": m, "rows": table.rows, "rounds": table.record}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
