@@ -4,6 +4,7 @@
 #include "cli/running.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/profile.h"
 #include "report/report.h"
 
 static int dry_run(const struct ste_recipe *r, struct ste_err *err)
@@ -39,17 +40,28 @@ static int finish(struct ste_loop *l, int rc, bool json, struct ste_err *err)
     return rc;
 }
 
+/* Beside the report, which may be JSON; of a run that failed too. */
+static void print_profile(void)
+{
+    struct ste_buf text = STE_BUF_INIT;
+    ste_profile_table(&text);
+    if (text.len)
+        fprintf(stderr, "\n%s", text.s);
+    ste_buf_clear(&text);
+}
+
 static int run_run(int argc, char **argv, struct ste_err *err)
 {
     const char *dir = NULL;
     struct ste_strings sets = {0}, words = {0};
     struct ste_engine_flags engine = {0};
-    bool dry = false, json = false;
+    bool dry = false, json = false, profile = false;
     const struct ste_flag flags[] = {
         {"run", STE_FLAG_STRING, &dir, "DIR", "the run's folder (default: runs/RECIPE)"},
         {"set", STE_FLAG_LIST, &sets, "KEY=VALUE", "an option of the recipe; `ste help recipe` lists them"},
         {"dry-run", STE_FLAG_BOOL, &dry, NULL, "say what would run: calls, tokens, time"},
         {"json", STE_FLAG_BOOL, &json, NULL, "print the report as JSON"},
+        {"profile", STE_FLAG_BOOL, &profile, NULL, "say at the end where time went: steps, kinds of work, tokens a second"},
         STE_ENGINE_FLAGS(engine),
         {0},
     };
@@ -65,6 +77,8 @@ static int run_run(int argc, char **argv, struct ste_err *err)
         rc = ste_running_recipe(&r, words.items[0], &sets, &engine, err);
         folder = dir ? ste_xstrdup(dir) : ste_recipe_run_folder(words.items[0]);
     }
+    if (rc == 0 && profile)
+        ste_profile_start();
     if (rc == 0 && dry) {
         rc = dry_run(&r, err);
     } else if (rc == 0) {
@@ -72,6 +86,7 @@ static int run_run(int argc, char **argv, struct ste_err *err)
         if (rc == 0) {
             ste_info("run %s in %s", words.items[0], folder);
             rc = finish(l, ste_loop_run(l, err), json, err);
+            print_profile();
         }
     }
     ste_loop_close(l);

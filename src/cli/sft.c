@@ -13,9 +13,8 @@
 
 struct sft_options {
     const char *model, *in, *out, *adapter, *schedule, *grads, *log, *order, *isa;
-    long long r, steps, batch, micro_tokens, warmup, seed, max_tokens, threads;
+    long long r, steps, batch, micro_tokens, memory_mb, warmup, seed, max_tokens, threads;
     double alpha, lr, weight_decay, max_grad_norm, epochs;
-    bool recompute;
 };
 
 /* The examples own their tokens. */
@@ -264,9 +263,10 @@ static int check_options(const struct sft_options *o, struct ste_err *err)
                            "sft takes --model NAME, --in EXAMPLES.jsonl and --out DIR; see `ste help sft`");
     if (o->batch < 1 || o->batch > 100000 || o->r < 1 || o->micro_tokens < 1 || o->micro_tokens > 1 << 20 ||
         o->warmup < 0 || o->steps < 0 || o->steps > 1000000000 || o->threads < 0 || o->threads > 1024 ||
-        o->warmup > 1000000000)
+        o->warmup > 1000000000 || o->memory_mb < 0 || o->memory_mb > 1 << 30)
         return ste_err_set(err, STE_EUSAGE,
-                           "--batch, --r and --micro-tokens are at least 1; --warmup, --steps and --threads 0 or more");
+                           "--batch, --r and --micro-tokens are at least 1; --warmup, --steps, --memory-mb and --threads 0 "
+                           "or more");
     if (!(o->epochs > 0 && o->epochs <= 1000))
         return ste_err_set(err, STE_EUSAGE, "--epochs must be above 0 and at most 1000, not %g", o->epochs);
     if (strcmp(o->order, "file") && strcmp(o->order, "shuffle"))
@@ -286,6 +286,7 @@ static int sft(int argc, char **argv, struct ste_err *err)
     o.lr = p.learning_rate;
     o.batch = p.batch_examples;
     o.micro_tokens = p.micro_tokens;
+    o.memory_mb = (long long)(p.activation_bytes >> 20);
     o.max_grad_norm = p.max_grad_norm;
     o.epochs = 1;
     const struct ste_flag flags[] = {
@@ -314,7 +315,8 @@ static int sft(int argc, char **argv, struct ste_err *err)
         {"grads", STE_FLAG_STRING, &o.grads, "DIR", "only write the gradients of the first batch, as a PEFT folder"},
         {"micro-tokens", STE_FLAG_INT, &o.micro_tokens, "N",
          "tokens a forward pass (default 512); speed and memory only"},
-        {"recompute", STE_FLAG_BOOL, &o.recompute, NULL, "less memory, a third more time; the same result"},
+        {"memory-mb", STE_FLAG_INT, &o.memory_mb, "N",
+         "keep activations of a pass up to this size, else compute them again: a third more time (default 2048)"},
         {"threads", STE_FLAG_INT, &o.threads, "N", "threads (default: one a core); speed only"},
         {"isa", STE_FLAG_STRING, &o.isa, "NAME", "force an instruction set: avx512, avx2, portable"},
         {NULL, 0, NULL, NULL, NULL},
@@ -345,7 +347,7 @@ static int sft(int argc, char **argv, struct ste_err *err)
         p.warmup_steps = (int)o.warmup;
         p.batch_examples = (int)o.batch;
         p.micro_tokens = (int)o.micro_tokens;
-        p.recompute = o.recompute;
+        p.activation_bytes = (size_t)o.memory_mb << 20;
         p.seed = (uint64_t)o.seed;
         rc = run_with(&o, m, &p, err);
         ste_pool_free(p.pool);

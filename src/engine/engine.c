@@ -7,6 +7,7 @@
 #include "core/interrupt.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/profile.h"
 #include "engine/forward.h"
 #include "engine/sequence.h"
 
@@ -353,7 +354,9 @@ static void draw(struct ste_engine *e)
         if (n == 0)
             break;
         ste_forward_logits(&e->f, index, n);
+        enum ste_work before = ste_profile_begin(STE_WORK_SAMPLING);
         ste_pool_run(e->p.pool, draw_row, &d, n);
+        ste_profile_end(before);
         for (int k = 0; k < n; k++) {
             e->stats.generated_tokens += d.whose[k]->out.n;
             if (d.over[k])
@@ -387,6 +390,7 @@ static void step(struct ste_engine *e)
     double seconds = ste_now() - start;
     e->stats.steps++;
     e->stats.prompt_tokens += (uint64_t)(n - decoding);
+    ste_profile_tokens((uint64_t)(n - decoding), (uint64_t)decoding, 0);
     e->stats.decode_seconds += n ? seconds * decoding / n : 0;
     e->stats.prefill_seconds += n ? seconds * (n - decoding) / n : 0;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/profile.h"
 
 int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, struct ste_kv *kv, struct ste_pool *pool,
                      enum ste_isa isa, enum ste_activations act, int max_rows, int n_ctx, struct ste_err *err)
@@ -81,9 +82,11 @@ static void each_part(void *arg, int part)
 
 static void each_row(struct each e, void (*fn)(const struct each *, size_t))
 {
+    enum ste_work before = ste_profile_begin(STE_WORK_ROWS);
     e.fn = fn;
     e.chunk = e.n <= 4 ? e.n : e.n <= 64 ? (e.n + 3) / 4 : 16; /* waking a thread costs more than a few rows */
     ste_pool_run(e.f->pool, each_part, &e, (e.n + e.chunk - 1) / e.chunk);
+    ste_profile_end(before);
 }
 
 static void embed(const struct each *e, size_t r)
@@ -148,7 +151,9 @@ static void linear(struct ste_forward *f, const struct ste_row *rows, int n, int
 {
     const struct ste_layer_weights *w = &f->w->layers[layer];
     int out = ste_matrix_out(w->linear[l]), in = ste_matrix_in(w->linear[l]);
+    enum ste_work before = ste_profile_begin(STE_WORK_PRODUCTS);
     ste_matrix_mul(w->linear[l], f->act, x, (size_t)in, n, w->bias[l], y, (size_t)out, f->pool);
+    ste_profile_begin(STE_WORK_ADAPTER);
     for (int r = 0, end; r < n; r = end) {
         for (end = r + 1; end < n && rows[end].adapter == rows[r].adapter; end++)
             ;
@@ -156,6 +161,7 @@ static void linear(struct ste_forward *f, const struct ste_row *rows, int n, int
             ste_adapter_apply(rows[r].adapter, layer, l, f->isa, x + (size_t)r * (size_t)in, in, end - r,
                               y + (size_t)r * (size_t)out, out, f->u, f->pool);
     }
+    ste_profile_end(before);
 }
 
 void ste_forward_run(struct ste_forward *f, const struct ste_row *rows, int n)
@@ -179,7 +185,9 @@ void ste_forward_run(struct ste_forward *f, const struct ste_row *rows, int n)
         linear(f, rows, n, l, STE_K, f->xn, f->k); /* (n, n_kv_heads * head_dim) */
         linear(f, rows, n, l, STE_V, f->xn, f->v);
         each_row(e, place);
+        enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
         ste_attention(f->kv, l, hp->n_heads, f->isa, at, n, f->q, f->att, f->pool);
+        ste_profile_end(before);
         linear(f, rows, n, l, STE_O, f->att, f->y); /* (n, d_model) */
         e.norm = f->w->layers[l].ffn_norm;
         each_row(e, add_and_norm);
@@ -204,5 +212,7 @@ void ste_forward_logits(struct ste_forward *f, const int *index, int n)
     const struct ste_hparams *hp = &f->model->hp;
     struct each e = {.f = f, .index = index, .norm = f->w->output_norm, .n = n};
     each_row(e, output_norm); /* xn is free after the last layer */
+    enum ste_work before = ste_profile_begin(STE_WORK_PRODUCTS);
     ste_matrix_mul(f->w->output, f->act, f->xn, (size_t)hp->d_model, n, NULL, f->logits, (size_t)hp->n_vocab, f->pool);
+    ste_profile_end(before);
 }

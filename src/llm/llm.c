@@ -5,6 +5,7 @@
 
 #include "core/hash.h"
 #include "core/mem.h"
+#include "core/profile.h"
 #include "core/utf8.h"
 #include "data/catalogue.h"
 #include "llm/cache.h"
@@ -57,10 +58,12 @@ int ste_llm_open(struct ste_llm **out, const char *model, const struct ste_llm_p
     if (p->batch > 0)
         ep.max_batch = p->batch;
     l->max_batch = ep.max_batch;
+    enum ste_work before = ste_profile_begin(STE_WORK_LOAD);
     rc = ste_model_open(&l->model, path, err);
     free(path);
     if (!rc)
         rc = ste_engine_new(&l->engine, l->model, &ep, err);
+    ste_profile_end(before);
     if (rc) {
         ste_llm_close(l);
         return rc;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/profile.h"
 
 struct outcome {
     char *pair;
@@ -186,6 +187,7 @@ static int check_judged(struct ste_loop *l, int iteration, struct ste_err *err)
 int ste_loop_filter(struct ste_loop *l, int iteration, struct ste_err *err)
 {
     int64_t done;
+    ste_profile_step("filter");
     int rc = ste_store_count(l->store, &done, err, "SELECT count(*) FROM iteration WHERE iteration = ?", "i",
                              (int64_t)iteration);
     if (rc != 0 || done)

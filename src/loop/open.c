@@ -7,6 +7,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/profile.h"
 #include "loop/roles.h"
 
 static int check_pack(struct ste_loop *l, struct ste_err *err)
@@ -117,6 +118,7 @@ void ste_loop_close(struct ste_loop *l)
 void ste_loop_clock_start(struct ste_loop_clock *c, const char *step, int iteration)
 {
     *c = (struct ste_loop_clock){step, iteration, ste_now()};
+    ste_profile_step(step);
 }
 
 /* Adds to what an interrupted step has there already. */

@@ -21,7 +21,6 @@
 #define SPEED_INT(key, field, initial, min, max, help)                                                                 \
     {key, STE_OPT_INT, AT(field), initial, min, max, NULL, true, help}
 #define SPEED_STRING(key, field, initial, help) {key, STE_OPT_STRING, AT(field), initial, 0, 0, NULL, true, help}
-#define SPEED_BOOL(key, field, initial, help) {key, STE_OPT_BOOL, AT(field), initial, 0, 0, NULL, true, help}
 #define LARGE 1e9
 
 const struct ste_option ste_recipe_options[] = {
@@ -86,7 +85,8 @@ const struct ste_option ste_recipe_options[] = {
     REAL("train.max_grad_norm", max_grad_norm, "1", 0, LARGE, "clip the gradient to this norm; 0: off"),
     INT("train.checkpoint_every", checkpoint_every, "0", 0, LARGE,
         "steps between checkpoints that dev pairs choose among; 0: a quarter of the run"),
-    SPEED_BOOL("train.recompute", recompute, "true", "compute activations again in the backward pass: less memory"),
+    SPEED_INT("train.memory_mb", train_memory_mb, "2048", 0, LARGE,
+              "activations of a pass that need more are computed again in the backward pass"),
     INT("iterations", iterations, "2", 1, 1000, "times around the loop; a run may be continued with more"),
     REAL("stop.drift", stop_drift, "1", 0.5, 1,
          "stop when the share of first-position (or of second-position) verdicts exceeds this; 1: never"),

@@ -34,10 +34,9 @@ struct ste_recipe {
     bool both_orders, balance;
     char *per_pair;
     /* train */
-    long long rank, warmup, max_steps, batch_examples, micro_tokens, checkpoint_every;
+    long long rank, warmup, max_steps, batch_examples, micro_tokens, train_memory_mb, checkpoint_every;
     double alpha, learning_rate, epochs, weight_decay, max_grad_norm;
     char *schedule;
-    bool recompute;
     /* the loop */
     long long iterations, seed;
     double stop_drift, stop_min_gain;

@@ -245,7 +245,7 @@ static int set_params(struct training *g, struct ste_err *err)
     p->max_grad_norm = r->max_grad_norm;
     p->batch_examples = (int)r->batch_examples;
     p->micro_tokens = (int)r->micro_tokens;
-    p->recompute = r->recompute;
+    p->activation_bytes = (size_t)r->train_memory_mb << 20;
     char seed[32], turn[16];
     snprintf(seed, sizeof seed, "%lld", r->seed);
     snprintf(turn, sizeof turn, "%d", g->iteration);

@@ -7,6 +7,7 @@
 
 #include "core/file.h"
 #include "core/mem.h"
+#include "core/profile.h"
 #include "store/schema.h"
 
 struct cached {
@@ -214,7 +215,9 @@ int ste_store_begin(struct ste_store *s, struct ste_err *err)
 
 int ste_store_commit(struct ste_store *s, struct ste_err *err)
 {
+    enum ste_work before = ste_profile_begin(STE_WORK_STORE);
     int rc = simple(s, "COMMIT", "writing", err);
+    ste_profile_end(before);
     if (rc == 0)
         s->in_transaction = 0;
     else

@@ -1,3 +1,4 @@
+#include "core/profile.h"
 #include "train/internal.h"
 
 /* y (T, out) = x (T, in) W^T + bias + (alpha / r) (x A^T) B^T; LOW (T, r) keeps x A^T. Y NULL: LOW only. */
@@ -7,14 +8,18 @@ static void linear_forward(struct ste_trainer *t, int rows, int layer, enum ste_
     const struct ste_layer_weights *w = &t->w->layers[layer];
     const struct ste_lora_pair *p = &t->lora->pairs[layer][l];
     size_t in = (size_t)ste_matrix_in(w->linear[l]), out = (size_t)ste_matrix_out(w->linear[l]), r = (size_t)t->p.r;
+    enum ste_work before = ste_profile_begin(STE_WORK_ADAPTER);
     if (p->a)
         ste_gemm(t->p.isa, false, true, rows, t->p.r, (int)in, 1, x, in, p->a, in, 0, low, r, t->p.pool);
-    if (!y)
-        return;
-    ste_matrix_mul(w->linear[l], STE_ACT_F32, x, in, rows, w->bias[l], y, out, t->p.pool);
-    if (p->a)
-        ste_gemm(t->p.isa, false, true, rows, (int)out, t->p.r, (float)(t->p.alpha / t->p.r), low, r, p->b, r, 1, y,
-                 out, t->p.pool);
+    if (y) {
+        ste_profile_begin(STE_WORK_PRODUCTS);
+        ste_matrix_mul(w->linear[l], STE_ACT_F32, x, in, rows, w->bias[l], y, out, t->p.pool);
+        ste_profile_begin(STE_WORK_ADAPTER);
+        if (p->a)
+            ste_gemm(t->p.isa, false, true, rows, (int)out, t->p.r, (float)(t->p.alpha / t->p.r), low, r, p->b, r, 1,
+                     y, out, t->p.pool);
+    }
+    ste_profile_end(before);
 }
 
 /* With c = alpha / r: dlow = c dY B; dB += c dY^T low, dA += dlow^T x, both one example after the other (see
@@ -28,10 +33,13 @@ static void linear_backward(struct ste_trainer *t, const struct ste_pack *pk, in
     float c = (float)(t->p.alpha / t->p.r), *dlow = t->s.dlow;
     enum ste_isa isa = t->p.isa;
     struct ste_pool *pool = t->p.pool;
+    enum ste_work before = ste_profile_begin(STE_WORK_BACKWARD);
     if (dx)
         ste_matrix_mul_back(w, dy, out, pk->tokens, dx, in, accumulate, pool);
+    ste_profile_end(before);
     if (!p->a)
         return;
+    ste_profile_begin(STE_WORK_ADAPTER);
     ste_gemm(isa, false, false, pk->tokens, t->p.r, (int)out, c, dy, out, p->b, r, 0, dlow, r, pool);
     for (int e = 0; e < pk->n; e++) {
         size_t from = (size_t)pk->start[e];
@@ -42,6 +50,7 @@ static void linear_backward(struct ste_trainer *t, const struct ste_pack *pk, in
     }
     if (dx)
         ste_gemm(isa, false, false, pk->tokens, (int)in, t->p.r, 1, dlow, r, p->a, in, 1, dx, in, pool);
+    ste_profile_end(before);
 }
 
 void ste_block_forward(struct ste_trainer *t, const struct ste_pack *pk, int layer, float *out)
@@ -58,7 +67,9 @@ void ste_block_forward(struct ste_trainer *t, const struct ste_pack *pk, int lay
     linear_forward(t, rows, layer, STE_V, t->s.norm, a->low[STE_V], a->v);
     ste_rows_rope(t, pk, a->q, hp->n_heads, false);
     ste_rows_rope(t, pk, a->k, hp->n_kv_heads, false);
+    enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
     ste_attention_forward(t, pk, a);
+    ste_profile_end(before);
     linear_forward(t, rows, layer, STE_O, a->o, a->low[STE_O], a->x2);
     t->ops->add(a->x2, a->x, n);
 
@@ -89,7 +100,9 @@ void ste_block_backward(struct ste_trainer *t, const struct ste_pack *pk, int la
 
     float *d_o = s->h; /* (T, H*HD): free by now, and wide enough */
     linear_backward(t, pk, layer, STE_O, a->o, a->low[STE_O], s->dx, d_o, false);
+    enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
     ste_attention_backward(t, pk, a, d_o);
+    ste_profile_end(before);
     ste_rows_rope(t, pk, s->dq, hp->n_heads, true);
     ste_rows_rope(t, pk, s->dk, hp->n_kv_heads, true);
     ste_rows_norm(t, s->norm, a->x, w->attn_norm, rows);

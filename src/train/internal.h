@@ -37,6 +37,7 @@ struct ste_scratch {
     int cap;
     float *arena;
     size_t arena_bytes;
+    bool recompute;
     struct ste_acts *acts;              /* [n_layers]; with recompute all share everything but x */
     float *final;                       /* (T, D) output of the last layer */
     float *dx;                          /* (T, D) gradient of a layer's output, then of its input */

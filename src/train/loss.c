@@ -1,6 +1,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/profile.h"
 #include "train/internal.h"
 
 /* Rows FROM .. FROM + ROWS - 1 of the pack's loss rows. */
@@ -40,12 +41,17 @@ void ste_loss_rows(struct ste_trainer *t, const struct ste_pack *pk, double scal
         for (int i = 0; i < rows; i++)
             memcpy(s->loss_x + (size_t)i * d, s->final + (size_t)pk->loss_rows[from + i] * d, d * sizeof(float));
         ste_rows_norm(t, s->loss_norm, s->loss_x, t->w->output_norm, rows);
+        enum ste_work before = ste_profile_begin(STE_WORK_PRODUCTS);
         ste_matrix_mul(t->w->output, STE_ACT_F32, s->loss_norm, d, rows, NULL, s->logits, v, t->p.pool);
+        ste_profile_begin(STE_WORK_LOSS);
         struct loss_job j = {t, pk, from, scale};
         ste_pool_run(t->p.pool, softmax_row, &j, rows);
+        ste_profile_end(before);
         if (scale <= 0)
             continue;
+        ste_profile_begin(STE_WORK_BACKWARD);
         ste_matrix_mul_back(t->w->output, s->logits, v, rows, s->loss_norm, d, false, t->p.pool);
+        ste_profile_end(before);
         memset(s->loss_d, 0, (size_t)rows * d * sizeof *s->loss_d);
         ste_rows_norm_backward(t, s->loss_d, s->loss_x, t->w->output_norm, s->loss_norm, rows);
         for (int i = 0; i < rows; i++)

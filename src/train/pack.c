@@ -136,17 +136,21 @@ int ste_scratch_reserve(struct ste_trainer *t, int tokens, struct ste_err *err)
     if (tokens <= s->cap)
         return 0;
     ste_scratch_free(s);
-    size_t bytes = ste_train_activation_bytes(hp, t->p.r, tokens, t->p.recompute);
+    size_t bytes = ste_train_activation_bytes(hp, t->p.r, tokens, false);
+    bool recompute = bytes > t->p.activation_bytes;
+    if (recompute)
+        bytes = ste_train_activation_bytes(hp, t->p.r, tokens, true);
     void *arena;
     int rc =
-        ste_big_alloc(&arena, bytes, "the activations of training (fewer micro_tokens or recompute need less)", err);
+        ste_big_alloc(&arena, bytes, "the activations of training (fewer micro_tokens need less)", err);
     if (rc)
         return rc;
     s->arena = arena;
     s->arena_bytes = bytes;
     s->acts = ste_xcalloc((size_t)hp->n_layers, sizeof *s->acts);
     struct walk w = {.base = s->arena};
-    lay_out(&w, s, hp, t->p.r, tokens, t->p.recompute);
+    lay_out(&w, s, hp, t->p.r, tokens, recompute);
+    s->recompute = recompute;
     s->cap = tokens;
     for (int pos = 0; pos < tokens; pos++)
         ste_rope_table(hp->rope_base, hp->head_dim, pos, s->cos_sin + (size_t)pos * (size_t)hp->head_dim);

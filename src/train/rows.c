@@ -1,6 +1,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/profile.h"
 #include "train/internal.h"
 
 /* A part is up to ROWS_A_PART rows: small enough to balance, large enough to pay for the hand-over. */
@@ -17,7 +18,9 @@ struct rows_job {
 
 static void over_rows(struct ste_trainer *t, void (*fn)(void *, int), struct rows_job *j)
 {
+    enum ste_work before = ste_profile_begin(STE_WORK_ROWS);
     ste_pool_run(t->p.pool, fn, j, (j->rows + ROWS_A_PART - 1) / ROWS_A_PART);
+    ste_profile_end(before);
 }
 
 static void span(const struct rows_job *j, int part, int *from, int *to)

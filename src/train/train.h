@@ -4,7 +4,7 @@
  * where all weights are 1).
  *
  * What is guaranteed, bit for bit: loss, gradients and updates depend on the examples of the batch and their order, the
- * parameters and the seed; not on micro_tokens (how examples share a forward pass), recompute, threads or a resume. It
+ * parameters and the seed; not on micro_tokens (how examples share a forward pass), the memory limit, threads or a resume. It
  * holds because every row of an activation is computed from its own example alone, and a gradient element is
  * g = (..((0 + s_1) + s_2)..) + s_n, where s_e is the sum over the rows of example e in their order: one ste_gemm an
  * example with beta 1, never one over a whole pack.
@@ -34,14 +34,15 @@ struct ste_train_params {
     int warmup_steps, total_steps;
     int batch_examples; /* examples an optimizer step */
     int micro_tokens;   /* packed tokens a forward pass: accumulation is over such packs; speed and memory only */
-    bool recompute;     /* activations of a layer are computed again in the backward pass */
+    size_t activation_bytes; /* a pack that needs more keeps no layer's activations: they are computed again in the
+                              * backward pass, a third more time; speed and memory only */
     uint64_t seed;      /* of A, and of the order of examples */
 };
 /* r 16, alpha 32, AdamW (.9, .999, 1e-8) at 1e-4 without decay, norm 1, constant schedule, 8 examples a step, 512
- * tokens a pack, nothing computed twice. */
+ * tokens a pack, 2 GB of activations. */
 void ste_train_default_params(struct ste_train_params *p);
 /* Bytes of activations and scratch memory for a pack of TOKENS (packed weights, adapter and optimizer not counted):
- * what a caller weighs when it chooses micro_tokens and recompute. */
+ * what a caller weighs when it chooses micro_tokens and activation_bytes. */
 size_t ste_train_activation_bytes(const struct ste_hparams *hp, int r, int tokens, bool recompute);
 
 struct ste_trainer;

@@ -4,6 +4,7 @@
 
 #include "core/interrupt.h"
 #include "core/mem.h"
+#include "core/profile.h"
 #include "train/internal.h"
 
 void ste_train_default_params(struct ste_train_params *p)
@@ -18,6 +19,7 @@ void ste_train_default_params(struct ste_train_params *p)
         .max_grad_norm = 1,
         .batch_examples = 8,
         .micro_tokens = 512,
+        .activation_bytes = (size_t)2 << 30,
     };
     ste_isa_choose(NULL, &p->isa, NULL);
 }
@@ -191,7 +193,7 @@ static void pack_pass(struct ste_trainer *t, const struct ste_pack *pk, double s
         return;
     for (int l = layers - 1; l >= 0; l--) {
         /* The shared activations still hold the last layer's: it need not be computed again. */
-        if (t->p.recompute && l + 1 < layers)
+        if (t->s.recompute && l + 1 < layers)
             ste_block_forward(t, pk, l, NULL);
         ste_block_backward(t, pk, l);
     }
@@ -240,7 +242,10 @@ int ste_trainer_step(struct ste_trainer *t, const struct ste_example *batch, int
     int rc = batch_pass(t, batch, n, true, &sum, err);
     if (rc)
         return rc;
+    ste_profile_tokens(0, 0, (uint64_t)sum.tokens);
+    enum ste_work before = ste_profile_begin(STE_WORK_OPTIMIZER);
     double norm = ste_grad_norm(t);
+    ste_profile_end(before);
     double lr = t->p.learning_rate * ste_schedule_factor(t->p.schedule, t->step, t->p.warmup_steps, t->p.total_steps);
     if (!isfinite(norm) || !isfinite(sum.weighted_nll))
         return ste_err_set(
@@ -249,7 +254,9 @@ int ste_trainer_step(struct ste_trainer *t, const struct ste_example *batch, int
             "may help",
             t->step + 1, sum.weighted_nll / sum.weight, norm, t->p.learning_rate);
     double clip = t->p.max_grad_norm > 0 ? t->p.max_grad_norm / (norm + 1e-6) : 1; /* as torch's clip_grad_norm_ */
+    ste_profile_begin(STE_WORK_OPTIMIZER);
     ste_adamw_step(t, lr, clip < 1 ? clip : 1);
+    ste_profile_end(before);
     t->step++;
     if (out)
         *out = (struct ste_train_step){t->step, sum.weighted_nll / sum.weight, lr, norm, sum.tokens, sum.loss_tokens};

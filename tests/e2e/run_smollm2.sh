@@ -4,7 +4,20 @@
 # for other threads and batch limits.
 . "$2/tests/e2e/lib_run.sh"
 
-"$STE" run "$WORK/tiny.yaml" --run "$WORK/a" >"$WORK/out.txt" || fail "the run ended with $?"
+began=$(date +%s)
+"$STE" run "$WORK/tiny.yaml" --run "$WORK/a" --profile >"$WORK/out.txt" 2>"$WORK/profile.txt" || fail "the run ended with $?"
+took=$(($(date +%s) - began))
+# The profile adds up: the kinds of work to their step, the steps to the whole, the whole to what the clock says.
+awk -v took="$took" '
+    /^  [a-z]/ { match($0, /[0-9.]+ +[0-9.]+%/); kinds += substr($0, RSTART); next }
+    /^all /    { all = $2; next }
+    /^[a-z]+ / { steps += $2 }
+    END {
+        if (all < 1 || all < took - 3 || all > took + 2 || steps < all - 1 || steps > all + 1 || kinds < all - 3 || kinds > all + 1) {
+            printf "all %s, steps %s, kinds %s, took %s s\n", all, steps, kinds, took
+            exit 1
+        }
+    }' "$WORK/profile.txt" || fail "the profile does not add up: $(cat "$WORK/profile.txt")"
 grep -q "Held-out synthetic pairs" "$WORK/out.txt" || fail "no closing table: $(cat "$WORK/out.txt")"
 [ "$(awk 'length > 80' "$WORK/out.txt" | grep -vc "$WORK")" = 0 ] || fail "the table is wider than 80 columns"
 python3 "$SRC/tests/e2e/sums.py" "$WORK/a" || fail "sums do not add up"

@@ -45,7 +45,7 @@ static struct ste_lora *grads_of(const struct tiny *y, const struct ste_example 
     struct ste_err err = {0};
     struct ste_lora *g;
     p.micro_tokens = micro_tokens;
-    p.recompute = recompute;
+    p.activation_bytes = recompute ? 0 : SIZE_MAX;
     p.pool = threads > 1 ? ste_pool_new(threads) : NULL;
     struct ste_trainer *t = trainer(y, &p);
     tiny_fill_b(ste_trainer_lora(t), 5);
@@ -145,7 +145,7 @@ static void resume(void **state)
     ste_trainer_free(first);
     struct ste_train_params q = p; /* what changes the speed only may change */
     q.micro_tokens = 77;
-    q.recompute = true;
+    q.activation_bytes = 0;
     struct ste_trainer *second = trainer(y, &q);
     assert_int_equal(ste_trainer_load(second, path, &err), 0);
     assert_int_equal(ste_trainer_steps_done(second), 4);
