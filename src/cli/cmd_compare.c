@@ -7,13 +7,15 @@
 #include "core/json.h"
 #include "core/mem.h"
 
-static int judge_all(const char *judge, const struct ste_judging_flags *f, const struct ste_pair_files *files,
-                     struct ste_outcome ***outcomes, json_t **provenance, struct ste_err *err)
+static int judge_all(const char *judge, bool more, const struct ste_judging_flags *f,
+                     const struct ste_pair_files *files, struct ste_outcome ***outcomes, json_t **provenance,
+                     struct ste_err *err)
 {
     struct ste_open_judge j;
     int rc = ste_judge_open(&j, judge, f, err);
     if (rc)
         return rc;
+    j.more = more;
     rc = ste_judge_load(&j, f, err);
     if (!rc)
         rc = ste_judge_files(&j, files, outcomes, err);
@@ -107,11 +109,9 @@ static int compare_run(int argc, char **argv, struct ste_err *err)
     json_t *provenance = json_array();
     if (!rc)
         rc = ste_pair_files_read(&files, &data, (size_t)f.limit, err);
-    if (!rc)
-        ste_info("two judges, one after the other: the second takes about as long as the first");
     for (int i = 0; i < 2 && !rc; i++) {
         json_t *p = NULL;
-        rc = judge_all(judges.items[i], &f, &files, &outcomes[i], &p, err);
+        rc = judge_all(judges.items[i], i == 0, &f, &files, &outcomes[i], &p, err);
         if (p)
             json_array_append_new(provenance, p);
     }

@@ -132,7 +132,7 @@ static int estimate(struct ste_open_judge *j, const struct ste_pair_files *p, in
 int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, struct ste_outcome ***outcomes,
                     struct ste_err *err)
 {
-    char reasoning[64] = "the verdict at once", time[64] = "";
+    char reasoning[64] = "the verdict at once", time[96] = "";
     int limit = 0, rc = 0;
     if (j->pack->reasoning || j->setting.mode == STE_MODE_FREE) {
         limit = j->setting.max_tokens ? j->setting.max_tokens : j->pack->max_tokens;
@@ -143,8 +143,9 @@ int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, st
         rc = estimate(j, p, limit, &seconds, err);
         if (rc)
             return rc;
-        snprintf(time, sizeof time, "; about %.0f %s%s", seconds < 100 ? seconds : seconds / 60,
-                 seconds < 100 ? "seconds" : "minutes", j->cached ? " unless answered before" : "");
+        snprintf(time, sizeof time, "; about %.0f %s%s%s", seconds < 100 ? seconds : seconds / 60,
+                 seconds < 100 ? "seconds" : "minutes", j->cached ? " unless answered before" : "",
+                 j->more ? ", and as long again for the second judge" : "");
     }
     ste_info("%s with pack %s: %zu pairs in both orders, %zu calls, %s%s", j->name, j->pack->name, p->pairs,
              2 * p->pairs, reasoning, time);

@@ -27,6 +27,7 @@ struct ste_open_judge {
     struct ste_pack *pack;
     struct ste_llm *llm;
     bool cached; /* answers may come from the cache */
+    bool more;   /* another judge follows on the same pairs: said with the time */
     char *secret;
     struct ste_judge_setting setting; /* deterministic: the likeliest token, the likelier label */
 };
