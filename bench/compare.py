@@ -12,7 +12,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "interop"))
 sys.path.insert(0, str(HERE))
-from common import HOME, data_files, judge_prompts, median, plain, published_tokenizer, rows, strings  # noqa: E402
+from common import HOME, SharedPrompt, clock, dialogue_ids, judge_prompts, median  # noqa: E402
 import peers  # noqa: E402
 
 MODELS = {"135M": "smollm2-135m-instruct", "0.5B": "qwen2.5-coder-0.5b-instruct", "1.5B": "qwen2.5-coder-1.5b-instruct"}
@@ -21,15 +21,6 @@ WEIGHTS = {"135M": 106.2e6, "0.5B": 357.9e6, "1.5B": 1310.1e6}  # of the linear 
 PROMPT, NEW = 512, 48
 TRAIN_PROMPT, TRAIN_COMPLETION = 448, 64
 JOB_PAIRS, JOB_SAMPLES, JOB_NEW = 48, 15, 96
-
-
-def prompt_ids(a, size, count):
-    text = ""
-    for r in rows([f for f in data_files(a) if f.endswith("oasst_validation.jsonl")][0]):
-        text += "\n\n".join(s for s in strings(r) if len(s) > 80)
-        if len(text) > 6 * count + 6000:
-            break
-    return plain(published_tokenizer(SHORT[size]), text)[:count]
 
 
 def ste(a, size, *flags):
@@ -72,8 +63,8 @@ class Table:
 
 def generating(a, table, size, samples):
     """Prefill (with the first count of samples) and decoding, one count of samples after the other."""
-    ids = prompt_ids(a, size, PROMPT)
-    several = [peers.LlamaCpp(path(size), PROMPT, max(samples), NEW)]
+    ids = dialogue_ids(a, SHORT[size], PROMPT)
+    several = [SharedPrompt(path(size), PROMPT, max(samples), NEW)]
     if size == "1.5B" and a.openvino:
         several.append(peers.OpenVino(path(size), a.threads))
     for count in samples:
@@ -111,10 +102,13 @@ def job(a, table, size):
     file = HERE / "job.tmp.jsonl"
     file.write_text("".join(json.dumps({"tokens": p}) + "\n" for p in prompts))
     longest = max(map(len, prompts))
-    peer = peers.LlamaCpp(path(size), longest, JOB_SAMPLES, JOB_NEW)
+    peer = SharedPrompt(path(size), longest, JOB_SAMPLES, JOB_NEW)
     ours, theirs = [], []
     for _ in range(a.job_rounds):
-        theirs.append(1 / peer.job(prompts, JOB_SAMPLES, JOB_NEW))
+        start = clock()
+        for p in prompts:
+            peer.round(p, JOB_SAMPLES, JOB_NEW)
+        theirs.append(1 / (clock() - start))
         ours.append(1 / ste(a, size, "--prompts", file, "--samples", JOB_SAMPLES, "--new-tokens", JOB_NEW, "--prompt-tokens", 1,
                             "--threads", a.threads)["job_seconds"])
     file.unlink()
@@ -131,7 +125,7 @@ def training(a, table, size):
         for name in theirs:
             code = (f"import sys, json; sys.path.insert(0, {str(HERE)!r}); import peers; "
                     f"r = peers.{name}({SHORT[size]!r}, json.loads(sys.stdin.read()), {TRAIN_PROMPT}, {TRAIN_COMPLETION}, 1); print('RESULT', json.dumps(r))")
-            out = subprocess.run([sys.executable, "-c", code], input=json.dumps(prompt_ids(a, size, 2048)), capture_output=True, text=True)
+            out = subprocess.run([sys.executable, "-c", code], input=json.dumps(dialogue_ids(a, SHORT[size], 2048)), capture_output=True, text=True)
             result = [line for line in out.stdout.splitlines() if line.startswith("RESULT ")]
             if not result:
                 print(f"     {name} failed: {out.stderr.strip().splitlines()[-1:]}")

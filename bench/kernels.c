@@ -94,6 +94,31 @@ __attribute__((target("avx512f,avx512vnni"))) static void peak_i8_512(void *arg,
 }
 #endif
 
+static int parts_of(struct ste_pool *pool)
+{
+    return ste_pool_size(pool) < 64 ? ste_pool_size(pool) : 64;
+}
+
+/* The best of four runs of PARTS parts, in seconds. */
+static double best_time(struct ste_pool *pool, void (*fn)(void *, int), void *arg, int parts)
+{
+    double best = 1e9;
+    for (int i = 0; i < 4; i++) {
+        double t = now();
+        ste_pool_run(pool, fn, arg, parts);
+        t = now() - t;
+        best = t < best ? t : best;
+    }
+    return best;
+}
+
+static double peak(void (*fn)(void *, int), double ops, struct ste_pool *pool)
+{
+    static volatile float sink[64];
+    const int threads = parts_of(pool);
+    return ops * PEAK_LOOPS * 12 * threads / best_time(pool, fn, (void *)sink, threads) * 1e-9;
+}
+
 #define READ_BYTES ((size_t)512 << 20)
 
 struct reading {
@@ -119,38 +144,18 @@ static void read_part(void *arg, int part)
 /* Bytes a second that all threads read together. */
 static double peak_read(struct ste_pool *pool)
 {
-    struct reading r = {.parts = ste_pool_size(pool) < 64 ? ste_pool_size(pool) : 64};
+    struct reading r = {.parts = parts_of(pool)};
     struct ste_err err = {0};
     void *data;
-    double best = 1e9;
     if (ste_big_alloc(&data, READ_BYTES, "the memory test", &err)) {
         fprintf(stderr, "%s\n", err.msg);
         exit(1);
     }
     memset(data, 1, READ_BYTES);
     r.data = data;
-    for (int i = 0; i < 4; i++) {
-        double t = now();
-        ste_pool_run(pool, read_part, &r, r.parts);
-        t = now() - t;
-        best = t < best ? t : best;
-    }
+    double best = best_time(pool, read_part, &r, r.parts);
     ste_big_free(data, READ_BYTES);
     return (double)READ_BYTES / best;
-}
-
-static double peak(void (*fn)(void *, int), double ops, struct ste_pool *pool)
-{
-    static volatile float sink[64];
-    double best = 1e9;
-    const int threads = ste_pool_size(pool) < 64 ? ste_pool_size(pool) : 64;
-    for (int i = 0; i < 4; i++) {
-        double t = now();
-        ste_pool_run(pool, fn, (void *)sink, threads);
-        t = now() - t;
-        best = t < best ? t : best;
-    }
-    return ops * PEAK_LOOPS * 12 * threads / best * 1e-9;
 }
 
 static struct ste_tensor tensor(enum ste_type type, int out, int in)
@@ -241,8 +246,8 @@ int main(int argc, char **argv)
         the_clock = CLOCK_THREAD_CPUTIME_ID;
     double f32, i8;
     peaks(isa, pool, &f32, &i8);
-    printf("%s, %d threads, W (%d, %d); peak: f32 %.0f GFLOP/s, int8 %.0f GOP/s\n", ste_isa_name(isa), threads,
-           out, in, f32, i8);
+    printf("%s, %d threads, W (%d, %d); peak: f32 %.0f GFLOP/s, int8 %.0f GOP/s\n", ste_isa_name(isa), threads, out, in,
+           f32, i8);
     const int most = rows[sizeof rows / sizeof *rows - 1];
     float *x = ste_xcalloc((size_t)most * (size_t)in, sizeof *x),
           *y = ste_xcalloc((size_t)most * (size_t)out, sizeof *y);

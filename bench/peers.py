@@ -1,67 +1,14 @@
 """The programs that ste is timed against, each set to its best (README.md says how). A peer is made once and asked
 again each round; what it returns is tokens per second."""
 
-import gc
 import pathlib
 import resource
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "interop"))
-from common import Llama, gguf_path, hf_model  # noqa: E402
-
-
-class LlamaCpp:
-    """llama.cpp by its C interface: a prompt once, its cache shared by llama_memory_seq_cp in a unified cache, one
-    llama_decode a step over all sequences. Flash attention on or off, whichever decodes faster here."""
-
-    name = "llama.cpp"
-
-    def __init__(self, path, prompt, samples, new):
-        self.peer = None
-        self.best = None
-        for flash in (True, False):
-            peer = Llama(path, ctx=prompt + samples * new + 64, seqs=max(samples, 16), flash=flash)
-            ids = list(range(100, 100 + min(prompt, 128)))
-            self.run(peer, ids, samples, 2)
-            speed = self.run(peer, ids, samples, 4)[1]
-            if self.best is None or speed > self.best:
-                self.best, self.peer, self.flash = speed, peer, flash
-            del peer
-
-    @staticmethod
-    def run(peer, ids, samples, new):
-        """(prefill, decode): a prompt, then NEW tokens of each of SAMPLES."""
-        peer.clear()
-        n = len(ids)
-        start = time.perf_counter()
-        for s in range(0, n, 512):
-            part = ids[s:s + 512]
-            peer.decode(part, range(s, s + len(part)), [0] * len(part), [s + i == n - 1 for i in range(len(part))])
-        peer.L.llama_get_logits_ith(peer.ctx, len(part) - 1)
-        prefill = n / (time.perf_counter() - start)
-        for s in range(1, samples):
-            peer.share(0, s)
-        start = time.perf_counter()
-        for k in range(new):
-            # Which tokens does not matter for the time; different ones, so that the caches differ.
-            peer.decode([ids[(7 * s + 3 * k) % n] for s in range(samples)], [n + k] * samples, list(range(samples)), [1] * samples)
-            peer.L.llama_get_logits_ith(peer.ctx, samples - 1)
-        return prefill, samples * new / (time.perf_counter() - start)
-
-    def round(self, ids, samples, new):
-        return self.run(self.peer, ids, samples, new)
-
-    def job(self, prompts, samples, new):
-        """Seconds for all samples of all prompts."""
-        start = time.perf_counter()
-        for ids in prompts:
-            self.run(self.peer, ids, samples, new)
-        return time.perf_counter() - start
-
-    def settings(self):
-        return "flash attention" if self.flash else "no flash attention"
+from common import hf_folder, hf_model  # noqa: E402
+from training import TARGETS, backward, peft_model  # noqa: E402
 
 
 class OpenVino:
@@ -100,9 +47,6 @@ class OpenVino:
         return "continuous batching, prefix caching"
 
 
-TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-
-
 def batches(ids, prompt, completion, count):
     """COUNT examples of PROMPT and COMPLETION tokens from one long list of ids."""
     n = prompt + completion
@@ -113,18 +57,13 @@ def torch_loop(short, ids, prompt, completion, steps):
     """A careful loop in torch and PEFT, float32: logits only where the loss is, AdamW on the adapter alone. Tokens a
     second after one step to warm up, and the peak of memory in MB."""
     import torch
-    from peft import LoraConfig, get_peft_model
 
-    model = get_peft_model(hf_model(short), LoraConfig(r=16, lora_alpha=32, target_modules=TARGETS, task_type="CAUSAL_LM"))
+    model = peft_model(short, 16, 32, 0)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
     rates = []
     for step in range(steps + 1):
         start = time.perf_counter()
-        for e in batches(ids, prompt, completion, 2):
-            x = torch.tensor([e])
-            h = model.base_model.model.model(input_ids=x, use_cache=False)[0][:, prompt - 1:-1]
-            logits = model.base_model.model.lm_head(h)[0]
-            (torch.nn.functional.cross_entropy(logits, x[0, prompt:]) / 2).backward()
+        backward(model, [{"tokens": e, "n_prompt": prompt, "weight": 1.0} for e in batches(ids, prompt, completion, 2)])
         optimizer.step()
         optimizer.zero_grad()
         rates.append(2 * (prompt + completion) / (time.perf_counter() - start))
@@ -156,9 +95,7 @@ def trl(short, ids, prompt, completion, steps):
                       disable_tqdm=True)
         from transformers import AutoTokenizer
 
-        folder = hf_model(short).config._name_or_path
-        gc.collect()
-        trainer = SFTTrainer(model=hf_model(short), args=c, train_dataset=Dataset.from_list(rows), processing_class=AutoTokenizer.from_pretrained(folder),
+        trainer = SFTTrainer(model=hf_model(short), args=c, train_dataset=Dataset.from_list(rows), processing_class=AutoTokenizer.from_pretrained(hf_folder(short)),
                              peft_config=LoraConfig(r=16, lora_alpha=32, target_modules=TARGETS, task_type="CAUSAL_LM"), callbacks=[Clock()])
         trainer.train()
     rates = [2 * (prompt + completion) / (b - a) for a, b in zip(stamps[::2], stamps[1::2])]

@@ -31,7 +31,7 @@ struct figures {
     struct figure prefill, decode, train;
     double load_seconds, job_seconds; /* JOB: all samples of all prompts */
     long job_prompts, job_tokens;     /* tokens written */
-    long peak_mb, train_peak_mb; /* of the process, and when it had only trained */
+    long peak_mb, train_peak_mb;      /* of the process, and when it had only trained */
 };
 
 static long peak_mb(void)
@@ -65,10 +65,9 @@ static int report_all(const struct options *o, const struct ste_engine *e, const
     int n = (int)o->rounds;
     char what[64];
     FILE *out = o->json && strcmp(o->json, "-") == 0 ? stderr : stdout;
-    json_t *j =
-        json_pack("{ss ss sI sI sI si sf}", "model", o->model, "numerics", ste_engine_numerics(e), "prompt_tokens",
-                  (json_int_t)o->prompt_tokens, "samples", (json_int_t)o->samples, "new_tokens",
-                  (json_int_t)o->new_tokens, "rounds", n, "load_seconds", f->load_seconds);
+    json_t *j = json_pack("{ss ss sI sI sI si sf}", "model", o->model, "numerics", ste_engine_numerics(e),
+                          "prompt_tokens", (json_int_t)o->prompt_tokens, "samples", (json_int_t)o->samples,
+                          "new_tokens", (json_int_t)o->new_tokens, "rounds", n, "load_seconds", f->load_seconds);
     fprintf(out, "%s (%s), median of %d\n", o->model, ste_engine_numerics(e), n);
     fprintf(out, "  %-28s %8.2f s\n", "load", f->load_seconds);
     snprintf(what, sizeof what, "prefill, %lld tokens", o->prompt_tokens);
@@ -97,9 +96,14 @@ static int report_all(const struct options *o, const struct ste_engine *e, const
     return 0;
 }
 
+static struct ste_workload workload(const struct options *o)
+{
+    return (struct ste_workload){(int)o->prompt_tokens, (int)o->samples, (int)o->new_tokens};
+}
+
 static int generate(const struct options *o, struct ste_engine *e, struct figures *f, struct ste_err *err)
 {
-    const struct ste_workload w = {(int)o->prompt_tokens, (int)o->samples, (int)o->new_tokens}, little = {2, 2, 2};
+    const struct ste_workload w = workload(o), little = {2, 2, 2};
     struct ste_speed s;
     int rc = ste_engine_speed(e, &little, 0, &s, err); /* pages the weights in */
     for (int i = 0; i < o->rounds && !rc; i++) {
@@ -110,27 +114,10 @@ static int generate(const struct options *o, struct ste_engine *e, struct figure
     return rc;
 }
 
-/* The samples of one prompt; their prompt is the engine's own copy. */
-static int submit_samples(const struct options *o, struct ste_engine *e, const struct ste_tokens *t, long number,
-                          struct ste_err *err)
-{
-    struct ste_request r = {.prompt = t->ids,
-                            .n_prompt = t->n,
-                            .sampling = {.temperature = 0.7, .top_p = 0.9},
-                            .max_tokens = (int)o->new_tokens,
-                            .ignore_end_of_turn = true};
-    uint64_t ticket;
-    int rc = 0;
-    for (long long i = 0; i < o->samples && !rc; i++) {
-        r.key = (uint64_t)number * 4096 + (uint64_t)i;
-        rc = ste_engine_submit(e, &r, &ticket, err);
-    }
-    return rc;
-}
-
 /* All samples of all prompts of a file, as a judge takes them: many prompts, each shared by its samples. */
 static int job(const struct options *o, struct ste_engine *e, struct figures *f, struct ste_err *err)
 {
+    const struct ste_workload w = workload(o);
     struct ste_jsonl *file;
     json_t *row;
     int rc = ste_jsonl_open(&file, o->prompts, err);
@@ -141,7 +128,7 @@ static int job(const struct options *o, struct ste_engine *e, struct figures *f,
         char *where = ste_xasprintf("%s:%ld", o->prompts, ste_jsonl_line(file));
         rc = ste_json_tokens(row, ste_engine_model(e), where, &t, err);
         if (!rc)
-            rc = submit_samples(o, e, &t, f->job_prompts++, err);
+            rc = ste_engine_submit_samples(e, t.ids, t.n, &w, (int)f->job_prompts++, err);
         free(where);
         ste_tokens_clear(&t);
         json_decref(row);

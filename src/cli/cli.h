@@ -48,7 +48,8 @@ struct ste_engine_flags {
         {"ctx", STE_FLAG_INT, &(f).ctx, "N", "context in tokens (default: the model's, at most 8192)"},                \
         {"isa", STE_FLAG_STRING, &(f).isa, "NAME", "force an instruction set: avx512, avx2, portable"},                \
     {                                                                                                                  \
-        "activations", STE_FLAG_STRING, &(f).activations, "f32|int8", "activations in products: int8 (default) is faster, f32 exact"             \
+        "activations", STE_FLAG_STRING, &(f).activations, "f32|int8",                                                  \
+            "activations in products: int8 (default) is faster, f32 exact"                                             \
     }
 
 /* The commands in the order of `ste help`: C(symbol behind ste_cmd_, group). A command whose file is not there yet is

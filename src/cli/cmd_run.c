@@ -61,7 +61,8 @@ static int run_run(int argc, char **argv, struct ste_err *err)
         {"set", STE_FLAG_LIST, &sets, "KEY=VALUE", "an option of the recipe; `ste help recipe` lists them"},
         {"dry-run", STE_FLAG_BOOL, &dry, NULL, "say what would run: calls, tokens, time"},
         {"json", STE_FLAG_BOOL, &json, NULL, "print the report as JSON"},
-        {"profile", STE_FLAG_BOOL, &profile, NULL, "say at the end where time went: steps, kinds of work, tokens a second"},
+        {"profile", STE_FLAG_BOOL, &profile, NULL,
+         "say at the end where time went: steps, kinds of work, tokens a second"},
         STE_ENGINE_FLAGS(engine),
         {0},
     };

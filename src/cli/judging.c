@@ -100,15 +100,12 @@ void ste_pair_files_clear(struct ste_pair_files *p)
 
 /* Roughly, from the lengths of the texts and a short measurement; a judge of a few pairs is not worth one. */
 #define PAIRS_WORTH_AN_ESTIMATE 10
-#define REASONING_SHARE 0.6 /* of its token limit, as seen in real runs */
-#define TEMPLATE_TOKENS 30
 
 static int estimate(struct ste_open_judge *j, const struct ste_pair_files *p, int limit, double *seconds,
                     struct ste_err *err)
 {
     struct ste_speed speed;
-    struct ste_workload w = {256, 16, 8};
-    int rc = ste_engine_speed(ste_llm_engine(j->llm), &w, 1, &speed, err);
+    int rc = ste_engine_speed_roughly(ste_llm_engine(j->llm), &speed, err);
     if (rc)
         return rc;
     double chars = 0;
@@ -124,8 +121,8 @@ static int estimate(struct ste_open_judge *j, const struct ste_pair_files *p, in
             chars += (double)text.len;
         }
     ste_buf_clear(&text);
-    double pairs = (double)p->pairs, read = chars / STE_CHARS_PER_TOKEN + pairs * TEMPLATE_TOKENS;
-    *seconds = 2 * (read / speed.read + pairs * REASONING_SHARE * limit / speed.written);
+    double pairs = (double)p->pairs, read = chars / STE_CHARS_PER_TOKEN + pairs * STE_TEMPLATE_TOKENS;
+    *seconds = 2 * (read / speed.read + pairs * STE_LENGTH_SHARE * limit / speed.written);
     return 0;
 }
 

@@ -264,9 +264,10 @@ static int check_options(const struct sft_options *o, struct ste_err *err)
     if (o->batch < 1 || o->batch > 100000 || o->r < 1 || o->micro_tokens < 1 || o->micro_tokens > 1 << 20 ||
         o->warmup < 0 || o->steps < 0 || o->steps > 1000000000 || o->threads < 0 || o->threads > 1024 ||
         o->warmup > 1000000000 || o->memory_mb < 0 || o->memory_mb > 1 << 30)
-        return ste_err_set(err, STE_EUSAGE,
-                           "--batch, --r and --micro-tokens are at least 1; --warmup, --steps, --memory-mb and --threads 0 "
-                           "or more");
+        return ste_err_set(
+            err, STE_EUSAGE,
+            "--batch, --r and --micro-tokens are at least 1; --warmup, --steps, --memory-mb and --threads 0 "
+            "or more");
     if (!(o->epochs > 0 && o->epochs <= 1000))
         return ste_err_set(err, STE_EUSAGE, "--epochs must be above 0 and at most 1000, not %g", o->epochs);
     if (strcmp(o->order, "file") && strcmp(o->order, "shuffle"))

@@ -8,11 +8,16 @@
 enum { MOST_STEPS = 16 };
 
 static const char *const work_names[STE_N_WORK] = {
-    [STE_WORK_OTHER] = "other",          [STE_WORK_LOAD] = "loading models",
-    [STE_WORK_PRODUCTS] = "products",    [STE_WORK_BACKWARD] = "products, backward",
-    [STE_WORK_ADAPTER] = "adapter",      [STE_WORK_ATTENTION] = "attention",
-    [STE_WORK_ROWS] = "norms and gates", [STE_WORK_SAMPLING] = "sampling",
-    [STE_WORK_LOSS] = "loss",            [STE_WORK_OPTIMIZER] = "optimizer",
+    [STE_WORK_OTHER] = "other",
+    [STE_WORK_LOAD] = "loading models",
+    [STE_WORK_PRODUCTS] = "products",
+    [STE_WORK_BACKWARD] = "products, backward",
+    [STE_WORK_ADAPTER] = "adapter",
+    [STE_WORK_ATTENTION] = "attention",
+    [STE_WORK_ROWS] = "norms and gates",
+    [STE_WORK_SAMPLING] = "sampling",
+    [STE_WORK_LOSS] = "loss",
+    [STE_WORK_OPTIMIZER] = "optimizer",
     [STE_WORK_STORE] = "store",
 };
 
@@ -82,6 +87,8 @@ void ste_profile_end(enum ste_work before)
 
 void ste_profile_tokens(uint64_t read, uint64_t written, uint64_t trained)
 {
+    if (!profile.on)
+        return;
     struct step *s = &profile.steps[profile.step];
     s->read += read;
     s->written += written;

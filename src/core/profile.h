@@ -1,7 +1,7 @@
 /*
- * Where time goes, by step of the loop and kind of work. Time counts for the innermost kind that is open, so that all of
- * it adds up to the whole. One thread opens and closes kinds: the one that owns the engine; what the pool does meanwhile
- * is that thread's time. While it is off, a call is a test of a flag.
+ * Where time goes, by step of the loop and kind of work. Time counts for the innermost kind that is open, so that all
+ * of it adds up to the whole. One thread opens and closes kinds: the one that owns the engine; what the pool does
+ * meanwhile is that thread's time. While it is off, a call is a test of a flag.
  */
 #ifndef STE_CORE_PROFILE_H
 #define STE_CORE_PROFILE_H
@@ -19,7 +19,7 @@ enum ste_work {
     STE_WORK_ATTENTION, /* forward and backward */
     STE_WORK_ROWS,      /* embedding, norms, RoPE, SwiGLU */
     STE_WORK_SAMPLING,
-    STE_WORK_LOSS,      /* softmax of training */
+    STE_WORK_LOSS, /* softmax of training */
     STE_WORK_OPTIMIZER,
     STE_WORK_STORE,
     STE_N_WORK

@@ -8,8 +8,8 @@
 
 #include "core/mem.h"
 
-/* Looks before a thread sleeps, some tens of microseconds: in the midst of a forward pass the next job comes sooner, and
- * waking a sleeper takes longer than many a job. */
+/* Looks before a thread sleeps, some tens of microseconds: in the midst of a forward pass the next job comes sooner,
+ * and waking a sleeper takes longer than many a job. */
 #define LOOKS 2000
 
 struct ste_pool {

@@ -51,16 +51,21 @@ size_t ste_engine_in_flight(const struct ste_engine *e);
 int ste_engine_logits(struct ste_engine *e, const struct ste_adapter *a, const int32_t *ids, size_t n, float *out,
                       struct ste_err *err);
 
-/* Tokens a second of this machine and model: a prompt of random tokens, another one for each NUMBER, then samples that
- * share it. A short workload gives a rough figure. */
+/* speed.c: tokens a second of this machine and model. */
 struct ste_workload {
     int prompt_tokens, samples, new_tokens; /* of each sample; all at least 1, samples at most 4096 */
 };
 struct ste_speed {
     double read, written;
 };
+/* A prompt of random tokens, another one for each NUMBER, then samples that share it. */
 int ste_engine_speed(struct ste_engine *e, const struct ste_workload *w, int number, struct ste_speed *out,
                      struct ste_err *err);
+/* A rough figure for estimates, in a second or two; a short context makes it rougher. */
+int ste_engine_speed_roughly(struct ste_engine *e, struct ste_speed *out, struct ste_err *err);
+/* Submits W's samples of a given prompt, of exactly W's new tokens each. */
+int ste_engine_submit_samples(struct ste_engine *e, const int32_t *ids, size_t n, const struct ste_workload *w,
+                              int number, struct ste_err *err);
 
 struct ste_engine_stats {
     uint64_t prompt_tokens, shared_tokens, generated_tokens, steps; /* shared: found in the cache */

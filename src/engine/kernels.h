@@ -48,8 +48,8 @@ void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const 
 void ste_matrix_mul_back(const struct ste_matrix *w, const float *dy, size_t lddy, int m, float *dx, size_t lddx,
                          bool accumulate, struct ste_pool *pool);
 
-/* C (M, N) = alpha * op(A) (M, K) . op(B) (K, N) + beta * C, row-major f32; the k sum runs in one order for every element.
- * op transposes when TA or TB. */
+/* C (M, N) = alpha * op(A) (M, K) . op(B) (K, N) + beta * C, row-major f32; the k sum runs in one order for every
+ * element. op transposes when TA or TB. */
 void ste_gemm(enum ste_isa isa, bool ta, bool tb, int m, int n, int k, float alpha, const float *a, size_t lda,
               const float *b, size_t ldb, float beta, float *c, size_t ldc, struct ste_pool *pool);
 

@@ -48,8 +48,7 @@ ALWAYS void tile(const int mr, const int np, int k, const float *x, size_t ldx, 
                  size_t b_panel, float *c, size_t ldc, size_t c_panel)
 {
     for (int i = 0; i < k; i += CHAIN)
-        chain(mr, np, k - i < CHAIN ? k - i : CHAIN, x + i, ldx, b + (size_t)i * ldb, ldb, b_panel, c, ldc,
-              c_panel);
+        chain(mr, np, k - i < CHAIN ? k - i : CHAIN, x + i, ldx, b + (size_t)i * ldb, ldb, b_panel, c, ldc, c_panel);
 }
 
 /* Any number of rows, in tiles of about the same height. */

@@ -18,30 +18,46 @@ static int run_all(struct ste_engine *e, double tokens, double *per_second, stru
     return rc;
 }
 
-int ste_engine_speed(struct ste_engine *e, const struct ste_workload *w, int number, struct ste_speed *out,
-                     struct ste_err *err)
+int ste_engine_submit_samples(struct ste_engine *e, const int32_t *ids, size_t n, const struct ste_workload *w,
+                              int number, struct ste_err *err)
 {
-    int32_t *ids = ste_xcalloc((size_t)w->prompt_tokens, sizeof *ids);
-    struct ste_rng rng;
-    ste_rng_init(&rng, 1, (uint32_t)number);
-    for (int i = 0; i < w->prompt_tokens; i++)
-        ids[i] = (int32_t)ste_rng_below(&rng, (uint32_t)ste_engine_model(e)->hp.n_vocab);
     struct ste_request r = {.prompt = ids,
-                            .n_prompt = (size_t)w->prompt_tokens,
+                            .n_prompt = n,
                             .sampling = {.temperature = 0.7, .top_p = 0.9},
-                            .max_tokens = 1,
+                            .max_tokens = w->new_tokens,
                             .ignore_end_of_turn = true};
     uint64_t ticket;
-    int rc = ste_engine_submit(e, &r, &ticket, err);
-    if (!rc)
-        rc = run_all(e, w->prompt_tokens, &out->read, err);
-    r.max_tokens = w->new_tokens;
+    int rc = 0;
     for (int i = 0; i < w->samples && !rc; i++) {
         r.key = (uint64_t)number * 4096 + (uint64_t)i;
         rc = ste_engine_submit(e, &r, &ticket, err);
     }
+    return rc;
+}
+
+int ste_engine_speed(struct ste_engine *e, const struct ste_workload *w, int number, struct ste_speed *out,
+                     struct ste_err *err)
+{
+    const struct ste_workload reading = {w->prompt_tokens, 1, 1};
+    const size_t n = (size_t)w->prompt_tokens;
+    int32_t *ids = ste_xcalloc(n, sizeof *ids);
+    struct ste_rng rng;
+    ste_rng_init(&rng, 1, (uint32_t)number);
+    for (size_t i = 0; i < n; i++)
+        ids[i] = (int32_t)ste_rng_below(&rng, (uint32_t)ste_engine_model(e)->hp.n_vocab);
+    int rc = ste_engine_submit_samples(e, ids, n, &reading, number, err);
+    if (!rc)
+        rc = run_all(e, (double)n, &out->read, err);
+    if (!rc)
+        rc = ste_engine_submit_samples(e, ids, n, w, number, err);
     if (!rc)
         rc = run_all(e, (double)w->samples * w->new_tokens, &out->written, err);
     free(ids);
     return rc;
+}
+
+int ste_engine_speed_roughly(struct ste_engine *e, struct ste_speed *out, struct ste_err *err)
+{
+    const int ctx = ste_engine_ctx(e), written = ctx < 32 ? 1 : 16, read = ctx - written < 256 ? ctx - written : 256;
+    return ste_engine_speed(e, &(struct ste_workload){read > 0 ? read : 1, 16, written}, 1, out, err);
 }

@@ -49,8 +49,7 @@ int ste_weights_new(struct ste_weights **out, const struct ste_model *m, enum st
     int rc = 0;
     for (int i = 0; i < m->hp.n_layers && !rc; i++) {
         rc = layer(w, i, isa, pool, err);
-        if (m->gguf) /* as they go: else the file and its copy are in memory at once; NULL: a model made in memory */
-            ste_gguf_drop_pages(m->gguf);
+        ste_gguf_drop_pages(m->gguf); /* as they go: else the file and its copy are in memory at once */
     }
     if (!rc)
         rc = vector(&w->output_norm, m->output_norm, &w->bytes, err);
@@ -64,8 +63,7 @@ int ste_weights_new(struct ste_weights **out, const struct ste_model *m, enum st
         ste_weights_free(w);
         return ste_err_wrap(err, "packing the weights of %s", m->gguf ? ste_gguf_path(m->gguf) : "a model in memory");
     }
-    if (m->gguf)
-        ste_gguf_drop_pages(m->gguf);
+    ste_gguf_drop_pages(m->gguf);
     *out = w;
     return 0;
 }

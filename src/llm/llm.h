@@ -88,4 +88,9 @@ size_t ste_llm_in_flight(const struct ste_llm *l);
 /* How many questions a caller should keep in flight: about twice the batch, so that prompts fill in as samples end. */
 size_t ste_llm_window(const struct ste_llm *l);
 
+/* Rough figures for estimates, as seen in real runs. */
+#define STE_CHARS_PER_TOKEN 4.2 /* of plain text */
+#define STE_TEMPLATE_TOKENS 30  /* the chat template's own */
+#define STE_LENGTH_SHARE 0.6    /* of a token limit that a text uses */
+
 #endif

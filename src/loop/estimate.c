@@ -12,11 +12,9 @@
 
 /* Shares that are seen in real runs; the estimate says that it is one. */
 #define PAIR_YIELD 0.8
-#define LENGTH_SHARE 0.6    /* of a token limit that a text uses */
 #define SAMPLES_IF_STOPPED 3.0
 #define TRAIN_YIELD 0.7     /* of training pairs, after the balance */
 #define TRAIN_COST 4.0      /* a trained token against a read one */
-#define TEMPLATE_TOKENS 30  /* the chat template's own */
 
 struct work {
     double calls, read, written;
@@ -106,7 +104,7 @@ static void measure(const struct ste_recipe *r, double *read, double *written)
         return;
     }
     struct ste_speed speed;
-    if (ste_engine_speed(ste_llm_engine(llm), &(struct ste_workload){256, 16, 24}, 1, &speed, &err) == 0) {
+    if (ste_engine_speed_roughly(ste_llm_engine(llm), &speed, &err) == 0) {
         *read = speed.read;
         *written = speed.written;
     } else {
@@ -133,23 +131,23 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     int rc = selected(r, &read, &labels, &n, &x, &pack, err);
     if (rc != 0)
         return rc;
-    double per_read, per_written, seconds = 0, answer = LENGTH_SHARE * (double)r->pair_max_tokens;
+    double per_read, per_written, seconds = 0, answer = STE_LENGTH_SHARE * (double)r->pair_max_tokens;
     measure(r, &per_read, &per_written);
     double pairs = PAIR_YIELD * n, test = pairs * r->test, dev = pairs * r->dev, train = pairs - test - dev;
-    double prompt = text_tokens(pack->judge_user) + x + 2 * answer + TEMPLATE_TOKENS;
+    double prompt = text_tokens(pack->judge_user) + x + 2 * answer + STE_TEMPLATE_TOKENS;
     double limit = (double)(r->judge_max_tokens ? r->judge_max_tokens : pack->max_tokens);
-    double reasoning = pack->reasoning ? LENGTH_SHARE * limit + 8 : 1;
+    double reasoning = pack->reasoning ? STE_LENGTH_SHARE * limit + 8 : 1;
     double samples = r->stop_early && r->samples > SAMPLES_IF_STOPPED ? SAMPLES_IF_STOPPED : (double)r->samples;
     double orders = strcmp(r->orders, "both") == 0 ? 2 : 1, turns = (double)r->iterations;
 
     struct work select = {0}, pair = {0}, judge = {0}, learn = {0}, evaluate = {0};
     add(&select, labels, x + text_tokens(pack->category_user), 1);
-    add(&pair, n, x + TEMPLATE_TOKENS, answer);
+    add(&pair, n, x + STE_TEMPLATE_TOKENS, answer);
     if (strcmp(r->pair_mode, "two_calls") == 0) {
-        add(&pair, n, x + text_tokens(pack->modify_user) + TEMPLATE_TOKENS, x);
-        add(&pair, n, x + TEMPLATE_TOKENS, answer);
+        add(&pair, n, x + text_tokens(pack->modify_user) + STE_TEMPLATE_TOKENS, x);
+        add(&pair, n, x + STE_TEMPLATE_TOKENS, answer);
     } else {
-        add(&pair, n, x + text_tokens(pack->worse_user) + TEMPLATE_TOKENS, answer + x);
+        add(&pair, n, x + text_tokens(pack->worse_user) + STE_TEMPLATE_TOKENS, answer + x);
     }
     /* Samples of one prompt share its reading. */
     add(&judge, turns * orders * train * samples, prompt / samples, reasoning);

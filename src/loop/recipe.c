@@ -20,7 +20,10 @@
     {key, STE_OPT_CHOICE, AT(field), initial, 0, 0, choices, false, help}
 #define SPEED_INT(key, field, initial, min, max, help)                                                                 \
     {key, STE_OPT_INT, AT(field), initial, min, max, NULL, true, help}
-#define SPEED_STRING(key, field, initial, help) {key, STE_OPT_STRING, AT(field), initial, 0, 0, NULL, true, help}
+#define SPEED_STRING(key, field, initial, help)                                                                        \
+    {                                                                                                                  \
+        key, STE_OPT_STRING, AT(field), initial, 0, 0, NULL, true, help                                                \
+    }
 #define LARGE 1e9
 
 const struct ste_option ste_recipe_options[] = {
@@ -99,7 +102,8 @@ const struct ste_option ste_recipe_options[] = {
     SPEED_INT("engine.threads", threads, "0", 0, 4096, "0: one a core"),
     SPEED_INT("engine.batch", batch, "0", 0, 4096, "sequences in flight; 0: the engine's choice"),
     INT("engine.ctx", ctx, "0", 0, LARGE, "context in tokens; 0: the model's, at most 8192"),
-    CHOICE("engine.activations", activations, "int8", "int8|f32", "precision of activations when generating: int8 is faster, f32 exact"),
+    CHOICE("engine.activations", activations, "int8", "int8|f32",
+           "precision of activations when generating: int8 is faster, f32 exact"),
     SPEED_STRING("engine.isa", isa, "", "force an instruction set: avx512, avx2, portable"),
     SPEED_STRING("engine.cache", cache, "", "a database that remembers answers over runs; empty: none"),
     {NULL, STE_OPT_STRING, 0, NULL, 0, 0, NULL, false, NULL},

@@ -404,6 +404,8 @@ void ste_gguf_close(struct ste_gguf *g)
 
 void ste_gguf_drop_pages(const struct ste_gguf *g)
 {
+    if (!g)
+        return;
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), from = (g->data_start + page - 1) / page * page;
     if (from < g->size)
         madvise((void *)(uintptr_t)(g->map + from), g->size - from, MADV_DONTNEED);

@@ -43,7 +43,7 @@ bool ste_gguf_string(const struct ste_gguf *g, const char *key, struct ste_str *
 /* Arrays of strings, ints, reals: *N is the length. The caller frees *OUT (an array of its own). */
 bool ste_gguf_strings(const struct ste_gguf *g, const char *key, struct ste_str **out, uint64_t *n);
 bool ste_gguf_ints(const struct ste_gguf *g, const char *key, int64_t **out, uint64_t *n);
-/* Lets the pages of the weights go (madvise): after they were repacked. */
+/* Lets the pages of the weights go (madvise): after they were repacked. NULL, of a model made in memory: nothing. */
 void ste_gguf_drop_pages(const struct ste_gguf *g);
 
 #endif

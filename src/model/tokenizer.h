@@ -29,8 +29,6 @@ void ste_tokenizer_free(struct ste_tokenizer *t);
  * text. No BOS is added. Text that is not UTF-8 is STE_EINPUT with the byte offset. */
 int ste_tokenize(const struct ste_tokenizer *t, const char *text, size_t n, bool special, struct ste_tokens *out,
                  struct ste_err *err);
-#define STE_CHARS_PER_TOKEN 4.2 /* of plain text, roughly: for estimates */
-
 /* Appends the bytes of the ids; SPECIAL: control tokens as their strings, else as nothing. May end within a character.
  */
 void ste_detokenize(const struct ste_tokenizer *t, const int32_t *ids, size_t n, bool special, struct ste_buf *out);

@@ -16,8 +16,8 @@ static void linear_forward(struct ste_trainer *t, int rows, int layer, enum ste_
         ste_matrix_mul(w->linear[l], STE_ACT_F32, x, in, rows, w->bias[l], y, out, t->p.pool);
         ste_profile_begin(STE_WORK_ADAPTER);
         if (p->a)
-            ste_gemm(t->p.isa, false, true, rows, (int)out, t->p.r, (float)(t->p.alpha / t->p.r), low, r, p->b, r, 1,
-                     y, out, t->p.pool);
+            ste_gemm(t->p.isa, false, true, rows, (int)out, t->p.r, (float)(t->p.alpha / t->p.r), low, r, p->b, r, 1, y,
+                     out, t->p.pool);
     }
     ste_profile_end(before);
 }

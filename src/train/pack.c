@@ -141,8 +141,7 @@ int ste_scratch_reserve(struct ste_trainer *t, int tokens, struct ste_err *err)
     if (recompute)
         bytes = ste_train_activation_bytes(hp, t->p.r, tokens, true);
     void *arena;
-    int rc =
-        ste_big_alloc(&arena, bytes, "the activations of training (fewer micro_tokens need less)", err);
+    int rc = ste_big_alloc(&arena, bytes, "the activations of training (fewer micro_tokens need less)", err);
     if (rc)
         return rc;
     s->arena = arena;

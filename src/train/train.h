@@ -4,8 +4,8 @@
  * where all weights are 1).
  *
  * What is guaranteed, bit for bit: loss, gradients and updates depend on the examples of the batch and their order, the
- * parameters and the seed; not on micro_tokens (how examples share a forward pass), the memory limit, threads or a resume. It
- * holds because every row of an activation is computed from its own example alone, and a gradient element is
+ * parameters and the seed; not on micro_tokens (how examples share a forward pass), the memory limit, threads or a
+ * resume. It holds because every row of an activation is computed from its own example alone, and a gradient element is
  * g = (..((0 + s_1) + s_2)..) + s_n, where s_e is the sum over the rows of example e in their order: one ste_gemm an
  * example with beta 1, never one over a whole pack.
  */

@@ -91,6 +91,12 @@ done
     fail "compare"
 near "$(number "$dir/8.json" mcnemar_p)" 1 && near "$(number "$dir/8.json" accuracy_difference)" 0 || fail "self-comparison"
 
+# Enough pairs for an estimate of the time, which must fit a context shorter than its own prompt would like.
+cat "$dir/six.jsonl" "$dir/six.jsonl" >"$dir/twelve.jsonl" # two of them tied
+STE_LOG=info "$ste" eval --judge "$model" --data "$dir/twelve.jsonl" --no-cache --ctx 200 >"$dir/9.txt" 2>"$dir/9.err" ||
+    fail "eval in a short context: $(cat "$dir/9.err")"
+grep -q "20 calls, the verdict at once; about" "$dir/9.err" || fail "no estimate of the time: $(cat "$dir/9.err")"
+
 # What is wrong is said, with the right exit code.
 refuse() { # CODE WORDS COMMAND...
     local code=$1 words=$2 rc=0

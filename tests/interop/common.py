@@ -385,6 +385,60 @@ class Llama:
         return out
 
 
+class SharedPrompt:
+    """llama.cpp asked the cheapest way its interface offers: a prompt once, its cache shared by llama_memory_seq_cp in
+    a unified cache, one llama_decode a step over all sequences. Flash attention or not, whichever decodes faster here."""
+
+    name = "llama.cpp"
+
+    def __init__(self, path, prompt, samples, new):
+        self.peer = best = None
+        for flash in (True, False):
+            peer = Llama(path, ctx=prompt + samples * new + 64, seqs=max(samples, 16), flash=flash)
+            ids = list(range(100, 100 + min(prompt, 128)))
+            self.run(peer, ids, samples, 2)
+            speed = self.run(peer, ids, samples, 4)[1]
+            if best is None or speed > best:
+                best, self.peer, self.flash = speed, peer, flash
+            del peer
+
+    @staticmethod
+    def run(peer, ids, samples, new):
+        peer.clear()
+        n = len(ids)
+        start = clock()
+        for s in range(0, n, 512):
+            part = ids[s:s + 512]
+            peer.decode(part, range(s, s + len(part)), [0] * len(part), [s + i == n - 1 for i in range(len(part))])
+        peer.L.llama_get_logits_ith(peer.ctx, len(part) - 1)
+        prefill = n / (clock() - start)
+        for s in range(1, samples):
+            peer.share(0, s)
+        start = clock()
+        for k in range(new):
+            # Which tokens does not matter for the time; different ones, so that the caches differ.
+            peer.decode([ids[(7 * s + 3 * k) % n] for s in range(samples)], [n + k] * samples, list(range(samples)), [1] * samples)
+            peer.L.llama_get_logits_ith(peer.ctx, samples - 1)
+        return prefill, samples * new / (clock() - start)
+
+    def round(self, ids, samples, new):
+        """(prefill, decode) in tokens a second: a prompt, then NEW tokens of each of SAMPLES."""
+        return self.run(self.peer, ids, samples, new)
+
+    def settings(self):
+        return "flash attention" if self.flash else "no flash attention"
+
+
+def dialogue_ids(a, short, count):
+    """The first COUNT tokens of real dialogue."""
+    text = ""
+    for r in rows([f for f in data_files(a) if f.endswith("oasst_validation.jsonl")][0]):
+        text += "\n\n".join(s for s in strings(r) if len(s) > 80)
+        if len(text) > 6 * count + 6000:
+            break
+    return plain(published_tokenizer(short), text)[:count]
+
+
 def median(values):
     v = sorted(values)
     n = len(v)
