@@ -10,6 +10,14 @@
 #define MAX_ROWS 4
 #define CELLS 16 /* unpacked at a time: 8 KB of weights and 4 KB of scales, for the L1 cache */
 
+/* Of a rounded activation. Two weights of 8 bits times activations do not fit the 16-bit sums of bytes: they are
+ * multiplied as words, which takes as many instructions as two sums of their nibbles, and none to part them. */
+#ifdef D_WIDE
+#define X_BYTES(bits) 1
+#else
+#define X_BYTES(bits) ((bits) == 8 ? 2 : 1)
+#endif
+
 ALWAYS float sum_lanes(vf v) /* of small integers: exact in any order */
 {
     float f[VL], s = 0;
@@ -34,8 +42,8 @@ static void round_rows(const struct ste_matrix *w, const float *x, size_t ldx, i
     const int cells = w->in / STE_CELL, subs = STE_CELL / w->sub;
     for (int r = 0; r < m; r++) {
         const float *xr = x + (size_t)(m0 + r) * ldx;
-        int8_t *q = out->q + (size_t)(m0 + r) * (size_t)w->in;
-        for (int cell = 0; cell < cells; cell++, xr += STE_CELL, q += STE_CELL) {
+        int8_t *q = (int8_t *)out->q + (size_t)(m0 + r) * (size_t)w->in * X_BYTES(w->bits);
+        for (int cell = 0; cell < cells; cell++, xr += STE_CELL, q += STE_CELL * X_BYTES(w->bits)) {
             const size_t at = (size_t)(m0 + r) * (size_t)cells + (size_t)cell;
             vf v[STE_CELL / VL], most = v_zero(), sum[2];
             for (int i = 0; i < STE_CELL / VL; i++) {
@@ -47,7 +55,12 @@ static void round_rows(const struct ste_matrix *w, const float *x, size_t ldx, i
             sum[0] = sum[1] = v_zero();
             for (int i = 0; i < STE_CELL / VL; i++) {
                 vf n = v_round(v_mul(v[i], inverse));
-                v_store_s8(q + i * VL, n);
+#ifndef D_WIDE
+                if (X_BYTES(w->bits) == 2)
+                    v_store_s16((int16_t *)(void *)q + i * VL, n);
+                else
+#endif
+                    v_store_s8(q + i * VL, n);
                 sum[i * VL / 16] = v_add(sum[i * VL / 16], n);
             }
             out->d[at] = d;
@@ -74,75 +87,52 @@ struct cells {
 #ifdef D_WIDE
 #define STEPS(bits) 8 /* 32-bit sums: a cell fits in any case */
 #else
-/* Quads whose products surely fit 16 bits: 2 * (2^bits - 1) * 127 each. Bytes go through two sums, of their nibbles. */
+/* Quads whose products surely fit 16 bits: 2 * (2^bits - 1) * 127 each. */
 #define STEPS(bits) ((bits) == 6 ? 2 : (bits) == 5 ? 4 : 8)
 #endif
 
-/* Of the panel, nv vectors of rows from vector V0 on. */
-ALWAYS void int8_tile(const int mr, const int v0, const int nv, const int bits, const int sub, const bool zero,
-                      const struct cells *w, const int8_t *x, size_t ldx, const float *dx, const int32_t *fix_i,
-                      const float *fix_f, size_t ldd, float *y)
+ALWAYS void int8_tile(const int mr, const int bits, const int sub, const bool zero, const struct cells *w,
+                      const int8_t *x, size_t ldx, const float *dx, const int32_t *fix_i, const float *fix_f,
+                      size_t ldd, float *y)
 {
     const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads;
     vf acc[MAX_ROWS][NV];
-    y += v0 * VL;
 #pragma GCC unroll 8
     for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
-        for (int v = 0; v < nv; v++)
+        for (int v = 0; v < NV; v++)
             acc[r][v] = v_load(y + r * STE_PANEL + v * VL);
     for (int cell = 0; cell < w->n; cell++)
 #pragma GCC unroll 2
         for (int s = 0; s < subs; s++) {
-            const uint8_t *wq = w->quads + ((size_t)cell * 8 + (size_t)s * 4) * STE_QUAD_BYTES + v0 * VL * 4;
+            const uint8_t *wq = w->quads + ((size_t)cell * 8 + (size_t)s * 4) * STE_QUAD_BYTES;
             const int8_t *xq = x + (size_t)cell * STE_CELL + (size_t)s * 16;
-            const size_t sc = ((size_t)cell * (size_t)subs + (size_t)s) * STE_PANEL + (size_t)(v0 * VL);
+            const size_t sc = ((size_t)cell * (size_t)subs + (size_t)s) * STE_PANEL;
             vi sum[MAX_ROWS][NV];
 #pragma GCC unroll 4
             for (int q0 = 0; q0 < quads; q0 += steps) {
                 dacc part[MAX_ROWS][NV];
-#ifndef D_WIDE
-                dacc tops[MAX_ROWS][NV];
-#endif
 #pragma GCC unroll 8
                 for (int q = q0; q < q0 + steps; q++) {
                     vi four[NV];
-#ifndef D_WIDE
-                    vi top[NV];
-#endif
 #pragma GCC unroll 2
-                    for (int v = 0; v < nv; v++) {
+                    for (int v = 0; v < NV; v++)
                         four[v] = i_load(wq + q * STE_QUAD_BYTES + v * VL * 4);
-#ifndef D_WIDE
-                        top[v] = i_and(i_srl(four[v], 4), i_set1(0x0f0f0f0f));
-                        if (bits == 8)
-                            four[v] = i_and(four[v], i_set1(0x0f0f0f0f));
-#endif
-                    }
 #pragma GCC unroll 8
                     for (int r = 0; r < mr; r++) {
                         int32_t word;
                         memcpy(&word, xq + (size_t)r * ldx + q * 4, sizeof word);
                         vi xr = i_set1(word);
 #pragma GCC unroll 2
-                        for (int v = 0; v < nv; v++) {
+                        for (int v = 0; v < NV; v++)
                             part[r][v] = q == q0 ? d_first(four[v], xr) : d_step(part[r][v], four[v], xr);
-#ifndef D_WIDE
-                            if (bits == 8)
-                                tops[r][v] = q == q0 ? d_first(top[v], xr) : d_step(tops[r][v], top[v], xr);
-#endif
-                        }
                     }
                 }
 #pragma GCC unroll 8
                 for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
-                    for (int v = 0; v < nv; v++) {
+                    for (int v = 0; v < NV; v++) {
                         vi n = d_sum(part[r][v]);
-#ifndef D_WIDE
-                        if (bits == 8)
-                            n = i_add(n, i_sll(d_sum(tops[r][v]), 4));
-#endif
                         sum[r][v] = q0 ? i_add(sum[r][v], n) : n;
                     }
             }
@@ -151,7 +141,7 @@ ALWAYS void int8_tile(const int mr, const int v0, const int nv, const int bits, 
                 const size_t at = (size_t)r * ldd + (size_t)cell;
                 vf scale = v_set1(dx[at]);
 #pragma GCC unroll 2
-                for (int v = 0; v < nv; v++) {
+                for (int v = 0; v < NV; v++) {
                     vi n = sum[r][v];
                     if (zero)
                         n = i_add(n, i_set1(fix_i[at * (size_t)subs + (size_t)s]));
@@ -164,9 +154,56 @@ ALWAYS void int8_tile(const int mr, const int v0, const int nv, const int bits, 
 #pragma GCC unroll 8
     for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
-        for (int v = 0; v < nv; v++)
+        for (int v = 0; v < NV; v++)
             v_store(y + r * STE_PANEL + v * VL, acc[r][v]);
 }
+
+#ifndef D_WIDE
+/* The same for weights of 8 bits, unpacked to words less their zero point: quads[cell][16][64]. */
+ALWAYS void words_tile(const int mr, const struct cells *w, const int16_t *x, size_t ldx, const float *dx, size_t ldd,
+                       float *y)
+{
+    for (int cell = 0; cell < w->n; cell++) {
+        const uint8_t *words = w->quads + (size_t)cell * 16 * STE_QUAD_BYTES;
+        const int16_t *xq[MAX_ROWS];
+        vi sum[MAX_ROWS][NV];
+#pragma GCC unroll 8
+        for (int r = 0; r < mr; r++) {
+            xq[r] = x + (size_t)r * ldx + (size_t)cell * STE_CELL;
+            __asm__("" : "+r"(xq[r])); /* or gcc keeps an address for each pair */
+#pragma GCC unroll 2
+            for (int v = 0; v < NV; v++)
+                sum[r][v] = i_set1(0);
+        }
+#pragma GCC unroll 16
+        for (int q = 0; q < 16; q++) {
+            vi two[NV];
+#pragma GCC unroll 2
+            for (int v = 0; v < NV; v++)
+                two[v] = i_load(words + q * STE_QUAD_BYTES + v * VL * 4);
+#pragma GCC unroll 8
+            for (int r = 0; r < mr; r++) {
+                int32_t pair;
+                memcpy(&pair, xq[r] + q * 2, sizeof pair);
+                vi xr = i_set1(pair);
+#pragma GCC unroll 2
+                for (int v = 0; v < NV; v++)
+                    sum[r][v] = i_step_words(sum[r][v], two[v], xr);
+            }
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < mr; r++) {
+            vf scale = v_set1(dx[(size_t)r * ldd + (size_t)cell]);
+#pragma GCC unroll 2
+            for (int v = 0; v < NV; v++) {
+                float *to = y + r * STE_PANEL + v * VL; /* sums leave no registers for it */
+                v_store(to, v_fma(v_mul(scale, v_load(w->d + (size_t)cell * STE_PANEL + v * VL)), v_from_i32(sum[r][v]),
+                                  v_load(to)));
+            }
+        }
+    }
+}
+#endif
 
 ALWAYS void int8_rows(const int bits, const int sub, const bool zero, const struct ste_matrix *w, const struct cells *u,
                       int k, const struct ste_rounded *x, int m0, int m, float *y)
@@ -174,24 +211,26 @@ ALWAYS void int8_rows(const int bits, const int sub, const bool zero, const stru
     const size_t in = (size_t)w->in, cells = in / STE_CELL, subs = STE_CELL / (size_t)sub;
     for (int r = 0; r < m;) {
         const size_t row = (size_t)(m0 + r), at = row * cells + (size_t)(k / STE_CELL);
-        const int8_t *q = x->q + row * in + (size_t)k;
+        const int8_t *q = (const int8_t *)x->q + (row * in + (size_t)k) * X_BYTES(bits);
         const float *dx = x->d + at;
         const int32_t *fix_i = zero ? x->fix.i + at * subs : NULL;
         const float *fix_f = zero ? NULL : x->fix.f + at;
         float *yr = y + (size_t)r * STE_PANEL;
-#define TILE(rows, v0, nv) int8_tile(rows, v0, nv, bits, sub, zero, u, q, in, dx, fix_i, fix_f, cells, yr)
+#ifdef D_WIDE
+#define TILE(rows) int8_tile(rows, bits, sub, zero, u, q, in, dx, fix_i, fix_f, cells, yr)
+#else
+#define TILE(rows)                                                                                                     \
+    (bits == 8 ? words_tile(rows, u, (const int16_t *)(const void *)q, in, dx, cells, yr)                              \
+               : int8_tile(rows, bits, sub, zero, u, q, in, dx, fix_i, fix_f, cells, yr))
+#endif
         if (m - r >= 4) {
-            /* Two sums for each vector: half a panel at a time. */
-            for (int v = 0; bits == 8 && v < NV; v++)
-                TILE(4, v, 1);
-            if (bits != 8)
-                TILE(4, 0, NV);
+            TILE(4);
             r += 4;
         } else if (m - r >= 2) {
-            TILE(2, 0, NV);
+            TILE(2);
             r += 2;
         } else {
-            TILE(1, 0, NV);
+            TILE(1);
             r++;
         }
 #undef TILE
@@ -205,8 +244,16 @@ ALWAYS void unpack_cell(const int bits, const uint8_t *src, uint8_t *dst)
         vi quad[8];
         quads_of(bits, src, v, quad);
 #pragma GCC unroll 8
-        for (int q = 0; q < 8; q++)
-            i_store(dst + q * STE_QUAD_BYTES + v * VL * 4, quad[q]);
+        for (int q = 0; q < 8; q++) {
+            uint8_t *to = dst + q * X_BYTES(bits) * STE_QUAD_BYTES + v * VL * 4;
+#ifndef D_WIDE
+            if (bits == 8) {
+                i_store(to, i_sub_words(i_words(quad[q], 0), 128));
+                i_store(to + STE_QUAD_BYTES, i_sub_words(i_words(quad[q], 1), 128));
+            } else
+#endif
+                i_store(to, quad[q]);
+        }
     }
 }
 
@@ -224,11 +271,11 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
 {
     const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads;
     const size_t at = (size_t)m0 * (size_t)(w->in / STE_CELL) + (size_t)(k / STE_CELL);
-    const int8_t *xq = x->q + (size_t)m0 * (size_t)w->in + (size_t)k;
+    const int8_t *xq = (const int8_t *)x->q + ((size_t)m0 * (size_t)w->in + (size_t)k) * X_BYTES(bits);
     vf acc[NV];
     for (int v = 0; v < NV; v++)
         acc[v] = v_load(y + v * VL);
-    for (int cell = 0; cell < cells; cell++, xq += STE_CELL) {
+    for (int cell = 0; cell < cells; cell++, xq += STE_CELL * X_BYTES(bits)) {
         vf d[2][NV], c[2][NV], dx = v_set1(x->d[at + (size_t)cell]);
         load_scales(scale, w, panel, k / STE_CELL + cell, d, c);
         prefetch_cell(w, panel, k / STE_CELL + cell + CELLS);
@@ -239,30 +286,26 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
 #pragma GCC unroll 2
             for (int s = 0; s < subs; s++) {
                 vi sum = i_set1(0);
+#ifndef D_WIDE
+#pragma GCC unroll 8
+                for (int q = 0; bits == 8 && q < 8; q++) {
+                    int32_t pairs[2];
+                    memcpy(pairs, xq + q * 8, sizeof pairs);
+                    sum = i_step_words(sum, i_words(quad[q], 0), i_set1(pairs[0]));
+                    sum = i_step_words(sum, i_words(quad[q], 1), i_set1(pairs[1]));
+                }
+#endif
 #pragma GCC unroll 4
-                for (int q0 = 0; q0 < quads; q0 += steps) {
-                    dacc part, top;
+                for (int q0 = 0; X_BYTES(bits) == 1 && q0 < quads; q0 += steps) {
+                    dacc part;
 #pragma GCC unroll 8
                     for (int q = q0; q < q0 + steps; q++) {
                         int32_t word;
                         memcpy(&word, xq + s * 16 + q * 4, sizeof word);
                         vi xr = i_set1(word), four = quad[s * 4 + q];
-#ifndef D_WIDE
-                        if (bits == 8) {
-                            vi high = i_and(i_srl(four, 4), i_set1(0x0f0f0f0f));
-                            top = q == q0 ? d_first(high, xr) : d_step(top, high, xr);
-                            four = i_and(four, i_set1(0x0f0f0f0f));
-                        }
-#endif
                         part = q == q0 ? d_first(four, xr) : d_step(part, four, xr);
                     }
                     sum = i_add(sum, d_sum(part));
-#ifndef D_WIDE
-                    if (bits == 8)
-                        sum = i_add(sum, i_sll(d_sum(top), 4));
-#else
-                    (void)top;
-#endif
                 }
                 const size_t one = at + (size_t)cell;
                 if (zero)
@@ -281,7 +324,7 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
                      const struct ste_matrix *w, int p0, int np, int k0, int kc, const struct ste_rounded *x, int m0,
                      int m, float *y)
 {
-    _Alignas(64) uint8_t quads[CELLS * 8 * STE_QUAD_BYTES];
+    _Alignas(64) uint8_t quads[CELLS * 8 * STE_QUAD_BYTES * X_BYTES(bits)];
     _Alignas(64) float d[CELLS * 2 * STE_PANEL], c[CELLS * 2 * STE_PANEL];
     const int subs = STE_CELL / sub;
     for (int p = 0; p < np; p++, y += (size_t)m * STE_PANEL) {
@@ -298,7 +341,7 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
                 vf vd[2][NV], vc[2][NV];
                 load_scales(scale, w, p0 + p, cell, vd, vc);
                 prefetch_cell(w, p0 + p, cell + CELLS);
-                unpack_cell(bits, cell_at(w, p0 + p, cell), quads + (size_t)i * 8 * STE_QUAD_BYTES);
+                unpack_cell(bits, cell_at(w, p0 + p, cell), quads + (size_t)i * 8 * STE_QUAD_BYTES * X_BYTES(bits));
 #pragma GCC unroll 2
                 for (int s = 0; s < subs; s++)
 #pragma GCC unroll 2

@@ -119,9 +119,10 @@ void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const 
     struct product t = {.w = w, .x = x, .bias = bias, .y = y, .ldx = ldx, .ldy = ldy, .m = m};
     if (act == STE_ACT_INT8 && w->bits != 32) {
         t.int8 = ste_int8_kernels_of(w->isa);
-        const size_t in = (size_t)w->in, rows = (size_t)m, q = rows * in, cells = rows * (in / STE_CELL);
+        const size_t in = (size_t)w->in, rows = (size_t)m, q = rows * in * (w->bits == 8 ? 2 : 1),
+                     cells = rows * (in / STE_CELL);
         char *s = ste_scratch(q + cells * sizeof(float) + rows * (in / (size_t)w->sub) * sizeof(float));
-        t.rounded.q = (int8_t *)s;
+        t.rounded.q = s;
         t.rounded.d = (float *)(void *)(s + q);
         t.rounded.fix.f = t.rounded.d + cells;
         ste_pool_run(m >= 4 * ROUND_ROWS ? pool : NULL, round_part, &t, ceil_div(m, ROUND_ROWS));

@@ -296,13 +296,37 @@ ALWAYS dacc d_first(vi w, vi x)
 }
 ALWAYS dacc d_step(dacc s, vi w, vi x)
 {
-    s = _mm256_add_epi16(s, _mm256_maddubs_epi16(w, x));
-    __asm__("" : "+x"(s)); /* or compilers make trees of the sums, which do not fit the registers */
+    vi p = _mm256_maddubs_epi16(w, x);
+    /* Written out, or compilers make trees of the sums, which do not fit the registers, or move each to another. */
+    __asm__("vpaddw %1, %0, %0" : "+x"(s) : "x"(p));
     return s;
 }
 ALWAYS vi d_sum(dacc s)
 {
     return _mm256_madd_epi16(s, _mm256_set1_epi16(1));
+}
+/* A lane's four unsigned bytes as 16-bit words: its first two, its last two. */
+ALWAYS vi i_words(vi bytes, const int last)
+{
+    const __m128i pick = last ? _mm_setr_epi8(2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1)
+                              : _mm_setr_epi8(0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1);
+    return _mm256_shuffle_epi8(bytes, _mm256_broadcastsi128_si256(pick));
+}
+ALWAYS vi i_sub_words(vi a, int16_t b)
+{
+    return _mm256_sub_epi16(a, _mm256_set1_epi16(b));
+}
+/* S + the products of words, in pairs. */
+ALWAYS vi i_step_words(vi s, vi w, vi x)
+{
+    vi p = _mm256_madd_epi16(w, x);
+    __asm__("vpaddd %1, %0, %0" : "+x"(s) : "x"(p));
+    return s;
+}
+ALWAYS void v_store_s16(int16_t *p, vf v)
+{
+    __m256i i = _mm256_cvtps_epi32(v);
+    _mm_storeu_si128((void *)p, _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1)));
 }
 
 #else
