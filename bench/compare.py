@@ -6,13 +6,16 @@ import argparse
 import json
 import os
 import pathlib
+import sqlite3
+import struct
 import subprocess
 import sys
+import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "interop"))
 sys.path.insert(0, str(HERE))
-from common import HOME, SharedPrompt, clock, dialogue_ids, judge_prompts, median  # noqa: E402
+from common import HOME, SharedPrompt, clock, dialogue_ids, judge_pairs, median  # noqa: E402
 import peers  # noqa: E402
 
 MODELS = {"135M": "smollm2-135m-instruct", "0.5B": "qwen2.5-coder-0.5b-instruct", "1.5B": "qwen2.5-coder-1.5b-instruct"}
@@ -20,12 +23,18 @@ SHORT = {"135M": "smollm2", "0.5B": "qwen2.5", "1.5B": "qwen2.5"}  # whose token
 WEIGHTS = {"135M": 106.2e6, "0.5B": 357.9e6, "1.5B": 1310.1e6}  # of the linear layers: products a token
 PROMPT, NEW = 512, 48
 TRAIN_PROMPT, TRAIN_COMPLETION = 448, 64
-JOB_PAIRS, JOB_SAMPLES, JOB_NEW = 48, 15, 96
+JOB_SAMPLES, JOB_NEW = 15, 96
+JOB_PROBES = 3  # prompts, not of the job, by which a peer's settings are chosen
 
 
-def ste(a, size, *flags):
-    """One run of `ste bench`; its JSON."""
-    out = subprocess.run([a.ste, "bench", "--model", str(path(size)), "--json", "-", *map(str, flags)], capture_output=True, text=True)
+def ste(a, size, *flags, prompts=()):
+    """One run of `ste bench`; its JSON. PROMPTS are lists of ids."""
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+        if prompts:
+            file.write("".join(json.dumps({"tokens": p}) + "\n" for p in prompts))
+            file.flush()
+            flags += "--prompts", file.name
+        out = subprocess.run([a.ste, "bench", "--model", str(path(size)), "--json", "-", *map(str, flags)], capture_output=True, text=True)
     if out.returncode:
         sys.exit(f"ste bench failed: {out.stderr}")
     return json.loads(out.stdout)
@@ -45,15 +54,21 @@ class Table:
     def __init__(self):
         self.rows, self.record = [], {}
 
+    def row(self, work, against, ours, theirs, ratio, ratios, note):
+        self.rows.append({"work": work, "against": against, "ste": ours, "peer": theirs, "ratio": ratio, "lowest": min(ratios),
+                          "highest": max(ratios), "rounds": len(ratios), "note": note})
+        print(f"{work:38.38} {against:20.20} {ours:8.1f} {theirs:8.1f} {ratio:6.2f}x  {min(ratios):.2f}-{max(ratios):.2f}"
+              + (f"  {note}" if note else ""), flush=True)
+
     def add(self, work, against, ours, theirs, note=""):
         """Both are lists of rounds; higher is better."""
-        ratios = [o / t for o, t in zip(ours, theirs)]
-        row = {"work": work, "against": against, "ste": median(ours), "peer": median(theirs), "ratio": median(ours) / median(theirs),
-               "lowest": min(ratios), "highest": max(ratios), "rounds": len(ours), "note": note}
-        self.rows.append(row)
         self.record[f"{work}, {against}"] = {"ste": ours, "peer": theirs}
-        print(f"{work:38.38} {against:20.20} {row['ste']:8.1f} {row['peer']:8.1f} {row['ratio']:6.2f}x  {row['lowest']:.2f}-{row['highest']:.2f}"
-              + (f"  {note}" if note else ""), flush=True)
+        self.row(work, against, median(ours), median(theirs), median(ours) / median(theirs), [o / t for o, t in zip(ours, theirs)], note)
+
+    def total(self, work, against, ours, theirs, note=""):
+        """Both are lists of seconds, a part of one work each."""
+        self.record[f"{work}, {against}"] = {"ste": ours, "peer": theirs}
+        self.row(work, against, sum(ours), sum(theirs), sum(theirs) / sum(ours), [t / o for o, t in zip(ours, theirs)], note)
 
     def share(self, work, used, allowed, of):
         row = {"work": work, "against": of, "share": used / allowed}
@@ -72,7 +87,7 @@ def generating(a, table, size, samples):
         for _ in range(a.rounds):
             for k, p in enumerate(several):
                 theirs[k].append(p.round(ids, count, NEW))
-            j = ste(a, size, "--prompt-tokens", PROMPT, "--samples", count, "--new-tokens", NEW, "--threads", a.threads)
+            j = ste(a, size, "--prompt-tokens", PROMPT, "--samples", count, "--new-tokens", NEW, "--threads", a.threads, prompts=[ids])
             ours.append((j["prefill_tokens_per_second"], j["decode_tokens_per_second"]))
             most.append(limits(a))
         for k, p in enumerate(several):
@@ -97,23 +112,101 @@ def scaling(a, table, size):
         table.add(f"{what}, {size}, 2 threads", "ste, 1 thread", [t[k] for t in two], [o[k] for o in one])
 
 
+def job_pairs(a, size):
+    """The job's pairs, a list for each round (every R-th of them), and prompts to choose settings by."""
+    pairs = judge_pairs(a, SHORT[size], a.job_pairs + JOB_PROBES)
+    return [pairs[r:a.job_pairs:a.job_rounds] for r in range(a.job_rounds)], [p[0] for p in pairs[a.job_pairs:]]
+
+
+def in_common(x, y):
+    """How many tokens two prompts begin with in common, less than all of Y."""
+    n = 0
+    while n < min(len(x), len(y) - 1) and x[n] == y[n]:
+        n += 1
+    return n
+
+
 def job(a, table, size):
-    prompts = judge_prompts(a, SHORT[size], JOB_PAIRS)
-    file = HERE / "job.tmp.jsonl"
-    file.write_text("".join(json.dumps({"tokens": p}) + "\n" for p in prompts))
-    longest = max(map(len, prompts))
-    peer = SharedPrompt(path(size), longest, JOB_SAMPLES, JOB_NEW)
-    ours, theirs = [], []
-    for _ in range(a.job_rounds):
+    """Each peer does the whole job once, interleaved with ours by rounds."""
+    rounds, probes = job_pairs(a, size)
+    longest = max(len(p[0]) for r in rounds for p in r)
+    shared = SharedPrompt(path(size), longest, JOB_SAMPLES, a.job_new)
+    server = peers.LlamaServer(a.server, path(size), a.threads, max([longest, *map(len, probes)]), probes, JOB_SAMPLES, a.job_new)
+    ours, copied, served = [], [], []
+    before = []
+    for pairs in rounds:
+        prompts = [p[0] for p in pairs]
         start = clock()
         for p in prompts:
-            peer.round(p, JOB_SAMPLES, JOB_NEW)
-        theirs.append(1 / (clock() - start))
-        ours.append(1 / ste(a, size, "--prompts", file, "--samples", JOB_SAMPLES, "--new-tokens", JOB_NEW, "--prompt-tokens", 1,
-                            "--threads", a.threads)["job_seconds"])
-    file.unlink()
-    per_hour = lambda v: [3600 * x for x in v]
-    table.add(f"{JOB_PAIRS} pairs x {JOB_SAMPLES} x {JOB_NEW}, {size}, jobs/h", "llama.cpp, seq_cp", per_hour(ours), per_hour(theirs))
+            # The first token comes from the prompt's logits. What begins all prompts stays in its cache.
+            shared.round(p, JOB_SAMPLES, a.job_new - 1, in_common(before, p))
+            before = p
+        copied.append(clock() - start)
+        served.append(server.job(prompts, JOB_SAMPLES, a.job_new)[0])
+        j = ste(a, size, "--job", "--samples", JOB_SAMPLES, "--new-tokens", a.job_new, "--prompt-tokens", 1, "--threads", a.threads, prompts=prompts)
+        if j["job_tokens"] != len(prompts) * JOB_SAMPLES * a.job_new:
+            sys.exit(f"ste wrote {j['job_tokens']} tokens of {len(prompts) * JOB_SAMPLES * a.job_new}")
+        ours.append(j["job_seconds"])
+    server.close()
+    work = f"{a.job_pairs} pairs x {JOB_SAMPLES} x {a.job_new}, {size}, s"
+    table.total(work, server.name, ours, served, server.settings())
+    table.total(work, "llama.cpp, seq_cp", ours, copied, shared.settings())
+
+
+def judge_early(a, size, pairs, folder):
+    """The loop's own judge step over labelled pairs: (seconds, judgments, tokens written, pairs judged right, the prompts'
+    ids). The pairs are put into a run's store as if its pair step had made them; nothing is trained."""
+    run = folder / "run"
+
+    def step(*words):
+        p = subprocess.run([a.ste, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if p.returncode:
+            sys.exit(f"ste {words[0]}: {p.stderr}")
+
+    step("select", run, "--recipe", "small", "--set", f"models.seed={path(size)}", "--set", "select.labels=none", "--set", "select.limit=1",
+         "--set", f"judge.samples={JOB_SAMPLES}", "--set", f"judge.max_tokens={a.job_new}")
+    db = sqlite3.connect(run / "run.db")
+    with db:
+        db.execute("DELETE FROM instruction")  # the built-in one that made the run
+        for k, (_, prompt, chosen, rejected) in enumerate(pairs):
+            db.execute("INSERT INTO instruction (id, position, source, dialogue, state, split) VALUES (?, ?, '', ?, 'kept', 'train')",
+                       (f"instruction {k}", k, json.dumps([{"role": "user", "content": prompt}])))
+            db.execute("INSERT INTO pair (id, instruction, position, split, state, chosen, rejected, label_source) VALUES (?, ?, ?, 'train', 'kept', ?, ?, 'human')",
+                       (f"pair {k}", f"instruction {k}", k, chosen, rejected))
+    db.close()
+    step("judge", run, "--threads", a.threads)
+    db = sqlite3.connect(run / "run.db")
+    seconds, = db.execute("SELECT seconds FROM work WHERE step = 'judge'").fetchone()
+    judgments, tokens, right, too_long = db.execute("SELECT count(*), sum(length(completion)) / 4, sum(correct), sum(prompt IS NULL) FROM judgment").fetchone()
+    prompts = db.execute("SELECT DISTINCT pair.position, prompt.tokens FROM judgment JOIN pair ON pair.id = judgment.pair JOIN prompt ON prompt.id = judgment.prompt "
+                         "ORDER BY 1").fetchall()
+    db.close()
+    if too_long or len(prompts) != len(pairs):
+        sys.exit(f"{len(prompts)} of {len(pairs)} pairs were judged")
+    return seconds, judgments, tokens, right, [list(struct.unpack(f"<{len(t) // 4}i", t)) for _, t in prompts]
+
+
+def early(a, table, size):
+    """What the exact saving is worth: our judge step stops at a pair's first right sample, the server takes them all. Both
+    end at the end of the turn or at the verdict, at the limit the latest. In one go, as a user would: ours, theirs, ours."""
+    rounds, probes = job_pairs(a, size)
+    pairs = [p for r in rounds for p in r]
+    ours = []
+    for again in (False, True):
+        with tempfile.TemporaryDirectory() as folder:
+            seconds, judgments, tokens, right, prompts = judge_early(a, size, pairs, pathlib.Path(folder))
+        ours.append(seconds)
+        if not again:
+            server = peers.LlamaServer(a.server, path(size), a.threads, max(map(len, prompts + probes)), probes, JOB_SAMPLES, a.job_new)
+            # Up to the verdict: its label, which ours draws from two, is not asked of it.
+            served, written = server.job(prompts, JOB_SAMPLES, a.job_new, stop="Verdict:")
+            server.close()
+    work = f"{a.job_pairs} pairs, early stopping, {size}, s"
+    table.record[f"{work}, {server.name}"] = {"ste": ours, "peer": [served]}
+    mean = sum(ours) / len(ours)
+    table.row(work, server.name, mean, served, served / mean, [served / o for o in ours],
+              f"{judgments} judgments of {a.job_pairs * JOB_SAMPLES}, {right} pairs with a right one; {tokens} tokens of {written}; {server.settings()}; "
+              "ours twice")
 
 
 def training(a, table, size):
@@ -153,6 +246,7 @@ WORK = {
     "train-135M": lambda a, t: training(a, t, "135M"),
     "scaling": lambda a, t: [scaling(a, t, s) for s in ("0.5B", "135M")],
     "job-0.5B": lambda a, t: job(a, t, "0.5B"),
+    "early-0.5B": lambda a, t: early(a, t, "0.5B"),
 }
 
 
@@ -164,7 +258,10 @@ def main():
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--train-rounds", type=int, default=3)
-    p.add_argument("--job-rounds", type=int, default=1)
+    p.add_argument("--job-rounds", type=int, default=5, help="parts into which the job is cut, each done by all in turn")
+    p.add_argument("--job-pairs", type=int, default=48)
+    p.add_argument("--job-new", type=int, default=96, help="tokens of each of its judgments")
+    p.add_argument("--server", default=str(HOME / "bench" / "llama-server"))
     p.add_argument("--openvino", type=int, default=1, help="0: leave it out")
     p.add_argument("--json", default=str(HERE / "figures.json"))
     p.add_argument("work", nargs="*", help=f"of {', '.join(WORK)} (default: all)")
@@ -172,6 +269,7 @@ def main():
     for w in a.work:
         if w not in WORK:
             p.error(f"there is no {w}")
+    a.job_rounds = min(a.job_rounds, a.job_pairs)
     table = Table()
     m = limits(a)
     print(f"{a.threads} threads; this machine now: int8 {m['int8'] / 1e9:.0f} GOP/s ({m['isa']}), f32 {m['f32'] / 1e9:.0f} GFLOP/s, "

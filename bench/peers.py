@@ -1,8 +1,16 @@
 """The programs that ste is timed against, each set to its best (README.md says how). A peer is made once and asked
 again each round; what it returns is tokens per second."""
 
+import atexit
+import concurrent.futures
+import ctypes
+import http.client
+import json
 import pathlib
 import resource
+import signal
+import socket
+import subprocess
 import sys
 import time
 
@@ -45,6 +53,98 @@ class OpenVino:
 
     def settings(self):
         return "continuous batching, prefix caching"
+
+
+class LlamaServer:
+    """llama-server over HTTP: 16 slots, prompt cache, continuous batching, prompts as token ids. Of its settings that
+    change its speed the fastest at PROBES (prompts) is taken: flash attention, one KV buffer or one a slot, and how
+    samples are asked for: each by a request of its own, 16 in flight, or all of a prompt by one request (n_cmpl), which
+    reads the prompt once."""
+
+    name = "llama-server"
+    SLOTS = 16
+
+    def __init__(self, program, path, threads, longest, probes, samples, new):
+        self.program, self.path, self.threads = str(program), str(path), threads
+        self.ctx = -(-(longest + new) // 256) * 256  # a slot's
+        self.process = None
+        best = None
+        atexit.register(self.close)
+        for flash in ("on", "off"):
+            for unified in (True, False):
+                self.start(flash, unified)
+                # Requests of their own read every prompt SAMPLES times: they are only tried where n_cmpl was fastest.
+                took = self.job(probes, samples, new, True)[0]
+                if best is None or took < best[0]:
+                    best = took, flash, unified
+        _, flash, unified = best
+        self.start(flash, unified)
+        self.job(probes[:1], samples, 2, True)
+        self.together = self.job(probes[1:], samples, new, True)[0] <= self.job(probes[1:], samples, new, False)[0]
+        self.shown = (("flash attention" if flash == "on" else "no flash attention") + (", one KV buffer" if unified else ", KV by slot")
+                      + (", n_cmpl" if self.together else ", 16 requests at once"))
+
+    def start(self, flash, unified):
+        self.close()
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        self.process = subprocess.Popen(
+            [self.program, "-m", self.path, "--host", "127.0.0.1", "--port", str(self.port), "-np", str(self.SLOTS), "-c", str(self.SLOTS * self.ctx),
+             "-t", str(self.threads), "-tb", str(self.threads), "-b", "2048", "-ub", "512", "-cb", "-fa", flash,
+             "-kvu" if unified else "-no-kvu", "--no-ui", "--log-disable"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            preexec_fn=lambda: ctypes.CDLL(None).prctl(1, signal.SIGKILL))  # PR_SET_PDEATHSIG: it ends with us, however we end
+        end = time.monotonic() + 120
+        while not self.ready():
+            if self.process.poll() is not None or time.monotonic() > end:
+                sys.exit(f"llama-server does not start with {self.path}: exit code {self.process.poll()}")
+            time.sleep(0.2)
+
+    def ready(self):
+        try:
+            c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+            c.request("GET", "/health")
+            return c.getresponse().status == 200
+        except OSError:
+            return False
+
+    def close(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def post(self, body):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=3600)
+        c.request("POST", "/completion", json.dumps(body), {"Content-Type": "application/json"})
+        answer = c.getresponse()
+        text = answer.read()
+        if answer.status != 200:
+            sys.exit(f"llama-server: {answer.status} {text[:300]!r}")
+        c.close()
+        rows = json.loads(text)
+        return [r["tokens_predicted"] for r in (rows if isinstance(rows, list) else [rows])]
+
+    def job(self, prompts, samples, new, together=None, stop=None):
+        """(seconds, tokens written) for SAMPLES of each of PROMPTS, in order: exactly NEW tokens each, or with STOP at most
+        NEW up to the end of the turn or that text."""
+        together = self.together if together is None else together
+        bodies = []
+        for k, ids in enumerate(prompts):
+            body = {"prompt": ids, "n_predict": new, "cache_prompt": True, "temperature": 0.7, "top_p": 0.9, "top_k": 40,
+                    "samplers": ["top_k", "top_p", "temperature"], "ignore_eos": stop is None, "stop": [stop] if stop else []}
+            seed = 1000 * k
+            bodies += [dict(body, n_cmpl=samples, seed=seed)] if together else [dict(body, seed=seed + i) for i in range(samples)]
+        start = time.perf_counter()
+        with concurrent.futures.ThreadPoolExecutor(2 if together else self.SLOTS) as pool:
+            written = [n for counts in pool.map(self.post, bodies) for n in counts]
+        took = time.perf_counter() - start
+        if len(written) != len(prompts) * samples or (stop is None and set(written) != {new}):
+            sys.exit(f"llama-server wrote {sorted(set(written))} tokens, {len(written)} samples: asked for {new} and {len(prompts) * samples}")
+        return took, sum(written)
+
+    def settings(self):
+        return self.shown
 
 
 def batches(ids, prompt, completion, count):

@@ -16,6 +16,21 @@ if ! "$venv/bin/python" -c 'import torch, transformers, peft, trl, datasets, ggu
     CMAKE_ARGS=-DGGML_NATIVE=ON "$venv/bin/pip" install --quiet --no-binary llama-cpp-python -r "$here/../tests/interop/requirements.txt" \
         -r "$here/requirements.txt"
 fi
+server=$home/bench/llama-server
+if ! [ -x "$server" ]; then
+    echo "Making $server from the sources in llama-cpp-python's sdist (10 to 20 minutes, once)"
+    mkdir -p "$home/bench"
+    version=$(sed -n 's/^llama-cpp-python==//p' "$here/../tests/interop/requirements.txt")
+    "$venv/bin/pip" download --quiet --no-binary llama-cpp-python --no-deps --dest "$home/bench" "llama-cpp-python==$version"
+    tar -xf "$home/bench/llama_cpp_python-$version.tar.gz" -C "$home/bench"
+    # No web pages, no TLS: what is timed needs neither.
+    cmake -S "$home/bench/llama_cpp_python-$version/vendor/llama.cpp" -B "$home/bench/llama.cpp" -DCMAKE_BUILD_TYPE=Release \
+        -DGGML_NATIVE=ON -DBUILD_SHARED_LIBS=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_TESTS=OFF \
+        -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF >"$home/bench/llama-server.log" 2>&1 &&
+        cmake --build "$home/bench/llama.cpp" --target llama-server -j2 >>"$home/bench/llama-server.log" 2>&1 ||
+        { tail -n 5 "$home/bench/llama-server.log" >&2; echo "llama-server was not built; see $home/bench/llama-server.log" >&2; exit 1; }
+    mv "$home/bench/llama.cpp/bin/llama-server" "$server"
+fi
 for model in smollm2-135m-instruct qwen2.5-coder-0.5b-instruct qwen2.5-coder-1.5b-instruct; do
     [ -f "$home/models/$model.gguf" ] || "$ste" pull "$model"
 done

@@ -17,7 +17,7 @@ enum { TRAIN_PROMPT = 448, TRAIN_COMPLETION = 64, TRAIN_TOKENS = TRAIN_PROMPT + 
 struct options {
     const char *model, *json, *prompts;
     long long prompt_tokens, samples, new_tokens, rounds;
-    bool train;
+    bool train, job;
     struct ste_engine_flags engine;
 };
 
@@ -74,11 +74,12 @@ static int report_all(const struct options *o, const struct ste_engine *e, const
     report(&f->prefill, n, what, out, j);
     snprintf(what, sizeof what, "decode, %lld x %lld tokens", o->samples, o->new_tokens);
     report(&f->decode, n, what, out, j);
-    if (o->prompts) {
+    if (o->job) {
         snprintf(what, sizeof what, "job, %ld prompts x %lld", f->job_prompts, o->samples);
         fprintf(out, "  %-28s %8.1f tok/s written, %.1f s\n", what, (double)f->job_tokens / f->job_seconds,
                 f->job_seconds);
         json_object_set_new(j, "job_prompts", json_integer(f->job_prompts));
+        json_object_set_new(j, "job_tokens", json_integer(f->job_tokens));
         json_object_set_new(j, "job_seconds", json_real(f->job_seconds));
     }
     json_object_set_new(j, "peak_mb", json_integer(f->peak_mb));
@@ -101,43 +102,73 @@ static struct ste_workload workload(const struct options *o)
     return (struct ste_workload){(int)o->prompt_tokens, (int)o->samples, (int)o->new_tokens};
 }
 
-static int generate(const struct options *o, struct ste_engine *e, struct figures *f, struct ste_err *err)
+struct prompts {
+    struct ste_tokens *items;
+    size_t n, cap;
+};
+
+static void prompts_clear(struct prompts *p)
 {
-    const struct ste_workload w = workload(o), little = {2, 2, 2};
-    struct ste_speed s;
-    int rc = ste_engine_speed(e, &little, 0, &s, err); /* pages the weights in */
-    for (int i = 0; i < o->rounds && !rc; i++) {
-        rc = ste_engine_speed(e, &w, i + 1, &s, err);
-        f->prefill.rounds[i] = s.read;
-        f->decode.rounds[i] = s.written;
-    }
-    return rc;
+    for (size_t i = 0; i < p->n; i++)
+        ste_tokens_clear(&p->items[i]);
+    free(p->items);
 }
 
-/* All samples of all prompts of a file, as a judge takes them: many prompts, each shared by its samples. */
-static int job(const struct options *o, struct ste_engine *e, struct figures *f, struct ste_err *err)
+/* The prompts of the file; each round of generate() takes one, and enough of it. */
+static int read_prompts(const struct options *o, const struct ste_model *m, struct prompts *p, struct ste_err *err)
 {
-    const struct ste_workload w = workload(o);
     struct ste_jsonl *file;
     json_t *row;
     int rc = ste_jsonl_open(&file, o->prompts, err);
     if (rc)
         return rc;
     while ((rc = ste_jsonl_next(file, &row, err)) > 0) {
-        struct ste_tokens t = {0};
+        STE_GROW(p->items, p->cap, p->n + 1);
+        struct ste_tokens *t = &p->items[p->n++];
+        *t = (struct ste_tokens){0};
         char *where = ste_xasprintf("%s:%ld", o->prompts, ste_jsonl_line(file));
-        rc = ste_json_tokens(row, ste_engine_model(e), where, &t, err);
-        if (!rc)
-            rc = ste_engine_submit_samples(e, t.ids, t.n, &w, (int)f->job_prompts++, err);
+        rc = ste_json_tokens(row, m, where, t, err);
+        if (!rc && p->n <= (size_t)o->rounds && t->n < (size_t)o->prompt_tokens)
+            rc = ste_err_set(err, STE_EINPUT, "%s has %zu tokens: too few for --prompt-tokens %lld", where, t->n,
+                             o->prompt_tokens);
         free(where);
-        ste_tokens_clear(&t);
         json_decref(row);
         if (rc)
             break;
     }
     ste_jsonl_close(file);
+    if (!rc && p->n < (size_t)o->rounds)
+        rc = ste_err_set(err, STE_EINPUT, "%s has %zu prompts, --rounds %lld needs one for each round", o->prompts,
+                         p->n, o->rounds);
+    return rc;
+}
+
+static int generate(const struct options *o, struct ste_engine *e, const struct prompts *prompts, struct figures *f,
+                    struct ste_err *err)
+{
+    const struct ste_workload w = workload(o), little = {2, 2, 2};
+    struct ste_speed s;
+    int rc = ste_engine_speed(e, NULL, &little, 0, &s, err); /* pages the weights in */
+    for (int i = 0; i < o->rounds && !rc; i++) {
+        rc = ste_engine_speed(e, o->prompts ? prompts->items[i].ids : NULL, &w, i + 1, &s, err);
+        f->prefill.rounds[i] = s.read;
+        f->decode.rounds[i] = s.written;
+    }
+    return rc;
+}
+
+/* All samples of all prompts, as a judge takes them: many prompts, each shared by its samples. */
+static int job(const struct options *o, struct ste_engine *e, const struct prompts *prompts, struct figures *f,
+               struct ste_err *err)
+{
+    const struct ste_workload w = workload(o);
     struct ste_completion c;
-    double from = ste_now();
+    const double from = ste_now();
+    int rc = 0;
+    for (; (size_t)f->job_prompts < prompts->n && !rc; f->job_prompts++) {
+        const struct ste_tokens *t = &prompts->items[f->job_prompts];
+        rc = ste_engine_submit_samples(e, t->ids, t->n, &w, (int)f->job_prompts, err);
+    }
     while (!rc && (rc = ste_engine_next(e, &c, err)) == 1) {
         f->job_tokens += (long)c.n;
         ste_completion_clear(&c);
@@ -207,7 +238,8 @@ static int run(int argc, char **argv, struct ste_err *err)
         {"train", STE_FLAG_BOOL, &o.train, NULL,
          "also LoRA training, rank 16 on all linear layers: examples of 448 prompt and 64 completion tokens"},
         {"prompts", STE_FLAG_STRING, &o.prompts, "FILE",
-         "also the whole job of taking --samples of each prompt of JSON lines {\"tokens\": [...]}"},
+         "prompts as JSON lines {\"tokens\": [...]}, one a round (default: random tokens)"},
+        {"job", STE_FLAG_BOOL, &o.job, NULL, "also the whole job of taking --samples of each of the --prompts"},
         {"rounds", STE_FLAG_INT, &o.rounds, "N", "rounds, each with another prompt; medians are shown (1)"},
         {"json", STE_FLAG_STRING, &o.json, "FILE", "also write the figures as JSON (- is the standard output)"},
         STE_ENGINE_FLAGS(o.engine),
@@ -221,6 +253,9 @@ static int run(int argc, char **argv, struct ste_err *err)
         o.samples > 4096 || o.new_tokens > 1 << 20 || o.rounds > 1000)
         return ste_err_set(err, STE_EUSAGE,
                            "--prompt-tokens, --samples (at most 4096), --new-tokens and --rounds are at least 1");
+    if (o.job && !o.prompts)
+        return ste_err_set(err, STE_EUSAGE, "--job takes samples of the prompts of a file: --prompts FILE");
+    struct prompts prompts = {0};
     double *rounds = ste_xcalloc(3 * (size_t)o.rounds, sizeof *rounds);
     struct figures f = {.prefill = {"prefill_tokens_per_second", rounds},
                         .decode = {"decode_tokens_per_second", rounds + o.rounds},
@@ -233,14 +268,17 @@ static int run(int argc, char **argv, struct ste_err *err)
     if (!rc)
         rc = ste_open_model(&llm, o.model, NULL, &o.engine, NULL, &adapter, err);
     f.load_seconds = ste_now() - from;
-    if (!rc)
-        rc = generate(&o, ste_llm_engine(llm), &f, err);
     if (!rc && o.prompts)
-        rc = job(&o, ste_llm_engine(llm), &f, err);
+        rc = read_prompts(&o, ste_engine_model(ste_llm_engine(llm)), &prompts, err);
+    if (!rc)
+        rc = generate(&o, ste_llm_engine(llm), &prompts, &f, err);
+    if (!rc && o.job)
+        rc = job(&o, ste_llm_engine(llm), &prompts, &f, err);
     f.peak_mb = peak_mb();
     if (!rc)
         rc = report_all(&o, ste_llm_engine(llm), &f, err);
     ste_llm_close(llm);
+    prompts_clear(&prompts);
     free(rounds);
     return rc;
 }

@@ -44,7 +44,7 @@ struct ste_engine_flags {
 };
 #define STE_ENGINE_FLAGS(f)                                                                                            \
     {"threads", STE_FLAG_INT, &(f).threads, "N", "threads (default: one a core); speed only"},                         \
-        {"batch", STE_FLAG_INT, &(f).batch, "N", "sequences in flight at once (default 32); speed only"},              \
+        {"batch", STE_FLAG_INT, &(f).batch, "N", "sequences in flight at once (default 64); speed only"},              \
         {"ctx", STE_FLAG_INT, &(f).ctx, "N", "context in tokens (default: the model's, at most 8192)"},                \
         {"isa", STE_FLAG_STRING, &(f).isa, "NAME", "force an instruction set: avx512, avx2, portable"},                \
     {                                                                                                                  \

@@ -38,7 +38,7 @@ struct ste_engine {
 void ste_engine_default_params(struct ste_engine_params *p)
 {
     *p = (struct ste_engine_params){
-        .activations = STE_ACT_INT8, .max_batch = 32, .token_budget = 512, .kv_bytes = (size_t)768 << 20};
+        .activations = STE_ACT_INT8, .max_batch = 64, .token_budget = 512, .kv_bytes = (size_t)768 << 20};
 }
 
 int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct ste_engine_params *p, struct ste_err *err)

@@ -58,9 +58,10 @@ struct ste_workload {
 struct ste_speed {
     double read, written;
 };
-/* A prompt of random tokens, another one for each NUMBER, then samples that share it. */
-int ste_engine_speed(struct ste_engine *e, const struct ste_workload *w, int number, struct ste_speed *out,
-                     struct ste_err *err);
+/* Reads PROMPT (W's prompt_tokens of it; NULL: random tokens, others for each NUMBER), then writes samples that share
+ * it. Tokens that were found in the cache do not count as read. */
+int ste_engine_speed(struct ste_engine *e, const int32_t *prompt, const struct ste_workload *w, int number,
+                     struct ste_speed *out, struct ste_err *err);
 /* A rough figure for estimates, in a second or two; a short context makes it rougher. */
 int ste_engine_speed_roughly(struct ste_engine *e, struct ste_speed *out, struct ste_err *err);
 /* Submits W's samples of a given prompt, of exactly W's new tokens each. */

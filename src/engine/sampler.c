@@ -33,11 +33,12 @@ double ste_log_sum(const struct ste_ops *ops, const float *logits, int n)
     return (double)max + log(sum);
 }
 
-static void weights(const struct ste_ops *ops, float *y, const float *logits, float max, float inv_t, size_t n)
+/* Their sum is returned. */
+static double weights(const struct ste_ops *ops, float *y, const float *logits, float max, float inv_t, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         y[i] = (logits[i] - max) * inv_t;
-    ops->exp(y, y, n);
+    return ops->exp_sub_sum(y, y, 0, n);
 }
 
 static int32_t likeliest(const float *logits, int n, float max)
@@ -58,10 +59,7 @@ static int32_t draw_any(struct ste_sampler *s, const struct ste_ops *ops, const 
     STE_GROW(s->sums, s->sums_cap, n_runs);
     for (size_t k = 0; k < n_runs; k++) {
         size_t len = (size_t)n - k * RUN < RUN ? (size_t)n - k * RUN : RUN;
-        weights(ops, y, logits + k * RUN, max, inv_t, len);
-        s->sums[k] = 0;
-        for (size_t i = 0; i < len; i++)
-            s->sums[k] += y[i];
+        s->sums[k] = weights(ops, y, logits + k * RUN, max, inv_t, len);
         total += s->sums[k];
     }
     double target = u * total;
@@ -125,14 +123,8 @@ static int32_t draw_some(struct ste_sampler *s, const struct ste_ops *ops, const
     size_t k = p->top_k > 0 ? (size_t)(p->top_k < n ? p->top_k : n) : 0, keep = 0;
     double total = 0;
     float y[RUN];
-    for (int i = 0; i < n && !k && p->top_p < 1; i += RUN) {
-        size_t len = (size_t)(n - i < RUN ? n - i : RUN);
-        double sum = 0;
-        weights(ops, y, logits + i, max, inv_t, len);
-        for (size_t j = 0; j < len; j++)
-            sum += y[j];
-        total += sum;
-    }
+    for (int i = 0; i < n && !k && p->top_p < 1; i += RUN)
+        total += weights(ops, y, logits + i, max, inv_t, (size_t)(n - i < RUN ? n - i : RUN));
     for (int step = 0; step < 4; step++) {
         collect(s, ops, logits, n, max, inv_t, steps[step]);
         bool ends = steps[step] == 0; /* whether the end of the run is known */

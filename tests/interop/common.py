@@ -253,8 +253,9 @@ def judge_message(prompt, first, second):
     return f"{RUBRIC}\n\nPrompt:\n{prompt}\n\nAnswer A:\n{first}\n\nAnswer B:\n{second}"
 
 
-def judge_prompts(a, short, count, most=400, least=120):
-    """COUNT judge prompts as ids, from the labelled pairs in turn file by file: those of LEAST to MOST tokens."""
+def judge_pairs(a, short, count, most=400, least=120):
+    """COUNT labelled pairs (ids of the judge prompt, prompt, chosen, rejected), in turn file by file: those whose judge
+    prompt has LEAST to MOST tokens."""
     files = [f for f in data_files(a) if os.sep + "preference" + os.sep in f]
     queues = []
     for f in files:
@@ -275,14 +276,19 @@ def judge_prompts(a, short, count, most=400, least=120):
         for q in queues:
             if k < len(q) and len(out) < count:
                 prompt, c, j = q[k]
-                c, j = (c, j) if k % 2 == 0 else (j, c)
-                ids = chat_ids(short, [{"role": "user", "content": judge_message(prompt, c, j)}])
+                first, second = (c, j) if k % 2 == 0 else (j, c)
+                ids = chat_ids(short, [{"role": "user", "content": judge_message(prompt, first, second)}])
                 if least <= len(ids) <= most:
-                    out.append(ids)
+                    out.append((ids, prompt, c, j))
         k += 1
     if len(out) < count:
         sys.exit(f"only {len(out)} judge prompts of {least} to {most} tokens in {a.data}")
     return out
+
+
+def judge_prompts(a, short, count, most=400, least=120):
+    """The ids of as many judge prompts."""
+    return [ids for ids, *_ in judge_pairs(a, short, count, most, least)]
 
 
 # ---- llama.cpp -------------------------------------------------------------------------------------------------
@@ -403,15 +409,20 @@ class SharedPrompt:
             del peer
 
     @staticmethod
-    def run(peer, ids, samples, new):
-        peer.clear()
+    def run(peer, ids, samples, new, keep=0):
+        if keep:
+            for s in range(1, samples):
+                peer.drop(s, 0)
+            peer.drop(0, keep)
+        else:
+            peer.clear()
         n = len(ids)
         start = clock()
-        for s in range(0, n, 512):
+        for s in range(keep, n, 512):
             part = ids[s:s + 512]
             peer.decode(part, range(s, s + len(part)), [0] * len(part), [s + i == n - 1 for i in range(len(part))])
         peer.L.llama_get_logits_ith(peer.ctx, len(part) - 1)
-        prefill = n / (clock() - start)
+        prefill = (n - keep) / (clock() - start)
         for s in range(1, samples):
             peer.share(0, s)
         start = clock()
@@ -421,9 +432,10 @@ class SharedPrompt:
             peer.L.llama_get_logits_ith(peer.ctx, samples - 1)
         return prefill, samples * new / (clock() - start)
 
-    def round(self, ids, samples, new):
-        """(prefill, decode) in tokens a second: a prompt, then NEW tokens of each of SAMPLES."""
-        return self.run(self.peer, ids, samples, new)
+    def round(self, ids, samples, new, keep=0):
+        """(prefill, decode) in tokens a second: a prompt, then NEW tokens of each of SAMPLES. The first KEEP of the prompt
+        are those of the round before, with as many samples, and stay in the cache."""
+        return self.run(self.peer, ids, samples, new, keep)
 
     def settings(self):
         return "flash attention" if self.flash else "no flash attention"
