@@ -78,13 +78,16 @@ class Table:
 
 def generating(a, table, size, samples):
     """Prefill (with the first count of samples) and decoding, one count of samples after the other."""
-    ids = dialogue_ids(a, SHORT[size], PROMPT)
+    # Another prompt each round: a peer may keep the last one's cache.
+    text = dialogue_ids(a, SHORT[size], PROMPT * a.rounds * len(samples))
+    prompts = [text[i:i + PROMPT] for i in range(0, len(text), PROMPT)]
     several = [SharedPrompt(path(size), PROMPT, max(samples), NEW)]
     if size == "1.5B" and a.openvino:
         several.append(peers.OpenVino(path(size), a.threads))
     for count in samples:
         ours, theirs, most = [], [[] for _ in several], []
         for _ in range(a.rounds):
+            ids = prompts.pop()
             for k, p in enumerate(several):
                 theirs[k].append(p.round(ids, count, NEW))
             j = ste(a, size, "--prompt-tokens", PROMPT, "--samples", count, "--new-tokens", NEW, "--threads", a.threads, prompts=[ids])

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "cli/opening.h"
 #include "core/log.h"
@@ -34,11 +33,18 @@ struct figures {
     long peak_mb, train_peak_mb;      /* of the process, and when it had only trained */
 };
 
+/* Not getrusage's: that starts at the size of the process that started this one. */
 static long peak_mb(void)
 {
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    return u.ru_maxrss / 1024;
+    long kb = 0;
+    char line[256];
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && kb == 0 && fgets(line, sizeof line, f))
+        if (strncmp(line, "VmHWM:", 6) == 0)
+            kb = strtol(line + 6, NULL, 10);
+    if (f)
+        fclose(f);
+    return kb / 1024;
 }
 
 static int by_value(const void *a, const void *b)
