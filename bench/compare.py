@@ -15,7 +15,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "interop"))
 sys.path.insert(0, str(HERE))
-from common import HOME, SharedPrompt, clock, dialogue_ids, judge_pairs, median  # noqa: E402
+from common import HOME, SharedPrompt, clock, dialogue_ids, judge_pairs, median, ste  # noqa: E402
 import peers  # noqa: E402
 
 MODELS = {"135M": "smollm2-135m-instruct", "0.5B": "qwen2.5-coder-0.5b-instruct", "1.5B": "qwen2.5-coder-1.5b-instruct"}
@@ -27,17 +27,14 @@ JOB_SAMPLES, JOB_NEW = 15, 96
 JOB_PROBES = 3  # prompts, not of the job, by which a peer's settings are chosen
 
 
-def ste(a, size, *flags, prompts=()):
+def bench(a, size, *flags, prompts=()):
     """One run of `ste bench`; its JSON. PROMPTS are lists of ids."""
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
         if prompts:
             file.write("".join(json.dumps({"tokens": p}) + "\n" for p in prompts))
             file.flush()
             flags += "--prompts", file.name
-        out = subprocess.run([a.ste, "bench", "--model", str(path(size)), "--json", "-", *map(str, flags)], capture_output=True, text=True)
-    if out.returncode:
-        sys.exit(f"ste bench failed: {out.stderr}")
-    return json.loads(out.stdout)
+        return json.loads(ste(a, "bench", "--model", path(size), "--json", "-", *flags))
 
 
 def path(size):
@@ -90,7 +87,7 @@ def generating(a, table, size, samples):
             ids = prompts.pop()
             for k, p in enumerate(several):
                 theirs[k].append(p.round(ids, count, NEW))
-            j = ste(a, size, "--prompt-tokens", PROMPT, "--samples", count, "--new-tokens", NEW, "--threads", a.threads, prompts=[ids])
+            j = bench(a, size, "--prompt-tokens", PROMPT, "--samples", count, "--new-tokens", NEW, "--threads", a.threads, prompts=[ids])
             ours.append((j["prefill_tokens_per_second"], j["decode_tokens_per_second"]))
             most.append(limits(a))
         for k, p in enumerate(several):
@@ -109,7 +106,7 @@ def scaling(a, table, size):
     one, two = [], []
     for _ in range(a.rounds):
         for threads, to in ((1, one), (2, two)):
-            j = ste(a, size, "--samples", 1, "--new-tokens", 1, "--threads", threads, "--train")
+            j = bench(a, size, "--samples", 1, "--new-tokens", 1, "--threads", threads, "--train")
             to.append((j["prefill_tokens_per_second"], j["train_tokens_per_second"]))
     for k, what in enumerate(("prefill", "training")):
         table.add(f"{what}, {size}, 2 threads", "ste, 1 thread", [t[k] for t in two], [o[k] for o in one])
@@ -119,14 +116,6 @@ def job_pairs(a, size):
     """The job's pairs, a list for each round (every R-th of them), and prompts to choose settings by."""
     pairs = judge_pairs(a, SHORT[size], a.job_pairs + JOB_PROBES)
     return [pairs[r:a.job_pairs:a.job_rounds] for r in range(a.job_rounds)], [p[0] for p in pairs[a.job_pairs:]]
-
-
-def in_common(x, y):
-    """How many tokens two prompts begin with in common, less than all of Y."""
-    n = 0
-    while n < min(len(x), len(y) - 1) and x[n] == y[n]:
-        n += 1
-    return n
 
 
 def job(a, table, size):
@@ -142,11 +131,11 @@ def job(a, table, size):
         start = clock()
         for p in prompts:
             # The first token comes from the prompt's logits. What begins all prompts stays in its cache.
-            shared.round(p, JOB_SAMPLES, a.job_new - 1, in_common(before, p))
+            shared.round(p, JOB_SAMPLES, a.job_new - 1, len(os.path.commonprefix([before, p[:-1]])))
             before = p
         copied.append(clock() - start)
         served.append(server.job(prompts, JOB_SAMPLES, a.job_new)[0])
-        j = ste(a, size, "--job", "--samples", JOB_SAMPLES, "--new-tokens", a.job_new, "--prompt-tokens", 1, "--threads", a.threads, prompts=prompts)
+        j = bench(a, size, "--job", "--samples", JOB_SAMPLES, "--new-tokens", a.job_new, "--prompt-tokens", 1, "--threads", a.threads, prompts=prompts)
         if j["job_tokens"] != len(prompts) * JOB_SAMPLES * a.job_new:
             sys.exit(f"ste wrote {j['job_tokens']} tokens of {len(prompts) * JOB_SAMPLES * a.job_new}")
         ours.append(j["job_seconds"])
@@ -156,18 +145,13 @@ def job(a, table, size):
     table.total(work, "llama.cpp, seq_cp", ours, copied, shared.settings())
 
 
-def judge_early(a, size, pairs, folder):
+def judge_early(a, size, pairs):
     """The loop's own judge step over labelled pairs: (seconds, judgments, tokens written, pairs judged right, the prompts'
     ids). The pairs are put into a run's store as if its pair step had made them; nothing is trained."""
-    run = folder / "run"
-
-    def step(*words):
-        p = subprocess.run([a.ste, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        if p.returncode:
-            sys.exit(f"ste {words[0]}: {p.stderr}")
-
-    step("select", run, "--recipe", "small", "--set", f"models.seed={path(size)}", "--set", "select.labels=none", "--set", "select.limit=1",
-         "--set", f"judge.samples={JOB_SAMPLES}", "--set", f"judge.max_tokens={a.job_new}")
+    folder = tempfile.TemporaryDirectory()
+    run = pathlib.Path(folder.name) / "run"
+    ste(a, "select", run, "--recipe", "small", "--set", f"models.seed={path(size)}", "--set", "select.labels=none", "--set", "select.limit=1",
+        "--set", f"judge.samples={JOB_SAMPLES}", "--set", f"judge.max_tokens={a.job_new}")
     db = sqlite3.connect(run / "run.db")
     with db:
         db.execute("DELETE FROM instruction")  # the built-in one that made the run
@@ -177,13 +161,14 @@ def judge_early(a, size, pairs, folder):
             db.execute("INSERT INTO pair (id, instruction, position, split, state, chosen, rejected, label_source) VALUES (?, ?, ?, 'train', 'kept', ?, ?, 'human')",
                        (f"pair {k}", f"instruction {k}", k, chosen, rejected))
     db.close()
-    step("judge", run, "--threads", a.threads)
+    ste(a, "judge", run, "--threads", a.threads)
     db = sqlite3.connect(run / "run.db")
     seconds, = db.execute("SELECT seconds FROM work WHERE step = 'judge'").fetchone()
     judgments, tokens, right, too_long = db.execute("SELECT count(*), sum(length(completion)) / 4, sum(correct), sum(prompt IS NULL) FROM judgment").fetchone()
     prompts = db.execute("SELECT DISTINCT pair.position, prompt.tokens FROM judgment JOIN pair ON pair.id = judgment.pair JOIN prompt ON prompt.id = judgment.prompt "
                          "ORDER BY 1").fetchall()
     db.close()
+    folder.cleanup()
     if too_long or len(prompts) != len(pairs):
         sys.exit(f"{len(prompts)} of {len(pairs)} pairs were judged")
     return seconds, judgments, tokens, right, [list(struct.unpack(f"<{len(t) // 4}i", t)) for _, t in prompts]
@@ -194,16 +179,12 @@ def early(a, table, size):
     end at the end of the turn or at the verdict, at the limit the latest. In one go, as a user would: ours, theirs, ours."""
     rounds, probes = job_pairs(a, size)
     pairs = [p for r in rounds for p in r]
-    ours = []
-    for again in (False, True):
-        with tempfile.TemporaryDirectory() as folder:
-            seconds, judgments, tokens, right, prompts = judge_early(a, size, pairs, pathlib.Path(folder))
-        ours.append(seconds)
-        if not again:
-            server = peers.LlamaServer(a.server, path(size), a.threads, max(map(len, prompts + probes)), probes, JOB_SAMPLES, a.job_new)
-            # Up to the verdict: its label, which ours draws from two, is not asked of it.
-            served, written = server.job(prompts, JOB_SAMPLES, a.job_new, stop="Verdict:")
-            server.close()
+    first, judgments, tokens, right, prompts = judge_early(a, size, pairs)
+    server = peers.LlamaServer(a.server, path(size), a.threads, max(map(len, prompts + probes)), probes, JOB_SAMPLES, a.job_new)
+    # Up to the verdict: its label, which ours draws from two, is not asked of it.
+    served, written = server.job(prompts, JOB_SAMPLES, a.job_new, stop="Verdict:")
+    server.close()
+    ours = [first, judge_early(a, size, pairs)[0]]
     work = f"{a.job_pairs} pairs, early stopping, {size}, s"
     table.record[f"{work}, {server.name}"] = {"ste": ours, "peer": [served]}
     mean = sum(ours) / len(ours)
@@ -229,7 +210,7 @@ def training(a, table, size):
             rates, mb = json.loads(result[0][7:])
             theirs[name].append(median(rates))
             peak[name] = max(mb, peak.get(name, 0))
-        j = ste(a, size, "--train", "--samples", 1, "--new-tokens", 1, "--prompt-tokens", 1, "--threads", a.threads)
+        j = bench(a, size, "--train", "--samples", 1, "--new-tokens", 1, "--prompt-tokens", 1, "--threads", a.threads)
         ours.append(j["train_tokens_per_second"])
         memory.append(j["train_peak_mb"])
         most.append(limits(a))
