@@ -14,7 +14,7 @@
 enum { TRAIN_PROMPT = 448, TRAIN_COMPLETION = 64, TRAIN_TOKENS = TRAIN_PROMPT + TRAIN_COMPLETION, TRAIN_BATCH = 2 };
 
 struct options {
-    const char *model, *json, *prompts;
+    const char *model, *json, *prompts, *train_activations;
     long long prompt_tokens, samples, new_tokens, rounds;
     bool train, job;
     struct ste_engine_flags engine;
@@ -216,6 +216,8 @@ static int train(const struct options *o, struct figures *f, struct ste_err *err
     ste_train_default_params(&p);
     int rc = ste_isa_choose(o->engine.isa, &p.isa, err);
     if (!rc)
+        rc = ste_activations_by_name(o->train_activations, &p.activations, err);
+    if (!rc)
         rc = ste_model_resolve(o->model, &path, err);
     if (!rc)
         rc = ste_model_open(&m, path, err);
@@ -243,6 +245,8 @@ static int run(int argc, char **argv, struct ste_err *err)
         {"new-tokens", STE_FLAG_INT, &o.new_tokens, "N", "tokens of each sample (48)"},
         {"train", STE_FLAG_BOOL, &o.train, NULL,
          "also LoRA training, rank 16 on all linear layers: examples of 448 prompt and 64 completion tokens"},
+        {"train-activations", STE_FLAG_STRING, &o.train_activations, "f32|int8",
+         "of the training's forward pass (f32)"},
         {"prompts", STE_FLAG_STRING, &o.prompts, "FILE",
          "prompts as JSON lines {\"tokens\": [...]}, one a round (default: random tokens)"},
         {"job", STE_FLAG_BOOL, &o.job, NULL, "also the whole job of taking --samples of each of the --prompts"},

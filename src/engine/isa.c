@@ -49,6 +49,15 @@ const char *ste_isa_name(enum ste_isa isa)
     return names[isa];
 }
 
+int ste_activations_by_name(const char *name, enum ste_activations *out, struct ste_err *err)
+{
+    if (name && strcmp(name, "f32") && strcmp(name, "int8"))
+        return ste_err_set(err, STE_EUSAGE, "there is no activation precision \"%s\": use f32 or int8", name);
+    if (name)
+        *out = strcmp(name, "int8") ? STE_ACT_F32 : STE_ACT_INT8;
+    return 0;
+}
+
 #if defined(__x86_64__)
 #define PICK(isa, portable, avx2, avx512)                                                                              \
     ((isa) == STE_ISA_AVX512 ? (avx512) : (isa) == STE_ISA_AVX2 ? (avx2) : (portable))

@@ -29,6 +29,8 @@ enum ste_activations { STE_ACT_F32, STE_ACT_INT8 };
 /* The best set of this machine, or the one called NAME; STE_EUSAGE when the machine lacks it. */
 int ste_isa_choose(const char *name, enum ste_isa *out, struct ste_err *err);
 const char *ste_isa_name(enum ste_isa isa);
+/* "f32" or "int8"; NAME NULL leaves *OUT as it is. STE_EUSAGE for another name. */
+int ste_activations_by_name(const char *name, enum ste_activations *out, struct ste_err *err);
 
 struct ste_matrix; /* W (out, in), read-only */
 int ste_matrix_pack(struct ste_matrix **out, const struct ste_tensor *t, enum ste_isa isa, struct ste_pool *pool,

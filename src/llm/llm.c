@@ -39,13 +39,9 @@ int ste_llm_open(struct ste_llm **out, const char *model, const struct ste_llm_p
     *out = NULL;
     struct ste_engine_params ep;
     ste_engine_default_params(&ep);
-    if (p->activations && strcmp(p->activations, "int8") == 0)
-        ep.activations = STE_ACT_INT8;
-    else if (p->activations && strcmp(p->activations, "f32") == 0)
-        ep.activations = STE_ACT_F32;
-    else if (p->activations)
-        return ste_err_set(err, STE_EUSAGE, "there is no activation precision \"%s\": use f32 or int8", p->activations);
-    int rc = ste_isa_choose(p->isa, &ep.isa, err);
+    int rc = ste_activations_by_name(p->activations, &ep.activations, err);
+    if (!rc)
+        rc = ste_isa_choose(p->isa, &ep.isa, err);
     char *path = NULL;
     if (rc || (rc = ste_model_resolve(model, &path, err)) != 0)
         return rc;

@@ -46,7 +46,7 @@ struct ste_recipe {
     double eval_temperature;
     /* engine */
     long long threads, batch, ctx;
-    char *isa, *activations, *cache;
+    char *isa, *activations, *train_activations, *cache;
 };
 
 extern const struct ste_option ste_recipe_options[];

@@ -238,6 +238,8 @@ static int set_params(struct training *g, struct ste_err *err)
     int rc = ste_isa_choose(*r->isa ? r->isa : NULL, &p->isa, err);
     if (rc == 0)
         rc = ste_schedule_by_name(r->schedule, &p->schedule, err);
+    if (rc == 0)
+        rc = ste_activations_by_name(r->train_activations, &p->activations, err);
     p->r = (int)r->rank;
     p->alpha = r->alpha;
     p->learning_rate = r->learning_rate;

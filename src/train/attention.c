@@ -6,8 +6,8 @@
 #include "train/internal.h"
 
 /* Queries go through in strips of this many rows, each against all keys it may see: a strip of scores grows with the
- * length of the example, nothing grows with its square. Strips count from the start of the example, so that sums over
- * them do not depend on the pack. */
+ * length of the example, nothing grows with its square. Strips count from the start of the span, so that sums over
+ * them do not depend on the pack. A row of scores has the keys of the prefix first. */
 enum { STRIP = 64 };
 
 struct attention_job {
@@ -18,9 +18,9 @@ struct attention_job {
     struct place *places;
 };
 
-/* One part of the work: a strip of a head (forward), or a whole head (backward). */
+/* One part of the work: a strip of a span's head (forward), or a head of a whole group of spans (backward). */
 struct place {
-    int example, head, strip;
+    int at, head, strip;
 };
 
 struct shape {
@@ -37,76 +37,120 @@ static struct shape shape_of(const struct ste_hparams *hp)
     return s;
 }
 
+/* Keys of a strip: the prefix, and the span up to the strip's last row, as rows of the pack. */
+struct keys {
+    int n[2];
+    size_t row[2];
+    int all;
+};
+
+static struct keys keys_of(const struct ste_pack *pk, const struct ste_span *sp, int own)
+{
+    struct keys k = {{0, own}, {0, (size_t)sp->start}, own};
+    if (sp->prefix >= 0) {
+        k.n[0] = pk->spans[sp->prefix].n;
+        k.row[0] = (size_t)pk->spans[sp->prefix].start;
+        k.all += k.n[0];
+    }
+    return k;
+}
+
+/* S (rows, all) = scale X Y^T over both parts of the keys; Y's rows are LDY apart. */
+static void against_keys(const struct ste_trainer *t, const struct keys *k, int rows, int hd, float scale,
+                         const float *x, size_t ldx, const float *y, size_t ldy, float *s)
+{
+    for (int i = 0, at = 0; i < 2; at += k->n[i++])
+        if (k->n[i])
+            ste_gemm(t->p.isa, false, true, rows, k->n[i], hd, scale, x, ldx, y + k->row[i] * ldy, ldy, 0, s + at,
+                     (size_t)k->all, NULL);
+}
+
+/* X (rows, hd) = S Y over both parts. */
+static void mix_keys(const struct ste_trainer *t, const struct keys *k, int rows, int hd, const float *s,
+                     const float *y, size_t ldy, float *x, size_t ldx)
+{
+    int first = k->n[0] ? 0 : 1;
+    for (int i = first, at = 0; i < 2; at += k->n[i++])
+        ste_gemm(t->p.isa, false, false, rows, hd, k->n[i], 1, s + at, (size_t)k->all, y + k->row[i] * ldy, ldy,
+                 i == first ? 0 : 1, x, ldx, NULL);
+}
+
+/* Y += S^T X over both parts. */
+static void add_to_keys(const struct ste_trainer *t, const struct keys *k, int rows, int hd, const float *s,
+                        const float *x, size_t ldx, float *y, size_t ldy)
+{
+    for (int i = 0, at = 0; i < 2; at += k->n[i++])
+        if (k->n[i])
+            ste_gemm(t->p.isa, true, false, k->n[i], hd, rows, 1, s + at, (size_t)k->all, x, ldx, 1,
+                     y + k->row[i] * ldy, ldy, NULL);
+}
+
 static void strip_forward(void *arg, int part)
 {
     struct attention_job *j = arg;
     struct place p = j->places[part];
     struct ste_trainer *t = j->t;
     struct shape s = shape_of(&t->model->hp);
-    int start = j->pk->start[p.example], n = j->pk->start[p.example + 1] - start, from = p.strip * STRIP,
-        rows = n - from < STRIP ? n - from : STRIP, keys = from + rows;
-    size_t first = (size_t)(start + from), kv = (size_t)start * s.kv_width + (size_t)(p.head / s.group) * s.hd,
+    const struct ste_span *sp = &j->pk->spans[p.at];
+    int from = p.strip * STRIP, rows = sp->n - from < STRIP ? sp->n - from : STRIP;
+    struct keys k = keys_of(j->pk, sp, from + rows);
+    size_t first = (size_t)(sp->start + from), kv = (size_t)(p.head / s.group) * s.hd,
            q = first * s.q_width + (size_t)p.head * s.hd;
-    float *scores = ste_xmalloc((size_t)rows * (size_t)keys * sizeof *scores);
-    ste_gemm(t->p.isa, false, true, rows, keys, (int)s.hd, s.scale, j->a->q + q, s.q_width, j->a->k + kv, s.kv_width, 0,
-             scores, (size_t)keys, NULL);
+    float *scores = ste_xmalloc((size_t)rows * (size_t)k.all * sizeof *scores);
+    against_keys(t, &k, rows, (int)s.hd, s.scale, j->a->q + q, s.q_width, j->a->k + kv, s.kv_width, scores);
     for (int i = 0; i < rows; i++) {
-        float *row = scores + (size_t)i * (size_t)keys;
-        size_t seen = (size_t)(from + i + 1);
+        float *row = scores + (size_t)i * (size_t)k.all;
+        size_t seen = (size_t)(sp->pos + from + i + 1);
         float top = t->ops->max(row, seen);
         float sum = t->ops->exp_sub_sum(row, row, top, seen);
         t->ops->scale(row, 1.0f / sum, seen);
-        memset(row + seen, 0, ((size_t)keys - seen) * sizeof *row);
+        memset(row + seen, 0, ((size_t)k.all - seen) * sizeof *row);
         j->a->lse[(first + (size_t)i) * (size_t)t->model->hp.n_heads + (size_t)p.head] = top + logf(sum);
     }
-    ste_gemm(t->p.isa, false, false, rows, (int)s.hd, keys, 1, scores, (size_t)keys, j->a->v + kv, s.kv_width, 0,
-             j->a->o + q, s.q_width, NULL);
+    mix_keys(t, &k, rows, (int)s.hd, scores, j->a->v + kv, s.kv_width, j->a->o + q, s.q_width);
     free(scores);
+}
+
+static int strips_of(const struct ste_span *sp)
+{
+    return (sp->n + STRIP - 1) / STRIP;
 }
 
 void ste_attention_forward(struct ste_trainer *t, const struct ste_pack *pk, const struct ste_acts *a)
 {
     int heads = t->model->hp.n_heads, n = 0;
     for (int e = 0; e < pk->n; e++)
-        n += (pk->start[e + 1] - pk->start[e] + STRIP - 1) / STRIP * heads;
+        n += strips_of(&pk->spans[e]) * heads;
     struct attention_job j = {.t = t, .pk = pk, .a = a, .places = ste_xcalloc((size_t)n, sizeof *j.places)};
     n = 0;
     for (int e = 0; e < pk->n; e++)
-        for (int strip = (pk->start[e + 1] - pk->start[e] + STRIP - 1) / STRIP - 1; strip >= 0; strip--)
+        for (int strip = strips_of(&pk->spans[e]) - 1; strip >= 0; strip--)
             for (int h = 0; h < heads; h++) /* long strips first: better balance */
                 j.places[n++] = (struct place){e, h, strip};
     ste_pool_run(t->p.pool, strip_forward, &j, n);
     free(j.places);
 }
 
-/* P = exp(S - lse), dP = dO V^T, dS = P (dP - rowsum(dO O)) scale; dQ = dS K, dK = dS^T Q, dV = P^T dO. */
-static void head_backward(void *arg, int part)
+/* P = exp(S - lse), dP = dO V^T, dS = P (dP - rowsum(dO O)) scale; dQ = dS K, dK = dS^T Q, dV = P^T dO. PROBS and GRADS
+ * have room for a strip of all keys the span sees. */
+static void span_backward(const struct attention_job *j, const struct ste_span *sp, int head, float *probs,
+                          float *grads)
 {
-    struct attention_job *j = arg;
-    struct place p = j->places[part];
     struct ste_trainer *t = j->t;
     struct ste_scratch *sc = &t->s;
     struct shape s = shape_of(&t->model->hp);
-    enum ste_isa isa = t->p.isa;
-    int start = j->pk->start[p.example], n = j->pk->start[p.example + 1] - start;
-    size_t kv = (size_t)start * s.kv_width + (size_t)(p.head / s.group) * s.hd,
-           own = (size_t)start * s.q_width + (size_t)p.head * s.hd; /* the head's dK and dV, one a query head */
-    float *probs = ste_xmalloc(2 * STRIP * (size_t)n * sizeof *probs), *grads = probs + STRIP * (size_t)n;
-    for (int i = 0; i < n; i++) {
-        memset(sc->dk_heads + own + (size_t)i * s.q_width, 0, s.hd * sizeof(float));
-        memset(sc->dv_heads + own + (size_t)i * s.q_width, 0, s.hd * sizeof(float));
-    }
-    for (int from = 0; from < n; from += STRIP) {
-        int rows = n - from < STRIP ? n - from : STRIP, keys = from + rows;
-        size_t first = (size_t)(start + from), q = first * s.q_width + (size_t)p.head * s.hd, ld = (size_t)keys;
-        ste_gemm(isa, false, true, rows, keys, (int)s.hd, s.scale, j->a->q + q, s.q_width, j->a->k + kv, s.kv_width, 0,
-                 probs, ld, NULL);
-        ste_gemm(isa, false, true, rows, keys, (int)s.hd, 1, j->d_o + q, s.q_width, j->a->v + kv, s.kv_width, 0, grads,
-                 ld, NULL);
+    int hd = (int)s.hd;
+    size_t kv = (size_t)(head / s.group) * s.hd, own = (size_t)head * s.hd; /* dK and dV: one a query head */
+    for (int from = 0; from < sp->n; from += STRIP) {
+        int rows = sp->n - from < STRIP ? sp->n - from : STRIP;
+        struct keys k = keys_of(j->pk, sp, from + rows);
+        size_t first = (size_t)(sp->start + from), q = first * s.q_width + own, ld = (size_t)k.all;
+        against_keys(t, &k, rows, hd, s.scale, j->a->q + q, s.q_width, j->a->k + kv, s.kv_width, probs);
+        against_keys(t, &k, rows, hd, 1, j->d_o + q, s.q_width, j->a->v + kv, s.kv_width, grads);
         for (int i = 0; i < rows; i++) {
             float *pr = probs + (size_t)i * ld, *gr = grads + (size_t)i * ld;
-            size_t seen = (size_t)(from + i + 1), at = q + (size_t)i * s.q_width;
-            float lse = j->a->lse[(first + (size_t)i) * (size_t)t->model->hp.n_heads + (size_t)p.head];
+            size_t seen = (size_t)(sp->pos + from + i + 1), at = q + (size_t)i * s.q_width;
+            float lse = j->a->lse[(first + (size_t)i) * (size_t)t->model->hp.n_heads + (size_t)head];
             float both = t->ops->dot(j->d_o + at, j->a->o + at, s.hd);
             t->ops->exp_sub_sum(pr, pr, lse, seen);
             for (size_t c = 0; c < seen; c++)
@@ -114,13 +158,31 @@ static void head_backward(void *arg, int part)
             memset(pr + seen, 0, (ld - seen) * sizeof *pr);
             memset(gr + seen, 0, (ld - seen) * sizeof *gr);
         }
-        ste_gemm(isa, false, false, rows, (int)s.hd, keys, 1, grads, ld, j->a->k + kv, s.kv_width, 0, sc->dq + q,
-                 s.q_width, NULL);
-        ste_gemm(isa, true, false, keys, (int)s.hd, rows, 1, grads, ld, j->a->q + q, s.q_width, 1, sc->dk_heads + own,
-                 s.q_width, NULL);
-        ste_gemm(isa, true, false, keys, (int)s.hd, rows, 1, probs, ld, j->d_o + q, s.q_width, 1, sc->dv_heads + own,
-                 s.q_width, NULL);
+        mix_keys(t, &k, rows, hd, grads, j->a->k + kv, s.kv_width, sc->dq + q, s.q_width);
+        add_to_keys(t, &k, rows, hd, grads, j->a->q + q, s.q_width, sc->dk_heads + own, s.q_width);
+        add_to_keys(t, &k, rows, hd, probs, j->d_o + q, s.q_width, sc->dv_heads + own, s.q_width);
     }
+}
+
+static void head_backward(void *arg, int part)
+{
+    struct attention_job *j = arg;
+    struct place p = j->places[part];
+    struct shape s = shape_of(&j->t->model->hp);
+    const struct ste_span *first = &j->pk->spans[j->pk->group[p.at]], *end = &j->pk->spans[j->pk->group[p.at + 1]];
+    int longest = 0;
+    for (const struct ste_span *sp = first; sp < end; sp++) {
+        longest = sp->pos + sp->n > longest ? sp->pos + sp->n : longest;
+        for (int i = sp->start; i < sp->start + sp->n; i++) {
+            size_t own = (size_t)i * s.q_width + (size_t)p.head * s.hd;
+            memset(j->t->s.dk_heads + own, 0, s.hd * sizeof(float));
+            memset(j->t->s.dv_heads + own, 0, s.hd * sizeof(float));
+        }
+    }
+    size_t room = STRIP * (size_t)longest;
+    float *probs = ste_xmalloc(2 * room * sizeof *probs);
+    for (const struct ste_span *sp = first; sp < end; sp++)
+        span_backward(j, sp, p.head, probs, probs + room);
     free(probs);
 }
 
@@ -143,10 +205,10 @@ void ste_attention_backward(struct ste_trainer *t, const struct ste_pack *pk, co
 {
     int heads = t->model->hp.n_heads, n = 0;
     struct attention_job j = {
-        .t = t, .pk = pk, .a = a, .d_o = d_o, .places = ste_xcalloc((size_t)(pk->n * heads), sizeof *j.places)};
-    for (int e = 0; e < pk->n; e++)
+        .t = t, .pk = pk, .a = a, .d_o = d_o, .places = ste_xcalloc((size_t)(pk->n_groups * heads), sizeof *j.places)};
+    for (int g = 0; g < pk->n_groups; g++)
         for (int h = 0; h < heads; h++)
-            j.places[n++] = (struct place){e, h, 0};
+            j.places[n++] = (struct place){g, h, 0};
     ste_pool_run(t->p.pool, head_backward, &j, n);
     free(j.places);
     fold_heads(t, t->s.dk, t->s.dk_heads, pk->tokens);

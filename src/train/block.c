@@ -13,7 +13,7 @@ static void linear_forward(struct ste_trainer *t, int rows, int layer, enum ste_
         ste_gemm(t->p.isa, false, true, rows, t->p.r, (int)in, 1, x, in, p->a, in, 0, low, r, t->p.pool);
     if (y) {
         ste_profile_begin(STE_WORK_PRODUCTS);
-        ste_matrix_mul(w->linear[l], STE_ACT_F32, x, in, rows, w->bias[l], y, out, t->p.pool);
+        ste_matrix_mul(w->linear[l], t->p.activations, x, in, rows, w->bias[l], y, out, t->p.pool);
         ste_profile_begin(STE_WORK_ADAPTER);
         if (p->a)
             ste_gemm(t->p.isa, false, true, rows, (int)out, t->p.r, (float)(t->p.alpha / t->p.r), low, r, p->b, r, 1, y,
@@ -22,7 +22,7 @@ static void linear_forward(struct ste_trainer *t, int rows, int layer, enum ste_
     ste_profile_end(before);
 }
 
-/* With c = alpha / r: dlow = c dY B; dB += c dY^T low, dA += dlow^T x, both one example after the other (see
+/* With c = alpha / r: dlow = c dY B; dB += c dY^T low, dA += dlow^T x, both one span after the other (see
  * train.h); dX (= or +=) dY W + dlow A. DX NULL: not wanted. */
 static void linear_backward(struct ste_trainer *t, const struct ste_pack *pk, int layer, enum ste_linear l,
                             const float *x, const float *low, const float *dy, float *dx, bool accumulate)
@@ -42,8 +42,8 @@ static void linear_backward(struct ste_trainer *t, const struct ste_pack *pk, in
     ste_profile_begin(STE_WORK_ADAPTER);
     ste_gemm(isa, false, false, pk->tokens, t->p.r, (int)out, c, dy, out, p->b, r, 0, dlow, r, pool);
     for (int e = 0; e < pk->n; e++) {
-        size_t from = (size_t)pk->start[e];
-        int rows = pk->start[e + 1] - pk->start[e];
+        size_t from = (size_t)pk->spans[e].start;
+        int rows = pk->spans[e].n;
         ste_gemm(isa, true, false, (int)out, t->p.r, rows, c, dy + from * out, out, low + from * r, r, 1, g->b, r,
                  pool);
         ste_gemm(isa, true, false, t->p.r, (int)in, rows, 1, dlow + from * r, r, x + from * in, in, 1, g->a, in, pool);

@@ -8,17 +8,26 @@
 
 #include "train/train.h"
 
-/* Examples side by side in one forward pass; each attends to itself only and counts positions from 0. */
+/* Neighbouring rows of a pack that attend to their span, up to themselves, and to all of its prefix. */
+struct ste_span {
+    const int32_t *tokens;
+    int start, n; /* rows start .. start + n - 1 */
+    int prefix;   /* the span whose rows come before, which has no prefix itself; -1: none */
+    int pos;      /* position of the first row: the rows of the prefix */
+};
+
+/* Examples side by side in one forward pass. An example is a span of its own, unless neighbours have the same prompt:
+ * then the prompt without its last token is a span, computed once, and each example's rest a span with that prefix. */
 struct ste_pack {
-    int n;      /* examples */
-    int *start; /* [n + 1]: first row of each; start[n] is T */
-    const struct ste_example **examples;
+    int n; /* spans */
+    struct ste_span *spans;
+    int n_groups;         /* spans that see each other are neighbours: */
+    int *group;           /* [n_groups + 1]: the first span of each group */
     int tokens;           /* T */
     int n_loss;           /* rows whose next token has loss */
     int *loss_rows;       /* their indices, ascending */
     int32_t *loss_target; /* the next token of each */
     float *loss_weight;   /* the weight of its example */
-    int *loss_start;      /* [n + 1]: the first of each example in loss_rows */
 };
 
 /* What a layer's backward pass needs of its forward pass. */
@@ -46,7 +55,7 @@ struct ste_scratch {
     float *dq, *dk_heads, *dv_heads;    /* (T, H*HD): keys and values once a query head, then folded */
     float *dk, *dv;                     /* (T, HK*HD) */
     float *dlow;                        /* (T, r) */
-    float *cos_sin;                     /* (T, HD), by position in the example */
+    float *cos_sin;                     /* (T, HD), by position */
     float *logits;                      /* (chunk, V) */
     float *loss_x, *loss_norm, *loss_d; /* (chunk, D) */
     double *nll;                        /* (T) of each loss row */
@@ -65,14 +74,19 @@ struct ste_trainer {
     struct ste_scratch s;
 };
 
-/* pack.c. Packs are runs of neighbouring examples, so that gradients are summed in the order of the batch. */
-int ste_pack_count(const struct ste_example *batch, int n, int micro_tokens); /* examples of the next pack */
+/* pack.c. OUT: the examples of BATCH, those of one prompt behind the first of them. */
+void ste_pack_order(const struct ste_example *batch, int n, struct ste_example *out);
+/* Packs are runs of neighbouring examples, so that gradients are summed in the order of the batch; neighbours of one
+ * prompt are never parted, so that what is shared does not depend on the packs. */
+int ste_pack_count(const struct ste_example *batch, int n, int micro_tokens,
+                   int *tokens); /* examples of the next pack, and its T */
 void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n);
 void ste_pack_clear(struct ste_pack *pk);
 int ste_scratch_reserve(struct ste_trainer *t, int tokens, struct ste_err *err);
 void ste_scratch_free(struct ste_scratch *s);
 
-/* attention.c: causal, grouped-query, within each example. Keeps LSE; scores are computed again on the way back. */
+/* attention.c: causal, grouped-query, within each span and its prefix. Keeps LSE; scores are computed again on the way
+ * back. */
 void ste_attention_forward(struct ste_trainer *t, const struct ste_pack *pk, const struct ste_acts *a);
 /* DO (T, H*HD) to s.dq, s.dk, s.dv. */
 void ste_attention_backward(struct ste_trainer *t, const struct ste_pack *pk, const struct ste_acts *a,

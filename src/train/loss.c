@@ -42,7 +42,7 @@ void ste_loss_rows(struct ste_trainer *t, const struct ste_pack *pk, double scal
             memcpy(s->loss_x + (size_t)i * d, s->final + (size_t)pk->loss_rows[from + i] * d, d * sizeof(float));
         ste_rows_norm(t, s->loss_norm, s->loss_x, t->w->output_norm, rows);
         enum ste_work before = ste_profile_begin(STE_WORK_PRODUCTS);
-        ste_matrix_mul(t->w->output, STE_ACT_F32, s->loss_norm, d, rows, NULL, s->logits, v, t->p.pool);
+        ste_matrix_mul(t->w->output, t->p.activations, s->loss_norm, d, rows, NULL, s->logits, v, t->p.pool);
         ste_profile_begin(STE_WORK_LOSS);
         struct loss_job j = {t, pk, from, scale};
         ste_pool_run(t->p.pool, softmax_row, &j, rows);

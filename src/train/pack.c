@@ -4,47 +4,88 @@
 #include "core/mem.h"
 #include "train/internal.h"
 
-int ste_pack_count(const struct ste_example *batch, int n, int micro_tokens)
+static bool same_prompt(const struct ste_example *a, const struct ste_example *b)
 {
-    int count = 1; /* an example longer than the limit has a pack of its own */
-    long tokens = batch[0].n;
-    while (count < n && tokens + batch[count].n <= micro_tokens)
-        tokens += batch[count++].n;
+    return a->n_prompt > 1 && a->n_prompt == b->n_prompt &&
+           !memcmp(a->tokens, b->tokens, (size_t)a->n_prompt * sizeof *a->tokens);
+}
+
+/* How many of the first examples have one prompt, and the rows they take. */
+static int group_count(const struct ste_example *batch, int n, int *rows)
+{
+    int count = 1, shared = batch[0].n_prompt - 1;
+    *rows = batch[0].n;
+    for (; count < n && same_prompt(&batch[0], &batch[count]); count++)
+        *rows += batch[count].n - shared;
     return count;
+}
+
+void ste_pack_order(const struct ste_example *batch, int n, struct ste_example *out)
+{
+    bool *taken = ste_xcalloc((size_t)n, sizeof *taken);
+    int count = 0;
+    for (int i = 0; i < n; i++)
+        for (int k = i; k < n && (k > i || !taken[i]); k++)
+            if (k == i || (!taken[k] && same_prompt(&batch[i], &batch[k]))) {
+                taken[k] = true;
+                out[count++] = batch[k];
+            }
+    free(taken);
+}
+
+int ste_pack_count(const struct ste_example *batch, int n, int micro_tokens, int *tokens)
+{
+    int rows, count = group_count(batch, n, tokens); /* a group longer than the limit has a pack of its own */
+    while (count < n) {
+        int more = group_count(batch + count, n - count, &rows);
+        if (*tokens + rows > micro_tokens)
+            break;
+        *tokens += rows;
+        count += more;
+    }
+    return count;
+}
+
+static void add_span(struct ste_pack *pk, const struct ste_example *x, int from, int to, int prefix)
+{
+    pk->spans[pk->n++] = (struct ste_span){
+        .tokens = x->tokens + from, .start = pk->tokens, .n = to - from, .prefix = prefix, .pos = from};
+    pk->tokens += to - from;
 }
 
 void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n)
 {
     memset(pk, 0, sizeof *pk);
-    pk->n = n;
-    pk->start = ste_xcalloc((size_t)n + 1, sizeof *pk->start);
-    pk->loss_start = ste_xcalloc((size_t)n + 1, sizeof *pk->loss_start);
-    pk->examples = ste_xcalloc((size_t)n, sizeof *pk->examples);
-    for (int e = 0; e < n; e++) {
-        pk->examples[e] = &batch[e];
-        pk->start[e + 1] = pk->start[e] + batch[e].n;
-    }
-    pk->tokens = pk->start[n];
-    size_t cap = (size_t)pk->tokens;
+    size_t cap = 0;
+    for (int e = 0; e < n; e++)
+        cap += (size_t)batch[e].n;
+    pk->spans = ste_xcalloc(2 * (size_t)n, sizeof *pk->spans);
+    pk->group = ste_xcalloc((size_t)n + 1, sizeof *pk->group);
     pk->loss_rows = ste_xcalloc(cap, sizeof *pk->loss_rows);
     pk->loss_target = ste_xcalloc(cap, sizeof *pk->loss_target);
     pk->loss_weight = ste_xcalloc(cap, sizeof *pk->loss_weight);
-    for (int e = 0; e < n; e++) {
-        const struct ste_example *x = &batch[e];
-        for (int i = x->n_prompt > 0 ? x->n_prompt : 1; i < x->n; i++) { /* nothing predicts the first token */
-            pk->loss_rows[pk->n_loss] = pk->start[e] + i - 1;
-            pk->loss_target[pk->n_loss] = x->tokens[i];
-            pk->loss_weight[pk->n_loss++] = x->weight;
+    for (int e = 0, count, rows; e < n; e += count) {
+        count = group_count(batch + e, n - e, &rows);
+        int shared = count > 1 ? batch[e].n_prompt - 1 : 0, prefix = shared ? pk->n : -1;
+        if (shared)
+            add_span(pk, &batch[e], 0, shared, -1);
+        for (const struct ste_example *x = batch + e; x < batch + e + count; x++) {
+            int before = pk->tokens - shared; /* the row of the example's first token, were it not shared */
+            add_span(pk, x, shared, x->n, prefix);
+            for (int i = x->n_prompt > 0 ? x->n_prompt : 1; i < x->n; i++) { /* nothing predicts the first token */
+                pk->loss_rows[pk->n_loss] = before + i - 1;
+                pk->loss_target[pk->n_loss] = x->tokens[i];
+                pk->loss_weight[pk->n_loss++] = x->weight;
+            }
         }
-        pk->loss_start[e + 1] = pk->n_loss;
+        pk->group[++pk->n_groups] = pk->n;
     }
 }
 
 void ste_pack_clear(struct ste_pack *pk)
 {
-    free(pk->start);
-    free(pk->loss_start);
-    free(pk->examples);
+    free(pk->spans);
+    free(pk->group);
     free(pk->loss_rows);
     free(pk->loss_target);
     free(pk->loss_weight);

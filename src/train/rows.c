@@ -125,9 +125,9 @@ static void rope_part(void *arg, int part)
     int from, to, e = 0;
     span(j, part, &from, &to);
     for (int i = from; i < to; i++) {
-        while (i >= j->pk->start[e + 1])
+        while (i >= j->pk->spans[e].start + j->pk->spans[e].n)
             e++;
-        size_t pos = (size_t)(i - j->pk->start[e]);
+        size_t pos = (size_t)(j->pk->spans[e].pos + i - j->pk->spans[e].start);
         ste_rope_apply(hp->rope, j->t->s.cos_sin + pos * (size_t)hp->head_dim, j->y + (size_t)i * width, j->heads,
                        hp->head_dim, j->inverse);
     }

@@ -8,6 +8,10 @@
  * resume. It holds because every row of an activation is computed from its own example alone, and a gradient element is
  * g = (..((0 + s_1) + s_2)..) + s_n, where s_e is the sum over the rows of example e in their order: one ste_gemm an
  * example with beta 1, never one over a whole pack.
+ *
+ * Examples of a batch that have the same prompt, as several judgments of one pair do, share it: they are taken one
+ * after the other, and the prompt's rows but the last are computed once, forward and back. Which ones share depends on
+ * the batch alone, so the guarantee holds.
  */
 #ifndef STE_TRAIN_TRAIN_H
 #define STE_TRAIN_TRAIN_H
@@ -36,10 +40,13 @@ struct ste_train_params {
     int micro_tokens;   /* packed tokens a forward pass: accumulation is over such packs; speed and memory only */
     size_t activation_bytes; /* a pack that needs more keeps no layer's activations: they are computed again in the
                               * backward pass, a third more time; speed and memory only */
+    /* STE_ACT_INT8: the forward pass multiplies rounded activations with the base's integers, as generation does; the
+     * backward pass stays in f32 and takes that forward pass for an exact one. Faster, and another result. */
+    enum ste_activations activations;
     uint64_t seed;      /* of A, and of the order of examples */
 };
 /* r 16, alpha 32, AdamW (.9, .999, 1e-8) at 1e-4 without decay, norm 1, constant schedule, 8 examples a step, 512
- * tokens a pack, 2 GB of activations. */
+ * tokens a pack, 2 GB of activations, all in f32. */
 void ste_train_default_params(struct ste_train_params *p);
 /* Bytes of activations and scratch memory for a pack of TOKENS (packed weights, adapter and optimizer not counted):
  * what a caller weighs when it chooses micro_tokens and activation_bytes. */

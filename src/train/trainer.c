@@ -183,9 +183,9 @@ static void pack_pass(struct ste_trainer *t, const struct ste_pack *pk, double s
     struct ste_scratch *s = &t->s;
     int layers = hp->n_layers;
     for (int e = 0; e < pk->n; e++)
-        for (int i = pk->start[e]; i < pk->start[e + 1]; i++)
-            ste_matrix_row(t->w->embedding, pk->examples[e]->tokens[i - pk->start[e]],
-                           s->acts[0].x + (size_t)i * (size_t)hp->d_model);
+        for (int i = 0; i < pk->spans[e].n; i++)
+            ste_matrix_row(t->w->embedding, pk->spans[e].tokens[i],
+                           s->acts[0].x + (size_t)(pk->spans[e].start + i) * (size_t)hp->d_model);
     for (int l = 0; l < layers; l++)
         ste_block_forward(t, pk, l, l + 1 < layers ? s->acts[l + 1].x : s->final);
     ste_loss_rows(t, pk, scale);
@@ -199,12 +199,14 @@ static void pack_pass(struct ste_trainer *t, const struct ste_pack *pk, double s
     }
 }
 
-static int batch_pass(struct ste_trainer *t, const struct ste_example *batch, int n, bool backward, struct totals *sum,
+static int batch_pass(struct ste_trainer *t, const struct ste_example *given, int n, bool backward, struct totals *sum,
                       struct ste_err *err)
 {
-    int rc = check_batch(t, batch, n, err), largest = 0;
+    int rc = check_batch(t, given, n, err), largest = 0;
     if (rc)
         return rc;
+    struct ste_example *batch = ste_xcalloc((size_t)n, sizeof *batch);
+    ste_pack_order(given, n, batch);
     memset(sum, 0, sizeof *sum);
     for (int e = 0; e < n; e++) {
         int loss = batch[e].n - (batch[e].n_prompt > 0 ? batch[e].n_prompt : 1);
@@ -212,19 +214,14 @@ static int batch_pass(struct ste_trainer *t, const struct ste_example *batch, in
         sum->loss_tokens += loss > 0 ? loss : 0;
         sum->weight += (loss > 0 ? loss : 0) * (double)batch[e].weight;
     }
-    for (int e = 0, count; e < n; e += count) {
-        int tokens = 0;
-        count = ste_pack_count(batch + e, n - e, t->p.micro_tokens);
-        for (int i = e; i < e + count; i++)
-            tokens += batch[i].n;
-        largest = tokens > largest ? tokens : largest;
-    }
+    for (int e = 0, tokens; e<n; largest = tokens> largest ? tokens : largest)
+        e += ste_pack_count(batch + e, n - e, t->p.micro_tokens, &tokens);
     rc = ste_scratch_reserve(t, largest, err);
     if (!rc && backward)
         zero_grads(t);
-    for (int e = 0, count; !rc && e < n; e += count) {
+    for (int e = 0, count, tokens; !rc && e < n; e += count) {
         struct ste_pack pk;
-        count = ste_pack_count(batch + e, n - e, t->p.micro_tokens);
+        count = ste_pack_count(batch + e, n - e, t->p.micro_tokens, &tokens);
         ste_pack_init(&pk, batch + e, count);
         pack_pass(t, &pk, backward ? 1 / sum->weight : 0);
         for (int i = 0; i < pk.n_loss; i++)
@@ -232,6 +229,7 @@ static int batch_pass(struct ste_trainer *t, const struct ste_example *batch, in
         ste_pack_clear(&pk);
         rc = ste_interrupt_check(err);
     }
+    free(batch);
     return rc;
 }
 

@@ -23,8 +23,9 @@ def check(a, short):
     m = m.double()
     m.zero_grad()
     loss = backward(m, batch)
-    out = ste(a, "sft", "--model", MODELS[short], "--in", d / "batch.jsonl", "--adapter", d / "adapter", "--batch", len(batch),
-              "--order", "file", "--grads", d / "grads").decode()
+    flags = ["sft", "--model", MODELS[short], "--in", d / "batch.jsonl", "--adapter", d / "adapter", "--batch", len(batch),
+             "--order", "file", "--grads"]
+    out = ste(a, *flags, d / "grads").decode()
     ours = float(out.split()[1].rstrip(";"))
     figure(f"{short} loss, relative difference", abs(ours - loss) / loss, "<", 1e-4, f"{ours:.6f} against {loss:.6f}")
     got = load_file(d / "grads" / "adapter_model.safetensors")
@@ -41,6 +42,12 @@ def check(a, short):
     figure(f"{short} tensors compared", seen, "==", len(got))
     figure(f"{short} largest relative error of a tensor's gradient", worst, "<", LIMIT, where)
     figure(f"{short} the same of torch in float32", torch_worst)
+    ste(a, *flags, d / "grads-int8", "--activations", "int8")
+    rounded = load_file(d / "grads-int8" / "adapter_model.safetensors")
+    cosine = lambda x, y: (x.double().flatten() @ y.double().flatten() / torch.linalg.norm(x.double()) / torch.linalg.norm(y.double())).item()
+    whole = lambda g: torch.cat([g[name].flatten() for name in sorted(g)])
+    figure(f"{short} cosine of the gradient with an integer forward pass", cosine(whole(rounded), whole(got)))
+    figure(f"{short} the same, least of a tensor", min(cosine(rounded[name], got[name]) for name in got))
 
 
 if __name__ == "__main__":

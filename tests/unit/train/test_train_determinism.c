@@ -87,6 +87,117 @@ static void packs_threads_recompute(void **state)
     tiny_free(y);
 }
 
+/* Examples 0, 2 and 5 get the first 30 tokens of 0 as their prompt. */
+static struct ste_example *prompt_sharers(uint64_t seed)
+{
+    struct ste_example *batch = tiny_examples(lengths, N, seed);
+    for (int i = 0; i < N; i++)
+        if (i == 0 || i == 2 || i == 5) {
+            memcpy((int32_t *)(uintptr_t)batch[i].tokens, batch[0].tokens, 30 * sizeof *batch[i].tokens);
+            batch[i].n_prompt = 30;
+        }
+    return batch;
+}
+
+/* A shared prompt gives what each example by itself gives, but for rounding, and the same bytes in any packs. */
+static void shared_prompt(void **state)
+{
+    struct tiny *y = tiny_new(STE_ROPE_HALVES, true, true, 26);
+    struct ste_example *batch = prompt_sharers(3);
+    struct ste_train_params p = params();
+    struct ste_err err = {0};
+    double loss, other, single, sum_loss = 0, weight = 0;
+    struct ste_lora *one = grads_of(y, batch, 1, 1, false, &loss), *sum, *part;
+    const int micro_tokens[] = {100, 207, 1000};
+    for (int i = 0; i < 3; i++) {
+        struct ste_lora *g = grads_of(y, batch, micro_tokens[i], 1 + i, i == 1, &other);
+        assert_memory_equal(&loss, &other, sizeof loss);
+        same_adapter(one, g);
+        ste_lora_free(g);
+    }
+    struct ste_trainer *t = trainer(y, &p);
+    tiny_fill_b(ste_trainer_lora(t), 5);
+    assert_int_equal(ste_lora_new(&sum, &y->m.hp, R, 8, 0, &err), 0);
+    assert_int_equal(ste_lora_new(&part, &y->m.hp, R, 8, 0, &err), 0);
+    for (int l = 0; l < TINY_LAYERS; l++)
+        for (int i = 0; i < STE_N_LINEAR; i++)
+            memset(sum->pairs[l][i].a, 0, (size_t)(sum->pairs[l][i].in * R) * sizeof(float));
+    for (int e = 0; e < N; e++) {
+        int n_loss = batch[e].n - (batch[e].n_prompt > 0 ? batch[e].n_prompt : 1);
+        if (!n_loss)
+            continue;
+        double w = n_loss * (double)batch[e].weight;
+        assert_int_equal(ste_trainer_grads(t, &batch[e], 1, part, &single, &err), 0);
+        sum_loss += w * single;
+        weight += w;
+        for (int l = 0; l < TINY_LAYERS; l++)
+            for (int i = 0; i < STE_N_LINEAR; i++) {
+                struct ste_lora_pair *s = &sum->pairs[l][i], *q = &part->pairs[l][i];
+                for (int c = 0; c < s->in * R; c++)
+                    s->a[c] += (float)w * q->a[c];
+                for (int c = 0; c < s->out * R; c++)
+                    s->b[c] += (float)w * q->b[c];
+            }
+    }
+    assert_true(fabs(sum_loss / weight - loss) < 1e-6 * loss);
+    for (int l = 0; l < TINY_LAYERS; l++)
+        for (int i = 0; i < STE_N_LINEAR; i++) {
+            const struct ste_lora_pair *s = &sum->pairs[l][i], *q = &one->pairs[l][i];
+            double diff = 0, all = 0;
+            for (int c = 0; c < (s->in + s->out) * R; c++) {
+                double a = c < s->in * R ? s->a[c] : s->b[c - s->in * R],
+                       b = c < s->in * R ? q->a[c] : q->b[c - s->in * R];
+                diff += (a / weight - b) * (a / weight - b);
+                all += b * b;
+            }
+            assert_true(all > 0 && sqrt(diff / all) < 1e-5);
+        }
+    ste_lora_free(one);
+    ste_lora_free(sum);
+    ste_lora_free(part);
+    ste_trainer_free(t);
+    tiny_examples_free(batch, N);
+    tiny_free(y);
+}
+
+/* What the integer forward pass gives points where the exact one does, and keeps its bytes in any packs. */
+static void integer_forward(void **state)
+{
+    struct tiny *y = tiny_new(STE_ROPE_HALVES, true, true, 27);
+    struct ste_example *batch = prompt_sharers(4);
+    struct ste_err err = {0};
+    struct ste_lora *g[3];
+    double loss[3];
+    for (int k = 0; k < 3; k++) {
+        struct ste_train_params p = params();
+        p.activations = k ? STE_ACT_INT8 : STE_ACT_F32;
+        p.micro_tokens = k == 2 ? 100 : 1000;
+        struct ste_trainer *t = trainer(y, &p);
+        tiny_fill_b(ste_trainer_lora(t), 5);
+        assert_int_equal(ste_lora_new(&g[k], &y->m.hp, R, 8, 1, &err), 0);
+        assert_int_equal(ste_trainer_grads(t, batch, N, g[k], &loss[k], &err), 0);
+        ste_trainer_free(t);
+    }
+    same_adapter(g[1], g[2]);
+    assert_memory_equal(&loss[1], &loss[2], sizeof *loss);
+    double xy = 0, xx = 0, yy = 0;
+    for (int l = 0; l < TINY_LAYERS; l++)
+        for (int i = 0; i < STE_N_LINEAR; i++)
+            for (int c = 0; c < g[0]->pairs[l][i].out * R; c++) {
+                double a = g[0]->pairs[l][i].b[c], b = g[1]->pairs[l][i].b[c];
+                xy += a * b;
+                xx += a * a;
+                yy += b * b;
+            }
+    double cosine = xy / sqrt(xx * yy);
+    printf("cosine of the gradients %.6f, loss %.6f and %.6f\n", cosine, loss[0], loss[1]);
+    assert_true(cosine > 0.99 && cosine < 0.9999999); /* not the exact pass by another name */
+    for (int k = 0; k < 3; k++)
+        ste_lora_free(g[k]);
+    tiny_examples_free(batch, N);
+    tiny_free(y);
+}
+
 /* Tokens of one example must not move the loss of its neighbour in the pack. */
 static void no_leak(void **state)
 {
@@ -218,8 +329,12 @@ static void bad_batches(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(packs_threads_recompute), cmocka_unit_test(no_leak),
-                                       cmocka_unit_test(resume), cmocka_unit_test(loss_falls),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(packs_threads_recompute),
+                                       cmocka_unit_test(no_leak),
+                                       cmocka_unit_test(shared_prompt),
+                                       cmocka_unit_test(integer_forward),
+                                       cmocka_unit_test(resume),
+                                       cmocka_unit_test(loss_falls),
                                        cmocka_unit_test(bad_batches)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
