@@ -89,7 +89,7 @@ static int compare_run(int argc, char **argv, struct ste_err *err)
 {
     const char *json = NULL;
     struct ste_strings data = {0}, judges = {0};
-    struct ste_judging_flags f = {0};
+    struct ste_judging_flags f = STE_JUDGING_DEFAULTS;
     const struct ste_flag flags[] = {
         {"judge", STE_FLAG_LIST, &judges, "JUDGE", "given twice: the first and the second judge"},
         {"data", STE_FLAG_LIST, &data, "FILE", "JSONL with prompt or messages, chosen, rejected"},
@@ -108,7 +108,7 @@ static int compare_run(int argc, char **argv, struct ste_err *err)
     struct ste_outcome **outcomes[2] = {NULL, NULL};
     json_t *provenance = json_array();
     if (!rc)
-        rc = ste_pair_files_read(&files, &data, (size_t)f.limit, err);
+        rc = ste_pair_files_read(&files, &data, STE_PAIRS_LABELLED, &f, err);
     for (int i = 0; i < 2 && !rc; i++) {
         json_t *p = NULL;
         rc = judge_all(judges.items[i], i == 0, &f, &files, &outcomes[i], &p, err);

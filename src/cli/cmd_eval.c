@@ -1,117 +1,196 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/judging.h"
+#include "core/file.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "eval/scores.h"
 
-/* One line a pair: what tests/interop/metrics.py computes the figures from again. */
-static int write_outcomes(const char *path, struct ste_outcome *const *outcomes, const struct ste_pair_files *p,
-                          struct ste_err *err)
+struct eval_options {
+    const char *judge, *json, *outcomes, *suite, *from, *compat, *author, *score, *calibrate;
+    struct ste_strings data;
+    double min_coverage;
+    bool partial;
+    struct ste_judging_flags f;
+};
+
+/* What is measured: its table, and what to say of the judge in the JSON. */
+struct measured {
+    struct ste_outcome_table table;
+    json_t *about;
+    double temperature;
+};
+
+/* The files of the suite in the folders that were given; what is no folder is taken as it is. */
+static int data_files(const struct eval_options *o, const struct ste_suite *s, struct ste_strings *out,
+                      struct ste_err *err)
 {
-    struct ste_jsonl_writer *w;
-    int rc = ste_jsonl_create(&w, path, err);
-    if (rc)
-        return rc;
-    for (size_t i = 0; i < p->n; i++) {
-        for (size_t k = 0; k < p->files[i].n && !rc; k++) {
-            const struct ste_outcome *o = &outcomes[i][k];
-            char key[17];
-            snprintf(key, sizeof key, "%016llx", (unsigned long long)o->prompt_key);
-            json_t *row = json_object(), *ab = json_object(), *ba = json_object();
-            json_object_set_new(row, "suite", json_string(p->files[i].name));
-            json_object_set_new(row, "id", json_string(p->files[i].items[k].id));
-            json_object_set_new(row, "prompt_key", json_string(key));
-            json_object_set_new(row, "state", json_string(!o->judged ? "tied" : o->skipped ? "skipped" : "judged"));
-            ste_judgment_json(&o->order[STE_ORDER_AB], ab);
-            ste_judgment_json(&o->order[STE_ORDER_BA], ba);
-            if (o->judged) {
-                json_object_set(row, "ab", ab);
-                json_object_set(row, "ba", ba);
-            }
-            json_decref(ab);
-            json_decref(ba);
-            rc = ste_jsonl_write(w, row, err);
-            json_decref(row);
+    for (size_t i = 0; i < o->data.n; i++) {
+        if (!ste_is_folder(o->data.items[i])) {
+            ste_strings_add(out, o->data.items[i]);
+            continue;
+        }
+        if (!s || !s->files.n)
+            return ste_err_set(err, STE_EUSAGE,
+                               "--data %s is a folder, and %s names no files in it; give the files themselves",
+                               o->data.items[i], s ? "the suite" : "no suite");
+        for (size_t k = 0; k < s->files.n; k++) {
+            char *path = ste_path_join(o->data.items[i], s->files.items[k]);
+            if (ste_file_exists(path) || !o->partial)
+                ste_strings_add(out, path);
+            free(path);
         }
     }
-    if (rc) {
-        ste_jsonl_abort(w);
-        return rc;
-    }
-    return ste_jsonl_commit(w, err);
+    return 0;
 }
 
-static int report(struct ste_open_judge *j, const struct ste_pair_files *p, struct ste_outcome *const *outcomes,
-                  uint64_t seed, const char *json, struct ste_err *err)
+/* T from the pairs of --calibrate; 1 without. */
+static int calibrate(const struct eval_options *o, struct ste_open_judge *j, double *temperature, struct ste_err *err)
 {
-    struct ste_metrics *m = ste_xcalloc(p->n, sizeof *m), overall;
-    size_t *n = ste_xcalloc(p->n, sizeof *n);
-    json_t *suites = json_array();
-    for (size_t i = 0; i < p->n; i++) {
-        n[i] = p->files[i].n;
-        ste_metrics_of(outcomes[i], n[i], p->files[i].name, seed, &m[i]);
-        json_array_append_new(suites, ste_metrics_json(&m[i]));
+    struct ste_strings path = {0};
+    struct ste_pair_files files = {0};
+    struct ste_outcome **outcomes = NULL;
+    *temperature = 1;
+    if (!o->calibrate)
+        return 0;
+    ste_strings_add(&path, o->calibrate);
+    int rc = ste_pair_files_read(&files, &path, STE_PAIRS_LABELLED, &o->f, err);
+    if (!rc)
+        rc = ste_judge_files(j, &files, &outcomes, err);
+    if (!rc)
+        *temperature = ste_fit_temperature(outcomes[0], files.files[0].n);
+    ste_outcome_arrays_free(outcomes, &files);
+    ste_pair_files_clear(&files);
+    ste_strings_clear(&path);
+    return rc;
+}
+
+static int judge_suite(const struct eval_options *o, const struct ste_suite *s, struct measured *out,
+                       struct ste_err *err)
+{
+    struct ste_open_judge j = {0};
+    struct ste_pair_files files = {0};
+    struct ste_outcome **outcomes = NULL;
+    struct ste_strings paths = {0};
+    int rc = data_files(o, s, &paths, err);
+    if (!rc)
+        rc = ste_judge_open(&j, o->judge, &o->f, err);
+    if (!rc)
+        rc = ste_pair_files_read(&files, &paths, s ? s->format : STE_PAIRS_LABELLED, &o->f, err);
+    if (!rc)
+        rc = ste_judge_load(&j, &o->f, err);
+    j.setting.ask_ties = s && s->format == STE_PAIRS_MTBENCH_VOTES;
+    if (!rc)
+        rc = calibrate(o, &j, &out->temperature, err);
+    if (!rc)
+        rc = ste_judge_files(&j, &files, &outcomes, err);
+    for (size_t i = 0; i < files.n && !rc; i++)
+        rc = ste_outcomes_add(&out->table, &files.files[i], outcomes[i], s ? s->group_by : "file", o->author, err);
+    if (!rc) {
+        json_object_set_new(out->about, "judge", json_string(j.name));
+        json_object_set_new(out->about, "prompt", json_string(j.pack->name));
+        json_object_set_new(out->about, "provenance", ste_judge_provenance(&j));
     }
-    ste_metrics_overall((const struct ste_outcome *const *)outcomes, n, p->n, seed, &overall);
+    ste_outcome_arrays_free(outcomes, &files);
+    ste_pair_files_clear(&files);
+    ste_strings_clear(&paths);
+    ste_judge_close(&j);
+    return rc;
+}
+
+static int report(const struct eval_options *o, const struct ste_suite *s, struct measured *m, enum ste_compat compat,
+                  struct ste_err *err)
+{
+    struct ste_scores scores;
+    struct ste_scores_params p = {.suite = s,
+                                  .partial = o->partial,
+                                  .compat = compat,
+                                  .logits = o->score != NULL,
+                                  .temperature = m->temperature,
+                                  .seed = (uint64_t)o->f.seed};
+    int rc = ste_scores_of(&m->table, &p, &scores, err);
+    if (rc)
+        return rc;
     struct ste_buf table = STE_BUF_INIT;
-    ste_metrics_table(m, p->n, &overall, &table);
+    ste_scores_table(&scores, &table);
     /* With --json - the table would spoil what a program reads. */
-    if (!json || json[0] != '-' || json[1])
+    if (!o->json || strcmp(o->json, "-") != 0)
         fputs(table.s, stdout);
     ste_buf_clear(&table);
-    int rc = 0;
-    json_t *out = json_object();
-    json_object_set_new(out, "judge", json_string(j->name));
-    json_object_set_new(out, "prompt", json_string(j->pack->name));
-    json_object_set_new(out, "suites", suites);
-    json_object_set_new(out, "overall", ste_metrics_json(&overall));
-    json_object_set_new(out, "provenance", ste_judge_provenance(j));
-    if (json)
-        rc = ste_write_json(json, json_incref(out), err);
-    json_decref(out);
-    free(n);
-    free(m);
+    ste_scores_json(&scores, m->about);
+    if (o->json)
+        rc = ste_write_json(o->json, json_incref(m->about), err);
+    double coverage = ste_scores_coverage(&scores);
+    if (!rc && coverage < o->min_coverage)
+        rc = ste_err_set(err, STE_ETHRESHOLD,
+                         "%.1f %% of the verdicts are valid, --min-coverage asks for %.1f %%; the reasons are above",
+                         100 * coverage, 100 * o->min_coverage);
+    ste_scores_clear(&scores);
     return rc;
+}
+
+static int check(const struct eval_options *o, enum ste_compat *compat, struct ste_err *err)
+{
+    if (!o->from && !o->judge)
+        return ste_err_set(err, STE_EUSAGE, "--judge is missing; `ste help eval` shows the flags");
+    if (o->from && (o->judge || o->data.n || o->calibrate))
+        return ste_err_set(err, STE_EUSAGE, "--from takes outcomes that are there: it goes without --judge and --data");
+    if (!o->from && o->data.n == 0)
+        return ste_err_set(err, STE_EUSAGE, "--data is missing; `ste help eval` shows the flags");
+    if (!(o->min_coverage >= 0 && o->min_coverage <= 1))
+        return ste_err_set(err, STE_EUSAGE, "--min-coverage is a share from 0 to 1");
+    if (o->score && strcmp(o->score, "logits") != 0)
+        return ste_err_set(err, STE_EUSAGE, "--score %s: there is logits", o->score);
+    if (o->calibrate && !o->score)
+        return ste_err_set(err, STE_EUSAGE, "--calibrate fits the temperature of --score logits; add that");
+    return o->compat ? ste_compat_by_name(o->compat, compat, err) : 0;
 }
 
 static int eval_run(int argc, char **argv, struct ste_err *err)
 {
-    const char *judge = NULL, *json = NULL, *outcomes_path = NULL;
-    struct ste_strings data = {0};
-    struct ste_judging_flags f = {0};
+    struct eval_options o = {.f = STE_JUDGING_DEFAULTS};
     const struct ste_flag flags[] = {
-        {"judge", STE_FLAG_STRING, &judge, "JUDGE", "a catalogue name, a .gguf path, or RUN[:ITERATION]"},
-        {"data", STE_FLAG_LIST, &data, "FILE", "JSONL with prompt or messages, chosen, rejected"},
-        {"json", STE_FLAG_STRING, &json, "OUT", "write the figures as JSON (- is the standard output)"},
-        {"outcomes", STE_FLAG_STRING, &outcomes_path, "FILE", "write every verdict as JSON lines"},
-        STE_JUDGING_FLAGS(f),
+        {"judge", STE_FLAG_STRING, &o.judge, "JUDGE", "a catalogue name, a .gguf path, or RUN[:ITERATION]"},
+        {"data", STE_FLAG_LIST, &o.data, "FILE",
+         "JSONL with prompt or messages, chosen, rejected; or a suite's folder"},
+        {"suite", STE_FLAG_STRING, &o.suite, "SUITE",
+         "rewardbench, mtbench-human, helpsteer2, preference, pairs or a YAML file: how rows make subsets and "
+         "sections"},
+        {"partial", STE_FLAG_BOOL, &o.partial, NULL, "score a suite over those of its subsets that are there"},
+        {"from", STE_FLAG_STRING, &o.from, "FILE",
+         "figures of outcomes that were written by --outcomes; asks no model"},
+        {"json", STE_FLAG_STRING, &o.json, "OUT", "write the figures as JSON (- is the standard output)"},
+        {"outcomes", STE_FLAG_STRING, &o.outcomes, "FILE", "write every verdict as JSON lines"},
+        {"compat", STE_FLAG_STRING, &o.compat, "RULE",
+         "also score as published: rewardbench, ram or fastchat (a pack of free mode gives them text to read)"},
+        {"score", STE_FLAG_STRING, &o.score, "logits", "also the log-odds of both orders, and how calibrated they are"},
+        {"calibrate", STE_FLAG_STRING, &o.calibrate, "FILE", "labelled pairs to fit their temperature on"},
+        {"author", STE_FLAG_STRING, &o.author, "MODEL", "the judge's model as chosen_model and rejected_model name it"},
+        {"min-coverage", STE_FLAG_REAL, &o.min_coverage, "SHARE", "exit with 3 when fewer verdicts are valid"},
+        STE_JUDGING_FLAGS(o.f),
         {0}};
+    enum ste_compat compat = STE_COMPAT_NONE;
+    struct ste_suite *suite = NULL;
+    struct measured m = {.about = json_object(), .temperature = 1};
     int rc = ste_flags_parse(&ste_cmd_eval, flags, argc, argv, NULL, 0, err);
-    if (!rc && (!judge || data.n == 0))
-        rc = ste_err_set(err, STE_EUSAGE, "%s is missing; `ste help eval` shows the flags",
-                         judge ? "--data" : "--judge");
     if (!rc)
-        rc = ste_judging_flags_check(&f, err);
-    struct ste_open_judge j = {0};
-    struct ste_pair_files files = {0};
-    struct ste_outcome **outcomes = NULL;
+        rc = check(&o, &compat, err);
     if (!rc)
-        rc = ste_judge_open(&j, judge, &f, err);
+        rc = ste_judging_flags_check(&o.f, err);
+    if (!rc && o.suite)
+        rc = ste_suite_load(&suite, o.suite, err);
     if (!rc)
-        rc = ste_pair_files_read(&files, &data, (size_t)f.limit, err);
+        rc = o.from ? ste_outcomes_read(&m.table, o.from, err) : judge_suite(&o, suite, &m, err);
+    if (!rc && o.outcomes)
+        rc = ste_outcomes_write(&m.table, compat, (uint64_t)o.f.seed, o.outcomes, err);
     if (!rc)
-        rc = ste_judge_load(&j, &f, err);
-    if (!rc)
-        rc = ste_judge_files(&j, &files, &outcomes, err);
-    if (!rc && outcomes_path)
-        rc = write_outcomes(outcomes_path, outcomes, &files, err);
-    if (!rc)
-        rc = report(&j, &files, outcomes, (uint64_t)f.seed, json, err);
-    ste_outcome_arrays_free(outcomes, &files);
-    ste_pair_files_clear(&files);
-    ste_judge_close(&j);
-    ste_strings_clear(&data);
+        rc = report(&o, suite, &m, compat, err);
+    json_decref(m.about);
+    ste_outcome_table_clear(&m.table);
+    ste_suite_free(suite);
+    ste_strings_clear(&o.data);
     return rc < 0 ? rc : 0;
 }
 

@@ -77,7 +77,7 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
         return ste_cmd_judge_step.run(argc, argv, err);
     const char *judge = NULL, *in = NULL, *out_path = NULL;
     bool both = false;
-    struct ste_judging_flags f = {0};
+    struct ste_judging_flags f = STE_JUDGING_DEFAULTS;
     const struct ste_flag flags[] = {
         {"judge", STE_FLAG_STRING, &judge, "JUDGE", "a catalogue name, a .gguf path, or RUN[:ITERATION]"},
         {"in", STE_FLAG_STRING, &in, "PAIRS", "JSONL with prompt or messages, response_a, response_b, perhaps id"},
@@ -106,7 +106,9 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
     if (!rc)
         rc = ste_judge_load(&j, &f, err);
     if (!rc) {
-        size_t calls = pairs.n * (both ? 2 : 1);
+        if (f.sample)
+            ste_answer_pairs_sample(&pairs, (size_t)f.sample, (uint64_t)f.seed);
+        size_t calls = pairs.n * (both ? 2 : 1) * (size_t)(f.votes ? f.votes / 2 : 1);
         ste_info("%s with pack %s: %zu pairs, %zu calls", judge, j.pack->name, pairs.n, calls);
         out = ste_xcalloc(pairs.n ? pairs.n : 1, sizeof *out);
         progress = ste_progress_new("judge", "verdicts", calls);

@@ -16,6 +16,13 @@ int ste_judging_flags_check(const struct ste_judging_flags *f, struct ste_err *e
         return ste_err_set(err, STE_EUSAGE, "--limit must not be negative");
     if (f->seed < 0)
         return ste_err_set(err, STE_EUSAGE, "--seed must not be negative");
+    if (f->sample < 0 || (f->sample && f->limit))
+        return ste_err_set(err, STE_EUSAGE, "--sample must not be negative, and goes without --limit");
+    if (f->votes < 0 || f->votes > 4096 || f->votes % 2)
+        return ste_err_set(err, STE_EUSAGE,
+                           "--votes %lld: an even number up to 4096, since each order gets half of them", f->votes);
+    if (!(f->temperature >= 0 && f->temperature <= 5) || !(f->top_p > 0 && f->top_p <= 1))
+        return ste_err_set(err, STE_EUSAGE, "--temperature goes from 0 to 5, --top-p from above 0 to 1");
     if (f->max_tokens < 0 || f->max_tokens > 1 << 20)
         return ste_err_set(err, STE_EUSAGE, "--max-tokens must be a number from 1 to 1048576");
     return 0;
@@ -42,6 +49,12 @@ int ste_judge_open(struct ste_open_judge *j, const char *judge, const struct ste
                                             .sampling = {.temperature = 0, .top_p = 1},
                                             .max_tokens = (int)f->max_tokens,
                                             .seed = (uint64_t)f->seed};
+    if (f->votes) {
+        j->setting.votes = (int)f->votes / 2;
+        j->setting.all_votes = f->all_votes;
+        j->setting.sampling = (struct ste_sampling){.temperature = f->temperature, .top_p = f->top_p};
+        j->setting.sample_label = true;
+    }
     if (!f->pack && j->spec.mode)
         j->setting.mode = strcmp(j->spec.mode, "free") == 0 ? STE_MODE_FREE : STE_MODE_CLOSED;
     return 0;
@@ -69,12 +82,15 @@ void ste_judge_close(struct ste_open_judge *j)
     *j = (struct ste_open_judge){0};
 }
 
-int ste_pair_files_read(struct ste_pair_files *p, const struct ste_strings *paths, size_t limit, struct ste_err *err)
+int ste_pair_files_read(struct ste_pair_files *p, const struct ste_strings *paths, enum ste_pairs_kind kind,
+                        const struct ste_judging_flags *f, struct ste_err *err)
 {
     *p = (struct ste_pair_files){.files = ste_xcalloc(paths->n ? paths->n : 1, sizeof *p->files)};
     for (size_t i = 0; i < paths->n; i++) {
-        int rc = ste_answer_pairs_read(&p->files[i], paths->items[i], STE_PAIRS_LABELLED, limit, err);
+        int rc = ste_answer_pairs_read(&p->files[i], paths->items[i], kind, (size_t)f->limit, err);
         p->n = i + 1;
+        if (!rc && f->sample)
+            ste_answer_pairs_sample(&p->files[i], (size_t)f->sample, (uint64_t)f->seed);
         if (!rc && p->files[i].n == 0)
             rc = ste_err_set(err, STE_EINPUT, "%s has no row; it needs prompt, chosen and rejected in each line",
                              paths->items[i]);
@@ -83,7 +99,7 @@ int ste_pair_files_read(struct ste_pair_files *p, const struct ste_strings *path
             return rc;
         }
         for (size_t k = 0; k < p->files[i].n; k++) {
-            p->pairs += !p->files[i].items[k].tied;
+            p->pairs += !p->files[i].items[k].tied || kind == STE_PAIRS_MTBENCH_VOTES;
             p->tied += p->files[i].items[k].tied;
         }
     }
@@ -121,8 +137,9 @@ static int estimate(struct ste_open_judge *j, const struct ste_pair_files *p, in
             chars += (double)text.len;
         }
     ste_buf_clear(&text);
-    double pairs = (double)p->pairs, read = chars / STE_CHARS_PER_TOKEN + pairs * STE_TEMPLATE_TOKENS;
-    *seconds = 2 * (read / speed.read + pairs * STE_LENGTH_SHARE * limit / speed.written);
+    double pairs = (double)p->pairs, votes = j->setting.votes > 1 ? j->setting.votes : 1,
+           read = chars / STE_CHARS_PER_TOKEN + pairs * STE_TEMPLATE_TOKENS;
+    *seconds = 2 * (read / speed.read + pairs * STE_LENGTH_SHARE * votes * limit / speed.written);
     return 0;
 }
 
@@ -144,10 +161,11 @@ int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, st
                  seconds < 100 ? "seconds" : "minutes", j->cached ? " unless answered before" : "",
                  j->more ? ", and as long again for the second judge" : "");
     }
-    ste_info("%s with pack %s: %zu pairs in both orders, %zu calls, %s%s", j->name, j->pack->name, p->pairs,
-             2 * p->pairs, reasoning, time);
+    size_t calls = 2 * p->pairs * (size_t)(j->setting.votes > 1 ? j->setting.votes : 1);
+    ste_info("%s with pack %s: %zu pairs in both orders, %s%zu calls, %s%s", j->name, j->pack->name, p->pairs,
+             j->setting.votes > 1 ? "at most " : "", calls, reasoning, time);
     struct ste_outcome **out = ste_xcalloc(p->n ? p->n : 1, sizeof *out);
-    struct ste_progress *progress = ste_progress_new("judge", "verdicts", 2 * p->pairs);
+    struct ste_progress *progress = ste_progress_new("judge", "verdicts", calls);
     for (size_t i = 0; i < p->n && !rc; i++) {
         out[i] = ste_xcalloc(p->files[i].n, sizeof *out[i]);
         rc = ste_eval_pairs(j->llm, &j->setting, &p->files[i], out[i], progress, err);
@@ -181,6 +199,11 @@ json_t *ste_judge_provenance(const struct ste_open_judge *j)
     json_object_set_new(p, "max_tokens",
                         json_integer(j->setting.max_tokens ? j->setting.max_tokens : j->pack->max_tokens));
     json_object_set_new(p, "seed", json_integer((json_int_t)j->setting.seed));
+    if (j->setting.votes > 1) {
+        json_object_set_new(p, "votes", json_integer(2 * j->setting.votes));
+        json_object_set_new(p, "temperature", json_real(j->setting.sampling.temperature));
+        json_object_set_new(p, "top_p", json_real(j->setting.sampling.top_p));
+    }
     json_object_set_new(p, "numerics", json_string(ste_llm_numerics(j->llm)));
     return p;
 }

@@ -7,8 +7,9 @@
 
 struct ste_judging_flags {
     const char *pack; /* NULL: the run's, else direct */
-    long long seed, limit, max_tokens;
-    bool no_cache;
+    long long seed, limit, sample, max_tokens, votes;
+    double temperature, top_p;
+    bool no_cache, all_votes;
     struct ste_engine_flags engine;
 };
 #define STE_JUDGING_FLAGS(f)                                                                                           \
@@ -16,7 +17,12 @@ struct ste_judging_flags {
      "prompt pack: paper, small, direct, a YAML file (default: the run's, "                                            \
      "else direct)"},                                                                                                  \
         {"limit", STE_FLAG_INT, &(f).limit, "N", "the first N rows of each file"},                                     \
-        {"seed", STE_FLAG_INT, &(f).seed, "S", "of fences and intervals (default 0)"},                                 \
+        {"sample", STE_FLAG_INT, &(f).sample, "N", "N pairs of each file, drawn by the seed"},                         \
+        {"seed", STE_FLAG_INT, &(f).seed, "S", "of fences, samples and intervals (default 0)"},                        \
+        {"votes", STE_FLAG_INT, &(f).votes, "K", "the majority of K samples, half in each order"},                     \
+        {"all-votes", STE_FLAG_BOOL, &(f).all_votes, NULL, "also votes that can change nothing any more"},             \
+        {"temperature", STE_FLAG_REAL, &(f).temperature, "T", "of votes (default 0.7)"},                               \
+        {"top-p", STE_FLAG_REAL, &(f).top_p, "P", "of the reasoning of votes (default 0.9)"},                          \
         {"max-tokens", STE_FLAG_INT, &(f).max_tokens, "N", "of the reasoning (default: the pack's)"},                  \
         {"no-cache", STE_FLAG_BOOL, &(f).no_cache, NULL, "do not use the cache of answers"},                           \
         STE_ENGINE_FLAGS((f).engine)
@@ -29,8 +35,13 @@ struct ste_open_judge {
     bool cached; /* answers may come from the cache */
     bool more;   /* another judge follows on the same pairs: said with the time */
     char *secret;
-    struct ste_judge_setting setting; /* deterministic: the likeliest token, the likelier label */
+    struct ste_judge_setting setting; /* without votes deterministic: the likeliest token, the likelier label */
 };
+/* What the flags are before they are read. */
+#define STE_JUDGING_DEFAULTS                                                                                           \
+    {                                                                                                                  \
+        .temperature = 0.7, .top_p = 0.9                                                                               \
+    }
 /* Checks the flags' values: STE_EUSAGE. */
 int ste_judging_flags_check(const struct ste_judging_flags *f, struct ste_err *err);
 /* Reads JUDGE and its pack; ste_judge_load then opens the model. */
@@ -42,7 +53,8 @@ struct ste_pair_files {
     struct ste_answer_pairs *files;
     size_t n, pairs, tied; /* PAIRS: all but the tied ones */
 };
-int ste_pair_files_read(struct ste_pair_files *p, const struct ste_strings *paths, size_t limit, struct ste_err *err);
+int ste_pair_files_read(struct ste_pair_files *p, const struct ste_strings *paths, enum ste_pairs_kind kind,
+                        const struct ste_judging_flags *f, struct ste_err *err);
 void ste_pair_files_clear(struct ste_pair_files *p);
 
 /* Says how many calls are to come and how long they will take, then judges all files in both orders. OUTCOMES has one

@@ -1,8 +1,10 @@
 #include "data/pairs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hash.h"
 #include "core/json.h"
 #include "core/mem.h"
 
@@ -23,6 +25,43 @@ void ste_answer_pairs_clear(struct ste_answer_pairs *p)
     free(p->path);
     free(p->name);
     *p = (struct ste_answer_pairs){0};
+}
+
+struct draw {
+    uint64_t number;
+    size_t at;
+};
+
+static int by_number(const void *a, const void *b)
+{
+    const struct draw *x = a, *y = b;
+    return x->number != y->number ? (x->number > y->number) - (x->number < y->number)
+                                  : (x->at > y->at) - (x->at < y->at);
+}
+
+void ste_answer_pairs_sample(struct ste_answer_pairs *p, size_t n, uint64_t seed)
+{
+    struct draw *draws = ste_xcalloc(p->n + 1, sizeof *draws);
+    bool *keep = ste_xcalloc(p->n + 1, sizeof *keep);
+    size_t count = 0, kept = 0;
+    char text[2][32];
+    snprintf(text[0], sizeof text[0], "%llu", (unsigned long long)seed);
+    for (size_t i = 0; i < p->n; i++) {
+        snprintf(text[1], sizeof text[1], "%ld", p->items[i].line);
+        if (!p->items[i].tied)
+            draws[count++] = (struct draw){ste_key_of("sample", text[0], p->name, text[1], NULL), i};
+    }
+    qsort(draws, count, sizeof *draws, by_number);
+    for (size_t i = 0; i < count && i < n; i++)
+        keep[draws[i].at] = true;
+    for (size_t i = 0; i < p->n; i++)
+        if (keep[i])
+            p->items[kept++] = p->items[i];
+        else
+            item_clear(&p->items[i]);
+    p->n = kept;
+    free(draws);
+    free(keep);
 }
 
 static char *name_of(const char *path)
@@ -105,6 +144,125 @@ static int read_item(struct ste_answer_pair *p, const json_t *row, const char *n
     return 0;
 }
 
+int ste_pairs_kind_by_name(const char *name, enum ste_pairs_kind *out, const char *what, struct ste_err *err)
+{
+    static const struct {
+        const char *name;
+        enum ste_pairs_kind kind;
+    } kinds[] = {{"pairs", STE_PAIRS_LABELLED},
+                 {"helpsteer2", STE_PAIRS_HELPSTEER2},
+                 {"mtbench-votes", STE_PAIRS_MTBENCH_VOTES}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].name, name) == 0) {
+            *out = kinds[i].kind;
+            return 0;
+        }
+    return ste_err_set(err, STE_EINPUT, "%s: format %s is unknown; there are pairs, helpsteer2 and mtbench-votes", what,
+                       name);
+}
+
+/* The two answers in the order that the label asks for: SIGN > 0 when Y is better. */
+static void order_answers(struct ste_answer_pair *p, const char *x, const char *y, double sign)
+{
+    p->first = ste_xstrdup(sign > 0 ? y : x);
+    p->second = ste_xstrdup(sign > 0 ? x : y);
+    p->tied = sign == 0 || strcmp(x, y) == 0;
+}
+
+static void set_prompt(struct ste_answer_pair *p, const char *text)
+{
+    ste_dialogue_add(&p->prompt, STE_ROLE_USER, text, strlen(text));
+}
+
+/* 1: a pair; 0: a rating that waits in *BEFORE for the next one of its prompt. */
+static int read_helpsteer2(struct ste_answer_pair *p, json_t *row, json_t **before, const char *name, const char *where,
+                           struct ste_err *err)
+{
+    const char *prompt, *x, *y;
+    double helpful, other;
+    int rc = ste_json_string(row, "prompt", true, &prompt, where, err);
+    if (rc)
+        return rc;
+    if (json_object_get(row, "preference_strength")) {
+        rc = ste_json_string(row, "response_1", true, &x, where, err);
+        if (!rc)
+            rc = ste_json_string(row, "response_2", true, &y, where, err);
+        if (!rc)
+            rc = ste_json_real(row, "preference_strength", true, &helpful, where, err);
+        if (rc)
+            return rc;
+        order_answers(p, x, y, helpful);
+    } else {
+        rc = ste_json_string(row, "response", true, &y, where, err);
+        if (!rc)
+            rc = ste_json_real(row, "helpfulness", true, &helpful, where, err);
+        if (rc)
+            return rc;
+        const char *last = *before ? json_string_value(json_object_get(*before, "prompt")) : NULL;
+        if (!last || strcmp(last, prompt) != 0) {
+            json_decref(*before);
+            *before = json_incref(row);
+            return 0;
+        }
+        x = json_string_value(json_object_get(*before, "response"));
+        other = json_number_value(json_object_get(*before, "helpfulness"));
+        order_answers(p, x, y, helpful - other);
+    }
+    set_prompt(p, prompt);
+    json_decref(*before);
+    *before = NULL;
+    p->id = ste_xasprintf("%s:%ld", name, p->line);
+    return 1;
+}
+
+static const char *turn_text(const json_t *conversation, size_t i)
+{
+    return json_string_value(json_object_get(json_array_get(conversation, i), "content"));
+}
+
+static int read_vote(struct ste_answer_pair *p, const json_t *row, const char *where, struct ste_err *err)
+{
+    const char *winner, *a, *b, *judge = "";
+    long long turn, question;
+    int rc = ste_json_string(row, "winner", true, &winner, where, err);
+    if (!rc)
+        rc = ste_json_string(row, "model_a", true, &a, where, err);
+    if (!rc)
+        rc = ste_json_string(row, "model_b", true, &b, where, err);
+    if (!rc)
+        rc = ste_json_int(row, "turn", true, &turn, where, err);
+    if (!rc)
+        rc = ste_json_int(row, "question_id", true, &question, where, err);
+    if (rc)
+        return rc;
+    judge = json_string_value(json_object_get(row, "judge"));
+    int sign = strcmp(winner, "model_a") == 0 ? -1 : strcmp(winner, "model_b") == 0 ? 1 : 0;
+    if (!sign && strncmp(winner, "tie", 3) != 0)
+        return ste_err_set(err, STE_EINPUT, "%s: winner is \"%s\"; it must be model_a, model_b or tie", where, winner);
+    if (turn != 1 && turn != 2)
+        return ste_err_set(err, STE_EINPUT, "%s: turn is %lld; it must be 1 or 2", where, turn);
+    char *texts[2];
+    for (int side = 0; side < 2; side++) {
+        const json_t *c = json_object_get(row, side ? "conversation_b" : "conversation_a");
+        for (size_t i = 0; i < 2 * (size_t)turn; i++)
+            if (!turn_text(c, i)) {
+                if (side)
+                    free(texts[0]);
+                return ste_err_set(err, STE_EINPUT, "%s: conversation_%c has too few turns for turn %lld", where,
+                                   side ? 'b' : 'a', turn);
+            }
+        texts[side] = turn == 1 ? ste_xstrdup(turn_text(c, 1))
+                                : ste_xasprintf("%s\n\nUser: %s\n\nAssistant: %s", turn_text(c, 1), turn_text(c, 2),
+                                                turn_text(c, 3));
+    }
+    order_answers(p, texts[0], texts[1], sign);
+    set_prompt(p, turn_text(json_object_get(row, "conversation_a"), 0));
+    p->id = ste_xasprintf("%lld:%s:%s:%lld:%s", question, a, b, turn, judge ? judge : "");
+    free(texts[0]);
+    free(texts[1]);
+    return 0;
+}
+
 int ste_answer_pairs_read(struct ste_answer_pairs *out, const char *path, enum ste_pairs_kind kind, size_t limit,
                           struct ste_err *err)
 {
@@ -116,12 +274,23 @@ int ste_answer_pairs_read(struct ste_answer_pairs *out, const char *path, enum s
     out->path = ste_xstrdup(path);
     out->name = name_of(path);
     size_t cap = 0;
-    json_t *row;
+    json_t *row, *before = NULL;
     while ((!limit || out->n < limit) && (rc = ste_jsonl_next(f, &row, err)) > 0) {
         struct ste_answer_pair p = {.line = ste_jsonl_line(f), .row = row};
         char *where = ste_xasprintf("%s:%ld", ste_jsonl_path(f), p.line);
-        rc = read_item(&p, row, out->name, kind, where, err);
+        int got = 1; /* 0: the row waits for its pair */
+        if (kind == STE_PAIRS_HELPSTEER2) {
+            got = read_helpsteer2(&p, row, &before, out->name, where, err);
+            rc = got < 0 ? got : 0;
+        } else if (kind == STE_PAIRS_MTBENCH_VOTES)
+            rc = read_vote(&p, row, where, err);
+        else
+            rc = read_item(&p, row, out->name, kind, where, err);
         free(where);
+        if (got == 0) {
+            json_decref(row);
+            continue;
+        }
         if (rc) {
             item_clear(&p);
             break;
@@ -130,6 +299,7 @@ int ste_answer_pairs_read(struct ste_answer_pairs *out, const char *path, enum s
         out->items[out->n++] = p;
     }
     ste_jsonl_close(f);
+    json_decref(before);
     if (rc >= 0 && !out->n)
         rc = ste_err_set(err, STE_EINPUT, "%s holds no rows; one pair a line is expected", path);
     if (rc < 0) {

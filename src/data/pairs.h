@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "data/dialogue.h"
 
@@ -25,12 +26,23 @@ struct ste_answer_pairs {
     size_t n;
 };
 
-enum ste_pairs_kind { STE_PAIRS_LABELLED, STE_PAIRS_UNLABELLED };
+/*
+ * How rows become pairs. HELPSTEER2: either rows of ratings (prompt, response, helpfulness), of which neighbours with
+ * one prompt make a pair, the more helpful one being chosen; or rows of the preference split (prompt, response_1,
+ * response_2, preference_strength: negative is for the first). MTBENCH_VOTES: a human vote a row (question_id, model_a,
+ * model_b, winner, conversation_a, conversation_b, turn); of the second turn each answer is its whole conversation.
+ */
+enum ste_pairs_kind { STE_PAIRS_LABELLED, STE_PAIRS_UNLABELLED, STE_PAIRS_HELPSTEER2, STE_PAIRS_MTBENCH_VOTES };
+/* "pairs", "helpsteer2", "mtbench-votes". WHAT stands in the error. */
+int ste_pairs_kind_by_name(const char *name, enum ste_pairs_kind *out, const char *what, struct ste_err *err);
 
 /* LIMIT 0: all rows. The first bad row is the error: FILE:LINE, what is wrong, what would mend it. chosen and
  * rejected may be strings or message lists that end with an assistant turn (then the last turn is the answer). */
 int ste_answer_pairs_read(struct ste_answer_pairs *out, const char *path, enum ste_pairs_kind kind, size_t limit,
                           struct ste_err *err);
+/* Keeps N of the pairs that are not tied, drawn by SEED and the place of the row: the same ones for every judge, in the
+ * order of the file. */
+void ste_answer_pairs_sample(struct ste_answer_pairs *p, size_t n, uint64_t seed);
 void ste_answer_pairs_clear(struct ste_answer_pairs *p);
 
 #endif

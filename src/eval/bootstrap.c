@@ -58,16 +58,19 @@ static double quantile(const double *sorted, size_t n, double q)
     return sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]);
 }
 
-void ste_bootstrap(const struct ste_clusters *suites, size_t n, uint64_t seed, struct ste_rate *const *rates)
+void ste_bootstrap(const struct ste_clusters *suites, size_t n, const double *weights, uint64_t seed,
+                   struct ste_rate *const *rates)
 {
-    size_t width = n ? (size_t)suites[0].n_values : 0, used = 0;
+    size_t width = n ? (size_t)suites[0].n_values : 0;
+    double used = 0;
     double *means = ste_xcalloc((width ? width : 1) * STE_BOOTSTRAP_DRAWS, sizeof *means); /* (width, draws) */
     double *sums = ste_xcalloc(width ? width : 1, sizeof *sums);
     for (size_t s = 0; s < n; s++) {
         const struct ste_clusters *c = &suites[s];
         if (c->n == 0)
             continue;
-        used++;
+        double weight = weights ? weights[s] : 1;
+        used += weight;
         struct ste_rng rng;
         ste_rng_init(&rng, seed, (uint32_t)s);
         for (size_t d = 0; d < STE_BOOTSTRAP_DRAWS; d++) {
@@ -80,17 +83,17 @@ void ste_bootstrap(const struct ste_clusters *suites, size_t n, uint64_t seed, s
                     sums[v] += c->sums[i * width + v];
             }
             for (size_t v = 0; v < width; v++)
-                means[v * STE_BOOTSTRAP_DRAWS + d] += sums[v] / pairs;
+                means[v * STE_BOOTSTRAP_DRAWS + d] += weight * sums[v] / pairs;
         }
     }
     for (size_t v = 0; v < width; v++) {
         double *m = means + v * STE_BOOTSTRAP_DRAWS;
         for (size_t d = 0; d < STE_BOOTSTRAP_DRAWS; d++)
-            m[d] = used ? m[d] / (double)used : NAN;
-        if (used)
+            m[d] = used > 0 ? m[d] / used : NAN;
+        if (used > 0)
             qsort(m, STE_BOOTSTRAP_DRAWS, sizeof *m, by_value);
-        rates[v]->lo = used ? quantile(m, STE_BOOTSTRAP_DRAWS, 0.025) : NAN;
-        rates[v]->hi = used ? quantile(m, STE_BOOTSTRAP_DRAWS, 0.975) : NAN;
+        rates[v]->lo = used > 0 ? quantile(m, STE_BOOTSTRAP_DRAWS, 0.025) : NAN;
+        rates[v]->hi = used > 0 ? quantile(m, STE_BOOTSTRAP_DRAWS, 0.975) : NAN;
     }
     free(means);
     free(sums);

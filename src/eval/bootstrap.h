@@ -26,8 +26,9 @@ void ste_clusters_add(struct ste_clusters *c, uint64_t key, const double *values
 void ste_clusters_clear(struct ste_clusters *c);
 
 /* Fills lo and hi of RATES[0 .. n_values-1] with the 2.5 % and 97.5 % points (linear between order statistics) of the
- * unweighted mean over SUITES of each figure's mean over pairs. Suites without a pair are left out; NAN when all are.
- */
-void ste_bootstrap(const struct ste_clusters *suites, size_t n, uint64_t seed, struct ste_rate *const *rates);
+ * mean over SUITES, weighted by WEIGHTS (NULL: all equal), of each figure's mean over pairs. Suites without a pair are
+ * left out; NAN when all are. */
+void ste_bootstrap(const struct ste_clusters *suites, size_t n, const double *weights, uint64_t seed,
+                   struct ste_rate *const *rates);
 
 #endif

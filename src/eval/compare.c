@@ -27,7 +27,7 @@ void ste_compare(const struct ste_outcome *first, const struct ste_outcome *seco
     ste_clusters_init(&c, 2);
     double accuracy = 0, consistent = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!first[i].judged || !second[i].judged)
+        if (!first[i].judged || !second[i].judged || first[i].tie)
             continue;
         int right[2][2]; /* judge, order */
         for (int o = 0; o < 2; o++) {
@@ -48,6 +48,6 @@ void ste_compare(const struct ste_outcome *first, const struct ste_outcome *seco
     out->consistent_difference.value = consistent / pairs;
     out->mcnemar_p = mcnemar(out->only_first, out->only_second);
     struct ste_rate *rates[2] = {&out->accuracy_difference, &out->consistent_difference};
-    ste_bootstrap(&c, 1, seed, rates);
+    ste_bootstrap(&c, 1, NULL, seed, rates);
     ste_clusters_clear(&c);
 }

@@ -9,20 +9,38 @@
 
 #include "core/log.h"
 #include "data/pairs.h"
-#include "judge/judge.h"
+#include "eval/vote.h"
+
+/* What may bias a judge: accuracy is reported apart for pairs whose chosen answer has it and whose rejected one has. */
+enum ste_split {
+    STE_SPLIT_LENGTH, /* is longer, in characters */
+    STE_SPLIT_FORMAT, /* has Markdown: a list, heading, bold or code, and the other has none */
+    STE_SPLIT_AUTHOR, /* was written by the judge's own model */
+    STE_N_SPLITS
+};
 
 /* The two orders of a pair: AB has the chosen answer first. */
 enum ste_order { STE_ORDER_AB, STE_ORDER_BA };
 
 struct ste_outcome {
-    bool judged;  /* false: tied, or too long for the context (see skipped) */
+    bool judged;  /* false: tied and not asked */
     bool skipped; /* too long in one order: counts as invalid in both */
     struct ste_judgment order[2];
+    struct ste_tally votes[2]; /* cast in each order */
     uint64_t prompt_key; /* pairs of one prompt are resampled together */
+    bool tie;            /* the label is a tie: counts in agreement alone */
+    signed char side[STE_N_SPLITS]; /* which answer has more of it: 1 the chosen one, -1 the other, 0 neither */
+    double compat;                  /* the score by a published rule (outcomes.h), where one was asked for */
+    signed char drawn;              /* the one order of a published score: 0 AB, 1 BA, -1: not said by the row */
 };
 
 /* The verdict names the chosen answer. */
 bool ste_outcome_right(const struct ste_outcome *o, enum ste_order order);
+
+/* What both orders say together. */
+enum ste_final { STE_FINAL_CHOSEN, STE_FINAL_REJECTED, STE_FINAL_TIE, STE_FINAL_INVALID, STE_N_FINAL };
+/* TIE: the orders name different answers; INVALID: a verdict is missing in one. */
+enum ste_final ste_outcome_final(const struct ste_outcome *o);
 
 /* A rate with the bounds of its 95 % interval. */
 struct ste_rate {
@@ -39,14 +57,18 @@ struct ste_metrics {
     struct ste_rate consistent; /* right in both orders */
     double first_position;      /* share of valid verdicts for the first position; NAN when none is valid */
     double invalid_share;
+    double compat; /* mean of the outcomes' compat */
 };
 
 /* Intervals: percentile bootstrap over prompts, 2000 draws keyed by SEED. */
 void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uint64_t seed, struct ste_metrics *out);
-/* Unweighted mean of the suites' figures; intervals by resampling prompts within each suite. OUTCOMES[i] has N[i]
- * items. */
-void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites, uint64_t seed,
-                         struct ste_metrics *out);
+/* Mean of the suites' figures, weighted by WEIGHTS (NULL: all equal); intervals by resampling prompts within each
+ * suite. OUTCOMES[i] has N[i] items. */
+/* The pairs of one side of a split: how many, and the accuracy of both orders on them. */
+size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_split split, int side, uint64_t seed,
+                        struct ste_rate *accuracy);
+void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites,
+                         const double *weights, uint64_t seed, struct ste_metrics *out);
 
 /* Judges every pair in both orders, at the judge's full batch. OUT has pairs->n items; the caller clears them,
  * whatever this returns. A pair that does not fit the context is named in a warning. */

@@ -9,10 +9,19 @@
 
 /* Accuracy and right-in-both come from the same draws, so one pass gives both. */
 enum { ACCURACY, CONSISTENT, N_RATES };
+enum { N_FIGURES = 7 }; /* that are averaged over suites */
 
 bool ste_outcome_right(const struct ste_outcome *o, enum ste_order order)
 {
     return !o->skipped && o->order[order].verdict == (order == STE_ORDER_AB ? STE_VERDICT_A : STE_VERDICT_B);
+}
+
+enum ste_final ste_outcome_final(const struct ste_outcome *o)
+{
+    enum ste_verdict ab = o->order[0].verdict, ba = o->order[1].verdict;
+    if (o->skipped || ab == STE_VERDICT_INVALID || ba == STE_VERDICT_INVALID)
+        return STE_FINAL_INVALID;
+    return ab == ba ? STE_FINAL_TIE : ab == STE_VERDICT_A ? STE_FINAL_CHOSEN : STE_FINAL_REJECTED;
 }
 
 static void values_of(const struct ste_outcome *o, double value[N_RATES])
@@ -26,7 +35,7 @@ static void clusters_of(const struct ste_outcome *o, size_t n, struct ste_cluste
 {
     ste_clusters_init(c, N_RATES);
     for (size_t i = 0; i < n; i++) {
-        if (!o[i].judged)
+        if (!o[i].judged || o[i].tie)
             continue;
         double value[N_RATES];
         values_of(&o[i], value);
@@ -37,14 +46,15 @@ static void clusters_of(const struct ste_outcome *o, size_t n, struct ste_cluste
 static void count(const struct ste_outcome *o, size_t n, struct ste_metrics *m)
 {
     size_t right[2] = {0}, valid = 0, first = 0;
-    double total[N_RATES] = {0};
+    double total[N_RATES] = {0}, compat = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!o[i].judged) {
+        if (!o[i].judged || o[i].tie) {
             m->tied++;
             continue;
         }
         m->pairs++;
         m->skipped += o[i].skipped;
+        compat += o[i].compat;
         double value[N_RATES];
         values_of(&o[i], value);
         for (int r = 0; r < N_RATES; r++)
@@ -64,6 +74,7 @@ static void count(const struct ste_outcome *o, size_t n, struct ste_metrics *m)
     double pairs = m->pairs ? (double)m->pairs : NAN;
     m->accuracy.value = total[ACCURACY] / pairs;
     m->consistent.value = total[CONSISTENT] / pairs;
+    m->compat = compat / pairs;
     m->accuracy_ab = (double)right[0] / pairs;
     m->accuracy_ba = (double)right[1] / pairs;
     m->invalid_share = (double)m->invalid / (2 * pairs);
@@ -79,27 +90,41 @@ void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uin
     clusters_of(o, n, &c);
     const struct ste_clusters *one = &c;
     struct ste_rate *rates[N_RATES] = {&out->accuracy, &out->consistent};
-    ste_bootstrap(one, 1, seed, rates);
+    ste_bootstrap(one, 1, NULL, seed, rates);
     ste_clusters_clear(&c);
 }
 
+size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_split split, int side, uint64_t seed,
+                        struct ste_rate *accuracy)
+{
+    struct ste_outcome *part = ste_xcalloc(n + 1, sizeof *part); /* shallow */
+    struct ste_metrics m;
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (o[i].side[split] == side)
+            part[count++] = o[i];
+    ste_metrics_of(part, count, "", seed, &m);
+    free(part);
+    *accuracy = m.accuracy;
+    return m.pairs;
+}
+
 /* Adds to a mean over the suites where the figure exists. */
-static void mean_add(double *sum, size_t *n, double value)
+static void mean_add(double *sum, double *weights, double value, double weight)
 {
     if (isnan(value))
         return;
-    *sum += value;
-    (*n)++;
+    *sum += weight * value;
+    *weights += weight;
 }
 
-void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites, uint64_t seed,
-                         struct ste_metrics *out)
+void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites,
+                         const double *weights, uint64_t seed, struct ste_metrics *out)
 {
     *out = (struct ste_metrics){0};
     strcpy(out->name, "overall");
     struct ste_clusters *c = ste_xcalloc(suites ? suites : 1, sizeof *c);
-    double sums[6] = {0};
-    size_t counts[6] = {0};
+    double sums[N_FIGURES] = {0}, of[N_FIGURES] = {0};
     for (size_t s = 0; s < suites; s++) {
         struct ste_metrics m = {0};
         count(outcomes[s], n[s], &m);
@@ -110,17 +135,17 @@ void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t
         out->invalid += m.invalid;
         for (int r = 0; r < STE_N_INVALID; r++)
             out->reasons[r] += m.reasons[r];
-        const double figures[6] = {m.accuracy.value, m.consistent.value, m.accuracy_ab,
-                                   m.accuracy_ba,    m.first_position,   m.invalid_share};
-        for (int f = 0; f < 6; f++)
-            mean_add(&sums[f], &counts[f], figures[f]);
+        const double figures[N_FIGURES] = {m.accuracy.value, m.consistent.value, m.accuracy_ab, m.accuracy_ba,
+                                           m.first_position, m.invalid_share,    m.compat};
+        for (int f = 0; f < N_FIGURES; f++)
+            mean_add(&sums[f], &of[f], figures[f], weights ? weights[s] : 1);
     }
-    double *const into[6] = {&out->accuracy.value, &out->consistent.value, &out->accuracy_ab,
-                             &out->accuracy_ba,    &out->first_position,   &out->invalid_share};
-    for (int f = 0; f < 6; f++)
-        *into[f] = counts[f] ? sums[f] / (double)counts[f] : NAN;
+    double *const into[N_FIGURES] = {&out->accuracy.value, &out->consistent.value, &out->accuracy_ab, &out->accuracy_ba,
+                                     &out->first_position, &out->invalid_share,    &out->compat};
+    for (int f = 0; f < N_FIGURES; f++)
+        *into[f] = of[f] > 0 ? sums[f] / of[f] : NAN;
     struct ste_rate *rates[N_RATES] = {&out->accuracy, &out->consistent};
-    ste_bootstrap(c, suites, seed, rates);
+    ste_bootstrap(c, suites, weights, seed, rates);
     for (size_t s = 0; s < suites; s++)
         ste_clusters_clear(&c[s]);
     free(c);

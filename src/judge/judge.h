@@ -41,6 +41,9 @@ struct ste_judge_setting {
     bool sample_label;            /* closed mode: draw it (the loop) or take the likelier (evaluation) */
     uint64_t seed;
     int adapter;
+    int votes;      /* of an evaluation, in each order: the majority of so many samples; 0 or 1: one judgment */
+    bool ask_ties;  /* pairs whose label is a tie are judged too */
+    bool all_votes; /* also those that can change nothing any more */
 };
 
 /* The texts behind an ask; free with ste_judge_prompt_clear after submit. */

@@ -108,7 +108,7 @@ static void bounds_as_computed_apart(void **state)
     }
     const struct ste_outcome *const suites[] = {o, p};
     const size_t sizes[] = {10, 12};
-    ste_metrics_overall(suites, sizes, 2, 42, &m);
+    ste_metrics_overall(suites, sizes, 2, NULL, 42, &m);
     assert_int_equal(m.pairs, 22);
     assert_int_equal(m.invalid, 3);
     assert_float_equal(m.accuracy.value, (0.6 + 5.0 / 6) / 2, 1e-12);

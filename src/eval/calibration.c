@@ -1,0 +1,85 @@
+#include "eval/calibration.h"
+
+#include <math.h>
+
+#include "eval/bootstrap.h"
+
+enum { BINS = 10 };
+
+double ste_margin(const struct ste_outcome *o)
+{
+    double m = 0;
+    if (!o->judged || o->tie || o->skipped)
+        return NAN;
+    for (int k = 0; k < 2; k++) {
+        double odds = o->order[k].logprob_a - o->order[k].logprob_b;
+        m += (k == STE_ORDER_AB ? odds : -odds) / 2;
+    }
+    return m;
+}
+
+static double softplus(double x)
+{
+    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
+
+static double nll_of(const struct ste_outcome *o, size_t n, double temperature, size_t *pairs)
+{
+    double sum = 0;
+    *pairs = 0;
+    for (size_t i = 0; i < n; i++) {
+        double m = ste_margin(&o[i]);
+        if (isnan(m))
+            continue;
+        (*pairs)++;
+        sum += softplus(-m / temperature);
+    }
+    return *pairs ? sum / (double)*pairs : NAN;
+}
+
+/* The likelihood is convex in 1 / T and so has one optimum in log T: golden section. */
+double ste_fit_temperature(const struct ste_outcome *o, size_t n)
+{
+    const double golden = 0.6180339887498949;
+    double lo = log(0.01), hi = log(100);
+    size_t pairs;
+    if (isnan(nll_of(o, n, 1, &pairs)))
+        return 1;
+    for (int i = 0; i < 80; i++) {
+        double a = hi - golden * (hi - lo), b = lo + golden * (hi - lo);
+        if (nll_of(o, n, exp(a), &pairs) <= nll_of(o, n, exp(b), &pairs))
+            hi = b;
+        else
+            lo = a;
+    }
+    return exp((lo + hi) / 2);
+}
+
+void ste_calibration_of(const struct ste_outcome *o, size_t n, double temperature, uint64_t seed,
+                        struct ste_calibration *out)
+{
+    double right[BINS] = {0}, sure[BINS] = {0}, sum = 0;
+    *out = (struct ste_calibration){.temperature = temperature};
+    struct ste_clusters c;
+    ste_clusters_init(&c, 1);
+    for (size_t i = 0; i < n; i++) {
+        double m = ste_margin(&o[i]);
+        if (isnan(m))
+            continue;
+        double p = 1 / (1 + exp(-fabs(m) / temperature)), value = m > 0 ? 1 : m < 0 ? 0 : 0.5;
+        int bin = (int)(p * BINS);
+        bin = bin < BINS ? bin : BINS - 1;
+        right[bin] += value;
+        sure[bin] += p;
+        sum += value;
+        ste_clusters_add(&c, o[i].prompt_key, &value);
+    }
+    out->nll = nll_of(o, n, temperature, &out->pairs);
+    double pairs = out->pairs ? (double)out->pairs : NAN;
+    for (int b = 0; b < BINS; b++)
+        out->ece += fabs(right[b] - sure[b]) / pairs;
+    out->accuracy.value = sum / pairs;
+    struct ste_rate *const rates[] = {&out->accuracy};
+    ste_bootstrap(&c, 1, NULL, seed, rates);
+    ste_clusters_clear(&c);
+}

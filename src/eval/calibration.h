@@ -1,0 +1,25 @@
+/*
+ * Verdicts as numbers: the log-odds of the labels, averaged over both orders, so that a leaning to one position
+ * cancels; and how far its probabilities can be trusted. Temperature scaling and the expected calibration error are
+ * those of Guo et al., "On Calibration of Modern Neural Networks" (2017): p = 1 / (1 + exp(-margin / T)), T fitted on
+ * other pairs by likelihood, ECE over 10 bins of equal width of the more probable side's probability.
+ */
+#ifndef STE_EVAL_CALIBRATION_H
+#define STE_EVAL_CALIBRATION_H
+
+#include "eval/eval.h"
+
+struct ste_calibration {
+    size_t pairs;             /* with log-probabilities in both orders */
+    struct ste_rate accuracy; /* of the sign of the margin; 0.5 where it is 0 */
+    double temperature, ece, nll;
+};
+
+/* Half the sum of the log-odds for the chosen answer in both orders; NAN without log-probabilities. */
+double ste_margin(const struct ste_outcome *o);
+/* T of the highest likelihood, between 0.01 and 100; 1 without pairs. */
+double ste_fit_temperature(const struct ste_outcome *o, size_t n);
+void ste_calibration_of(const struct ste_outcome *o, size_t n, double temperature, uint64_t seed,
+                        struct ste_calibration *out);
+
+#endif
