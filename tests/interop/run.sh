@@ -7,12 +7,13 @@ ste=${1:-$here/../../build/ste}
 [ $# -gt 0 ] && shift
 home=${STE_HOME:-$HOME/.cache/ste}
 venv=$home/interop-venv
-[ $# -gt 0 ] || set -- tokens logits gradients train_curve adapters speed
+[ $# -gt 0 ] || set -- tokens logits gradients train_curve adapters published rating speed
 
-if ! "$venv/bin/python" -c 'import torch, transformers, peft, gguf, tokenizers, safetensors, llama_cpp' 2>/dev/null; then
+if ! "$venv/bin/python" -c 'import torch, transformers, peft, gguf, tokenizers, safetensors, llama_cpp, choix, pandas' 2>/dev/null; then
     echo "Making $venv (torch and llama.cpp: a few gigabytes, 10 to 30 minutes, once)"
     python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --upgrade pip &&
-        "$venv/bin/pip" install --quiet -r "$here/requirements.txt" ||
+        "$venv/bin/pip" install --quiet -r "$here/requirements.txt" &&
+        "$venv/bin/pip" install --quiet --no-deps rewardbench==0.1.4 fschat==0.2.36 ||
         { echo "cannot make $venv; see $here/requirements.txt" >&2; exit 1; }
 fi
 for model in smollm2-135m-instruct qwen2.5-coder-0.5b-instruct; do
