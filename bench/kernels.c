@@ -1,6 +1,6 @@
 /*
  * How fast the kernels are, and what share of the multipliers' peak that is.
- * ste-bench-kernels [THREADS [OUT IN [ISA]]]
+ * ste-bench-kernels [THREADS [OUT IN [ISA [TYPE]]]]
  * ste-bench-kernels --limits THREADS: only what the machine allows, as JSON
  */
 #include <math.h>
@@ -91,6 +91,28 @@ __attribute__((target("avx512f,avx512vnni"))) static void peak_i8_512(void *arg,
     for (int i = 1; i < 12; i++)
         a[0] = _mm512_add_epi32(a[0], a[i]);
     ((volatile float *)arg)[part] = (float)_mm512_reduce_add_epi32(a[0]);
+}
+
+/* Sums of 2 x 2 tiles, operands in registers: 16 x 16 x 32 products each. */
+__attribute__((target("avx512f"))) static void peak_tiles(void *arg, int part)
+{
+    struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } config = {.palette = 1};
+    float sums[16 * 16];
+    for (int t = 0; t < 8; t++) {
+        config.row_bytes[t] = 64;
+        config.rows[t] = 16;
+    }
+    __asm__ volatile("ldtilecfg %0" : : "m"(config));
+    for (long n = 0; n < PEAK_LOOPS / 16; n++)
+        __asm__ volatile("tdpbf16ps %%tmm6, %%tmm4, %%tmm0\n\ttdpbf16ps %%tmm7, %%tmm4, %%tmm1\n\t"
+                         "tdpbf16ps %%tmm6, %%tmm5, %%tmm2\n\ttdpbf16ps %%tmm7, %%tmm5, %%tmm3"
+                         : :);
+    __asm__ volatile("tilestored %%tmm0, (%0,%1,1)\n\ttilerelease" : : "r"(sums), "r"(64L) : "memory");
+    ((volatile float *)arg)[part] = sums[0];
 }
 #endif
 
@@ -197,15 +219,17 @@ static struct ste_tensor tensor(enum ste_type type, int out, int in)
     } while (0)
 
 /* GFLOP/s and GOP/s of the multipliers with instruction set ISA; 0 where it is not known. */
-static void peaks(enum ste_isa isa, struct ste_pool *pool, double *f32, double *int8)
+static void peaks(enum ste_isa isa, struct ste_pool *pool, double *f32, double *int8, double *bf16)
 {
-    *f32 = *int8 = 0;
+    *f32 = *int8 = *bf16 = 0;
 #if defined(__x86_64__)
-    const bool wide = isa == STE_ISA_AVX512;
+    const bool wide = isa >= STE_ISA_AVX512;
     if (isa == STE_ISA_PORTABLE)
         return;
     *f32 = wide ? peak(peak_f32_512, 32, pool) : peak(peak_f32, 16, pool);
     *int8 = wide && __builtin_cpu_supports("avx512vnni") ? peak(peak_i8_512, 128, pool) : peak(peak_i8, 64, pool);
+    if (isa == STE_ISA_AMX)
+        *bf16 = peak(peak_tiles, 4 * 2 * 16 * 16 * 32 / 12.0 / 16, pool);
 #endif
 }
 
@@ -214,15 +238,15 @@ static int limits(int threads)
 {
     struct ste_err err = {0};
     enum ste_isa isa;
-    double f32, int8;
+    double f32, int8, bf16;
     if (ste_isa_choose(NULL, &isa, &err)) {
         fprintf(stderr, "%s\n", err.msg);
         return 2;
     }
     struct ste_pool *pool = ste_pool_new(threads);
-    peaks(isa, pool, &f32, &int8);
-    printf("{\"isa\": \"%s\", \"threads\": %d, \"f32\": %.4g, \"int8\": %.4g, \"read\": %.4g}\n", ste_isa_name(isa),
-           threads, f32 * 1e9, int8 * 1e9, peak_read(pool));
+    peaks(isa, pool, &f32, &int8, &bf16);
+    printf("{\"isa\": \"%s\", \"threads\": %d, \"f32\": %.4g, \"int8\": %.4g, \"bf16\": %.4g, \"read\": %.4g}\n", ste_isa_name(isa),
+           threads, f32 * 1e9, int8 * 1e9, bf16 * 1e9, peak_read(pool));
     ste_pool_free(pool);
     return 0;
 }
@@ -244,18 +268,20 @@ int main(int argc, char **argv)
     struct ste_pool *pool = ste_pool_new(threads);
     if (threads == 1)
         the_clock = CLOCK_THREAD_CPUTIME_ID;
-    double f32, i8;
-    peaks(isa, pool, &f32, &i8);
-    printf("%s, %d threads, W (%d, %d); peak: f32 %.0f GFLOP/s, int8 %.0f GOP/s\n", ste_isa_name(isa), threads, out, in,
-           f32, i8);
+    double f32, i8, bf16;
+    peaks(isa, pool, &f32, &i8, &bf16);
+    printf("%s, %d threads, W (%d, %d); peak: f32 %.0f GFLOP/s, int8 %.0f GOP/s, bf16 %.0f GFLOP/s\n", ste_isa_name(isa),
+           threads, out, in, f32, i8, bf16);
     const int most = rows[sizeof rows / sizeof *rows - 1];
     float *x = ste_xcalloc((size_t)most * (size_t)in, sizeof *x),
           *y = ste_xcalloc((size_t)most * (size_t)out, sizeof *y);
     for (int i = 0; i < most * in; i++)
         x[i] = sinf((float)i);
-    printf("%-6s %5s %10s %6s %10s %6s %10s %8s\n", "type", "rows", "f32 G/s", "share", "int8 G/s", "share", "back G/s",
-           "f32 GB/s");
+    printf("%-6s %5s %10s %6s %10s %6s %10s %6s %10s %8s\n", "type", "rows", "f32 G/s", "share", "int8 G/s", "share",
+           "bf16 G/s", "share", "back G/s", "f32 GB/s");
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (argc > 5 && strcmp(ste_type_name(types[i]), argv[5]) != 0)
+            continue;
         struct ste_tensor t = tensor(types[i], out, in);
         struct ste_matrix *w;
         if (ste_matrix_pack(&w, &t, isa, pool, &err)) {
@@ -265,16 +291,19 @@ int main(int argc, char **argv)
         for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
             const int m = rows[r];
             const double ops = 2.0 * m * out * in * 1e-9;
-            double a, b = 0, c = 0;
+            double a, b = 0, c = 0, d = 0;
             TIME(ste_matrix_mul(w, STE_ACT_F32, x, (size_t)in, m, NULL, y, (size_t)out, pool), a);
             if (types[i] != STE_F32)
                 TIME(ste_matrix_mul(w, STE_ACT_INT8, x, (size_t)in, m, NULL, y, (size_t)out, pool), b);
+            if (types[i] != STE_F32 && isa == STE_ISA_AMX)
+                TIME(ste_matrix_mul(w, STE_ACT_BF16, x, (size_t)in, m, NULL, y, (size_t)out, pool), d);
             if (m >= 64)
                 TIME(ste_matrix_mul_back(w, y, (size_t)out, m, x, (size_t)in, false, pool), c);
             for (int j = 0; c > 0 && j < most * in; j++)
                 x[j] = sinf((float)j);
-            printf("%-6s %5d %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %8.1f\n", t.name, m, ops / a,
+            printf("%-6s %5d %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %8.1f\n", t.name, m, ops / a,
                    f32 > 0 ? ops / a / f32 * 100 : 0, b > 0 ? ops / b : 0, b > 0 && i8 > 0 ? ops / b / i8 * 100 : 0,
+                   d > 0 ? ops / d : 0, d > 0 && bf16 > 0 ? ops / d / bf16 * 100 : 0,
                    c > 0 ? ops / c : 0, (double)ste_matrix_bytes(w) / a * 1e-9);
             fflush(stdout);
         }
@@ -290,7 +319,7 @@ int main(int argc, char **argv)
                   {16, 896, 2048, true, false, "dH^T . X"},  {4864, 16, 2048, true, false, "dY^T . H"},
                   {1024, 1024, 1024, false, false, "plain"}, {1024, 1024, 1024, true, true, "both turned"},
                   {512, 512, 64, false, true, "attention"}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    for (size_t i = 0; argc <= 5 && i < sizeof shapes / sizeof *shapes; i++) {
         const int m = shapes[i].m, n = shapes[i].n, k = shapes[i].k;
         float *a = ste_xcalloc((size_t)m * (size_t)k, 4), *b = ste_xcalloc((size_t)n * (size_t)k, 4);
         float *c = ste_xcalloc((size_t)m * (size_t)n, 4);

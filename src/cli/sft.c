@@ -318,10 +318,10 @@ static int sft(int argc, char **argv, struct ste_err *err)
          "tokens a forward pass (default 512); speed and memory only"},
         {"memory-mb", STE_FLAG_INT, &o.memory_mb, "N",
          "keep activations of a pass up to this size, else compute them again: a third more time (default 2048)"},
-        {"activations", STE_FLAG_STRING, &o.activations, "f32|int8",
+        {"activations", STE_FLAG_STRING, &o.activations, "f32|int8|bf16",
          "of the forward pass: f32 (default) is exact, int8 faster; the backward pass is f32"},
         {"threads", STE_FLAG_INT, &o.threads, "N", "threads (default: one a core); speed only"},
-        {"isa", STE_FLAG_STRING, &o.isa, "NAME", "force an instruction set: avx512, avx2, portable"},
+        {"isa", STE_FLAG_STRING, &o.isa, "NAME", "force an instruction set: amx, avx512, avx2, portable"},
         {NULL, 0, NULL, NULL, NULL},
     };
     char *path = NULL;
@@ -337,7 +337,7 @@ static int sft(int argc, char **argv, struct ste_err *err)
     if (!rc)
         rc = ste_isa_choose(o.isa, &p.isa, err);
     if (!rc)
-        rc = ste_activations_by_name(o.activations, &p.activations, err);
+        rc = ste_activations_by_name(o.activations, p.isa, &p.activations, err);
     if (!rc)
         rc = ste_model_resolve(o.model, &path, err);
     if (!rc)

@@ -172,7 +172,7 @@ void ste_attention(const struct ste_kv *kv, int layer, int n_heads, enum ste_isa
 #if defined(__x86_64__)
     if (isa == STE_ISA_AVX2)
         j.kern = &ste_attn_avx2;
-    else if (isa == STE_ISA_AVX512)
+    else if (isa >= STE_ISA_AVX512)
         j.kern = &ste_attn_avx512;
 #endif
     /* Few large parts read a shared block seldom, many small ones keep the threads equally busy. */

@@ -60,7 +60,7 @@ int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct st
                    sizeof(uint16_t);
     size_t least = (size_t)e->p.n_ctx / STE_KV_BLOCK + 2, blocks = e->p.kv_bytes / block;
     snprintf(e->numerics, sizeof e->numerics, "engine %d, %s, kv f16, activations %s", ENGINE_REVISION,
-             ste_isa_name(p->isa), p->activations == STE_ACT_INT8 ? "int8" : "f32");
+             ste_isa_name(p->isa), ste_activations_name(p->activations));
     int rc = ste_weights_new(&e->weights, m, p->isa, p->pool, err);
     if (!rc)
         rc =

@@ -29,17 +29,35 @@ int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, struct 
                            "with at most %d heads to a KV head",
                            ste_gguf_path(w->model->gguf), hp->n_heads, hp->head_dim, hp->n_kv_heads, STE_MAX_HEAD_DIM,
                            STE_MAX_GROUP);
-    f->x = ste_xmalloc(rows * (size_t)hp->d_model * sizeof(float));
-    f->xn = ste_xmalloc(rows * (size_t)hp->d_model * sizeof(float));
-    f->y = ste_xmalloc(rows * (size_t)hp->d_model * sizeof(float));
-    f->q = ste_xmalloc(rows * n_q * sizeof(float));
-    f->att = ste_xmalloc(rows * n_q * sizeof(float));
-    f->k = ste_xmalloc(rows * n_kv * sizeof(float));
-    f->v = ste_xmalloc(rows * n_kv * sizeof(float));
-    f->gate = ste_xmalloc(rows * (size_t)hp->d_ff * sizeof(float));
-    f->up = ste_xmalloc(rows * (size_t)hp->d_ff * sizeof(float));
-    f->logits = ste_xmalloc(STE_LOGIT_ROWS * (size_t)hp->n_vocab * sizeof(float));
-    f->rope = ste_xmalloc((size_t)n_ctx * hd * sizeof(float));
+    const struct {
+        float **at;
+        size_t floats;
+    } buffers[] = {{&f->x, rows * (size_t)hp->d_model},
+                   {&f->xn, rows * (size_t)hp->d_model},
+                   {&f->y, rows * (size_t)hp->d_model},
+                   {&f->q, rows * n_q},
+                   {&f->att, rows * n_q},
+                   {&f->k, rows * n_kv},
+                   {&f->v, rows * n_kv},
+                   {&f->gate, rows * (size_t)hp->d_ff},
+                   {&f->up, rows * (size_t)hp->d_ff},
+                   {&f->logits, STE_LOGIT_ROWS * (size_t)hp->n_vocab},
+                   {&f->rope, (size_t)n_ctx * hd}};
+    enum {
+        LINE = 64 / sizeof(float)
+    }; /* each begins a cache line: stores that cross lines cost a fifth of a product */
+    size_t floats = 0;
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        floats += (buffers[i].floats + LINE - 1) / LINE * LINE;
+    f->arena_size = floats * sizeof(float);
+    int rc = ste_big_alloc(&f->arena, f->arena_size, "the activations of a step", err);
+    if (rc)
+        return rc;
+    float *next = f->arena;
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) {
+        *buffers[i].at = next;
+        next += (buffers[i].floats + LINE - 1) / LINE * LINE;
+    }
     for (int p = 0; p < n_ctx; p++)
         ste_rope_table(hp->rope_base, hp->head_dim, p, f->rope + (size_t)p * hd);
     return 0;
@@ -47,18 +65,8 @@ int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, struct 
 
 void ste_forward_clear(struct ste_forward *f)
 {
-    free(f->x);
-    free(f->xn);
-    free(f->y);
-    free(f->q);
-    free(f->att);
-    free(f->k);
-    free(f->v);
-    free(f->gate);
-    free(f->up);
+    ste_big_free(f->arena, f->arena_size);
     free(f->u);
-    free(f->logits);
-    free(f->rope);
     *f = (struct ste_forward){0};
 }
 

@@ -7,8 +7,8 @@
 /* x ~ d * q for the 32 inputs of a cell. FIX, one for each scale of W's row: -zero * sum(q) as an integer for types
  * with a zero point, d * sum(q) as a float for the others. */
 struct ste_rounded {
-    void *q;   /* (m, in), int8_t; int16_t where the kernels ask that of W's bits: room for those */
-    float *d;  /* (m, in/32) */
+    void *q;  /* (m, in), int8_t; int16_t where the kernels ask that of W's bits: room for those */
+    float *d; /* (m, in/32) */
     union {
         int32_t *i; /* (m, in/sub) */
         float *f;   /* (m, in/32) */

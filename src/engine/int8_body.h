@@ -7,7 +7,15 @@
 #include "engine/simd.h"
 #include "engine/unpack_body.h"
 
+/* Rows and panels of a tile. Where a vector holds a whole panel, two panels share each row's broadcast: as many
+ * broadcasts as products would take the load ports longer than the multipliers. */
+#if STE_SIMD == 512
+#define MAX_ROWS 6
+#define MAX_PANELS 2
+#else
 #define MAX_ROWS 4
+#define MAX_PANELS 1
+#endif
 #define CELLS 16 /* unpacked at a time: 8 KB of weights and 4 KB of scales, for the L1 cache */
 
 /* Of a rounded activation. Two weights of 8 bits times activations do not fit the 16-bit sums of bytes: they are
@@ -77,12 +85,14 @@ static void round_rows(const struct ste_matrix *w, const float *x, size_t ldx, i
     }
 }
 
-/* A panel's unpacked cells: quads[cell][8][64]; d, c [cell][subs][16]. */
+/* Unpacked cells of MAX_PANELS panels: quads[panel][cell][8][64]; d, c [panel][cell][16], cells of two scales twice. */
 struct cells {
     const uint8_t *quads;
     const float *d, *c;
     int n;
 };
+#define PANEL_QUADS(bits) ((size_t)CELLS * 8 * STE_QUAD_BYTES * X_BYTES(bits))
+#define PANEL_SCALES ((size_t)CELLS * 2 * STE_PANEL)
 
 #ifdef D_WIDE
 #define STEPS(bits) 8 /* 32-bit sums: a cell fits in any case */
@@ -91,47 +101,49 @@ struct cells {
 #define STEPS(bits) ((bits) == 6 ? 2 : (bits) == 5 ? 4 : 8)
 #endif
 
-ALWAYS void int8_tile(const int mr, const int bits, const int sub, const bool zero, const struct cells *w,
+/* Y_PANEL: floats from a panel's results to the next one's. */
+ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub, const bool zero, const struct cells *w,
                       const int8_t *x, size_t ldx, const float *dx, const int32_t *fix_i, const float *fix_f,
-                      size_t ldd, float *y)
+                      size_t ldd, float *y, size_t y_panel)
 {
     const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads;
-    vf acc[MAX_ROWS][NV];
+    vf acc[MAX_ROWS][MAX_PANELS * NV];
 #pragma GCC unroll 8
     for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
-        for (int v = 0; v < NV; v++)
-            acc[r][v] = v_load(y + r * STE_PANEL + v * VL);
+        for (int v = 0; v < np * NV; v++)
+            acc[r][v] = v_load(y + (size_t)(v / NV) * y_panel + r * STE_PANEL + v % NV * VL);
     for (int cell = 0; cell < w->n; cell++)
 #pragma GCC unroll 2
         for (int s = 0; s < subs; s++) {
             const uint8_t *wq = w->quads + ((size_t)cell * 8 + (size_t)s * 4) * STE_QUAD_BYTES;
             const int8_t *xq = x + (size_t)cell * STE_CELL + (size_t)s * 16;
             const size_t sc = ((size_t)cell * (size_t)subs + (size_t)s) * STE_PANEL;
-            vi sum[MAX_ROWS][NV];
+            vi sum[MAX_ROWS][MAX_PANELS * NV];
 #pragma GCC unroll 4
             for (int q0 = 0; q0 < quads; q0 += steps) {
-                dacc part[MAX_ROWS][NV];
+                dacc part[MAX_ROWS][MAX_PANELS * NV];
 #pragma GCC unroll 8
                 for (int q = q0; q < q0 + steps; q++) {
-                    vi four[NV];
+                    vi four[MAX_PANELS * NV];
 #pragma GCC unroll 2
-                    for (int v = 0; v < NV; v++)
-                        four[v] = i_load(wq + q * STE_QUAD_BYTES + v * VL * 4);
+                    for (int v = 0; v < np * NV; v++)
+                        four[v] =
+                            i_load(wq + (size_t)(v / NV) * PANEL_QUADS(bits) + q * STE_QUAD_BYTES + v % NV * VL * 4);
 #pragma GCC unroll 8
                     for (int r = 0; r < mr; r++) {
                         int32_t word;
                         memcpy(&word, xq + (size_t)r * ldx + q * 4, sizeof word);
                         vi xr = i_set1(word);
 #pragma GCC unroll 2
-                        for (int v = 0; v < NV; v++)
+                        for (int v = 0; v < np * NV; v++)
                             part[r][v] = q == q0 ? d_first(four[v], xr) : d_step(part[r][v], four[v], xr);
                     }
                 }
 #pragma GCC unroll 8
                 for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
-                    for (int v = 0; v < NV; v++) {
+                    for (int v = 0; v < np * NV; v++) {
                         vi n = d_sum(part[r][v]);
                         sum[r][v] = q0 ? i_add(sum[r][v], n) : n;
                     }
@@ -141,21 +153,22 @@ ALWAYS void int8_tile(const int mr, const int bits, const int sub, const bool ze
                 const size_t at = (size_t)r * ldd + (size_t)cell;
                 vf scale = v_set1(dx[at]);
 #pragma GCC unroll 2
-                for (int v = 0; v < NV; v++) {
+                for (int v = 0; v < np * NV; v++) {
+                    const size_t of = (size_t)(v / NV) * PANEL_SCALES + sc + (size_t)(v % NV * VL);
                     vi n = sum[r][v];
                     if (zero)
                         n = i_add(n, i_set1(fix_i[at * (size_t)subs + (size_t)s]));
-                    acc[r][v] = v_fma(v_mul(scale, v_load(w->d + sc + v * VL)), v_from_i32(n), acc[r][v]);
+                    acc[r][v] = v_fma(v_mul(scale, v_load(w->d + of)), v_from_i32(n), acc[r][v]);
                     if (!zero)
-                        acc[r][v] = v_fma(v_load(w->c + sc + v * VL), v_set1(fix_f[at]), acc[r][v]);
+                        acc[r][v] = v_fma(v_load(w->c + of), v_set1(fix_f[at]), acc[r][v]);
                 }
             }
         }
 #pragma GCC unroll 8
     for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
-        for (int v = 0; v < NV; v++)
-            v_store(y + r * STE_PANEL + v * VL, acc[r][v]);
+        for (int v = 0; v < np * NV; v++)
+            v_store(y + (size_t)(v / NV) * y_panel + r * STE_PANEL + v % NV * VL, acc[r][v]);
 }
 
 #ifndef D_WIDE
@@ -205,8 +218,8 @@ ALWAYS void words_tile(const int mr, const struct cells *w, const int16_t *x, si
 }
 #endif
 
-ALWAYS void int8_rows(const int bits, const int sub, const bool zero, const struct ste_matrix *w, const struct cells *u,
-                      int k, const struct ste_rounded *x, int m0, int m, float *y)
+ALWAYS void int8_rows(const int np, const int bits, const int sub, const bool zero, const struct ste_matrix *w,
+                      const struct cells *u, int k, const struct ste_rounded *x, int m0, int m, float *y)
 {
     const size_t in = (size_t)w->in, cells = in / STE_CELL, subs = STE_CELL / (size_t)sub;
     for (int r = 0; r < m;) {
@@ -216,14 +229,18 @@ ALWAYS void int8_rows(const int bits, const int sub, const bool zero, const stru
         const int32_t *fix_i = zero ? x->fix.i + at * subs : NULL;
         const float *fix_f = zero ? NULL : x->fix.f + at;
         float *yr = y + (size_t)r * STE_PANEL;
+        const size_t y_panel = (size_t)m * STE_PANEL;
 #ifdef D_WIDE
-#define TILE(rows) int8_tile(rows, bits, sub, zero, u, q, in, dx, fix_i, fix_f, cells, yr)
+#define TILE(rows) int8_tile(rows, np, bits, sub, zero, u, q, in, dx, fix_i, fix_f, cells, yr, y_panel)
 #else
 #define TILE(rows)                                                                                                     \
     (bits == 8 ? words_tile(rows, u, (const int16_t *)(const void *)q, in, dx, cells, yr)                              \
-               : int8_tile(rows, bits, sub, zero, u, q, in, dx, fix_i, fix_f, cells, yr))
+               : int8_tile(rows, np, bits, sub, zero, u, q, in, dx, fix_i, fix_f, cells, yr, y_panel))
 #endif
-        if (m - r >= 4) {
+        if (MAX_ROWS == 6 && m - r >= 6) {
+            TILE(MAX_ROWS);
+            r += MAX_ROWS;
+        } else if (m - r >= 4) {
             TILE(4);
             r += 4;
         } else if (m - r >= 2) {
@@ -324,34 +341,38 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
                      const struct ste_matrix *w, int p0, int np, int k0, int kc, const struct ste_rounded *x, int m0,
                      int m, float *y)
 {
-    _Alignas(64) uint8_t quads[CELLS * 8 * STE_QUAD_BYTES * X_BYTES(bits)];
-    _Alignas(64) float d[CELLS * 2 * STE_PANEL], c[CELLS * 2 * STE_PANEL];
+    _Alignas(64) uint8_t quads[MAX_PANELS * PANEL_QUADS(bits)];
+    _Alignas(64) float d[MAX_PANELS * PANEL_SCALES], c[MAX_PANELS * PANEL_SCALES];
     const int subs = STE_CELL / sub;
-    for (int p = 0; p < np; p++, y += (size_t)m * STE_PANEL) {
-        if (m == 1) {
-            single(bits, sub, zero, scale, w, p0 + p, k0, kc / STE_CELL, x, m0, y);
-            continue;
-        }
+    for (int p = 0; m == 1 && p < np; p++)
+        single(bits, sub, zero, scale, w, p0 + p, k0, kc / STE_CELL, x, m0, y + p * STE_PANEL);
+    for (int p = 0, wide; m > 1 && p < np; p += wide, y += (size_t)wide * (size_t)m * STE_PANEL) {
+        wide = np - p < MAX_PANELS ? np - p : MAX_PANELS;
         for (int k = k0; k < k0 + kc; k += CELLS * STE_CELL) {
             struct cells u = {quads, d, c, (k0 + kc - k) / STE_CELL};
             if (u.n > CELLS)
                 u.n = CELLS;
-            for (int i = 0; i < u.n; i++) {
-                const int cell = k / STE_CELL + i;
+            for (int j = 0; j < wide * u.n; j++) {
+                const int panel = j / u.n, i = j % u.n, cell = k / STE_CELL + i;
+                const size_t at = (size_t)panel * PANEL_SCALES + (size_t)i * (size_t)subs * STE_PANEL;
                 vf vd[2][NV], vc[2][NV];
-                load_scales(scale, w, p0 + p, cell, vd, vc);
-                prefetch_cell(w, p0 + p, cell + CELLS);
-                unpack_cell(bits, cell_at(w, p0 + p, cell), quads + (size_t)i * 8 * STE_QUAD_BYTES * X_BYTES(bits));
+                load_scales(scale, w, p0 + p + panel, cell, vd, vc);
+                prefetch_cell(w, p0 + p + panel, cell + CELLS);
+                unpack_cell(bits, cell_at(w, p0 + p + panel, cell),
+                            quads + (size_t)panel * PANEL_QUADS(bits) + (size_t)i * 8 * STE_QUAD_BYTES * X_BYTES(bits));
 #pragma GCC unroll 2
                 for (int s = 0; s < subs; s++)
 #pragma GCC unroll 2
                     for (int v = 0; v < NV; v++) {
-                        v_store(d + (i * subs + s) * STE_PANEL + v * VL, vd[s][v]);
+                        v_store(d + at + s * STE_PANEL + v * VL, vd[s][v]);
                         if (!zero)
-                            v_store(c + (i * subs + s) * STE_PANEL + v * VL, vc[s][v]);
+                            v_store(c + at + s * STE_PANEL + v * VL, vc[s][v]);
                     }
             }
-            int8_rows(bits, sub, zero, w, &u, k, x, m0, m, y);
+            if (MAX_PANELS == 2 && wide == 2)
+                int8_rows(MAX_PANELS, bits, sub, zero, w, &u, k, x, m0, m, y);
+            else
+                int8_rows(1, bits, sub, zero, w, &u, k, x, m0, m, y);
         }
     }
 }

@@ -1,3 +1,4 @@
+#include "engine/bf16.h"
 #include "engine/int8.h"
 #include "engine/matrix.h"
 
@@ -7,8 +8,34 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__linux__) && defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
-static const char *const names[] = {"portable", "avx2", "avx512"};
+static const char *const names[] = {"portable", "avx2", "avx512", "amx"};
+static const char *const activations[] = {"f32", "int8", "bf16"};
+
+/* Tiles are kept for a process that asks for them: from here on, all its threads. */
+static bool has_tiles(void)
+{
+#if defined(__linux__) && defined(__x86_64__)
+    unsigned a, b, c, d, bf16;
+    enum {
+        AMX_BF16 = 1 << 22,
+        AMX_TILE = 1 << 24,
+        AVX512_BF16 = 1 << 5,
+        ASK_FOR_STATE = 0x1023,
+        TILE_DATA = 18
+    };
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & AMX_BF16) || !(d & AMX_TILE) ||
+        !__get_cpuid_count(7, 1, &bf16, &b, &c, &d) || !(bf16 & AVX512_BF16) || !__builtin_cpu_supports("avx512vnni"))
+        return false;
+    return syscall(SYS_arch_prctl, ASK_FOR_STATE, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
 
 static bool has(enum ste_isa isa)
 {
@@ -20,8 +47,9 @@ static bool has(enum ste_isa isa)
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && f16c;
     if (isa == STE_ISA_AVX2)
         return avx2;
-    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    return isa == STE_ISA_AVX512 ? avx512 : avx512 && has_tiles();
 #else
     return false;
 #endif
@@ -29,7 +57,7 @@ static bool has(enum ste_isa isa)
 
 int ste_isa_choose(const char *name, enum ste_isa *out, struct ste_err *err)
 {
-    for (int i = STE_ISA_AVX512; i >= STE_ISA_PORTABLE; i--) {
+    for (int i = STE_ISA_AMX; i >= STE_ISA_PORTABLE; i--) {
         if (name && strcmp(name, names[i]) != 0)
             continue;
         if (has((enum ste_isa)i)) {
@@ -41,7 +69,7 @@ int ste_isa_choose(const char *name, enum ste_isa *out, struct ste_err *err)
                                "this machine lacks the instruction set %s; leave it out to take the best there is",
                                name);
     }
-    return ste_err_set(err, STE_EUSAGE, "unknown instruction set '%s'; there are portable, avx2 and avx512", name);
+    return ste_err_set(err, STE_EUSAGE, "unknown instruction set '%s'; there are portable, avx2, avx512 and amx", name);
 }
 
 const char *ste_isa_name(enum ste_isa isa)
@@ -49,18 +77,30 @@ const char *ste_isa_name(enum ste_isa isa)
     return names[isa];
 }
 
-int ste_activations_by_name(const char *name, enum ste_activations *out, struct ste_err *err)
+int ste_activations_by_name(const char *name, enum ste_isa isa, enum ste_activations *out, struct ste_err *err)
 {
-    if (name && strcmp(name, "f32") && strcmp(name, "int8"))
-        return ste_err_set(err, STE_EUSAGE, "there is no activation precision \"%s\": use f32 or int8", name);
-    if (name)
-        *out = strcmp(name, "int8") ? STE_ACT_F32 : STE_ACT_INT8;
-    return 0;
+    if (!name)
+        return 0;
+    if (!strcmp(name, "auto")) {
+        *out = isa == STE_ISA_AMX ? STE_ACT_BF16 : STE_ACT_INT8;
+        return 0;
+    }
+    for (int i = 0; i < (int)(sizeof activations / sizeof *activations); i++)
+        if (!strcmp(name, activations[i])) {
+            *out = (enum ste_activations)i;
+            return 0;
+        }
+    return ste_err_set(err, STE_EUSAGE, "there is no activation precision \"%s\": use auto, f32, int8 or bf16", name);
+}
+
+const char *ste_activations_name(enum ste_activations act)
+{
+    return activations[act];
 }
 
 #if defined(__x86_64__)
 #define PICK(isa, portable, avx2, avx512)                                                                              \
-    ((isa) == STE_ISA_AVX512 ? (avx512) : (isa) == STE_ISA_AVX2 ? (avx2) : (portable))
+    ((isa) >= STE_ISA_AVX512 ? (avx512) : (isa) == STE_ISA_AVX2 ? (avx2) : (portable))
 #else
 #define PICK(isa, portable, avx2, avx512) ((void)(isa), (portable))
 #endif
@@ -82,4 +122,13 @@ const struct ste_int8_kernels *ste_int8_kernels_of(enum ste_isa isa)
 const struct ste_ops *ste_ops_of(enum ste_isa isa)
 {
     return PICK(isa, &ste_ops_portable, &ste_ops_avx2, &ste_ops_avx512);
+}
+
+const struct ste_bf16_kernels *ste_bf16_kernels_of(enum ste_isa isa)
+{
+#if defined(__x86_64__)
+    if (isa == STE_ISA_AMX)
+        return &ste_bf16_amx;
+#endif
+    return PICK(isa, &ste_bf16_portable, &ste_bf16_avx2, &ste_bf16_avx512);
 }

@@ -22,15 +22,20 @@
 enum ste_isa {
     STE_ISA_PORTABLE,
     STE_ISA_AVX2,
-    STE_ISA_AVX512
-}; /* AVX512: F, BW, VL, DQ, and VNNI for the integer path */
-enum ste_activations { STE_ACT_F32, STE_ACT_INT8 };
+    STE_ISA_AVX512, /* F, BW, VL, DQ, and VNNI for the integer path */
+    STE_ISA_AMX     /* AVX512 with BF16 and VNNI, and tiles for the bf16 path */
+};
+/* How X is rounded before a product with quantized weights: not at all; to 8-bit integers, a scale for 32 inputs; to
+ * bf16, the weights too (bf16.h). */
+enum ste_activations { STE_ACT_F32, STE_ACT_INT8, STE_ACT_BF16 };
 
 /* The best set of this machine, or the one called NAME; STE_EUSAGE when the machine lacks it. */
 int ste_isa_choose(const char *name, enum ste_isa *out, struct ste_err *err);
 const char *ste_isa_name(enum ste_isa isa);
-/* "f32" or "int8"; NAME NULL leaves *OUT as it is. STE_EUSAGE for another name. */
-int ste_activations_by_name(const char *name, enum ste_activations *out, struct ste_err *err);
+/* "f32", "int8", "bf16", or "auto": what is fastest with ISA, bf16 with tiles and int8 without. NAME NULL leaves *OUT
+ * as it is. STE_EUSAGE for another name. */
+int ste_activations_by_name(const char *name, enum ste_isa isa, enum ste_activations *out, struct ste_err *err);
+const char *ste_activations_name(enum ste_activations act);
 
 struct ste_matrix; /* W (out, in), read-only */
 int ste_matrix_pack(struct ste_matrix **out, const struct ste_tensor *t, enum ste_isa isa, struct ste_pool *pool,
@@ -42,8 +47,8 @@ size_t ste_matrix_bytes(const struct ste_matrix *w);
 /* One row of W as f32: embedding look-up. */
 void ste_matrix_row(const struct ste_matrix *w, int row, float *dst);
 
-/* Y (M, out) = X (M, in) . W^T + bias (out; may be NULL). LDX, LDY: floats from row to row. With STE_ACT_INT8, X is
- * rounded to 8 bits a block of 32 first; out must stay f32. */
+/* Y (M, out) = X (M, in) . W^T + bias (out; may be NULL). LDX, LDY: floats from row to row. ACT says how X is
+ * rounded first, where W is quantized; Y stays f32. */
 void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const float *x, size_t ldx, int m,
                     const float *bias, float *y, size_t ldy, struct ste_pool *pool);
 /* dX (M, in) = dY (M, out) . W, added to what is in dX when ACCUMULATE. f32, W expanded tile by tile. */

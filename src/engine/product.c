@@ -1,4 +1,5 @@
 /* Products with packed matrices: how the work is cut into parts, one thread each, and blocks that fit the caches. */
+#include "engine/bf16.h"
 #include "engine/int8.h"
 #include "engine/matrix.h"
 
@@ -54,11 +55,13 @@ struct product {
     const struct ste_matrix *w;
     const struct ste_matrix_kernels *f32;
     const struct ste_int8_kernels *int8;
+    const struct ste_bf16_kernels *bf16;
     const float *x, *bias;
     float *y;
     size_t ldx, ldy;
     int m, rows, row_parts, panels; /* rows and panels to a part */
     struct ste_rounded rounded;
+    uint16_t *x_bf16;
 };
 
 static int ceil_div(int a, int b)
@@ -76,6 +79,10 @@ static void product_part(void *arg, int part)
     const int np = w->panels - p0 < t->panels ? w->panels - p0 : t->panels;
     if (m <= 0 || np <= 0)
         return;
+    if (t->bf16) {
+        t->bf16->mul(w, p0, np, t->x_bf16, m0, m, t->bias, t->y, t->ldy);
+        return;
+    }
     for (int p = 0; p < np; p++) {
         float row[STE_PANEL] = {0};
         const int first = (p0 + p) * STE_PANEL;
@@ -107,8 +114,11 @@ static void product_part(void *arg, int part)
 static void round_part(void *arg, int part)
 {
     const struct product *t = arg;
-    const int m0 = part * ROUND_ROWS;
-    t->int8->round(t->w, t->x, t->ldx, m0, t->m - m0 < ROUND_ROWS ? t->m - m0 : ROUND_ROWS, &t->rounded);
+    const int m0 = part * ROUND_ROWS, m = t->m - m0 < ROUND_ROWS ? t->m - m0 : ROUND_ROWS;
+    if (t->int8)
+        t->int8->round(t->w, t->x, t->ldx, m0, m, &t->rounded);
+    else
+        t->bf16->round(t->w, t->x, t->ldx, m0, m, t->x_bf16);
 }
 
 void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const float *x, size_t ldx, int m,
@@ -125,17 +135,23 @@ void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const 
         t.rounded.q = s;
         t.rounded.d = (float *)(void *)(s + q);
         t.rounded.fix.f = t.rounded.d + cells;
-        ste_pool_run(m >= 4 * ROUND_ROWS ? pool : NULL, round_part, &t, ceil_div(m, ROUND_ROWS));
+    } else if (act == STE_ACT_BF16 && w->bits != 32) {
+        t.bf16 = ste_bf16_kernels_of(w->isa);
+        t.x_bf16 = ste_scratch(STE_BF16_SIZE(m, w->in) * sizeof(uint16_t));
     } else {
         t.f32 = ste_matrix_kernels_of(w->isa);
     }
-    t.row_parts = ceil_div(m, ROWS);
-    t.rows = ceil_div(ceil_div(m, t.row_parts), 12) * 12;
-    if (t.rows > m)
+    if (!t.f32)
+        ste_pool_run(m >= 4 * ROUND_ROWS ? pool : NULL, round_part, &t, ceil_div(m, ROUND_ROWS));
+    const int multiple = t.bf16 ? 2 * STE_TILE_ROWS : 12;
+    t.row_parts = ceil_div(m, t.bf16 ? STE_BF16_ROWS : ROWS);
+    t.rows = ceil_div(ceil_div(m, t.row_parts), multiple) * multiple;
+    if (t.rows > m && !t.bf16)
         t.rows = m;
     /* Some parts a thread, so that none waits long for the last; few enough to read X seldom. */
-    const int threads = ste_pool_size(pool), most = Y_FLOATS / STE_PANEL / t.rows;
-    t.panels = ceil_div(ceil_div(w->panels * t.row_parts, threads * 6), 4) * 4;
+    const int threads = ste_pool_size(pool), most = t.bf16 ? STE_BF16_PANELS : Y_FLOATS / STE_PANEL / t.rows;
+    const int together = t.bf16 ? 2 : 4; /* panels */
+    t.panels = ceil_div(ceil_div(w->panels * t.row_parts, threads * 6), together) * together;
     if (t.panels > most)
         t.panels = most;
     ste_pool_run(pool, product_part, &t, t.row_parts * ceil_div(w->panels, t.panels));

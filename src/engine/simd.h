@@ -122,11 +122,11 @@ ALWAYS vi i_or(vi a, vi b)
 }
 ALWAYS vi i_srl(vi a, int n)
 {
-    return _mm512_srl_epi32(a, _mm_cvtsi32_si128(n));
+    return _mm512_srli_epi32(a, (unsigned)n);
 }
 ALWAYS vi i_sll(vi a, int n)
 {
-    return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n));
+    return _mm512_slli_epi32(a, (unsigned)n);
 }
 ALWAYS vi i_add(vi a, vi b)
 {
@@ -135,6 +135,22 @@ ALWAYS vi i_add(vi a, vi b)
 ALWAYS vf v_from_i32(vi a)
 {
     return _mm512_cvtepi32_ps(a);
+}
+ALWAYS vi i_from_bits(vf a)
+{
+    return _mm512_castps_si512(a);
+}
+ALWAYS vf v_from_bits(vi a)
+{
+    return _mm512_castsi512_ps(a);
+}
+ALWAYS vf v_keep(vf a, vf size, vf least) /* A where SIZE is at least LEAST, else 0 */
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(size, least, _CMP_GE_OQ), a);
+}
+ALWAYS void i_store_high16(uint16_t *p, vi a)
+{
+    _mm256_storeu_si256((void *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(a, 16)));
 }
 ALWAYS vf v_from_byte(vi a, int j)
 {
@@ -280,6 +296,23 @@ ALWAYS vi i_add(vi a, vi b)
 ALWAYS vf v_from_i32(vi a)
 {
     return _mm256_cvtepi32_ps(a);
+}
+ALWAYS vi i_from_bits(vf a)
+{
+    return _mm256_castps_si256(a);
+}
+ALWAYS vf v_from_bits(vi a)
+{
+    return _mm256_castsi256_ps(a);
+}
+ALWAYS vf v_keep(vf a, vf size, vf least) /* A where SIZE is at least LEAST, else 0 */
+{
+    return _mm256_and_ps(a, _mm256_cmp_ps(size, least, _CMP_GE_OQ));
+}
+ALWAYS void i_store_high16(uint16_t *p, vi a)
+{
+    vi h = _mm256_srli_epi32(a, 16);
+    _mm_storeu_si128((void *)p, _mm_packus_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1)));
 }
 ALWAYS vf v_from_byte(vi a, int j)
 {
@@ -493,6 +526,27 @@ ALWAYS vf v_from_i32(vi a)
     EACH r.v[l_] = (float)(int32_t)a.v[l_];
     return r;
 }
+ALWAYS vi i_from_bits(vf a)
+{
+    vi r;
+    memcpy(r.v, a.v, sizeof r.v);
+    return r;
+}
+ALWAYS vf v_from_bits(vi a)
+{
+    vf r;
+    memcpy(r.v, a.v, sizeof r.v);
+    return r;
+}
+ALWAYS vf v_keep(vf a, vf size, vf least) /* A where SIZE is at least LEAST, else 0 */
+{
+    EACH a.v[l_] = size.v[l_] >= least.v[l_] ? a.v[l_] : 0;
+    return a;
+}
+ALWAYS void i_store_high16(uint16_t *p, vi a)
+{
+    EACH p[l_] = (uint16_t)(a.v[l_] >> 16);
+}
 ALWAYS vf v_from_byte(vi a, int j)
 {
     vf r;
@@ -518,5 +572,13 @@ ALWAYS vi d_sum(dacc s)
 #endif
 
 #define NV (16 / VL) /* vectors in the 16 rows of a panel */
+
+/* To the nearest number of 8 significant bits (bf16), ties to even, still as a float. */
+ALWAYS vf v_to_bf16(vf a)
+{
+    vi u = i_from_bits(a);
+    u = i_add(i_add(u, i_set1(0x7fff)), i_and(i_srl(u, 16), i_set1(1)));
+    return v_from_bits(i_and(u, i_set1((int32_t)0xffff0000u)));
+}
 
 #endif

@@ -78,3 +78,49 @@ ALWAYS void load_scales(const enum ste_scale scale, const struct ste_matrix *w, 
         }
     }
 }
+
+#define AHEAD 4 /* cells to prefetch */
+
+ALWAYS void expand_bits(const int bits, const struct ste_matrix *w, int panel, int cell, int cells, float *dst)
+{
+    for (; cells > 0; cells--, cell++, dst += STE_CELL * STE_PANEL) {
+        const uint8_t *src = cell_at(w, panel, cell);
+        vf d[2][NV], c[2][NV];
+        load_scales(w->scale, w, panel, cell, d, c);
+#pragma GCC unroll 8
+        for (int line = 0; line < bits; line++)
+            __builtin_prefetch(src + AHEAD * bits * STE_QUAD_BYTES + line * 64);
+#pragma GCC unroll 2
+        for (int v = 0; v < NV; v++) {
+            vi quad[8];
+            quads_of(bits, src, v, quad);
+#pragma GCC unroll 8
+            for (int q = 0; q < 8; q++)
+#pragma GCC unroll 4
+                for (int j = 0; j < 4; j++) {
+                    const int half = bits == 6 ? q / 4 : 0;
+                    v_store(dst + (4 * q + j) * STE_PANEL + v * VL,
+                            v_fma(v_from_byte(quad[q], j), d[half][v], c[half][v]));
+                }
+        }
+    }
+}
+
+/* Inputs k0..k0+kc of a panel as f32, (kc, 16): whole cells. */
+ALWAYS void expand(const struct ste_matrix *w, int panel, int k0, int kc, float *dst)
+{
+    const int cell = k0 / STE_CELL, cells = kc / STE_CELL;
+    switch (w->bits) {
+    case 4:
+        expand_bits(4, w, panel, cell, cells, dst);
+        break;
+    case 5:
+        expand_bits(5, w, panel, cell, cells, dst);
+        break;
+    case 6:
+        expand_bits(6, w, panel, cell, cells, dst);
+        break;
+    default:
+        expand_bits(8, w, panel, cell, cells, dst);
+    }
+}

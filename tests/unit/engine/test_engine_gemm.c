@@ -26,7 +26,7 @@ static void check(bool ta, bool tb, int m, int n, int k, float alpha, float beta
     const size_t lda = (size_t)(ta ? m : k) + 3, ldb = (size_t)(tb ? k : n) + 1, ldc = (size_t)n + 2;
     float *a = floats((size_t)(ta ? k : m) * lda, 1), *b = floats((size_t)(tb ? n : k) * ldb, 2);
     float *c0 = floats((size_t)m * ldc, 3), *first = NULL;
-    for (int isa = STE_ISA_AVX512; isa >= STE_ISA_PORTABLE; isa--) {
+    for (int isa = STE_ISA_AMX; isa >= STE_ISA_PORTABLE; isa--) {
         enum ste_isa got;
         if (ste_isa_choose(ste_isa_name((enum ste_isa)isa), &got, NULL))
             continue;

@@ -141,7 +141,7 @@ static void test_expansion_is_exact(void **s)
     float *unit = ste_xcalloc((size_t)in * in, sizeof *unit), *y = ste_xmalloc((size_t)in * out * sizeof *y);
     for (int i = 0; i < in; i++)
         unit[i * in + i] = 1;
-    for (enum ste_isa isa = STE_ISA_PORTABLE; isa <= STE_ISA_AVX512; isa++) {
+    for (enum ste_isa isa = STE_ISA_PORTABLE; isa <= STE_ISA_AMX; isa++) {
         if (!have(isa))
             continue;
         for (size_t i = 0; i < N_TYPES; i++) {
@@ -175,6 +175,16 @@ static void round_to_bytes(float *x, size_t n)
     }
 }
 
+/* The nearest numbers of 8 significant bits, ties to even. */
+static void round_to_bf16(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        int e;
+        const float fraction = frexpf(x[i], &e); /* of 1/2 to 1 */
+        x[i] = ldexpf(rintf(ldexpf(fraction, 8)), e - 8);
+    }
+}
+
 /* Y = X W^T + bias against sums in double; ROWS[i] alone equals row i of all; sets and threads make no difference. */
 static void check_products(enum ste_activations act)
 {
@@ -188,15 +198,20 @@ static void check_products(enum ste_activations act)
     for (size_t i = 0; i < N_TYPES; i++) {
         struct ste_tensor t = random_tensor(types[i], out, in);
         float *wd = dequantized(&t);
-        bool integers = act == STE_ACT_INT8 && ste_type_block(t.type) > 1;
+        const bool quantized = ste_type_block(t.type) > 1, integers = act == STE_ACT_INT8 && quantized,
+                   bf16 = act == STE_ACT_BF16 && quantized;
         for (int r = 0; r < m; r++) {
             memcpy(seen + (size_t)r * ldx, x + (size_t)r * ldx, (size_t)in * sizeof *x);
             if (integers)
                 round_to_bytes(seen + (size_t)r * ldx, (size_t)in);
+            else if (bf16)
+                round_to_bf16(seen + (size_t)r * ldx, (size_t)in);
         }
+        if (bf16)
+            round_to_bf16(wd, (size_t)out * in);
         struct ste_matrix *w = NULL;
         bool done = false;
-        for (int isa = STE_ISA_AVX512; isa >= STE_ISA_PORTABLE; isa--) {
+        for (int isa = STE_ISA_AMX; isa >= STE_ISA_PORTABLE; isa--) {
             if (!have((enum ste_isa)isa))
                 continue;
             ste_matrix_free(w);
@@ -256,6 +271,12 @@ static void test_integer_products(void **s)
     check_products(STE_ACT_INT8);
 }
 
+static void test_bf16_products(void **s)
+{
+    (void)s;
+    check_products(STE_ACT_BF16);
+}
+
 /* The largest sums that the 16-bit accumulators may meet. */
 static void test_integer_extremes(void **s)
 {
@@ -284,7 +305,7 @@ static void test_integer_extremes(void **s)
                                                                                   : fill);
                 }
             bool done = false;
-            for (enum ste_isa isa = STE_ISA_PORTABLE; isa <= STE_ISA_AVX512; isa++) {
+            for (enum ste_isa isa = STE_ISA_PORTABLE; isa <= STE_ISA_AMX; isa++) {
                 if (!have(isa))
                     continue;
                 struct ste_matrix *w = pack(&t, isa, NULL);
@@ -310,7 +331,7 @@ static void test_backward(void **s)
         struct ste_tensor t = random_tensor(types[i], out, in);
         float *wd = dequantized(&t);
         bool done = false;
-        for (int isa = STE_ISA_AVX512; isa >= STE_ISA_PORTABLE; isa--) {
+        for (int isa = STE_ISA_AMX; isa >= STE_ISA_PORTABLE; isa--) {
             if (!have((enum ste_isa)isa))
                 continue;
             struct ste_matrix *w = pack(&t, (enum ste_isa)isa, pool);
@@ -348,7 +369,7 @@ static void test_backward(void **s)
 static void test_odd_shapes(void **s)
 {
     (void)s;
-    for (enum ste_isa isa = STE_ISA_PORTABLE; isa <= STE_ISA_AVX512; isa++) {
+    for (enum ste_isa isa = STE_ISA_PORTABLE; isa <= STE_ISA_AMX; isa++) {
         if (!have(isa))
             continue;
         for (int in = 1; in < 40; in += 3) {
@@ -405,6 +426,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_are_exact),   cmocka_unit_test(test_expansion_is_exact),
         cmocka_unit_test(test_products),         cmocka_unit_test(test_integer_products),
+        cmocka_unit_test(test_bf16_products),
         cmocka_unit_test(test_integer_extremes), cmocka_unit_test(test_backward),
         cmocka_unit_test(test_odd_shapes),       cmocka_unit_test(test_refusals),
     };
