@@ -9,41 +9,27 @@
 #define X_IN_CACHE ((size_t)512 << 10) /* bytes of rounded rows that one may read again for each pair of panels */
 #define TILE_WORDS (STE_TILE_ROWS * STE_CELL)
 
-/* Two inputs of the 16 rows as one row of a tile. */
-ALWAYS __m512i pair(vf first, vf second)
+/* Two inputs of the 16 rows as one row of a tile: their upper halves. */
+ALWAYS vi pair(vf first, vf second)
 {
-    static const uint16_t in_turn[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-                                         8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-    return _mm512_permutexvar_epi16(_mm512_loadu_si512(in_turn), (__m512i)_mm512_cvtne2ps_pbh(second, first));
+    return i_or(i_srl(i_from_bits(first), 16), i_and(i_from_bits(second), i_set1((int32_t)0xffff0000u)));
 }
 
 ALWAYS void unpack_type(const int bits, const enum ste_scale scale, const struct ste_matrix *w, int panel, int cell,
                         size_t ahead, uint16_t *dst)
 {
-    vf d[2][NV], c[2][NV];
+    vf d[2][NV], c[2][NV], f[4];
     vi quad[8];
     const uint8_t *src = cell_at(w, panel, cell);
-    load_scales(scale, w, panel, cell, d, c);
+    bf16_scales(bits, scale, w, panel, cell, d, c);
 #pragma GCC unroll 8
     for (int line = 0; line < bits; line++)
         __builtin_prefetch(src + ahead + line * 64);
     quads_of(bits, src, 0, quad);
-    /* A byte stays where it is in its lane, and the scale makes up for that: powers of 2 change no bit of the
-     * result. Shuffles would wait for one unit. */
-    vf scaled[2][4];
-    for (int half = 0; half < (bits == 6 ? 2 : 1); half++)
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++)
-            scaled[half][j] = v_mul(d[half][0], v_set1(bits == 8 && j == 3 ? 1.0f : 1.0f / (float)(1 << 8 * j)));
 #pragma GCC unroll 8
     for (int q = 0; q < 8; q++) {
         const int half = bits == 6 ? q / 4 : 0;
-        vf f[4];
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++) {
-            vi byte = bits == 8 && j == 3 ? i_srl(quad[q], 24) : i_and(quad[q], i_set1(0xff << 8 * j));
-            f[j] = v_fma(v_from_i32(byte), scaled[half][j], c[half][0]);
-        }
+        bf16_weights(bits, src, 0, quad, q, d[half][0], c[half][0], f);
         i_store(dst + 2 * q * STE_CELL, pair(f[0], f[1]));
         i_store(dst + (2 * q + 1) * STE_CELL, pair(f[2], f[3]));
     }
@@ -52,24 +38,9 @@ ALWAYS void unpack_type(const int bits, const enum ste_scale scale, const struct
 /* A cell of 16 rows as a tile; the weights AHEAD bytes further on are wanted next. */
 static void unpack(const struct ste_matrix *w, int panel, int cell, size_t ahead, uint16_t *dst)
 {
-#define TYPE(bits, scale) unpack_type(bits, scale, w, panel, cell, ahead, dst)
-    if (w->scale == STE_SCALE_K16)
-        TYPE(6, STE_SCALE_K16);
-    else if (w->scale == STE_SCALE_K && w->bits == 4)
-        TYPE(4, STE_SCALE_K);
-    else if (w->scale == STE_SCALE_K)
-        TYPE(5, STE_SCALE_K);
-    else if (w->scale == STE_SCALE_MIN && w->bits == 4)
-        TYPE(4, STE_SCALE_MIN);
-    else if (w->scale == STE_SCALE_MIN)
-        TYPE(5, STE_SCALE_MIN);
-    else if (w->bits == 4)
-        TYPE(4, STE_SCALE_BLOCK);
-    else if (w->bits == 5)
-        TYPE(5, STE_SCALE_BLOCK);
-    else
-        TYPE(8, STE_SCALE_BLOCK);
-#undef TYPE
+#define CALL(bits, scale) unpack_type(bits, scale, w, panel, cell, ahead, dst)
+    BF16_BY_TYPE(w, CALL);
+#undef CALL
 }
 
 /* The work on a few cells of two panels. */
@@ -169,6 +140,10 @@ static void copy_ragged(const struct place *from, int m, int panels, int columns
 static void mul_tiles(const struct ste_matrix *w, int p0, int np, const uint16_t *x, int m0, int m, const float *bias,
                       float *y, size_t ldy)
 {
+    if (m <= FEW_ROWS) {
+        mul_few(w, p0, np, x, m0, m, bias, y, ldy);
+        return;
+    }
     _Alignas(64) uint16_t b[2][2 * CELLS * TILE_WORDS];
     _Alignas(64) float sums[STE_BF16_PANELS * STE_BF16_ROWS * STE_PANEL], start[STE_BF16_PANELS * STE_PANEL] = {0};
     struct ste_tile_config config = {.palette = 1};
