@@ -149,15 +149,15 @@ static void mul_few(const struct ste_matrix *w, int p0, int np, const uint16_t *
                 sums[p][i] = bias[(p0 + p) * STE_PANEL + i % STE_PANEL];
     for (int cell = 0; cell < cells; cell += FEW_CELLS) {
         const int n = cells - cell < FEW_CELLS ? cells - cell : FEW_CELLS;
-        for (int r = 0; r < m; r++)
-            for (int i = 0; i < n * STE_CELL; i++) {
-                const size_t tile = (size_t)((m0 + r) / STE_TILE_ROWS) * (size_t)cells + (size_t)(cell + i / STE_CELL);
-                const uint32_t bits =
-                    (uint32_t)
-                        x[(tile * STE_TILE_ROWS + (size_t)(r % STE_TILE_ROWS)) * STE_CELL + (size_t)(i % STE_CELL)]
-                    << 16;
-                memcpy(&xf[r][i], &bits, sizeof bits);
-            }
+        for (int i = 0; i < n * m; i++) {
+            const int r = i / n;
+            const size_t tile = (size_t)((m0 + r) / STE_TILE_ROWS) * (size_t)cells + (size_t)(cell + i % n);
+            const uint16_t *from = x + (tile * STE_TILE_ROWS + (size_t)(r % STE_TILE_ROWS)) * STE_CELL;
+            uint32_t bits[STE_CELL];
+            for (int k = 0; k < STE_CELL; k++)
+                bits[k] = (uint32_t)from[k] << 16;
+            memcpy(&xf[r][i % n * STE_CELL], bits, sizeof bits);
+        }
         for (int p = 0; p < np; p++)
             few_rows_of(w, m, p0 + p, cell, n, xf[0], sums[p]);
     }
