@@ -110,7 +110,8 @@ __attribute__((target("avx512f"))) static void peak_tiles(void *arg, int part)
     for (long n = 0; n < PEAK_LOOPS / 16; n++)
         __asm__ volatile("tdpbf16ps %%tmm6, %%tmm4, %%tmm0\n\ttdpbf16ps %%tmm7, %%tmm4, %%tmm1\n\t"
                          "tdpbf16ps %%tmm6, %%tmm5, %%tmm2\n\ttdpbf16ps %%tmm7, %%tmm5, %%tmm3"
-                         : :);
+                         :
+                         :);
     __asm__ volatile("tilestored %%tmm0, (%0,%1,1)\n\ttilerelease" : : "r"(sums), "r"(64L) : "memory");
     ((volatile float *)arg)[part] = sums[0];
 }
@@ -245,8 +246,8 @@ static int limits(int threads)
     }
     struct ste_pool *pool = ste_pool_new(threads);
     peaks(isa, pool, &f32, &int8, &bf16);
-    printf("{\"isa\": \"%s\", \"threads\": %d, \"f32\": %.4g, \"int8\": %.4g, \"bf16\": %.4g, \"read\": %.4g}\n", ste_isa_name(isa),
-           threads, f32 * 1e9, int8 * 1e9, bf16 * 1e9, peak_read(pool));
+    printf("{\"isa\": \"%s\", \"threads\": %d, \"f32\": %.4g, \"int8\": %.4g, \"bf16\": %.4g, \"read\": %.4g}\n",
+           ste_isa_name(isa), threads, f32 * 1e9, int8 * 1e9, bf16 * 1e9, peak_read(pool));
     ste_pool_free(pool);
     return 0;
 }
@@ -270,8 +271,8 @@ int main(int argc, char **argv)
         the_clock = CLOCK_THREAD_CPUTIME_ID;
     double f32, i8, bf16;
     peaks(isa, pool, &f32, &i8, &bf16);
-    printf("%s, %d threads, W (%d, %d); peak: f32 %.0f GFLOP/s, int8 %.0f GOP/s, bf16 %.0f GFLOP/s\n", ste_isa_name(isa),
-           threads, out, in, f32, i8, bf16);
+    printf("%s, %d threads, W (%d, %d); peak: f32 %.0f GFLOP/s, int8 %.0f GOP/s, bf16 %.0f GFLOP/s\n",
+           ste_isa_name(isa), threads, out, in, f32, i8, bf16);
     const int most = rows[sizeof rows / sizeof *rows - 1];
     float *x = ste_xcalloc((size_t)most * (size_t)in, sizeof *x),
           *y = ste_xcalloc((size_t)most * (size_t)out, sizeof *y);
@@ -298,13 +299,13 @@ int main(int argc, char **argv)
             if (types[i] != STE_F32 && isa == STE_ISA_AMX)
                 TIME(ste_matrix_mul(w, STE_ACT_BF16, x, (size_t)in, m, NULL, y, (size_t)out, pool), d);
             if (m >= 64)
-                TIME(ste_matrix_mul_back(w, y, (size_t)out, m, x, (size_t)in, false, pool), c);
+                TIME(ste_matrix_mul_back(w, STE_ACT_F32, y, (size_t)out, m, x, (size_t)in, false, pool), c);
             for (int j = 0; c > 0 && j < most * in; j++)
                 x[j] = sinf((float)j);
             printf("%-6s %5d %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %8.1f\n", t.name, m, ops / a,
                    f32 > 0 ? ops / a / f32 * 100 : 0, b > 0 ? ops / b : 0, b > 0 && i8 > 0 ? ops / b / i8 * 100 : 0,
-                   d > 0 ? ops / d : 0, d > 0 && bf16 > 0 ? ops / d / bf16 * 100 : 0,
-                   c > 0 ? ops / c : 0, (double)ste_matrix_bytes(w) / a * 1e-9);
+                   d > 0 ? ops / d : 0, d > 0 && bf16 > 0 ? ops / d / bf16 * 100 : 0, c > 0 ? ops / c : 0,
+                   (double)ste_matrix_bytes(w) / a * 1e-9);
             fflush(stdout);
         }
         ste_matrix_free(w);

@@ -6,29 +6,55 @@
 #include "engine/simd.h"
 #include "engine/unpack_body.h"
 
-static void round_rows(const struct ste_matrix *w, const float *x, size_t ldx, int m0, int m, uint16_t *out)
+static size_t tile_of(int width, int row, int cell)
 {
-    const int cells = w->in / STE_CELL, whole = (m + STE_TILE_ROWS - 1) / STE_TILE_ROWS * STE_TILE_ROWS;
+    return ((size_t)(row / STE_TILE_ROWS) * (size_t)((width + STE_CELL - 1) / STE_CELL) + (size_t)cell) *
+           STE_TILE_ROWS * STE_CELL;
+}
+
+static void round_rows(const float *x, size_t ldx, int m0, int m, const struct ste_bf16_rows *out)
+{
+    const int whole = (m + STE_TILE_ROWS - 1) / STE_TILE_ROWS * STE_TILE_ROWS;
     const vf least = v_set1(0x1p-55f);
-    for (int r = 0; r < whole; r++) {
-        uint16_t *to =
-            out + ((size_t)((m0 + r) / STE_TILE_ROWS) * (size_t)cells * STE_TILE_ROWS + (size_t)(r % STE_TILE_ROWS)) *
-                      STE_CELL;
-        for (int cell = 0; cell < cells; cell++, to += STE_TILE_ROWS * STE_CELL)
+    for (int r = 0; r < whole; r++)
+        for (int k = 0; k < out->width; k += STE_CELL)
             for (int i = 0; i < STE_CELL; i += VL) {
-                vf v = v_zero();
-                if (r < m)
-                    v = v_load(x + (size_t)(m0 + r) * ldx + (size_t)cell * STE_CELL + i);
-                i_store_high16(to + i, i_from_bits(v_to_bf16(v_keep(v, v_abs(v), least))));
+                const size_t to =
+                    tile_of(out->width, m0 + r, k / STE_CELL) + (size_t)(r % STE_TILE_ROWS * STE_CELL + i);
+                const float *from = x + (size_t)(m0 + r) * ldx + k + i;
+                vf v = v_zero(), high;
+                if (r < m && out->width - k - i >= VL) {
+                    v = v_load(from);
+                } else if (r < m && out->width - k - i > 0) {
+                    float f[VL] = {0};
+                    memcpy(f, from, (size_t)(out->width - k - i) * sizeof *f);
+                    v = v_load(f);
+                }
+                high = v_to_bf16(v_keep(v, v_abs(v), least));
+                i_store_high16(out->high + to, i_from_bits(high));
+                if (out->low) {
+                    v = v_sub(v, high);
+                    i_store_high16(out->low + to, i_from_bits(v_to_bf16(v_keep(v, v_abs(v), least))));
+                }
             }
-    }
+}
+
+ALWAYS vf v_upper(vf a) /* cut off to bf16 */
+{
+    return v_from_bits(i_and(i_from_bits(a), i_set1((int32_t)0xffff0000u)));
+}
+
+/* What V_UPPER leaves, such that its own upper half is the nearest bf16. */
+ALWAYS vf v_rest(vf a)
+{
+    return v_from_bits(i_add(i_from_bits(v_sub(a, v_upper(a))), i_set1(0x8000)));
 }
 
 /* A cell's d and c for bf16_weights. */
-ALWAYS void bf16_scales(const int bits, const enum ste_scale scale, const struct ste_matrix *w, int panel, int cell,
-                        vf d[2][NV], vf c[2][NV])
+ALWAYS void bf16_scales(const int bits, const enum ste_scale scale, const bool split, const struct ste_matrix *w,
+                        int panel, int cell, vf d[2][NV], vf c[2][NV])
 {
-    const vf grow = v_set1(STE_BF16_GROW), minus_base = v_set1(bits == 8 ? -256.0f : -128.0f);
+    const vf grow = v_set1(split ? 1.0f : STE_BF16_GROW), minus_base = v_set1(bits == 8 ? -256.0f : -128.0f);
     load_scales(scale, w, panel, cell, d, c);
     for (int half = 0; half < (bits == 6 ? 2 : 1); half++)
 #pragma GCC unroll 2
@@ -60,7 +86,6 @@ ALWAYS void bf16_weights(const int bits, const uint8_t *src, int v, const vi qua
 ALWAYS void few_rows(const int mr, const int bits, const enum ste_scale scale, const struct ste_matrix *w, int panel,
                      int cell, int n, const float *x, float *y)
 {
-    const vi upper = i_set1((int32_t)0xffff0000u);
     vf acc[FEW_ROWS][NV];
 #pragma GCC unroll 4
     for (int r = 0; r < mr; r++)
@@ -70,7 +95,7 @@ ALWAYS void few_rows(const int mr, const int bits, const enum ste_scale scale, c
     for (; n > 0; n--, cell++, x += STE_CELL) {
         const uint8_t *src = cell_at(w, panel, cell);
         vf d[2][NV], c[2][NV];
-        bf16_scales(bits, scale, w, panel, cell, d, c);
+        bf16_scales(bits, scale, false, w, panel, cell, d, c);
 #pragma GCC unroll 8
         for (int line = 0; line < bits; line++)
             __builtin_prefetch(src + 16 * bits * STE_QUAD_BYTES + line * 64);
@@ -88,7 +113,7 @@ ALWAYS void few_rows(const int mr, const int bits, const enum ste_scale scale, c
                 bf16_weights(bits, src, v, quad, q, d[half][v], c[half][v], f);
 #pragma GCC unroll 4
                 for (int j = 0; j < 4; j++) {
-                    f[j] = v_from_bits(i_and(i_from_bits(f[j]), upper));
+                    f[j] = v_upper(f[j]);
 #pragma GCC unroll 4
                     for (int r = 0; r < mr; r++)
                         sum[r][j % 2] = v_fma(v_set1(x[r * FEW_CELLS * STE_CELL + 4 * q + j]), f[j], sum[r][j % 2]);
@@ -137,141 +162,137 @@ static void few_rows_of(const struct ste_matrix *w, int mr, int panel, int cell,
 #undef CALL
 }
 
-/* As the table's MUL, for at most FEW_ROWS rows. */
-static void mul_few(const struct ste_matrix *w, int p0, int np, const uint16_t *x, int m0, int m, const float *bias,
-                    float *y, size_t ldy)
+/* As the table's MUL, for at most FEW_ROWS rows that are not split. */
+static void mul_few(const struct ste_matrix *w, int n0, int n, const struct ste_bf16_rows *x, int m0, int m,
+                    const float *bias, float *y, size_t ldy)
 {
-    _Alignas(64) float sums[STE_BF16_PANELS][FEW_ROWS * STE_PANEL] = {0}, xf[FEW_ROWS][FEW_CELLS * STE_CELL];
+    _Alignas(64) float sums[STE_BF16_COLUMNS / STE_PANEL][FEW_ROWS * STE_PANEL] = {0},
+                                                                     xf[FEW_ROWS][FEW_CELLS * STE_CELL];
     const int cells = w->in / STE_CELL;
-    for (int p = 0; bias && p < np; p++)
+    for (int p = 0; bias && p < n; p++)
         for (int i = 0; i < m * STE_PANEL; i++)
-            if ((p0 + p) * STE_PANEL + i % STE_PANEL < w->out)
-                sums[p][i] = bias[(p0 + p) * STE_PANEL + i % STE_PANEL];
+            if ((n0 + p) * STE_PANEL + i % STE_PANEL < w->out)
+                sums[p][i] = bias[(n0 + p) * STE_PANEL + i % STE_PANEL];
     for (int cell = 0; cell < cells; cell += FEW_CELLS) {
-        const int n = cells - cell < FEW_CELLS ? cells - cell : FEW_CELLS;
-        for (int i = 0; i < n * m; i++) {
-            const int r = i / n;
-            const size_t tile = (size_t)((m0 + r) / STE_TILE_ROWS) * (size_t)cells + (size_t)(cell + i % n);
-            const uint16_t *from = x + (tile * STE_TILE_ROWS + (size_t)(r % STE_TILE_ROWS)) * STE_CELL;
+        const int some = cells - cell < FEW_CELLS ? cells - cell : FEW_CELLS;
+        for (int i = 0; i < some * m; i++) {
+            const int r = i / some;
+            const uint16_t *from = x->high + tile_of(w->in, m0 + r, cell + i % some) + r % STE_TILE_ROWS * STE_CELL;
             uint32_t bits[STE_CELL];
             for (int k = 0; k < STE_CELL; k++)
                 bits[k] = (uint32_t)from[k] << 16;
-            memcpy(&xf[r][i % n * STE_CELL], bits, sizeof bits);
+            memcpy(&xf[r][i % some * STE_CELL], bits, sizeof bits);
         }
-        for (int p = 0; p < np; p++)
-            few_rows_of(w, m, p0 + p, cell, n, xf[0], sums[p]);
+        for (int p = 0; p < n; p++)
+            few_rows_of(w, m, n0 + p, cell, some, xf[0], sums[p]);
     }
-    for (int p = 0; p < np; p++)
+    for (int p = 0; p < n; p++)
         for (int r = 0; r < m; r++) {
-            const int left = w->out - (p0 + p) * STE_PANEL;
-            memcpy(y + (size_t)(m0 + r) * ldy + (size_t)(p0 + p) * STE_PANEL, sums[p] + r * STE_PANEL,
+            const int left = w->out - (n0 + p) * STE_PANEL;
+            memcpy(y + (size_t)(m0 + r) * ldy + (size_t)(n0 + p) * STE_PANEL, sums[p] + r * STE_PANEL,
                    (size_t)(left < STE_PANEL ? left : STE_PANEL) * sizeof *y);
         }
 }
 
 #ifndef BF16_TILES
-#define MAX_ROWS 4
-#define CELLS 8 /* expanded at a time: 16 KB of weights, for the L1 cache */
-
-ALWAYS vf even_of(uint32_t pair)
+/* One row of SUMS (16) += one row of X's tile . B (32, 16) */
+static void cell_product(const uint16_t *x, const float *b, float *sums)
 {
-    return v_from_bits(i_set1((int32_t)(pair << 16)));
-}
-ALWAYS vf odd_of(uint32_t pair)
-{
-    return v_from_bits(i_set1((int32_t)(pair & 0xffff0000u)));
+    vf even[NV], odd[NV];
+    for (int v = 0; v < NV; v++)
+        even[v] = odd[v] = v_zero();
+    for (int k = 0; k < STE_CELL; k += 2)
+        for (int v = 0; v < NV; v++) {
+            even[v] = v_fma(v_from_bits(i_set1((int32_t)((uint32_t)x[k] << 16))), v_load(b + k * STE_PANEL + v * VL),
+                            even[v]);
+            odd[v] = v_fma(v_from_bits(i_set1((int32_t)((uint32_t)x[k + 1] << 16))),
+                           v_load(b + (k + 1) * STE_PANEL + v * VL), odd[v]);
+        }
+    for (int v = 0; v < NV; v++)
+        v_store(sums + v * VL, v_add(v_load(sums + v * VL), v_add(even[v], odd[v])));
 }
 
-ALWAYS void bf16_expand(const int bits, const enum ste_scale scale, const struct ste_matrix *w, int panel, int cell,
-                        float *dst)
+/* SUMS (m, 16) += 32 numbers of each row of X . W, which is HIGH + LOW (32, 16) or HIGH. */
+static void cell_products(const struct ste_bf16_rows *x, int cell, int m0, int m, const float *high, const float *low,
+                          float *sums)
+{
+    for (int r = 0; r < m; r++, sums += STE_PANEL) {
+        const size_t at = tile_of(x->width, m0 + r, cell) + (size_t)(r % STE_TILE_ROWS * STE_CELL);
+        if (x->low)
+            cell_product(x->low + at, high, sums);
+        cell_product(x->high + at, high, sums);
+        if (x->low)
+            cell_product(x->high + at, low, sums);
+    }
+}
+
+ALWAYS void forward_weights(const int bits, const enum ste_scale scale, const bool split, const struct ste_matrix *w,
+                            int panel, int cell, float *high, float *low)
 {
     const uint8_t *src = cell_at(w, panel, cell);
     vf d[2][NV], c[2][NV];
-    bf16_scales(bits, scale, w, panel, cell, d, c);
-#pragma GCC unroll 2
+    bf16_scales(bits, scale, split, w, panel, cell, d, c);
     for (int v = 0; v < NV; v++) {
         vi quad[8];
         vf f[4];
         quads_of(bits, src, v, quad);
-#pragma GCC unroll 8
         for (int q = 0; q < 8; q++) {
             const int half = bits == 6 ? q / 4 : 0;
             bf16_weights(bits, src, v, quad, q, d[half][v], c[half][v], f);
-#pragma GCC unroll 4
-            for (int j = 0; j < 4; j++)
-                v_store(dst + (4 * q + j) * STE_PANEL + v * VL,
-                        v_from_bits(i_and(i_from_bits(f[j]), i_set1((int32_t)0xffff0000u))));
+            for (int j = 0; j < 4; j++) {
+                v_store(high + (4 * q + j) * STE_PANEL + v * VL, v_upper(f[j]));
+                if (split)
+                    v_store(low + (4 * q + j) * STE_PANEL + v * VL, v_upper(v_rest(f[j])));
+            }
         }
     }
 }
 
-static void bf16_expand_of(const struct ste_matrix *w, int panel, int cell, float *dst)
+static void forward_weights_of(const struct ste_matrix *w, bool split, int panel, int cell, float *high, float *low)
 {
-#define CALL(bits, scale) bf16_expand(bits, scale, w, panel, cell, dst)
+#define CALL(bits, scale) forward_weights(bits, scale, split, w, panel, cell, high, low)
     BF16_BY_TYPE(w, CALL);
 #undef CALL
 }
 
-/* Y (mr, 16) += X (mr rows of a tile, n cells) . B (n * 32, 16) */
-ALWAYS void bf16_tile(const int mr, int n, const uint16_t *x, const float *b, float *y)
+/* W's rows of two panels, inputs of half a cell: (32, 16). */
+static void back_weights(const struct ste_matrix *w, bool split, int pair, int half_cell, float *high, float *low)
 {
-    for (int cell = 0; cell < n; cell++, x += STE_TILE_ROWS * STE_CELL, b += STE_CELL * STE_PANEL) {
-        vf even[MAX_ROWS][NV], odd[MAX_ROWS][NV];
-#pragma GCC unroll 8
-        for (int r = 0; r < mr; r++)
-#pragma GCC unroll 2
-            for (int v = 0; v < NV; v++)
-                even[r][v] = odd[r][v] = v_zero();
-        for (int k = 0; k < STE_CELL; k += 2)
-#pragma GCC unroll 8
-            for (int r = 0; r < mr; r++) {
-                uint32_t pair;
-                memcpy(&pair, x + r * STE_CELL + k, sizeof pair);
-#pragma GCC unroll 2
-                for (int v = 0; v < NV; v++) {
-                    even[r][v] = v_fma(even_of(pair), v_load(b + k * STE_PANEL + v * VL), even[r][v]);
-                    odd[r][v] = v_fma(odd_of(pair), v_load(b + (k + 1) * STE_PANEL + v * VL), odd[r][v]);
-                }
+    float f[STE_CELL * STE_PANEL];
+    for (int p = 0; p < 2; p++) {
+        memset(f, 0, sizeof f);
+        if (2 * pair + p < w->panels)
+            expand(w, 2 * pair + p, half_cell / 2 * STE_CELL, STE_CELL, f);
+        for (int r = 0; r < STE_PANEL; r++)
+            for (int i = 0; i < STE_PANEL; i++) {
+                const int at = (p * STE_PANEL + r) * STE_PANEL + i;
+                high[at] = f[(half_cell % 2 * STE_PANEL + i) * STE_PANEL + r];
             }
-#pragma GCC unroll 8
-        for (int r = 0; r < mr; r++)
-#pragma GCC unroll 2
-            for (int v = 0; v < NV; v++) {
-                float *to = y + r * STE_PANEL + v * VL;
-                v_store(to, v_add(v_load(to), v_add(even[r][v], odd[r][v])));
-            }
+    }
+    for (int i = 0; i < STE_CELL * STE_PANEL; i += VL) {
+        vf v = v_load(high + i);
+        if (split)
+            v_store(low + i, v_upper(v_rest(v)));
+        v_store(high + i, v_upper(split ? v : v_mul(v, v_set1(STE_BF16_GROW))));
     }
 }
 
-static void mul_bf16(const struct ste_matrix *w, int p0, int np, const uint16_t *x, int m0, int m, const float *bias,
-                     float *y, size_t ldy)
+static void mul_bf16(const struct ste_matrix *w, int n0, int n, const struct ste_bf16_rows *x, int m0, int m,
+                     const float *bias, float *y, size_t ldy)
 {
-    _Alignas(64) float b[CELLS * STE_CELL * STE_PANEL], sums[STE_BF16_ROWS * STE_PANEL];
-    const size_t cells = (size_t)(w->in / STE_CELL);
-    if (m <= FEW_ROWS) {
-        mul_few(w, p0, np, x, m0, m, bias, y, ldy);
+    _Alignas(64) float high[STE_CELL * STE_PANEL], low[STE_CELL * STE_PANEL], sums[STE_BF16_ROWS * STE_PANEL];
+    if (m <= FEW_ROWS && !x->low) {
+        mul_few(w, n0, n, x, m0, m, bias, y, ldy);
         return;
     }
-    for (int p = p0; p < p0 + np; p++) {
+    for (int p = n0; p < n0 + n; p++) {
         const int left = w->out - p * STE_PANEL, columns = left < STE_PANEL ? left : STE_PANEL;
         memset(sums, 0, (size_t)m * STE_PANEL * sizeof *sums);
         for (int r = 0; bias && r < m; r++)
             memcpy(sums + r * STE_PANEL, bias + p * STE_PANEL, (size_t)columns * sizeof *sums);
-        for (int k = 0; k < w->in; k += CELLS * STE_CELL) {
-            const int n = w->in - k < CELLS * STE_CELL ? w->in - k : CELLS * STE_CELL;
-            for (int i = 0; i < n; i += STE_CELL)
-                bf16_expand_of(w, p, (k + i) / STE_CELL, b + i * STE_PANEL);
-            for (int r = 0; r < m;) {
-                const size_t tile = (size_t)((m0 + r) / STE_TILE_ROWS) * cells + (size_t)(k / STE_CELL);
-                const uint16_t *xr = x + (tile * STE_TILE_ROWS + (size_t)(r % STE_TILE_ROWS)) * STE_CELL;
-                if (m - r >= 4) {
-                    bf16_tile(4, n / STE_CELL, xr, b, sums + r * STE_PANEL);
-                    r += 4;
-                } else {
-                    bf16_tile(1, n / STE_CELL, xr, b, sums + r * STE_PANEL);
-                    r++;
-                }
-            }
+        for (int cell = 0; cell < w->in / STE_CELL; cell++) {
+            forward_weights_of(w, x->low, p, cell, high, low);
+            cell_products(x, cell, m0, m, high, low, sums);
         }
         for (int r = 0; r < m; r++)
             memcpy(y + (size_t)(m0 + r) * ldy + (size_t)p * STE_PANEL, sums + r * STE_PANEL,
@@ -279,5 +300,24 @@ static void mul_bf16(const struct ste_matrix *w, int p0, int np, const uint16_t 
     }
 }
 
-const struct ste_bf16_kernels BF16_KERNELS = {.round = round_rows, .mul = mul_bf16};
+static void back_bf16(const struct ste_matrix *w, int n0, int n, const struct ste_bf16_rows *dy, int m0, int m,
+                      bool accumulate, float *dx, size_t lddx)
+{
+    _Alignas(64) float high[STE_CELL * STE_PANEL], low[STE_CELL * STE_PANEL], sums[STE_BF16_ROWS * STE_PANEL];
+    for (int half_cell = n0; half_cell < n0 + n; half_cell++) {
+        memset(sums, 0, (size_t)m * STE_PANEL * sizeof *sums);
+        for (int pair = 0; pair < (w->panels + 1) / 2; pair++) {
+            back_weights(w, dy->low, pair, half_cell, high, low);
+            cell_products(dy, pair, m0, m, high, low, sums);
+        }
+        for (int r = 0; r < m; r++)
+            for (int i = 0; i < STE_PANEL; i += VL) {
+                float *to = dx + (size_t)(m0 + r) * lddx + (size_t)half_cell * STE_PANEL + i;
+                vf sum = v_load(sums + r * STE_PANEL + i);
+                v_store(to, accumulate ? v_add(v_load(to), sum) : sum);
+            }
+    }
+}
+
+const struct ste_bf16_kernels BF16_KERNELS = {.round = round_rows, .mul = mul_bf16, .back = back_bf16};
 #endif

@@ -14,20 +14,14 @@
 #endif
 
 static const char *const names[] = {"portable", "avx2", "avx512", "amx"};
-static const char *const activations[] = {"f32", "int8", "bf16"};
+static const char *const activations[] = {"f32", "int8", "bf16", "bf16x3"};
 
 /* Tiles are kept for a process that asks for them: from here on, all its threads. */
 static bool has_tiles(void)
 {
 #if defined(__linux__) && defined(__x86_64__)
     unsigned a, b, c, d, bf16;
-    enum {
-        AMX_BF16 = 1 << 22,
-        AMX_TILE = 1 << 24,
-        AVX512_BF16 = 1 << 5,
-        ASK_FOR_STATE = 0x1023,
-        TILE_DATA = 18
-    };
+    enum { AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24, AVX512_BF16 = 1 << 5, ASK_FOR_STATE = 0x1023, TILE_DATA = 18 };
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & AMX_BF16) || !(d & AMX_TILE) ||
         !__get_cpuid_count(7, 1, &bf16, &b, &c, &d) || !(bf16 & AVX512_BF16) || !__builtin_cpu_supports("avx512vnni"))
         return false;
@@ -90,7 +84,8 @@ int ste_activations_by_name(const char *name, enum ste_isa isa, enum ste_activat
             *out = (enum ste_activations)i;
             return 0;
         }
-    return ste_err_set(err, STE_EUSAGE, "there is no activation precision \"%s\": use auto, f32, int8 or bf16", name);
+    return ste_err_set(err, STE_EUSAGE, "there is no activation precision \"%s\": use auto, f32, int8, bf16 or bf16x3",
+                       name);
 }
 
 const char *ste_activations_name(enum ste_activations act)

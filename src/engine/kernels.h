@@ -26,14 +26,14 @@ enum ste_isa {
     STE_ISA_AMX     /* AVX512 with BF16 and VNNI, and tiles for the bf16 path */
 };
 /* How X is rounded before a product with quantized weights: not at all; to 8-bit integers, a scale for 32 inputs; to
- * bf16, the weights too (bf16.h). */
-enum ste_activations { STE_ACT_F32, STE_ACT_INT8, STE_ACT_BF16 };
+ * bf16, or to the sum of two of them, the weights too (bf16.h). */
+enum ste_activations { STE_ACT_F32, STE_ACT_INT8, STE_ACT_BF16, STE_ACT_BF16X3 };
 
 /* The best set of this machine, or the one called NAME; STE_EUSAGE when the machine lacks it. */
 int ste_isa_choose(const char *name, enum ste_isa *out, struct ste_err *err);
 const char *ste_isa_name(enum ste_isa isa);
-/* "f32", "int8", "bf16", or "auto": what is fastest with ISA, bf16 with tiles and int8 without. NAME NULL leaves *OUT
- * as it is. STE_EUSAGE for another name. */
+/* "f32", "int8", "bf16", "bf16x3", or "auto": what is fastest with ISA, bf16 with tiles and int8 without. NAME NULL
+ * leaves *OUT as it is. STE_EUSAGE for another name. */
 int ste_activations_by_name(const char *name, enum ste_isa isa, enum ste_activations *out, struct ste_err *err);
 const char *ste_activations_name(enum ste_activations act);
 
@@ -51,9 +51,10 @@ void ste_matrix_row(const struct ste_matrix *w, int row, float *dst);
  * rounded first, where W is quantized; Y stays f32. */
 void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const float *x, size_t ldx, int m,
                     const float *bias, float *y, size_t ldy, struct ste_pool *pool);
-/* dX (M, in) = dY (M, out) . W, added to what is in dX when ACCUMULATE. f32, W expanded tile by tile. */
-void ste_matrix_mul_back(const struct ste_matrix *w, const float *dy, size_t lddy, int m, float *dx, size_t lddx,
-                         bool accumulate, struct ste_pool *pool);
+/* dX (M, in) = dY (M, out) . W, added to what is in dX when ACCUMULATE; W is expanded tile by tile. With STE_ACT_INT8
+ * as in f32: gradients are not rounded to integers. */
+void ste_matrix_mul_back(const struct ste_matrix *w, enum ste_activations act, const float *dy, size_t lddy, int m,
+                         float *dx, size_t lddx, bool accumulate, struct ste_pool *pool);
 
 /* C (M, N) = alpha * op(A) (M, K) . op(B) (K, N) + beta * C, row-major f32; the k sum runs in one order for every
  * element. op transposes when TA or TB. */

@@ -60,8 +60,9 @@ struct product {
     float *y;
     size_t ldx, ldy;
     int m, rows, row_parts, panels; /* rows and panels to a part */
+    bool accumulate;                /* backward */
     struct ste_rounded rounded;
-    uint16_t *x_bf16;
+    struct ste_bf16_rows x_bf16;
 };
 
 static int ceil_div(int a, int b)
@@ -80,7 +81,7 @@ static void product_part(void *arg, int part)
     if (m <= 0 || np <= 0)
         return;
     if (t->bf16) {
-        t->bf16->mul(w, p0, np, t->x_bf16, m0, m, t->bias, t->y, t->ldy);
+        t->bf16->mul(w, p0, np, &t->x_bf16, m0, m, t->bias, t->y, t->ldy);
         return;
     }
     for (int p = 0; p < np; p++) {
@@ -118,7 +119,16 @@ static void round_part(void *arg, int part)
     if (t->int8)
         t->int8->round(t->w, t->x, t->ldx, m0, m, &t->rounded);
     else
-        t->bf16->round(t->w, t->x, t->ldx, m0, m, t->x_bf16);
+        t->bf16->round(t->x, t->ldx, m0, m, &t->x_bf16);
+}
+
+static struct ste_bf16_rows bf16_rows(enum ste_activations act, int m, int width)
+{
+    const size_t words = STE_BF16_SIZE(m, width);
+    struct ste_bf16_rows r = {.width = width};
+    r.high = ste_scratch((act == STE_ACT_BF16X3 ? 2 : 1) * words * sizeof *r.high);
+    r.low = act == STE_ACT_BF16X3 ? r.high + words : NULL;
+    return r;
 }
 
 void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const float *x, size_t ldx, int m,
@@ -135,9 +145,9 @@ void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const 
         t.rounded.q = s;
         t.rounded.d = (float *)(void *)(s + q);
         t.rounded.fix.f = t.rounded.d + cells;
-    } else if (act == STE_ACT_BF16 && w->bits != 32) {
+    } else if (act != STE_ACT_F32 && w->bits != 32) {
         t.bf16 = ste_bf16_kernels_of(w->isa);
-        t.x_bf16 = ste_scratch(STE_BF16_SIZE(m, w->in) * sizeof(uint16_t));
+        t.x_bf16 = bf16_rows(act, m, w->in);
     } else {
         t.f32 = ste_matrix_kernels_of(w->isa);
     }
@@ -149,7 +159,8 @@ void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const 
     if (t.rows > m && !t.bf16)
         t.rows = m;
     /* Some parts a thread, so that none waits long for the last; few enough to read X seldom. */
-    const int threads = ste_pool_size(pool), most = t.bf16 ? STE_BF16_PANELS : Y_FLOATS / STE_PANEL / t.rows;
+    const int threads = ste_pool_size(pool),
+              most = t.bf16 ? STE_BF16_COLUMNS / STE_PANEL : Y_FLOATS / STE_PANEL / t.rows;
     const int together = t.bf16 ? 2 : 4; /* panels */
     t.panels = ceil_div(ceil_div(w->panels * t.row_parts, threads * 6), together) * together;
     if (t.panels > most)
@@ -211,11 +222,48 @@ static void back_part(void *arg, int part)
         }
 }
 
-void ste_matrix_mul_back(const struct ste_matrix *w, const float *dy, size_t lddy, int m, float *dx, size_t lddx,
-                         bool accumulate, struct ste_pool *pool)
+/* The same with rounded dY. */
+static void back_bf16_part(void *arg, int part)
+{
+    const struct product *t = arg; /* Y is dX */
+    const int columns = t->w->in / STE_PANEL, m0 = part % t->row_parts * t->rows, n0 = part / t->row_parts * t->panels;
+    const int m = t->m - m0 < t->rows ? t->m - m0 : t->rows;
+    if (m > 0 && n0 < columns)
+        t->bf16->back(t->w, n0, columns - n0 < t->panels ? columns - n0 : t->panels, &t->x_bf16, m0, m, t->accumulate,
+                      t->y, t->ldy);
+}
+
+static void mul_back_bf16(const struct ste_matrix *w, enum ste_activations act, const float *dy, size_t lddy, int m,
+                          float *dx, size_t lddx, bool accumulate, struct ste_pool *pool)
+{
+    struct product t = {.w = w,
+                        .bf16 = ste_bf16_kernels_of(w->isa),
+                        .x = dy,
+                        .y = dx,
+                        .ldx = lddy,
+                        .ldy = lddx,
+                        .m = m,
+                        .accumulate = accumulate,
+                        .row_parts = ceil_div(m, STE_BF16_ROWS),
+                        .x_bf16 = bf16_rows(act, m, w->out)};
+    const int columns = w->in / STE_PANEL, most = STE_BF16_COLUMNS / STE_PANEL;
+    t.rows = ceil_div(ceil_div(m, t.row_parts), 2 * STE_TILE_ROWS) * 2 * STE_TILE_ROWS;
+    t.panels = ceil_div(ceil_div(columns * t.row_parts, ste_pool_size(pool) * 6), 2) * 2;
+    if (t.panels > most)
+        t.panels = most;
+    ste_pool_run(pool, round_part, &t, ceil_div(m, ROUND_ROWS));
+    ste_pool_run(pool, back_bf16_part, &t, t.row_parts * ceil_div(columns, t.panels));
+}
+
+void ste_matrix_mul_back(const struct ste_matrix *w, enum ste_activations act, const float *dy, size_t lddy, int m,
+                         float *dx, size_t lddx, bool accumulate, struct ste_pool *pool)
 {
     if (m <= 0)
         return;
+    if ((act == STE_ACT_BF16 || act == STE_ACT_BF16X3) && w->bits != 32) {
+        mul_back_bf16(w, act, dy, lddy, m, dx, lddx, accumulate, pool);
+        return;
+    }
     struct back t = {w, ste_matrix_kernels_of(w->isa), dy, dx, lddy, lddx, m, 0, ceil_div(m, BACK_ROWS), accumulate};
     t.rows = ceil_div(ceil_div(m, t.row_parts), 6) * 6;
     ste_pool_run(pool, back_part, &t, t.row_parts * ceil_div(w->in, BACK_INPUTS));

@@ -50,7 +50,7 @@ void ste_loss_rows(struct ste_trainer *t, const struct ste_pack *pk, double scal
         if (scale <= 0)
             continue;
         ste_profile_begin(STE_WORK_BACKWARD);
-        ste_matrix_mul_back(t->w->output, s->logits, v, rows, s->loss_norm, d, false, t->p.pool);
+        ste_matrix_mul_back(t->w->output, t->p.activations, s->logits, v, rows, s->loss_norm, d, false, t->p.pool);
         ste_profile_end(before);
         memset(s->loss_d, 0, (size_t)rows * d * sizeof *s->loss_d);
         ste_rows_norm_backward(t, s->loss_d, s->loss_x, t->w->output_norm, s->loss_norm, rows);

@@ -270,7 +270,7 @@ static void check_products(enum ste_activations act)
                 }
                 double got = (double)first[(size_t)r * ldy + (size_t)o];
                 /* the integer path's rounded activations are d * q in one product more */
-                if (!(fabs(got - want) <= 4e-6 * size))
+                if (!(fabs(got - want) <= (act == STE_ACT_BF16X3 && quantized ? 0x1p-15 : 4e-6) * size))
                     fail_msg("%s (%d, %d): %.9g, not %.9g", t.name, r, o, got, want);
             }
         ste_matrix_free(w);
@@ -302,6 +302,12 @@ static void test_bf16_products(void **s)
 {
     (void)s;
     check_products(STE_ACT_BF16);
+}
+
+static void test_split_products(void **s)
+{
+    (void)s;
+    check_products(STE_ACT_BF16X3);
 }
 
 /* The largest sums that the 16-bit accumulators may meet. */
@@ -347,9 +353,8 @@ static void test_integer_extremes(void **s)
     }
 }
 
-static void test_backward(void **s)
+static void check_backward(enum ste_activations act, double bound)
 {
-    (void)s;
     const int out = 300, in = 512, m = 67;
     struct ste_pool *pool = ste_pool_new(3);
     float *dy = floats((size_t)m * out), *base = floats((size_t)m * in);
@@ -357,6 +362,7 @@ static void test_backward(void **s)
     for (size_t i = 0; i < N_TYPES; i++) {
         struct ste_tensor t = random_tensor(types[i], out, in);
         float *wd = dequantized(&t);
+        const bool quantized = ste_type_block(t.type) > 1;
         bool done = false;
         for (int isa = STE_ISA_AMX; isa >= STE_ISA_PORTABLE; isa--) {
             if (!have((enum ste_isa)isa))
@@ -364,11 +370,11 @@ static void test_backward(void **s)
             struct ste_matrix *w = pack(&t, (enum ste_isa)isa, pool);
             float *to = done ? dx : first;
             memcpy(to, base, (size_t)m * in * sizeof *to);
-            ste_matrix_mul_back(w, dy, (size_t)out, m, to, (size_t)in, true, done ? NULL : pool);
+            ste_matrix_mul_back(w, act, dy, (size_t)out, m, to, (size_t)in, true, done ? NULL : pool);
             if (done)
                 same_bits(dx, first, (size_t)m * in, ste_isa_name((enum ste_isa)isa), t.name);
             done = true;
-            ste_matrix_mul_back(w, dy + 5 * out, (size_t)out, 1, dx, (size_t)in, false, NULL);
+            ste_matrix_mul_back(w, act, dy + 5 * out, (size_t)out, 1, dx, (size_t)in, false, NULL);
             for (int k = 0; k < in; k++) {
                 double want = 0, size = fabs((double)base[5 * in + k]);
                 for (int o = 0; o < out; o++) {
@@ -376,9 +382,9 @@ static void test_backward(void **s)
                     want += p;
                     size += fabs(p);
                 }
-                assert_true(fabs((double)dx[k] - want) <= 2e-6 * size);
+                assert_true(fabs((double)dx[k] - want) <= (quantized ? bound : 2e-6) * size);
                 want += (double)base[5 * in + k];
-                assert_true(fabs((double)first[5 * in + k] - want) <= 2e-6 * size);
+                assert_true(fabs((double)first[5 * in + k] - want) <= (quantized ? bound : 2e-6) * size);
             }
             ste_matrix_free(w);
         }
@@ -390,6 +396,25 @@ static void test_backward(void **s)
     free(first);
     free(dx);
     ste_pool_free(pool);
+}
+
+static void test_backward(void **s)
+{
+    (void)s;
+    check_backward(STE_ACT_F32, 2e-6);
+}
+
+/* Both factors are cut to 8 bits: at most 2^-9 and 2/3 of 2^-7 of each product. */
+static void test_bf16_backward(void **s)
+{
+    (void)s;
+    check_backward(STE_ACT_BF16, 0x1p-9 + 0x1p-7 * 2 / 3);
+}
+
+static void test_split_backward(void **s)
+{
+    (void)s;
+    check_backward(STE_ACT_BF16X3, 0x1p-15);
 }
 
 /* f32 matrices may have any width. */
@@ -406,7 +431,7 @@ static void test_odd_shapes(void **s)
             struct ste_matrix *w = pack(&t, isa, NULL);
             float *x = floats((size_t)(m * in)), y[5 * 35], back[5 * 40];
             ste_matrix_mul(w, STE_ACT_F32, x, (size_t)in, m, NULL, y, (size_t)out, NULL);
-            ste_matrix_mul_back(w, y, (size_t)out, m, back, (size_t)in, false, NULL);
+            ste_matrix_mul_back(w, STE_ACT_F32, y, (size_t)out, m, back, (size_t)in, false, NULL);
             for (int r = 0; r < m; r++)
                 for (int o = 0; o < out; o++) {
                     double want = 0;
@@ -451,11 +476,12 @@ static void test_refusals(void **s)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows_are_exact), cmocka_unit_test(test_expansion_is_exact),
-        cmocka_unit_test(test_products),       cmocka_unit_test(test_integer_products),
-        cmocka_unit_test(test_bf16_products),  cmocka_unit_test(test_integer_extremes),
-        cmocka_unit_test(test_backward),       cmocka_unit_test(test_odd_shapes),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_rows_are_exact),   cmocka_unit_test(test_expansion_is_exact),
+        cmocka_unit_test(test_products),         cmocka_unit_test(test_integer_products),
+        cmocka_unit_test(test_bf16_products),    cmocka_unit_test(test_split_products),
+        cmocka_unit_test(test_bf16_backward),    cmocka_unit_test(test_split_backward),
+        cmocka_unit_test(test_integer_extremes), cmocka_unit_test(test_backward),
+        cmocka_unit_test(test_odd_shapes),       cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
