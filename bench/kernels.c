@@ -320,7 +320,7 @@ int main(int argc, char **argv)
                   {16, 896, 2048, true, false, "dH^T . X"},  {4864, 16, 2048, true, false, "dY^T . H"},
                   {1024, 1024, 1024, false, false, "plain"}, {1024, 1024, 1024, true, true, "both turned"},
                   {512, 512, 64, false, true, "attention"}};
-    for (size_t i = 0; argc <= 5 && i < sizeof shapes / sizeof *shapes; i++) {
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const int m = shapes[i].m, n = shapes[i].n, k = shapes[i].k;
         float *a = ste_xcalloc((size_t)m * (size_t)k, 4), *b = ste_xcalloc((size_t)n * (size_t)k, 4);
         float *c = ste_xcalloc((size_t)m * (size_t)n, 4);

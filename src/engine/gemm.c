@@ -5,8 +5,10 @@
 
 #define ROWS 192   /* of A to a part */
 #define INPUTS 256 /* k at a time: a panel of B is then 16 KB, for the L1 cache */
-#define AHEAD 8    /* rows of B to prefetch */
-#define PANELS 8   /* of 16 columns to a part, at most: its sums are 96 KB */
+#define FEW_ROWS 24
+#define FEW_INPUTS 64
+#define AHEAD 8  /* rows of B to prefetch */
+#define PANELS 8 /* of 16 columns to a part, at most: its sums are 96 KB */
 
 struct gemm {
     const struct ste_matrix_kernels *kernels;
@@ -65,9 +67,6 @@ static void write_panel(const struct gemm *g, const float *sums, int m, int i0, 
         g->kernels->transpose(sums, STE_PANEL, m, STE_PANEL, rows, ROWS);
         for (int j = 0; j < cols; j++)
             write_row(g, rows + j * ROWS, m, g->c + (size_t)(j0 + j) * g->ldc + i0);
-    } else if (cols == STE_PANEL) {
-        for (int i = 0; i < m; i++)
-            write_row(g, sums + i * STE_PANEL, STE_PANEL, g->c + (size_t)(i0 + i) * g->ldc + j0);
     } else {
         for (int i = 0; i < m; i++)
             write_row(g, sums + i * STE_PANEL, cols, g->c + (size_t)(i0 + i) * g->ldc + j0);
@@ -96,12 +95,24 @@ static void gemm_part(void *arg, int part)
             a = packed_a;
             lda = INPUTS;
         }
+        /* For few rows a copy of B costs more than its strides. */
+        const bool in_place = !g->tb && m <= FEW_ROWS && (p0 + panels) * STE_PANEL <= g->n;
+        if (in_place) {
+            for (int p = 0; p < panels; p++)
+                g->kernels->tile(m, kc, a, lda, g->b + (size_t)k * g->ldb + (size_t)(p0 + p) * STE_PANEL, g->ldb,
+                                 sums + (size_t)p * block, STE_PANEL);
+            continue;
+        }
         pack_b(g, k, kc, p0 * STE_PANEL, panels, packed_b);
         for (int p = 0; p < panels; p++)
             g->kernels->tile(m, kc, a, lda, packed_b + (size_t)p * (size_t)kc * STE_PANEL, STE_PANEL,
                              sums + (size_t)p * block, STE_PANEL);
     }
-    for (int p = 0; p < panels; p++)
+    int full = g->turned ? 0 : (g->n - p0 * STE_PANEL) / STE_PANEL; /* panels that are written side by side */
+    if (full > panels)
+        full = panels;
+    g->kernels->write(m, full, sums, g->alpha, g->beta, g->c + (size_t)i0 * g->ldc + p0 * STE_PANEL, g->ldc);
+    for (int p = full; p < panels; p++)
         write_panel(g, sums + (size_t)p * block, m, i0, (p0 + p) * STE_PANEL);
 }
 
@@ -137,7 +148,8 @@ void ste_gemm(enum ste_isa isa, bool ta, bool tb, int m, int n, int k, float alp
         g.ldb = lda;
     }
     const int threads = ste_pool_size(pool), all = (g.n + STE_PANEL - 1) / STE_PANEL;
-    g.row_parts = (g.m + ROWS - 1) / ROWS;
+    const int rows = g.k <= FEW_INPUTS ? ROWS / 4 : ROWS; /* sums of few products are better kept in the L1 cache */
+    g.row_parts = (g.m + rows - 1) / rows;
     g.rows = ((g.m + g.row_parts - 1) / g.row_parts + 5) / 6 * 6;
     if (g.rows > g.m)
         g.rows = g.m;

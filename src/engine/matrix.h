@@ -46,6 +46,8 @@ struct ste_matrix_kernels {
     void (*columns)(const struct ste_matrix *w, int p0, int np, int k0, int kc, float *dst);
     /* C (m, 16) += X (m, k) . B (k, 16); LDX, LDB, LDC in floats. */
     void (*tile)(int m, int k, const float *x, size_t ldx, const float *b, size_t ldb, float *c, size_t ldc);
+    /* C (m, panels * 16) = alpha * SUMS (panels, m, 16) + beta * C; with beta 0, C is not read. */
+    void (*write)(int m, int panels, const float *sums, float alpha, float beta, float *c, size_t ldc);
     /* DST (cols, ld) = the transpose of SRC (rows, cols) */
     void (*transpose)(const float *src, size_t ld_src, int rows, int cols, float *dst, size_t ld_dst);
 };

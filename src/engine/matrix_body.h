@@ -150,6 +150,20 @@ static void transpose(const float *src, size_t ld_src, int rows, int cols, float
             dst[(size_t)j * ld_dst + (size_t)i] = src[(size_t)i * ld_src + (size_t)j];
 }
 
+/* Row by row across the panels: a panel's own piece of a row is a single line of the cache. */
+static void write_panels(int m, int panels, const float *sums, float alpha, float beta, float *c, size_t ldc)
+{
+    const vf a = v_set1(alpha), b = v_set1(beta);
+    for (int i = 0; i < m; i++)
+        for (int p = 0; p < panels; p++)
+#pragma GCC unroll 2
+            for (int v = 0; v < NV; v++) {
+                float *to = c + (size_t)i * ldc + (size_t)p * STE_PANEL + v * VL;
+                vf sum = v_mul(a, v_load(sums + ((size_t)p * (size_t)m + (size_t)i) * STE_PANEL + v * VL));
+                v_store(to, beta == 0 ? sum : v_add(sum, v_mul(b, v_load(to))));
+            }
+}
+
 /* W's panels turned around, for the backward product: columns of W side by side. */
 static void columns(const struct ste_matrix *w, int p0, int np, int k0, int kc, float *dst)
 {
@@ -170,4 +184,4 @@ static void columns(const struct ste_matrix *w, int p0, int np, int k0, int kc, 
 }
 
 const struct ste_matrix_kernels MATRIX_KERNELS = {
-    .f32 = mul_f32, .columns = columns, .tile = tile16, .transpose = transpose};
+    .f32 = mul_f32, .columns = columns, .tile = tile16, .write = write_panels, .transpose = transpose};
