@@ -216,7 +216,7 @@ static int train(const struct options *o, struct figures *f, struct ste_err *err
     ste_train_default_params(&p);
     int rc = ste_isa_choose(o->engine.isa, &p.isa, err);
     if (!rc)
-        rc = ste_activations_by_name(o->train_activations, p.isa, &p.activations, err);
+        rc = ste_activations_by_name(o->train_activations ? o->train_activations : "auto", p.isa, true, &p.activations, err);
     if (!rc)
         rc = ste_model_resolve(o->model, &path, err);
     if (!rc)
@@ -245,7 +245,7 @@ static int run(int argc, char **argv, struct ste_err *err)
         {"new-tokens", STE_FLAG_INT, &o.new_tokens, "N", "tokens of each sample (48)"},
         {"train", STE_FLAG_BOOL, &o.train, NULL,
          "also LoRA training, rank 16 on all linear layers: examples of 448 prompt and 64 completion tokens"},
-        {"train-activations", STE_FLAG_STRING, &o.train_activations, "f32|int8|bf16",
+        {"train-activations", STE_FLAG_STRING, &o.train_activations, "auto|f32|int8|bf16|bf16x3",
          "of the training's forward pass (f32)"},
         {"prompts", STE_FLAG_STRING, &o.prompts, "FILE",
          "prompts as JSON lines {\"tokens\": [...]}, one a round (default: random tokens)"},

@@ -318,8 +318,9 @@ static int sft(int argc, char **argv, struct ste_err *err)
          "tokens a forward pass (default 512); speed and memory only"},
         {"memory-mb", STE_FLAG_INT, &o.memory_mb, "N",
          "keep activations of a pass up to this size, else compute them again: a third more time (default 2048)"},
-        {"activations", STE_FLAG_STRING, &o.activations, "f32|int8|bf16",
-         "of the forward pass: f32 (default) is exact, int8 faster; the backward pass is f32"},
+        {"activations", STE_FLAG_STRING, &o.activations, "auto|f32|bf16x3|bf16|int8",
+         "how products round (default: bf16x3, about exact, with AMX tiles, else f32); bf16 is faster, int8 rounds in "
+         "the forward pass only"},
         {"threads", STE_FLAG_INT, &o.threads, "N", "threads (default: one a core); speed only"},
         {"isa", STE_FLAG_STRING, &o.isa, "NAME", "force an instruction set: amx, avx512, avx2, portable"},
         {NULL, 0, NULL, NULL, NULL},
@@ -337,7 +338,7 @@ static int sft(int argc, char **argv, struct ste_err *err)
     if (!rc)
         rc = ste_isa_choose(o.isa, &p.isa, err);
     if (!rc)
-        rc = ste_activations_by_name(o.activations, p.isa, &p.activations, err);
+        rc = ste_activations_by_name(o.activations ? o.activations : "auto", p.isa, true, &p.activations, err);
     if (!rc)
         rc = ste_model_resolve(o.model, &path, err);
     if (!rc)

@@ -71,12 +71,13 @@ const char *ste_isa_name(enum ste_isa isa)
     return names[isa];
 }
 
-int ste_activations_by_name(const char *name, enum ste_isa isa, enum ste_activations *out, struct ste_err *err)
+int ste_activations_by_name(const char *name, enum ste_isa isa, bool training, enum ste_activations *out,
+                            struct ste_err *err)
 {
     if (!name)
         return 0;
     if (!strcmp(name, "auto")) {
-        *out = isa == STE_ISA_AMX ? STE_ACT_BF16 : STE_ACT_INT8;
+        *out = isa == STE_ISA_AMX ? (training ? STE_ACT_BF16X3 : STE_ACT_BF16) : training ? STE_ACT_F32 : STE_ACT_INT8;
         return 0;
     }
     for (int i = 0; i < (int)(sizeof activations / sizeof *activations); i++)

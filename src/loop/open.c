@@ -69,13 +69,17 @@ static int take_recipe(struct ste_loop *l, const struct ste_recipe *r, struct st
         struct ste_recipe was;
         rc = ste_recipe_from_json(&was, old, err);
         if (rc == 0 && r) {
-            rc = ste_recipe_may_continue(&was, &l->recipe, ste_store_dir(l->store), err);
+            rc = ste_recipe_settle(&l->recipe, &was, err);
+            if (rc == 0)
+                rc = ste_recipe_may_continue(&was, &l->recipe, ste_store_dir(l->store), err);
             ste_recipe_clear(&was);
         } else if (rc == 0) {
             ste_recipe_clear(&l->recipe);
             l->recipe = was;
         }
     }
+    if (rc == 0)
+        rc = ste_recipe_settle(&l->recipe, NULL, err);
     free(old);
     return rc;
 }

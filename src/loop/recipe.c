@@ -9,6 +9,7 @@
 #include "core/mem.h"
 #include "core/yaml.h"
 #include "data/embedded.h"
+#include "engine/kernels.h"
 
 #define AT(field) offsetof(struct ste_recipe, field)
 #define STRING(key, field, initial, help) {key, STE_OPT_STRING, AT(field), initial, 0, 0, NULL, false, help}
@@ -84,8 +85,9 @@ const struct ste_option ste_recipe_options[] = {
     INT("train.max_steps", max_steps, "0", 0, LARGE, "stop after N steps; 0: the epochs decide"),
     INT("train.batch", batch_examples, "8", 1, 100000, "examples a step"),
     SPEED_INT("train.micro_tokens", micro_tokens, "512", 16, LARGE, "tokens packed into one forward pass"),
-    CHOICE("train.activations", train_activations, "f32", "f32|int8|bf16",
-           "precision of activations in the forward pass: int8 is faster, f32 exact; the backward pass is f32"),
+    CHOICE("train.activations", train_activations, "auto", "auto|f32|int8|bf16|bf16x3",
+           "how products round when training: auto is bf16x3 (about exact) where the machine that begins the run has AMX "
+           "tiles, else f32; int8 rounds in the forward pass only"),
     REAL("train.weight_decay", weight_decay, "0", 0, 10, "decoupled weight decay"),
     REAL("train.max_grad_norm", max_grad_norm, "1", 0, LARGE, "clip the gradient to this norm; 0: off"),
     INT("train.checkpoint_every", checkpoint_every, "0", 0, LARGE,
@@ -104,8 +106,9 @@ const struct ste_option ste_recipe_options[] = {
     SPEED_INT("engine.threads", threads, "0", 0, 4096, "0: one a core"),
     SPEED_INT("engine.batch", batch, "0", 0, 4096, "sequences in flight; 0: the engine's choice"),
     INT("engine.ctx", ctx, "0", 0, LARGE, "context in tokens; 0: the model's, at most 8192"),
-    CHOICE("engine.activations", activations, "int8", "int8|bf16|f32",
-           "how products round when generating: int8 is fast everywhere, bf16 faster where there are AMX tiles, f32 exact"),
+    CHOICE("engine.activations", activations, "auto", "auto|int8|bf16|bf16x3|f32",
+           "how products round when generating: auto is bf16 where the machine that begins the run has AMX tiles, else "
+           "int8; f32 is exact"),
     SPEED_STRING("engine.isa", isa, "", "force an instruction set: amx, avx512, avx2, portable"),
     SPEED_STRING("engine.cache", cache, "", "a database that remembers answers over runs; empty: none"),
     {NULL, STE_OPT_STRING, 0, NULL, 0, 0, NULL, false, NULL},
@@ -253,6 +256,28 @@ int ste_recipe_from_json(struct ste_recipe *r, const char *json, struct ste_err 
         return STE_EINPUT;
     int rc = ste_options_load(ste_recipe_options, r, all, "the run's recipe", err);
     json_decref(all);
+    return rc;
+}
+
+static int settle(char **field, const char *old, enum ste_isa isa, bool training, struct ste_err *err)
+{
+    enum ste_activations act;
+    if (strcmp(*field, "auto") != 0)
+        return 0;
+    int rc = ste_activations_by_name("auto", isa, training, &act, err);
+    free(*field);
+    *field = ste_xstrdup(old ? old : rc == 0 ? ste_activations_name(act) : "f32");
+    return rc;
+}
+
+int ste_recipe_settle(struct ste_recipe *r, const struct ste_recipe *old, struct ste_err *err)
+{
+    enum ste_isa isa;
+    int rc = ste_isa_choose(*r->isa ? r->isa : NULL, &isa, err);
+    if (rc == 0)
+        rc = settle(&r->activations, old ? old->activations : NULL, isa, false, err);
+    if (rc == 0)
+        rc = settle(&r->train_activations, old ? old->train_activations : NULL, isa, true, err);
     return rc;
 }
 

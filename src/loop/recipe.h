@@ -58,6 +58,8 @@ void ste_recipe_clear(struct ste_recipe *r);
 int ste_recipe_load(struct ste_recipe *r, const char *name, struct ste_err *err);
 /* Values that do not go together: STE_EUSAGE. */
 int ste_recipe_check(const struct ste_recipe *r, struct ste_err *err);
+/* Makes "auto" what it means: what OLD has, the recipe of the run that goes on; else what suits this machine. */
+int ste_recipe_settle(struct ste_recipe *r, const struct ste_recipe *old, struct ste_err *err);
 /* "runs/NAME" for a recipe's name or path; caller frees. */
 char *ste_recipe_run_folder(const char *name);
 /* As YAML, all options. */

@@ -25,29 +25,27 @@ def check(a, short):
     loss = backward(m, batch)
     flags = ["sft", "--model", MODELS[short], "--in", d / "batch.jsonl", "--adapter", d / "adapter", "--batch", len(batch),
              "--order", "file", "--grads"]
-    out = ste(a, *flags, d / "grads").decode()
-    ours = float(out.split()[1].rstrip(";"))
-    figure(f"{short} loss, relative difference", abs(ours - loss) / loss, "<", 1e-4, f"{ours:.6f} against {loss:.6f}")
-    got = load_file(d / "grads" / "adapter_model.safetensors")
-    worst, where, seen, torch_worst = 0.0, "", 0, 0.0
     relative = lambda g, p: (torch.linalg.norm(g.double() - p) / torch.linalg.norm(p)).item()
-    for name, p in m.named_parameters():
-        if p.grad is None:
-            continue
-        error = relative(got[name.replace(".default", "")], p.grad)
-        torch_worst = max(torch_worst, relative(single[name], p.grad))
-        seen += 1
-        if error > worst:
-            worst, where = error, name
-    figure(f"{short} tensors compared", seen, "==", len(got))
-    figure(f"{short} largest relative error of a tensor's gradient", worst, "<", LIMIT, where)
-    figure(f"{short} the same of torch in float32", torch_worst)
-    ste(a, *flags, d / "grads-int8", "--activations", "int8")
-    rounded = load_file(d / "grads-int8" / "adapter_model.safetensors")
     cosine = lambda x, y: (x.double().flatten() @ y.double().flatten() / torch.linalg.norm(x.double()) / torch.linalg.norm(y.double())).item()
     whole = lambda g: torch.cat([g[name].flatten() for name in sorted(g)])
-    figure(f"{short} cosine of the gradient with an integer forward pass", cosine(whole(rounded), whole(got)))
-    figure(f"{short} the same, least of a tensor", min(cosine(rounded[name], got[name]) for name in got))
+    want = {name.replace(".default", ""): p.grad for name, p in m.named_parameters() if p.grad is not None}
+    gradients = {}
+    for activations in "f32", "bf16x3", "bf16", "int8":
+        out = ste(a, *flags, d / activations, "--activations", activations).decode()
+        ours = float(out.split()[1].rstrip(";"))
+        gradients[activations] = got = load_file(d / activations / "adapter_model.safetensors")
+        figure(f"{short} {activations}, tensors compared", sum(name in want for name in got), "==", len(want))
+        errors = {name: relative(got[name], want[name]) for name in want}
+        worst = max(errors, key=errors.get)
+        bound = ("<", LIMIT) if activations in ("f32", "bf16x3") else ()
+        near = ("<", 1e-4) if bound else ()
+        figure(f"{short} {activations}, loss, relative difference", abs(ours - loss) / loss, *near, note=f"{ours:.6f} against {loss:.6f}")
+        figure(f"{short} {activations}, largest relative error of a tensor's gradient", errors[worst], *bound, note=worst)
+        if not bound:
+            exact = gradients["f32"]
+            figure(f"{short} {activations}, cosine with the exact gradient", cosine(whole(got), whole(exact)))
+            figure(f"{short} {activations}, the same, least of a tensor", min(cosine(got[name], exact[name]) for name in got))
+    figure(f"{short} torch in float32, largest relative error", max(relative(single[name], p.grad) for name, p in m.named_parameters() if p.grad is not None))
 
 
 if __name__ == "__main__":

@@ -108,15 +108,16 @@ def compare(a, short, folder):
     for gap, k, i in sorted(c.worst, reverse=True)[:3]:
         print(f"     other top token: prompt {k}, position {i}, the reference's gap {gap:.3f}")
 
-    # Activations in 8 bits, as by default: no further from the reference than llama.cpp, which rounds them too.
+    # Rounded activations, as by default: no further from the reference than llama.cpp, which rounds them too.
     few = prompts[:a.int8_prompts]
     peer = Llama(gguf_path(short), ctx=512)
     theirs = Compared("llama.cpp", few, states, head, (peer.logits(p) for p in few))
-    ours = Compared("ste", few, states, head, ste_logits(a, short, few, folder, n_vocab, "int8"))
-    figure(f"{short}: int8, same top token where the gap exceeds {GAP}, %", 100.0 * ours.same / ours.sure,
-           note=f"llama.cpp {100.0 * theirs.same / theirs.sure:.2f}; {len(few)} prompts, {ours.positions} positions")
-    figure(f"{short}: int8, mean KL", ours.kl, note=f"largest {ours.kl_max:.2g}; llama.cpp {theirs.kl:.3g}, largest {theirs.kl_max:.2g}")
-    figure(f"{short}: int8, mean KL over llama.cpp's", ours.kl / theirs.kl, "<=", 1.0)
+    for activations in "int8", "bf16":
+        ours = Compared("ste", few, states, head, ste_logits(a, short, few, folder, n_vocab, activations))
+        figure(f"{short}: {activations}, same top token where the gap exceeds {GAP}, %", 100.0 * ours.same / ours.sure,
+               note=f"llama.cpp {100.0 * theirs.same / theirs.sure:.2f}; {len(few)} prompts, {ours.positions} positions")
+        figure(f"{short}: {activations}, mean KL", ours.kl, note=f"largest {ours.kl_max:.2g}; llama.cpp {theirs.kl:.3g}, largest {theirs.kl_max:.2g}")
+        figure(f"{short}: {activations}, mean KL over llama.cpp's", ours.kl / theirs.kl, "<=", 1.0)
 
 
 def perplexity(a, short, folder):
@@ -142,7 +143,7 @@ def perplexity(a, short, folder):
     theirs = sum(nll(peer.logits(c), c) for c in chunks)
     n = sum(len(c) - 1 for c in chunks)
     q = float(np.exp(theirs / n))
-    for activations in "f32", "int8":
+    for activations in "f32", "int8", "bf16":
         ours = sum(nll(o, c) for o, c in zip(ste_logits(a, short, chunks, folder, peer.n_vocab, activations), chunks))
         p = float(np.exp(ours / n))
         figure(f"{short}: perplexity of {n} tokens, ste, {activations}", p, note=f"llama.cpp {q:.4f}")
