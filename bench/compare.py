@@ -95,8 +95,10 @@ def generating(a, table, size, samples):
                 table.add(f"prefill {PROMPT}, {size}", p.name, [o[0] for o in ours], [t[0] for t in theirs[k]], p.settings())
             table.add(f"decode {count} x {NEW}, {size}", p.name, [o[1] for o in ours], [t[1] for t in theirs[k]], p.settings())
         if count == samples[0]:
-            table.share(f"prefill {PROMPT}, {size}, TOP/s", median([o[0] for o in ours]) * 2 * WEIGHTS[size] / 1e12,
-                        median([m["int8"] for m in most]) / 1e12, "int8 limit here")
+            for unit in ("int8", "bf16"):
+                if most[0][unit] > 0:
+                    table.share(f"prefill {PROMPT}, {size}, TOP/s", median([o[0] for o in ours]) * 2 * WEIGHTS[size] / 1e12,
+                                median([m[unit] for m in most]) / 1e12, f"{unit} limit here")
         if count == 1:
             table.share(f"decode 1, {size}, GB/s of weights", median([o[1] for o in ours]) * path(size).stat().st_size / 1e9,
                         median([m["read"] for m in most]) / 1e9, "memory limit here")
@@ -194,14 +196,17 @@ def early(a, table, size):
 
 
 def training(a, table, size):
-    """Peers run in a process of their own, so that their memory is theirs; steps of all are interleaved by rounds."""
-    ours, memory, most = [], [], []
-    theirs = {"torch_loop": [], "trl": []}
+    """Peers run in a process of their own, so that their memory is theirs; steps of all are interleaved by rounds. Where
+    there are AMX tiles, TRL and ours also train in bfloat16."""
+    tiles = limits(a)["bf16"] > 0
+    calls = {"trl": "trl({})", "torch_loop": "torch_loop({})", **({"trl_bf16": "trl({}, True)"} if tiles else {})}
+    ours, ours_bf16, memory, most = [], [], [], []
+    theirs = {name: [] for name in calls}
     peak = {}
     for _ in range(a.train_rounds):
-        for name in theirs:
-            code = (f"import sys, json; sys.path.insert(0, {str(HERE)!r}); import peers; "
-                    f"r = peers.{name}({SHORT[size]!r}, json.loads(sys.stdin.read()), {TRAIN_PROMPT}, {TRAIN_COMPLETION}, 1); print('RESULT', json.dumps(r))")
+        for name, call in calls.items():
+            call = call.format(f"{SHORT[size]!r}, json.loads(sys.stdin.read()), {TRAIN_PROMPT}, {TRAIN_COMPLETION}, 1")
+            code = f"import sys, json; sys.path.insert(0, {str(HERE)!r}); import peers; print('RESULT', json.dumps(peers.{call}))"
             out = subprocess.run([sys.executable, "-c", code], input=json.dumps(dialogue_ids(a, SHORT[size], 2048)), capture_output=True, text=True)
             result = [line for line in out.stdout.splitlines() if line.startswith("RESULT ")]
             if not result:
@@ -210,14 +215,19 @@ def training(a, table, size):
             rates, mb = json.loads(result[0][7:])
             theirs[name].append(median(rates))
             peak[name] = max(mb, peak.get(name, 0))
-        j = bench(a, size, "--train", "--samples", 1, "--new-tokens", 1, "--prompt-tokens", 1, "--threads", a.threads)
+        flags = ("--train", "--samples", 1, "--new-tokens", 1, "--prompt-tokens", 1, "--threads", a.threads)
+        j = bench(a, size, *flags)
         ours.append(j["train_tokens_per_second"])
         memory.append(j["train_peak_mb"])
+        if tiles:
+            ours_bf16.append(bench(a, size, *flags, "--train-activations", "bf16")["train_tokens_per_second"])
         most.append(limits(a))
-    for name, shown in (("trl", "TRL + PEFT, float32"), ("torch_loop", "torch + PEFT loop")):
-        if len(theirs[name]) == len(ours):
-            table.add(f"LoRA training, {size}", shown, ours, theirs[name])
-            table.add(f"memory of training, {size}, 1/GB", shown, [1024 / m for m in memory], [1024 / peak[name]] * len(ours))
+    for name, shown, mine in (("trl", "TRL + PEFT, float32", ours), ("torch_loop", "torch + PEFT loop", ours),
+                              ("trl_bf16", "TRL + PEFT, bfloat16", ours), ("trl_bf16", "the same, ours too", ours_bf16)):
+        if len(theirs.get(name, [])) == len(mine) > 0:
+            table.add(f"LoRA training, {size}", shown, mine, theirs[name])
+            if mine is ours:
+                table.add(f"memory of training, {size}, 1/GB", shown, [1024 / m for m in memory], [1024 / peak[name]] * len(ours))
     table.share(f"LoRA training, {size}, GFLOP/s", median(ours) * 4 * WEIGHTS[size] / 1e9, median([m["f32"] for m in most]) / 1e9,
                 "f32 limit here")
 

@@ -175,8 +175,8 @@ def torch_loop(short, ids, prompt, completion, steps):
     return rates[1:], peak_mb()
 
 
-def trl(short, ids, prompt, completion, steps):
-    """TRL's SFTTrainer with PEFT, float32, two examples a step, loss on the completion."""
+def trl(short, ids, prompt, completion, steps, bf16=False):
+    """TRL's SFTTrainer with PEFT, float32 (or bfloat16), two examples a step, loss on the completion."""
     import tempfile
 
     from datasets import Dataset
@@ -196,7 +196,7 @@ def trl(short, ids, prompt, completion, steps):
     rows = [{"input_ids": e, "completion_mask": [0] * prompt + [1] * completion} for e in batches(ids, prompt, completion, 2 * (steps + 1))]
     with tempfile.TemporaryDirectory() as out:
         c = SFTConfig(output_dir=out, per_device_train_batch_size=2, max_steps=steps + 1, logging_strategy="no", save_strategy="no", report_to=[],
-                      use_cpu=True, bf16=False, gradient_checkpointing=False, max_length=None, learning_rate=1e-4, completion_only_loss=True,
+                      use_cpu=True, bf16=bf16, gradient_checkpointing=False, max_length=None, learning_rate=1e-4, completion_only_loss=True,
                       disable_tqdm=True)
         from transformers import AutoTokenizer
 

@@ -12,17 +12,14 @@ if ! "$venv/bin/python" -c 'import torch, transformers, peft, trl, datasets, ggu
     echo "Making $venv (torch, llama.cpp, OpenVINO: some gigabytes, 10 to 30 minutes, once)"
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --upgrade pip
-    # llama.cpp from its sources, built for this very machine.
-    CMAKE_ARGS=-DGGML_NATIVE=ON "$venv/bin/pip" install --quiet --no-binary llama-cpp-python -r "$here/../tests/interop/requirements.txt" \
-        -r "$here/requirements.txt"
+    sh "$here/../tests/interop/llama_cpp.sh" "$venv" "$home/bench"
+    "$venv/bin/pip" install --quiet -r "$here/../tests/interop/requirements.txt" -r "$here/requirements.txt"
 fi
 server=$home/bench/llama-server
 if ! [ -x "$server" ]; then
     echo "Making $server from the sources in llama-cpp-python's sdist (10 to 20 minutes, once)"
-    mkdir -p "$home/bench"
     version=$(sed -n 's/^llama-cpp-python==//p' "$here/../tests/interop/requirements.txt")
-    "$venv/bin/pip" download --quiet --no-binary llama-cpp-python --no-deps --dest "$home/bench" "llama-cpp-python==$version"
-    tar -xf "$home/bench/llama_cpp_python-$version.tar.gz" -C "$home/bench"
+    [ -d "$home/bench/llama_cpp_python-$version" ] || sh "$here/../tests/interop/llama_cpp.sh" "$venv" "$home/bench"
     # No web pages, no TLS: what is timed needs neither.
     cmake -S "$home/bench/llama_cpp_python-$version/vendor/llama.cpp" -B "$home/bench/llama.cpp" -DCMAKE_BUILD_TYPE=Release \
         -DGGML_NATIVE=ON -DBUILD_SHARED_LIBS=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_TESTS=OFF \

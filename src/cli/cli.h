@@ -64,6 +64,7 @@ struct ste_engine_flags {
     C(iterate, "Train a judge, step by step")                                                                          \
     C(judge, "Use and measure a judge")                                                                                \
     C(eval, "Use and measure a judge")                                                                                 \
+    C(rank, "Use and measure a judge")                                                                                 \
     C(compare, "Use and measure a judge")                                                                              \
     C(report, "Look into a run")                                                                                       \
     C(dump, "Look into a run")                                                                                         \

@@ -90,6 +90,18 @@ static void load_block(const struct job *j, int block, int head, int n_pos, floa
     j->ops->from_f16(v, v16, hd * (size_t)n_pos);
 }
 
+/* The rows of the next block come from far off: they are on their way while this one is used. */
+static void prefetch_block(const struct job *j, int block, int head)
+{
+    const size_t bytes = (size_t)j->kv->head_dim * STE_KV_BLOCK * sizeof(uint16_t);
+    const char *k = (const char *)ste_kv_k(j->kv, block, j->layer, head),
+               *v = (const char *)ste_kv_v(j->kv, block, j->layer, head);
+    for (size_t i = 0; i < bytes; i += 64) {
+        __builtin_prefetch(k + i, 0, 2);
+        __builtin_prefetch(v + i, 0, 2);
+    }
+}
+
 static int valid_at(const struct ste_attn_row *r, int depth)
 {
     int v = r->pos - depth * STE_KV_BLOCK + 1;
@@ -130,6 +142,8 @@ static void part(void *arg, int index)
                 most = here > most ? here : most;
             }
             load_block(j, block, head, most, kt, v);
+            if (valid_at(&j->rows[r], depth + 1))
+                prefetch_block(j, j->rows[r].blocks[depth + 1], head);
             for (int i = r; i < end; i++) {
                 int here = valid_at(&j->rows[i], depth);
                 if (!here)

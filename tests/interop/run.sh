@@ -12,6 +12,7 @@ venv=$home/interop-venv
 if ! "$venv/bin/python" -c 'import torch, transformers, peft, gguf, tokenizers, safetensors, llama_cpp, choix, pandas' 2>/dev/null; then
     echo "Making $venv (torch and llama.cpp: a few gigabytes, 10 to 30 minutes, once)"
     python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --upgrade pip &&
+        sh "$here/llama_cpp.sh" "$venv" "$home/bench" &&
         "$venv/bin/pip" install --quiet -r "$here/requirements.txt" &&
         "$venv/bin/pip" install --quiet --no-deps rewardbench==0.1.4 fschat==0.2.36 ||
         { echo "cannot make $venv; see $here/requirements.txt" >&2; exit 1; }

@@ -1,0 +1,144 @@
+#include "data/answers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/json.h"
+#include "core/mem.h"
+
+const char *ste_answer_of(const struct ste_answers *a, size_t prompt, size_t model)
+{
+    return model < a->prompts[prompt].n_texts ? a->prompts[prompt].texts[model] : NULL;
+}
+
+static size_t model_of(struct ste_answers *a, const char *name)
+{
+    size_t i = 0;
+    while (i < a->models.n && strcmp(a->models.items[i], name) != 0)
+        i++;
+    if (i == a->models.n)
+        ste_strings_add(&a->models, name);
+    return i;
+}
+
+static int put(struct ste_answers *a, struct ste_answered *p, const char *model, const char *text, const char *where,
+               struct ste_err *err)
+{
+    size_t m = model_of(a, model);
+    if (m >= p->n_texts) {
+        p->texts = ste_xrealloc(p->texts, (m + 1) * sizeof *p->texts);
+        memset(p->texts + p->n_texts, 0, (m + 1 - p->n_texts) * sizeof *p->texts);
+        p->n_texts = m + 1;
+    }
+    if (p->texts[m])
+        return ste_err_set(err, STE_EINPUT, "%s: %s has answered this prompt before; leave one of the two out", where,
+                           model);
+    p->texts[m] = ste_xstrdup(text);
+    return 0;
+}
+
+static const char *first_string(const json_t *row, const char *const *keys)
+{
+    for (; *keys; keys++)
+        if (json_is_string(json_object_get(row, *keys)))
+            return json_string_value(json_object_get(row, *keys));
+    return NULL;
+}
+
+static int add_row(struct ste_answers *a, json_t *index, const json_t *row, const char *name, const char *where,
+                   struct ste_err *err)
+{
+    static const char *const texts[] = {"output", "response", "answer", NULL}, *const makers[] = {"generator", "model",
+                                                                                                 NULL};
+    struct ste_dialogue d = {0};
+    json_t *all = json_object_get(row, "answers"), *v;
+    const char *text = first_string(row, texts), *maker = first_string(row, makers), *key;
+    /* Alpaca's fields would take output for part of the instruction's row; only the prompt is read here. */
+    int rc = ste_dialogue_read(&d, row, where, err);
+    if (rc)
+        return rc;
+    json_t *canonical = ste_dialogue_json(&d);
+    char *address = ste_json_canonical(canonical);
+    json_decref(canonical);
+    const json_t *at = json_object_get(index, address);
+    if (at) {
+        ste_dialogue_clear(&d);
+    } else {
+        STE_GROW(a->prompts, a->cap, a->n + 1);
+        const json_t *id = json_object_get(row, json_object_get(row, "id") ? "id" : "question_id");
+        a->prompts[a->n] = (struct ste_answered){
+            .prompt = d,
+            .id = json_is_string(id)    ? ste_xstrdup(json_string_value(id))
+                  : json_is_integer(id) ? ste_xasprintf("%lld", (long long)json_integer_value(id))
+                                        : ste_xasprintf("%zu", a->n + 1)};
+        json_object_set_new(index, address, json_integer((json_int_t)a->n++));
+        at = json_object_get(index, address);
+    }
+    free(address);
+    struct ste_answered *p = &a->prompts[json_integer_value(at)];
+    if (!json_is_object(all))
+        return text ? put(a, p, maker ? maker : name, text, where, err)
+                    : ste_err_set(err, STE_EINPUT,
+                                  "%s: no answer in it; give output (or response) and generator (or model), or "
+                                  "answers: {MODEL: text}",
+                                  where);
+    json_object_foreach(all, key, v)
+    {
+        if (!json_is_string(v))
+            return ste_err_set(err, STE_EINPUT, "%s: the answer of %s is no string", where, key);
+        if ((rc = put(a, p, key, json_string_value(v), where, err)))
+            return rc;
+    }
+    return 0;
+}
+
+static int read_file(struct ste_answers *a, json_t *index, const char *path, struct ste_err *err)
+{
+    struct ste_jsonl *f;
+    json_t *row;
+    int rc = ste_jsonl_open(&f, path, err);
+    if (rc)
+        return rc;
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    char *name = ste_xstrndup(base, strcspn(base, "."));
+    while ((rc = ste_jsonl_next(f, &row, err)) > 0) {
+        char *where = ste_xasprintf("%s:%ld", path, ste_jsonl_line(f));
+        rc = add_row(a, index, row, name, where, err);
+        free(where);
+        json_decref(row);
+        if (rc)
+            break;
+    }
+    free(name);
+    ste_jsonl_close(f);
+    return rc;
+}
+
+int ste_answers_read(struct ste_answers *out, const struct ste_strings *paths, struct ste_err *err)
+{
+    json_t *index = json_object();
+    int rc = 0;
+    *out = (struct ste_answers){0};
+    for (size_t i = 0; i < paths->n && !rc; i++)
+        rc = read_file(out, index, paths->items[i], err);
+    json_decref(index);
+    if (!rc && out->models.n < 2)
+        rc = ste_err_set(err, STE_EINPUT, "answers of %zu model were given; ranking takes two or more", out->models.n);
+    if (rc)
+        ste_answers_clear(out);
+    return rc;
+}
+
+void ste_answers_clear(struct ste_answers *a)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        for (size_t m = 0; m < a->prompts[i].n_texts; m++)
+            free(a->prompts[i].texts[m]);
+        free(a->prompts[i].texts);
+        free(a->prompts[i].id);
+        ste_dialogue_clear(&a->prompts[i].prompt);
+    }
+    free(a->prompts);
+    ste_strings_clear(&a->models);
+    *a = (struct ste_answers){0};
+}
