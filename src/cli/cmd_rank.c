@@ -11,7 +11,7 @@
 #include "eval/schedule.h"
 
 struct options {
-    const char *judge, *from, *out, *format, *json;
+    const char *judge, *questions, *from, *out, *format, *json;
     struct ste_strings answers;
     long long bouts;
     struct ste_judging_flags f;
@@ -233,7 +233,7 @@ static int by_judge(const struct options *o, struct contest *c, json_t *about, s
     struct ste_jsonl_writer *w = NULL;
     int rc = ste_judge_open(&judge, o->judge, &o->f, err);
     if (!rc)
-        rc = ste_answers_read(&answers, &o->answers, err);
+        rc = ste_answers_read(&answers, &o->answers, o->questions, err);
     if (!rc)
         rc = ste_judge_load(&judge, &o->f, err);
     if (!rc && o->out)
@@ -279,6 +279,8 @@ static int rank_run(int argc, char **argv, struct ste_err *err)
         {"answers", STE_FLAG_LIST, &o.answers, "FILE",
          "answers as JSONL: prompt, output and generator in each line, or prompt and answers {MODEL: text}; may be "
          "given again"},
+        {"questions", STE_FLAG_STRING, &o.questions, "FILE",
+         "prompts of FastChat's model answers: question_id, turns; their first turns are compared"},
         {"pairs", STE_FLAG_INT, &o.bouts, "N",
          "judge N pairs of answers, those that tell most about the ratings (default: all)"},
         {"from", STE_FLAG_STRING, &o.from, "RESULTS",

@@ -45,11 +45,67 @@ static const char *first_string(const json_t *row, const char *const *keys)
     return NULL;
 }
 
+/* A row of FastChat's model answers as one of ours: the first turn, its prompt looked up by question_id. Takes over
+ * ROW; other rows come back as they are. */
+static int from_fastchat(json_t *questions, json_t **row, const char *where, struct ste_err *err)
+{
+    json_t *choices = json_object_get(*row, "choices"), *turns = json_object_get(*row, "turns"),
+           *id = json_object_get(*row, "question_id");
+    if (choices)
+        turns = json_object_get(json_array_get(choices, 0), "turns");
+    if (!id || !turns)
+        return 0;
+    char *key = json_dumps(id, JSON_ENCODE_ANY);
+    json_t *prompt = json_object_get(questions, key);
+    free(key);
+    if (!prompt)
+        return ste_err_set(err, STE_EINPUT,
+                           "%s: an answer without its prompt; --questions names the file that has its question_id",
+                           where);
+    const char *text = json_string_value(json_array_get(turns, 0)),
+               *model = json_string_value(json_object_get(*row, "model_id"));
+    if (!model)
+        model = json_string_value(json_object_get(*row, "model"));
+    if (!text)
+        return ste_err_set(err, STE_EINPUT, "%s: turns is no list of texts", where);
+    json_t *ours = json_pack("{s:O, s:O, s:s}", "id", id, "prompt", prompt, "output", text);
+    if (model)
+        json_object_set_new(ours, "model", json_string(model));
+    json_decref(*row);
+    *row = ours;
+    return 0;
+}
+
+static int read_questions(json_t *questions, const char *path, struct ste_err *err)
+{
+    struct ste_jsonl *f;
+    json_t *row;
+    int rc = ste_jsonl_open(&f, path, err);
+    if (rc)
+        return rc;
+    while ((rc = ste_jsonl_next(f, &row, err)) > 0) {
+        json_t *id = json_object_get(row, "question_id"), *first = json_array_get(json_object_get(row, "turns"), 0);
+        if (!id || !json_is_string(first)) {
+            rc = ste_err_set(err, STE_EINPUT, "%s:%ld: a question needs question_id and turns, a list of texts", path,
+                             ste_jsonl_line(f));
+        } else {
+            char *key = json_dumps(id, JSON_ENCODE_ANY);
+            json_object_set(questions, key, first);
+            free(key);
+        }
+        json_decref(row);
+        if (rc < 0)
+            break;
+    }
+    ste_jsonl_close(f);
+    return rc;
+}
+
 static int add_row(struct ste_answers *a, json_t *index, const json_t *row, const char *name, const char *where,
                    struct ste_err *err)
 {
     static const char *const texts[] = {"output", "response", "answer", NULL}, *const makers[] = {"generator", "model",
-                                                                                                 NULL};
+                                                                                                  NULL};
     struct ste_dialogue d = {0};
     json_t *all = json_object_get(row, "answers"), *v;
     const char *text = first_string(row, texts), *maker = first_string(row, makers), *key;
@@ -66,11 +122,11 @@ static int add_row(struct ste_answers *a, json_t *index, const json_t *row, cons
     } else {
         STE_GROW(a->prompts, a->cap, a->n + 1);
         const json_t *id = json_object_get(row, json_object_get(row, "id") ? "id" : "question_id");
-        a->prompts[a->n] = (struct ste_answered){
-            .prompt = d,
-            .id = json_is_string(id)    ? ste_xstrdup(json_string_value(id))
-                  : json_is_integer(id) ? ste_xasprintf("%lld", (long long)json_integer_value(id))
-                                        : ste_xasprintf("%zu", a->n + 1)};
+        a->prompts[a->n] =
+            (struct ste_answered){.prompt = d,
+                                  .id = json_is_string(id)    ? ste_xstrdup(json_string_value(id))
+                                        : json_is_integer(id) ? ste_xasprintf("%lld", (long long)json_integer_value(id))
+                                                              : ste_xasprintf("%zu", a->n + 1)};
         json_object_set_new(index, address, json_integer((json_int_t)a->n++));
         at = json_object_get(index, address);
     }
@@ -92,7 +148,7 @@ static int add_row(struct ste_answers *a, json_t *index, const json_t *row, cons
     return 0;
 }
 
-static int read_file(struct ste_answers *a, json_t *index, const char *path, struct ste_err *err)
+static int read_file(struct ste_answers *a, json_t *index, json_t *questions, const char *path, struct ste_err *err)
 {
     struct ste_jsonl *f;
     json_t *row;
@@ -103,7 +159,9 @@ static int read_file(struct ste_answers *a, json_t *index, const char *path, str
     char *name = ste_xstrndup(base, strcspn(base, "."));
     while ((rc = ste_jsonl_next(f, &row, err)) > 0) {
         char *where = ste_xasprintf("%s:%ld", path, ste_jsonl_line(f));
-        rc = add_row(a, index, row, name, where, err);
+        rc = from_fastchat(questions, &row, where, err);
+        if (!rc)
+            rc = add_row(a, index, row, name, where, err);
         free(where);
         json_decref(row);
         if (rc)
@@ -114,14 +172,18 @@ static int read_file(struct ste_answers *a, json_t *index, const char *path, str
     return rc;
 }
 
-int ste_answers_read(struct ste_answers *out, const struct ste_strings *paths, struct ste_err *err)
+int ste_answers_read(struct ste_answers *out, const struct ste_strings *paths, const char *questions,
+                     struct ste_err *err)
 {
-    json_t *index = json_object();
+    json_t *index = json_object(), *prompts = json_object();
     int rc = 0;
     *out = (struct ste_answers){0};
+    if (questions)
+        rc = read_questions(prompts, questions, err);
     for (size_t i = 0; i < paths->n && !rc; i++)
-        rc = read_file(out, index, paths->items[i], err);
+        rc = read_file(out, index, prompts, paths->items[i], err);
     json_decref(index);
+    json_decref(prompts);
     if (!rc && out->models.n < 2)
         rc = ste_err_set(err, STE_EINPUT, "answers of %zu model were given; ranking takes two or more", out->models.n);
     if (rc)
