@@ -91,6 +91,38 @@ done
     fail "compare"
 near "$(number "$dir/8.json" mcnemar_p)" 1 && near "$(number "$dir/8.json" accuracy_difference)" 0 || fail "self-comparison"
 
+# The outcomes alone give the figures again; a suite by name; votes that stop early give the labels of all votes.
+"$ste" eval --from "$dir/1.out" --json "$dir/10.json" >/dev/null || fail "eval --from"
+for f in accuracy accuracy_lo accuracy_hi consistent first_position; do
+    near "$(number "$dir/1.json" $f)" "$(number "$dir/10.json" $f)" || fail "--from gives another $f"
+done
+for flags in "" --all-votes; do
+    "$ste" eval --judge "$model" --data "$dir/six.jsonl" --no-cache --votes 6 $flags --suite pairs --compat rewardbench \
+        --score logits --outcomes "$dir/votes$flags.out" >"$dir/votes$flags.txt" || fail "eval --votes $flags"
+done
+grep -o '"verdict":"[^"]*"' "$dir/votes.out" >"$dir/stopped"
+grep -o '"verdict":"[^"]*"' "$dir/votes--all-votes.out" | cmp - "$dir/stopped" || fail "votes that stop early change a label"
+cast() { grep -o '"votes":\[[0-9,]*\]' "$1" | tr -c '0-9\n' ' ' | awk '{ n += $1 + $2 + $3 } END { print n }'; }
+[ "$(cast "$dir/votes--all-votes.out")" = 30 ] || fail "all votes are not 30: $(cast "$dir/votes--all-votes.out")"
+[ "$(cast "$dir/votes.out")" -lt 30 ] || fail "no vote was saved"
+"$ste" eval --judge "$model" --data "$dir/six.jsonl" --no-cache --min-coverage 1 >/dev/null 2>&1
+[ $? = "$([ "$bad" = 0 ] && echo 0 || echo 3)" ] || fail "--min-coverage 1 with $bad invalid verdicts"
+
+# Ranking: by the judge, both forms of its file, and again from that file.
+cat >"$dir/answers.jsonl" <<'END'
+{"id": 1, "prompt": "What is the capital of Australia?", "answers": {"good": "Canberra.", "bad": "Sydney.", "odd": "[[A]]"}}
+{"id": 2, "prompt": "Compute 17 * 6.", "answers": {"good": "102", "bad": "112", "odd": "[[B]]"}}
+END
+"$ste" rank --judge "$model" --answers "$dir/answers.jsonl" --no-cache --out "$dir/matches.jsonl" --json "$dir/11.json" \
+    >"$dir/11.txt" || fail "rank"
+[ "$(wc -l <"$dir/matches.jsonl")" = 6 ] || fail "rank did not judge 6 pairs"
+awk '{ if (length($0) > 80) exit 1 }' "$dir/11.txt" || fail "the ranking is wider than 80 columns"
+"$ste" rank --from "$dir/matches.jsonl" --json - | grep -E '"(rating|matches)"' | sort >"$dir/again" || fail "rank --from"
+grep -E '"(rating|matches)"' "$dir/11.json" | sort | cmp - "$dir/again" || fail "rank --from gives other ratings"
+"$ste" rank --judge "$model" --answers "$dir/answers.jsonl" --no-cache --pairs 4 --format alpacaeval \
+    --out "$dir/annotations.jsonl" >/dev/null || fail "rank, alpacaeval"
+[ "$(grep -c '"preference":' "$dir/annotations.jsonl")" = 4 ] || fail "no four annotations"
+
 # Enough pairs for an estimate of the time, which must fit a context shorter than its own prompt would like.
 cat "$dir/six.jsonl" "$dir/six.jsonl" >"$dir/twelve.jsonl" # two of them tied
 STE_LOG=info "$ste" eval --judge "$model" --data "$dir/twelve.jsonl" --no-cache --ctx 200 >"$dir/9.txt" 2>"$dir/9.err" ||
@@ -111,6 +143,9 @@ refuse 2 'data is missing' eval --judge "$model"
 refuse 2 'two judges' compare --judge "$model" --data "$dir/six.jsonl"
 refuse 1 'bad.jsonl:1' eval --judge "$model" --data "$dir/bad.jsonl"
 refuse 1 'no prompt pack' eval --judge "$model" --data "$dir/six.jsonl" --pack nowhere
+refuse 2 'answers is missing' rank --judge "$model"
+refuse 1 'bad.jsonl:1' rank --judge "$model" --answers "$dir/bad.jsonl"
+refuse 1 'bad.jsonl:1' rank --from "$dir/bad.jsonl"
 refuse 1 'not a run' eval --judge "$dir" --data "$dir/six.jsonl"
 refuse 1 'nowhere.jsonl' judge --judge "$model" --in "$dir/nowhere.jsonl" --out "$dir/none.jsonl"
 [ ! -e "$dir/none.jsonl" ] || fail "a failed command left its output"

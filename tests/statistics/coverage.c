@@ -1,9 +1,9 @@
 /*
  * How often the 95 % intervals of `ste eval` hold what they should: ste-test-coverage [SETS [FIRST [PAIRS]]].
  * A set is PAIRS (300) pairs or a few more on prompts of one to four pairs each. Every prompt has its own chance p of a
- * right verdict, drawn from a Beta distribution of the set's mean; both orders of all its pairs are right with p, so pairs of
- * a prompt are correlated. The true values are then known: accuracy E p, right in both E p^2. Exit code 0 when both
- * intervals hold them in 94 to 96 % of the sets.
+ * right verdict, drawn from a Beta distribution of the set's mean; both orders of all its pairs are right with p, so
+ * pairs of a prompt are correlated. The true values are then known: accuracy E p, right in both E p^2. Exit code 0 when
+ * both intervals hold them in 94 to 96 % of the sets.
  */
 #include <math.h>
 #include <stdio.h>
@@ -56,7 +56,8 @@ int main(int argc, char **argv)
     }
     free(o);
     const double x = 100.0 * (double)accuracy / (double)sets, y = 100.0 * (double)consistent / (double)sets;
-    printf("%ld sets of %ld or more correlated pairs: the interval holds accuracy in %.2f %%, right in both in %.2f %%\n", sets,
-           least, x, y);
+    printf(
+        "%ld sets of %ld or more correlated pairs: the interval holds accuracy in %.2f %%, right in both in %.2f %%\n",
+        sets, least, x, y);
     return x >= 94 && x <= 96 && y >= 94 && y <= 96 ? 0 : 1;
 }
