@@ -6,13 +6,14 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "eval/attack.h"
 #include "eval/scores.h"
 
 struct eval_options {
     const char *judge, *json, *outcomes, *suite, *from, *compat, *author, *score, *calibrate;
     struct ste_strings data;
     double min_coverage;
-    bool partial;
+    bool partial, attacks;
     struct ste_judging_flags f;
 };
 
@@ -21,6 +22,8 @@ struct measured {
     struct ste_outcome_table table;
     json_t *about;
     double temperature;
+    struct ste_attacked *attacked; /* NULL: no attacks were asked for */
+    size_t n_attacked;
 };
 
 /* The files of the suite in the folders that were given; what is no folder is taken as it is. */
@@ -67,6 +70,53 @@ static int calibrate(const struct eval_options *o, struct ste_open_judge *j, dou
     return rc;
 }
 
+/* All files under one attack, or as they are (NULL). */
+static int judge_attacked(const struct eval_options *o, struct ste_open_judge *j, const struct ste_pair_files *files,
+                          struct ste_outcome *const *plain, struct ste_progress *progress, struct ste_attacked *out,
+                          struct ste_err *err)
+{
+    struct ste_outcome *all = NULL;
+    size_t n = 0;
+    int rc = 0;
+    for (size_t i = 0; i < files->n && !rc; i++) {
+        const size_t pairs = files->files[i].n;
+        all = ste_xrealloc(all, (n + pairs + 1) * sizeof *all);
+        memset(all + n, 0, pairs * sizeof *all);
+        if (!out->attack) {
+            memcpy(all + n, plain[i], pairs * sizeof *all);
+        } else {
+            struct ste_answer_pairs attacked;
+            ste_attack_pairs(out->attack, out->place, &files->files[i], &attacked);
+            rc = ste_eval_pairs(j->llm, &j->setting, &attacked, all + n, progress, err);
+            ste_answer_pairs_clear(&attacked);
+        }
+        n += pairs;
+    }
+    if (!rc)
+        ste_attacked_of(all, n, (uint64_t)o->f.seed, out);
+    if (out->attack)
+        ste_outcomes_clear(all, n);
+    free(all);
+    return rc;
+}
+
+static int attack(const struct eval_options *o, struct ste_open_judge *j, const struct ste_pair_files *files,
+                  struct ste_outcome *const *plain, struct measured *m, struct ste_err *err)
+{
+    m->attacked = ste_xcalloc(1 + ste_n_attacks * STE_N_PLACES, sizeof *m->attacked);
+    m->n_attacked = 1; /* the first: none */
+    for (size_t a = 0; a < ste_n_attacks; a++)
+        for (enum ste_place p = 0; p < STE_N_PLACES; p++)
+            if (ste_attack_has(&ste_attacks[a], p))
+                m->attacked[m->n_attacked++] = (struct ste_attacked){.attack = &ste_attacks[a], .place = p};
+    struct ste_progress *progress = ste_progress_new("attacks", "verdicts", 2 * files->pairs * (m->n_attacked - 1));
+    int rc = 0;
+    for (size_t i = 0; i < m->n_attacked && !rc; i++)
+        rc = judge_attacked(o, j, files, plain, progress, &m->attacked[i], err);
+    ste_progress_end(progress);
+    return rc;
+}
+
 static int judge_suite(const struct eval_options *o, const struct ste_suite *s, struct measured *out,
                        struct ste_err *err)
 {
@@ -86,6 +136,8 @@ static int judge_suite(const struct eval_options *o, const struct ste_suite *s, 
         rc = calibrate(o, &j, &out->temperature, err);
     if (!rc)
         rc = ste_judge_files(&j, &files, &outcomes, err);
+    if (!rc && o->attacks)
+        rc = attack(o, &j, &files, outcomes, out, err);
     for (size_t i = 0; i < files.n && !rc; i++)
         rc = ste_outcomes_add(&out->table, &files.files[i], outcomes[i], s ? s->group_by : "file", o->author, err);
     if (!rc) {
@@ -115,6 +167,11 @@ static int report(const struct eval_options *o, const struct ste_suite *s, struc
         return rc;
     struct ste_buf table = STE_BUF_INIT;
     ste_scores_table(&scores, &table);
+    if (m->attacked) {
+        ste_buf_adds(&table, "\n");
+        ste_attacked_table(m->attacked, m->n_attacked, &table);
+        json_object_set_new(m->about, "attacks", ste_attacked_json(m->attacked, m->n_attacked));
+    }
     /* With --json - the table would spoil what a program reads. */
     if (!o->json || strcmp(o->json, "-") != 0)
         fputs(table.s, stdout);
@@ -137,6 +194,8 @@ static int check(const struct eval_options *o, enum ste_compat *compat, struct s
         return ste_err_set(err, STE_EUSAGE, "--judge is missing; `ste help eval` shows the flags");
     if (o->from && (o->judge || o->data.n || o->calibrate))
         return ste_err_set(err, STE_EUSAGE, "--from takes outcomes that are there: it goes without --judge and --data");
+    if (o->from && o->attacks)
+        return ste_err_set(err, STE_EUSAGE, "--attacks asks the judge, and --from asks none");
     if (!o->from && o->data.n == 0)
         return ste_err_set(err, STE_EUSAGE, "--data is missing; `ste help eval` shows the flags");
     if (!(o->min_coverage >= 0 && o->min_coverage <= 1))
@@ -168,6 +227,8 @@ static int eval_run(int argc, char **argv, struct ste_err *err)
         {"score", STE_FLAG_STRING, &o.score, "logits", "also the log-odds of both orders, and how calibrated they are"},
         {"calibrate", STE_FLAG_STRING, &o.calibrate, "FILE", "labelled pairs to fit their temperature on"},
         {"author", STE_FLAG_STRING, &o.author, "MODEL", "the judge's model as chosen_model and rejected_model name it"},
+        {"attacks", STE_FLAG_BOOL, &o.attacks, NULL,
+         "also how often the worse answer wins when texts are made to fool a judge (27 more times the calls)"},
         {"min-coverage", STE_FLAG_REAL, &o.min_coverage, "SHARE", "exit with 3 when fewer verdicts are valid"},
         STE_JUDGING_FLAGS(o.f),
         {0}};
@@ -189,6 +250,7 @@ static int eval_run(int argc, char **argv, struct ste_err *err)
         rc = report(&o, suite, &m, compat, err);
     json_decref(m.about);
     ste_outcome_table_clear(&m.table);
+    free(m.attacked);
     ste_suite_free(suite);
     ste_strings_clear(&o.data);
     return rc < 0 ? rc : 0;
