@@ -6,6 +6,7 @@ import concurrent.futures
 import ctypes
 import http.client
 import json
+import multiprocessing
 import pathlib
 import signal
 import socket
@@ -18,32 +19,44 @@ from common import hf_folder, hf_model  # noqa: E402
 from training import TARGETS, backward, peft_model  # noqa: E402
 
 
-class OpenVino:
-    """OpenVINO GenAI reading the same GGUF, through its continuous batching pipeline with prefix caching."""
+def openvino_process(path, threads, pipe):
+    """Answers (ids, samples, new) with seconds, until None comes."""
+    import numpy as np
+    import openvino as o
+    import openvino_genai as ov
 
-    name = "OpenVINO GenAI"
-
-    def __init__(self, path, threads):
-        import openvino_genai as ov
-
-        self.ov = ov
-        scheduler = ov.SchedulerConfig()
-        scheduler.enable_prefix_caching = True
-        scheduler.cache_size = 2
-        self.pipe = ov.LLMPipeline(str(path), "CPU", scheduler_config=scheduler, INFERENCE_NUM_THREADS=threads)
-
-    def generate(self, ids, samples, new):
-        import numpy as np
-        import openvino as o
-
-        c = self.ov.GenerationConfig()
+    scheduler = ov.SchedulerConfig()
+    scheduler.enable_prefix_caching = True
+    scheduler.cache_size = 2
+    model = ov.LLMPipeline(str(path), "CPU", scheduler_config=scheduler, INFERENCE_NUM_THREADS=threads)
+    pipe.send(None)
+    for ids, samples, new in iter(pipe.recv, None):
+        c = ov.GenerationConfig()
         c.max_new_tokens = c.min_new_tokens = new
         c.ignore_eos = True
         c.do_sample, c.temperature, c.top_p = True, 0.7, 0.9
         c.num_return_sequences = samples
         start = time.perf_counter()
-        self.pipe.generate(o.Tensor(np.array([ids], dtype=np.int64)), c)
-        return time.perf_counter() - start
+        model.generate(o.Tensor(np.array([ids], dtype=np.int64)), c)
+        pipe.send(time.perf_counter() - start)
+
+
+class OpenVino:
+    """OpenVINO GenAI reading the same GGUF, through its continuous batching pipeline with prefix caching. In a process of
+    its own: beside llama.cpp, which leaves its own shapes in the AMX tiles, it ends with an illegal instruction."""
+
+    name = "OpenVINO GenAI"
+
+    def __init__(self, path, threads):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, end = context.Pipe()
+        self.process = context.Process(target=openvino_process, args=(path, threads, end), daemon=True)
+        self.process.start()
+        self.pipe.recv()
+
+    def generate(self, ids, samples, new):
+        self.pipe.send((ids, samples, new))
+        return self.pipe.recv()
 
     def round(self, ids, samples, new):
         # The prompt is in its cache after the first call, so that the second is decoding alone.

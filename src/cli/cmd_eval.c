@@ -188,7 +188,8 @@ static int report(const struct eval_options *o, const struct ste_suite *s, struc
     return rc;
 }
 
-static int check(const struct eval_options *o, enum ste_compat *compat, struct ste_err *err)
+static int check(const struct eval_options *o, const struct ste_suite *suite, enum ste_compat *compat,
+                 struct ste_err *err)
 {
     if (!o->from && !o->judge)
         return ste_err_set(err, STE_EUSAGE, "--judge is missing; `ste help eval` shows the flags");
@@ -196,7 +197,11 @@ static int check(const struct eval_options *o, enum ste_compat *compat, struct s
         return ste_err_set(err, STE_EUSAGE, "--from takes outcomes that are there: it goes without --judge and --data");
     if (o->from && o->attacks)
         return ste_err_set(err, STE_EUSAGE, "--attacks asks the judge, and --from asks none");
-    if (!o->from && o->data.n == 0)
+    const bool made = suite && suite->format == STE_PAIRS_VERIFIABLE;
+    if (made && o->data.n)
+        return ste_err_set(err, STE_EUSAGE, "the pairs of suite %s are made, not read: it goes without --data",
+                           suite->name);
+    if (!o->from && !made && o->data.n == 0)
         return ste_err_set(err, STE_EUSAGE, "--data is missing; `ste help eval` shows the flags");
     if (!(o->min_coverage >= 0 && o->min_coverage <= 1))
         return ste_err_set(err, STE_EUSAGE, "--min-coverage is a share from 0 to 1");
@@ -215,8 +220,9 @@ static int eval_run(int argc, char **argv, struct ste_err *err)
         {"data", STE_FLAG_LIST, &o.data, "FILE",
          "JSONL with prompt or messages, chosen, rejected; or a suite's folder"},
         {"suite", STE_FLAG_STRING, &o.suite, "SUITE",
-         "rewardbench, mtbench-human, helpsteer2, preference, pairs or a YAML file: how rows make subsets and "
-         "sections"},
+         "rewardbench, mtbench-human, helpsteer2, preference, pairs, verifiable (made, no --data) or a YAML file: how "
+         "rows make "
+         "subsets and sections"},
         {"partial", STE_FLAG_BOOL, &o.partial, NULL, "score a suite over those of its subsets that are there"},
         {"from", STE_FLAG_STRING, &o.from, "FILE",
          "figures of outcomes that were written by --outcomes; asks no model"},
@@ -236,12 +242,12 @@ static int eval_run(int argc, char **argv, struct ste_err *err)
     struct ste_suite *suite = NULL;
     struct measured m = {.about = json_object(), .temperature = 1};
     int rc = ste_flags_parse(&ste_cmd_eval, flags, argc, argv, NULL, 0, err);
-    if (!rc)
-        rc = check(&o, &compat, err);
-    if (!rc)
-        rc = ste_judging_flags_check(&o.f, err);
     if (!rc && o.suite)
         rc = ste_suite_load(&suite, o.suite, err);
+    if (!rc)
+        rc = check(&o, suite, &compat, err);
+    if (!rc)
+        rc = ste_judging_flags_check(&o.f, err);
     if (!rc)
         rc = o.from ? ste_outcomes_read(&m.table, o.from, err) : judge_suite(&o, suite, &m, err);
     if (!rc && o.outcomes)

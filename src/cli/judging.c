@@ -9,6 +9,7 @@
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "data/verifiable.h"
 
 int ste_judging_flags_check(const struct ste_judging_flags *f, struct ste_err *err)
 {
@@ -82,9 +83,22 @@ void ste_judge_close(struct ste_open_judge *j)
     *j = (struct ste_open_judge){0};
 }
 
+#define VERIFIABLE_PAIRS 400
+
+static void pairs_of_our_own(struct ste_pair_files *p, const struct ste_judging_flags *f)
+{
+    const long long n = f->limit ? f->limit : f->sample ? f->sample : VERIFIABLE_PAIRS;
+    *p = (struct ste_pair_files){.files = ste_xcalloc(1, sizeof *p->files), .n = 1, .pairs = (size_t)n};
+    ste_verifiable_pairs(&p->files[0], (size_t)n, (uint64_t)f->seed);
+}
+
 int ste_pair_files_read(struct ste_pair_files *p, const struct ste_strings *paths, enum ste_pairs_kind kind,
                         const struct ste_judging_flags *f, struct ste_err *err)
 {
+    if (kind == STE_PAIRS_VERIFIABLE) {
+        pairs_of_our_own(p, f);
+        return 0;
+    }
     *p = (struct ste_pair_files){.files = ste_xcalloc(paths->n ? paths->n : 1, sizeof *p->files)};
     for (size_t i = 0; i < paths->n; i++) {
         int rc = ste_answer_pairs_read(&p->files[i], paths->items[i], kind, (size_t)f->limit, err);

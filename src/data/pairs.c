@@ -151,13 +151,15 @@ int ste_pairs_kind_by_name(const char *name, enum ste_pairs_kind *out, const cha
         enum ste_pairs_kind kind;
     } kinds[] = {{"pairs", STE_PAIRS_LABELLED},
                  {"helpsteer2", STE_PAIRS_HELPSTEER2},
-                 {"mtbench-votes", STE_PAIRS_MTBENCH_VOTES}};
+                 {"mtbench-votes", STE_PAIRS_MTBENCH_VOTES},
+                 {"verifiable", STE_PAIRS_VERIFIABLE}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(kinds[i].name, name) == 0) {
             *out = kinds[i].kind;
             return 0;
         }
-    return ste_err_set(err, STE_EINPUT, "%s: format %s is unknown; there are pairs, helpsteer2 and mtbench-votes", what,
+    return ste_err_set(err, STE_EINPUT,
+                       "%s: format %s is unknown; there are pairs, helpsteer2, mtbench-votes and verifiable", what,
                        name);
 }
 

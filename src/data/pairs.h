@@ -31,9 +31,16 @@ struct ste_answer_pairs {
  * one prompt make a pair, the more helpful one being chosen; or rows of the preference split (prompt, response_1,
  * response_2, preference_strength: negative is for the first). MTBENCH_VOTES: a human vote a row (question_id, model_a,
  * model_b, winner, conversation_a, conversation_b, turn); of the second turn each answer is its whole conversation.
+ * VERIFIABLE: no file, data/verifiable.h.
  */
-enum ste_pairs_kind { STE_PAIRS_LABELLED, STE_PAIRS_UNLABELLED, STE_PAIRS_HELPSTEER2, STE_PAIRS_MTBENCH_VOTES };
-/* "pairs", "helpsteer2", "mtbench-votes". WHAT stands in the error. */
+enum ste_pairs_kind {
+    STE_PAIRS_LABELLED,
+    STE_PAIRS_UNLABELLED,
+    STE_PAIRS_HELPSTEER2,
+    STE_PAIRS_MTBENCH_VOTES,
+    STE_PAIRS_VERIFIABLE
+};
+/* "pairs", "helpsteer2", "mtbench-votes", "verifiable". WHAT stands in the error. */
 int ste_pairs_kind_by_name(const char *name, enum ste_pairs_kind *out, const char *what, struct ste_err *err);
 
 /* LIMIT 0: all rows. The first bad row is the error: FILE:LINE, what is wrong, what would mend it. chosen and

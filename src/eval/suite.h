@@ -2,7 +2,7 @@
  * A suite: which files, how their rows become pairs, and how the figures of its subsets make up sections and an overall
  * score. One YAML file each (suites/NAME.yaml, built in; or a path):
  *   title     what the score may be called
- *   format    pairs (default), helpsteer2 or mtbench-votes: see data/pairs.h
+ *   format    pairs (default), helpsteer2, mtbench-votes or verifiable: see data/pairs.h
  *   group_by  "file", or the field of a row that names its subset (default: subset)
  *   files     names below the folder given by --data; without them every file of --data is read
  *   sections  list of name, subsets {NAME: weight}, weight (1), optional (false); a section's score is the weighted
