@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,45 @@ static bool wants_step(int argc, char **argv)
     return word;
 }
 
+/* The answer that a judgment names, as the row names them; SWAPPED: response_b was shown first. */
+static char named(const struct ste_judgment *j, bool swapped)
+{
+    if (j->verdict == STE_VERDICT_INVALID)
+        return 0;
+    return (j->verdict == STE_VERDICT_A) != swapped ? 'A' : 'B';
+}
+
+static const char *shown(char answer)
+{
+    return answer == 'A' ? "A" : answer == 'B' ? "B" : "invalid";
+}
+
+static const char *verdict_of(const struct ste_outcome *o, bool both)
+{
+    const char ab = named(&o->order[0], false), ba = both ? named(&o->order[1], true) : ab;
+    return !ab || !ba ? "invalid" : ab == ba ? shown(ab) : "tie";
+}
+
+/* Log-probability of an answer's label, the mean of the orders; NAN where one has none. */
+static double logprob_of(const struct ste_outcome *o, bool both, bool of_b)
+{
+    const double ab = of_b ? o->order[0].logprob_b : o->order[0].logprob_a,
+                 ba = of_b ? o->order[1].logprob_a : o->order[1].logprob_b;
+    return both ? (ab + ba) / 2 : ab;
+}
+
+static void set_number(json_t *row, const char *key, double x)
+{
+    json_object_set_new(row, key, isnan(x) ? json_null() : json_real(x));
+}
+
+static void set_judgment(json_t *row, const char *key, const struct ste_judgment *j)
+{
+    json_t *given = json_object();
+    ste_judgment_json(j, given);
+    json_object_set_new(row, key, given);
+}
+
 static int write_rows(const char *path, const struct ste_answer_pairs *pairs, const struct ste_outcome *out, bool both,
                       struct ste_err *err)
 {
@@ -33,20 +73,22 @@ static int write_rows(const char *path, const struct ste_answer_pairs *pairs, co
     if (rc)
         return rc;
     for (size_t i = 0; i < pairs->n && !rc; i++) {
-        const struct ste_judgment *given = &out[i].order[0], *other = &out[i].order[1];
+        const struct ste_judgment *ab = &out[i].order[0], *ba = &out[i].order[1];
         json_t *row = json_copy(pairs->items[i].row);
         if (!json_object_get(row, "id"))
             json_object_set_new(row, "id", json_string(pairs->items[i].id));
-        ste_judgment_json(given, row);
-        if (both) {
-            /* As it was asked, response_b stood first: its "A" means response_b. Kept in the judge's own words, with
-             * what it says about the pair beside it. */
-            json_t *swapped = json_object();
-            ste_judgment_json(other, swapped);
-            json_object_set_new(row, "swapped", swapped);
-            bool valid = given->verdict != STE_VERDICT_INVALID && other->verdict != STE_VERDICT_INVALID;
-            json_object_set_new(row, "consistent", json_boolean(valid && given->verdict != other->verdict));
-        }
+        const enum ste_invalid reason = ab->reason != STE_INVALID_NONE || !both ? ab->reason : ba->reason;
+        json_object_set_new(row, "verdict", json_string(verdict_of(&out[i], both)));
+        json_object_set_new(row, "reason", json_string(ste_invalid_name(reason)));
+        json_object_set_new(row, "verdict_ab", json_string(shown(named(ab, false))));
+        if (both)
+            json_object_set_new(row, "verdict_ba", json_string(shown(named(ba, true))));
+        set_number(row, "logprob_a", logprob_of(&out[i], both, false));
+        set_number(row, "logprob_b", logprob_of(&out[i], both, true));
+        /* As they were given: in the swapped order "A" is response_b, which stood first. */
+        set_judgment(row, "ab", ab);
+        if (both)
+            set_judgment(row, "ba", ba);
         rc = ste_jsonl_write(w, row, err);
         json_decref(row);
     }
@@ -59,16 +101,19 @@ static int write_rows(const char *path, const struct ste_answer_pairs *pairs, co
 
 static void say_counts(const struct ste_answer_pairs *pairs, const struct ste_outcome *out, bool both)
 {
-    size_t counts[3] = {0}, consistent = 0;
+    size_t a = 0, b = 0, ties = 0, invalid = 0;
     for (size_t i = 0; i < pairs->n; i++) {
-        const struct ste_judgment *j = out[i].order;
-        counts[j[0].verdict]++;
-        consistent += both && j[0].verdict != STE_VERDICT_INVALID && j[1].verdict != STE_VERDICT_INVALID &&
-                      j[0].verdict != j[1].verdict;
+        const char first = *verdict_of(&out[i], both);
+        a += first == 'A';
+        b += first == 'B';
+        ties += first == 't';
+        invalid += first == 'i';
     }
-    ste_info("%zu pairs: A %zu, B %zu, invalid %zu", pairs->n, counts[0], counts[1], counts[2]);
     if (both)
-        ste_info("the same answer preferred in both orders: %zu of %zu", consistent, pairs->n);
+        ste_info("%zu pairs in both orders: A %zu, B %zu, the orders disagree (tie) %zu, invalid %zu", pairs->n, a, b,
+                 ties, invalid);
+    else
+        ste_info("%zu pairs in the order given: A %zu, B %zu, invalid %zu", pairs->n, a, b, invalid);
 }
 
 static int judge_run(int argc, char **argv, struct ste_err *err)
@@ -76,14 +121,15 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
     if (&ste_cmd_judge_step && wants_step(argc, argv))
         return ste_cmd_judge_step.run(argc, argv, err);
     const char *judge = NULL, *in = NULL, *out_path = NULL;
-    bool both = false;
+    bool one_order = false;
     struct ste_judging_flags f = STE_JUDGING_DEFAULTS;
     const struct ste_flag flags[] = {
         {"judge", STE_FLAG_STRING, &judge, "JUDGE", "a catalogue name, a .gguf path, or RUN[:ITERATION]"},
         {"in", STE_FLAG_STRING, &in, "PAIRS", "JSONL with prompt or messages, response_a, response_b, perhaps id"},
         {"out", STE_FLAG_STRING, &out_path, "VERDICTS",
-         "the rows with verdict, reason, logprob_a, logprob_b, reasoning"},
-        {"both", STE_FLAG_BOOL, &both, NULL, "judge each pair in the swapped order too (field swapped)"},
+         "the rows with verdict (A, B, tie, invalid), verdict_ab, verdict_ba and more (- is the standard output)"},
+        {"one-order", STE_FLAG_BOOL, &one_order, NULL,
+         "only with response_a first: half the calls, position bias unseen"},
         STE_JUDGING_FLAGS(f),
         {0}};
     int rc = ste_flags_parse(&ste_cmd_judge, flags, argc, argv, NULL, 0, err);
@@ -96,6 +142,7 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
         rc = ste_judging_flags_check(&f, err);
     if (rc)
         return rc < 0 ? rc : 0;
+    const bool both = !one_order;
     struct ste_open_judge j = {0};
     struct ste_answer_pairs pairs = {0};
     struct ste_outcome *out = NULL;

@@ -79,12 +79,18 @@ grep -q 'long-one' "$dir/7.err" || fail "the long pair is not named"
 
 # ste judge: every row comes back, in order, with its fields.
 sed 's/"chosen"/"response_a"/; s/"rejected"/"response_b"/' "$dir/six.jsonl" >"$dir/pairs.jsonl"
-"$ste" judge --judge "$model" --in "$dir/pairs.jsonl" --out "$dir/verdicts.jsonl" --no-cache --both || fail "judge"
+"$ste" judge --judge "$model" --in "$dir/pairs.jsonl" --out "$dir/verdicts.jsonl" --no-cache || fail "judge"
 [ "$(wc -l <"$dir/verdicts.jsonl")" = 6 ] || fail "judge lost rows"
-for f in id response_a response_b logprob_a logprob_b reasoning reason swapped consistent; do
+for f in id response_a response_b verdict_ab verdict_ba; do
     [ "$(grep -c "\"$f\":" "$dir/verdicts.jsonl")" = 6 ] || fail "verdicts lack $f"
 done
-[ "$(grep -cE '"verdict":"(A|B|invalid)"' "$dir/verdicts.jsonl")" = 6 ] || fail "verdicts are missing"
+[ "$(grep -cE '"ba":\{.*"ab"|"ab":\{.*"ba"' "$dir/verdicts.jsonl")" = 6 ] || fail "a judgment is missing"
+# The verdict is what both orders name.
+sed -n 's/.*"verdict":"\([A-Za-z]*\)","reason":"[^"]*","verdict_ab":"\([A-Za-z]*\)","verdict_ba":"\([A-Za-z]*\)".*/\1 \2 \3/p' "$dir/verdicts.jsonl" |
+    awk '{ want = $2 == "invalid" || $3 == "invalid" ? "invalid" : $2 == $3 ? $2 : "tie"; if ($1 != want) exit 1; n++ }
+        END { exit n != 6 }' || fail "a verdict is not what its orders say: $(cat "$dir/verdicts.jsonl")"
+"$ste" judge --judge "$model" --in "$dir/pairs.jsonl" --out - --no-cache --one-order >"$dir/one.jsonl" || fail "judge, one order"
+[ "$(grep -c '"verdict_ba"' "$dir/one.jsonl")" = 0 ] && [ "$(wc -l <"$dir/one.jsonl")" = 6 ] || fail "--one-order judges two"
 
 # A judge compared with itself differs nowhere.
 "$ste" compare --judge "$model" --judge "$model" --data "$dir/six.jsonl" --no-cache --json "$dir/8.json" >/dev/null ||
