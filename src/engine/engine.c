@@ -38,7 +38,7 @@ struct ste_engine {
 void ste_engine_default_params(struct ste_engine_params *p)
 {
     *p = (struct ste_engine_params){
-        .activations = STE_ACT_INT8, .max_batch = 64, .token_budget = 512, .kv_bytes = (size_t)768 << 20};
+        .activations = STE_ACT_INT8, .max_batch = 64, .token_budget = 256, .kv_bytes = (size_t)768 << 20};
 }
 
 int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct ste_engine_params *p, struct ste_err *err)
@@ -52,7 +52,7 @@ int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct st
     if (e->p.max_batch < 1)
         e->p.max_batch = 1;
     if (e->p.token_budget < 1)
-        e->p.token_budget = 1;
+        e->p.token_budget = 256;
     if (e->p.n_ctx <= 0 || e->p.n_ctx > hp->n_ctx_train)
         e->p.n_ctx = e->p.n_ctx > 0 || hp->n_ctx_train < 8192 ? hp->n_ctx_train : 8192;
     e->max_rows = e->p.token_budget > e->p.max_batch ? e->p.token_budget : e->p.max_batch;
