@@ -52,7 +52,7 @@ int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct st
     if (e->p.max_batch < 1)
         e->p.max_batch = 1;
     if (e->p.token_budget < 1)
-        e->p.token_budget = 256;
+        e->p.token_budget = 1;
     if (e->p.n_ctx <= 0 || e->p.n_ctx > hp->n_ctx_train)
         e->p.n_ctx = e->p.n_ctx > 0 || hp->n_ctx_train < 8192 ? hp->n_ctx_train : 8192;
     e->max_rows = e->p.token_budget > e->p.max_batch ? e->p.token_budget : e->p.max_batch;
