@@ -20,7 +20,7 @@ from training import TARGETS, backward, peft_model  # noqa: E402
 
 
 def openvino_process(path, threads, pipe):
-    """Answers (ids, samples, new) with seconds, until None comes."""
+    """Answers (ids, samples, new) with seconds, until the other end is closed."""
     import numpy as np
     import openvino as o
     import openvino_genai as ov
@@ -30,7 +30,11 @@ def openvino_process(path, threads, pipe):
     scheduler.cache_size = 2
     model = ov.LLMPipeline(str(path), "CPU", scheduler_config=scheduler, INFERENCE_NUM_THREADS=threads)
     pipe.send(None)
-    for ids, samples, new in iter(pipe.recv, None):
+    while True:
+        try:
+            ids, samples, new = pipe.recv()
+        except EOFError:
+            return
         c = ov.GenerationConfig()
         c.max_new_tokens = c.min_new_tokens = new
         c.ignore_eos = True
