@@ -6,6 +6,7 @@
 #include "cli/judging.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "eval/agreement.h"
 
 static int judge_all(const char *judge, bool more, const struct ste_judging_flags *f,
                      const struct ste_pair_files *files, struct ste_outcome ***outcomes, json_t **provenance,
@@ -74,12 +75,17 @@ static int report(const struct ste_strings *judges, const struct ste_pair_files 
         print_line("all pairs", &c);
     if (table)
         printf("p: exact McNemar test, two-sided, on pairs right in both orders\n");
+    /* Their verdicts of both orders together (an answer, or a tie), chance agreement taken off. */
+    const double kappa = ste_kappa_between(all[0], all[1], total);
+    if (table && !isnan(kappa))
+        printf("kappa between the judges %.3f\n", kappa);
     free(all[0]);
     free(all[1]);
     json_t *out = json_object();
     json_object_set(out, "judges", provenance);
     json_object_set_new(out, "suites", suites);
     json_object_set_new(out, "all", named("all pairs", &c));
+    json_object_set_new(out, "kappa_between", isnan(kappa) ? json_null() : json_real(kappa));
     int rc = json ? ste_write_json(json, json_incref(out), err) : 0;
     json_decref(out);
     return rc;

@@ -96,6 +96,7 @@ sed -n 's/.*"verdict":"\([A-Za-z]*\)","reason":"[^"]*","verdict_ab":"\([A-Za-z]*
 "$ste" compare --judge "$model" --judge "$model" --data "$dir/six.jsonl" --no-cache --json "$dir/8.json" >/dev/null ||
     fail "compare"
 near "$(number "$dir/8.json" mcnemar_p)" 1 && near "$(number "$dir/8.json" accuracy_difference)" 0 || fail "self-comparison"
+near "$(number "$dir/8.json" kappa_between)" 1 || fail "a judge does not agree with itself"
 
 # The outcomes alone give the figures again; a suite by name; votes that stop early give the labels of all votes.
 "$ste" eval --from "$dir/1.out" --json "$dir/10.json" >/dev/null || fail "eval --from"
