@@ -32,9 +32,9 @@ enum ste_activations { STE_ACT_F32, STE_ACT_INT8, STE_ACT_BF16, STE_ACT_BF16X3 }
 /* The best set of this machine, or the one called NAME; STE_EUSAGE when the machine lacks it. */
 int ste_isa_choose(const char *name, enum ste_isa *out, struct ste_err *err);
 const char *ste_isa_name(enum ste_isa isa);
-/* "f32", "int8", "bf16", "bf16x3", or "auto": to generate, what is fastest with ISA, bf16 with tiles and int8 without; to
- * train, what is about exact: bf16x3 with tiles and f32 without. NAME NULL leaves *OUT as it is. STE_EUSAGE for another
- * name. */
+/* "f32", "int8", "bf16", "bf16x3", or "auto": to generate, what is fastest with ISA, bf16 with tiles and int8 without;
+ * to train, what is about exact: bf16x3 with tiles and f32 without. NAME NULL leaves *OUT as it is. STE_EUSAGE for
+ * another name. */
 int ste_activations_by_name(const char *name, enum ste_isa isa, bool training, enum ste_activations *out,
                             struct ste_err *err);
 const char *ste_activations_name(enum ste_activations act);

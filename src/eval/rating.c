@@ -105,7 +105,8 @@ static void derivatives(const double *wins, int n, double penalty, const double 
 static void fit(const double *wins, int n, double penalty, double *r)
 {
     size_t size = (size_t)n;
-    double *g = ste_xcalloc(size, sizeof *g), *h = ste_xcalloc(size * size, sizeof *h), *next = ste_xcalloc(size, sizeof *r);
+    double *g = ste_xcalloc(size, sizeof *g), *h = ste_xcalloc(size * size, sizeof *h),
+           *next = ste_xcalloc(size, sizeof *r);
     memset(r, 0, size * sizeof *r);
     double now = likelihood(wins, n, penalty, r);
     for (int step = 0; step < STEPS; step++) {
@@ -144,8 +145,8 @@ int ste_rate_models(const struct ste_match *m, size_t n_matches, int n, double p
     for (int way = 0; way < 2 && penalty == 0 && *which < 0; way++)
         *which = unreached(wins, n, way);
     if (*which >= 0)
-        rc = ste_err_set(err, STE_EINPUT, "model %d and the first one are not tied by wins and losses: no finite rating",
-                         *which);
+        rc = ste_err_set(err, STE_EINPUT,
+                         "model %d and the first one are not tied by wins and losses: no finite rating", *which);
     else
         fit(wins, n, penalty, ratings);
     free(wins);

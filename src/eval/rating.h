@@ -1,7 +1,7 @@
 /*
- * Bradley-Terry ratings (Bradley & Terry 1952) of models from pairwise results: P(i beats j) = 1 / (1 + exp(r_j - r_i)),
- * the r of highest likelihood with mean 0, by Newton's method; a tie is half a win for each. Printed on Elo's scale,
- * 1000 + r 400 / ln 10.
+ * Bradley-Terry ratings (Bradley & Terry 1952) of models from pairwise results: P(i beats j) = 1 / (1 + exp(r_j -
+ * r_i)), the r of highest likelihood with mean 0, by Newton's method; a tie is half a win for each. Printed on Elo's
+ * scale, 1000 + r 400 / ln 10.
  */
 #ifndef STE_EVAL_RATING_H
 #define STE_EVAL_RATING_H
@@ -20,8 +20,8 @@ struct ste_match {
     uint64_t cluster;
 };
 
-/* RATINGS[n]. PENALTY times the sum of squares is taken off the log-likelihood: with 0, models that cannot be told apart
- * or that never lost have no finite rating: STE_EINPUT names one (by its index in *WHICH). */
+/* RATINGS[n]. PENALTY times the sum of squares is taken off the log-likelihood: with 0, models that cannot be told
+ * apart or that never lost have no finite rating: STE_EINPUT names one (by its index in *WHICH). */
 int ste_rate_models(const struct ste_match *m, size_t n_matches, int n, double penalty, double *ratings, int *which,
                     struct ste_err *err);
 /* 95 % intervals by a bootstrap over clusters, 500 draws; a draw without finite ratings takes the penalty 0.01. */

@@ -85,9 +85,10 @@ const struct ste_option ste_recipe_options[] = {
     INT("train.max_steps", max_steps, "0", 0, LARGE, "stop after N steps; 0: the epochs decide"),
     INT("train.batch", batch_examples, "8", 1, 100000, "examples a step"),
     SPEED_INT("train.micro_tokens", micro_tokens, "512", 16, LARGE, "tokens packed into one forward pass"),
-    CHOICE("train.activations", train_activations, "auto", "auto|f32|int8|bf16|bf16x3",
-           "how products round when training: auto is bf16x3 (about exact) where the machine that begins the run has AMX "
-           "tiles, else f32; int8 rounds in the forward pass only"),
+    CHOICE(
+        "train.activations", train_activations, "auto", "auto|f32|int8|bf16|bf16x3",
+        "how products round when training: auto is bf16x3 (about exact) where the machine that begins the run has AMX "
+        "tiles, else f32; int8 rounds in the forward pass only"),
     REAL("train.weight_decay", weight_decay, "0", 0, 10, "decoupled weight decay"),
     REAL("train.max_grad_norm", max_grad_norm, "1", 0, LARGE, "clip the gradient to this norm; 0: off"),
     INT("train.checkpoint_every", checkpoint_every, "0", 0, LARGE,
