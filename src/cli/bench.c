@@ -120,29 +120,32 @@ static void prompts_clear(struct prompts *p)
     free(p->items);
 }
 
+struct reading {
+    const struct options *o;
+    const struct ste_model *m;
+    struct prompts *p;
+};
+
+static int add_prompt(void *arg, json_t *row, const char *where, struct ste_err *err)
+{
+    const struct reading *r = arg;
+    const struct options *o = r->o;
+    struct prompts *p = r->p;
+    STE_GROW(p->items, p->cap, p->n + 1);
+    struct ste_tokens *t = &p->items[p->n++];
+    *t = (struct ste_tokens){0};
+    int rc = ste_json_tokens(row, r->m, where, t, err);
+    if (!rc && p->n <= (size_t)o->rounds && t->n < (size_t)o->prompt_tokens)
+        rc = ste_err_set(err, STE_EINPUT, "%s has %zu tokens: too few for --prompt-tokens %lld", where, t->n,
+                         o->prompt_tokens);
+    return rc;
+}
+
 /* The prompts of the file; each round of generate() takes one, and enough of it. */
 static int read_prompts(const struct options *o, const struct ste_model *m, struct prompts *p, struct ste_err *err)
 {
-    struct ste_jsonl *file;
-    json_t *row;
-    int rc = ste_jsonl_open(&file, o->prompts, err);
-    if (rc)
-        return rc;
-    while ((rc = ste_jsonl_next(file, &row, err)) > 0) {
-        STE_GROW(p->items, p->cap, p->n + 1);
-        struct ste_tokens *t = &p->items[p->n++];
-        *t = (struct ste_tokens){0};
-        char *where = ste_xasprintf("%s:%ld", o->prompts, ste_jsonl_line(file));
-        rc = ste_json_tokens(row, m, where, t, err);
-        if (!rc && p->n <= (size_t)o->rounds && t->n < (size_t)o->prompt_tokens)
-            rc = ste_err_set(err, STE_EINPUT, "%s has %zu tokens: too few for --prompt-tokens %lld", where, t->n,
-                             o->prompt_tokens);
-        free(where);
-        json_decref(row);
-        if (rc)
-            break;
-    }
-    ste_jsonl_close(file);
+    struct reading r = {o, m, p};
+    int rc = ste_jsonl_each(o->prompts, add_prompt, &r, err);
     if (!rc && p->n < (size_t)o->rounds)
         rc = ste_err_set(err, STE_EINPUT, "%s has %zu prompts, --rounds %lld needs one for each round", o->prompts,
                          p->n, o->rounds);

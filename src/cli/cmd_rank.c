@@ -31,15 +31,6 @@ static void add_match(struct contest *c, int i, int j, double score, uint64_t cl
 
 /* ---- from recorded results ---- */
 
-static int model_of(struct contest *c, const char *name)
-{
-    for (size_t i = 0; i < c->models.n; i++)
-        if (strcmp(c->models.items[i], name) == 0)
-            return (int)i;
-    ste_strings_add(&c->models, name);
-    return (int)c->models.n - 1;
-}
-
 /* 1, 0 or 0.5 for a winner as FastChat's files name it; -1: an error there; -2: no such name. */
 static double score_of(const char *winner)
 {
@@ -56,8 +47,9 @@ static double score_of(const char *winner)
 
 /* A battle (model_a, model_b, winner), or FastChat's judgment of a pair (model_1, model_2, g1_winner, g2_winner), which
  * is a tie unless both games name the same model. */
-static int add_recorded(struct contest *c, const json_t *row, const char *where, struct ste_err *err)
+static int add_recorded(void *arg, json_t *row, const char *where, struct ste_err *err)
 {
+    struct contest *c = arg;
     const bool pair = json_object_get(row, "g1_winner") != NULL;
     const char *a = json_string_value(json_object_get(row, pair ? "model_1" : "model_a")),
                *b = json_string_value(json_object_get(row, pair ? "model_2" : "model_b"));
@@ -72,7 +64,7 @@ static int add_recorded(struct contest *c, const json_t *row, const char *where,
             where);
     const json_t *id = json_object_get(row, "question_id");
     char *text = id ? json_dumps(id, JSON_ENCODE_ANY) : ste_xstrdup(where);
-    const int i = model_of(c, a), j = model_of(c, b);
+    const int i = (int)ste_strings_place(&c->models, a), j = (int)ste_strings_place(&c->models, b);
     if (first < 0 || second < 0)
         c->invalid++;
     else
@@ -83,20 +75,7 @@ static int add_recorded(struct contest *c, const json_t *row, const char *where,
 
 static int read_recorded(struct contest *c, const char *path, struct ste_err *err)
 {
-    struct ste_jsonl *f;
-    json_t *row;
-    int rc = ste_jsonl_open(&f, path, err);
-    if (rc)
-        return rc;
-    while ((rc = ste_jsonl_next(f, &row, err)) > 0) {
-        char *where = ste_xasprintf("%s:%ld", path, ste_jsonl_line(f));
-        rc = add_recorded(c, row, where, err);
-        free(where);
-        json_decref(row);
-        if (rc)
-            break;
-    }
-    ste_jsonl_close(f);
+    int rc = ste_jsonl_each(path, add_recorded, c, err);
     if (!rc && c->models.n < 2)
         rc = ste_err_set(err, STE_EINPUT, "%s has no result", path);
     return rc;

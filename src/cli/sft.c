@@ -85,9 +85,18 @@ static int read_row(const struct ste_model *m, const json_t *row, struct ste_tok
     return rc;
 }
 
-static int add_row(const struct ste_model *m, const json_t *row, long long max_tokens, struct examples *x,
-                   const char *where, struct ste_err *err)
+struct reading {
+    const struct ste_model *m;
+    long long max_tokens;
+    struct examples *x;
+};
+
+static int add_row(void *arg, json_t *row, const char *where, struct ste_err *err)
 {
+    const struct reading *r = arg;
+    const struct ste_model *m = r->m;
+    const long long max_tokens = r->max_tokens;
+    struct examples *x = r->x;
     struct ste_tokens ids = {0};
     long long n_prompt = 0;
     double weight = 1;
@@ -110,20 +119,8 @@ static int add_row(const struct ste_model *m, const json_t *row, long long max_t
 static int read_examples(const struct ste_model *m, const char *path, long long max_tokens, struct examples *x,
                          struct ste_err *err)
 {
-    struct ste_jsonl *f;
-    json_t *row;
-    int rc = ste_jsonl_open(&f, path, err);
-    if (rc)
-        return rc;
-    while ((rc = ste_jsonl_next(f, &row, err)) > 0) {
-        char *where = ste_xasprintf("%s:%ld", path, ste_jsonl_line(f));
-        rc = add_row(m, row, max_tokens, x, where, err);
-        free(where);
-        json_decref(row);
-        if (rc)
-            break;
-    }
-    ste_jsonl_close(f);
+    struct reading r = {m, max_tokens, x};
+    int rc = ste_jsonl_each(path, add_row, &r, err);
     if (!rc && x->too_long)
         ste_warn("%zu examples of %s are longer than %lld tokens and were left out", x->too_long, path, max_tokens);
     if (!rc && !x->n)

@@ -182,6 +182,26 @@ void ste_jsonl_close(struct ste_jsonl *f)
     free(f);
 }
 
+int ste_jsonl_each(const char *path, int (*fn)(void *arg, json_t *row, const char *where, struct ste_err *err),
+                   void *arg, struct ste_err *err)
+{
+    struct ste_jsonl *f;
+    json_t *row;
+    int rc = ste_jsonl_open(&f, path, err);
+    if (rc)
+        return rc;
+    while ((rc = ste_jsonl_next(f, &row, err)) > 0) {
+        char *where = ste_xasprintf("%s:%ld", path, ste_jsonl_line(f));
+        rc = fn(arg, row, where, err);
+        free(where);
+        json_decref(row);
+        if (rc)
+            break;
+    }
+    ste_jsonl_close(f);
+    return rc;
+}
+
 struct ste_jsonl_writer {
     struct ste_file_writer *file;
 };

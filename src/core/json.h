@@ -27,6 +27,10 @@ int ste_jsonl_next(struct ste_jsonl *f, json_t **row, struct ste_err *err);
 long ste_jsonl_line(const struct ste_jsonl *f); /* of the last row or error, from 1 */
 const char *ste_jsonl_path(const struct ste_jsonl *f);
 void ste_jsonl_close(struct ste_jsonl *f);
+/* Each row of a file to FN, with WHERE ("FILE:LINE"); the row stays the reader's. The first error ends it, FN's or the
+ * file's, and is returned. */
+int ste_jsonl_each(const char *path, int (*fn)(void *arg, json_t *row, const char *where, struct ste_err *err),
+                   void *arg, struct ste_err *err);
 
 /* A writer whose file appears under its name only when ste_jsonl_commit succeeds; "-" is stdout. */
 struct ste_jsonl_writer;

@@ -14,6 +14,16 @@ void ste_strings_add(struct ste_strings *l, const char *s)
     l->items[l->n++] = ste_xstrdup(s);
 }
 
+size_t ste_strings_place(struct ste_strings *l, const char *s)
+{
+    size_t i = 0;
+    while (i < l->n && strcmp(l->items[i], s) != 0)
+        i++;
+    if (i == l->n)
+        ste_strings_add(l, s);
+    return i;
+}
+
 void ste_strings_clear(struct ste_strings *l)
 {
     for (size_t i = 0; i < l->n; i++)

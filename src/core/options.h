@@ -54,6 +54,8 @@ int ste_options_diff(const struct ste_option *table, const void *old_opts, const
 void ste_options_help(const struct ste_option *table, int width, struct ste_buf *out);
 
 void ste_strings_add(struct ste_strings *l, const char *s);
+/* The place of S in the list, where it is added when it is not there. */
+size_t ste_strings_place(struct ste_strings *l, const char *s);
 void ste_strings_clear(struct ste_strings *l);
 /* The nearest of NAMES (NULL-ended) to S within a small edit distance, or NULL. For "did you mean". */
 const char *ste_nearest(const char *s, const char *const *names);

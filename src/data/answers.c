@@ -11,20 +11,10 @@ const char *ste_answer_of(const struct ste_answers *a, size_t prompt, size_t mod
     return model < a->prompts[prompt].n_texts ? a->prompts[prompt].texts[model] : NULL;
 }
 
-static size_t model_of(struct ste_answers *a, const char *name)
-{
-    size_t i = 0;
-    while (i < a->models.n && strcmp(a->models.items[i], name) != 0)
-        i++;
-    if (i == a->models.n)
-        ste_strings_add(&a->models, name);
-    return i;
-}
-
 static int put(struct ste_answers *a, struct ste_answered *p, const char *model, const char *text, const char *where,
                struct ste_err *err)
 {
-    size_t m = model_of(a, model);
+    size_t m = ste_strings_place(&a->models, model);
     if (m >= p->n_texts) {
         p->texts = ste_xrealloc(p->texts, (m + 1) * sizeof *p->texts);
         memset(p->texts + p->n_texts, 0, (m + 1 - p->n_texts) * sizeof *p->texts);
@@ -45,12 +35,14 @@ static const char *first_string(const json_t *row, const char *const *keys)
     return NULL;
 }
 
-/* A row of FastChat's model answers as one of ours: the first turn, its prompt looked up by question_id. Takes over
- * ROW; other rows come back as they are. */
-static int from_fastchat(json_t *questions, json_t **row, const char *where, struct ste_err *err)
+/* A row of FastChat's model answers as one of ours, a new one: the first turn, its prompt looked up by question_id.
+ * *OUT is NULL for any other row. */
+static int from_fastchat(const json_t *questions, const json_t *row, json_t **out, const char *where,
+                         struct ste_err *err)
 {
-    json_t *choices = json_object_get(*row, "choices"), *turns = json_object_get(*row, "turns"),
-           *id = json_object_get(*row, "question_id");
+    json_t *choices = json_object_get(row, "choices"), *turns = json_object_get(row, "turns"),
+           *id = json_object_get(row, "question_id");
+    *out = NULL;
     if (choices)
         turns = json_object_get(json_array_get(choices, 0), "turns");
     if (!id || !turns)
@@ -63,42 +55,27 @@ static int from_fastchat(json_t *questions, json_t **row, const char *where, str
                            "%s: an answer without its prompt; --questions names the file that has its question_id",
                            where);
     const char *text = json_string_value(json_array_get(turns, 0)),
-               *model = json_string_value(json_object_get(*row, "model_id"));
+               *model = json_string_value(json_object_get(row, "model_id"));
     if (!model)
-        model = json_string_value(json_object_get(*row, "model"));
+        model = json_string_value(json_object_get(row, "model"));
     if (!text)
         return ste_err_set(err, STE_EINPUT, "%s: turns is no list of texts", where);
     json_t *ours = json_pack("{s:O, s:O, s:s}", "id", id, "prompt", prompt, "output", text);
     if (model)
         json_object_set_new(ours, "model", json_string(model));
-    json_decref(*row);
-    *row = ours;
+    *out = ours;
     return 0;
 }
 
-static int read_questions(json_t *questions, const char *path, struct ste_err *err)
+static int add_question(void *questions, json_t *row, const char *where, struct ste_err *err)
 {
-    struct ste_jsonl *f;
-    json_t *row;
-    int rc = ste_jsonl_open(&f, path, err);
-    if (rc)
-        return rc;
-    while ((rc = ste_jsonl_next(f, &row, err)) > 0) {
-        json_t *id = json_object_get(row, "question_id"), *first = json_array_get(json_object_get(row, "turns"), 0);
-        if (!id || !json_is_string(first)) {
-            rc = ste_err_set(err, STE_EINPUT, "%s:%ld: a question needs question_id and turns, a list of texts", path,
-                             ste_jsonl_line(f));
-        } else {
-            char *key = json_dumps(id, JSON_ENCODE_ANY);
-            json_object_set(questions, key, first);
-            free(key);
-        }
-        json_decref(row);
-        if (rc < 0)
-            break;
-    }
-    ste_jsonl_close(f);
-    return rc;
+    json_t *id = json_object_get(row, "question_id"), *first = json_array_get(json_object_get(row, "turns"), 0);
+    if (!id || !json_is_string(first))
+        return ste_err_set(err, STE_EINPUT, "%s: a question needs question_id and turns, a list of texts", where);
+    char *key = json_dumps(id, JSON_ENCODE_ANY);
+    json_object_set(questions, key, first);
+    free(key);
+    return 0;
 }
 
 static int add_row(struct ste_answers *a, json_t *index, const json_t *row, const char *name, const char *where,
@@ -148,42 +125,37 @@ static int add_row(struct ste_answers *a, json_t *index, const json_t *row, cons
     return 0;
 }
 
-static int read_file(struct ste_answers *a, json_t *index, json_t *questions, const char *path, struct ste_err *err)
+struct reading {
+    struct ste_answers *a;
+    json_t *index, *questions; /* canonical prompt to its place; question_id to its text */
+    char *name;                /* of the file */
+};
+
+static int read_row(void *arg, json_t *row, const char *where, struct ste_err *err)
 {
-    struct ste_jsonl *f;
-    json_t *row;
-    int rc = ste_jsonl_open(&f, path, err);
-    if (rc)
-        return rc;
-    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-    char *name = ste_xstrndup(base, strcspn(base, "."));
-    while ((rc = ste_jsonl_next(f, &row, err)) > 0) {
-        char *where = ste_xasprintf("%s:%ld", path, ste_jsonl_line(f));
-        rc = from_fastchat(questions, &row, where, err);
-        if (!rc)
-            rc = add_row(a, index, row, name, where, err);
-        free(where);
-        json_decref(row);
-        if (rc)
-            break;
-    }
-    free(name);
-    ste_jsonl_close(f);
+    const struct reading *r = arg;
+    json_t *ours;
+    int rc = from_fastchat(r->questions, row, &ours, where, err);
+    if (!rc)
+        rc = add_row(r->a, r->index, ours ? ours : row, r->name, where, err);
+    json_decref(ours);
     return rc;
 }
 
 int ste_answers_read(struct ste_answers *out, const struct ste_strings *paths, const char *questions,
                      struct ste_err *err)
 {
-    json_t *index = json_object(), *prompts = json_object();
-    int rc = 0;
+    struct reading r = {.a = out, .index = json_object(), .questions = json_object()};
     *out = (struct ste_answers){0};
-    if (questions)
-        rc = read_questions(prompts, questions, err);
-    for (size_t i = 0; i < paths->n && !rc; i++)
-        rc = read_file(out, index, prompts, paths->items[i], err);
-    json_decref(index);
-    json_decref(prompts);
+    int rc = questions ? ste_jsonl_each(questions, add_question, r.questions, err) : 0;
+    for (size_t i = 0; i < paths->n && !rc; i++) {
+        const char *slash = strrchr(paths->items[i], '/'), *base = slash ? slash + 1 : paths->items[i];
+        r.name = ste_xstrndup(base, strcspn(base, "."));
+        rc = ste_jsonl_each(paths->items[i], read_row, &r, err);
+        free(r.name);
+    }
+    json_decref(r.index);
+    json_decref(r.questions);
     if (!rc && out->models.n < 2)
         rc = ste_err_set(err, STE_EINPUT, "answers of %zu model were given; ranking takes two or more", out->models.n);
     if (rc)

@@ -12,7 +12,7 @@
 /* Two inputs of the 16 rows as one row of a tile: their upper halves. */
 ALWAYS vi pair(vf first, vf second)
 {
-    return i_or(i_srl(i_from_bits(first), 16), i_and(i_from_bits(second), i_set1((int32_t)0xffff0000u)));
+    return i_or(i_srl(i_from_bits(first), 16), i_from_bits(v_upper(second)));
 }
 
 #define COLUMN_TILES 2                          /* side by side */
@@ -98,21 +98,15 @@ ALWAYS void unpack_turned(const int bits, const enum ste_scale scale, const bool
     }
 }
 
-static void unpack(const struct ste_matrix *w, bool split, int panel, int cell, size_t ahead, uint16_t *dst)
+/* Forward: a cell of panel AT; TURNED: of the ATth pair of panels. */
+static void unpack(const struct ste_matrix *w, bool turned, bool split, int at, int cell, size_t ahead, uint16_t *dst)
 {
 #define CALL(bits, scale)                                                                                              \
-    (split ? unpack_type(bits, scale, true, w, panel, cell, ahead, dst)                                                \
-           : unpack_type(bits, scale, false, w, panel, cell, ahead, dst))
-    BF16_BY_TYPE(w, CALL);
-#undef CALL
-}
-
-static void unpack_back(const struct ste_matrix *w, bool split, int pair_of, int cell, size_t ahead, uint16_t *dst)
-{
-#define CALL(bits, scale)                                                                                              \
-    (split ? unpack_turned(bits, scale, true, w, pair_of, cell, ahead, dst)                                            \
-           : unpack_turned(bits, scale, false, w, pair_of, cell, ahead, dst))
-    BF16_BY_TYPE(w, CALL);
+    (turned  ? split ? unpack_turned(bits, scale, true, w, at, cell, ahead, dst)                                       \
+                     : unpack_turned(bits, scale, false, w, at, cell, ahead, dst)                                      \
+      : split ? unpack_type(bits, scale, true, w, at, cell, ahead, dst)                                                \
+             : unpack_type(bits, scale, false, w, at, cell, ahead, dst))
+    BY_TYPE(w, CALL);
 #undef CALL
 }
 
@@ -164,10 +158,7 @@ ALWAYS void unpack_next(struct unpacking *u)
     const int column = u->done / u->step.count, block = u->done % u->step.count, n = t->n0 + u->step.n + column,
               k = u->step.k + block;
     uint16_t *to = u->to + (size_t)(column * CELLS + block) * TILE_WORDS;
-    if (t->turned)
-        unpack_back(t->w, t->x->low, k, n / 2, u->ahead, to);
-    else
-        unpack(t->w, t->x->low, n, k, u->ahead, to);
+    unpack(t->w, t->turned, t->x->low, t->turned ? k : n, t->turned ? n / 2 : k, u->ahead, to);
     u->done++;
 }
 

@@ -131,34 +131,13 @@ ALWAYS void few_rows(const int mr, const int bits, const enum ste_scale scale, c
             v_store(y + r * STE_PANEL + v * VL, acc[r][v]);
 }
 
-/* CALL(bits, scale) with W's type as constants. */
-#define BF16_BY_TYPE(w, CALL)                                                                                          \
-    do {                                                                                                               \
-        if ((w)->scale == STE_SCALE_K16)                                                                               \
-            CALL(6, STE_SCALE_K16);                                                                                    \
-        else if ((w)->scale == STE_SCALE_K && (w)->bits == 4)                                                          \
-            CALL(4, STE_SCALE_K);                                                                                      \
-        else if ((w)->scale == STE_SCALE_K)                                                                            \
-            CALL(5, STE_SCALE_K);                                                                                      \
-        else if ((w)->scale == STE_SCALE_MIN && (w)->bits == 4)                                                        \
-            CALL(4, STE_SCALE_MIN);                                                                                    \
-        else if ((w)->scale == STE_SCALE_MIN)                                                                          \
-            CALL(5, STE_SCALE_MIN);                                                                                    \
-        else if ((w)->bits == 4)                                                                                       \
-            CALL(4, STE_SCALE_BLOCK);                                                                                  \
-        else if ((w)->bits == 5)                                                                                       \
-            CALL(5, STE_SCALE_BLOCK);                                                                                  \
-        else                                                                                                           \
-            CALL(8, STE_SCALE_BLOCK);                                                                                  \
-    } while (0)
-
 static void few_rows_of(const struct ste_matrix *w, int mr, int panel, int cell, int n, const float *x, float *y)
 {
 #define CALL(bits, scale)                                                                                              \
     (mr == 1   ? few_rows(1, bits, scale, w, panel, cell, n, x, y)                                                     \
      : mr == 2 ? few_rows(2, bits, scale, w, panel, cell, n, x, y)                                                     \
                : few_rows(3, bits, scale, w, panel, cell, n, x, y))
-    BF16_BY_TYPE(w, CALL);
+    BY_TYPE(w, CALL);
 #undef CALL
 }
 
@@ -251,7 +230,7 @@ ALWAYS void forward_weights(const int bits, const enum ste_scale scale, const bo
 static void forward_weights_of(const struct ste_matrix *w, bool split, int panel, int cell, float *high, float *low)
 {
 #define CALL(bits, scale) forward_weights(bits, scale, split, w, panel, cell, high, low)
-    BF16_BY_TYPE(w, CALL);
+    BY_TYPE(w, CALL);
 #undef CALL
 }
 

@@ -380,24 +380,11 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
 static void mul_int8(const struct ste_matrix *w, int p0, int np, int k0, int kc, const struct ste_rounded *x, int m0,
                      int m, float *y)
 {
-#define TYPE(bits, sub, zero, scale) mul_type(bits, sub, zero, scale, w, p0, np, k0, kc, x, m0, m, y)
-    if (w->scale == STE_SCALE_K16)
-        TYPE(6, 16, true, STE_SCALE_K16);
-    else if (w->scale == STE_SCALE_K && w->bits == 4)
-        TYPE(4, 32, false, STE_SCALE_K);
-    else if (w->scale == STE_SCALE_K)
-        TYPE(5, 32, false, STE_SCALE_K);
-    else if (w->scale == STE_SCALE_MIN && w->bits == 4)
-        TYPE(4, 32, false, STE_SCALE_MIN);
-    else if (w->scale == STE_SCALE_MIN)
-        TYPE(5, 32, false, STE_SCALE_MIN);
-    else if (w->bits == 4)
-        TYPE(4, 32, true, STE_SCALE_BLOCK);
-    else if (w->bits == 5)
-        TYPE(5, 32, true, STE_SCALE_BLOCK);
-    else
-        TYPE(8, 32, true, STE_SCALE_BLOCK);
-#undef TYPE
+#define CALL(bits, scale)                                                                                              \
+    mul_type(bits, (scale) == STE_SCALE_K16 ? 16 : 32, (scale) == STE_SCALE_K16 || (scale) == STE_SCALE_BLOCK, scale,  \
+             w, p0, np, k0, kc, x, m0, m, y)
+    BY_TYPE(w, CALL);
+#undef CALL
 }
 
 const struct ste_int8_kernels INT8_KERNELS = {.round = round_rows, .mul = mul_int8};

@@ -124,3 +124,24 @@ ALWAYS void expand(const struct ste_matrix *w, int panel, int k0, int kc, float 
         expand_bits(8, w, panel, cell, cells, dst);
     }
 }
+
+/* CALL(bits, scale) with W's type as constants. */
+#define BY_TYPE(w, CALL)                                                                                               \
+    do {                                                                                                               \
+        if ((w)->scale == STE_SCALE_K16)                                                                               \
+            CALL(6, STE_SCALE_K16);                                                                                    \
+        else if ((w)->scale == STE_SCALE_K && (w)->bits == 4)                                                          \
+            CALL(4, STE_SCALE_K);                                                                                      \
+        else if ((w)->scale == STE_SCALE_K)                                                                            \
+            CALL(5, STE_SCALE_K);                                                                                      \
+        else if ((w)->scale == STE_SCALE_MIN && (w)->bits == 4)                                                        \
+            CALL(4, STE_SCALE_MIN);                                                                                    \
+        else if ((w)->scale == STE_SCALE_MIN)                                                                          \
+            CALL(5, STE_SCALE_MIN);                                                                                    \
+        else if ((w)->bits == 4)                                                                                       \
+            CALL(4, STE_SCALE_BLOCK);                                                                                  \
+        else if ((w)->bits == 5)                                                                                       \
+            CALL(5, STE_SCALE_BLOCK);                                                                                  \
+        else                                                                                                           \
+            CALL(8, STE_SCALE_BLOCK);                                                                                  \
+    } while (0)

@@ -195,8 +195,9 @@ static int read_side(const json_t *row, const char *key, signed char *out, const
     return *out ? 0 : ste_err_set(err, STE_EINPUT, "%s: %s is \"%s\"; it must be chosen or rejected", where, key, s);
 }
 
-static int read_line(struct ste_outcome_row *r, const json_t *row, const char *where, struct ste_err *err)
+static int read_line(void *table, json_t *row, const char *where, struct ste_err *err)
 {
+    struct ste_outcome_row *r = add_row(table);
     const char *suite, *subset = NULL, *id, *key, *state, *label = "chosen";
     struct ste_outcome *o = &r->o;
     int rc = ste_json_string(row, "suite", true, &suite, where, err);
@@ -237,20 +238,7 @@ static int read_line(struct ste_outcome_row *r, const json_t *row, const char *w
 
 int ste_outcomes_read(struct ste_outcome_table *t, const char *path, struct ste_err *err)
 {
-    struct ste_jsonl *f;
-    json_t *row;
-    int rc = ste_jsonl_open(&f, path, err);
-    if (rc)
-        return rc;
-    while ((rc = ste_jsonl_next(f, &row, err)) > 0) {
-        char *where = ste_xasprintf("%s:%ld", path, ste_jsonl_line(f));
-        rc = read_line(add_row(t), row, where, err);
-        free(where);
-        json_decref(row);
-        if (rc)
-            break;
-    }
-    ste_jsonl_close(f);
+    int rc = ste_jsonl_each(path, read_line, t, err);
     if (!rc && !t->n)
         rc = ste_err_set(err, STE_EINPUT, "%s has no outcomes: `ste eval --outcomes FILE` writes them", path);
     return rc;
