@@ -12,19 +12,26 @@
  * and waking a sleeper takes longer than many a job. */
 #define LOOKS 2000
 
+/* Of the state: which job it is in the high half, then whether the job may still be joined, and how many workers are
+ * in it. One word, so that a job is given out and joined without a lock: two threads that meet at a lock for each of
+ * some hundred jobs a token would put each other to sleep. */
+#define ONE_JOB (1ull << 32)
+#define OPEN (1ull << 31)
+#define BUSY (OPEN - 1)
+
 struct ste_pool {
     int n_threads; /* with the caller */
     pthread_t *threads;
-    pthread_mutex_t lock;
-    pthread_cond_t start, done;
-    atomic_ulong job; /* counts jobs, so that a worker sees a new one */
-    bool open;        /* the job may still be joined */
-    atomic_int busy;  /* workers that joined it and are not through */
-    bool stop;
-    void (*fn)(void *, int);
+    atomic_ullong state;
+    void (*fn)(void *, int); /* of the job: written before it opens, read by those that joined it */
     void *arg;
     int n_parts;
     atomic_int next;
+    pthread_mutex_t lock; /* for sleeping only */
+    pthread_cond_t start, done;
+    atomic_int asleep;   /* workers that wait for START */
+    atomic_bool waiting; /* the caller waits for DONE */
+    atomic_bool stop;
 };
 
 static void look_away(void)
@@ -41,32 +48,43 @@ static void take_parts(struct ste_pool *p)
         p->fn(p->arg, part);
 }
 
+static unsigned long long job_of(struct ste_pool *p)
+{
+    return atomic_load_explicit(&p->state, memory_order_relaxed) / ONE_JOB;
+}
+
 static void *worker(void *arg)
 {
     struct ste_pool *p = arg;
-    unsigned long seen = 0;
+    unsigned long long seen = 0;
     for (;;) {
-        for (int i = 0; i < LOOKS && atomic_load_explicit(&p->job, memory_order_relaxed) == seen; i++)
+        for (int i = 0; i < LOOKS && job_of(p) == seen; i++)
             look_away();
-        pthread_mutex_lock(&p->lock);
-        while (p->job == seen && !p->stop)
-            pthread_cond_wait(&p->start, &p->lock);
-        if (p->stop)
-            break;
-        seen = p->job;
-        bool join = p->open; /* or woken too late: the others have done it all */
-        p->busy += join;
-        pthread_mutex_unlock(&p->lock);
-        if (!join)
+        if (job_of(p) == seen) {
+            pthread_mutex_lock(&p->lock);
+            atomic_fetch_add(&p->asleep, 1); /* before STATE is looked at; who opens a job does it the other way round */
+            while (atomic_load(&p->state) / ONE_JOB == seen && !atomic_load(&p->stop))
+                pthread_cond_wait(&p->start, &p->lock);
+            atomic_fetch_sub(&p->asleep, 1);
+            pthread_mutex_unlock(&p->lock);
+        }
+        if (atomic_load(&p->stop))
+            return NULL;
+        unsigned long long state = atomic_load(&p->state);
+        bool joined = false; /* not where it woke too late: the others have done it all */
+        while (state & OPEN && !joined)
+            joined = atomic_compare_exchange_weak(&p->state, &state, state + 1);
+        seen = state / ONE_JOB;
+        if (!joined)
             continue;
         take_parts(p);
-        pthread_mutex_lock(&p->lock);
-        if (--p->busy == 0)
+        atomic_fetch_sub(&p->state, 1);
+        if (atomic_load(&p->waiting)) {
+            pthread_mutex_lock(&p->lock);
             pthread_cond_signal(&p->done);
-        pthread_mutex_unlock(&p->lock);
+            pthread_mutex_unlock(&p->lock);
+        }
     }
-    pthread_mutex_unlock(&p->lock);
-    return NULL;
 }
 
 struct ste_pool *ste_pool_new(int n_threads)
@@ -89,7 +107,7 @@ void ste_pool_free(struct ste_pool *p)
     if (!p)
         return;
     pthread_mutex_lock(&p->lock);
-    p->stop = true;
+    atomic_store(&p->stop, true);
     pthread_cond_broadcast(&p->start);
     pthread_mutex_unlock(&p->lock);
     for (int i = 0; i < p->n_threads - 1; i++)
@@ -113,25 +131,28 @@ void ste_pool_run(struct ste_pool *p, void (*fn)(void *, int), void *arg, int n_
             fn(arg, i);
         return;
     }
-    pthread_mutex_lock(&p->lock);
     p->fn = fn;
     p->arg = arg;
     p->n_parts = n_parts;
     atomic_store(&p->next, 0);
-    p->open = true;
-    p->job++;
-    pthread_cond_broadcast(&p->start);
-    pthread_mutex_unlock(&p->lock);
+    atomic_fetch_add(&p->state, ONE_JOB + OPEN);
+    if (atomic_load(&p->asleep) > 0) {
+        pthread_mutex_lock(&p->lock);
+        pthread_cond_broadcast(&p->start);
+        pthread_mutex_unlock(&p->lock);
+    }
     take_parts(p);
     /* A worker that has not woken by now has nothing left to do, and beside other load its waking can take long: only
      * those that joined are waited for. */
-    pthread_mutex_lock(&p->lock);
-    p->open = false;
-    pthread_mutex_unlock(&p->lock);
-    for (int i = 0; i < LOOKS && atomic_load_explicit(&p->busy, memory_order_relaxed) > 0; i++)
+    atomic_fetch_and(&p->state, ~OPEN);
+    for (int i = 0; i < LOOKS && atomic_load(&p->state) & BUSY; i++)
         look_away();
+    if (!(atomic_load(&p->state) & BUSY))
+        return;
     pthread_mutex_lock(&p->lock);
-    while (p->busy > 0)
+    atomic_store(&p->waiting, true);
+    while (atomic_load(&p->state) & BUSY)
         pthread_cond_wait(&p->done, &p->lock);
+    atomic_store(&p->waiting, false);
     pthread_mutex_unlock(&p->lock);
 }

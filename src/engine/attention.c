@@ -8,29 +8,6 @@
 #define MAX_ROWS 64 /* query rows a part */
 #define BATCH 48    /* query rows times heads that go through a block together */
 
-static void scores_portable(const float *const *q, int n, const float *kt, int head_dim, int n_pos, float *s)
-{
-    for (int r = 0; r < n; r++) {
-        float *sr = s + (size_t)r * STE_KV_BLOCK;
-        for (int p = 0; p < n_pos; p++)
-            sr[p] = 0;
-        for (int d = 0; d < head_dim; d++)
-            for (int p = 0; p < n_pos; p++)
-                sr[p] = fmaf(q[r][d], kt[(size_t)d * STE_KV_BLOCK + (size_t)p], sr[p]);
-    }
-}
-
-static void mix_portable(float *const *acc, int n, const float *p, const float *v, int head_dim, int n_pos)
-{
-    for (int r = 0; r < n; r++)
-        for (int j = 0; j < n_pos; j++)
-            for (int d = 0; d < head_dim; d++)
-                acc[r][d] = fmaf(p[(size_t)r * STE_KV_BLOCK + (size_t)j], v[(size_t)j * (size_t)head_dim + (size_t)d],
-                                 acc[r][d]);
-}
-
-const struct ste_attn_kernels ste_attn_portable = {scores_portable, mix_portable};
-
 struct job {
     const struct ste_kv *kv;
     const struct ste_ops *ops;
@@ -47,8 +24,8 @@ struct state {
     float max, sum;
 };
 
-/* N (row, head) pairs, all in the same block, whose K and V stand ready as f32. */
-static void through_block(const struct job *j, const float *kt, const float *v, const float *const *q,
+/* N (row, head) pairs, all in the same block. */
+static void through_block(const struct job *j, const uint16_t *kt, const uint16_t *v, const float *const *q,
                           float *const *acc, struct state *const *st, const int *valid, int n)
 {
     _Alignas(64) float s[BATCH * STE_KV_BLOCK];
@@ -76,30 +53,17 @@ static void through_block(const struct job *j, const float *kt, const float *v, 
     j->kern->mix(acc, n, s, v, hd, most);
 }
 
-static void load_block(const struct job *j, int block, int head, int n_pos, float *kt, float *v)
+/* What is read of the next block comes from far off: it is on its way while this one is used. */
+static void prefetch_block(const struct job *j, int block, int head, int n_pos)
 {
-    size_t hd = (size_t)j->kv->head_dim;
-    const uint16_t *k16 = ste_kv_k(j->kv, block, j->layer, head), *v16 = ste_kv_v(j->kv, block, j->layer, head);
-    size_t up = ((size_t)n_pos + 15) & ~(size_t)15;
-    if (up == STE_KV_BLOCK) {
-        j->ops->from_f16(kt, k16, hd * STE_KV_BLOCK);
-    } else {
-        for (size_t d = 0; d < hd; d++)
-            j->ops->from_f16(kt + d * STE_KV_BLOCK, k16 + d * STE_KV_BLOCK, up);
-    }
-    j->ops->from_f16(v, v16, hd * (size_t)n_pos);
-}
-
-/* The rows of the next block come from far off: they are on their way while this one is used. */
-static void prefetch_block(const struct job *j, int block, int head)
-{
-    const size_t bytes = (size_t)j->kv->head_dim * STE_KV_BLOCK * sizeof(uint16_t);
-    const char *k = (const char *)ste_kv_k(j->kv, block, j->layer, head),
-               *v = (const char *)ste_kv_v(j->kv, block, j->layer, head);
-    for (size_t i = 0; i < bytes; i += 64) {
-        __builtin_prefetch(k + i, 0, 2);
+    enum { LINE = 64 / sizeof(uint16_t) };
+    const size_t hd = (size_t)j->kv->head_dim, n = (size_t)n_pos;
+    const uint16_t *k = ste_kv_k(j->kv, block, j->layer, head), *v = ste_kv_v(j->kv, block, j->layer, head);
+    for (size_t d = 0; d < hd; d++)
+        for (size_t i = 0; i < n; i += LINE)
+            __builtin_prefetch(k + d * STE_KV_BLOCK + i, 0, 2);
+    for (size_t i = 0; i < n * hd; i += LINE)
         __builtin_prefetch(v + i, 0, 2);
-    }
 }
 
 static int valid_at(const struct ste_attn_row *r, int depth)
@@ -112,7 +76,6 @@ static int valid_at(const struct ste_attn_row *r, int depth)
 static void part(void *arg, int index)
 {
     const struct job *j = arg;
-    _Alignas(64) float kt[STE_MAX_HEAD_DIM * STE_KV_BLOCK], v[STE_MAX_HEAD_DIM * STE_KV_BLOCK];
     struct state states[MAX_ROWS * STE_MAX_GROUP];
     const float *q[BATCH];
     float *acc[BATCH];
@@ -134,16 +97,19 @@ static void part(void *arg, int index)
                 end = r + 1;
                 continue;
             }
-            int block = j->rows[r].blocks[depth], most = 0, n = 0;
+            const int block = j->rows[r].blocks[depth];
+            const uint16_t *kt = ste_kv_k(j->kv, block, j->layer, head), *v = ste_kv_v(j->kv, block, j->layer, head);
+            int n = 0;
             for (end = r; end < last; end++) {
-                int here = valid_at(&j->rows[end], depth);
-                if (here && j->rows[end].blocks[depth] != block)
+                if (valid_at(&j->rows[end], depth) && j->rows[end].blocks[depth] != block)
                     break;
-                most = here > most ? here : most;
             }
-            load_block(j, block, head, most, kt, v);
-            if (valid_at(&j->rows[r], depth + 1))
-                prefetch_block(j, j->rows[r].blocks[depth + 1], head);
+            const int next = end < last ? valid_at(&j->rows[end], depth) : 0;
+            const int below = valid_at(&j->rows[first], depth + 1);
+            if (next)
+                prefetch_block(j, j->rows[end].blocks[depth], head, next);
+            else if (below)
+                prefetch_block(j, j->rows[first].blocks[depth + 1], head, below);
             for (int i = r; i < end; i++) {
                 int here = valid_at(&j->rows[i], depth);
                 if (!here)
@@ -175,7 +141,7 @@ void ste_attention(const struct ste_kv *kv, int layer, int n_heads, enum ste_isa
 {
     struct job j = {.kv = kv,
                     .ops = ste_ops_of(isa),
-                    .kern = &ste_attn_portable,
+                    .kern = ste_attn_kernels_of(isa),
                     .rows = rows,
                     .q = q,
                     .out = out,
@@ -183,12 +149,6 @@ void ste_attention(const struct ste_kv *kv, int layer, int n_heads, enum ste_isa
                     .n = n,
                     .group = n_heads / kv->n_kv_heads};
     j.ld = (size_t)n_heads * (size_t)kv->head_dim;
-#if defined(__x86_64__)
-    if (isa == STE_ISA_AVX2)
-        j.kern = &ste_attn_avx2;
-    else if (isa >= STE_ISA_AVX512)
-        j.kern = &ste_attn_avx512;
-#endif
     /* Few large parts read a shared block seldom, many small ones keep the threads equally busy. */
     int want = (3 * ste_pool_size(pool) + kv->n_kv_heads - 1) / kv->n_kv_heads;
     j.chunk = (n + want - 1) / want;

@@ -25,14 +25,13 @@ void ste_attention(const struct ste_kv *kv, int layer, int n_heads, enum ste_isa
 
 /* The two products, once for each instruction set. Sums run in the order of head_dim and of positions, fused. */
 struct ste_attn_kernels {
-    /* S (n, 64) = Q . K^T for the first N_POS positions (rounded up to 16); KT is (head_dim, 64) */
-    void (*scores)(const float *const *q, int n, const float *kt, int head_dim, int n_pos, float *s);
-    /* ACC (n, head_dim) += P (n, 64) . V (64, head_dim) over the first N_POS positions; head_dim is a multiple of 16 */
-    void (*mix)(float *const *acc, int n, const float *p, const float *v, int head_dim, int n_pos);
+    /* S (n, 64) = Q . K^T for the first N_POS positions (rounded up to 16); KT is (head_dim, 64), f16 */
+    void (*scores)(const float *const *q, int n, const uint16_t *kt, int head_dim, int n_pos, float *s);
+    /* ACC (n, head_dim) += P (n, 64) . V (64, head_dim), f16, over the first N_POS positions; head_dim is a multiple
+     * of 16 */
+    void (*mix)(float *const *acc, int n, const float *p, const uint16_t *v, int head_dim, int n_pos);
 };
-extern const struct ste_attn_kernels ste_attn_portable;
-#if defined(__x86_64__)
-extern const struct ste_attn_kernels ste_attn_avx2, ste_attn_avx512;
-#endif
+extern const struct ste_attn_kernels ste_attn_portable, ste_attn_avx2, ste_attn_avx512;
+const struct ste_attn_kernels *ste_attn_kernels_of(enum ste_isa isa);
 
 #endif

@@ -1,16 +1,130 @@
-/* The two products over tiles, shared by the vector sets: each defines scores_tile, mix_tile and EACH_TILE first. */
-static void scores(const float *const *q, int n, const float *kt, int head_dim, int n_pos, float *s)
+/*
+ * The two products of attention in terms of simd.h: compiled once for each instruction set by attention_SET.c, which
+ * defines STE_SIMD and ATTN_KERNELS, the name of the table. K and V widen on their way into the registers: TILE_ROWS
+ * rows share what is read, and a block that few rows look at is not written out as f32 first.
+ */
+#include "engine/attention.h"
+#include "engine/simd.h"
+
+#if STE_SIMD == 512
+#define TILE_ROWS 12
+#else
+#define TILE_ROWS 6
+#endif
+#define TILE_SUMS 12
+/* 16 columns to a tile, or 32 where that leaves too few sums to hide how long one takes */
+#define WIDE(R) ((R) * 2 * NV <= TILE_SUMS ? 2 : 1)
+
+/* R rows by COLUMNS * 16 positions, one pass over head_dim. */
+ALWAYS void scores_tile(const int R, const int columns, const float *const *q, const uint16_t *kt, int head_dim,
+                        float *s)
 {
-#define CALL(R) scores_tile(R, q + r, kt + p, head_dim, s + (size_t)r * STE_KV_BLOCK + p)
-    for (int p = 0; p < n_pos; p += 16)
-        EACH_TILE(n, CALL)
-#undef CALL
+    vf a[TILE_SUMS];
+    const int n = columns * NV;
+#pragma GCC unroll 12
+    for (int i = 0; i < R * n; i++)
+        a[i] = v_zero();
+    for (int d = 0; d < head_dim; d++) {
+        vf k[2 * NV];
+#pragma GCC unroll 4
+        for (int v = 0; v < n; v++)
+            k[v] = v_load_f16(kt + (size_t)d * STE_KV_BLOCK + v * VL);
+#pragma GCC unroll 12
+        for (int r = 0; r < R; r++) {
+            vf x = v_set1(q[r][d]);
+#pragma GCC unroll 4
+            for (int v = 0; v < n; v++)
+                a[r * n + v] = v_fma(x, k[v], a[r * n + v]);
+        }
+    }
+#pragma GCC unroll 12
+    for (int i = 0; i < R * n; i++)
+        v_store(s + i / n * STE_KV_BLOCK + i % n * VL, a[i]);
 }
 
-static void mix(float *const *acc, int n, const float *p, const float *v, int head_dim, int n_pos)
+/* R rows by COLUMNS * 16 of head_dim. */
+ALWAYS void mix_tile(const int R, const int columns, float *const *acc, const float *p, const uint16_t *values,
+                     int head_dim, int n_pos, int at)
 {
-#define CALL(R) mix_tile(R, acc + r, p + (size_t)r * STE_KV_BLOCK, v, head_dim, n_pos, at)
-    for (int at = 0; at < head_dim; at += 16)
-        EACH_TILE(n, CALL)
-#undef CALL
+    vf a[TILE_SUMS];
+    const int n = columns * NV;
+#pragma GCC unroll 12
+    for (int i = 0; i < R * n; i++)
+        a[i] = v_load(acc[i / n] + at + i % n * VL);
+    for (int j = 0; j < n_pos; j++) {
+        vf x[2 * NV];
+#pragma GCC unroll 4
+        for (int v = 0; v < n; v++)
+            x[v] = v_load_f16(values + (size_t)j * (size_t)head_dim + at + v * VL);
+#pragma GCC unroll 12
+        for (int r = 0; r < R; r++) {
+            vf weight = v_set1(p[r * STE_KV_BLOCK + j]);
+#pragma GCC unroll 4
+            for (int v = 0; v < n; v++)
+                a[r * n + v] = v_fma(weight, x[v], a[r * n + v]);
+        }
+    }
+#pragma GCC unroll 12
+    for (int i = 0; i < R * n; i++)
+        v_store(acc[i / n] + at + i % n * VL, a[i]);
 }
+
+/* CALL(R) for tiles of TILE_ROWS rows, then for the R that are left. */
+#define CASE(R, CALL)                                                                                                  \
+    case R:                                                                                                            \
+        CALL(R);                                                                                                       \
+        break
+#define CASES_TO_6(CALL)                                                                                               \
+    CASE(1, CALL);                                                                                                     \
+    CASE(2, CALL);                                                                                                     \
+    CASE(3, CALL);                                                                                                     \
+    CASE(4, CALL);                                                                                                     \
+    CASE(5, CALL);                                                                                                     \
+    CASE(6, CALL)
+#if TILE_ROWS == 12
+#define CASES(CALL)                                                                                                    \
+    CASES_TO_6(CALL);                                                                                                  \
+    CASE(7, CALL);                                                                                                     \
+    CASE(8, CALL);                                                                                                     \
+    CASE(9, CALL);                                                                                                     \
+    CASE(10, CALL);                                                                                                    \
+    CASE(11, CALL);                                                                                                    \
+    CASE(12, CALL)
+#else
+#define CASES(CALL) CASES_TO_6(CALL)
+#endif
+#define EACH_TILE(n, CALL)                                                                                             \
+    for (int r = 0; r < (n); r += TILE_ROWS)                                                                           \
+        switch ((n)-r < TILE_ROWS ? (n)-r : TILE_ROWS) {                                                               \
+            CASES(CALL);                                                                                               \
+        }
+
+/* Over all columns: pairs of 16 where a tile of R rows takes two, then single ones. */
+#define EACH_COLUMN(R, n_columns, TILE)                                                                                \
+    do {                                                                                                               \
+        int c = 0;                                                                                                     \
+        for (; c + 16 * WIDE(R) <= (n_columns); c += 16 * WIDE(R))                                                     \
+            TILE(R, WIDE(R));                                                                                          \
+        for (; c < (n_columns); c += 16)                                                                               \
+            TILE(R, 1);                                                                                                \
+    } while (0)
+
+static void scores(const float *const *q, int n, const uint16_t *kt, int head_dim, int n_pos, float *s)
+{
+#define TILE(R, columns) scores_tile(R, columns, q + r, kt + c, head_dim, s + (size_t)r * STE_KV_BLOCK + c)
+#define CALL(R) EACH_COLUMN(R, n_pos, TILE)
+    EACH_TILE(n, CALL)
+#undef CALL
+#undef TILE
+}
+
+static void mix(float *const *acc, int n, const float *p, const uint16_t *v, int head_dim, int n_pos)
+{
+#define TILE(R, columns) mix_tile(R, columns, acc + r, p + (size_t)r * STE_KV_BLOCK, v, head_dim, n_pos, c)
+#define CALL(R) EACH_COLUMN(R, head_dim, TILE)
+    EACH_TILE(n, CALL)
+#undef CALL
+#undef TILE
+}
+
+const struct ste_attn_kernels ATTN_KERNELS = {scores, mix};

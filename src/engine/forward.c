@@ -153,21 +153,32 @@ static void place(const struct each *e, size_t r)
     }
 }
 
-/* Y (n, out) = X (n, in) . W^T + bias, and each adapter on its rows. */
-static void linear(struct ste_forward *f, const struct ste_row *rows, int n, int layer, enum ste_linear l,
-                   const float *x, float *y)
+/* A linear layer and where its output goes, (n, out). */
+struct to {
+    enum ste_linear l;
+    float *y;
+};
+
+/* Each Y (n, out) = X (n, in) . W^T + bias, and each adapter on its rows. */
+static void linear(struct ste_forward *f, const struct ste_row *rows, int n, int layer, const float *x,
+                   const struct to *to, int n_to)
 {
     const struct ste_layer_weights *w = &f->w->layers[layer];
-    int out = ste_matrix_out(w->linear[l]), in = ste_matrix_in(w->linear[l]);
+    const int in = ste_matrix_in(w->linear[to[0].l]);
+    struct ste_product products[STE_MAX_PRODUCTS];
+    for (int i = 0; i < n_to; i++) {
+        const struct ste_matrix *wi = w->linear[to[i].l];
+        products[i] = (struct ste_product){wi, w->bias[to[i].l], to[i].y, (size_t)ste_matrix_out(wi)};
+    }
     enum ste_work before = ste_profile_begin(STE_WORK_PRODUCTS);
-    ste_matrix_mul(w->linear[l], f->act, x, (size_t)in, n, w->bias[l], y, (size_t)out, f->pool);
+    ste_matrix_mul_each(products, n_to, f->act, x, (size_t)in, n, f->pool);
     ste_profile_begin(STE_WORK_ADAPTER);
     for (int r = 0, end; r < n; r = end) {
         for (end = r + 1; end < n && rows[end].adapter == rows[r].adapter; end++)
             ;
-        if (rows[r].adapter)
-            ste_adapter_apply(rows[r].adapter, layer, l, f->isa, x + (size_t)r * (size_t)in, in, end - r,
-                              y + (size_t)r * (size_t)out, out, f->u, f->pool);
+        for (int i = 0; rows[r].adapter && i < n_to; i++)
+            ste_adapter_apply(rows[r].adapter, layer, to[i].l, f->isa, x + (size_t)r * (size_t)in, in, end - r,
+                              to[i].y + (size_t)r * products[i].ldy, (int)products[i].ldy, f->u, f->pool);
     }
     ste_profile_end(before);
 }
@@ -189,20 +200,17 @@ void ste_forward_run(struct ste_forward *f, const struct ste_row *rows, int n)
     each_row(e, norm);
     for (int l = 0; l < hp->n_layers; l++) {
         e.layer = l;
-        linear(f, rows, n, l, STE_Q, f->xn, f->q); /* (n, n_heads * head_dim) */
-        linear(f, rows, n, l, STE_K, f->xn, f->k); /* (n, n_kv_heads * head_dim) */
-        linear(f, rows, n, l, STE_V, f->xn, f->v);
+        linear(f, rows, n, l, f->xn, (struct to[]){{STE_Q, f->q}, {STE_K, f->k}, {STE_V, f->v}}, 3);
         each_row(e, place);
         enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
         ste_attention(f->kv, l, hp->n_heads, f->isa, at, n, f->q, f->att, f->pool);
         ste_profile_end(before);
-        linear(f, rows, n, l, STE_O, f->att, f->y); /* (n, d_model) */
+        linear(f, rows, n, l, f->att, &(struct to){STE_O, f->y}, 1);
         e.norm = f->w->layers[l].ffn_norm;
         each_row(e, add_and_norm);
-        linear(f, rows, n, l, STE_GATE, f->xn, f->gate); /* (n, d_ff) */
-        linear(f, rows, n, l, STE_UP, f->xn, f->up);
+        linear(f, rows, n, l, f->xn, (struct to[]){{STE_GATE, f->gate}, {STE_UP, f->up}}, 2);
         each_row(e, swiglu);
-        linear(f, rows, n, l, STE_DOWN, f->gate, f->y);
+        linear(f, rows, n, l, f->gate, &(struct to){STE_DOWN, f->y}, 1);
         e.norm = l + 1 < hp->n_layers ? f->w->layers[l + 1].attn_norm : NULL;
         each_row(e, add_and_norm);
     }

@@ -4,20 +4,21 @@
 
 #include "engine/matrix.h"
 
-/* x ~ d * q for the 32 inputs of a cell. FIX, one for each scale of W's row: -zero * sum(q) as an integer for types
- * with a zero point, d * sum(q) as a float for the others. */
+/* X, rounded for every type of weight: x ~ d * q for the 32 inputs of a cell. */
 struct ste_rounded {
-    void *q;  /* (m, in), int8_t; int16_t where the kernels ask that of W's bits: room for those */
-    float *d; /* (m, in/32) */
-    union {
-        int32_t *i; /* (m, in/sub) */
-        float *f;   /* (m, in/32) */
-    } fix;
+    int in;
+    int8_t *q;
+    int16_t *words; /* the same numbers for the weights that WORDS_FOR names; NULL: nobody asks for them */
+    float *d;       /* (m, in/32) */
+    float *sum;     /* (m, in/32): d * the sum of q, for types with a minimum */
+    int32_t *minus; /* (m, in/32): - the sum of q, for types with a zero point; and of each half of a cell: */
+    int32_t *minus_halves; /* (m, in/16) */
 };
 
 struct ste_int8_kernels {
+    int words_for; /* bits of the weights that are multiplied as words; 0: none */
     /* Rows m0..m0+m of X into the same rows of OUT. */
-    void (*round)(const struct ste_matrix *w, const float *x, size_t ldx, int m0, int m, const struct ste_rounded *out);
+    void (*round)(const float *x, size_t ldx, int m0, int m, const struct ste_rounded *out);
     /* Y (np, m, 16) += X's rows from m0 on, inputs k0..k0+kc . W's panels from p0 on */
     void (*mul)(const struct ste_matrix *w, int p0, int np, int k0, int kc, const struct ste_rounded *x, int m0, int m,
                 float *y);

@@ -22,65 +22,44 @@
  * multiplied as words, which takes as many instructions as two sums of their nibbles, and none to part them. */
 #ifdef D_WIDE
 #define X_BYTES(bits) 1
+#define D_STARTS(zero) (zero) /* a sum may begin with the zero point's part */
 #else
 #define X_BYTES(bits) ((bits) == 8 ? 2 : 1)
+#define D_STARTS(zero) false /* 16-bit sums have no room for it */
 #endif
 
-ALWAYS float sum_lanes(vf v) /* of small integers: exact in any order */
+static void round_rows(const float *x, size_t ldx, int m0, int m, const struct ste_rounded *out)
 {
-    float f[VL], s = 0;
-    v_store(f, v);
-    for (int i = 0; i < VL; i++)
-        s += f[i];
-    return s;
-}
-
-ALWAYS float max_lanes(vf v)
-{
-    float f[VL], m = 0;
-    v_store(f, v);
-    for (int i = 0; i < VL; i++)
-        m = f[i] > m ? f[i] : m;
-    return m;
-}
-
-static void round_rows(const struct ste_matrix *w, const float *x, size_t ldx, int m0, int m,
-                       const struct ste_rounded *out)
-{
-    const int cells = w->in / STE_CELL, subs = STE_CELL / w->sub;
-    for (int r = 0; r < m; r++) {
-        const float *xr = x + (size_t)(m0 + r) * ldx;
-        int8_t *q = (int8_t *)out->q + (size_t)(m0 + r) * (size_t)w->in * X_BYTES(w->bits);
-        for (int cell = 0; cell < cells; cell++, xr += STE_CELL, q += STE_CELL * X_BYTES(w->bits)) {
-            const size_t at = (size_t)(m0 + r) * (size_t)cells + (size_t)cell;
-            vf v[STE_CELL / VL], most = v_zero(), sum[2];
+    const int cells = out->in / STE_CELL;
+    for (int r = m0; r < m0 + m; r++) {
+        const float *xr = x + (size_t)r * ldx;
+        const size_t row = (size_t)r * (size_t)out->in;
+        for (int cell = 0; cell < cells; cell++, xr += STE_CELL) {
+            const size_t at = (size_t)r * (size_t)cells + (size_t)cell, to = row + (size_t)cell * STE_CELL;
+            vf v[STE_CELL / VL], most = v_zero(), sum[2] = {v_zero(), v_zero()};
+#pragma GCC unroll 4
             for (int i = 0; i < STE_CELL / VL; i++) {
                 v[i] = v_load(xr + i * VL);
                 most = v_max(v_abs(v[i]), most);
             }
-            float top = max_lanes(most), d = top / 127.0f;
-            vf inverse = v_set1(top > 0 ? 127.0f / top : 0);
-            sum[0] = sum[1] = v_zero();
+            const float top = v_max_lanes(most), d = top / 127.0f;
+            const vf inverse = v_set1(top > 0 ? 127.0f / top : 0);
+#pragma GCC unroll 4
             for (int i = 0; i < STE_CELL / VL; i++) {
                 vf n = v_round(v_mul(v[i], inverse));
+                v_store_s8(out->q + to + i * VL, n);
 #ifndef D_WIDE
-                if (X_BYTES(w->bits) == 2)
-                    v_store_s16((int16_t *)(void *)q + i * VL, n);
-                else
+                if (out->words)
+                    v_store_s16(out->words + to + i * VL, n);
 #endif
-                    v_store_s8(q + i * VL, n);
                 sum[i * VL / 16] = v_add(sum[i * VL / 16], n);
             }
+            const float s0 = v_sum_lanes(sum[0]), s1 = v_sum_lanes(sum[1]); /* small integers: exact in any order */
             out->d[at] = d;
-            float s0 = sum_lanes(sum[0]), s1 = sum_lanes(sum[1]);
-            if (!w->zero) {
-                out->fix.f[at] = d * (s0 + s1);
-            } else if (subs == 1) {
-                out->fix.i[at] = -w->zero * (int32_t)(s0 + s1);
-            } else {
-                out->fix.i[at * 2] = -w->zero * (int32_t)s0;
-                out->fix.i[at * 2 + 1] = -w->zero * (int32_t)s1;
-            }
+            out->sum[at] = d * (s0 + s1);
+            out->minus[at] = -(int32_t)(s0 + s1);
+            out->minus_halves[2 * at] = -(int32_t)s0;
+            out->minus_halves[2 * at + 1] = -(int32_t)s1;
         }
     }
 }
@@ -103,8 +82,8 @@ struct cells {
 
 /* Y_PANEL: floats from a panel's results to the next one's. */
 ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub, const bool zero, const struct cells *w,
-                      const int8_t *x, size_t ldx, const float *dx, const int32_t *fix_i, const float *fix_f,
-                      size_t ldd, float *y, size_t y_panel)
+                      const int8_t *x, size_t ldx, const float *dx, const int32_t *minus, const float *xsum, size_t ldd,
+                      float *y, size_t y_panel)
 {
     const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads;
     vf acc[MAX_ROWS][MAX_PANELS * NV];
@@ -119,7 +98,10 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
             const uint8_t *wq = w->quads + ((size_t)cell * 8 + (size_t)s * 4) * STE_QUAD_BYTES;
             const int8_t *xq = x + (size_t)cell * STE_CELL + (size_t)s * 16;
             const size_t sc = ((size_t)cell * (size_t)subs + (size_t)s) * STE_PANEL;
-            vi sum[MAX_ROWS][MAX_PANELS * NV];
+            vi sum[MAX_ROWS][MAX_PANELS * NV], start[MAX_ROWS]; /* - zero point * sum(q) */
+#pragma GCC unroll 8
+            for (int r = 0; zero && r < mr; r++)
+                start[r] = i_sll(i_set1(minus[((size_t)r * ldd + (size_t)cell) * (size_t)subs + (size_t)s]), bits - 1);
 #pragma GCC unroll 4
             for (int q0 = 0; q0 < quads; q0 += steps) {
                 dacc part[MAX_ROWS][MAX_PANELS * NV];
@@ -137,7 +119,9 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
                         vi xr = i_set1(word);
 #pragma GCC unroll 2
                         for (int v = 0; v < np * NV; v++)
-                            part[r][v] = q == q0 ? d_first(four[v], xr) : d_step(part[r][v], four[v], xr);
+                            part[r][v] = q > q0          ? d_step(part[r][v], four[v], xr)
+                                         : D_STARTS(zero) ? d_step(d_from(start[r]), four[v], xr)
+                                                          : d_first(four[v], xr);
                     }
                 }
 #pragma GCC unroll 8
@@ -145,7 +129,7 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
 #pragma GCC unroll 2
                     for (int v = 0; v < np * NV; v++) {
                         vi n = d_sum(part[r][v]);
-                        sum[r][v] = q0 ? i_add(sum[r][v], n) : n;
+                        sum[r][v] = q0 ? i_add(sum[r][v], n) : zero && !D_STARTS(zero) ? i_add(start[r], n) : n;
                     }
             }
 #pragma GCC unroll 8
@@ -155,12 +139,9 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
 #pragma GCC unroll 2
                 for (int v = 0; v < np * NV; v++) {
                     const size_t of = (size_t)(v / NV) * PANEL_SCALES + sc + (size_t)(v % NV * VL);
-                    vi n = sum[r][v];
-                    if (zero)
-                        n = i_add(n, i_set1(fix_i[at * (size_t)subs + (size_t)s]));
-                    acc[r][v] = v_fma(v_mul(scale, v_load(w->d + of)), v_from_i32(n), acc[r][v]);
+                    acc[r][v] = v_fma(v_mul(scale, v_load(w->d + of)), v_from_i32(sum[r][v]), acc[r][v]);
                     if (!zero)
-                        acc[r][v] = v_fma(v_load(w->c + of), v_set1(fix_f[at]), acc[r][v]);
+                        acc[r][v] = v_fma(v_load(w->c + of), v_set1(xsum[at]), acc[r][v]);
                 }
             }
         }
@@ -221,21 +202,20 @@ ALWAYS void words_tile(const int mr, const struct cells *w, const int16_t *x, si
 ALWAYS void int8_rows(const int np, const int bits, const int sub, const bool zero, const struct ste_matrix *w,
                       const struct cells *u, int k, const struct ste_rounded *x, int m0, int m, float *y)
 {
-    const size_t in = (size_t)w->in, cells = in / STE_CELL, subs = STE_CELL / (size_t)sub;
+    const size_t in = (size_t)w->in, cells = in / STE_CELL;
     for (int r = 0; r < m;) {
         const size_t row = (size_t)(m0 + r), at = row * cells + (size_t)(k / STE_CELL);
-        const int8_t *q = (const int8_t *)x->q + (row * in + (size_t)k) * X_BYTES(bits);
-        const float *dx = x->d + at;
-        const int32_t *fix_i = zero ? x->fix.i + at * subs : NULL;
-        const float *fix_f = zero ? NULL : x->fix.f + at;
+        const int8_t *q = x->q + row * in + (size_t)k;
+        const float *dx = x->d + at, *xsum = x->sum + at;
+        const int32_t *minus = sub == 16 ? x->minus_halves + 2 * at : x->minus + at;
         float *yr = y + (size_t)r * STE_PANEL;
         const size_t y_panel = (size_t)m * STE_PANEL;
 #ifdef D_WIDE
-#define TILE(rows) int8_tile(rows, np, bits, sub, zero, u, q, in, dx, fix_i, fix_f, cells, yr, y_panel)
+#define TILE(rows) int8_tile(rows, np, bits, sub, zero, u, q, in, dx, minus, xsum, cells, yr, y_panel)
 #else
 #define TILE(rows)                                                                                                     \
-    (bits == 8 ? words_tile(rows, u, (const int16_t *)(const void *)q, in, dx, cells, yr)                              \
-               : int8_tile(rows, np, bits, sub, zero, u, q, in, dx, fix_i, fix_f, cells, yr, y_panel))
+    (bits == 8 ? words_tile(rows, u, x->words + row * in + (size_t)k, in, dx, cells, yr)                               \
+               : int8_tile(rows, np, bits, sub, zero, u, q, in, dx, minus, xsum, cells, yr, y_panel))
 #endif
         if (MAX_ROWS == 6 && m - r >= 6) {
             TILE(MAX_ROWS);
@@ -288,7 +268,8 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
 {
     const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads;
     const size_t at = (size_t)m0 * (size_t)(w->in / STE_CELL) + (size_t)(k / STE_CELL);
-    const int8_t *xq = (const int8_t *)x->q + ((size_t)m0 * (size_t)w->in + (size_t)k) * X_BYTES(bits);
+    const size_t first = (size_t)m0 * (size_t)w->in + (size_t)k;
+    const int8_t *xq = X_BYTES(bits) == 2 ? (const int8_t *)(x->words + first) : x->q + first;
     vf acc[NV];
     for (int v = 0; v < NV; v++)
         acc[v] = v_load(y + v * VL);
@@ -326,10 +307,11 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
                 }
                 const size_t one = at + (size_t)cell;
                 if (zero)
-                    sum = i_add(sum, i_set1(x->fix.i[one * (size_t)subs + (size_t)s]));
+                    sum = i_add(sum, i_sll(i_set1(sub == 16 ? x->minus_halves[2 * one + (size_t)s] : x->minus[one]),
+                                           bits - 1));
                 acc[v] = v_fma(v_mul(dx, d[s][v]), v_from_i32(sum), acc[v]);
                 if (!zero)
-                    acc[v] = v_fma(c[s][v], v_set1(x->fix.f[one]), acc[v]);
+                    acc[v] = v_fma(c[s][v], v_set1(x->sum[one]), acc[v]);
             }
         }
     }
@@ -387,4 +369,9 @@ static void mul_int8(const struct ste_matrix *w, int p0, int np, int k0, int kc,
 #undef CALL
 }
 
-const struct ste_int8_kernels INT8_KERNELS = {.round = round_rows, .mul = mul_int8};
+#ifdef D_WIDE
+#define WORDS_FOR 0
+#else
+#define WORDS_FOR 8
+#endif
+const struct ste_int8_kernels INT8_KERNELS = {.words_for = WORDS_FOR, .round = round_rows, .mul = mul_int8};

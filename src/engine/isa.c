@@ -1,3 +1,4 @@
+#include "engine/attention.h"
 #include "engine/bf16.h"
 #include "engine/int8.h"
 #include "engine/matrix.h"
@@ -118,6 +119,11 @@ const struct ste_int8_kernels *ste_int8_kernels_of(enum ste_isa isa)
 const struct ste_ops *ste_ops_of(enum ste_isa isa)
 {
     return PICK(isa, &ste_ops_portable, &ste_ops_avx2, &ste_ops_avx512);
+}
+
+const struct ste_attn_kernels *ste_attn_kernels_of(enum ste_isa isa)
+{
+    return PICK(isa, &ste_attn_portable, &ste_attn_avx2, &ste_attn_avx512);
 }
 
 const struct ste_bf16_kernels *ste_bf16_kernels_of(enum ste_isa isa)

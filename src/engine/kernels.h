@@ -53,6 +53,17 @@ void ste_matrix_row(const struct ste_matrix *w, int row, float *dst);
  * rounded first, where W is quantized; Y stays f32. */
 void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const float *x, size_t ldx, int m,
                     const float *bias, float *y, size_t ldy, struct ste_pool *pool);
+/* The same for up to STE_MAX_PRODUCTS matrices with one number of inputs: X is rounded once for all of them, and their
+ * parts are shared out together. */
+#define STE_MAX_PRODUCTS 3
+struct ste_product {
+    const struct ste_matrix *w;
+    const float *bias;
+    float *y;
+    size_t ldy;
+};
+void ste_matrix_mul_each(const struct ste_product *products, int n, enum ste_activations act, const float *x,
+                         size_t ldx, int m, struct ste_pool *pool);
 /* dX (M, in) = dY (M, out) . W, added to what is in dX when ACCUMULATE; W is expanded tile by tile. With STE_ACT_INT8
  * as in f32: gradients are not rounded to integers. */
 void ste_matrix_mul_back(const struct ste_matrix *w, enum ste_activations act, const float *dy, size_t lddy, int m,

@@ -51,14 +51,15 @@ void *ste_scratch(size_t size)
 #define INPUTS_F32 256
 #define INPUTS_INT8 1024
 
-struct product {
-    const struct ste_matrix *w;
+/* Of one call. */
+struct work {
+    struct ste_product products[STE_MAX_PRODUCTS];
+    int n, first_part[STE_MAX_PRODUCTS + 1];
     const struct ste_matrix_kernels *f32;
     const struct ste_int8_kernels *int8;
     const struct ste_bf16_kernels *bf16;
-    const float *x, *bias;
-    float *y;
-    size_t ldx, ldy;
+    const float *x;
+    size_t ldx;
     int m, rows, row_parts, panels; /* rows and panels to a part */
     bool accumulate;                /* backward */
     struct ste_rounded rounded;
@@ -72,8 +73,13 @@ static int ceil_div(int a, int b)
 
 static void product_part(void *arg, int part)
 {
-    const struct product *t = arg;
-    const struct ste_matrix *w = t->w;
+    const struct work *t = arg;
+    int i = 0;
+    while (part >= t->first_part[i + 1])
+        i++;
+    part -= t->first_part[i];
+    const struct ste_product *p = &t->products[i];
+    const struct ste_matrix *w = p->w;
     _Alignas(64) float y[Y_FLOATS];
     const int m0 = part % t->row_parts * t->rows, p0 = part / t->row_parts * t->panels;
     const int m = t->m - m0 < t->rows ? t->m - m0 : t->rows;
@@ -81,16 +87,16 @@ static void product_part(void *arg, int part)
     if (m <= 0 || np <= 0)
         return;
     if (t->bf16) {
-        t->bf16->mul(w, p0, np, &t->x_bf16, m0, m, t->bias, t->y, t->ldy);
+        t->bf16->mul(w, p0, np, &t->x_bf16, m0, m, p->bias, p->y, p->ldy);
         return;
     }
-    for (int p = 0; p < np; p++) {
+    for (int j = 0; j < np; j++) {
         float row[STE_PANEL] = {0};
-        const int first = (p0 + p) * STE_PANEL;
-        for (int i = 0; t->bias && i < STE_PANEL && first + i < w->out; i++)
-            row[i] = t->bias[first + i];
+        const int first = (p0 + j) * STE_PANEL;
+        for (int k = 0; p->bias && k < STE_PANEL && first + k < w->out; k++)
+            row[k] = p->bias[first + k];
         for (int r = 0; r < m; r++)
-            memcpy(y + ((size_t)p * (size_t)m + (size_t)r) * STE_PANEL, row, sizeof row);
+            memcpy(y + ((size_t)j * (size_t)m + (size_t)r) * STE_PANEL, row, sizeof row);
     }
     const int inputs = t->int8 ? INPUTS_INT8 : INPUTS_F32;
     for (int k = 0; k < w->in; k += inputs) {
@@ -101,10 +107,10 @@ static void product_part(void *arg, int part)
             t->f32->f32(w, p0, np, k, n, t->x + (size_t)m0 * t->ldx, t->ldx, m, y);
     }
     for (int r = 0; r < m; r++) {
-        float *to = t->y + (size_t)(m0 + r) * t->ldy + (size_t)p0 * STE_PANEL;
-        for (int p = 0; p < np; p++) {
-            const int left = w->out - (p0 + p) * STE_PANEL;
-            memcpy(to + p * STE_PANEL, y + ((size_t)p * (size_t)m + (size_t)r) * STE_PANEL,
+        float *to = p->y + (size_t)(m0 + r) * p->ldy + (size_t)p0 * STE_PANEL;
+        for (int j = 0; j < np; j++) {
+            const int left = w->out - (p0 + j) * STE_PANEL;
+            memcpy(to + j * STE_PANEL, y + ((size_t)j * (size_t)m + (size_t)r) * STE_PANEL,
                    (size_t)(left < STE_PANEL ? left : STE_PANEL) * sizeof *y);
         }
     }
@@ -112,47 +118,80 @@ static void product_part(void *arg, int part)
 
 #define ROUND_ROWS 16
 
-static void round_part(void *arg, int part)
+static void round_bf16_part(void *arg, int part)
 {
-    const struct product *t = arg;
+    const struct work *t = arg;
     const int m0 = part * ROUND_ROWS, m = t->m - m0 < ROUND_ROWS ? t->m - m0 : ROUND_ROWS;
-    if (t->int8)
-        t->int8->round(t->w, t->x, t->ldx, m0, m, &t->rounded);
-    else
-        t->bf16->round(t->x, t->ldx, m0, m, &t->x_bf16);
+    t->bf16->round(t->x, t->ldx, m0, m, &t->x_bf16);
 }
 
-static struct ste_bf16_rows bf16_rows(enum ste_activations act, int m, int width)
+static void round_bf16(struct work *t, enum ste_activations act, int width, struct ste_pool *pool)
 {
-    const size_t words = STE_BF16_SIZE(m, width);
-    struct ste_bf16_rows r = {.width = width};
-    r.high = ste_scratch((act == STE_ACT_BF16X3 ? 2 : 1) * words * sizeof *r.high);
-    r.low = act == STE_ACT_BF16X3 ? r.high + words : NULL;
-    return r;
+    const size_t words = STE_BF16_SIZE(t->m, width);
+    t->x_bf16.width = width;
+    t->x_bf16.high = ste_scratch((act == STE_ACT_BF16X3 ? 2 : 1) * words * sizeof(uint16_t));
+    t->x_bf16.low = act == STE_ACT_BF16X3 ? t->x_bf16.high + words : NULL;
+    ste_pool_run(pool, round_bf16_part, t, ceil_div(t->m, ROUND_ROWS));
 }
 
-void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const float *x, size_t ldx, int m,
-                    const float *bias, float *y, size_t ldy, struct ste_pool *pool)
+static void round_int8_part(void *arg, int part)
 {
+    const struct work *t = arg;
+    const int rows = t->m >= 4 * ROUND_ROWS ? ROUND_ROWS : ceil_div(t->m, 4), m0 = part * rows;
+    if (m0 < t->m)
+        t->int8->round(t->x, t->ldx, m0, t->m - m0 < rows ? t->m - m0 : rows, &t->rounded);
+}
+
+static void round_int8(struct work *t, int in, struct ste_pool *pool)
+{
+    struct ste_rounded *r = &t->rounded;
+    const size_t all = (size_t)t->m * (size_t)in, cells = all / STE_CELL, bytes = (all + 63) / 64 * 64;
+    bool words = false;
+    for (int i = 0; i < t->n; i++)
+        words = words || t->products[i].w->bits == t->int8->words_for;
+    char *s = ste_scratch((words ? 3 : 1) * bytes + 5 * cells * sizeof(float));
+    *r = (struct ste_rounded){.in = in, .q = (int8_t *)s};
+    s += bytes;
+    if (words) {
+        r->words = (int16_t *)(void *)s;
+        s += 2 * bytes;
+    }
+    r->d = (float *)(void *)s;
+    r->sum = r->d + cells;
+    r->minus = (int32_t *)(void *)(r->sum + cells);
+    r->minus_halves = r->minus + cells;
+    ste_pool_run(t->m >= 8 ? pool : NULL, round_int8_part, t, t->m >= 4 * ROUND_ROWS ? ceil_div(t->m, ROUND_ROWS) : 4);
+}
+
+static bool rounds(const struct ste_product *p, enum ste_activations act)
+{
+    return act != STE_ACT_F32 && p->w->bits != 32;
+}
+
+void ste_matrix_mul_each(const struct ste_product *products, int n, enum ste_activations act, const float *x,
+                         size_t ldx, int m, struct ste_pool *pool)
+{
+    for (int i = 1; i < n; i++)
+        if (rounds(&products[i], act) != rounds(&products[0], act)) { /* no X is the same for them */
+            ste_matrix_mul_each(products, i, act, x, ldx, m, pool);
+            products += i;
+            n -= i;
+            i = 0;
+        }
     if (m <= 0)
         return;
-    struct product t = {.w = w, .x = x, .bias = bias, .y = y, .ldx = ldx, .ldy = ldy, .m = m};
-    if (act == STE_ACT_INT8 && w->bits != 32) {
-        t.int8 = ste_int8_kernels_of(w->isa);
-        const size_t in = (size_t)w->in, rows = (size_t)m, q = rows * in * (w->bits == 8 ? 2 : 1),
-                     cells = rows * (in / STE_CELL);
-        char *s = ste_scratch(q + cells * sizeof(float) + rows * (in / (size_t)w->sub) * sizeof(float));
-        t.rounded.q = s;
-        t.rounded.d = (float *)(void *)(s + q);
-        t.rounded.fix.f = t.rounded.d + cells;
-    } else if (act != STE_ACT_F32 && w->bits != 32) {
-        t.bf16 = ste_bf16_kernels_of(w->isa);
-        t.x_bf16 = bf16_rows(act, m, w->in);
-    } else {
+    const struct ste_matrix *w = products[0].w;
+    struct work t = {.n = n, .x = x, .ldx = ldx, .m = m};
+    memcpy(t.products, products, (size_t)n * sizeof *products);
+    if (!rounds(products, act)) {
         t.f32 = ste_matrix_kernels_of(w->isa);
+    } else if (act == STE_ACT_INT8) {
+        t.int8 = ste_int8_kernels_of(w->isa);
+        round_int8(&t, w->in, pool);
+    } else {
+        t.bf16 = ste_bf16_kernels_of(w->isa);
+        round_bf16(&t, act, w->in, m >= 4 * ROUND_ROWS ? pool : NULL);
     }
-    if (!t.f32)
-        ste_pool_run(m >= 4 * ROUND_ROWS ? pool : NULL, round_part, &t, ceil_div(m, ROUND_ROWS));
     const int multiple = t.bf16 ? 2 * STE_TILE_ROWS : 12;
     t.row_parts = ceil_div(m, t.bf16 ? STE_BF16_ROWS : ROWS);
     t.rows = ceil_div(ceil_div(m, t.row_parts), multiple) * multiple;
@@ -161,11 +200,22 @@ void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const 
     /* Some parts a thread, so that none waits long for the last; few enough to read X seldom. */
     const int threads = ste_pool_size(pool),
               most = t.bf16 ? STE_BF16_COLUMNS / STE_PANEL : Y_FLOATS / STE_PANEL / t.rows;
-    const int together = t.bf16 ? 2 : 4; /* panels */
-    t.panels = ceil_div(ceil_div(w->panels * t.row_parts, threads * 6), together) * together;
+    const int together = 2; /* panels */
+    int panels = 0;
+    for (int i = 0; i < n; i++)
+        panels += products[i].w->panels;
+    t.panels = ceil_div(ceil_div(panels * t.row_parts, threads * 6), together) * together;
     if (t.panels > most)
         t.panels = most;
-    ste_pool_run(pool, product_part, &t, t.row_parts * ceil_div(w->panels, t.panels));
+    for (int i = 0; i < n; i++)
+        t.first_part[i + 1] = t.first_part[i] + t.row_parts * ceil_div(products[i].w->panels, t.panels);
+    ste_pool_run(pool, product_part, &t, t.first_part[n]);
+}
+
+void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const float *x, size_t ldx, int m,
+                    const float *bias, float *y, size_t ldy, struct ste_pool *pool)
+{
+    ste_matrix_mul_each(&(struct ste_product){w, bias, y, ldy}, 1, act, x, ldx, m, pool);
 }
 
 /* ---- backward ---- */
@@ -225,33 +275,32 @@ static void back_part(void *arg, int part)
 /* The same with rounded dY. */
 static void back_bf16_part(void *arg, int part)
 {
-    const struct product *t = arg; /* Y is dX */
-    const int columns = t->w->in / STE_PANEL, m0 = part % t->row_parts * t->rows, n0 = part / t->row_parts * t->panels;
+    const struct work *t = arg;
+    const struct ste_product *p = t->products; /* Y is dX */
+    const int columns = p->w->in / STE_PANEL, m0 = part % t->row_parts * t->rows, n0 = part / t->row_parts * t->panels;
     const int m = t->m - m0 < t->rows ? t->m - m0 : t->rows;
     if (m > 0 && n0 < columns)
-        t->bf16->back(t->w, n0, columns - n0 < t->panels ? columns - n0 : t->panels, &t->x_bf16, m0, m, t->accumulate,
-                      t->y, t->ldy);
+        t->bf16->back(p->w, n0, columns - n0 < t->panels ? columns - n0 : t->panels, &t->x_bf16, m0, m, t->accumulate,
+                      p->y, p->ldy);
 }
 
 static void mul_back_bf16(const struct ste_matrix *w, enum ste_activations act, const float *dy, size_t lddy, int m,
                           float *dx, size_t lddx, bool accumulate, struct ste_pool *pool)
 {
-    struct product t = {.w = w,
-                        .bf16 = ste_bf16_kernels_of(w->isa),
-                        .x = dy,
-                        .y = dx,
-                        .ldx = lddy,
-                        .ldy = lddx,
-                        .m = m,
-                        .accumulate = accumulate,
-                        .row_parts = ceil_div(m, STE_BF16_ROWS),
-                        .x_bf16 = bf16_rows(act, m, w->out)};
+    struct work t = {.products = {{w, NULL, dx, lddx}},
+                     .n = 1,
+                     .bf16 = ste_bf16_kernels_of(w->isa),
+                     .x = dy,
+                     .ldx = lddy,
+                     .m = m,
+                     .accumulate = accumulate,
+                     .row_parts = ceil_div(m, STE_BF16_ROWS)};
     const int columns = w->in / STE_PANEL, most = STE_BF16_COLUMNS / STE_PANEL;
     t.rows = ceil_div(ceil_div(m, t.row_parts), 2 * STE_TILE_ROWS) * 2 * STE_TILE_ROWS;
     t.panels = ceil_div(ceil_div(columns * t.row_parts, ste_pool_size(pool) * 6), 2) * 2;
     if (t.panels > most)
         t.panels = most;
-    ste_pool_run(pool, round_part, &t, ceil_div(m, ROUND_ROWS));
+    round_bf16(&t, act, w->out, pool);
     ste_pool_run(pool, back_bf16_part, &t, t.row_parts * ceil_div(columns, t.panels));
 }
 

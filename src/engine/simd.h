@@ -144,6 +144,14 @@ ALWAYS vf v_from_bits(vi a)
 {
     return _mm512_castsi512_ps(a);
 }
+ALWAYS float v_max_lanes(vf a)
+{
+    return _mm512_reduce_max_ps(a);
+}
+ALWAYS float v_sum_lanes(vf a) /* of sums that are exact in any order */
+{
+    return _mm512_reduce_add_ps(a);
+}
 ALWAYS vf v_keep(vf a, vf size, vf least) /* A where SIZE is at least LEAST, else 0 */
 {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(size, least, _CMP_GE_OQ), a);
@@ -170,6 +178,10 @@ ALWAYS dacc d_first(vi w, vi x)
 ALWAYS dacc d_step(dacc s, vi w, vi x)
 {
     return _mm512_dpbusd_epi32(s, w, x);
+}
+ALWAYS dacc d_from(vi n)
+{
+    return n;
 }
 ALWAYS vi d_sum(dacc s)
 {
@@ -305,6 +317,18 @@ ALWAYS vf v_from_bits(vi a)
 {
     return _mm256_castsi256_ps(a);
 }
+ALWAYS float v_max_lanes(vf a)
+{
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+ALWAYS float v_sum_lanes(vf a) /* of sums that are exact in any order */
+{
+    __m128 m = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    m = _mm_add_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_add_ss(m, _mm_movehdup_ps(m)));
+}
 ALWAYS vf v_keep(vf a, vf size, vf least) /* A where SIZE is at least LEAST, else 0 */
 {
     return _mm256_and_ps(a, _mm256_cmp_ps(size, least, _CMP_GE_OQ));
@@ -333,6 +357,10 @@ ALWAYS dacc d_step(dacc s, vi w, vi x)
     /* Written out, or compilers make trees of the sums, which do not fit the registers, or move each to another. */
     __asm__("vpaddw %1, %0, %0" : "+x"(s) : "x"(p));
     return s;
+}
+ALWAYS dacc d_from(vi n) /* not used: see D_STARTS */
+{
+    return n;
 }
 ALWAYS vi d_sum(dacc s)
 {
@@ -538,6 +566,18 @@ ALWAYS vf v_from_bits(vi a)
     memcpy(r.v, a.v, sizeof r.v);
     return r;
 }
+ALWAYS float v_max_lanes(vf a)
+{
+    float m = a.v[0];
+    EACH m = a.v[l_] > m ? a.v[l_] : m;
+    return m;
+}
+ALWAYS float v_sum_lanes(vf a) /* of sums that are exact in any order */
+{
+    float s = 0;
+    EACH s += a.v[l_];
+    return s;
+}
 ALWAYS vf v_keep(vf a, vf size, vf least) /* A where SIZE is at least LEAST, else 0 */
 {
     EACH a.v[l_] = size.v[l_] >= least.v[l_] ? a.v[l_] : 0;
@@ -564,6 +604,10 @@ ALWAYS dacc d_step(dacc s, vi w, vi x)
 ALWAYS dacc d_first(vi w, vi x)
 {
     return d_step(i_set1(0), w, x);
+}
+ALWAYS dacc d_from(vi n)
+{
+    return n;
 }
 ALWAYS vi d_sum(dacc s)
 {
