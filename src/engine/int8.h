@@ -4,16 +4,19 @@
 
 #include "engine/matrix.h"
 
-/* X, rounded for every type of weight: x ~ d * q for the 32 inputs of a cell. */
+/* X, rounded for every type of weight: x ~ d * q for the 32 inputs of a cell. A cell's rows lie side by side, so that a
+ * tile finds all of its rows at fixed distances. */
 struct ste_rounded {
-    int in;
-    int8_t *q;
-    int16_t *words; /* the same numbers for the weights that WORDS_FOR names; NULL: nobody asks for them */
-    float *d;       /* (m, in/32) */
-    float *sum;     /* (m, in/32): d * the sum of q, for types with a minimum */
-    int32_t *minus; /* (m, in/32): - the sum of q, for types with a zero point; and of each half of a cell: */
-    int32_t *minus_halves; /* (m, in/16) */
+    int in, ld;            /* LD: rows to a cell, at least those of X */
+    int8_t *q;             /* (in/32, ld, 32) */
+    int16_t *words;        /* the same for the weights that WORDS_FOR names; NULL: nobody asks for them */
+    float *d;              /* (in/32, ld) */
+    float *sum;            /* (in/32, ld): d * the sum of q, for types with a minimum */
+    int32_t *minus;        /* (in/32, ld): - the sum of q, for types with a zero point; and of each half of a cell: */
+    int32_t *minus_halves; /* (in/32, ld, 2) */
 };
+/* LD for M rows: cells begin in different sets of the L1 cache. */
+#define STE_ROUNDED_LD(m) ((m) == 1 ? 1 : (((m) + 1) / 4 * 4) + 2)
 
 struct ste_int8_kernels {
     int words_for; /* bits of the weights that are multiplied as words; 0: none */

@@ -31,11 +31,10 @@
 static void round_rows(const float *x, size_t ldx, int m0, int m, const struct ste_rounded *out)
 {
     const int cells = out->in / STE_CELL;
-    for (int r = m0; r < m0 + m; r++) {
-        const float *xr = x + (size_t)r * ldx;
-        const size_t row = (size_t)r * (size_t)out->in;
-        for (int cell = 0; cell < cells; cell++, xr += STE_CELL) {
-            const size_t at = (size_t)r * (size_t)cells + (size_t)cell, to = row + (size_t)cell * STE_CELL;
+    for (int cell = 0; cell < cells; cell++) { /* the outer loop: rows of a cell are neighbours in OUT */
+        for (int r = m0; r < m0 + m; r++) {
+            const float *xr = x + (size_t)r * ldx + (size_t)cell * STE_CELL;
+            const size_t at = (size_t)cell * (size_t)out->ld + (size_t)r, to = at * STE_CELL;
             vf v[STE_CELL / VL], most = v_zero(), sum[2] = {v_zero(), v_zero()};
 #pragma GCC unroll 4
             for (int i = 0; i < STE_CELL / VL; i++) {
@@ -82,8 +81,7 @@ struct cells {
 
 /* Y_PANEL: floats from a panel's results to the next one's. */
 ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub, const bool zero, const struct cells *w,
-                      const int8_t *x, size_t ldx, const float *dx, const int32_t *minus, const float *xsum, size_t ldd,
-                      float *y, size_t y_panel)
+                      const struct ste_rounded *x, size_t at, float *y, size_t y_panel)
 {
     const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads;
     vf acc[MAX_ROWS][MAX_PANELS * NV];
@@ -92,16 +90,19 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
 #pragma GCC unroll 2
         for (int v = 0; v < np * NV; v++)
             acc[r][v] = v_load(y + (size_t)(v / NV) * y_panel + r * STE_PANEL + v % NV * VL);
-    for (int cell = 0; cell < w->n; cell++)
+    const int8_t *xq = x->q + at * STE_CELL;
+    const float *dx = x->d + at, *xsum = x->sum + at;
+    const int32_t *minus = sub == 16 ? x->minus_halves + 2 * at : x->minus + at;
+    const size_t ld = (size_t)x->ld;
+    for (int cell = 0; cell < w->n; cell++, xq += ld * STE_CELL, dx += ld, xsum += ld, minus += ld * (size_t)subs)
 #pragma GCC unroll 2
         for (int s = 0; s < subs; s++) {
             const uint8_t *wq = w->quads + ((size_t)cell * 8 + (size_t)s * 4) * STE_QUAD_BYTES;
-            const int8_t *xq = x + (size_t)cell * STE_CELL + (size_t)s * 16;
             const size_t sc = ((size_t)cell * (size_t)subs + (size_t)s) * STE_PANEL;
             vi sum[MAX_ROWS][MAX_PANELS * NV], start[MAX_ROWS]; /* - zero point * sum(q) */
 #pragma GCC unroll 8
             for (int r = 0; zero && r < mr; r++)
-                start[r] = i_sll(i_set1(minus[((size_t)r * ldd + (size_t)cell) * (size_t)subs + (size_t)s]), bits - 1);
+                start[r] = i_sll(i_set1(minus[r * subs + s]), bits - 1);
 #pragma GCC unroll 4
             for (int q0 = 0; q0 < quads; q0 += steps) {
                 dacc part[MAX_ROWS][MAX_PANELS * NV];
@@ -115,7 +116,7 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
 #pragma GCC unroll 8
                     for (int r = 0; r < mr; r++) {
                         int32_t word;
-                        memcpy(&word, xq + (size_t)r * ldx + q * 4, sizeof word);
+                        memcpy(&word, xq + r * STE_CELL + s * 16 + q * 4, sizeof word);
                         vi xr = i_set1(word);
 #pragma GCC unroll 2
                         for (int v = 0; v < np * NV; v++)
@@ -134,14 +135,13 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
             }
 #pragma GCC unroll 8
             for (int r = 0; r < mr; r++) {
-                const size_t at = (size_t)r * ldd + (size_t)cell;
-                vf scale = v_set1(dx[at]);
+                vf scale = v_set1(dx[r]);
 #pragma GCC unroll 2
                 for (int v = 0; v < np * NV; v++) {
                     const size_t of = (size_t)(v / NV) * PANEL_SCALES + sc + (size_t)(v % NV * VL);
                     acc[r][v] = v_fma(v_mul(scale, v_load(w->d + of)), v_from_i32(sum[r][v]), acc[r][v]);
                     if (!zero)
-                        acc[r][v] = v_fma(v_load(w->c + of), v_set1(xsum[at]), acc[r][v]);
+                        acc[r][v] = v_fma(v_load(w->c + of), v_set1(xsum[r]), acc[r][v]);
                 }
             }
         }
@@ -154,21 +154,19 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
 
 #ifndef D_WIDE
 /* The same for weights of 8 bits, unpacked to words less their zero point: quads[cell][16][64]. */
-ALWAYS void words_tile(const int mr, const struct cells *w, const int16_t *x, size_t ldx, const float *dx, size_t ldd,
-                       float *y)
+ALWAYS void words_tile(const int mr, const struct cells *w, const struct ste_rounded *x, size_t at, float *y)
 {
-    for (int cell = 0; cell < w->n; cell++) {
+    const size_t ld = (size_t)x->ld;
+    const int16_t *xq = x->words + at * STE_CELL;
+    const float *dx = x->d + at;
+    for (int cell = 0; cell < w->n; cell++, xq += ld * STE_CELL, dx += ld) {
         const uint8_t *words = w->quads + (size_t)cell * 16 * STE_QUAD_BYTES;
-        const int16_t *xq[MAX_ROWS];
         vi sum[MAX_ROWS][NV];
 #pragma GCC unroll 8
-        for (int r = 0; r < mr; r++) {
-            xq[r] = x + (size_t)r * ldx + (size_t)cell * STE_CELL;
-            __asm__("" : "+r"(xq[r])); /* or gcc keeps an address for each pair */
+        for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
             for (int v = 0; v < NV; v++)
                 sum[r][v] = i_set1(0);
-        }
 #pragma GCC unroll 16
         for (int q = 0; q < 16; q++) {
             vi two[NV];
@@ -178,7 +176,7 @@ ALWAYS void words_tile(const int mr, const struct cells *w, const int16_t *x, si
 #pragma GCC unroll 8
             for (int r = 0; r < mr; r++) {
                 int32_t pair;
-                memcpy(&pair, xq[r] + q * 2, sizeof pair);
+                memcpy(&pair, xq + r * STE_CELL + q * 2, sizeof pair);
                 vi xr = i_set1(pair);
 #pragma GCC unroll 2
                 for (int v = 0; v < NV; v++)
@@ -187,7 +185,7 @@ ALWAYS void words_tile(const int mr, const struct cells *w, const int16_t *x, si
         }
 #pragma GCC unroll 8
         for (int r = 0; r < mr; r++) {
-            vf scale = v_set1(dx[(size_t)r * ldd + (size_t)cell]);
+            vf scale = v_set1(dx[r]);
 #pragma GCC unroll 2
             for (int v = 0; v < NV; v++) {
                 float *to = y + r * STE_PANEL + v * VL; /* sums leave no registers for it */
@@ -199,23 +197,18 @@ ALWAYS void words_tile(const int mr, const struct cells *w, const int16_t *x, si
 }
 #endif
 
-ALWAYS void int8_rows(const int np, const int bits, const int sub, const bool zero, const struct ste_matrix *w,
-                      const struct cells *u, int k, const struct ste_rounded *x, int m0, int m, float *y)
+ALWAYS void int8_rows(const int np, const int bits, const int sub, const bool zero, const struct cells *u, int k,
+                      const struct ste_rounded *x, int m0, int m, float *y)
 {
-    const size_t in = (size_t)w->in, cells = in / STE_CELL;
     for (int r = 0; r < m;) {
-        const size_t row = (size_t)(m0 + r), at = row * cells + (size_t)(k / STE_CELL);
-        const int8_t *q = x->q + row * in + (size_t)k;
-        const float *dx = x->d + at, *xsum = x->sum + at;
-        const int32_t *minus = sub == 16 ? x->minus_halves + 2 * at : x->minus + at;
+        const size_t at = (size_t)(k / STE_CELL) * (size_t)x->ld + (size_t)(m0 + r);
         float *yr = y + (size_t)r * STE_PANEL;
         const size_t y_panel = (size_t)m * STE_PANEL;
 #ifdef D_WIDE
-#define TILE(rows) int8_tile(rows, np, bits, sub, zero, u, q, in, dx, minus, xsum, cells, yr, y_panel)
+#define TILE(rows) int8_tile(rows, np, bits, sub, zero, u, x, at, yr, y_panel)
 #else
 #define TILE(rows)                                                                                                     \
-    (bits == 8 ? words_tile(rows, u, x->words + row * in + (size_t)k, in, dx, cells, yr)                               \
-               : int8_tile(rows, np, bits, sub, zero, u, q, in, dx, minus, xsum, cells, yr, y_panel))
+    (bits == 8 ? words_tile(rows, u, x, at, yr) : int8_tile(rows, np, bits, sub, zero, u, x, at, yr, y_panel))
 #endif
         if (MAX_ROWS == 6 && m - r >= 6) {
             TILE(MAX_ROWS);
@@ -267,14 +260,13 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
                    float *y)
 {
     const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads;
-    const size_t at = (size_t)m0 * (size_t)(w->in / STE_CELL) + (size_t)(k / STE_CELL);
-    const size_t first = (size_t)m0 * (size_t)w->in + (size_t)k;
-    const int8_t *xq = X_BYTES(bits) == 2 ? (const int8_t *)(x->words + first) : x->q + first;
+    size_t at = (size_t)(k / STE_CELL) * (size_t)x->ld + (size_t)m0;
     vf acc[NV];
     for (int v = 0; v < NV; v++)
         acc[v] = v_load(y + v * VL);
-    for (int cell = 0; cell < cells; cell++, xq += STE_CELL * X_BYTES(bits)) {
-        vf d[2][NV], c[2][NV], dx = v_set1(x->d[at + (size_t)cell]);
+    for (int cell = 0; cell < cells; cell++, at += (size_t)x->ld) {
+        const int8_t *xq = X_BYTES(bits) == 2 ? (const int8_t *)(x->words + at * STE_CELL) : x->q + at * STE_CELL;
+        vf d[2][NV], c[2][NV], dx = v_set1(x->d[at]);
         load_scales(scale, w, panel, k / STE_CELL + cell, d, c);
         prefetch_cell(w, panel, k / STE_CELL + cell + CELLS);
 #pragma GCC unroll 2
@@ -305,13 +297,12 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
                     }
                     sum = i_add(sum, d_sum(part));
                 }
-                const size_t one = at + (size_t)cell;
                 if (zero)
-                    sum = i_add(sum, i_sll(i_set1(sub == 16 ? x->minus_halves[2 * one + (size_t)s] : x->minus[one]),
+                    sum = i_add(sum, i_sll(i_set1(sub == 16 ? x->minus_halves[2 * at + (size_t)s] : x->minus[at]),
                                            bits - 1));
                 acc[v] = v_fma(v_mul(dx, d[s][v]), v_from_i32(sum), acc[v]);
                 if (!zero)
-                    acc[v] = v_fma(c[s][v], v_set1(x->sum[one]), acc[v]);
+                    acc[v] = v_fma(c[s][v], v_set1(x->sum[at]), acc[v]);
             }
         }
     }
@@ -328,18 +319,24 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
     const int subs = STE_CELL / sub;
     for (int p = 0; m == 1 && p < np; p++)
         single(bits, sub, zero, scale, w, p0 + p, k0, kc / STE_CELL, x, m0, y + p * STE_PANEL);
+    /* As many cells each time, rather than some and a small rest. */
+    const int cells = kc / STE_CELL, times = (cells + CELLS - 1) / CELLS, each = (cells + times - 1) / times;
     for (int p = 0, wide; m > 1 && p < np; p += wide, y += (size_t)wide * (size_t)m * STE_PANEL) {
         wide = np - p < MAX_PANELS ? np - p : MAX_PANELS;
-        for (int k = k0; k < k0 + kc; k += CELLS * STE_CELL) {
+        for (int k = k0; k < k0 + kc; k += each * STE_CELL) {
             struct cells u = {quads, d, c, (k0 + kc - k) / STE_CELL};
-            if (u.n > CELLS)
-                u.n = CELLS;
+            if (u.n > each)
+                u.n = each;
+            /* Weights come from far off. What is unpacked next: */
+            const bool along = k + each * STE_CELL < k0 + kc;
+            const int next_panel = p0 + (along ? p : p + wide < np ? p + wide : 0),
+                      next_cell = (along ? k + each * STE_CELL : p + wide < np ? k0 : k0 + kc) / STE_CELL;
             for (int j = 0; j < wide * u.n; j++) {
                 const int panel = j / u.n, i = j % u.n, cell = k / STE_CELL + i;
                 const size_t at = (size_t)panel * PANEL_SCALES + (size_t)i * (size_t)subs * STE_PANEL;
                 vf vd[2][NV], vc[2][NV];
                 load_scales(scale, w, p0 + p + panel, cell, vd, vc);
-                prefetch_cell(w, p0 + p + panel, cell + CELLS);
+                prefetch_cell(w, next_panel + panel, next_cell + i);
                 unpack_cell(bits, cell_at(w, p0 + p + panel, cell),
                             quads + (size_t)panel * PANEL_QUADS(bits) + (size_t)i * 8 * STE_QUAD_BYTES * X_BYTES(bits));
 #pragma GCC unroll 2
@@ -352,9 +349,9 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
                     }
             }
             if (MAX_PANELS == 2 && wide == 2)
-                int8_rows(MAX_PANELS, bits, sub, zero, w, &u, k, x, m0, m, y);
+                int8_rows(MAX_PANELS, bits, sub, zero, &u, k, x, m0, m, y);
             else
-                int8_rows(1, bits, sub, zero, w, &u, k, x, m0, m, y);
+                int8_rows(1, bits, sub, zero, &u, k, x, m0, m, y);
         }
     }
 }

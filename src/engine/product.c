@@ -145,12 +145,13 @@ static void round_int8_part(void *arg, int part)
 static void round_int8(struct work *t, int in, struct ste_pool *pool)
 {
     struct ste_rounded *r = &t->rounded;
-    const size_t all = (size_t)t->m * (size_t)in, cells = all / STE_CELL, bytes = (all + 63) / 64 * 64;
+    const int ld = STE_ROUNDED_LD(t->m);
+    const size_t all = (size_t)ld * (size_t)in, cells = all / STE_CELL, bytes = (all + 63) / 64 * 64;
     bool words = false;
     for (int i = 0; i < t->n; i++)
         words = words || t->products[i].w->bits == t->int8->words_for;
     char *s = ste_scratch((words ? 3 : 1) * bytes + 5 * cells * sizeof(float));
-    *r = (struct ste_rounded){.in = in, .q = (int8_t *)s};
+    *r = (struct ste_rounded){.in = in, .ld = ld, .q = (int8_t *)s};
     s += bytes;
     if (words) {
         r->words = (int16_t *)(void *)s;
