@@ -22,9 +22,10 @@ struct ste_int8_kernels {
     int words_for; /* bits of the weights that are multiplied as words; 0: none */
     /* Rows m0..m0+m of X into the same rows of OUT. */
     void (*round)(const float *x, size_t ldx, int m0, int m, const struct ste_rounded *out);
-    /* Y (np, m, 16) += X's rows from m0 on, inputs k0..k0+kc . W's panels from p0 on */
+    /* Inputs k0..k0+kc of Y (m, out) = X's rows from m0 on . W^T + bias (NULL: 0) for W's panels p0..p0+np. In SUMS
+     * (np, m, 16) is what earlier inputs gave; those that end with the last input write Y. */
     void (*mul)(const struct ste_matrix *w, int p0, int np, int k0, int kc, const struct ste_rounded *x, int m0, int m,
-                float *y);
+                const float *bias, float *sums, float *y, size_t ldy);
 };
 extern const struct ste_int8_kernels ste_int8_portable, ste_int8_avx2, ste_int8_vnni;
 /* VNNI is looked for apart: AVX-512 machines without it take the AVX2 kernels. */

@@ -79,9 +79,14 @@ struct cells {
 #define STEPS(bits) ((bits) == 6 ? 2 : (bits) == 5 ? 4 : 8)
 #endif
 
-/* Y_PANEL: floats from a panel's results to the next one's. */
+/* What a tile's sums begin with and where they go: at P, with so many floats from row to row and from panel to panel. */
+struct sums {
+    float *p;
+    size_t row, panel;
+};
+
 ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub, const bool zero, const struct cells *w,
-                      const struct ste_rounded *x, size_t at, float *y, size_t y_panel)
+                      const struct ste_rounded *x, size_t at, struct sums from, struct sums to)
 {
     const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads;
     vf acc[MAX_ROWS][MAX_PANELS * NV];
@@ -89,7 +94,7 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
     for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
         for (int v = 0; v < np * NV; v++)
-            acc[r][v] = v_load(y + (size_t)(v / NV) * y_panel + r * STE_PANEL + v % NV * VL);
+            acc[r][v] = v_load(from.p + (size_t)(v / NV) * from.panel + (size_t)r * from.row + v % NV * VL);
     const int8_t *xq = x->q + at * STE_CELL;
     const float *dx = x->d + at, *xsum = x->sum + at;
     const int32_t *minus = sub == 16 ? x->minus_halves + 2 * at : x->minus + at;
@@ -149,12 +154,13 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
     for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
         for (int v = 0; v < np * NV; v++)
-            v_store(y + (size_t)(v / NV) * y_panel + r * STE_PANEL + v % NV * VL, acc[r][v]);
+            v_store(to.p + (size_t)(v / NV) * to.panel + (size_t)r * to.row + v % NV * VL, acc[r][v]);
 }
 
 #ifndef D_WIDE
 /* The same for weights of 8 bits, unpacked to words less their zero point: quads[cell][16][64]. */
-ALWAYS void words_tile(const int mr, const struct cells *w, const struct ste_rounded *x, size_t at, float *y)
+ALWAYS void words_tile(const int mr, const struct cells *w, const struct ste_rounded *x, size_t at, struct sums from,
+                       struct sums to)
 {
     const size_t ld = (size_t)x->ld;
     const int16_t *xq = x->words + at * STE_CELL;
@@ -188,9 +194,10 @@ ALWAYS void words_tile(const int mr, const struct cells *w, const struct ste_rou
             vf scale = v_set1(dx[r]);
 #pragma GCC unroll 2
             for (int v = 0; v < NV; v++) {
-                float *to = y + r * STE_PANEL + v * VL; /* sums leave no registers for it */
-                v_store(to, v_fma(v_mul(scale, v_load(w->d + (size_t)cell * STE_PANEL + v * VL)), v_from_i32(sum[r][v]),
-                                  v_load(to)));
+                /* Sums leave no registers for it. */
+                float *t = to.p + (size_t)r * to.row + v * VL, *f = cell ? t : from.p + (size_t)r * from.row + v * VL;
+                v_store(t, v_fma(v_mul(scale, v_load(w->d + (size_t)cell * STE_PANEL + v * VL)), v_from_i32(sum[r][v]),
+                                 v_load(f)));
             }
         }
     }
@@ -198,17 +205,17 @@ ALWAYS void words_tile(const int mr, const struct cells *w, const struct ste_rou
 #endif
 
 ALWAYS void int8_rows(const int np, const int bits, const int sub, const bool zero, const struct cells *u, int k,
-                      const struct ste_rounded *x, int m0, int m, float *y)
+                      const struct ste_rounded *x, int m0, int m, struct sums from, struct sums to)
 {
     for (int r = 0; r < m;) {
         const size_t at = (size_t)(k / STE_CELL) * (size_t)x->ld + (size_t)(m0 + r);
-        float *yr = y + (size_t)r * STE_PANEL;
-        const size_t y_panel = (size_t)m * STE_PANEL;
+        const struct sums f = {from.p + (size_t)r * from.row, from.row, from.panel},
+                          t = {to.p + (size_t)r * to.row, to.row, to.panel};
 #ifdef D_WIDE
-#define TILE(rows) int8_tile(rows, np, bits, sub, zero, u, x, at, yr, y_panel)
+#define TILE(rows) int8_tile(rows, np, bits, sub, zero, u, x, at, f, t)
 #else
 #define TILE(rows)                                                                                                     \
-    (bits == 8 ? words_tile(rows, u, x, at, yr) : int8_tile(rows, np, bits, sub, zero, u, x, at, yr, y_panel))
+    (bits == 8 ? words_tile(rows, u, x, at, f, t) : int8_tile(rows, np, bits, sub, zero, u, x, at, f, t))
 #endif
         if (MAX_ROWS == 6 && m - r >= 6) {
             TILE(MAX_ROWS);
@@ -257,13 +264,13 @@ ALWAYS void prefetch_cell(const struct ste_matrix *w, int panel, int cell)
 /* For one row nothing is gained by keeping what was unpacked. The sums are int8_tile's. */
 ALWAYS void single(const int bits, const int sub, const bool zero, const enum ste_scale scale,
                    const struct ste_matrix *w, int panel, int k, int cells, const struct ste_rounded *x, int m0,
-                   float *y)
+                   const float *from, float *to)
 {
     const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads;
     size_t at = (size_t)(k / STE_CELL) * (size_t)x->ld + (size_t)m0;
     vf acc[NV];
     for (int v = 0; v < NV; v++)
-        acc[v] = v_load(y + v * VL);
+        acc[v] = v_load(from + v * VL);
     for (int cell = 0; cell < cells; cell++, at += (size_t)x->ld) {
         const int8_t *xq = X_BYTES(bits) == 2 ? (const int8_t *)(x->words + at * STE_CELL) : x->q + at * STE_CELL;
         vf d[2][NV], c[2][NV], dx = v_set1(x->d[at]);
@@ -307,23 +314,31 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
         }
     }
     for (int v = 0; v < NV; v++)
-        v_store(y + v * VL, acc[v]);
+        v_store(to + v * VL, acc[v]);
 }
 
 ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum ste_scale scale,
                      const struct ste_matrix *w, int p0, int np, int k0, int kc, const struct ste_rounded *x, int m0,
-                     int m, float *y)
+                     int m, const float *bias, float *sums, float *y, size_t ldy)
 {
     _Alignas(64) uint8_t quads[MAX_PANELS * PANEL_QUADS(bits)];
     _Alignas(64) float d[MAX_PANELS * PANEL_SCALES], c[MAX_PANELS * PANEL_SCALES];
     const int subs = STE_CELL / sub;
-    for (int p = 0; m == 1 && p < np; p++)
-        single(bits, sub, zero, scale, w, p0 + p, k0, kc / STE_CELL, x, m0, y + p * STE_PANEL);
     /* As many cells each time, rather than some and a small rest. */
     const int cells = kc / STE_CELL, times = (cells + CELLS - 1) / CELLS, each = (cells + times - 1) / times;
-    for (int p = 0, wide; m > 1 && p < np; p += wide, y += (size_t)wide * (size_t)m * STE_PANEL) {
+    for (int p = 0, wide; p < np; p += wide, sums += (size_t)wide * (size_t)m * STE_PANEL) {
         wide = np - p < MAX_PANELS ? np - p : MAX_PANELS;
-        for (int k = k0; k < k0 + kc; k += each * STE_CELL) {
+        const int first = (p0 + p) * STE_PANEL, n = w->out - first < wide * STE_PANEL ? w->out - first : wide * STE_PANEL;
+        const bool begins = k0 == 0, ends = k0 + kc == w->in, whole = n == wide * STE_PANEL;
+        _Alignas(64) float start[MAX_PANELS * STE_PANEL] = {0};
+        if (begins && bias)
+            memcpy(start, bias + first, (size_t)n * sizeof *bias);
+        const struct sums from_start = {start, 0, STE_PANEL}, between = {sums, STE_PANEL, (size_t)m * STE_PANEL},
+                          to_y = {y + first, ldy, STE_PANEL};
+        for (int j = 0; m == 1 && j < wide; j++)
+            single(bits, sub, zero, scale, w, p0 + p + j, k0, cells, x, m0, (begins ? start : sums) + j * STE_PANEL,
+                   (ends && whole ? to_y.p : sums) + j * STE_PANEL);
+        for (int k = k0; m > 1 && k < k0 + kc; k += each * STE_CELL) {
             struct cells u = {quads, d, c, (k0 + kc - k) / STE_CELL};
             if (u.n > each)
                 u.n = each;
@@ -348,20 +363,24 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
                             v_store(c + at + s * STE_PANEL + v * VL, vc[s][v]);
                     }
             }
+            const struct sums from = k == 0 ? from_start : between, to = ends && whole && !along ? to_y : between;
             if (MAX_PANELS == 2 && wide == 2)
-                int8_rows(MAX_PANELS, bits, sub, zero, &u, k, x, m0, m, y);
+                int8_rows(MAX_PANELS, bits, sub, zero, &u, k, x, m0, m, from, to);
             else
-                int8_rows(1, bits, sub, zero, &u, k, x, m0, m, y);
+                int8_rows(1, bits, sub, zero, &u, k, x, m0, m, from, to);
         }
+        for (int r = 0; ends && !whole && r < m; r++)
+            for (int i = 0; i < n; i++)
+                to_y.p[(size_t)r * ldy + (size_t)i] = sums[(size_t)(i / STE_PANEL * m + r) * STE_PANEL + (size_t)i % STE_PANEL];
     }
 }
 
 static void mul_int8(const struct ste_matrix *w, int p0, int np, int k0, int kc, const struct ste_rounded *x, int m0,
-                     int m, float *y)
+                     int m, const float *bias, float *sums, float *y, size_t ldy)
 {
 #define CALL(bits, scale)                                                                                              \
     mul_type(bits, (scale) == STE_SCALE_K16 ? 16 : 32, (scale) == STE_SCALE_K16 || (scale) == STE_SCALE_BLOCK, scale,  \
-             w, p0, np, k0, kc, x, m0, m, y)
+             w, p0, np, k0, kc, x, m0, m, bias, sums, y, ldy)
     BY_TYPE(w, CALL);
 #undef CALL
 }

@@ -90,6 +90,11 @@ static void product_part(void *arg, int part)
         t->bf16->mul(w, p0, np, &t->x_bf16, m0, m, p->bias, p->y, p->ldy);
         return;
     }
+    for (int k = 0; t->int8 && k < w->in; k += INPUTS_INT8)
+        t->int8->mul(w, p0, np, k, w->in - k < INPUTS_INT8 ? w->in - k : INPUTS_INT8, &t->rounded, m0, m, p->bias, y,
+                     p->y + (size_t)m0 * p->ldy, p->ldy);
+    if (t->int8)
+        return;
     for (int j = 0; j < np; j++) {
         float row[STE_PANEL] = {0};
         const int first = (p0 + j) * STE_PANEL;
@@ -98,14 +103,8 @@ static void product_part(void *arg, int part)
         for (int r = 0; r < m; r++)
             memcpy(y + ((size_t)j * (size_t)m + (size_t)r) * STE_PANEL, row, sizeof row);
     }
-    const int inputs = t->int8 ? INPUTS_INT8 : INPUTS_F32;
-    for (int k = 0; k < w->in; k += inputs) {
-        const int n = w->in - k < inputs ? w->in - k : inputs;
-        if (t->int8)
-            t->int8->mul(w, p0, np, k, n, &t->rounded, m0, m, y);
-        else
-            t->f32->f32(w, p0, np, k, n, t->x + (size_t)m0 * t->ldx, t->ldx, m, y);
-    }
+    for (int k = 0; k < w->in; k += INPUTS_F32)
+        t->f32->f32(w, p0, np, k, w->in - k < INPUTS_F32 ? w->in - k : INPUTS_F32, t->x + (size_t)m0 * t->ldx, t->ldx, m, y);
     for (int r = 0; r < m; r++) {
         float *to = p->y + (size_t)(m0 + r) * p->ldy + (size_t)p0 * STE_PANEL;
         for (int j = 0; j < np; j++) {
