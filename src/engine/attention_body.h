@@ -13,7 +13,7 @@
 #endif
 #define TILE_SUMS 12
 /* 16 columns to a tile, or 32 where that leaves too few sums to hide how long one takes */
-#define WIDE(R) ((R) * 2 * NV <= TILE_SUMS ? 2 : 1)
+#define WIDE(R) ((R)*2 * NV <= TILE_SUMS ? 2 : 1)
 
 /* R rows by COLUMNS * 16 positions, one pass over head_dim. */
 ALWAYS void scores_tile(const int R, const int columns, const float *const *q, const uint16_t *kt, int head_dim,

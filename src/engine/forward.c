@@ -58,6 +58,7 @@ int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, struct 
         *buffers[i].at = next;
         next += (buffers[i].floats + LINE - 1) / LINE * LINE;
     }
+    f->inputs = ste_inputs_new();
     for (int p = 0; p < n_ctx; p++)
         ste_rope_table(hp->rope_base, hp->head_dim, p, f->rope + (size_t)p * hd);
     return 0;
@@ -66,6 +67,7 @@ int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, struct 
 void ste_forward_clear(struct ste_forward *f)
 {
     ste_big_free(f->arena, f->arena_size);
+    ste_inputs_free(f->inputs);
     free(f->u);
     *f = (struct ste_forward){0};
 }
@@ -78,14 +80,17 @@ struct each {
     const float *norm;
     int layer, n, chunk;
     void (*fn)(const struct each *e, size_t row);
+    bool rounds; /* then: the next products' inputs */
 };
 
 static void each_part(void *arg, int part)
 {
     const struct each *e = arg;
     int first = part * e->chunk, last = first + e->chunk < e->n ? first + e->chunk : e->n;
-    for (int r = first; r < last; r++)
+    for (int r = first; e->fn && r < last; r++)
         e->fn(e, (size_t)r);
+    if (e->rounds)
+        ste_inputs_round(e->f->inputs, first, last - first);
 }
 
 static void each_row(struct each e, void (*fn)(const struct each *, size_t))
@@ -93,6 +98,10 @@ static void each_row(struct each e, void (*fn)(const struct each *, size_t))
     enum ste_work before = ste_profile_begin(STE_WORK_ROWS);
     e.fn = fn;
     e.chunk = e.n <= 4 ? e.n : e.n <= 64 ? (e.n + 3) / 4 : 16; /* waking a thread costs more than a few rows */
+    if (e.rounds) {
+        const int together = ste_inputs_rows(e.f->inputs);
+        e.chunk = (e.chunk + together - 1) / together * together;
+    }
     ste_pool_run(e.f->pool, each_part, &e, (e.n + e.chunk - 1) / e.chunk);
     ste_profile_end(before);
 }
@@ -153,32 +162,46 @@ static void place(const struct each *e, size_t r)
     }
 }
 
-/* A linear layer and where its output goes, (n, out). */
-struct to {
-    enum ste_linear l;
-    float *y;
+/* Linear layers that share X (n, in), and where their outputs go, (n, out) each. */
+struct linears {
+    enum ste_linear l[STE_MAX_PRODUCTS];
+    struct ste_product products[STE_MAX_PRODUCTS];
+    int n, in;
+    const float *x;
 };
 
-/* Each Y (n, out) = X (n, in) . W^T + bias, and each adapter on its rows. */
-static void linear(struct ste_forward *f, const struct ste_row *rows, int n, int layer, const float *x,
-                   const struct to *to, int n_to)
+static void take(struct linears *ls, const struct ste_layer_weights *w, enum ste_linear l, float *y)
 {
-    const struct ste_layer_weights *w = &f->w->layers[layer];
-    const int in = ste_matrix_in(w->linear[to[0].l]);
-    struct ste_product products[STE_MAX_PRODUCTS];
-    for (int i = 0; i < n_to; i++) {
-        const struct ste_matrix *wi = w->linear[to[i].l];
-        products[i] = (struct ste_product){wi, w->bias[to[i].l], to[i].y, (size_t)ste_matrix_out(wi)};
-    }
+    ls->l[ls->n] = l;
+    ls->products[ls->n++] = (struct ste_product){w->linear[l], w->bias[l], y, (size_t)ste_matrix_out(w->linear[l])};
+}
+
+/* FN makes X, row by row, and what it has made is rounded at once. NULL: X is there. */
+static void make_inputs(struct each e, void (*fn)(const struct each *, size_t), struct linears *ls, const float *x)
+{
+    ls->x = x;
+    ls->in = ste_matrix_in(ls->products[0].w);
+    ste_inputs_begin(e.f->inputs, ls->products, ls->n, e.f->act, x, (size_t)ls->in, e.n);
+    e.rounds = true;
+    each_row(e, fn);
+}
+
+/* Y = X . W^T + bias, and each adapter on its rows. */
+static void multiply(const struct each *e, int layer, const struct linears *ls)
+{
+    struct ste_forward *f = e->f;
+    const struct ste_row *rows = e->rows;
     enum ste_work before = ste_profile_begin(STE_WORK_PRODUCTS);
-    ste_matrix_mul_each(products, n_to, f->act, x, (size_t)in, n, f->pool);
+    ste_inputs_mul(f->inputs, ls->products, ls->n, f->pool);
     ste_profile_begin(STE_WORK_ADAPTER);
-    for (int r = 0, end; r < n; r = end) {
-        for (end = r + 1; end < n && rows[end].adapter == rows[r].adapter; end++)
+    for (int r = 0, end; r < e->n; r = end) {
+        for (end = r + 1; end < e->n && rows[end].adapter == rows[r].adapter; end++)
             ;
-        for (int i = 0; rows[r].adapter && i < n_to; i++)
-            ste_adapter_apply(rows[r].adapter, layer, to[i].l, f->isa, x + (size_t)r * (size_t)in, in, end - r,
-                              to[i].y + (size_t)r * products[i].ldy, (int)products[i].ldy, f->u, f->pool);
+        for (int i = 0; rows[r].adapter && i < ls->n; i++) {
+            const struct ste_product *p = &ls->products[i];
+            ste_adapter_apply(rows[r].adapter, layer, ls->l[i], f->isa, ls->x + (size_t)r * (size_t)ls->in, ls->in,
+                              end - r, p->y + (size_t)r * p->ldy, (int)p->ldy, f->u, f->pool);
+        }
     }
     ste_profile_end(before);
 }
@@ -197,23 +220,34 @@ void ste_forward_run(struct ste_forward *f, const struct ste_row *rows, int n)
     STE_GROW(f->u, f->u_cap, most * (size_t)f->max_rows);
     each_row(e, embed);
     e.norm = f->w->layers[0].attn_norm;
-    each_row(e, norm);
     for (int l = 0; l < hp->n_layers; l++) {
+        const struct ste_layer_weights *w = &f->w->layers[l];
+        struct linears qkv = {0}, o = {0}, gate_up = {0}, down = {0};
+        take(&qkv, w, STE_Q, f->q); /* (n, n_heads * head_dim) */
+        take(&qkv, w, STE_K, f->k); /* (n, n_kv_heads * head_dim) */
+        take(&qkv, w, STE_V, f->v);
+        take(&o, w, STE_O, f->y);             /* (n, d_model) */
+        take(&gate_up, w, STE_GATE, f->gate); /* (n, d_ff) */
+        take(&gate_up, w, STE_UP, f->up);
+        take(&down, w, STE_DOWN, f->y);
+
         e.layer = l;
-        linear(f, rows, n, l, f->xn, (struct to[]){{STE_Q, f->q}, {STE_K, f->k}, {STE_V, f->v}}, 3);
+        make_inputs(e, l ? add_and_norm : norm, &qkv, f->xn);
+        multiply(&e, l, &qkv);
         each_row(e, place);
         enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
         ste_attention(f->kv, l, hp->n_heads, f->isa, at, n, f->q, f->att, f->pool);
         ste_profile_end(before);
-        linear(f, rows, n, l, f->att, &(struct to){STE_O, f->y}, 1);
-        e.norm = f->w->layers[l].ffn_norm;
-        each_row(e, add_and_norm);
-        linear(f, rows, n, l, f->xn, (struct to[]){{STE_GATE, f->gate}, {STE_UP, f->up}}, 2);
-        each_row(e, swiglu);
-        linear(f, rows, n, l, f->gate, &(struct to){STE_DOWN, f->y}, 1);
+        make_inputs(e, NULL, &o, f->att);
+        multiply(&e, l, &o);
+        e.norm = w->ffn_norm;
+        make_inputs(e, add_and_norm, &gate_up, f->xn);
+        multiply(&e, l, &gate_up);
+        make_inputs(e, swiglu, &down, f->gate);
+        multiply(&e, l, &down);
         e.norm = l + 1 < hp->n_layers ? f->w->layers[l + 1].attn_norm : NULL;
-        each_row(e, add_and_norm);
     }
+    each_row(e, add_and_norm);
 }
 
 static void output_norm(const struct each *e, size_t r)

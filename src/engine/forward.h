@@ -29,7 +29,8 @@ struct ste_forward {
     int max_rows, n_ctx;
     float *x, *xn, *q, *k, *v, *att, *y, *gate, *up, *u; /* (max_rows, width) each; U: LoRA's (max_rows, r) */
     size_t u_cap;
-    void *arena; /* of all but U */
+    struct ste_inputs *inputs; /* of the products that come next */
+    void *arena;               /* of all but U */
     size_t arena_size;
     float *rope;   /* (n_ctx, head_dim) */
     float *logits; /* (STE_LOGIT_ROWS, n_vocab) */

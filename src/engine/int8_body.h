@@ -79,7 +79,8 @@ struct cells {
 #define STEPS(bits) ((bits) == 6 ? 2 : (bits) == 5 ? 4 : 8)
 #endif
 
-/* What a tile's sums begin with and where they go: at P, with so many floats from row to row and from panel to panel. */
+/* What a tile's sums begin with and where they go: at P, with so many floats from row to row and from panel to panel.
+ */
 struct sums {
     float *p;
     size_t row, panel;
@@ -125,7 +126,7 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
                         vi xr = i_set1(word);
 #pragma GCC unroll 2
                         for (int v = 0; v < np * NV; v++)
-                            part[r][v] = q > q0          ? d_step(part[r][v], four[v], xr)
+                            part[r][v] = q > q0           ? d_step(part[r][v], four[v], xr)
                                          : D_STARTS(zero) ? d_step(d_from(start[r]), four[v], xr)
                                                           : d_first(four[v], xr);
                     }
@@ -214,8 +215,7 @@ ALWAYS void int8_rows(const int np, const int bits, const int sub, const bool ze
 #ifdef D_WIDE
 #define TILE(rows) int8_tile(rows, np, bits, sub, zero, u, x, at, f, t)
 #else
-#define TILE(rows)                                                                                                     \
-    (bits == 8 ? words_tile(rows, u, x, at, f, t) : int8_tile(rows, np, bits, sub, zero, u, x, at, f, t))
+#define TILE(rows) (bits == 8 ? words_tile(rows, u, x, at, f, t) : int8_tile(rows, np, bits, sub, zero, u, x, at, f, t))
 #endif
         if (MAX_ROWS == 6 && m - r >= 6) {
             TILE(MAX_ROWS);
@@ -305,8 +305,8 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
                     sum = i_add(sum, d_sum(part));
                 }
                 if (zero)
-                    sum = i_add(sum, i_sll(i_set1(sub == 16 ? x->minus_halves[2 * at + (size_t)s] : x->minus[at]),
-                                           bits - 1));
+                    sum = i_add(
+                        sum, i_sll(i_set1(sub == 16 ? x->minus_halves[2 * at + (size_t)s] : x->minus[at]), bits - 1));
                 acc[v] = v_fma(v_mul(dx, d[s][v]), v_from_i32(sum), acc[v]);
                 if (!zero)
                     acc[v] = v_fma(c[s][v], v_set1(x->sum[at]), acc[v]);
@@ -328,7 +328,8 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
     const int cells = kc / STE_CELL, times = (cells + CELLS - 1) / CELLS, each = (cells + times - 1) / times;
     for (int p = 0, wide; p < np; p += wide, sums += (size_t)wide * (size_t)m * STE_PANEL) {
         wide = np - p < MAX_PANELS ? np - p : MAX_PANELS;
-        const int first = (p0 + p) * STE_PANEL, n = w->out - first < wide * STE_PANEL ? w->out - first : wide * STE_PANEL;
+        const int first = (p0 + p) * STE_PANEL,
+                  n = w->out - first < wide * STE_PANEL ? w->out - first : wide * STE_PANEL;
         const bool begins = k0 == 0, ends = k0 + kc == w->in, whole = n == wide * STE_PANEL;
         _Alignas(64) float start[MAX_PANELS * STE_PANEL] = {0};
         if (begins && bias)
@@ -344,8 +345,13 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
                 u.n = each;
             /* Weights come from far off. What is unpacked next: */
             const bool along = k + each * STE_CELL < k0 + kc;
-            const int next_panel = p0 + (along ? p : p + wide < np ? p + wide : 0),
-                      next_cell = (along ? k + each * STE_CELL : p + wide < np ? k0 : k0 + kc) / STE_CELL;
+            const int next_panel = p0 + (along           ? p
+                                         : p + wide < np ? p + wide
+                                                         : 0),
+                      next_cell = (along           ? k + each * STE_CELL
+                                   : p + wide < np ? k0
+                                                   : k0 + kc) /
+                                  STE_CELL;
             for (int j = 0; j < wide * u.n; j++) {
                 const int panel = j / u.n, i = j % u.n, cell = k / STE_CELL + i;
                 const size_t at = (size_t)panel * PANEL_SCALES + (size_t)i * (size_t)subs * STE_PANEL;
@@ -371,7 +377,8 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
         }
         for (int r = 0; ends && !whole && r < m; r++)
             for (int i = 0; i < n; i++)
-                to_y.p[(size_t)r * ldy + (size_t)i] = sums[(size_t)(i / STE_PANEL * m + r) * STE_PANEL + (size_t)i % STE_PANEL];
+                to_y.p[(size_t)r * ldy + (size_t)i] =
+                    sums[(size_t)(i / STE_PANEL * m + r) * STE_PANEL + (size_t)i % STE_PANEL];
     }
 }
 

@@ -64,6 +64,19 @@ struct ste_product {
 };
 void ste_matrix_mul_each(const struct ste_product *products, int n, enum ste_activations act, const float *x,
                          size_t ldx, int m, struct ste_pool *pool);
+/* The same in steps, for who makes X: its rows are rounded by the thread that has just written them. Memory is kept
+ * from use to use. */
+struct ste_inputs;
+struct ste_inputs *ste_inputs_new(void);
+void ste_inputs_free(struct ste_inputs *in);
+/* X (M, inputs of the PRODUCTS) is to come. */
+void ste_inputs_begin(struct ste_inputs *in, const struct ste_product *products, int n, enum ste_activations act,
+                      const float *x, size_t ldx, int m);
+/* How many rows are rounded together, from a multiple of that on: 1 or a tile's. */
+int ste_inputs_rows(const struct ste_inputs *in);
+/* Rows M0..M0+M of X are there. By any threads, before ste_inputs_mul. */
+void ste_inputs_round(struct ste_inputs *in, int m0, int m);
+void ste_inputs_mul(const struct ste_inputs *in, const struct ste_product *products, int n, struct ste_pool *pool);
 /* dX (M, in) = dY (M, out) . W, added to what is in dX when ACCUMULATE; W is expanded tile by tile. With STE_ACT_INT8
  * as in f32: gradients are not rounded to integers. */
 void ste_matrix_mul_back(const struct ste_matrix *w, enum ste_activations act, const float *dy, size_t lddy, int m,

@@ -51,50 +51,165 @@ void *ste_scratch(size_t size)
 #define INPUTS_F32 256
 #define INPUTS_INT8 1024
 
-/* Of one call. */
-struct work {
-    struct ste_product products[STE_MAX_PRODUCTS];
-    int n, first_part[STE_MAX_PRODUCTS + 1];
-    const struct ste_matrix_kernels *f32;
-    const struct ste_int8_kernels *int8;
-    const struct ste_bf16_kernels *bf16;
+struct ste_inputs {
     const float *x;
     size_t ldx;
-    int m, rows, row_parts, panels; /* rows and panels to a part */
-    bool accumulate;                /* backward */
+    int m, width;
+    const struct ste_int8_kernels *int8; /* NULL: not rounded so */
+    const struct ste_bf16_kernels *bf16;
     struct ste_rounded rounded;
-    struct ste_bf16_rows x_bf16;
+    struct ste_bf16_rows rows;
+    bool own; /* MEMORY, and not the thread's scratch */
+    void *memory;
+    size_t size;
 };
+
+struct ste_inputs *ste_inputs_new(void)
+{
+    struct ste_inputs *in = ste_xcalloc(1, sizeof *in);
+    in->own = true;
+    return in;
+}
+
+void ste_inputs_free(struct ste_inputs *in)
+{
+    if (in)
+        free(in->memory);
+    free(in);
+}
+
+static void *room(struct ste_inputs *in, size_t size)
+{
+    if (!in->own)
+        return ste_scratch(size);
+    if (in->size < size) {
+        free(in->memory);
+        in->size = (size + 4095) / 4096 * 4096;
+        in->memory = aligned_alloc(64, in->size);
+        if (!in->memory)
+            in->memory = ste_xmalloc(SIZE_MAX); /* says so and ends */
+    }
+    return in->memory;
+}
+
+static void begin_bf16(struct ste_inputs *in, enum ste_activations act, enum ste_isa isa)
+{
+    const size_t words = STE_BF16_SIZE(in->m, in->width);
+    in->bf16 = ste_bf16_kernels_of(isa);
+    in->rows.width = in->width;
+    in->rows.high = room(in, (act == STE_ACT_BF16X3 ? 2 : 1) * words * sizeof(uint16_t));
+    in->rows.low = act == STE_ACT_BF16X3 ? in->rows.high + words : NULL;
+}
+
+static void begin_int8(struct ste_inputs *in, const struct ste_product *products, int n)
+{
+    struct ste_rounded *r = &in->rounded;
+    const int ld = STE_ROUNDED_LD(in->m);
+    const size_t all = (size_t)ld * (size_t)in->width, cells = all / STE_CELL, bytes = (all + 63) / 64 * 64;
+    bool words = false;
+    in->int8 = ste_int8_kernels_of(products[0].w->isa);
+    for (int i = 0; i < n; i++)
+        words = words || products[i].w->bits == in->int8->words_for;
+    char *s = room(in, (words ? 3 : 1) * bytes + 5 * cells * sizeof(float));
+    *r = (struct ste_rounded){.in = in->width, .ld = ld, .q = (int8_t *)s};
+    s += bytes;
+    if (words) {
+        r->words = (int16_t *)(void *)s;
+        s += 2 * bytes;
+    }
+    r->d = (float *)(void *)s;
+    r->sum = r->d + cells;
+    r->minus = (int32_t *)(void *)(r->sum + cells);
+    r->minus_halves = r->minus + cells;
+}
+
+void ste_inputs_begin(struct ste_inputs *in, const struct ste_product *products, int n, enum ste_activations act,
+                      const float *x, size_t ldx, int m)
+{
+    bool quantized = false;
+    in->x = x;
+    in->ldx = ldx;
+    in->m = m;
+    in->width = products[0].w->in;
+    in->int8 = NULL;
+    in->bf16 = NULL;
+    for (int i = 0; i < n; i++)
+        quantized = quantized || products[i].w->bits != 32;
+    if (quantized && act == STE_ACT_INT8)
+        begin_int8(in, products, n);
+    else if (quantized && act != STE_ACT_F32)
+        begin_bf16(in, act, products[0].w->isa);
+}
+
+int ste_inputs_rows(const struct ste_inputs *in)
+{
+    return in->bf16 ? STE_TILE_ROWS : 1;
+}
+
+void ste_inputs_round(struct ste_inputs *in, int m0, int m)
+{
+    if (in->int8)
+        in->int8->round(in->x, in->ldx, m0, m, &in->rounded);
+    else if (in->bf16)
+        in->bf16->round(in->x, in->ldx, m0, m, &in->rows);
+}
 
 static int ceil_div(int a, int b)
 {
     return (a + b - 1) / b;
 }
 
+static void round_part(void *arg, int part)
+{
+    struct ste_inputs *in = arg;
+    const int m0 = part * STE_TILE_ROWS;
+    ste_inputs_round(in, m0, in->m - m0 < STE_TILE_ROWS ? in->m - m0 : STE_TILE_ROWS);
+}
+
+static void round_all(struct ste_inputs *in, struct ste_pool *pool)
+{
+    if (in->int8 || in->bf16)
+        ste_pool_run(in->m >= 4 * STE_TILE_ROWS ? pool : NULL, round_part, in, ceil_div(in->m, STE_TILE_ROWS));
+}
+
+/* Of one call: each product is cut into parts of some rows and panels. */
+struct cut {
+    const struct ste_product *p;
+    int rows, row_parts, panels, first_part;
+};
+struct work {
+    const struct ste_inputs *in;
+    struct cut cuts[STE_MAX_PRODUCTS];
+    int n;
+    bool accumulate; /* backward */
+};
+
 static void product_part(void *arg, int part)
 {
     const struct work *t = arg;
-    int i = 0;
-    while (part >= t->first_part[i + 1])
-        i++;
-    part -= t->first_part[i];
-    const struct ste_product *p = &t->products[i];
+    const struct ste_inputs *in = t->in;
+    const struct cut *c = &t->cuts[t->n - 1];
+    while (part < c->first_part)
+        c--;
+    part -= c->first_part;
+    const struct ste_product *p = c->p;
     const struct ste_matrix *w = p->w;
     _Alignas(64) float y[Y_FLOATS];
-    const int m0 = part % t->row_parts * t->rows, p0 = part / t->row_parts * t->panels;
-    const int m = t->m - m0 < t->rows ? t->m - m0 : t->rows;
-    const int np = w->panels - p0 < t->panels ? w->panels - p0 : t->panels;
+    const int m0 = part % c->row_parts * c->rows, p0 = part / c->row_parts * c->panels;
+    const int m = in->m - m0 < c->rows ? in->m - m0 : c->rows;
+    const int np = w->panels - p0 < c->panels ? w->panels - p0 : c->panels;
     if (m <= 0 || np <= 0)
         return;
-    if (t->bf16) {
-        t->bf16->mul(w, p0, np, &t->x_bf16, m0, m, p->bias, p->y, p->ldy);
+    if (in->bf16 && w->bits != 32) {
+        in->bf16->mul(w, p0, np, &in->rows, m0, m, p->bias, p->y, p->ldy);
         return;
     }
-    for (int k = 0; t->int8 && k < w->in; k += INPUTS_INT8)
-        t->int8->mul(w, p0, np, k, w->in - k < INPUTS_INT8 ? w->in - k : INPUTS_INT8, &t->rounded, m0, m, p->bias, y,
-                     p->y + (size_t)m0 * p->ldy, p->ldy);
-    if (t->int8)
+    if (in->int8 && w->bits != 32) {
+        for (int k = 0; k < w->in; k += INPUTS_INT8)
+            in->int8->mul(w, p0, np, k, w->in - k < INPUTS_INT8 ? w->in - k : INPUTS_INT8, &in->rounded, m0, m, p->bias,
+                          y, p->y + (size_t)m0 * p->ldy, p->ldy);
         return;
+    }
     for (int j = 0; j < np; j++) {
         float row[STE_PANEL] = {0};
         const int first = (p0 + j) * STE_PANEL;
@@ -103,8 +218,10 @@ static void product_part(void *arg, int part)
         for (int r = 0; r < m; r++)
             memcpy(y + ((size_t)j * (size_t)m + (size_t)r) * STE_PANEL, row, sizeof row);
     }
+    const float *x = in->x + (size_t)m0 * in->ldx;
+    const struct ste_matrix_kernels *kernels = ste_matrix_kernels_of(w->isa);
     for (int k = 0; k < w->in; k += INPUTS_F32)
-        t->f32->f32(w, p0, np, k, w->in - k < INPUTS_F32 ? w->in - k : INPUTS_F32, t->x + (size_t)m0 * t->ldx, t->ldx, m, y);
+        kernels->f32(w, p0, np, k, w->in - k < INPUTS_F32 ? w->in - k : INPUTS_F32, x, in->ldx, m, y);
     for (int r = 0; r < m; r++) {
         float *to = p->y + (size_t)(m0 + r) * p->ldy + (size_t)p0 * STE_PANEL;
         for (int j = 0; j < np; j++) {
@@ -115,101 +232,41 @@ static void product_part(void *arg, int part)
     }
 }
 
-#define ROUND_ROWS 16
-
-static void round_bf16_part(void *arg, int part)
+void ste_inputs_mul(const struct ste_inputs *in, const struct ste_product *products, int n, struct ste_pool *pool)
 {
-    const struct work *t = arg;
-    const int m0 = part * ROUND_ROWS, m = t->m - m0 < ROUND_ROWS ? t->m - m0 : ROUND_ROWS;
-    t->bf16->round(t->x, t->ldx, m0, m, &t->x_bf16);
-}
-
-static void round_bf16(struct work *t, enum ste_activations act, int width, struct ste_pool *pool)
-{
-    const size_t words = STE_BF16_SIZE(t->m, width);
-    t->x_bf16.width = width;
-    t->x_bf16.high = ste_scratch((act == STE_ACT_BF16X3 ? 2 : 1) * words * sizeof(uint16_t));
-    t->x_bf16.low = act == STE_ACT_BF16X3 ? t->x_bf16.high + words : NULL;
-    ste_pool_run(pool, round_bf16_part, t, ceil_div(t->m, ROUND_ROWS));
-}
-
-static void round_int8_part(void *arg, int part)
-{
-    const struct work *t = arg;
-    const int rows = t->m >= 4 * ROUND_ROWS ? ROUND_ROWS : ceil_div(t->m, 4), m0 = part * rows;
-    if (m0 < t->m)
-        t->int8->round(t->x, t->ldx, m0, t->m - m0 < rows ? t->m - m0 : rows, &t->rounded);
-}
-
-static void round_int8(struct work *t, int in, struct ste_pool *pool)
-{
-    struct ste_rounded *r = &t->rounded;
-    const int ld = STE_ROUNDED_LD(t->m);
-    const size_t all = (size_t)ld * (size_t)in, cells = all / STE_CELL, bytes = (all + 63) / 64 * 64;
-    bool words = false;
-    for (int i = 0; i < t->n; i++)
-        words = words || t->products[i].w->bits == t->int8->words_for;
-    char *s = ste_scratch((words ? 3 : 1) * bytes + 5 * cells * sizeof(float));
-    *r = (struct ste_rounded){.in = in, .ld = ld, .q = (int8_t *)s};
-    s += bytes;
-    if (words) {
-        r->words = (int16_t *)(void *)s;
-        s += 2 * bytes;
+    struct work t = {.in = in, .n = n};
+    int all = 0, parts = 0;
+    for (int i = 0; i < n; i++)
+        all += products[i].w->panels;
+    for (int i = 0; i < n; i++) {
+        struct cut *c = &t.cuts[i];
+        const bool bf16 = in->bf16 && products[i].w->bits != 32;
+        const int multiple = bf16 ? 2 * STE_TILE_ROWS : 12, together = 2; /* rows and panels of a tile */
+        c->p = &products[i];
+        c->row_parts = ceil_div(in->m, bf16 ? STE_BF16_ROWS : ROWS);
+        c->rows = ceil_div(ceil_div(in->m, c->row_parts), multiple) * multiple;
+        if (c->rows > in->m && !bf16)
+            c->rows = in->m;
+        /* Some parts a thread, so that none waits long for the last; few enough to read X seldom. */
+        const int most = bf16 ? STE_BF16_COLUMNS / STE_PANEL : Y_FLOATS / STE_PANEL / c->rows;
+        c->panels = ceil_div(ceil_div(all * c->row_parts, ste_pool_size(pool) * 6), together) * together;
+        if (c->panels > most)
+            c->panels = most;
+        c->first_part = parts;
+        parts += c->row_parts * ceil_div(c->p->w->panels, c->panels);
     }
-    r->d = (float *)(void *)s;
-    r->sum = r->d + cells;
-    r->minus = (int32_t *)(void *)(r->sum + cells);
-    r->minus_halves = r->minus + cells;
-    ste_pool_run(t->m >= 8 ? pool : NULL, round_int8_part, t, t->m >= 4 * ROUND_ROWS ? ceil_div(t->m, ROUND_ROWS) : 4);
-}
-
-static bool rounds(const struct ste_product *p, enum ste_activations act)
-{
-    return act != STE_ACT_F32 && p->w->bits != 32;
+    ste_pool_run(pool, product_part, &t, parts);
 }
 
 void ste_matrix_mul_each(const struct ste_product *products, int n, enum ste_activations act, const float *x,
                          size_t ldx, int m, struct ste_pool *pool)
 {
-    for (int i = 1; i < n; i++)
-        if (rounds(&products[i], act) != rounds(&products[0], act)) { /* no X is the same for them */
-            ste_matrix_mul_each(products, i, act, x, ldx, m, pool);
-            products += i;
-            n -= i;
-            i = 0;
-        }
+    struct ste_inputs in = {0};
     if (m <= 0)
         return;
-    const struct ste_matrix *w = products[0].w;
-    struct work t = {.n = n, .x = x, .ldx = ldx, .m = m};
-    memcpy(t.products, products, (size_t)n * sizeof *products);
-    if (!rounds(products, act)) {
-        t.f32 = ste_matrix_kernels_of(w->isa);
-    } else if (act == STE_ACT_INT8) {
-        t.int8 = ste_int8_kernels_of(w->isa);
-        round_int8(&t, w->in, pool);
-    } else {
-        t.bf16 = ste_bf16_kernels_of(w->isa);
-        round_bf16(&t, act, w->in, m >= 4 * ROUND_ROWS ? pool : NULL);
-    }
-    const int multiple = t.bf16 ? 2 * STE_TILE_ROWS : 12;
-    t.row_parts = ceil_div(m, t.bf16 ? STE_BF16_ROWS : ROWS);
-    t.rows = ceil_div(ceil_div(m, t.row_parts), multiple) * multiple;
-    if (t.rows > m && !t.bf16)
-        t.rows = m;
-    /* Some parts a thread, so that none waits long for the last; few enough to read X seldom. */
-    const int threads = ste_pool_size(pool),
-              most = t.bf16 ? STE_BF16_COLUMNS / STE_PANEL : Y_FLOATS / STE_PANEL / t.rows;
-    const int together = 2; /* panels */
-    int panels = 0;
-    for (int i = 0; i < n; i++)
-        panels += products[i].w->panels;
-    t.panels = ceil_div(ceil_div(panels * t.row_parts, threads * 6), together) * together;
-    if (t.panels > most)
-        t.panels = most;
-    for (int i = 0; i < n; i++)
-        t.first_part[i + 1] = t.first_part[i] + t.row_parts * ceil_div(products[i].w->panels, t.panels);
-    ste_pool_run(pool, product_part, &t, t.first_part[n]);
+    ste_inputs_begin(&in, products, n, act, x, ldx, m);
+    round_all(&in, pool);
+    ste_inputs_mul(&in, products, n, pool);
 }
 
 void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const float *x, size_t ldx, int m,
@@ -276,32 +333,30 @@ static void back_part(void *arg, int part)
 static void back_bf16_part(void *arg, int part)
 {
     const struct work *t = arg;
-    const struct ste_product *p = t->products; /* Y is dX */
-    const int columns = p->w->in / STE_PANEL, m0 = part % t->row_parts * t->rows, n0 = part / t->row_parts * t->panels;
-    const int m = t->m - m0 < t->rows ? t->m - m0 : t->rows;
+    const struct ste_inputs *in = t->in; /* dY; Y is dX */
+    const struct cut *c = t->cuts;
+    const int columns = c->p->w->in / STE_PANEL, m0 = part % c->row_parts * c->rows,
+              n0 = part / c->row_parts * c->panels;
+    const int m = in->m - m0 < c->rows ? in->m - m0 : c->rows;
     if (m > 0 && n0 < columns)
-        t->bf16->back(p->w, n0, columns - n0 < t->panels ? columns - n0 : t->panels, &t->x_bf16, m0, m, t->accumulate,
-                      p->y, p->ldy);
+        in->bf16->back(c->p->w, n0, columns - n0 < c->panels ? columns - n0 : c->panels, &in->rows, m0, m,
+                       t->accumulate, c->p->y, c->p->ldy);
 }
 
 static void mul_back_bf16(const struct ste_matrix *w, enum ste_activations act, const float *dy, size_t lddy, int m,
                           float *dx, size_t lddx, bool accumulate, struct ste_pool *pool)
 {
-    struct work t = {.products = {{w, NULL, dx, lddx}},
-                     .n = 1,
-                     .bf16 = ste_bf16_kernels_of(w->isa),
-                     .x = dy,
-                     .ldx = lddy,
-                     .m = m,
-                     .accumulate = accumulate,
-                     .row_parts = ceil_div(m, STE_BF16_ROWS)};
-    const int columns = w->in / STE_PANEL, most = STE_BF16_COLUMNS / STE_PANEL;
-    t.rows = ceil_div(ceil_div(m, t.row_parts), 2 * STE_TILE_ROWS) * 2 * STE_TILE_ROWS;
-    t.panels = ceil_div(ceil_div(columns * t.row_parts, ste_pool_size(pool) * 6), 2) * 2;
-    if (t.panels > most)
-        t.panels = most;
-    round_bf16(&t, act, w->out, pool);
-    ste_pool_run(pool, back_bf16_part, &t, t.row_parts * ceil_div(columns, t.panels));
+    struct ste_inputs in = {.x = dy, .ldx = lddy, .m = m, .width = w->out};
+    const struct ste_product p = {w, NULL, dx, lddx};
+    const int columns = w->in / STE_PANEL, most = STE_BF16_COLUMNS / STE_PANEL, row_parts = ceil_div(m, STE_BF16_ROWS);
+    struct cut c = {&p, ceil_div(ceil_div(m, row_parts), 2 * STE_TILE_ROWS) * 2 * STE_TILE_ROWS, row_parts,
+                    ceil_div(ceil_div(columns * row_parts, ste_pool_size(pool) * 6), 2) * 2, 0};
+    if (c.panels > most)
+        c.panels = most;
+    struct work t = {.in = &in, .cuts = {c}, .n = 1, .accumulate = accumulate};
+    begin_bf16(&in, act, w->isa);
+    round_all(&in, pool);
+    ste_pool_run(pool, back_bf16_part, &t, row_parts * ceil_div(columns, c.panels));
 }
 
 void ste_matrix_mul_back(const struct ste_matrix *w, enum ste_activations act, const float *dy, size_t lddy, int m,
