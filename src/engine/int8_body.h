@@ -254,11 +254,46 @@ ALWAYS void unpack_cell(const int bits, const uint8_t *src, uint8_t *dst)
     }
 }
 
-ALWAYS void prefetch_cell(const struct ste_matrix *w, int panel, int cell)
+ALWAYS void prefetch_cell(const int bits, const uint8_t *p)
 {
-    const uint8_t *p = cell_at(w, panel, cell);
-    for (size_t line = 0; line < w->cell_bytes; line += 64)
-        __builtin_prefetch(p + line);
+#pragma GCC unroll 8
+    for (int line = 0; line < bits; line++)
+        __builtin_prefetch(p + line * STE_QUAD_BYTES);
+}
+
+/* Bytes of scales to 8 cells. */
+#define SCALE_BYTES(scale)                                                                                             \
+    ((scale) == STE_SCALE_BLOCK ? 256 : (scale) == STE_SCALE_MIN ? 512 : (scale) == STE_SCALE_K ? 320 : 288)
+
+/* N cells of a panel; as many from NEXT_CELL of NEXT_PANEL on will be wanted next. */
+ALWAYS void unpack_cells(const int bits, const int sub, const bool zero, const enum ste_scale scale,
+                         const struct ste_matrix *w, int panel, int cell, int n, int next_panel, int next_cell,
+                         uint8_t *quads, float *d, float *c)
+{
+    const int subs = STE_CELL / sub;
+    const uint8_t *src = cell_at(w, panel, cell), *next = cell_at(w, next_panel, next_cell);
+    const uint8_t *s8 = w->scales + (size_t)next_panel * w->panel_scales + (size_t)(next_cell / 8) * SCALE_BYTES(scale);
+    for (int i = 0; i < (n + 7) / 8 * SCALE_BYTES(scale); i += 64)
+        __builtin_prefetch(s8 + i);
+    for (int i = 0; i < n; i++) {
+        vf vd[2][NV], vc[2][NV];
+        load_scales(scale, w, panel, cell + i, vd, vc);
+        prefetch_cell(bits, next);
+        unpack_cell(bits, src, quads);
+#pragma GCC unroll 2
+        for (int s = 0; s < subs; s++)
+#pragma GCC unroll 2
+            for (int v = 0; v < NV; v++) {
+                v_store(d + s * STE_PANEL + v * VL, vd[s][v]);
+                if (!zero)
+                    v_store(c + s * STE_PANEL + v * VL, vc[s][v]);
+            }
+        src += bits * STE_QUAD_BYTES;
+        next += bits * STE_QUAD_BYTES;
+        quads += 8 * STE_QUAD_BYTES * X_BYTES(bits);
+        d += subs * STE_PANEL;
+        c += subs * STE_PANEL;
+    }
 }
 
 /* For one row nothing is gained by keeping what was unpacked. The sums are int8_tile's. */
@@ -271,15 +306,19 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
     vf acc[NV];
     for (int v = 0; v < NV; v++)
         acc[v] = v_load(from + v * VL);
-    for (int cell = 0; cell < cells; cell++, at += (size_t)x->ld) {
+    const uint8_t *src = cell_at(w, panel, k / STE_CELL),
+                  *scales = w->scales + (size_t)panel * w->panel_scales + (size_t)(k / STE_CELL / 8) * SCALE_BYTES(scale);
+    for (int cell = 0; cell < cells; cell++, at += (size_t)x->ld, src += bits * STE_QUAD_BYTES) {
         const int8_t *xq = X_BYTES(bits) == 2 ? (const int8_t *)(x->words + at * STE_CELL) : x->q + at * STE_CELL;
         vf d[2][NV], c[2][NV], dx = v_set1(x->d[at]);
         load_scales(scale, w, panel, k / STE_CELL + cell, d, c);
-        prefetch_cell(w, panel, k / STE_CELL + cell + CELLS);
+        prefetch_cell(bits, src + CELLS * bits * STE_QUAD_BYTES);
+        if (cell % 2 == 0)
+            __builtin_prefetch(scales + (cell + CELLS) * SCALE_BYTES(scale) / 8);
 #pragma GCC unroll 2
         for (int v = 0; v < NV; v++) {
             vi quad[8];
-            quads_of(bits, cell_at(w, panel, k / STE_CELL + cell), v, quad);
+            quads_of(bits, src, v, quad);
 #pragma GCC unroll 2
             for (int s = 0; s < subs; s++) {
                 vi sum = i_set1(0);
@@ -323,7 +362,6 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
 {
     _Alignas(64) uint8_t quads[MAX_PANELS * PANEL_QUADS(bits)];
     _Alignas(64) float d[MAX_PANELS * PANEL_SCALES], c[MAX_PANELS * PANEL_SCALES];
-    const int subs = STE_CELL / sub;
     /* As many cells each time, rather than some and a small rest. */
     const int cells = kc / STE_CELL, times = (cells + CELLS - 1) / CELLS, each = (cells + times - 1) / times;
     for (int p = 0, wide; p < np; p += wide, sums += (size_t)wide * (size_t)m * STE_PANEL) {
@@ -352,23 +390,10 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
                                    : p + wide < np ? k0
                                                    : k0 + kc) /
                                   STE_CELL;
-            for (int j = 0; j < wide * u.n; j++) {
-                const int panel = j / u.n, i = j % u.n, cell = k / STE_CELL + i;
-                const size_t at = (size_t)panel * PANEL_SCALES + (size_t)i * (size_t)subs * STE_PANEL;
-                vf vd[2][NV], vc[2][NV];
-                load_scales(scale, w, p0 + p + panel, cell, vd, vc);
-                prefetch_cell(w, next_panel + panel, next_cell + i);
-                unpack_cell(bits, cell_at(w, p0 + p + panel, cell),
-                            quads + (size_t)panel * PANEL_QUADS(bits) + (size_t)i * 8 * STE_QUAD_BYTES * X_BYTES(bits));
-#pragma GCC unroll 2
-                for (int s = 0; s < subs; s++)
-#pragma GCC unroll 2
-                    for (int v = 0; v < NV; v++) {
-                        v_store(d + at + s * STE_PANEL + v * VL, vd[s][v]);
-                        if (!zero)
-                            v_store(c + at + s * STE_PANEL + v * VL, vc[s][v]);
-                    }
-            }
+            for (int j = 0; j < wide; j++)
+                unpack_cells(bits, sub, zero, scale, w, p0 + p + j, k / STE_CELL, u.n,
+                             next_panel + j, next_cell, quads + (size_t)j * PANEL_QUADS(bits),
+                             d + (size_t)j * PANEL_SCALES, c + (size_t)j * PANEL_SCALES);
             const struct sums from = k == 0 ? from_start : between, to = ends && whole && !along ? to_y : between;
             if (MAX_PANELS == 2 && wide == 2)
                 int8_rows(MAX_PANELS, bits, sub, zero, &u, k, x, m0, m, from, to);
