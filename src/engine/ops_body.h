@@ -16,13 +16,7 @@ ALWAYS void load_tail(float tail[LANES], const float *x, size_t n, float fill)
 
 ALWAYS float fold_sum(const vf acc[NV])
 {
-    float s[LANES];
-    for (int v = 0; v < NV; v++)
-        v_store(s + v * VL, acc[v]);
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            s[i] += s[i + half];
-    return s[0];
+    return v_sum_lanes(NV == 1 ? acc[0] : v_add(acc[0], acc[NV - 1]));
 }
 
 static float dot(const float *a, const float *b, size_t n)
@@ -58,15 +52,13 @@ static float max_of(const float *x, size_t n)
     for (; i + LANES <= n; i += LANES)
         for (int v = 0; v < NV; v++)
             acc[v] = v_max(v_load(x + i + v * VL), acc[v]);
-    float tail[LANES], m = -INFINITY;
-    load_tail(tail, x + i, n - i, -INFINITY);
-    for (int v = 0; v < NV; v++) {
-        acc[v] = v_max(v_load(tail + v * VL), acc[v]);
-        v_store(tail + v * VL, acc[v]);
+    if (i < n) {
+        float tail[LANES];
+        load_tail(tail, x + i, n - i, -INFINITY);
+        for (int v = 0; v < NV; v++)
+            acc[v] = v_max(v_load(tail + v * VL), acc[v]);
     }
-    for (int l = 0; l < LANES; l++)
-        m = tail[l] > m ? tail[l] : m;
-    return m;
+    return v_max_lanes(NV == 1 ? acc[0] : v_max(acc[0], acc[NV - 1]));
 }
 
 /* e^x = 2^n * e^r with |r| <= ln2/2: ln2 is taken off in two parts, e^r is a polynomial of degree 7, and 2^n is applied

@@ -148,7 +148,7 @@ ALWAYS float v_max_lanes(vf a)
 {
     return _mm512_reduce_max_ps(a);
 }
-ALWAYS float v_sum_lanes(vf a) /* of sums that are exact in any order */
+ALWAYS float v_sum_lanes(vf a) /* folded in halves */
 {
     return _mm512_reduce_add_ps(a);
 }
@@ -323,7 +323,7 @@ ALWAYS float v_max_lanes(vf a)
     m = _mm_max_ps(m, _mm_movehl_ps(m, m));
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
-ALWAYS float v_sum_lanes(vf a) /* of sums that are exact in any order */
+ALWAYS float v_sum_lanes(vf a) /* folded in halves */
 {
     __m128 m = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     m = _mm_add_ps(m, _mm_movehl_ps(m, m));
@@ -572,11 +572,12 @@ ALWAYS float v_max_lanes(vf a)
     EACH m = a.v[l_] > m ? a.v[l_] : m;
     return m;
 }
-ALWAYS float v_sum_lanes(vf a) /* of sums that are exact in any order */
+ALWAYS float v_sum_lanes(vf a) /* folded in halves */
 {
-    float s = 0;
-    EACH s += a.v[l_];
-    return s;
+    for (int half = VL / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            a.v[i] += a.v[i + half];
+    return a.v[0];
 }
 ALWAYS vf v_keep(vf a, vf size, vf least) /* A where SIZE is at least LEAST, else 0 */
 {
