@@ -49,7 +49,7 @@ void *ste_scratch(size_t size)
 #define ROWS 192           /* of X to a part: a block of 256 inputs of them is 192 KB, for the L2 cache */
 #define Y_FLOATS (1 << 15) /* of a part's results, 128 KB */
 #define INPUTS_F32 256
-#define INPUTS_INT8 1024
+#define BYTES_INT8 (192 << 10) /* of a part's X at a time: few rows go through all of their inputs at once */
 
 struct ste_inputs {
     const float *x;
@@ -205,9 +205,10 @@ static void product_part(void *arg, int part)
         return;
     }
     if (in->int8 && w->bits != 32) {
-        for (int k = 0; k < w->in; k += INPUTS_INT8)
-            in->int8->mul(w, p0, np, k, w->in - k < INPUTS_INT8 ? w->in - k : INPUTS_INT8, &in->rounded, m0, m, p->bias,
-                          y, p->y + (size_t)m0 * p->ldy, p->ldy);
+        const int inputs = BYTES_INT8 / m / 256 * 256;
+        for (int k = 0; k < w->in; k += inputs)
+            in->int8->mul(w, p0, np, k, w->in - k < inputs ? w->in - k : inputs, &in->rounded, m0, m, p->bias, y,
+                          p->y + (size_t)m0 * p->ldy, p->ldy);
         return;
     }
     for (int j = 0; j < np; j++) {
