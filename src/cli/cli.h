@@ -63,6 +63,7 @@ struct ste_engine_flags {
     C(train, "Train a judge, step by step")                                                                            \
     C(iterate, "Train a judge, step by step")                                                                          \
     C(judge, "Use and measure a judge")                                                                                \
+    C(score, "Use and measure a judge")                                                                                \
     C(eval, "Use and measure a judge")                                                                                 \
     C(rank, "Use and measure a judge")                                                                                 \
     C(compare, "Use and measure a judge")                                                                              \

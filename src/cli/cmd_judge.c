@@ -155,6 +155,10 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
     if (!rc) {
         if (f.sample)
             ste_answer_pairs_sample(&pairs, (size_t)f.sample, (uint64_t)f.seed);
+        if (f.reference)
+            rc = ste_answer_pairs_references(&pairs, err);
+    }
+    if (!rc) {
         size_t calls = pairs.n * (both ? 2 : 1) * (size_t)(f.votes ? f.votes / 2 : 1);
         ste_info("%s with pack %s: %zu pairs, %zu calls", judge, j.pack->name, pairs.n, calls);
         out = ste_xcalloc(pairs.n ? pairs.n : 1, sizeof *out);

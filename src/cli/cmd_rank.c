@@ -243,6 +243,8 @@ static int check(const struct options *o, struct ste_err *err)
         return ste_err_set(err, STE_EUSAGE, "--answers is missing; `ste help rank` shows the flags");
     if (o->bouts < 0)
         return ste_err_set(err, STE_EUSAGE, "--pairs must not be negative");
+    if (o->f.reference)
+        return ste_err_set(err, STE_EUSAGE, "--reference is for rows of pairs; answers to rank have none");
     if (o->from && o->out)
         return ste_err_set(err, STE_EUSAGE, "--out writes what the judge says, and --from asks none");
     if (strcmp(o->format, "fastchat") != 0 && strcmp(o->format, "alpacaeval") != 0)

@@ -9,6 +9,7 @@
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/utf8.h"
 #include "data/verifiable.h"
 
 int ste_judging_flags_check(const struct ste_judging_flags *f, struct ste_err *err)
@@ -29,14 +30,36 @@ int ste_judging_flags_check(const struct ste_judging_flags *f, struct ste_err *e
     return 0;
 }
 
+/* Without the line ends behind it: the pack says what follows. */
+static int read_rubric(struct ste_open_judge *j, const char *path, struct ste_err *err)
+{
+    struct ste_buf text = STE_BUF_INIT;
+    int rc = ste_file_read(path, 1 << 20, &text, err);
+    if (!rc && text.len && (ste_utf8_bad(text.s, text.len) < text.len || memchr(text.s, 0, text.len)))
+        rc = ste_err_set(err, STE_EINPUT, "%s is no UTF-8 text", path);
+    while (!rc && text.len && strchr("\r\n \t", text.s[text.len - 1]))
+        text.s[--text.len] = 0;
+    if (!rc && !text.len)
+        rc = ste_err_set(err, STE_EINPUT, "%s is empty; it must say by what to judge", path);
+    if (rc)
+        ste_buf_clear(&text);
+    else
+        j->rubric = ste_buf_detach(&text);
+    return rc;
+}
+
 int ste_judge_open(struct ste_open_judge *j, const char *judge, const struct ste_judging_flags *f, struct ste_err *err)
 {
-    *j = (struct ste_open_judge){.name = judge};
+    *j = (struct ste_open_judge){.name = judge, .scoring = j->scoring};
     int rc = ste_judge_spec_parse(&j->spec, judge, err);
     if (rc)
         return rc;
     const char *pack = f->pack ? f->pack : j->spec.pack ? j->spec.pack : "direct";
     rc = ste_pack_load(&j->pack, pack, j->spec.pack_folder, err);
+    if (!rc)
+        rc = ste_judge_can_show(j->pack, j->scoring, f->rubric, f->reference, err);
+    if (!rc && f->rubric)
+        rc = read_rubric(j, f->rubric, err);
     if (rc) {
         ste_judge_close(j);
         return rc;
@@ -49,7 +72,8 @@ int ste_judge_open(struct ste_open_judge *j, const char *judge, const struct ste
                                             .mode = j->pack->mode,
                                             .sampling = {.temperature = 0, .top_p = 1},
                                             .max_tokens = (int)f->max_tokens,
-                                            .seed = (uint64_t)f->seed};
+                                            .seed = (uint64_t)f->seed,
+                                            .rubric = j->rubric};
     if (f->votes) {
         j->setting.votes = (int)f->votes / 2;
         j->setting.all_votes = f->all_votes;
@@ -80,6 +104,7 @@ void ste_judge_close(struct ste_open_judge *j)
     ste_pack_free(j->pack);
     ste_judge_spec_clear(&j->spec);
     free(j->secret);
+    free(j->rubric);
     *j = (struct ste_open_judge){0};
 }
 
@@ -105,6 +130,8 @@ int ste_pair_files_read(struct ste_pair_files *p, const struct ste_strings *path
         p->n = i + 1;
         if (!rc && f->sample)
             ste_answer_pairs_sample(&p->files[i], (size_t)f->sample, (uint64_t)f->seed);
+        if (!rc && f->reference)
+            rc = ste_answer_pairs_references(&p->files[i], err);
         if (!rc && p->files[i].n == 0)
             rc = ste_err_set(err, STE_EINPUT, "%s has no row; it needs prompt, chosen and rejected in each line",
                              paths->items[i]);
@@ -209,6 +236,13 @@ json_t *ste_judge_provenance(const struct ste_open_judge *j)
     json_object_set_new(p, "model_hash", json_string(ste_llm_model_hash(j->llm)));
     json_object_set_new(p, "adapter_hash", json_string(ste_llm_adapter_hash(j->llm, j->setting.adapter)));
     json_object_set_new(p, "pack_hash", json_string(j->pack->hash));
+    if (j->rubric) {
+        char hash[65];
+        uint8_t digest[32];
+        ste_sha256(j->rubric, strlen(j->rubric), digest);
+        ste_hex(digest, 32, hash);
+        json_object_set_new(p, "rubric_hash", json_string(hash));
+    }
     json_object_set_new(p, "mode", json_string(j->setting.mode == STE_MODE_FREE ? "free" : "closed"));
     json_object_set_new(p, "max_tokens",
                         json_integer(j->setting.max_tokens ? j->setting.max_tokens : j->pack->max_tokens));

@@ -9,7 +9,8 @@ struct ste_judging_flags {
     const char *pack; /* NULL: the run's, else direct */
     long long seed, limit, sample, max_tokens, votes;
     double temperature, top_p;
-    bool no_cache, all_votes;
+    bool no_cache, all_votes, reference;
+    const char *rubric; /* path */
     struct ste_engine_flags engine;
 };
 #define STE_JUDGING_FLAGS(f)                                                                                           \
@@ -24,6 +25,9 @@ struct ste_judging_flags {
         {"temperature", STE_FLAG_REAL, &(f).temperature, "T", "of votes (default 0.7)"},                               \
         {"top-p", STE_FLAG_REAL, &(f).top_p, "P", "of the reasoning of votes (default 0.9)"},                          \
         {"max-tokens", STE_FLAG_INT, &(f).max_tokens, "N", "of the reasoning (default: the pack's)"},                  \
+        {"rubric", STE_FLAG_STRING, &(f).rubric, "FILE", "a text in place of the pack's criteria"},                    \
+        {"reference", STE_FLAG_BOOL, &(f).reference, NULL,                                                             \
+         "show each row's reference answers (reference or references)"},                                               \
         {"no-cache", STE_FLAG_BOOL, &(f).no_cache, NULL, "do not use the cache of answers"},                           \
         STE_ENGINE_FLAGS((f).engine)
 
@@ -34,7 +38,8 @@ struct ste_open_judge {
     struct ste_llm *llm;
     bool cached; /* answers may come from the cache */
     bool more;   /* another judge follows on the same pairs: said with the time */
-    char *secret;
+    char *secret, *rubric;
+    bool scoring;                     /* set before ste_judge_open: of single answers */
     struct ste_judge_setting setting; /* without votes deterministic: the likeliest token, the likelier label */
 };
 /* What the flags are before they are read. */

@@ -5,6 +5,7 @@
 
 #include "core/json.h"
 #include "core/mem.h"
+#include "data/pairs.h"
 
 const char *ste_answer_of(const struct ste_answers *a, size_t prompt, size_t model)
 {
@@ -78,14 +79,15 @@ static int add_question(void *questions, json_t *row, const char *where, struct 
     return 0;
 }
 
+static const char *const text_keys[] = {"output", "response", "answer", NULL};
+
 static int add_row(struct ste_answers *a, json_t *index, const json_t *row, const char *name, const char *where,
                    struct ste_err *err)
 {
-    static const char *const texts[] = {"output", "response", "answer", NULL}, *const makers[] = {"generator", "model",
-                                                                                                  NULL};
+    static const char *const makers[] = {"generator", "model", NULL};
     struct ste_dialogue d = {0};
     json_t *all = json_object_get(row, "answers"), *v;
-    const char *text = first_string(row, texts), *maker = first_string(row, makers), *key;
+    const char *text = first_string(row, text_keys), *maker = first_string(row, makers), *key;
     /* Alpaca's fields would take output for part of the instruction's row; only the prompt is read here. */
     int rc = ste_dialogue_read(&d, row, where, err);
     if (rc)
@@ -175,4 +177,55 @@ void ste_answers_clear(struct ste_answers *a)
     free(a->prompts);
     ste_strings_clear(&a->models);
     *a = (struct ste_answers){0};
+}
+
+void ste_answer_rows_clear(struct ste_answer_rows *a)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        free(a->items[i].id);
+        free(a->items[i].text);
+        ste_dialogue_clear(&a->items[i].prompt);
+        ste_strings_clear(&a->items[i].references);
+        json_decref(a->items[i].row);
+    }
+    free(a->items);
+    *a = (struct ste_answer_rows){0};
+}
+
+int ste_answer_rows_read(struct ste_answer_rows *out, const char *path, size_t limit, bool references,
+                         struct ste_err *err)
+{
+    *out = (struct ste_answer_rows){0};
+    struct ste_jsonl *f;
+    json_t *row;
+    int rc = ste_jsonl_open(&f, path, err);
+    if (rc)
+        return rc;
+    while ((!limit || out->n < limit) && (rc = ste_jsonl_next(f, &row, err)) > 0) {
+        STE_GROW(out->items, out->cap, out->n + 1);
+        struct ste_answer_row *a = &out->items[out->n++];
+        const json_t *id = json_object_get(row, "id");
+        char *where = ste_xasprintf("%s:%ld", ste_jsonl_path(f), ste_jsonl_line(f));
+        *a = (struct ste_answer_row){.row = row,
+                                     .id = json_is_string(id) ? ste_xstrdup(json_string_value(id))
+                                           : json_is_integer(id)
+                                               ? ste_xasprintf("%lld", (long long)json_integer_value(id))
+                                               : ste_xstrdup(where)};
+        const char *text = first_string(row, text_keys);
+        rc = text ? ste_dialogue_read(&a->prompt, row, where, err)
+                  : ste_err_set(err, STE_EINPUT, "%s: no answer in it; give output, response or answer, a text", where);
+        if (!rc) {
+            a->text = ste_xstrdup(text);
+            rc = references ? ste_references_read(&a->references, row, where, err) : 0;
+        }
+        free(where);
+        if (rc)
+            break;
+    }
+    ste_jsonl_close(f);
+    if (rc >= 0 && !out->n)
+        rc = ste_err_set(err, STE_EINPUT, "%s holds no rows; one answer a line is expected", path);
+    if (rc < 0)
+        ste_answer_rows_clear(out);
+    return rc < 0 ? rc : 0;
 }

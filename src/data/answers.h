@@ -30,4 +30,21 @@ int ste_answers_read(struct ste_answers *out, const struct ste_strings *paths, c
 void ste_answers_clear(struct ste_answers *a);
 const char *ste_answer_of(const struct ste_answers *a, size_t prompt, size_t model); /* NULL: none */
 
+/* Single answers, to be scored: any prompt field, the text under output, response or answer. */
+struct ste_answer_row {
+    char *id; /* the row's, or "FILE-NAME:LINE" */
+    struct ste_dialogue prompt;
+    char *text;
+    struct ste_strings references;
+    json_t *row; /* for output */
+};
+struct ste_answer_rows {
+    struct ste_answer_row *items;
+    size_t n, cap;
+};
+/* LIMIT 0: all. REFERENCES: each row must have some (data/pairs.h). */
+int ste_answer_rows_read(struct ste_answer_rows *out, const char *path, size_t limit, bool references,
+                         struct ste_err *err);
+void ste_answer_rows_clear(struct ste_answer_rows *a);
+
 #endif

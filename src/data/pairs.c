@@ -14,6 +14,7 @@ static void item_clear(struct ste_answer_pair *p)
     free(p->first);
     free(p->second);
     ste_dialogue_clear(&p->prompt);
+    ste_strings_clear(&p->references);
     json_decref(p->row);
 }
 
@@ -25,6 +26,39 @@ void ste_answer_pairs_clear(struct ste_answer_pairs *p)
     free(p->path);
     free(p->name);
     *p = (struct ste_answer_pairs){0};
+}
+
+int ste_references_read(struct ste_strings *out, const json_t *row, const char *where, struct ste_err *err)
+{
+    json_t *one = json_object_get(row, "reference"), *all = json_object_get(row, "references"), *v;
+    size_t i;
+    if (json_is_string(one)) {
+        ste_strings_add(out, json_string_value(one));
+        return 0;
+    }
+    json_array_foreach(json_is_array(one) ? one : all, i, v)
+    {
+        if (!json_is_string(v))
+            return ste_err_set(err, STE_EINPUT, "%s: reference %zu is no text", where, i + 1);
+        ste_strings_add(out, json_string_value(v));
+    }
+    if (out->n == 0)
+        return ste_err_set(err, STE_EINPUT,
+                           "%s: no reference answer; give reference, a text, or references, a list of texts, or leave "
+                           "--reference out",
+                           where);
+    return 0;
+}
+
+int ste_answer_pairs_references(struct ste_answer_pairs *p, struct ste_err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < p->n && !rc; i++) {
+        char *where = ste_xasprintf("%s:%ld", p->path, p->items[i].line);
+        rc = ste_references_read(&p->items[i].references, p->items[i].row, where, err);
+        free(where);
+    }
+    return rc;
 }
 
 struct draw {

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/options.h"
 #include "data/dialogue.h"
 
 struct ste_answer_pair {
@@ -18,6 +19,7 @@ struct ste_answer_pair {
     bool tied;            /* chosen and rejected are the same text, or the row says tie */
     long line;
     json_t *row; /* the whole row, for output */
+    struct ste_strings references; /* answers known to be right, once ste_answer_pairs_references has read them */
 };
 
 struct ste_answer_pairs {
@@ -47,6 +49,10 @@ int ste_pairs_kind_by_name(const char *name, enum ste_pairs_kind *out, const cha
  * rejected may be strings or message lists that end with an assistant turn (then the last turn is the answer). */
 int ste_answer_pairs_read(struct ste_answer_pairs *out, const char *path, enum ste_pairs_kind kind, size_t limit,
                           struct ste_err *err);
+/* Reads each row's "reference" (a text) or "references" (a list of texts). A row without: STE_EINPUT. */
+int ste_answer_pairs_references(struct ste_answer_pairs *p, struct ste_err *err);
+/* The same of one row, added to OUT. */
+int ste_references_read(struct ste_strings *out, const json_t *row, const char *where, struct ste_err *err);
 /* Keeps N of the pairs that are not tied, drawn by SEED and the place of the row: the same ones for every judge, in the
  * order of the file. */
 void ste_answer_pairs_sample(struct ste_answer_pairs *p, size_t n, uint64_t seed);

@@ -70,6 +70,8 @@ void ste_attack_pairs(const struct ste_attack *a, enum ste_place place, const st
             free(text);
         }
         to->first = place == STE_PLACE_BOTH ? attacked(a, from->first) : ste_xstrdup(from->first);
+        for (size_t k = 0; k < from->references.n; k++)
+            ste_strings_add(&to->references, from->references.items[k]);
         to->second = place == STE_PLACE_PROMPT ? ste_xstrdup(from->second) : attacked(a, from->second);
     }
 }

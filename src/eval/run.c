@@ -77,8 +77,12 @@ static int ask(struct evaluation *e, struct cell *c, struct ste_err *err)
     struct ste_judge_prompt texts;
     struct vote *v = &c->votes[c->asked];
     struct ste_ask question = {.tag = v};
-    ste_judge_ask(e->setting, p->id, &p->prompt, swapped ? p->second : p->first, swapped ? p->first : p->second,
-                  c->asked, &texts, &question);
+    const struct ste_judge_material m = {.pair_id = p->id,
+                                         .prompt = &p->prompt,
+                                         .a = swapped ? p->second : p->first,
+                                         .b = swapped ? p->first : p->second,
+                                         .references = p->references.n ? &p->references : NULL};
+    ste_judge_ask(e->setting, &m, c->asked, &texts, &question);
     int rc = ste_llm_submit(e->llm, &question, &v->ticket, err);
     ste_judge_prompt_clear(&texts);
     if (rc == 0) {

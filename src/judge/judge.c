@@ -55,29 +55,79 @@ static void reasoning_stop(const struct ste_pack *p, char *stop, size_t size)
     stop[n] = 0;
 }
 
-void ste_judge_ask(const struct ste_judge_setting *s, const char *pair_id, const struct ste_dialogue *prompt,
-                   const char *a, const char *b, int sample, struct ste_judge_prompt *texts, struct ste_ask *ask)
+int ste_judge_can_show(const struct ste_pack *pack, bool scoring, bool rubric, bool references, struct ste_err *err)
+{
+    const char *section = scoring ? "score" : "judge", *user = scoring ? pack->score_user : pack->judge_user;
+    if (!user)
+        return ste_err_set(err, STE_EINPUT, "the pack %s has no score.user, the text that asks for a score",
+                           pack->name);
+    if (rubric && !strstr(user, "{{criteria}}"))
+        return ste_err_set(err, STE_EINPUT, "the pack %s has no {{criteria}} in %s.user, where the rubric would stand",
+                           pack->name, section);
+    if (references && !strstr(user, "{{references}}"))
+        return ste_err_set(err, STE_EINPUT,
+                           "the pack %s has no {{references}} in %s.user, where reference answers would stand",
+                           pack->name, section);
+    return 0;
+}
+
+void ste_judge_texts(const struct ste_judge_setting *s, const struct ste_judge_material *m,
+                     struct ste_judge_prompt *texts)
 {
     const struct ste_pack *pack = s->pack;
-    struct ste_buf request = STE_BUF_INIT;
-    ste_dialogue_text(prompt, &request);
+    const bool scoring = !m->b;
+    const size_t n_references = m->references ? m->references->n : 0;
+    struct ste_buf request = STE_BUF_INIT, references = STE_BUF_INIT;
+    ste_dialogue_text(m->prompt, &request);
+    const char *user = scoring ? pack->score_user : pack->judge_user,
+               *criteria = s->rubric ? s->rubric
+                           : scoring ? pack->score_criteria
+                                     : pack->judge_criteria,
+               *block = scoring ? pack->score_reference : pack->judge_reference;
     char fence[STE_FENCE_LEN + 1];
-    const char *const inert[] = {request.s, a, b, pack->judge_user, pack->judge_system};
-    ste_fence(s->secret, pair_id, inert, sizeof inert / sizeof *inert, fence);
-
-    const struct ste_slot slots[] = {
-        {"prompt", request.s ? request.s : ""}, {"response_a", a}, {"response_b", b}, {"fence", fence}};
+    const char **inert = ste_xcalloc(6 + n_references, sizeof *inert);
+    size_t n = 0;
+    inert[n++] = request.s;
+    inert[n++] = m->a;
+    inert[n++] = m->b;
+    inert[n++] = user;
+    inert[n++] = pack->judge_system;
+    inert[n++] = s->rubric;
+    for (size_t i = 0; i < n_references; i++)
+        inert[n++] = m->references->items[i];
+    ste_fence(s->secret, m->pair_id, inert, n, fence);
+    free(inert);
+    for (size_t i = 0; block && i < n_references; i++) {
+        const struct ste_slot slots[] = {{"reference", m->references->items[i]}, {"fence", fence}};
+        char *one = ste_pack_fill(block, slots, 2);
+        ste_buf_adds(&references, one);
+        free(one);
+    }
+    const struct ste_slot slots[] = {{"prompt", request.s ? request.s : ""},
+                                     {"response_a", m->a},
+                                     {"response_b", m->b ? m->b : ""},
+                                     {"response", m->a},
+                                     {"criteria", criteria ? criteria : ""},
+                                     {"references", references.s ? references.s : ""},
+                                     {"fence", fence}};
     *texts = (struct ste_judge_prompt){0};
     if (pack->judge_system) {
         texts->owned[texts->n] = ste_xstrdup(pack->judge_system);
         texts->messages[texts->n] = (struct ste_message){"system", texts->owned[texts->n]};
         texts->n++;
     }
-    texts->owned[texts->n] = ste_pack_fill(pack->judge_user, slots, sizeof slots / sizeof *slots);
+    texts->owned[texts->n] = ste_pack_fill(user, slots, sizeof slots / sizeof *slots);
     texts->messages[texts->n] = (struct ste_message){"user", texts->owned[texts->n]};
     texts->n++;
     ste_buf_clear(&request);
+    ste_buf_clear(&references);
+}
 
+void ste_judge_ask(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
+                   struct ste_judge_prompt *texts, struct ste_ask *ask)
+{
+    const struct ste_pack *pack = s->pack;
+    ste_judge_texts(s, m, texts);
     void *tag = ask->tag;
     *ask = (struct ste_ask){.messages = texts->messages,
                             .n_messages = texts->n,

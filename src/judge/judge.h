@@ -6,6 +6,7 @@
 #ifndef STE_JUDGE_JUDGE_H
 #define STE_JUDGE_JUDGE_H
 
+#include "core/options.h"
 #include "judge/pack.h"
 #include "llm/llm.h"
 
@@ -44,7 +45,18 @@ struct ste_judge_setting {
     int votes;      /* of an evaluation, in each order: the majority of so many samples; 0 or 1: one judgment */
     bool ask_ties;  /* pairs whose label is a tie are judged too */
     bool all_votes; /* also those that can change nothing any more */
+    const char *rubric; /* in place of the pack's criteria; NULL: those */
 };
+
+/* What is judged. REFERENCES: answers that are known to be right; NULL: none are shown. */
+struct ste_judge_material {
+    const char *pair_id; /* keys the fence: the same for both orders and all samples */
+    const struct ste_dialogue *prompt;
+    const char *a, *b; /* B NULL: one answer, to be scored */
+    const struct ste_strings *references;
+};
+/* The pack has the places for it: STE_EINPUT names what it lacks. SCORING: of a single answer. */
+int ste_judge_can_show(const struct ste_pack *pack, bool scoring, bool rubric, bool references, struct ste_err *err);
 
 /* The texts behind an ask; free with ste_judge_prompt_clear after submit. */
 struct ste_judge_prompt {
@@ -53,10 +65,12 @@ struct ste_judge_prompt {
     char *owned[2];
     char stop[32]; /* what ends reasoning in closed mode */
 };
-/* Fills ASK (but for tag) to judge A against B as answers to PROMPT. PAIR_ID keys the fence: the same for both orders
- * and all samples. */
-void ste_judge_ask(const struct ste_judge_setting *s, const char *pair_id, const struct ste_dialogue *prompt,
-                   const char *a, const char *b, int sample, struct ste_judge_prompt *texts, struct ste_ask *ask);
+/* Fills ASK (but for tag) to judge A against B. */
+void ste_judge_ask(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
+                   struct ste_judge_prompt *texts, struct ste_ask *ask);
+/* The texts alone: also of a score. */
+void ste_judge_texts(const struct ste_judge_setting *s, const struct ste_judge_material *m,
+                     struct ste_judge_prompt *texts);
 void ste_judge_prompt_clear(struct ste_judge_prompt *p);
 void ste_judge_read(const struct ste_judge_setting *s, const struct ste_answer *answer, struct ste_judgment *out);
 

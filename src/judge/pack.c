@@ -45,12 +45,19 @@ struct text_field {
 #define AT(field) offsetof(struct ste_pack, field)
 static const struct text_field text_fields[] = {
     {"judge", "system", AT(judge_system), NULL, NULL, true},
-    {"judge", "user", AT(judge_user), "prompt response_a response_b fence", NULL, false},
+    {"judge", "user", AT(judge_user), "prompt response_a response_b fence", "criteria references", false},
+    {"judge", "criteria", AT(judge_criteria), NULL, NULL, true},
+    {"judge", "reference", AT(judge_reference), "reference fence", NULL, true},
     {"judge", "marker_a", AT(marker_a), NULL, NULL, false},
     {"judge", "marker_b", AT(marker_b), NULL, NULL, false},
     {"judge", "closing", AT(closing), NULL, NULL, true},
     {"judge", "label_a", AT(label_a), NULL, NULL, false},
     {"judge", "label_b", AT(label_b), NULL, NULL, false},
+    {"score", "user", AT(score_user), "prompt response fence", "criteria references", true},
+    {"score", "criteria", AT(score_criteria), NULL, NULL, true},
+    {"score", "reference", AT(score_reference), "reference fence", NULL, true},
+    {"score", "stop", AT(score_stop), NULL, NULL, true},
+    {"score", "closing", AT(score_closing), NULL, NULL, true},
     {"select", "category", AT(category_user), "instruction", NULL, false},
     {"select", "complexity", AT(complexity_user), "instruction", NULL, false},
     {"select", "length", AT(length_user), "instruction", NULL, false},
@@ -62,7 +69,7 @@ static const struct text_field text_fields[] = {
 };
 #define N_TEXT_FIELDS (sizeof text_fields / sizeof *text_fields)
 static const char *const judge_scalars[] = {"mode", "reasoning", "max_tokens"};
-static const char *const sections[] = {"base", "judge", "select", "pair", NULL};
+static const char *const sections[] = {"base", "judge", "score", "select", "pair", NULL};
 
 static bool word_in(const char *list, const char *word, size_t len)
 {
@@ -127,6 +134,8 @@ static int check_keys(const json_t *root, const char *what, struct ste_err *err)
             return ste_err_set(err, STE_EINPUT, "%s: %s must be a mapping of keys to texts", what, section);
         for (size_t i = 0; strcmp(section, "judge") == 0 && i < 3; i++)
             known[n++] = judge_scalars[i];
+        if (strcmp(section, "score") == 0)
+            known[n++] = "max_tokens";
         const char *key;
         json_t *value;
         json_object_foreach(body, key, value)
@@ -281,6 +290,39 @@ static int take_judge(struct ste_pack *p, const json_t *root, const char *what, 
     return 0;
 }
 
+static bool lacks(const char *text, const char *placeholder, const char *value)
+{
+    return text && strstr(text, placeholder) && !value;
+}
+
+static int take_score(struct ste_pack *p, const json_t *root, const char *what, struct ste_err *err)
+{
+    const json_t *max = json_object_get(json_object_get(root, "score"), "max_tokens");
+    if (lacks(p->judge_user, "{{criteria}}", p->judge_criteria) ||
+        lacks(p->judge_user, "{{references}}", p->judge_reference))
+        return ste_err_set(err, STE_EINPUT,
+                           "%s: judge.user asks for {{criteria}} or {{references}}; add judge.criteria and "
+                           "judge.reference, what they stand for",
+                           what);
+    if (!p->score_user)
+        return 0;
+    if (!json_is_integer(max) || json_integer_value(max) < 0 || json_integer_value(max) > 1 << 20)
+        return ste_err_set(err, STE_EINPUT, "%s: score.max_tokens must be a number from 0 to 1048576", what);
+    p->score_max_tokens = (int)json_integer_value(max);
+    if (!p->score_closing || (p->score_max_tokens && !p->score_stop))
+        return ste_err_set(err, STE_EINPUT,
+                           "%s: score needs closing, the words before the number, and, unless its max_tokens is 0, "
+                           "stop, where the reasoning ends",
+                           what);
+    if (lacks(p->score_user, "{{criteria}}", p->score_criteria) ||
+        lacks(p->score_user, "{{references}}", p->score_reference))
+        return ste_err_set(err, STE_EINPUT,
+                           "%s: score.user asks for {{criteria}} or {{references}}; add score.criteria and "
+                           "score.reference, what they stand for",
+                           what);
+    return 0;
+}
+
 int ste_pack_load(struct ste_pack **out, const char *name, const char *folder, struct ste_err *err)
 {
     if (!folder)
@@ -301,6 +343,8 @@ int ste_pack_load(struct ste_pack **out, const char *name, const char *folder, s
     int rc = take_texts(p, root, what, err);
     if (!rc)
         rc = take_judge(p, root, what, err);
+    if (!rc)
+        rc = take_score(p, root, what, err);
     if (!rc) {
         char *canonical = ste_json_canonical(root);
         uint8_t digest[32];

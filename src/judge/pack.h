@@ -1,7 +1,8 @@
 /*
  * Prompt packs: every text that ste puts to a model, in one editable YAML file (prompts/NAME.yaml, built in; a folder
  * given by the recipe or STE_PROMPTS overrides). A text may hold {{prompt}}, {{response_a}}, {{response_b}},
- * {{instruction}}, {{answer}}, {{fence}}; an unknown or a missing placeholder is an error when the pack is read.
+ * {{response}}, {{criteria}}, {{references}}, {{reference}}, {{instruction}}, {{answer}}, {{fence}}; an unknown or a
+ * missing placeholder is an error when the pack is read.
  * A pack may name another as its `base`, from which it takes what it does not say itself (docs/judging.md).
  */
 #ifndef STE_JUDGE_PACK_H
@@ -19,6 +20,8 @@ struct ste_pack {
     char hash[65]; /* of the canonical content: part of every row's provenance */
     /* judge: rubric first, then the fenced texts, so that prefixes are shared */
     char *judge_system, *judge_user; /* SYSTEM may be NULL: the template's default */
+    char *judge_criteria;            /* what {{criteria}} stands for, unless the user brings a rubric; or NULL */
+    char *judge_reference;           /* one reference answer's block; {{references}} stands for all; or NULL */
     enum ste_verdict_mode mode;
     bool reasoning;            /* false: the verdict at once */
     char *marker_a, *marker_b; /* "[[A]]": free mode reads these, closed mode ends the reasoning at the text they share
@@ -26,6 +29,9 @@ struct ste_pack {
     char *closing;             /* closed mode: text put behind the reasoning; the label follows it at once */
     char *label_a, *label_b;   /* "A", "B" */
     int max_tokens;            /* of the reasoning */
+    /* score: a single answer, from 1 to 10. Reasoning, if any, ends at STOP; the number follows CLOSING and "]]" it. */
+    char *score_user, *score_criteria, *score_reference, *score_stop, *score_closing; /* USER NULL: the pack cannot */
+    int score_max_tokens; /* of the reasoning; 0: the number at once */
     /* select: each is answered by one constrained choice, which is the whole answer: "A".."O" in the order of
      * ste_category_name, "1".."5", and "A".."E" in the order of ste_length_name */
     char *category_user, *complexity_user, *length_user;

@@ -72,8 +72,11 @@ static int judge_next(void *arg, struct ste_ask *ask, struct ste_err *err)
         }
         const char *w = it->pair->chosen, *r = it->pair->rejected;
         *ask = (struct ste_ask){0};
-        ste_judge_ask(&g->setting, it->pair->id, &it->pair->x, it->winner == 'A' ? w : r, it->winner == 'A' ? r : w,
-                      sample, &g->texts, ask);
+        const struct ste_judge_material m = {.pair_id = it->pair->id,
+                                             .prompt = &it->pair->x,
+                                             .a = it->winner == 'A' ? w : r,
+                                             .b = it->winner == 'A' ? r : w};
+        ste_judge_ask(&g->setting, &m, sample, &g->texts, ask);
         it->tags[sample] = (struct sample_tag){it, sample};
         ask->tag = &it->tags[sample];
         g->max_tokens = ask->max_tokens;

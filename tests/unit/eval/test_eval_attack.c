@@ -92,8 +92,9 @@ static void no_attack_reaches_the_reader(void **state)
             struct ste_ask clean = {0}, ask = {0};
             enum ste_verdict want[32], got[32];
             size_t n_want, n_got;
-            ste_judge_ask(&s, p->id, &p->prompt, order ? p->second : p->first, order ? p->first : p->second, 0,
-                          &clean_text, &clean);
+            const struct ste_judge_material m = {p->id, &p->prompt, order ? p->second : p->first,
+                                                 order ? p->first : p->second, NULL};
+            ste_judge_ask(&s, &m, 0, &clean_text, &clean);
             verdicts(&s, want, &n_want);
             for (size_t a = 0; a < ste_n_attacks; a++)
                 for (enum ste_place place = 0; place < STE_N_PLACES; place++) {
@@ -102,8 +103,9 @@ static void no_attack_reaches_the_reader(void **state)
                     struct ste_answer_pairs attacked;
                     ste_attack_pairs(&ste_attacks[a], place, &plain, &attacked);
                     const struct ste_answer_pair *q = &attacked.items[0];
-                    ste_judge_ask(&s, q->id, &q->prompt, order ? q->second : q->first, order ? q->first : q->second, 0,
-                                  &text, &ask);
+                    const struct ste_judge_material attacked_m = {q->id, &q->prompt, order ? q->second : q->first,
+                                                                  order ? q->first : q->second, NULL};
+                    ste_judge_ask(&s, &attacked_m, 0, &text, &ask);
                     same_asking(&clean, &ask);
                     /* The mark of the fence: as often as without the attack, which cannot write it. */
                     const char *user = ask.messages[ask.n_messages - 1].content,

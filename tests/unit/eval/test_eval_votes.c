@@ -118,8 +118,9 @@ static void samples_of(const struct ste_answer_pair *p, bool swapped, struct ste
         struct ste_ask ask = {0};
         struct ste_answer answer;
         uint64_t ticket;
-        ste_judge_ask(&s, p->id, &p->prompt, swapped ? p->second : p->first, swapped ? p->first : p->second, i, &texts,
-                      &ask);
+        const struct ste_judge_material m = {p->id, &p->prompt, swapped ? p->second : p->first,
+                                             swapped ? p->first : p->second, NULL};
+        ste_judge_ask(&s, &m, i, &texts, &ask);
         ste_llm_submit(&l, &ask, &ticket, NULL);
         ste_judge_prompt_clear(&texts);
         assert_int_equal(ste_llm_next(&l, &answer, NULL), 1);

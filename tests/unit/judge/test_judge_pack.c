@@ -49,8 +49,12 @@ static void built_in(void **state)
         strcpy(hashes[i], p->hash);
         /* The rubric comes first, so that prefixes are shared: nothing of a pair before half of the text that a
          * judgment with empty answers has, and the request before the answers, so that both orders share it. */
-        const char *first = strstr(p->judge_user, "{{");
-        assert_true((size_t)(first - p->judge_user) > strlen(p->judge_user) / 2);
+        const struct ste_slot rubric = {"criteria", p->judge_criteria};
+        char *user = ste_pack_fill(p->judge_user, &rubric, 1);
+        assert_true((size_t)(strstr(user, "{{") - user) > strlen(user) / 2);
+        assert_true(strstr(user, "{{prompt}}") < strstr(user, "{{references}}"));
+        assert_true(strstr(user, "{{references}}") < strstr(user, "{{response_a}}"));
+        free(user);
         assert_true(strstr(p->judge_user, "{{prompt}}") < strstr(p->judge_user, "{{response_a}}"));
         assert_true(strstr(p->judge_user, "{{response_a}}") < strstr(p->judge_user, "{{response_b}}"));
         assert_non_null(p->category_user);

@@ -46,7 +46,7 @@ static char *asked(const struct ste_judge_setting *s, const char *id, const char
     struct ste_dialogue d = one_turn(x);
     struct ste_judge_prompt texts;
     struct ste_ask ask = {0};
-    ste_judge_ask(s, id, &d, a, b, sample, &texts, &ask);
+    ste_judge_ask(s, &(struct ste_judge_material){id, &d, a, b, NULL}, sample, &texts, &ask);
     char *copy = strdup(texts.messages[texts.n - 1].content);
     ste_judge_prompt_clear(&texts);
     ste_dialogue_clear(&d);
@@ -142,7 +142,7 @@ static void asks(void **state)
     int mine;
     struct ste_ask ask = {.tag = &mine};
     struct ste_judge_setting s = setting(direct);
-    ste_judge_ask(&s, "id", &d, "a", "b", 2, &texts, &ask);
+    ste_judge_ask(&s, &(struct ste_judge_material){"id", &d, "a", "b", NULL}, 2, &texts, &ask);
     assert_int_equal(ask.max_tokens, 0);
     assert_int_equal(ask.n_choices, 2);
     assert_string_equal(ask.choices[0], "A");
@@ -157,7 +157,7 @@ static void asks(void **state)
     s = setting(small);
     s.sample_label = true;
     s.adapter = 5;
-    ste_judge_ask(&s, "id", &d, "a", "b", 0, &texts, &ask);
+    ste_judge_ask(&s, &(struct ste_judge_material){"id", &d, "a", "b", NULL}, 0, &texts, &ask);
     assert_int_equal(ask.max_tokens, small->max_tokens);
     assert_int_equal(ask.n_stops, 1);
     assert_string_equal(ask.stops[0], "Verdict:"); /* the markers share "Verdict: [[", the closing is " [[" */
@@ -168,13 +168,13 @@ static void asks(void **state)
 
     s = setting(paper);
     s.mode = STE_MODE_CLOSED;
-    ste_judge_ask(&s, "id", &d, "a", "b", 0, &texts, &ask);
+    ste_judge_ask(&s, &(struct ste_judge_material){"id", &d, "a", "b", NULL}, 0, &texts, &ask);
     assert_string_equal(ask.stops[0], "[[");
     ste_judge_prompt_clear(&texts);
 
     s = setting(paper);
     s.max_tokens = 99;
-    ste_judge_ask(&s, "id", &d, "a", "b", 0, &texts, &ask);
+    ste_judge_ask(&s, &(struct ste_judge_material){"id", &d, "a", "b", NULL}, 0, &texts, &ask);
     assert_int_equal(texts.n, 2);
     assert_string_equal(texts.messages[0].role, "system");
     assert_int_equal(ask.max_tokens, 99);

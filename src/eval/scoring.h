@@ -1,0 +1,14 @@
+/* Scores of single answers by a judge, at its full batch. */
+#ifndef STE_EVAL_SCORING_H
+#define STE_EVAL_SCORING_H
+
+#include "core/log.h"
+#include "data/answers.h"
+#include "judge/score.h"
+
+/* OUT has rows->n items; the caller clears them, whatever this returns. An answer that does not fit the context has no
+ * score; a warning names it. */
+int ste_score_answers(struct ste_llm *llm, const struct ste_judge_setting *s, const struct ste_answer_rows *rows,
+                      struct ste_score *out, struct ste_progress *progress, struct ste_err *err);
+
+#endif

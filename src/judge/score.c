@@ -1,0 +1,111 @@
+#include "judge/score.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+
+#define MIN_MASS 0.5 /* as for labels: below, the judge was about to write something else */
+#define MIN_ONE 1e-6 /* of 1 among the digits, for the second question to matter */
+
+static const char *const digits[] = {"1", "2", "3", "4", "5", "6", "7", "8", "9"};
+#define N_DIGITS 9
+
+void ste_score_clear(struct ste_score *s)
+{
+    free(s->reasoning);
+    *s = (struct ste_score){.expected = NAN};
+}
+
+static void ask_start(const struct ste_judge_setting *s, const struct ste_judge_material *m,
+                      struct ste_judge_prompt *texts, struct ste_ask *ask)
+{
+    void *tag = ask->tag;
+    ste_judge_texts(s, m, texts);
+    *ask = (struct ste_ask){.messages = texts->messages,
+                            .n_messages = texts->n,
+                            .adapter = s->adapter,
+                            .sampling = s->sampling,
+                            .seed = s->seed,
+                            .tag = tag};
+}
+
+void ste_score_ask(const struct ste_judge_setting *s, const struct ste_judge_material *m,
+                   struct ste_judge_prompt *texts, struct ste_ask *ask)
+{
+    const struct ste_pack *pack = s->pack;
+    ask_start(s, m, texts, ask);
+    if (pack->score_max_tokens) {
+        ask->max_tokens = s->max_tokens ? s->max_tokens : pack->score_max_tokens;
+        ask->stops[ask->n_stops++] = pack->score_stop;
+    }
+    ask->closing = pack->score_closing;
+    for (int i = 0; i < N_DIGITS; i++)
+        ask->choices[ask->n_choices++] = digits[i];
+}
+
+/* From the probabilities over the vocabulary. */
+static void settle(struct ste_score *s)
+{
+    double total = 0, expected = 0;
+    for (int i = 0; i < STE_SCORES; i++)
+        total += s->p[i];
+    s->mass = total;
+    if (!(total >= MIN_MASS)) {
+        s->reason = STE_INVALID_LOW_MASS;
+        memset(s->p, 0, sizeof s->p);
+        return;
+    }
+    s->likeliest = 1;
+    for (int i = 0; i < STE_SCORES; i++) {
+        s->p[i] /= total;
+        expected += (i + 1) * s->p[i];
+        if (s->p[i] > s->p[s->likeliest - 1])
+            s->likeliest = i + 1;
+    }
+    s->expected = expected;
+}
+
+bool ste_score_read(const struct ste_answer *a, struct ste_score *out)
+{
+    const struct ste_completion *c = &a->completion;
+    *out = (struct ste_score){.expected = NAN};
+    if (a->text && *a->text)
+        out->reasoning = ste_xstrdup(a->text);
+    if (c->finish == STE_FINISH_FAILED || c->choice < 0) {
+        out->reason = c->finish == STE_FINISH_FAILED ? STE_INVALID_TRANSPORT : STE_INVALID_CUT;
+        return false;
+    }
+    for (int i = 0; i < N_DIGITS; i++)
+        out->p[i] = exp((double)c->choice_logprobs[i]);
+    if (out->p[0] > MIN_ONE)
+        return true;
+    settle(out);
+    return false;
+}
+
+void ste_score_ask_ten(const struct ste_judge_setting *s, const struct ste_judge_material *m,
+                       const struct ste_score *so_far, struct ste_judge_prompt *texts, char **prefill,
+                       struct ste_ask *ask)
+{
+    ask_start(s, m, texts, ask);
+    *prefill = ste_xasprintf("%s%s%s", so_far->reasoning ? so_far->reasoning : "", s->pack->score_closing, digits[0]);
+    ask->prefill = *prefill;
+    ask->choices[ask->n_choices++] = "0";
+    ask->choices[ask->n_choices++] = "]]";
+}
+
+void ste_score_read_ten(const struct ste_answer *a, struct ste_score *out)
+{
+    const struct ste_completion *c = &a->completion;
+    if (c->choice < 0) {
+        out->reason = c->finish == STE_FINISH_FAILED ? STE_INVALID_TRANSPORT : STE_INVALID_CUT;
+        memset(out->p, 0, sizeof out->p);
+        return;
+    }
+    const double one = out->p[0];
+    out->p[0] = one * exp((double)c->choice_logprobs[1]);
+    out->p[STE_SCORES - 1] = one * exp((double)c->choice_logprobs[0]);
+    settle(out);
+}
