@@ -15,7 +15,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "interop"))
 sys.path.insert(0, str(HERE))
-from common import HOME, SharedPrompt, clock, dialogue_ids, judge_pairs, median, ste  # noqa: E402
+from common import HOME, SharedPrompt, chat_ids, clock, dialogue_ids, judge_pairs, label_ids, median, ste, text_ids  # noqa: E402
 import peers  # noqa: E402
 
 MODELS = {"135M": "smollm2-135m-instruct", "0.5B": "qwen2.5-coder-0.5b-instruct", "1.5B": "qwen2.5-coder-1.5b-instruct"}
@@ -195,6 +195,45 @@ def early(a, table, size):
               "ours twice")
 
 
+def direct_ids(short, prompt, first, second):
+    """Ids of what pack `direct` asks, up to the token that is the label. The fence is as long as ours."""
+    import yaml
+
+    judge = yaml.safe_load((HERE.parent / "prompts" / "direct.yaml").read_text())["judge"]
+    text = judge["user"]
+    for name, value in (("criteria", judge["criteria"]), ("references", ""), ("fence", "3fa91c02"), ("prompt", prompt), ("response_a", first),
+                        ("response_b", second)):
+        text = text.replace("{{" + name + "}}", value)
+    return chat_ids(short, [{"role": "user", "content": text}]) + text_ids(short, judge["closing"])
+
+
+def evaluate(a, table, size):
+    """Labelled pairs in both orders, the verdict and the log-probabilities of its labels from one token: `ste eval` as a
+    user starts it, and the same questions over HTTP. Cut into parts that both do in turn."""
+    pairs = judge_pairs(a, SHORT[size], a.eval_pairs + JOB_PROBES, 320, 60)
+    asked = [[direct_ids(SHORT[size], p, x, y) for x, y in ((c, r), (r, c))] for _, p, c, r in pairs]
+    probes = [ids for both in asked[a.eval_pairs:] for ids in both]
+    server = peers.LlamaServer(a.server, path(size), a.threads, max(len(ids) for both in asked for ids in both), probes, 1, 1)
+    ours, theirs, same, verdicts = [], [], 0, 0
+    for part in range(a.job_rounds):
+        chosen = range(part, a.eval_pairs, a.job_rounds)
+        took, named = server.choose([ids for k in chosen for ids in asked[k]], label_ids(SHORT[size]))
+        theirs.append(took)
+        with tempfile.TemporaryDirectory() as folder:
+            data, outcomes = pathlib.Path(folder) / "pairs.jsonl", pathlib.Path(folder) / "outcomes.jsonl"
+            data.write_text("".join(json.dumps({"prompt": pairs[k][1], "chosen": pairs[k][2], "rejected": pairs[k][3]}) + "\n" for k in chosen))
+            start = clock()
+            ste(a, "eval", "--judge", path(size), "--pack", "direct", "--data", data, "--no-cache", "--outcomes", outcomes, "--threads", a.threads)
+            ours.append(clock() - start)
+            got = [json.loads(line)[order]["verdict"] for line in outcomes.read_text().splitlines() for order in ("ab", "ba")]
+        same += sum(x == y for x, y in zip(got, named))
+        verdicts += len(got)
+    server.close()
+    table.total(f"eval, {a.eval_pairs} pairs, both orders, {size}, s", server.name, ours, theirs,
+                f"{60 * a.eval_pairs / sum(ours):.0f} and {60 * a.eval_pairs / sum(theirs):.0f} pairs a minute; {same} of {verdicts} verdicts "
+                f"the same; {server.shown}")
+
+
 def training(a, table, size):
     """Peers run in a process of their own, so that their memory is theirs; steps of all are interleaved by rounds. Where
     there are AMX tiles, TRL and ours also train in bfloat16."""
@@ -241,6 +280,7 @@ WORK = {
     "scaling": lambda a, t: [scaling(a, t, s) for s in ("0.5B", "135M")],
     "job-0.5B": lambda a, t: job(a, t, "0.5B"),
     "early-0.5B": lambda a, t: early(a, t, "0.5B"),
+    "eval-0.5B": lambda a, t: evaluate(a, t, "0.5B"),
 }
 
 
@@ -254,6 +294,7 @@ def main():
     p.add_argument("--train-rounds", type=int, default=3)
     p.add_argument("--job-rounds", type=int, default=5, help="parts into which the job is cut, each done by all in turn")
     p.add_argument("--job-pairs", type=int, default=48)
+    p.add_argument("--eval-pairs", type=int, default=500)
     p.add_argument("--job-new", type=int, default=96, help="tokens of each of its judgments")
     p.add_argument("--server", default=str(HOME / "bench" / "llama-server"))
     p.add_argument("--openvino", type=int, default=1, help="0: leave it out")

@@ -131,6 +131,10 @@ class LlamaServer:
             self.process = None
 
     def post(self, body):
+        rows = self.ask(body)
+        return [r["tokens_predicted"] for r in (rows if isinstance(rows, list) else [rows])]
+
+    def ask(self, body):
         c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=3600)
         c.request("POST", "/completion", json.dumps(body), {"Content-Type": "application/json"})
         answer = c.getresponse()
@@ -138,8 +142,7 @@ class LlamaServer:
         if answer.status != 200:
             sys.exit(f"llama-server: {answer.status} {text[:300]!r}")
         c.close()
-        rows = json.loads(text)
-        return [r["tokens_predicted"] for r in (rows if isinstance(rows, list) else [rows])]
+        return json.loads(text)
 
     def job(self, prompts, samples, new, together=None, stop=None):
         """(seconds, tokens written) for SAMPLES of each of PROMPTS, in order: exactly NEW tokens each, or with STOP at most
@@ -158,6 +161,20 @@ class LlamaServer:
         if len(written) != len(prompts) * samples or (stop is None and set(written) != {new}):
             sys.exit(f"llama-server wrote {sorted(set(written))} tokens, {len(written)} samples: asked for {new} and {len(prompts) * samples}")
         return took, sum(written)
+
+    def choose(self, prompts, labels):
+        """(seconds, verdicts): of each prompt the likelier of two tokens, {id: name}, by the log-probabilities that the
+        server sends of its one token's likeliest ones; "invalid" where neither is among them. 16 requests in flight."""
+        bodies = [{"prompt": ids, "n_predict": 1, "n_probs": 20, "cache_prompt": True, "temperature": 0, "ignore_eos": True} for ids in prompts]
+        start = time.perf_counter()
+        with concurrent.futures.ThreadPoolExecutor(self.SLOTS) as pool:
+            answers = list(pool.map(self.ask, bodies))
+        took = time.perf_counter() - start
+        named = []
+        for answer in answers:
+            top = {t["id"]: t["logprob"] for t in answer["completion_probabilities"][0]["top_logprobs"] if t["id"] in labels}
+            named.append(labels[max(top, key=top.get)] if top else "invalid")
+        return took, named
 
     def settings(self):
         return self.shown

@@ -65,13 +65,10 @@ static void set_judgment(json_t *row, const char *key, const struct ste_judgment
     json_object_set_new(row, key, given);
 }
 
-static int write_rows(const char *path, const struct ste_answer_pairs *pairs, const struct ste_outcome *out, bool both,
-                      struct ste_err *err)
+static int write_rows(struct ste_jsonl_writer *w, const struct ste_answer_pairs *pairs, const struct ste_outcome *out,
+                      bool both, struct ste_err *err)
 {
-    struct ste_jsonl_writer *w;
-    int rc = ste_jsonl_create(&w, path, err);
-    if (rc)
-        return rc;
+    int rc = 0;
     for (size_t i = 0; i < pairs->n && !rc; i++) {
         const struct ste_judgment *ab = &out[i].order[0], *ba = &out[i].order[1];
         json_t *row = json_copy(pairs->items[i].row);
@@ -92,28 +89,84 @@ static int write_rows(const char *path, const struct ste_answer_pairs *pairs, co
         rc = ste_jsonl_write(w, row, err);
         json_decref(row);
     }
-    if (rc) {
-        ste_jsonl_abort(w);
-        return rc;
-    }
-    return ste_jsonl_commit(w, err);
+    return rc ? rc : ste_jsonl_flush(w, err);
 }
 
-static void say_counts(const struct ste_answer_pairs *pairs, const struct ste_outcome *out, bool both)
+struct counts {
+    size_t pairs, a, b, ties, invalid;
+};
+
+static void count(struct counts *c, const struct ste_outcome *out, size_t n, bool both)
 {
-    size_t a = 0, b = 0, ties = 0, invalid = 0;
-    for (size_t i = 0; i < pairs->n; i++) {
+    c->pairs += n;
+    for (size_t i = 0; i < n; i++) {
         const char first = *verdict_of(&out[i], both);
-        a += first == 'A';
-        b += first == 'B';
-        ties += first == 't';
-        invalid += first == 'i';
+        c->a += first == 'A';
+        c->b += first == 'B';
+        c->ties += first == 't';
+        c->invalid += first == 'i';
     }
+}
+
+static void say_counts(const struct counts *c, bool both)
+{
     if (both)
-        ste_info("%zu pairs in both orders: A %zu, B %zu, the orders disagree (tie) %zu, invalid %zu", pairs->n, a, b,
-                 ties, invalid);
+        ste_info("%zu pairs in both orders: A %zu, B %zu, the orders disagree (tie) %zu, invalid %zu", c->pairs, c->a,
+                 c->b, c->ties, c->invalid);
     else
-        ste_info("%zu pairs in the order given: A %zu, B %zu, invalid %zu", pairs->n, a, b, invalid);
+        ste_info("%zu pairs in the order given: A %zu, B %zu, invalid %zu", c->pairs, c->a, c->b, c->invalid);
+}
+
+#define STREAM 512 /* pairs of a stream that are judged together */
+
+static int judge_some(struct ste_open_judge *j, const struct ste_answer_pairs *pairs, struct ste_jsonl_writer *w,
+                      bool both, struct ste_progress *progress, struct counts *c, struct ste_err *err)
+{
+    struct ste_outcome *out = ste_xcalloc(pairs->n ? pairs->n : 1, sizeof *out);
+    int rc = ste_judge_pairs(j->llm, &j->setting, pairs, both, out, progress, err);
+    if (!rc)
+        rc = write_rows(w, pairs, out, both, err);
+    count(c, out, pairs->n, both);
+    ste_outcomes_clear(out, pairs->n);
+    free(out);
+    return rc;
+}
+
+static int judge_file(struct ste_open_judge *j, const struct ste_judging_flags *f, const struct ste_answer_pairs *pairs,
+                      struct ste_jsonl_writer *w, bool both, struct counts *c, struct ste_err *err)
+{
+    size_t calls = pairs->n * (both ? 2 : 1) * (size_t)(f->votes ? f->votes / 2 : 1);
+    ste_info("%s with pack %s: %zu pairs, %zu calls", j->name, j->pack->name, pairs->n, calls);
+    struct ste_progress *progress = ste_progress_new("judge", "verdicts", calls);
+    int rc = judge_some(j, pairs, w, both, progress, c, err);
+    ste_progress_end(progress);
+    return rc;
+}
+
+/* The pairs that are there are judged together and their rows written at once, so that a program which sends a pair and
+ * waits for its verdict gets it. */
+static int judge_stream(struct ste_open_judge *j, const struct ste_judging_flags *f, struct ste_jsonl_writer *w,
+                        bool both, struct counts *c, struct ste_err *err)
+{
+    struct ste_pairs_reader *r;
+    int rc = ste_pairs_reader_open(&r, "-", STE_PAIRS_UNLABELLED, err);
+    if (rc)
+        return rc;
+    for (size_t got = 1; got && !rc && (!f->limit || c->pairs < (size_t)f->limit);) {
+        struct ste_answer_pairs pairs = {0};
+        const size_t left = f->limit ? (size_t)f->limit - c->pairs : STREAM;
+        rc = ste_pairs_reader_next(r, &pairs, left < STREAM ? left : STREAM, true, err);
+        got = pairs.n;
+        if (!rc && f->reference)
+            rc = ste_answer_pairs_references(&pairs, err);
+        if (!rc && got)
+            rc = judge_some(j, &pairs, w, both, NULL, c, err);
+        ste_answer_pairs_clear(&pairs);
+    }
+    ste_pairs_reader_close(r);
+    if (!rc && !c->pairs)
+        rc = ste_err_set(err, STE_EINPUT, "the standard input holds no rows; one pair a line is expected");
+    return rc;
 }
 
 static int judge_run(int argc, char **argv, struct ste_err *err)
@@ -125,7 +178,9 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
     struct ste_judging_flags f = STE_JUDGING_DEFAULTS;
     const struct ste_flag flags[] = {
         {"judge", STE_FLAG_STRING, &judge, "JUDGE", "a catalogue name, a .gguf path, or RUN[:ITERATION]"},
-        {"in", STE_FLAG_STRING, &in, "PAIRS", "JSONL with prompt or messages, response_a, response_b, perhaps id"},
+        {"in", STE_FLAG_STRING, &in, "PAIRS",
+         "JSONL with prompt or messages, response_a, response_b, perhaps id (- is the standard input: each row is "
+         "judged as it comes)"},
         {"out", STE_FLAG_STRING, &out_path, "VERDICTS",
          "the rows with verdict (A, B, tie, invalid), verdict_ab, verdict_ba and more (- is the standard output)"},
         {"one-order", STE_FLAG_BOOL, &one_order, NULL,
@@ -142,37 +197,34 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
         rc = ste_judging_flags_check(&f, err);
     if (rc)
         return rc < 0 ? rc : 0;
-    const bool both = !one_order;
+    const bool both = !one_order, stream = strcmp(in, "-") == 0;
     struct ste_open_judge j = {0};
     struct ste_answer_pairs pairs = {0};
-    struct ste_outcome *out = NULL;
-    struct ste_progress *progress = NULL;
+    struct ste_jsonl_writer *w = NULL;
+    struct counts c = {0};
+    if (stream && f.sample)
+        return ste_err_set(err, STE_EUSAGE,
+                           "--sample draws from a whole file; the standard input is judged as it comes");
     rc = ste_judge_open(&j, judge, &f, err);
-    if (!rc)
+    if (!rc && !stream)
         rc = ste_answer_pairs_read(&pairs, in, STE_PAIRS_UNLABELLED, (size_t)f.limit, err);
+    if (!rc && f.sample)
+        ste_answer_pairs_sample(&pairs, (size_t)f.sample, (uint64_t)f.seed);
+    if (!rc && f.reference)
+        rc = ste_answer_pairs_references(&pairs, err);
     if (!rc)
         rc = ste_judge_load(&j, &f, err);
+    if (!rc)
+        rc = ste_jsonl_create(&w, out_path, err);
+    if (!rc)
+        rc = stream ? judge_stream(&j, &f, w, both, &c, err) : judge_file(&j, &f, &pairs, w, both, &c, err);
     if (!rc) {
-        if (f.sample)
-            ste_answer_pairs_sample(&pairs, (size_t)f.sample, (uint64_t)f.seed);
-        if (f.reference)
-            rc = ste_answer_pairs_references(&pairs, err);
-    }
-    if (!rc) {
-        size_t calls = pairs.n * (both ? 2 : 1) * (size_t)(f.votes ? f.votes / 2 : 1);
-        ste_info("%s with pack %s: %zu pairs, %zu calls", judge, j.pack->name, pairs.n, calls);
-        out = ste_xcalloc(pairs.n ? pairs.n : 1, sizeof *out);
-        progress = ste_progress_new("judge", "verdicts", calls);
-        rc = ste_judge_pairs(j.llm, &j.setting, &pairs, both, out, progress, err);
-        ste_progress_end(progress);
+        rc = ste_jsonl_commit(w, err);
+        w = NULL;
     }
     if (!rc)
-        rc = write_rows(out_path, &pairs, out, both, err);
-    if (!rc)
-        say_counts(&pairs, out, both);
-    if (out)
-        ste_outcomes_clear(out, pairs.n);
-    free(out);
+        say_counts(&c, both);
+    ste_jsonl_abort(w);
     ste_answer_pairs_clear(&pairs);
     ste_judge_close(&j);
     return rc;

@@ -117,9 +117,15 @@ int ste_file_put(struct ste_file_writer *w, const void *p, size_t n, struct ste_
         ste_buf_add(&w->pending, p, n);
         return 0;
     }
+    int rc = ste_file_flush(w, err);
+    return rc ? rc : drain(w, p, n, err);
+}
+
+int ste_file_flush(struct ste_file_writer *w, struct ste_err *err)
+{
     int rc = drain(w, w->pending.s, w->pending.len, err);
     ste_buf_reset(&w->pending);
-    return rc ? rc : drain(w, p, n, err);
+    return rc;
 }
 
 static void writer_free(struct ste_file_writer *w)

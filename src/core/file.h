@@ -15,6 +15,7 @@ int ste_file_write(const char *path, const void *p, size_t n, struct ste_err *er
 struct ste_file_writer;
 int ste_file_create(struct ste_file_writer **out, const char *path, struct ste_err *err);
 int ste_file_put(struct ste_file_writer *w, const void *p, size_t n, struct ste_err *err);
+int ste_file_flush(struct ste_file_writer *w, struct ste_err *err);  /* what is pending goes out */
 int ste_file_commit(struct ste_file_writer *w, struct ste_err *err); /* frees W, whatever it returns */
 void ste_file_abort(struct ste_file_writer *w);                      /* removes the temporary file; NULL is allowed */
 bool ste_file_exists(const char *path);

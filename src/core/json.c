@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -161,6 +162,12 @@ int ste_jsonl_next(struct ste_jsonl *f, json_t **row, struct ste_err *err)
     }
 }
 
+bool ste_jsonl_ready(const struct ste_jsonl *f)
+{
+    struct pollfd p = {.fd = f->fd, .events = POLLIN};
+    return f->ended || (f->buf.len > f->at && memchr(f->buf.s + f->at, '\n', f->buf.len - f->at)) || poll(&p, 1, 0) > 0;
+}
+
 long ste_jsonl_line(const struct ste_jsonl *f)
 {
     return f->line;
@@ -228,6 +235,11 @@ int ste_jsonl_write(struct ste_jsonl_writer *w, const json_t *row, struct ste_er
     int rc = ste_file_put(w->file, s, n + 1, err);
     free(s);
     return rc;
+}
+
+int ste_jsonl_flush(struct ste_jsonl_writer *w, struct ste_err *err)
+{
+    return ste_file_flush(w->file, err);
 }
 
 int ste_jsonl_commit(struct ste_jsonl_writer *w, struct ste_err *err)

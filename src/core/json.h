@@ -24,6 +24,8 @@ int ste_jsonl_open(struct ste_jsonl **out, const char *path, struct ste_err *err
 /* 1: *row is the next object (the caller's to json_decref); 0: the end; negative: an error. After a bad
  * line the next call goes on behind it, so a caller may count bad lines and continue. */
 int ste_jsonl_next(struct ste_jsonl *f, json_t **row, struct ste_err *err);
+/* Whether the next row can be read without waiting for who writes it. */
+bool ste_jsonl_ready(const struct ste_jsonl *f);
 long ste_jsonl_line(const struct ste_jsonl *f); /* of the last row or error, from 1 */
 const char *ste_jsonl_path(const struct ste_jsonl *f);
 void ste_jsonl_close(struct ste_jsonl *f);
@@ -36,6 +38,8 @@ int ste_jsonl_each(const char *path, int (*fn)(void *arg, json_t *row, const cha
 struct ste_jsonl_writer;
 int ste_jsonl_create(struct ste_jsonl_writer **out, const char *path, struct ste_err *err);
 int ste_jsonl_write(struct ste_jsonl_writer *w, const json_t *row, struct ste_err *err);
+/* Rows written so far can be read by who waits for them. */
+int ste_jsonl_flush(struct ste_jsonl_writer *w, struct ste_err *err);
 int ste_jsonl_commit(struct ste_jsonl_writer *w, struct ste_err *err); /* frees W, whatever it returns */
 void ste_jsonl_abort(struct ste_jsonl_writer *w);                      /* removes the temporary file */
 

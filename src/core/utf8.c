@@ -46,3 +46,11 @@ size_t ste_utf8_whole(const char *s, size_t n)
     }
     return n;
 }
+
+size_t ste_utf8_length(const char *s)
+{
+    size_t n = 0;
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xC0) != 0x80;
+    return n;
+}

@@ -6,6 +6,7 @@
 
 #include "core/hash.h"
 #include "core/json.h"
+#include "core/log.h"
 #include "core/mem.h"
 
 static void item_clear(struct ste_answer_pair *p)
@@ -299,29 +300,74 @@ static int read_vote(struct ste_answer_pair *p, const json_t *row, const char *w
     return 0;
 }
 
-int ste_answer_pairs_read(struct ste_answer_pairs *out, const char *path, enum ste_pairs_kind kind, size_t limit,
+struct ste_pairs_reader {
+    enum ste_pairs_kind kind;
+    struct ste_jsonl *f;
+    char *path, *name;
+    json_t *before; /* a rating that waits for the next one of its prompt */
+    json_t *ids;    /* to the lines that bore them */
+};
+
+int ste_pairs_reader_open(struct ste_pairs_reader **out, const char *path, enum ste_pairs_kind kind,
                           struct ste_err *err)
 {
-    *out = (struct ste_answer_pairs){0};
     struct ste_jsonl *f;
     int rc = ste_jsonl_open(&f, path, err);
     if (rc)
         return rc;
-    out->path = ste_xstrdup(path);
-    out->name = name_of(path);
+    *out = ste_xcalloc(1, sizeof **out);
+    **out = (struct ste_pairs_reader){
+        .kind = kind, .f = f, .path = ste_xstrdup(path), .name = name_of(path), .ids = json_object()};
+    return 0;
+}
+
+void ste_pairs_reader_close(struct ste_pairs_reader *r)
+{
+    if (!r)
+        return;
+    ste_jsonl_close(r->f);
+    json_decref(r->before);
+    json_decref(r->ids);
+    free(r->path);
+    free(r->name);
+    free(r);
+}
+
+/* Pairs that go by one id would share their fence, and one of them is likely there twice. */
+static int check_id(struct ste_pairs_reader *r, const struct ste_answer_pair *p, const char *where, struct ste_err *err)
+{
+    const json_t *at = json_object_get(r->ids, p->id);
+    if (at)
+        return ste_err_set(err, STE_EINPUT, "%s: the id \"%s\" is that of line %lld; give each row its own", where,
+                           p->id, (long long)json_integer_value(at));
+    json_object_set_new(r->ids, p->id, json_integer(p->line));
+    if (r->kind == STE_PAIRS_LABELLED && !says_tie(p->row) && strcmp(p->first, p->second) == 0)
+        ste_warn("%s: chosen and rejected are the same text; the row counts as a tie", where);
+    return 0;
+}
+
+int ste_pairs_reader_next(struct ste_pairs_reader *r, struct ste_answer_pairs *out, size_t most, bool ready,
+                          struct ste_err *err)
+{
+    *out = (struct ste_answer_pairs){.path = ste_xstrdup(r->path), .name = ste_xstrdup(r->name)};
     size_t cap = 0;
-    json_t *row, *before = NULL;
-    while ((!limit || out->n < limit) && (rc = ste_jsonl_next(f, &row, err)) > 0) {
-        struct ste_answer_pair p = {.line = ste_jsonl_line(f), .row = row};
-        char *where = ste_xasprintf("%s:%ld", ste_jsonl_path(f), p.line);
+    int rc = 0;
+    json_t *row;
+    while ((!most || out->n < most) && !(ready && out->n && !ste_jsonl_ready(r->f)) &&
+           (rc = ste_jsonl_next(r->f, &row, err)) > 0) {
+        struct ste_answer_pair p = {.line = ste_jsonl_line(r->f), .row = row};
+        char *where = ste_xasprintf("%s:%ld", ste_jsonl_path(r->f), p.line);
         int got = 1; /* 0: the row waits for its pair */
-        if (kind == STE_PAIRS_HELPSTEER2) {
-            got = read_helpsteer2(&p, row, &before, out->name, where, err);
+        if (r->kind == STE_PAIRS_HELPSTEER2) {
+            got = read_helpsteer2(&p, row, &r->before, r->name, where, err);
             rc = got < 0 ? got : 0;
-        } else if (kind == STE_PAIRS_MTBENCH_VOTES)
+        } else if (r->kind == STE_PAIRS_MTBENCH_VOTES) {
             rc = read_vote(&p, row, where, err);
-        else
-            rc = read_item(&p, row, out->name, kind, where, err);
+        } else {
+            rc = read_item(&p, row, r->name, r->kind, where, err);
+            if (!rc)
+                rc = check_id(r, &p, where, err);
+        }
         free(where);
         if (got == 0) {
             json_decref(row);
@@ -334,13 +380,24 @@ int ste_answer_pairs_read(struct ste_answer_pairs *out, const char *path, enum s
         STE_GROW(out->items, cap, out->n + 1);
         out->items[out->n++] = p;
     }
-    ste_jsonl_close(f);
-    json_decref(before);
-    if (rc >= 0 && !out->n)
-        rc = ste_err_set(err, STE_EINPUT, "%s holds no rows; one pair a line is expected", path);
-    if (rc < 0) {
+    if (rc < 0)
         ste_answer_pairs_clear(out);
+    return rc < 0 ? rc : 0;
+}
+
+int ste_answer_pairs_read(struct ste_answer_pairs *out, const char *path, enum ste_pairs_kind kind, size_t limit,
+                          struct ste_err *err)
+{
+    struct ste_pairs_reader *r;
+    *out = (struct ste_answer_pairs){0};
+    int rc = ste_pairs_reader_open(&r, path, kind, err);
+    if (rc)
         return rc;
+    rc = ste_pairs_reader_next(r, out, limit, false, err);
+    ste_pairs_reader_close(r);
+    if (!rc && !out->n) {
+        ste_answer_pairs_clear(out);
+        rc = ste_err_set(err, STE_EINPUT, "%s holds no rows; one pair a line is expected", path);
     }
-    return 0;
+    return rc;
 }

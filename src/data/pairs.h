@@ -46,9 +46,19 @@ enum ste_pairs_kind {
 int ste_pairs_kind_by_name(const char *name, enum ste_pairs_kind *out, const char *what, struct ste_err *err);
 
 /* LIMIT 0: all rows. The first bad row is the error: FILE:LINE, what is wrong, what would mend it. chosen and
- * rejected may be strings or message lists that end with an assistant turn (then the last turn is the answer). */
+ * rejected may be strings or message lists that end with an assistant turn (then the last turn is the answer). An id
+ * that two rows bear is an error; a labelled row whose answers are equal and that says no tie is warned of. */
 int ste_answer_pairs_read(struct ste_answer_pairs *out, const char *path, enum ste_pairs_kind kind, size_t limit,
                           struct ste_err *err);
+/* The same a piece at a time. */
+struct ste_pairs_reader;
+int ste_pairs_reader_open(struct ste_pairs_reader **out, const char *path, enum ste_pairs_kind kind,
+                          struct ste_err *err);
+/* Fills OUT with up to MOST pairs (0: all); OUT->n is 0 at the end. READY: after the first one only those that are there
+ * already, so that a stream's rows need not wait for each other. */
+int ste_pairs_reader_next(struct ste_pairs_reader *r, struct ste_answer_pairs *out, size_t most, bool ready,
+                          struct ste_err *err);
+void ste_pairs_reader_close(struct ste_pairs_reader *r);
 /* Reads each row's "reference" (a text) or "references" (a list of texts). A row without: STE_EINPUT. */
 int ste_answer_pairs_references(struct ste_answer_pairs *p, struct ste_err *err);
 /* The same of one row, added to OUT. */

@@ -6,6 +6,7 @@
 #include "core/interrupt.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/utf8.h"
 #include "eval/eval.h"
 
 /* A vote to come; its address is the question's tag. */
@@ -53,7 +54,7 @@ static bool formatted(const char *text)
 
 static void set_sides(struct ste_outcome *o, const struct ste_answer_pair *p)
 {
-    size_t x = strlen(p->first), y = strlen(p->second);
+    size_t x = ste_utf8_length(p->first), y = ste_utf8_length(p->second);
     o->side[STE_SPLIT_LENGTH] = (signed char)((x > y) - (x < y));
     o->side[STE_SPLIT_FORMAT] = (signed char)(formatted(p->first) - formatted(p->second));
     const json_t *drawn = json_object_get(p->row, "is_shuffled");

@@ -92,6 +92,39 @@ sed -n 's/.*"verdict":"\([A-Za-z]*\)","reason":"[^"]*","verdict_ab":"\([A-Za-z]*
 "$ste" judge --judge "$model" --in "$dir/pairs.jsonl" --out - --no-cache --one-order >"$dir/one.jsonl" || fail "judge, one order"
 [ "$(grep -c '"verdict_ba"' "$dir/one.jsonl")" = 0 ] && [ "$(wc -l <"$dir/one.jsonl")" = 6 ] || fail "--one-order judges two"
 
+# A stream: a verdict comes before the next pair is sent, and all are those of the file.
+mkfifo "$dir/to" "$dir/from"
+"$ste" judge --judge "$model" --in - --out - --no-cache <"$dir/to" >"$dir/from" &
+exec 3>"$dir/to" 4<"$dir/from"
+while read -r row; do
+    echo "$row" >&3
+    read -r -t 60 verdict <&4 || fail "no verdict came for a pair of a stream"
+    echo "$verdict"
+done <"$dir/pairs.jsonl" >"$dir/streamed.jsonl"
+exec 3>&- 4<&-
+wait $! || fail "judge, a stream"
+grep -o '"verdict":.*' "$dir/verdicts.jsonl" >"$dir/of-file"
+grep -o '"verdict":.*' "$dir/streamed.jsonl" | cmp - "$dir/of-file" || fail "a stream has other verdicts"
+
+# Rubric and reference answers reach the judge; a score is the mean of its probabilities, in any batch.
+echo "Only the length counts: the shorter answer is better." >"$dir/rubric.txt"
+sed 's/^{/{"references": ["It is so.", "So it is."], /' "$dir/pairs.jsonl" >"$dir/with.jsonl"
+for flags in "" "--rubric $dir/rubric.txt" "--reference"; do
+    # shellcheck disable=SC2086
+    "$ste" judge --judge "$model" --in "$dir/with.jsonl" --out - --no-cache $flags | grep -o '"logprob_a":[^,]*'
+done | sort | uniq -c | awk '$1 > 1 { exit 1 }' || fail "a rubric or a reference changes nothing"
+sed 's/"response_a"/"output"/' "$dir/with.jsonl" >"$dir/single.jsonl"
+for flags in "" "--batch 1 --threads 1"; do
+    # shellcheck disable=SC2086
+    "$ste" score --judge "$model" --in "$dir/single.jsonl" --out "$dir/scores$flags.jsonl" --reference --no-cache $flags ||
+        fail "score $flags"
+done 2>/dev/null
+cmp "$dir/scores.jsonl" "$dir/scores--batch 1 --threads 1.jsonl" || fail "scores depend on the batch"
+sed -n 's/.*"score":\([0-9.]*\),.*"probabilities":\[\([^]]*\)\].*/\1 \2/p' "$dir/scores.jsonl" | tr ',' ' ' |
+    awk '{ e = t = 0; for (i = 1; i <= 10; i++) { e += i * $(i + 1); t += $(i + 1) }
+           if (t < .999999 || t > 1.000001 || e - $1 > 1e-6 || $1 - e > 1e-6) exit 1; n++ } END { exit n != 6 }' ||
+    fail "scores are not the means of their probabilities: $(cat "$dir/scores.jsonl")"
+
 # A judge compared with itself differs nowhere.
 "$ste" compare --judge "$model" --judge "$model" --data "$dir/six.jsonl" --no-cache --json "$dir/8.json" >/dev/null ||
     fail "compare"
@@ -131,7 +164,10 @@ grep -E '"(rating|matches)"' "$dir/11.json" | sort | cmp - "$dir/again" || fail 
 [ "$(grep -c '"preference":' "$dir/annotations.jsonl")" = 4 ] || fail "no four annotations"
 
 # Enough pairs for an estimate of the time, which must fit a context shorter than its own prompt would like.
-cat "$dir/six.jsonl" "$dir/six.jsonl" >"$dir/twelve.jsonl" # two of them tied
+{
+    cat "$dir/six.jsonl"
+    sed 's/"id": "\([a-z0-9-]*\)"/"id": "again-\1"/; s/"id": 3/"id": 4/' "$dir/six.jsonl"
+} >"$dir/twelve.jsonl" # two of them tied
 STE_LOG=info "$ste" eval --judge "$model" --data "$dir/twelve.jsonl" --no-cache --ctx 200 >"$dir/9.txt" 2>"$dir/9.err" ||
     fail "eval in a short context: $(cat "$dir/9.err")"
 grep -q "20 calls, the verdict at once; about" "$dir/9.err" || fail "no estimate of the time: $(cat "$dir/9.err")"
@@ -146,6 +182,11 @@ refuse() { # CODE WORDS COMMAND...
     [ "$(wc -l <"$dir/err")" = 1 ] || fail "more than one line for an error: $(cat "$dir/err")"
 }
 echo '{"prompt": "x", "chosen": "y"}' >"$dir/bad.jsonl"
+{ head -2 "$dir/six.jsonl"; head -1 "$dir/six.jsonl"; } >"$dir/doubled.jsonl"
+refuse 1 'doubled.jsonl:3: the id "capital" is that of line 1' eval --judge "$model" --data "$dir/doubled.jsonl"
+refuse 1 'pairs.jsonl:1: no reference answer' judge --judge "$model" --in "$dir/pairs.jsonl" --out - --reference
+refuse 1 'rubric' judge --judge "$model" --in "$dir/pairs.jsonl" --out - --rubric "$dir/no-rubric"
+refuse 1 'six.jsonl:1: no answer' score --judge "$model" --in "$dir/six.jsonl" --out -
 refuse 2 'data is missing' eval --judge "$model"
 refuse 2 'two judges' compare --judge "$model" --data "$dir/six.jsonl"
 refuse 1 'bad.jsonl:1' eval --judge "$model" --data "$dir/bad.jsonl"

@@ -219,6 +219,16 @@ def chat_ids(short, messages):
 _chat = {}
 
 
+def text_ids(short, text):
+    """Ids of plain text, by the published tokenizer."""
+    return published_tokenizer(short).encode(text, add_special_tokens=False).ids
+
+
+def label_ids(short):
+    """{id: name} of the labels A and B as they follow an opening bracket."""
+    return {text_ids(short, name)[0]: name for name in "AB"}
+
+
 def data_files(a):
     files = sorted(glob.glob(os.path.join(a.data, "**", "*.jsonl"), recursive=True))
     if not files:
