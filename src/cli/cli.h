@@ -62,6 +62,7 @@ struct ste_engine_flags {
     C(filter, "Train a judge, step by step")                                                                           \
     C(train, "Train a judge, step by step")                                                                            \
     C(iterate, "Train a judge, step by step")                                                                          \
+    C(train_rm, "Train a judge, step by step")                                                                         \
     C(judge, "Use and measure a judge")                                                                                \
     C(score, "Use and measure a judge")                                                                                \
     C(eval, "Use and measure a judge")                                                                                 \

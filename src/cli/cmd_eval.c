@@ -87,7 +87,7 @@ static int judge_attacked(const struct eval_options *o, struct ste_open_judge *j
         } else {
             struct ste_answer_pairs attacked;
             ste_attack_pairs(out->attack, out->place, &files->files[i], &attacked);
-            rc = ste_eval_pairs(j->llm, &j->setting, &attacked, all + n, progress, err);
+            rc = ste_open_judge_pairs(j, &attacked, true, all + n, progress, err);
             ste_answer_pairs_clear(&attacked);
         }
         n += pairs;

@@ -123,7 +123,7 @@ static int judge_some(struct ste_open_judge *j, const struct ste_answer_pairs *p
                       bool both, struct ste_progress *progress, struct counts *c, struct ste_err *err)
 {
     struct ste_outcome *out = ste_xcalloc(pairs->n ? pairs->n : 1, sizeof *out);
-    int rc = ste_judge_pairs(j->llm, &j->setting, pairs, both, out, progress, err);
+    int rc = ste_open_judge_pairs(j, pairs, both, out, progress, err);
     if (!rc)
         rc = write_rows(w, pairs, out, both, err);
     count(c, out, pairs->n, both);

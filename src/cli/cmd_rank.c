@@ -141,7 +141,7 @@ static int judge_bouts(const struct options *o, struct ste_open_judge *judge, co
         pairs.items[k] = (struct ste_answer_pair){
             .id = p->id, .prompt = p->prompt, .first = p->texts[bouts[k].i], .second = p->texts[bouts[k].j]};
     }
-    int rc = ste_judge_pairs(judge->llm, &judge->setting, &pairs, true, out, progress, err);
+    int rc = ste_open_judge_pairs(judge, &pairs, true, out, progress, err);
     for (size_t k = 0; k < n && !rc; k++) {
         const struct ste_bout *b = &bouts[k];
         const struct ste_answered *p = &a->prompts[b->prompt];

@@ -54,6 +54,13 @@ int ste_judge_open(struct ste_open_judge *j, const char *judge, const struct ste
     int rc = ste_judge_spec_parse(&j->spec, judge, err);
     if (rc)
         return rc;
+    if (j->spec.reward && (j->scoring || f->votes || f->rubric || f->reference || f->pack)) {
+        ste_judge_close(j);
+        return ste_err_set(err, STE_EUSAGE,
+                           "%s is a reward model, which is asked nothing: --pack, --rubric, --reference, --votes and "
+                           "`ste score` are for judges",
+                           judge);
+    }
     const char *pack = f->pack ? f->pack : j->spec.pack ? j->spec.pack : "direct";
     rc = ste_pack_load(&j->pack, pack, j->spec.pack_folder, err);
     if (!rc)
@@ -85,8 +92,24 @@ int ste_judge_open(struct ste_open_judge *j, const char *judge, const struct ste
     return 0;
 }
 
+static int load_reward(struct ste_open_judge *j, const struct ste_judging_flags *f, struct ste_err *err)
+{
+    enum ste_isa isa;
+    enum ste_activations activations;
+    int rc = ste_isa_choose(f->engine.isa, &isa, err);
+    if (!rc)
+        rc = ste_activations_by_name(f->engine.activations ? f->engine.activations : "auto", isa, false, &activations,
+                                     err);
+    if (rc)
+        return rc;
+    j->pool = ste_pool_new((int)f->engine.threads);
+    return ste_reward_open(&j->reward, j->spec.model, j->spec.adapter, j->pool, isa, activations, err);
+}
+
 int ste_judge_load(struct ste_open_judge *j, const struct ste_judging_flags *f, struct ste_err *err)
 {
+    if (j->spec.reward)
+        return load_reward(j, f, err);
     j->cached = !f->no_cache;
     char *home = ste_home_path(NULL), *cache = f->no_cache ? NULL : ste_home_path("cache.db");
     int rc = f->no_cache ? 0 : ste_mkdirs(home, err);
@@ -101,6 +124,8 @@ void ste_judge_close(struct ste_open_judge *j)
 {
     if (j->llm)
         ste_llm_close(j->llm);
+    ste_reward_close(j->reward);
+    ste_pool_free(j->pool);
     ste_pack_free(j->pack);
     ste_judge_spec_clear(&j->spec);
     free(j->secret);
@@ -184,6 +209,13 @@ static int estimate(struct ste_open_judge *j, const struct ste_pair_files *p, in
     return 0;
 }
 
+int ste_open_judge_pairs(struct ste_open_judge *j, const struct ste_answer_pairs *pairs, bool both,
+                         struct ste_outcome *out, struct ste_progress *progress, struct ste_err *err)
+{
+    return j->reward ? ste_reward_pairs(j->reward, pairs, out, progress, err)
+                     : ste_judge_pairs(j->llm, &j->setting, pairs, both, out, progress, err);
+}
+
 int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, struct ste_outcome ***outcomes,
                     struct ste_err *err)
 {
@@ -193,7 +225,7 @@ int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, st
         limit = j->setting.max_tokens ? j->setting.max_tokens : j->pack->max_tokens;
         snprintf(reasoning, sizeof reasoning, "up to %d tokens of reasoning each", limit);
     }
-    if (p->pairs >= PAIRS_WORTH_AN_ESTIMATE) {
+    if (p->pairs >= PAIRS_WORTH_AN_ESTIMATE && !j->reward) {
         double seconds;
         rc = estimate(j, p, limit, &seconds, err);
         if (rc)
@@ -203,13 +235,16 @@ int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, st
                  j->more ? ", and as long again for the second judge" : "");
     }
     size_t calls = 2 * p->pairs * (size_t)(j->setting.votes > 1 ? j->setting.votes : 1);
-    ste_info("%s with pack %s: %zu pairs in both orders, %s%zu calls, %s%s", j->name, j->pack->name, p->pairs,
-             j->setting.votes > 1 ? "at most " : "", calls, reasoning, time);
+    if (j->reward)
+        ste_info("%s, a reward model: %zu pairs", j->name, p->pairs);
+    else
+        ste_info("%s with pack %s: %zu pairs in both orders, %s%zu calls, %s%s", j->name, j->pack->name, p->pairs,
+                 j->setting.votes > 1 ? "at most " : "", calls, reasoning, time);
     struct ste_outcome **out = ste_xcalloc(p->n ? p->n : 1, sizeof *out);
     struct ste_progress *progress = ste_progress_new("judge", "verdicts", calls);
     for (size_t i = 0; i < p->n && !rc; i++) {
         out[i] = ste_xcalloc(p->files[i].n, sizeof *out[i]);
-        rc = ste_eval_pairs(j->llm, &j->setting, &p->files[i], out[i], progress, err);
+        rc = ste_open_judge_pairs(j, &p->files[i], true, out[i], progress, err);
     }
     ste_progress_end(progress);
     if (rc)
@@ -233,6 +268,12 @@ json_t *ste_judge_provenance(const struct ste_open_judge *j)
 {
     json_t *p = json_object();
     json_object_set_new(p, "model", json_string(j->spec.model));
+    if (j->reward) {
+        json_object_set_new(p, "model_hash", json_string(ste_reward_model_hash(j->reward)));
+        json_object_set_new(p, "adapter_hash", json_string(ste_reward_hash(j->reward)));
+        json_object_set_new(p, "mode", json_string("reward model"));
+        return p;
+    }
     json_object_set_new(p, "model_hash", json_string(ste_llm_model_hash(j->llm)));
     json_object_set_new(p, "adapter_hash", json_string(ste_llm_adapter_hash(j->llm, j->setting.adapter)));
     json_object_set_new(p, "pack_hash", json_string(j->pack->hash));

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "eval/eval.h"
+#include "eval/reward.h"
 
 struct ste_judging_flags {
     const char *pack; /* NULL: the run's, else direct */
@@ -35,7 +36,9 @@ struct ste_open_judge {
     const char *name; /* as the user wrote it */
     struct ste_judge_spec spec;
     struct ste_pack *pack;
-    struct ste_llm *llm;
+    struct ste_llm *llm;       /* NULL with a reward model: */
+    struct ste_reward *reward; /* its own forward pass, without questions */
+    struct ste_pool *pool;     /* of REWARD */
     bool cached; /* answers may come from the cache */
     bool more;   /* another judge follows on the same pairs: said with the time */
     char *secret, *rubric;
@@ -67,6 +70,9 @@ void ste_pair_files_clear(struct ste_pair_files *p);
 int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, struct ste_outcome ***outcomes,
                     struct ste_err *err);
 void ste_outcome_arrays_free(struct ste_outcome **outcomes, const struct ste_pair_files *p);
+/* Judges PAIRS, in the order of the file alone unless BOTH. */
+int ste_open_judge_pairs(struct ste_open_judge *j, const struct ste_answer_pairs *pairs, bool both,
+                         struct ste_outcome *out, struct ste_progress *progress, struct ste_err *err);
 /* Model, adapter, pack and so on: what decides a judge's figures. */
 json_t *ste_judge_provenance(const struct ste_open_judge *j);
 

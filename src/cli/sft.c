@@ -4,17 +4,16 @@
 #include <string.h>
 
 #include "cli/opening.h"
+#include "cli/training.h"
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
 #include "model/chat.h"
-#include "train/train.h"
 
 struct sft_options {
-    const char *model, *in, *out, *adapter, *schedule, *grads, *log, *order, *isa, *activations;
-    long long r, steps, batch, micro_tokens, memory_mb, warmup, seed, max_tokens, threads;
-    double alpha, lr, weight_decay, max_grad_norm, epochs;
+    const char *model, *in, *out, *adapter, *grads, *order;
+    struct ste_training_flags f;
 };
 
 /* The examples own their tokens. */
@@ -128,10 +127,18 @@ static int read_examples(const struct ste_model *m, const char *path, long long 
     return rc;
 }
 
-/* The batch of STEP: BATCH has room for P->batch_examples. */
-static int batch_of(const struct sft_options *o, const struct ste_train_params *p, const struct examples *x, int step,
-                    struct ste_example *batch)
+struct batches {
+    const struct sft_options *o;
+    const struct ste_train_params *p;
+    const struct examples *x;
+};
+
+static int batch_of(const void *arg, int step, struct ste_example *batch)
 {
+    const struct batches *b = arg;
+    const struct sft_options *o = b->o;
+    const struct ste_train_params *p = b->p;
+    const struct examples *x = b->x;
     int n, *index = ste_xcalloc((size_t)p->batch_examples, sizeof *index), total = (int)x->n;
     if (!strcmp(o->order, "file")) {
         int per_epoch = (total + p->batch_examples - 1) / p->batch_examples,
@@ -153,7 +160,7 @@ static int write_grads(const struct sft_options *o, const struct ste_model *m, c
     struct ste_example *batch = ste_xcalloc((size_t)p->batch_examples, sizeof *batch);
     struct ste_lora *grads = NULL;
     double loss = 0;
-    int n = batch_of(o, p, x, 0, batch), rc = ste_lora_new(&grads, &m->hp, p->r, p->alpha, 0, err);
+    int n = batch_of(&(struct batches){o, p, x}, 0, batch), rc = ste_lora_new(&grads, &m->hp, p->r, p->alpha, 0, err);
     if (!rc)
         rc = ste_trainer_grads(t, batch, n, grads, &loss, err);
     if (!rc)
@@ -162,43 +169,6 @@ static int write_grads(const struct sft_options *o, const struct ste_model *m, c
         printf("loss %.6f; gradients of %d examples in %s\n", loss, n, o->grads);
     ste_lora_free(grads);
     free(batch);
-    return rc;
-}
-
-static int log_step(struct ste_jsonl_writer *log, const struct ste_train_step *s, double seconds, struct ste_err *err)
-{
-    printf("step %d loss %.6f lr %.3e norm %.4f, %ld tokens, %.1f tok/s\n", s->step, s->loss, s->lr, s->grad_norm,
-           s->tokens, (double)s->tokens / seconds);
-    fflush(stdout);
-    if (!log)
-        return 0;
-    json_t *row =
-        json_pack("{s:i, s:f, s:f, s:f, s:i, s:i, s:f}", "step", s->step, "loss", s->loss, "lr", s->lr, "grad_norm",
-                  s->grad_norm, "tokens", (int)s->tokens, "loss_tokens", (int)s->loss_tokens, "seconds", seconds);
-    int rc = ste_jsonl_write(log, row, err);
-    json_decref(row);
-    return rc;
-}
-
-static int train(const struct sft_options *o, const struct ste_train_params *p, struct ste_trainer *t,
-                 const struct examples *x, struct ste_err *err)
-{
-    struct ste_jsonl_writer *log = NULL;
-    struct ste_example *batch = ste_xcalloc((size_t)p->batch_examples, sizeof *batch);
-    int rc = o->log ? ste_jsonl_create(&log, o->log, err) : 0;
-    for (int step = 0; !rc && step < p->total_steps; step++) {
-        struct ste_train_step s;
-        double from = ste_now();
-        int n = batch_of(o, p, x, step, batch);
-        rc = ste_trainer_step(t, batch, n, &s, err);
-        if (!rc)
-            rc = log_step(log, &s, ste_now() - from, err);
-    }
-    free(batch);
-    if (log && !rc)
-        return ste_jsonl_commit(log, err);
-    if (log)
-        ste_jsonl_abort(log);
     return rc;
 }
 
@@ -222,7 +192,7 @@ static int run_with(const struct sft_options *o, const struct ste_model *m, stru
     struct examples x = {0};
     struct ste_lora *start = NULL;
     struct ste_trainer *t = NULL;
-    long long limit = o->max_tokens > 0 ? o->max_tokens : m->hp.n_ctx_train;
+    long long limit = o->f.max_tokens > 0 ? o->f.max_tokens : m->hp.n_ctx_train;
     int rc = read_examples(m, o->in, limit, &x, err);
     if (!rc && o->adapter)
         rc = ste_lora_read_peft(&start, m, o->adapter, err);
@@ -231,8 +201,7 @@ static int run_with(const struct sft_options *o, const struct ste_model *m, stru
         p->alpha = start->alpha;
     }
     if (!rc) {
-        long long per_epoch = ((long long)x.n + p->batch_examples - 1) / p->batch_examples;
-        p->total_steps = (int)(o->steps > 0 ? o->steps : (long long)(o->epochs * (double)per_epoch + 0.5));
+        p->total_steps = ste_training_total_steps(&o->f, p, x.n);
         rc = ste_trainer_new(&t, m, NULL, p, err);
     }
     if (!rc && start)
@@ -244,7 +213,7 @@ static int run_with(const struct sft_options *o, const struct ste_model *m, stru
     if (!rc && o->grads)
         rc = write_grads(o, m, p, t, &x, err);
     else if (!rc) {
-        rc = train(o, p, t, &x, err);
+        rc = ste_training_run(&o->f, p, t, batch_of, &(struct batches){o, p, &x}, p->batch_examples, err);
         if (!rc)
             rc = write_adapter(o, m, t, err);
     }
@@ -258,15 +227,6 @@ static int check_options(const struct sft_options *o, struct ste_err *err)
     if (!o->model || !o->in || (!o->out && !o->grads))
         return ste_err_set(err, STE_EUSAGE,
                            "sft takes --model NAME, --in EXAMPLES.jsonl and --out DIR; see `ste help sft`");
-    if (o->batch < 1 || o->batch > 100000 || o->r < 1 || o->micro_tokens < 1 || o->micro_tokens > 1 << 20 ||
-        o->warmup < 0 || o->steps < 0 || o->steps > 1000000000 || o->threads < 0 || o->threads > 1024 ||
-        o->warmup > 1000000000 || o->memory_mb < 0 || o->memory_mb > 1 << 30)
-        return ste_err_set(
-            err, STE_EUSAGE,
-            "--batch, --r and --micro-tokens are at least 1; --warmup, --steps, --memory-mb and --threads 0 "
-            "or more");
-    if (!(o->epochs > 0 && o->epochs <= 1000))
-        return ste_err_set(err, STE_EUSAGE, "--epochs must be above 0 and at most 1000, not %g", o->epochs);
     if (strcmp(o->order, "file") && strcmp(o->order, "shuffle"))
         return ste_err_set(err, STE_EUSAGE, "--order is file or shuffle, not %s", o->order);
     if (o->out && !o->grads && ste_file_exists(o->out))
@@ -276,17 +236,9 @@ static int check_options(const struct sft_options *o, struct ste_err *err)
 
 static int sft(int argc, char **argv, struct ste_err *err)
 {
-    struct sft_options o = {.schedule = "constant", .order = "shuffle"};
-    struct ste_train_params p;
-    ste_train_default_params(&p);
-    o.r = p.r;
-    o.alpha = p.alpha;
-    o.lr = p.learning_rate;
-    o.batch = p.batch_examples;
-    o.micro_tokens = p.micro_tokens;
-    o.memory_mb = (long long)(p.activation_bytes >> 20);
-    o.max_grad_norm = p.max_grad_norm;
-    o.epochs = 1;
+    struct sft_options o = {.order = "shuffle"};
+    struct ste_train_params p = {0};
+    ste_training_defaults(&o.f);
     const struct ste_flag flags[] = {
         {"model", STE_FLAG_STRING, &o.model, "NAME",
          "catalogue name or .gguf file to train on; its weights stay as they are"},
@@ -296,30 +248,9 @@ static int sft(int argc, char **argv, struct ste_err *err)
          "(both texts or both lists of messages), or {\"tokens\": [...], \"n_prompt\": N}; \"weight\" is optional"},
         {"out", STE_FLAG_STRING, &o.out, "DIR", "new folder for the adapter: PEFT's files and adapter.gguf"},
         {"adapter", STE_FLAG_STRING, &o.adapter, "DIR", "start from this PEFT folder (its rank and alpha hold)"},
-        {"r", STE_FLAG_INT, &o.r, "R", "rank (default 16)"},
-        {"alpha", STE_FLAG_REAL, &o.alpha, "A", "scale is alpha / r (default 32)"},
-        {"lr", STE_FLAG_REAL, &o.lr, "LR", "learning rate (default 1e-4)"},
-        {"epochs", STE_FLAG_REAL, &o.epochs, "N", "times over the examples (default 1)"},
-        {"steps", STE_FLAG_INT, &o.steps, "N", "optimizer steps, instead of --epochs"},
-        {"batch", STE_FLAG_INT, &o.batch, "N", "examples a step (default 8)"},
-        {"schedule", STE_FLAG_STRING, &o.schedule, "S", "constant, linear or cosine (default constant)"},
-        {"warmup", STE_FLAG_INT, &o.warmup, "N", "steps of linear warm-up (default 0)"},
-        {"seed", STE_FLAG_INT, &o.seed, "S", "of the adapter's start and of the order (default 0)"},
-        {"weight-decay", STE_FLAG_REAL, &o.weight_decay, "W", "AdamW's (default 0)"},
-        {"max-grad-norm", STE_FLAG_REAL, &o.max_grad_norm, "G", "clip gradients to this norm; 0: never (default 1)"},
-        {"max-tokens", STE_FLAG_INT, &o.max_tokens, "N", "leave longer examples out (default: the model's context)"},
         {"order", STE_FLAG_STRING, &o.order, "O", "shuffle (each epoch anew, default) or file"},
-        {"log", STE_FLAG_STRING, &o.log, "FILE.jsonl", "also write each step as a JSON line"},
         {"grads", STE_FLAG_STRING, &o.grads, "DIR", "only write the gradients of the first batch, as a PEFT folder"},
-        {"micro-tokens", STE_FLAG_INT, &o.micro_tokens, "N",
-         "tokens a forward pass (default 512); speed and memory only"},
-        {"memory-mb", STE_FLAG_INT, &o.memory_mb, "N",
-         "keep activations of a pass up to this size, else compute them again: a third more time (default 2048)"},
-        {"activations", STE_FLAG_STRING, &o.activations, "auto|f32|bf16x3|bf16|int8",
-         "how products round (default: bf16x3, about exact, with AMX tiles, else f32); bf16 is faster, int8 rounds in "
-         "the forward pass only"},
-        {"threads", STE_FLAG_INT, &o.threads, "N", "threads (default: one a core); speed only"},
-        {"isa", STE_FLAG_STRING, &o.isa, "NAME", "force an instruction set: amx, avx512, avx2, portable"},
+        STE_TRAINING_FLAGS(o.f, "examples"),
         {NULL, 0, NULL, NULL, NULL},
     };
     char *path = NULL;
@@ -331,31 +262,16 @@ static int sft(int argc, char **argv, struct ste_err *err)
         return rc > 0 ? 0 : rc;
     rc = check_options(&o, err);
     if (!rc)
-        rc = ste_schedule_by_name(o.schedule, &p.schedule, err);
-    if (!rc)
-        rc = ste_isa_choose(o.isa, &p.isa, err);
-    if (!rc)
-        rc = ste_activations_by_name(o.activations ? o.activations : "auto", p.isa, true, &p.activations, err);
+        rc = ste_training_params(&o.f, &p, err);
     if (!rc)
         rc = ste_model_resolve(o.model, &path, err);
     if (!rc)
         rc = ste_model_open(&m, path, err);
     if (!rc) {
-        p.pool = ste_pool_new((int)o.threads);
-        p.r = (int)(o.r < 1 << 20 ? o.r : 1 << 20);
-        p.alpha = o.alpha;
-        p.learning_rate = o.lr;
-        p.weight_decay = o.weight_decay;
-        p.max_grad_norm = o.max_grad_norm;
-        p.warmup_steps = (int)o.warmup;
-        p.batch_examples = (int)o.batch;
-        p.micro_tokens = (int)o.micro_tokens;
-        p.activation_bytes = (size_t)o.memory_mb << 20;
-        p.seed = (uint64_t)o.seed;
         rc = run_with(&o, m, &p, err);
-        ste_pool_free(p.pool);
         ste_model_close(m);
     }
+    ste_pool_free(p.pool);
     free(path);
     return rc;
 }

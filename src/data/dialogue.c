@@ -6,6 +6,11 @@
 
 #include "core/mem.h"
 
+const char *ste_role_name(enum ste_role role)
+{
+    return role == STE_ROLE_SYSTEM ? "system" : role == STE_ROLE_USER ? "user" : "assistant";
+}
+
 void ste_dialogue_add(struct ste_dialogue *d, enum ste_role role, const char *text, size_t len)
 {
     d->turns = ste_xrealloc(d->turns, (d->n + 1) * sizeof *d->turns);
@@ -183,17 +188,12 @@ int ste_dialogue_from_json(struct ste_dialogue *d, const json_t *messages, const
     return rc;
 }
 
-static const char *role_name(enum ste_role role)
-{
-    return role == STE_ROLE_SYSTEM ? "system" : role == STE_ROLE_USER ? "user" : "assistant";
-}
-
 json_t *ste_dialogue_json(const struct ste_dialogue *d)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < d->n; i++)
         json_array_append_new(
-            list, json_pack("{s:s, s:s}", "content", d->turns[i].text, "role", role_name(d->turns[i].role)));
+            list, json_pack("{s:s, s:s}", "content", d->turns[i].text, "role", ste_role_name(d->turns[i].role)));
     return list;
 }
 

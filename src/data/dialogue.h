@@ -23,6 +23,7 @@ struct ste_dialogue {
     size_t n;
 };
 
+const char *ste_role_name(enum ste_role role); /* "system", "user", "assistant" */
 void ste_dialogue_add(struct ste_dialogue *d, enum ste_role role, const char *text, size_t len);
 void ste_dialogue_clear(struct ste_dialogue *d);
 /* From any of the prompt fields of ROW; WHERE is "FILE:LINE". Empty or missing: STE_EINPUT. */

@@ -70,6 +70,9 @@ size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_split sp
 void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites,
                          const double *weights, uint64_t seed, struct ste_metrics *out);
 
+/* What an outcome says of the pair itself; its verdicts are invalid until they come. JUDGED: or left out as a tie. */
+void ste_outcome_begin(struct ste_outcome *o, const struct ste_answer_pair *p, bool judged);
+
 /* Judges every pair in both orders, at the judge's full batch. OUT has pairs->n items; the caller clears them,
  * whatever this returns. A pair that does not fit the context is named in a warning. */
 int ste_eval_pairs(struct ste_llm *llm, const struct ste_judge_setting *s, const struct ste_answer_pairs *pairs,

@@ -71,6 +71,14 @@ static uint64_t prompt_key(const struct ste_dialogue *d)
     return key;
 }
 
+void ste_outcome_begin(struct ste_outcome *o, const struct ste_answer_pair *p, bool judged)
+{
+    *o = (struct ste_outcome){.judged = judged, .prompt_key = prompt_key(&p->prompt), .tie = p->tied};
+    set_sides(o, p);
+    for (int order = 0; order < 2; order++)
+        ste_judgment_clear(&o->order[order]);
+}
+
 static int ask(struct evaluation *e, struct cell *c, struct ste_err *err)
 {
     const struct ste_answer_pair *p = &e->pairs->items[c->pair];
@@ -217,13 +225,9 @@ int ste_judge_pairs(struct ste_llm *llm, const struct ste_judge_setting *s, cons
                            .votes_each = (int)each,
                            .progress = progress};
     for (size_t i = 0; i < pairs->n; i++) {
-        out[i] = (struct ste_outcome){.judged = !pairs->items[i].tied || s->ask_ties,
-                                      .prompt_key = prompt_key(&pairs->items[i].prompt),
-                                      .tie = pairs->items[i].tied};
-        set_sides(&out[i], &pairs->items[i]);
+        ste_outcome_begin(&out[i], &pairs->items[i], !pairs->items[i].tied || s->ask_ties);
         for (size_t order = 0; order < 2; order++) {
             struct cell *c = &e.cells[2 * i + order];
-            ste_judgment_clear(&out[i].order[order]);
             *c = (struct cell){.pair = i,
                                .order = (enum ste_order)order,
                                .votes = e.votes + (2 * i + order) * each,

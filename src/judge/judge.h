@@ -75,13 +75,14 @@ void ste_judge_prompt_clear(struct ste_judge_prompt *p);
 void ste_judge_read(const struct ste_judge_setting *s, const struct ste_answer *answer, struct ste_judgment *out);
 
 /* JUDGE as users write it: a catalogue name, a .gguf path, RUN or RUN:ITERATION (its adapter on its seed model, its
- * pack; RUN alone is the newest iteration, :0 the seed). */
+ * pack; RUN alone is the newest iteration, :0 the seed), or the folder of a reward model (ste train-rm). */
 struct ste_judge_spec {
     char *model;       /* catalogue name or path */
     char *adapter;     /* PEFT folder, or NULL */
     char *pack;        /* the run's pack, or NULL: not said */
     char *pack_folder; /* the run's folder of packs, or NULL */
     char *mode;        /* "free" or "closed" where the run's recipe overrides its pack's, else NULL */
+    bool reward;       /* ADAPTER is a reward model's: it scores answers by themselves and is not asked anything */
 };
 int ste_judge_spec_parse(struct ste_judge_spec *out, const char *judge, struct ste_err *err);
 void ste_judge_spec_clear(struct ste_judge_spec *s);

@@ -252,7 +252,6 @@ static void make_messages(struct pairing *g, const struct job *j, enum kind k, s
         ask->n_messages = 1;
     } else {
         /* x, or x' in the place of its last turn */
-        static const char *const roles[] = {"system", "user", "assistant"};
         const char *system = g->l->recipe.pair_system;
         bool add = *system && j->x.turns[0].role != STE_ROLE_SYSTEM;
         size_t n = 0;
@@ -260,7 +259,7 @@ static void make_messages(struct pairing *g, const struct job *j, enum kind k, s
         if (add)
             g->messages[n++] = (struct ste_message){"system", system};
         for (size_t i = 0; i < j->x.n; i++)
-            g->messages[n++] = (struct ste_message){roles[j->x.turns[i].role], j->x.turns[i].text};
+            g->messages[n++] = (struct ste_message){ste_role_name(j->x.turns[i].role), j->x.turns[i].text};
         if (k == REJECTED)
             g->messages[n - 1].content = j->pieces[MODIFIED].text;
         ask->n_messages = n;

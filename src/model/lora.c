@@ -66,7 +66,14 @@ void ste_lora_free(struct ste_lora *l)
             free(l->pairs[i][k].b);
         }
     free(l->pairs);
+    free(l->head);
     free(l);
+}
+
+void ste_lora_add_head(struct ste_lora *l, int d_model)
+{
+    l->head = ste_xcalloc((size_t)d_model, sizeof *l->head);
+    l->n_head = d_model;
 }
 
 void ste_lora_rehash(struct ste_lora *l)
@@ -88,6 +95,8 @@ void ste_lora_rehash(struct ste_lora *l)
             ste_hasher_add(h, p->a, (size_t)l->r * (size_t)p->in * sizeof *p->a);
             ste_hasher_add(h, p->b, (size_t)l->r * (size_t)p->out * sizeof *p->b);
         }
+    if (l->head)
+        ste_hasher_add(h, l->head, (size_t)l->n_head * sizeof *l->head);
     ste_hasher_done(h, digest);
     ste_hex(digest, 32, l->hash);
 }
@@ -106,6 +115,8 @@ static char *peft_name(int layer, int l, char matrix)
 {
     return ste_xasprintf("base_model.model.model.layers.%d.%s.lora_%c.weight", layer, ste_linear_peft_path[l], matrix);
 }
+
+static const char head_name[] = "base_model.model.score.weight", head_module[] = "score", head_task[] = "SEQ_CLS";
 
 /* ---- reading a PEFT folder ---- */
 
@@ -132,8 +143,8 @@ static void read_values(const struct ste_st_tensor *t, uint64_t at, uint64_t n, 
 static int check_config(const json_t *c, const char *path, struct ste_err *err)
 {
     static const char *const off[] = {
-        "use_dora",        "use_rslora",   "fan_in_fan_out", "lora_bias", "trainable_token_indices",
-        "modules_to_save", "rank_pattern", "alpha_pattern",  "use_qalora"};
+        "use_dora",     "use_rslora",    "fan_in_fan_out", "lora_bias", "trainable_token_indices",
+        "rank_pattern", "alpha_pattern", "use_qalora"};
     const char *type = json_string_value(json_object_get(c, "peft_type")),
                *bias = json_string_value(json_object_get(c, "bias"));
     if (!type || strcmp(type, "LORA"))
@@ -141,6 +152,13 @@ static int check_config(const json_t *c, const char *path, struct ste_err *err)
                            type ? type : "unknown");
     if (bias && strcmp(bias, "none"))
         return ste_err_set(err, STE_EINPUT, "%s says bias \"%.40s\", which ste does not read", path, bias);
+    const json_t *modules = json_object_get(c, "modules_to_save");
+    for (size_t i = 0; i < json_array_size(modules); i++) {
+        const char *name = json_string_value(json_array_get(modules, i));
+        if (!name || strcmp(name, head_module))
+            return ste_err_set(err, STE_EINPUT, "%s saves the module %.40s; ste reads no other than %s, a reward's head",
+                               path, name ? name : "?", head_module);
+    }
     for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
         const json_t *v = json_object_get(c, off[i]);
         bool is_off = !v || json_is_null(v) || json_is_false(v) || (json_is_object(v) && !json_object_size(v)) ||
@@ -224,8 +242,17 @@ static int read_pairs(struct ste_lora *l, const struct ste_hparams *hp, const st
             free(name_a);
             free(name_b);
         }
+    const struct ste_st_tensor *head = rc ? NULL : ste_safetensors_find(st, head_name);
+    if (head && (head->n_dims != 2 || head->shape[0] != 1 || head->shape[1] != (uint64_t)hp->d_model))
+        rc = ste_err_set(err, STE_EINPUT, "%s: tensor '%s' is no score (1, %d) of this model's states", path, head->name,
+                         hp->d_model);
+    if (!rc && head) {
+        ste_lora_add_head(l, hp->d_model);
+        read_values(head, 0, (uint64_t)hp->d_model, l->head);
+    }
     if (!rc && !used)
         rc = ste_err_set(err, STE_EINPUT, "%s holds no LoRA tensors for this model", path);
+    used += head != NULL;
     if (!rc && used < st->n)
         rc = ste_err_set(err, STE_EINPUT,
                          "%s holds %zu tensors that belong to no linear layer of this model's %d layers; is it an "
@@ -274,6 +301,10 @@ static int write_config(const struct ste_lora *l, const char *base_name, const c
                           "base_model_name_or_path", base_name ? base_name : "", "r", l->r, "lora_alpha",
                           whole ? json_integer((json_int_t)l->alpha) : json_real(l->alpha), "target_modules", targets,
                           "lora_dropout", 0.0, "bias", "none", "fan_in_fan_out", 0, "inference_mode", 1);
+    if (c && l->head) {
+        json_object_set_new(c, "task_type", json_string(head_task));
+        json_object_set_new(c, "modules_to_save", json_pack("[s]", head_module));
+    }
     if (!c)
         return ste_err_set(err, STE_EFAIL, "cannot write the adapter %s: the base model's name is not UTF-8", dir);
     char *path = ste_path_join(dir, "adapter_config.json"), *text = json_dumps(c, JSON_INDENT(2));
@@ -287,7 +318,7 @@ static int write_config(const struct ste_lora *l, const char *base_name, const c
 static int write_weights(const struct ste_lora *l, const struct ste_hparams *hp, const char *dir, struct ste_err *err)
 {
     size_t max = (size_t)l->n_layers * STE_N_LINEAR, n = 0, r = (size_t)l->r;
-    struct ste_st_tensor *t = ste_xcalloc(2 * max, sizeof *t);
+    struct ste_st_tensor *t = ste_xcalloc(2 * max + 1, sizeof *t);
     float **turned = ste_xcalloc(max, sizeof *turned);
     for (int i = 0; i < l->n_layers; i++)
         for (int k = 0; k < STE_N_LINEAR; k++) {
@@ -302,6 +333,9 @@ static int write_weights(const struct ste_lora *l, const struct ste_hparams *hp,
             t[n++] = (struct ste_st_tensor){peft_name(i, k, 'B'),  STE_ST_F32, 2,
                                             {(uint64_t)p->out, r}, b,          (uint64_t)p->out * r * 4};
         }
+    if (l->head)
+        t[n++] = (struct ste_st_tensor){ste_xstrdup(head_name),     STE_ST_F32, 2,
+                                        {1, (uint64_t)l->n_head}, l->head,    (uint64_t)l->n_head * 4};
     char *path = ste_path_join(dir, "adapter_model.safetensors");
     int rc = ste_safetensors_write(path, t, n, err);
     for (size_t i = 0; i < n; i++)

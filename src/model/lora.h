@@ -18,6 +18,8 @@ struct ste_lora {
     double alpha;
     int n_layers;
     struct ste_lora_pair (*pairs)[STE_N_LINEAR]; /* [n_layers]; a NULL: that layer is not adapted */
+    float *head; /* (n_head): of a reward model, whose score is its product with the last token's normed state; NULL */
+    int n_head;  /* d_model */
     char hash[65]; /* SHA-256 of shapes, r, alpha and values: made by read, write and ste_lora_rehash */
 };
 
@@ -25,6 +27,8 @@ struct ste_lora {
 int ste_lora_new(struct ste_lora **out, const struct ste_hparams *hp, int r, double alpha, uint64_t seed,
                  struct ste_err *err);
 void ste_lora_free(struct ste_lora *l);
+/* All zeros. PEFT has it as the saved module "score" of a model for sequence classification. */
+void ste_lora_add_head(struct ste_lora *l, int d_model);
 void ste_lora_rehash(struct ste_lora *l);
 
 /* A PEFT folder: adapter_config.json and adapter_model.safetensors (f32, f16 or bf16 read; f32 written). BASE_NAME goes

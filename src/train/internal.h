@@ -24,7 +24,7 @@ struct ste_pack {
     int n_groups;         /* spans that see each other are neighbours: */
     int *group;           /* [n_groups + 1]: the first span of each group */
     int tokens;           /* T */
-    int n_loss;           /* rows whose next token has loss */
+    int n_loss;           /* rows whose next token has loss; of a reward model the last row of each example */
     int *loss_rows;       /* their indices, ascending */
     int32_t *loss_target; /* the next token of each */
     float *loss_weight;   /* the weight of its example */
@@ -80,7 +80,7 @@ void ste_pack_order(const struct ste_example *batch, int n, struct ste_example *
  * prompt are never parted, so that what is shared does not depend on the packs. */
 int ste_pack_count(const struct ste_example *batch, int n, int micro_tokens,
                    int *tokens); /* examples of the next pack, and its T */
-void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n);
+void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n, bool reward);
 void ste_pack_clear(struct ste_pack *pk);
 int ste_scratch_reserve(struct ste_trainer *t, int tokens, struct ste_err *err);
 void ste_scratch_free(struct ste_scratch *s);
@@ -110,9 +110,13 @@ void ste_block_backward(struct ste_trainer *t, const struct ste_pack *pk, int la
  * s.dx = SCALE * weight * d nll / d final. */
 void ste_loss_rows(struct ste_trainer *t, const struct ste_pack *pk, double scale);
 
+/* reward.c: the same for a reward model; s.nll is each loss row's score. */
+void ste_reward_rows(struct ste_trainer *t, const struct ste_pack *pk, double scale);
+double ste_reward_nll(double chosen, double rejected); /* -log sigmoid of the difference */
+
 /* optimizer.c */
 int ste_lora_tensor_count(const struct ste_lora *l);
-/* Tensor I in the order layer, linear, A then B; *N its values. NULL: that layer is not adapted. */
+/* Tensor I in the order layer, linear, A then B, and the head, if any, last; *N its values. NULL: that layer is not adapted. */
 float *ste_lora_tensor(const struct ste_lora *l, int i, size_t *n);
 double ste_grad_norm(struct ste_trainer *t);
 void ste_adamw_step(struct ste_trainer *t, double lr, double clip);

@@ -6,11 +6,15 @@
 
 int ste_lora_tensor_count(const struct ste_lora *l)
 {
-    return l->n_layers * STE_N_LINEAR * 2;
+    return l->n_layers * STE_N_LINEAR * 2 + (l->head != NULL);
 }
 
 float *ste_lora_tensor(const struct ste_lora *l, int i, size_t *n)
 {
+    if (i == l->n_layers * STE_N_LINEAR * 2) {
+        *n = (size_t)l->n_head;
+        return l->head;
+    }
     const struct ste_lora_pair *p = &l->pairs[i / 2 / STE_N_LINEAR][i / 2 % STE_N_LINEAR];
     *n = (size_t)l->r * (size_t)(i % 2 ? p->out : p->in);
     return i % 2 ? p->b : p->a;

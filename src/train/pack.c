@@ -53,7 +53,7 @@ static void add_span(struct ste_pack *pk, const struct ste_example *x, int from,
     pk->tokens += to - from;
 }
 
-void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n)
+void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n, bool reward)
 {
     memset(pk, 0, sizeof *pk);
     size_t cap = 0;
@@ -72,8 +72,12 @@ void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n)
         for (const struct ste_example *x = batch + e; x < batch + e + count; x++) {
             int before = pk->tokens - shared; /* the row of the example's first token, were it not shared */
             add_span(pk, x, shared, x->n, prefix);
-            for (int i = x->n_prompt > 0 ? x->n_prompt : 1; i < x->n; i++) { /* nothing predicts the first token */
-                pk->loss_rows[pk->n_loss] = before + i - 1;
+            for (int i = reward ? x->n : x->n_prompt > 0 ? x->n_prompt : 1; i < x->n + reward; i++) {
+                pk->loss_rows[pk->n_loss] = before + i - 1; /* nothing predicts the first token */
+                if (reward) {
+                    pk->loss_weight[pk->n_loss++] = x->weight;
+                    continue;
+                }
                 pk->loss_target[pk->n_loss] = x->tokens[i];
                 pk->loss_weight[pk->n_loss++] = x->weight;
             }

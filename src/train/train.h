@@ -43,6 +43,11 @@ struct ste_train_params {
     /* STE_ACT_INT8: the forward pass multiplies rounded activations with the base's integers, as generation does; the
      * backward pass stays in f32 and takes that forward pass for an exact one. Faster, and another result. */
     enum ste_activations activations;
+    /* A reward model instead (Ouyang et al., arXiv 2203.02155; Stiennon et al., arXiv 2009.01325): the adapter has a
+     * head, which starts at 0, and an example's score is taken at its last token. A batch is pairs of neighbours with
+     * one prompt, chosen before rejected, and the loss is that of Bradley and Terry, the mean of
+     * w * -log sigmoid(score(chosen) - score(rejected)). */
+    bool reward;
     uint64_t seed;      /* of A, and of the order of examples */
 };
 /* r 16, alpha 32, AdamW (.9, .999, 1e-8) at 1e-4 without decay, norm 1, constant schedule, 8 examples a step, 512
@@ -73,6 +78,10 @@ int ste_trainer_loss(struct ste_trainer *t, const struct ste_example *batch, int
 /* Gradients without an update (tests, interop): written into GRADS, shaped as the trainer's adapter. */
 int ste_trainer_grads(struct ste_trainer *t, const struct ste_example *batch, int n, struct ste_lora *grads,
                       double *loss, struct ste_err *err);
+
+/* Scores of a reward model: SCORES has N items. Neighbours with one prompt share it. */
+int ste_trainer_scores(struct ste_trainer *t, const struct ste_example *examples, int n, double *scores,
+                       struct ste_err *err);
 
 struct ste_lora *ste_trainer_lora(struct ste_trainer *t); /* the trainer's, live */
 /* Starts from the values of L (copied), which must have the trainer's shapes, r and alpha. */

@@ -78,6 +78,10 @@ int ste_trainer_new(struct ste_trainer **out, const struct ste_model *m, const s
         ste_trainer_free(t);
         return rc;
     }
+    if (p->reward) {
+        ste_lora_add_head(t->lora, m->hp.d_model);
+        ste_lora_add_head(t->grads, m->hp.d_model);
+    }
     t->m = moments_new(t->lora);
     t->v = moments_new(t->lora);
     *out = t;
@@ -117,6 +121,9 @@ int ste_trainer_set_lora(struct ste_trainer *t, const struct ste_lora *l, struct
     if (l->alpha != t->lora->alpha)
         return ste_err_set(err, STE_EINPUT, "the adapter to start from has alpha %g; the trainer has %g", l->alpha,
                            t->lora->alpha);
+    if (!l->head != !t->lora->head)
+        return ste_err_set(err, STE_EINPUT, "the adapter to start from %s a reward model's",
+                           l->head ? "is" : "is not");
     int n = ste_lora_tensor_count(l);
     for (int i = 0; i < n; i++) {
         size_t a, b;
@@ -132,6 +139,26 @@ int ste_trainer_set_lora(struct ste_trainer *t, const struct ste_lora *l, struct
         size_t a;
         const float *from = ste_lora_tensor(l, i, &a);
         memcpy(ste_lora_tensor(t->lora, i, &a), from, a * sizeof *from);
+    }
+    return 0;
+}
+
+/* Tokens with loss; of a reward model an example is half of a pair. */
+static int loss_tokens_of(const struct ste_trainer *t, const struct ste_example *x)
+{
+    return t->p.reward ? 1 : x->n - (x->n_prompt > 0 ? x->n_prompt : 1);
+}
+
+static int check_pairs(const struct ste_example *batch, int n, struct ste_err *err)
+{
+    for (int e = 0; e < n; e += 2) {
+        const struct ste_example *x = &batch[e], *y = x + 1;
+        if (e + 1 == n || x->n_prompt < 2 || x->n_prompt != y->n_prompt || x->n == x->n_prompt || y->n == y->n_prompt ||
+            memcmp(x->tokens, y->tokens, (size_t)x->n_prompt * sizeof *x->tokens) || x->weight != y->weight)
+            return ste_err_set(err, STE_EINPUT,
+                               "examples %d and %d of the batch are no pair: a chosen and a rejected answer to one "
+                               "prompt of two tokens or more, of one weight",
+                               e + 1, e + 2);
     }
     return 0;
 }
@@ -152,10 +179,12 @@ static int check_batch(const struct ste_trainer *t, const struct ste_example *ba
             if (x->tokens[i] < 0 || x->tokens[i] >= t->model->hp.n_vocab)
                 return ste_err_set(err, STE_EINPUT, "example %d of the batch has the token %d; the model knows 0 to %d",
                                    e + 1, (int)x->tokens[i], t->model->hp.n_vocab - 1);
-        int loss = x->n - (x->n_prompt > 0 ? x->n_prompt : 1);
+        int loss = loss_tokens_of(t, x);
         loss_tokens += loss;
         weight += loss * (double)x->weight;
     }
+    if (t->p.reward && check_pairs(batch, n, err))
+        return STE_EINPUT;
     if (!loss_tokens || !(weight > 0))
         return ste_err_set(err, STE_EINPUT, "a batch of %d examples has no completion token to learn from", n);
     return 0;
@@ -188,7 +217,10 @@ static void pack_pass(struct ste_trainer *t, const struct ste_pack *pk, double s
                            s->acts[0].x + (size_t)(pk->spans[e].start + i) * (size_t)hp->d_model);
     for (int l = 0; l < layers; l++)
         ste_block_forward(t, pk, l, l + 1 < layers ? s->acts[l + 1].x : s->final);
-    ste_loss_rows(t, pk, scale);
+    if (t->p.reward)
+        ste_reward_rows(t, pk, scale);
+    else
+        ste_loss_rows(t, pk, scale);
     if (scale <= 0)
         return;
     for (int l = layers - 1; l >= 0; l--) {
@@ -209,11 +241,13 @@ static int batch_pass(struct ste_trainer *t, const struct ste_example *given, in
     ste_pack_order(given, n, batch);
     memset(sum, 0, sizeof *sum);
     for (int e = 0; e < n; e++) {
-        int loss = batch[e].n - (batch[e].n_prompt > 0 ? batch[e].n_prompt : 1);
+        int loss = loss_tokens_of(t, &batch[e]);
         sum->tokens += batch[e].n;
         sum->loss_tokens += loss > 0 ? loss : 0;
         sum->weight += (loss > 0 ? loss : 0) * (double)batch[e].weight;
     }
+    if (t->p.reward)
+        sum->weight /= 2; /* of pairs */
     for (int e = 0, tokens; e<n; largest = tokens> largest ? tokens : largest)
         e += ste_pack_count(batch + e, n - e, t->p.micro_tokens, &tokens);
     rc = ste_scratch_reserve(t, largest, err);
@@ -222,10 +256,11 @@ static int batch_pass(struct ste_trainer *t, const struct ste_example *given, in
     for (int e = 0, count, tokens; !rc && e < n; e += count) {
         struct ste_pack pk;
         count = ste_pack_count(batch + e, n - e, t->p.micro_tokens, &tokens);
-        ste_pack_init(&pk, batch + e, count);
+        ste_pack_init(&pk, batch + e, count, t->p.reward);
         pack_pass(t, &pk, backward ? 1 / sum->weight : 0);
-        for (int i = 0; i < pk.n_loss; i++)
-            sum->weighted_nll += (double)pk.loss_weight[i] * t->s.nll[i];
+        for (int i = 0; i < pk.n_loss; i += t->p.reward ? 2 : 1)
+            sum->weighted_nll += (double)pk.loss_weight[i] *
+                                 (t->p.reward ? ste_reward_nll(t->s.nll[i], t->s.nll[i + 1]) : t->s.nll[i]);
         ste_pack_clear(&pk);
         rc = ste_interrupt_check(err);
     }
@@ -267,6 +302,26 @@ int ste_trainer_loss(struct ste_trainer *t, const struct ste_example *batch, int
     int rc = batch_pass(t, batch, n, false, &sum, err);
     if (!rc)
         *loss = sum.weighted_nll / sum.weight;
+    return rc;
+}
+
+int ste_trainer_scores(struct ste_trainer *t, const struct ste_example *examples, int n, double *scores,
+                       struct ste_err *err)
+{
+    int rc = 0, largest = 0;
+    for (int e = 0, tokens; e<n; largest = tokens> largest ? tokens : largest)
+        e += ste_pack_count(examples + e, n - e, t->p.micro_tokens, &tokens);
+    if (n > 0)
+        rc = ste_scratch_reserve(t, largest, err);
+    for (int e = 0, count, tokens; !rc && e < n; e += count) {
+        struct ste_pack pk;
+        count = ste_pack_count(examples + e, n - e, t->p.micro_tokens, &tokens);
+        ste_pack_init(&pk, examples + e, count, true);
+        pack_pass(t, &pk, 0);
+        memcpy(scores + e, t->s.nll, (size_t)count * sizeof *scores);
+        ste_pack_clear(&pk);
+        rc = ste_interrupt_check(err);
+    }
     return rc;
 }
 

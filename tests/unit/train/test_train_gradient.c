@@ -25,6 +25,7 @@ static double *ref_values(const struct ste_tensor *t)
 /* The adapter in double, so that a finite difference may be smaller than a float's step. */
 struct ref_lora {
     double *a[TINY_LAYERS][STE_N_LINEAR], *b[TINY_LAYERS][STE_N_LINEAR];
+    double *head; /* NULL: no reward model */
     int r;
     double c;
 };
@@ -109,14 +110,14 @@ static void ref_rope(const struct ste_hparams *hp, double *x, int heads, int pos
         }
 }
 
-/* sum_i w_i nll_i / sum_i w_i over the completion tokens. */
+/* sum_i w_i nll_i / sum_i w_i over the completion tokens, or over the pairs of a reward model. */
 static double ref_loss(const struct tiny *y, const struct ref_model *m, const struct ref_lora *lo,
                        const struct ste_example *batch, int n)
 {
     enum { MAX = 256, Q = TINY_HEADS * TINY_HD, KV = TINY_KV * TINY_HD };
     static double x[MAX][TINY_D], q[MAX][Q], k[MAX][KV], v[MAX][KV];
     const struct ste_hparams *hp = &y->m.hp;
-    double total = 0, weight = 0;
+    double total = 0, weight = 0, chosen = 0;
     for (int e = 0; e < n; e++) {
         int len = batch[e].n;
         for (int t = 0; t < len; t++)
@@ -160,6 +161,18 @@ static double ref_loss(const struct tiny *y, const struct ref_model *m, const st
                     x[t][c] += h[c];
             }
         }
+        if (lo->head) {
+            double h[TINY_D], score = 0;
+            ref_norm(x[len - 1], m->output_norm, hp->rms_eps, h);
+            for (int c = 0; c < TINY_D; c++)
+                score += lo->head[c] * h[c];
+            if (e % 2) {
+                total += (double)batch[e].weight * log(1 + exp(score - chosen));
+                weight += (double)batch[e].weight;
+            }
+            chosen = score;
+            continue;
+        }
         for (int i = batch[e].n_prompt > 1 ? batch[e].n_prompt : 1; i < len; i++) {
             double h[TINY_D], sum = 0, target = 0;
             ref_norm(x[i - 1], m->output_norm, hp->rms_eps, h);
@@ -186,7 +199,38 @@ static double *to_double(const float *f, int n)
     return d;
 }
 
-static void check_model(enum ste_rope rope, bool biases, bool tied, uint64_t seed)
+/* Each second example answers the prompt of the one before it. */
+static void make_pairs(struct ste_example *batch, int n)
+{
+    for (int e = 0; e < n; e += 2) {
+        struct ste_example *x = &batch[e], *y = x + 1;
+        int rest = y->n - y->n_prompt;
+        int32_t *tokens = malloc((size_t)(x->n_prompt + rest) * sizeof *tokens);
+        memcpy(tokens, x->tokens, (size_t)x->n_prompt * sizeof *tokens);
+        memcpy(tokens + x->n_prompt, y->tokens + y->n_prompt, (size_t)rest * sizeof *tokens);
+        free((void *)(uintptr_t)y->tokens);
+        *y = (struct ste_example){tokens, x->n_prompt + rest, x->n_prompt, x->weight};
+    }
+}
+
+static double tensor_error(const struct tiny *y, const struct ref_model *ref, const struct ref_lora *rl,
+                           const struct ste_example *batch, double *values, const float *got, int first, int n)
+{
+    double gap = 0, size = 0;
+    for (int c = first; c < n; c += n / 11) {
+        double was = values[c], h = 1e-5;
+        values[c] = was + h;
+        double up = ref_loss(y, ref, rl, batch, 4);
+        values[c] = was - h;
+        double slope = (up - ref_loss(y, ref, rl, batch, 4)) / (2 * h);
+        values[c] = was;
+        gap += ((double)got[c] - slope) * ((double)got[c] - slope);
+        size += slope * slope;
+    }
+    return sqrt(gap / size);
+}
+
+static void check_model(enum ste_rope rope, bool biases, bool tied, bool reward, uint64_t seed)
 {
     struct ste_err err = {0};
     struct tiny *y = tiny_new(rope, biases, tied, seed);
@@ -198,6 +242,9 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, uint64_t see
     p.r = R;
     p.alpha = 6;
     p.micro_tokens = 90;
+    p.reward = reward;
+    if (reward)
+        make_pairs(batch, 4);
     struct ste_trainer *t;
     struct ste_lora *grads;
     double loss;
@@ -205,6 +252,10 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, uint64_t see
     struct ste_lora *lora = ste_trainer_lora(t);
     tiny_fill_b(lora, seed);
     assert_int_equal(ste_lora_new(&grads, &y->m.hp, R, 6, 0, &err), 0);
+    for (int c = 0; reward && c < TINY_D; c++)
+        lora->head[c] = (float)sin(c + 1.0);
+    if (reward)
+        ste_lora_add_head(grads, TINY_D);
     assert_int_equal(ste_trainer_grads(t, batch, 4, grads, &loss, &err), 0);
 
     struct ref_lora rl = {.r = R, .c = 6.0 / R};
@@ -213,6 +264,7 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, uint64_t see
             rl.a[l][i] = to_double(lora->pairs[l][i].a, lora->pairs[l][i].in * R);
             rl.b[l][i] = to_double(lora->pairs[l][i].b, lora->pairs[l][i].out * R);
         }
+    rl.head = reward ? to_double(lora->head, TINY_D) : NULL;
     double want = ref_loss(y, ref, &rl, batch, 4);
     assert_true(fabs(loss - want) < 1e-5 * want);
 
@@ -221,24 +273,34 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, uint64_t see
         for (int i = 0; i < 2 * STE_N_LINEAR; i++) {
             const struct ste_lora_pair *g = &grads->pairs[l][i / 2];
             int n = (i % 2 ? g->out : g->in) * R;
-            double *values = i % 2 ? rl.b[l][i / 2] : rl.a[l][i / 2], gap = 0, size = 0;
-            for (int c = l; c < n; c += n / 11) {
-                double was = values[c], h = 1e-5;
-                values[c] = was + h;
-                double up = ref_loss(y, ref, &rl, batch, 4);
-                values[c] = was - h;
-                double down = ref_loss(y, ref, &rl, batch, 4), slope = (up - down) / (2 * h);
-                values[c] = was;
-                double got = (double)(i % 2 ? g->b : g->a)[c];
-                gap += (got - slope) * (got - slope);
-                size += slope * slope;
-            }
-            double relative = sqrt(gap / size);
+            double *values = i % 2 ? rl.b[l][i / 2] : rl.a[l][i / 2];
+            double relative = tensor_error(y, ref, &rl, batch, values, i % 2 ? g->b : g->a, l, n);
             worst = relative > worst ? relative : worst;
             if (!(relative < 1e-4))
                 fail_msg("layer %d %s.%s: relative error %g", l, ste_linear_peft_name[i / 2], i % 2 ? "B" : "A",
                          relative);
         }
+    if (reward) {
+        double relative = tensor_error(y, ref, &rl, batch, rl.head, grads->head, 0, TINY_D);
+        if (!(relative < 1e-4))
+            fail_msg("head: relative error %g", relative);
+        /* The scores are those of the loss, whatever shares a pass. */
+        double scores[4], alone[1];
+        assert_int_equal(ste_trainer_scores(t, batch, 4, scores, &err), 0);
+        double sum = 0, weight = 0;
+        for (int e = 0; e < 4; e += 2) {
+            sum += (double)batch[e].weight * log(1 + exp(scores[e + 1] - scores[e]));
+            weight += (double)batch[e].weight;
+        }
+        assert_true(fabs(loss - sum / weight) < 1e-9);
+        for (int e = 0; e < 4; e++) {
+            assert_int_equal(ste_trainer_scores(t, &batch[e], 1, alone, &err), 0);
+            assert_true(alone[0] == scores[e]);
+        }
+        struct ste_example odd[2] = {batch[0], batch[2]};
+        assert_int_equal(ste_trainer_grads(t, odd, 2, grads, &loss, &err), STE_EINPUT);
+    }
+    free(rl.head);
     printf("largest relative error of a tensor: %.1e\n", worst);
     for (int l = 0; l < TINY_LAYERS; l++)
         for (int i = 0; i < STE_N_LINEAR; i++) {
@@ -254,16 +316,22 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, uint64_t see
 
 static void adjacent_tied(void **state)
 {
-    check_model(STE_ROPE_ADJACENT, false, true, 11);
+    check_model(STE_ROPE_ADJACENT, false, true, false, 11);
 }
 
 static void halves_biases(void **state)
 {
-    check_model(STE_ROPE_HALVES, true, false, 12);
+    check_model(STE_ROPE_HALVES, true, false, false, 12);
+}
+
+static void reward_model(void **state)
+{
+    check_model(STE_ROPE_HALVES, true, false, true, 13);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(adjacent_tied), cmocka_unit_test(halves_biases)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(adjacent_tied), cmocka_unit_test(halves_biases),
+                                       cmocka_unit_test(reward_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,106 @@
+#include "cli/training.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+
+void ste_training_defaults(struct ste_training_flags *f)
+{
+    struct ste_train_params p;
+    ste_train_default_params(&p);
+    *f = (struct ste_training_flags){.schedule = "constant",
+                                     .r = p.r,
+                                     .alpha = p.alpha,
+                                     .lr = p.learning_rate,
+                                     .batch = p.batch_examples,
+                                     .micro_tokens = p.micro_tokens,
+                                     .memory_mb = (long long)(p.activation_bytes >> 20),
+                                     .max_grad_norm = p.max_grad_norm,
+                                     .epochs = 1};
+}
+
+static int check(const struct ste_training_flags *f, struct ste_err *err)
+{
+    if (f->batch < 1 || f->batch > 100000 || f->r < 1 || f->micro_tokens < 1 || f->micro_tokens > 1 << 20 ||
+        f->warmup < 0 || f->steps < 0 || f->steps > 1000000000 || f->threads < 0 || f->threads > 1024 ||
+        f->warmup > 1000000000 || f->memory_mb < 0 || f->memory_mb > 1 << 30)
+        return ste_err_set(
+            err, STE_EUSAGE,
+            "--batch, --r and --micro-tokens are at least 1; --warmup, --steps, --memory-mb and --threads 0 "
+            "or more");
+    if (!(f->epochs > 0 && f->epochs <= 1000))
+        return ste_err_set(err, STE_EUSAGE, "--epochs must be above 0 and at most 1000, not %g", f->epochs);
+    return 0;
+}
+
+int ste_training_params(const struct ste_training_flags *f, struct ste_train_params *p, struct ste_err *err)
+{
+    ste_train_default_params(p);
+    int rc = check(f, err);
+    if (!rc)
+        rc = ste_schedule_by_name(f->schedule, &p->schedule, err);
+    if (!rc)
+        rc = ste_isa_choose(f->isa, &p->isa, err);
+    if (!rc)
+        rc = ste_activations_by_name(f->activations ? f->activations : "auto", p->isa, true, &p->activations, err);
+    if (rc)
+        return rc;
+    p->pool = ste_pool_new((int)f->threads);
+    p->r = (int)(f->r < 1 << 20 ? f->r : 1 << 20);
+    p->alpha = f->alpha;
+    p->learning_rate = f->lr;
+    p->weight_decay = f->weight_decay;
+    p->max_grad_norm = f->max_grad_norm;
+    p->warmup_steps = (int)f->warmup;
+    p->batch_examples = (int)f->batch;
+    p->micro_tokens = (int)f->micro_tokens;
+    p->activation_bytes = (size_t)f->memory_mb << 20;
+    p->seed = (uint64_t)f->seed;
+    return 0;
+}
+
+int ste_training_total_steps(const struct ste_training_flags *f, const struct ste_train_params *p, size_t n_items)
+{
+    long long per_epoch = ((long long)n_items + p->batch_examples - 1) / p->batch_examples;
+    return (int)(f->steps > 0 ? f->steps : (long long)(f->epochs * (double)per_epoch + 0.5));
+}
+
+static int log_step(struct ste_jsonl_writer *log, const struct ste_train_step *s, double seconds, struct ste_err *err)
+{
+    printf("step %d loss %.6f lr %.3e norm %.4f, %ld tokens, %.1f tok/s\n", s->step, s->loss, s->lr, s->grad_norm,
+           s->tokens, (double)s->tokens / seconds);
+    fflush(stdout);
+    if (!log)
+        return 0;
+    json_t *row =
+        json_pack("{s:i, s:f, s:f, s:f, s:i, s:i, s:f}", "step", s->step, "loss", s->loss, "lr", s->lr, "grad_norm",
+                  s->grad_norm, "tokens", (int)s->tokens, "loss_tokens", (int)s->loss_tokens, "seconds", seconds);
+    int rc = ste_jsonl_write(log, row, err);
+    json_decref(row);
+    return rc;
+}
+
+int ste_training_run(const struct ste_training_flags *f, const struct ste_train_params *p, struct ste_trainer *t,
+                     int (*batch_of)(const void *arg, int step, struct ste_example *batch), const void *arg, int most,
+                     struct ste_err *err)
+{
+    struct ste_jsonl_writer *log = NULL;
+    struct ste_example *batch = ste_xcalloc((size_t)most, sizeof *batch);
+    int rc = f->log ? ste_jsonl_create(&log, f->log, err) : 0;
+    for (int step = 0; !rc && step < p->total_steps; step++) {
+        struct ste_train_step s;
+        double from = ste_now();
+        int n = batch_of(arg, step, batch);
+        rc = ste_trainer_step(t, batch, n, &s, err);
+        if (!rc)
+            rc = log_step(log, &s, ste_now() - from, err);
+    }
+    free(batch);
+    if (log && !rc)
+        return ste_jsonl_commit(log, err);
+    if (log)
+        ste_jsonl_abort(log);
+    return rc;
+}
