@@ -125,6 +125,15 @@ sed -n 's/.*"score":\([0-9.]*\),.*"probabilities":\[\([^]]*\)\].*/\1 \2/p' "$dir
            if (t < .999999 || t > 1.000001 || e - $1 > 1e-6 || $1 - e > 1e-6) exit 1; n++ } END { exit n != 6 }' ||
     fail "scores are not the means of their probabilities: $(cat "$dir/scores.jsonl")"
 
+# A reward model: both orders say the same, its folder is a judge, and it is asked nothing.
+"$ste" train-rm --model "$model" --in "$dir/six.jsonl" --out "$dir/rm" --steps 2 --batch 2 --r 4 >"$dir/rm.txt" || fail "train-rm"
+grep -q "step 2 loss" "$dir/rm.txt" || fail "train-rm says nothing of its steps"
+"$ste" eval --judge "$dir/rm" --data "$dir/six.jsonl" --json "$dir/rm.json" >/dev/null || fail "eval of a reward model"
+near "$(number "$dir/rm.json" accuracy_ab)" "$(number "$dir/rm.json" accuracy_ba)" || fail "a reward model has an order"
+near "$(number "$dir/rm.json" consistent)" "$(number "$dir/rm.json" accuracy)" || fail "a reward model's orders disagree"
+"$ste" judge --judge "$dir/rm" --in "$dir/pairs.jsonl" --out "$dir/rm.out" || fail "judge by a reward model"
+[ "$(grep -c '"verdict":"[AB]"' "$dir/rm.out")" = 6 ] || fail "a reward model leaves a pair open"
+
 # A judge compared with itself differs nowhere.
 "$ste" compare --judge "$model" --judge "$model" --data "$dir/six.jsonl" --no-cache --json "$dir/8.json" >/dev/null ||
     fail "compare"
@@ -187,6 +196,9 @@ refuse 1 'doubled.jsonl:3: the id "capital" is that of line 1' eval --judge "$mo
 refuse 1 'pairs.jsonl:1: no reference answer' judge --judge "$model" --in "$dir/pairs.jsonl" --out - --reference
 refuse 1 'rubric' judge --judge "$model" --in "$dir/pairs.jsonl" --out - --rubric "$dir/no-rubric"
 refuse 1 'six.jsonl:1: no answer' score --judge "$model" --in "$dir/six.jsonl" --out -
+refuse 2 'asked nothing' eval --judge "$dir/rm" --data "$dir/six.jsonl" --pack small
+refuse 1 "reward model's" generate --model "$model" --adapter "$dir/rm" --max-tokens 1 x
+refuse 2 'already there' train-rm --model "$model" --in "$dir/six.jsonl" --out "$dir/rm"
 refuse 2 'data is missing' eval --judge "$model"
 refuse 2 'two judges' compare --judge "$model" --data "$dir/six.jsonl"
 refuse 1 'bad.jsonl:1' eval --judge "$model" --data "$dir/bad.jsonl"
