@@ -226,10 +226,8 @@ static int by_judge(const struct options *o, struct contest *c, json_t *about, s
         json_object_set_new(about, "prompt", json_string(judge.pack->name));
         json_object_set_new(about, "provenance", ste_judge_provenance(&judge));
     }
-    if (w && rc)
-        ste_jsonl_abort(w);
-    else if (w)
-        rc = ste_jsonl_commit(w, err);
+    if (w)
+        rc = ste_jsonl_end(w, rc, err);
     ste_answers_clear(&answers);
     ste_judge_close(&judge);
     return rc;

@@ -33,11 +33,7 @@ static int write_rows(const char *path, const struct ste_answer_rows *rows, cons
         rc = ste_jsonl_write(w, row, err);
         json_decref(row);
     }
-    if (rc) {
-        ste_jsonl_abort(w);
-        return rc;
-    }
-    return ste_jsonl_commit(w, err);
+    return ste_jsonl_end(w, rc, err);
 }
 
 static void say_figures(const struct ste_score *scores, size_t n)

@@ -8,7 +8,6 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "data/catalogue.h"
 #include "eval/reward.h"
 
 struct options {
@@ -118,7 +117,6 @@ static int train_rm(int argc, char **argv, struct ste_err *err)
     struct options o = {0};
     struct ste_train_params p = {0};
     struct ste_model *m = NULL;
-    char *path = NULL;
     ste_training_defaults(&o.f);
     const struct ste_flag flags[] = {
         {"model", STE_FLAG_STRING, &o.model, "NAME",
@@ -138,17 +136,10 @@ static int train_rm(int argc, char **argv, struct ste_err *err)
                            "train-rm takes --model NAME, --in PAIRS.jsonl and --out DIR; see `ste help train-rm`");
     if (ste_file_exists(o.out))
         return ste_err_set(err, STE_EUSAGE, "%s is already there; name a new folder for --out, or remove it", o.out);
-    rc = ste_training_params(&o.f, &p, err);
+    rc = ste_training_open(&o.f, o.model, &p, &m, err);
     if (!rc)
-        rc = ste_model_resolve(o.model, &path, err);
-    if (!rc)
-        rc = ste_model_open(&m, path, err);
-    if (!rc) {
         rc = run_with(&o, m, &p, err);
-        ste_model_close(m);
-    }
-    ste_pool_free(p.pool);
-    free(path);
+    ste_training_close(&p, m);
     return rc;
 }
 

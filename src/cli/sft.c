@@ -8,7 +8,6 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "data/catalogue.h"
 #include "model/chat.h"
 
 struct sft_options {
@@ -253,7 +252,6 @@ static int sft(int argc, char **argv, struct ste_err *err)
         STE_TRAINING_FLAGS(o.f, "examples"),
         {NULL, 0, NULL, NULL, NULL},
     };
-    char *path = NULL;
     struct ste_model *m = NULL;
     struct ste_strings words = {0};
     int rc = ste_flags_parse(&ste_cmd_sft, flags, argc, argv, &words, 0, err);
@@ -262,17 +260,10 @@ static int sft(int argc, char **argv, struct ste_err *err)
         return rc > 0 ? 0 : rc;
     rc = check_options(&o, err);
     if (!rc)
-        rc = ste_training_params(&o.f, &p, err);
+        rc = ste_training_open(&o.f, o.model, &p, &m, err);
     if (!rc)
-        rc = ste_model_resolve(o.model, &path, err);
-    if (!rc)
-        rc = ste_model_open(&m, path, err);
-    if (!rc) {
         rc = run_with(&o, m, &p, err);
-        ste_model_close(m);
-    }
-    ste_pool_free(p.pool);
-    free(path);
+    ste_training_close(&p, m);
     return rc;
 }
 

@@ -5,6 +5,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "data/catalogue.h"
 
 void ste_training_defaults(struct ste_training_flags *f)
 {
@@ -35,7 +36,7 @@ static int check(const struct ste_training_flags *f, struct ste_err *err)
     return 0;
 }
 
-int ste_training_params(const struct ste_training_flags *f, struct ste_train_params *p, struct ste_err *err)
+static int params_of(const struct ste_training_flags *f, struct ste_train_params *p, struct ste_err *err)
 {
     ste_train_default_params(p);
     int rc = check(f, err);
@@ -59,6 +60,26 @@ int ste_training_params(const struct ste_training_flags *f, struct ste_train_par
     p->activation_bytes = (size_t)f->memory_mb << 20;
     p->seed = (uint64_t)f->seed;
     return 0;
+}
+
+int ste_training_open(const struct ste_training_flags *f, const char *model, struct ste_train_params *p,
+                      struct ste_model **m, struct ste_err *err)
+{
+    char *path = NULL;
+    *m = NULL;
+    int rc = params_of(f, p, err);
+    if (!rc)
+        rc = ste_model_resolve(model, &path, err);
+    if (!rc)
+        rc = ste_model_open(m, path, err);
+    free(path);
+    return rc;
+}
+
+void ste_training_close(struct ste_train_params *p, struct ste_model *m)
+{
+    ste_model_close(m);
+    ste_pool_free(p->pool);
 }
 
 int ste_training_total_steps(const struct ste_training_flags *f, const struct ste_train_params *p, size_t n_items)
@@ -98,9 +119,5 @@ int ste_training_run(const struct ste_training_flags *f, const struct ste_train_
             rc = log_step(log, &s, ste_now() - from, err);
     }
     free(batch);
-    if (log && !rc)
-        return ste_jsonl_commit(log, err);
-    if (log)
-        ste_jsonl_abort(log);
-    return rc;
+    return log ? ste_jsonl_end(log, rc, err) : rc;
 }

@@ -39,8 +39,10 @@ struct ste_training_flags {
     }
 
 void ste_training_defaults(struct ste_training_flags *f);
-/* Checks the flags and fills P but for total_steps. P->pool is the caller's to free. */
-int ste_training_params(const struct ste_training_flags *f, struct ste_train_params *p, struct ste_err *err);
+/* Checks the flags, fills P but for total_steps, and opens MODEL. Whatever it returns, close what it left. */
+int ste_training_open(const struct ste_training_flags *f, const char *model, struct ste_train_params *p,
+                      struct ste_model **m, struct ste_err *err);
+void ste_training_close(struct ste_train_params *p, struct ste_model *m);
 /* Of N_ITEMS (examples or pairs). */
 int ste_training_total_steps(const struct ste_training_flags *f, const struct ste_train_params *p, size_t n_items);
 /* All steps, a line each on the standard output. BATCH_OF puts the examples of STEP into BATCH, which has room for MOST,

@@ -249,6 +249,14 @@ int ste_jsonl_commit(struct ste_jsonl_writer *w, struct ste_err *err)
     return rc;
 }
 
+int ste_jsonl_end(struct ste_jsonl_writer *w, int rc, struct ste_err *err)
+{
+    if (!rc)
+        return ste_jsonl_commit(w, err);
+    ste_jsonl_abort(w);
+    return rc;
+}
+
 void ste_jsonl_abort(struct ste_jsonl_writer *w)
 {
     if (w)

@@ -42,6 +42,8 @@ int ste_jsonl_write(struct ste_jsonl_writer *w, const json_t *row, struct ste_er
 int ste_jsonl_flush(struct ste_jsonl_writer *w, struct ste_err *err);
 int ste_jsonl_commit(struct ste_jsonl_writer *w, struct ste_err *err); /* frees W, whatever it returns */
 void ste_jsonl_abort(struct ste_jsonl_writer *w);                      /* removes the temporary file */
+/* Commits, or, where RC says that something failed before, aborts and returns RC. */
+int ste_jsonl_end(struct ste_jsonl_writer *w, int rc, struct ste_err *err);
 
 /* Fields of ROW. WHERE ("FILE:LINE") stands in the error. The string belongs to the row. */
 int ste_json_string(const json_t *row, const char *key, bool required, const char **out, const char *where,

@@ -141,11 +141,7 @@ int ste_outcomes_write(const struct ste_outcome_table *t, enum ste_compat compat
         rc = ste_jsonl_write(w, row, err);
         json_decref(row);
     }
-    if (rc) {
-        ste_jsonl_abort(w);
-        return rc;
-    }
-    return ste_jsonl_commit(w, err);
+    return ste_jsonl_end(w, rc, err);
 }
 
 static double logprob_of(const json_t *v)
