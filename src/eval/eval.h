@@ -54,6 +54,7 @@ struct ste_metrics {
     size_t reasons[STE_N_INVALID];        /* the invalid ones by reason */
     struct ste_rate accuracy;             /* mean of both orders */
     double accuracy_ab, accuracy_ba;
+    struct ste_rate by_order[2]; /* the same with Wilson's intervals; bounds are NAN where prompts have several pairs */
     struct ste_rate consistent; /* right in both orders */
     double first_position;      /* share of valid verdicts for the first position; NAN when none is valid */
     double invalid_share;

@@ -4,6 +4,7 @@
 
 #include "core/mem.h"
 #include "core/rng.h"
+#include "eval/agreement.h"
 #include "eval/bootstrap.h"
 #include "eval/eval.h"
 
@@ -91,6 +92,13 @@ void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uin
     const struct ste_clusters *one = &c;
     struct ste_rate *rates[N_RATES] = {&out->accuracy, &out->consistent};
     ste_bootstrap(one, 1, NULL, seed, rates);
+    /* Pairs of one prompt err together: Wilson's interval is for independent ones. */
+    for (int order = 0; order < 2; order++) {
+        const double share = order ? out->accuracy_ba : out->accuracy_ab;
+        out->by_order[order] = out->pairs && c.n == out->pairs
+                                   ? ste_wilson((size_t)lround(share * (double)out->pairs), out->pairs)
+                                   : (struct ste_rate){share, NAN, NAN};
+    }
     ste_clusters_clear(&c);
 }
 
@@ -144,6 +152,8 @@ void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t
                                      &out->first_position, &out->invalid_share,    &out->compat};
     for (int f = 0; f < N_FIGURES; f++)
         *into[f] = of[f] > 0 ? sums[f] / of[f] : NAN;
+    for (int order = 0; order < 2; order++)
+        out->by_order[order] = (struct ste_rate){order ? out->accuracy_ba : out->accuracy_ab, NAN, NAN};
     struct ste_rate *rates[N_RATES] = {&out->accuracy, &out->consistent};
     ste_bootstrap(c, suites, weights, seed, rates);
     for (size_t s = 0; s < suites; s++)
@@ -169,7 +179,11 @@ json_t *ste_metrics_json(const struct ste_metrics *m)
     json_object_set_new(j, "accuracy_lo", figure(m->accuracy.lo));
     json_object_set_new(j, "accuracy_hi", figure(m->accuracy.hi));
     json_object_set_new(j, "accuracy_ab", figure(m->accuracy_ab));
+    json_object_set_new(j, "accuracy_ab_lo", figure(m->by_order[STE_ORDER_AB].lo));
+    json_object_set_new(j, "accuracy_ab_hi", figure(m->by_order[STE_ORDER_AB].hi));
     json_object_set_new(j, "accuracy_ba", figure(m->accuracy_ba));
+    json_object_set_new(j, "accuracy_ba_lo", figure(m->by_order[STE_ORDER_BA].lo));
+    json_object_set_new(j, "accuracy_ba_hi", figure(m->by_order[STE_ORDER_BA].hi));
     json_object_set_new(j, "consistent", figure(m->consistent.value));
     json_object_set_new(j, "consistent_lo", figure(m->consistent.lo));
     json_object_set_new(j, "consistent_hi", figure(m->consistent.hi));

@@ -54,6 +54,12 @@ static void figures_by_hand(void **state)
     assert_float_equal(m.consistent.value, 0.4, 1e-12);     /* 1AB 2AB 5AB 7AB */
     assert_float_equal(m.first_position, 10.0 / 17, 1e-12); /* 10 A among 17 valid verdicts */
     assert_float_equal(m.invalid_share, 0.15, 1e-12);
+    assert_true(isnan(m.by_order[0].lo)); /* prompts with several pairs */
+    static const char *const apart[] = {"1AB", "2AA", "3AB", "4AI", "5BB", "6AA", "7AB", "8BA", "9II", "0AB"};
+    ste_metrics_of(o, outcomes(apart, 10, o), "apart", 42, &m);
+    assert_float_equal(m.by_order[0].value, 0.7, 1e-12);
+    assert_float_equal(m.by_order[0].lo, 0.396775, 1e-5); /* 7 of 10 by Wilson */
+    assert_float_equal(m.by_order[0].hi, 0.892209, 1e-5);
 }
 
 static void tied_and_too_long(void **state)
