@@ -249,3 +249,12 @@ void ste_unlock(int fd)
     if (fd >= 0)
         close(fd);
 }
+
+char *ste_path_stem(const char *path)
+{
+    if (strcmp(path, "-") == 0)
+        return ste_xstrdup("stdin");
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    const char *dot = strrchr(base, '.');
+    return ste_xstrndup(base, dot && dot != base ? (size_t)(dot - base) : strlen(base));
+}

@@ -19,6 +19,7 @@ int ste_file_flush(struct ste_file_writer *w, struct ste_err *err);  /* what is 
 int ste_file_commit(struct ste_file_writer *w, struct ste_err *err); /* frees W, whatever it returns */
 void ste_file_abort(struct ste_file_writer *w);                      /* removes the temporary file; NULL is allowed */
 bool ste_file_exists(const char *path);
+char *ste_path_stem(const char *path); /* the file's name without folder and ending; "stdin" for "-". Caller frees. */
 bool ste_is_folder(const char *path);
 int ste_mkdirs(const char *path, struct ste_err *err);
 /* fsync of a folder, so that a rename in it survives a power cut. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/file.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "data/pairs.h"
@@ -201,6 +202,7 @@ int ste_answer_rows_read(struct ste_answer_rows *out, const char *path, size_t l
     int rc = ste_jsonl_open(&f, path, err);
     if (rc)
         return rc;
+    char *name = ste_path_stem(path);
     while ((!limit || out->n < limit) && (rc = ste_jsonl_next(f, &row, err)) > 0) {
         STE_GROW(out->items, out->cap, out->n + 1);
         struct ste_answer_row *a = &out->items[out->n++];
@@ -210,7 +212,7 @@ int ste_answer_rows_read(struct ste_answer_rows *out, const char *path, size_t l
                                      .id = json_is_string(id) ? ste_xstrdup(json_string_value(id))
                                            : json_is_integer(id)
                                                ? ste_xasprintf("%lld", (long long)json_integer_value(id))
-                                               : ste_xstrdup(where)};
+                                               : ste_xasprintf("%s:%ld", name, ste_jsonl_line(f))};
         const char *text = first_string(row, text_keys);
         rc = text ? ste_dialogue_read(&a->prompt, row, where, err)
                   : ste_err_set(err, STE_EINPUT, "%s: no answer in it; give output, response or answer, a text", where);
@@ -223,6 +225,7 @@ int ste_answer_rows_read(struct ste_answer_rows *out, const char *path, size_t l
             break;
     }
     ste_jsonl_close(f);
+    free(name);
     if (rc >= 0 && !out->n)
         rc = ste_err_set(err, STE_EINPUT, "%s holds no rows; one answer a line is expected", path);
     if (rc < 0)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/file.h"
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/log.h"
@@ -97,15 +98,6 @@ void ste_answer_pairs_sample(struct ste_answer_pairs *p, size_t n, uint64_t seed
     p->n = kept;
     free(draws);
     free(keep);
-}
-
-static char *name_of(const char *path)
-{
-    if (strcmp(path, "-") == 0)
-        return ste_xstrdup("stdin");
-    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-    const char *dot = strrchr(base, '.');
-    return ste_xstrndup(base, dot && dot != base ? (size_t)(dot - base) : strlen(base));
 }
 
 /* An answer: a string, or a list of messages whose last is the assistant's. */
@@ -317,7 +309,7 @@ int ste_pairs_reader_open(struct ste_pairs_reader **out, const char *path, enum 
         return rc;
     *out = ste_xcalloc(1, sizeof **out);
     **out = (struct ste_pairs_reader){
-        .kind = kind, .f = f, .path = ste_xstrdup(path), .name = name_of(path), .ids = json_object()};
+        .kind = kind, .f = f, .path = ste_xstrdup(path), .name = ste_path_stem(path), .ids = json_object()};
     return 0;
 }
 

@@ -29,7 +29,7 @@ struct ste_pack {
     char *closing;             /* closed mode: text put behind the reasoning; the label follows it at once */
     char *label_a, *label_b;   /* "A", "B" */
     int max_tokens;            /* of the reasoning */
-    /* score: a single answer, from 1 to 10. Reasoning, if any, ends at STOP; the number follows CLOSING and "]]" it. */
+    /* score: a single answer, from 1 to 10. Reasoning, if any, ends at STOP; the number follows CLOSING. */
     char *score_user, *score_criteria, *score_reference, *score_stop, *score_closing; /* USER NULL: the pack cannot */
     int score_max_tokens; /* of the reasoning; 0: the number at once */
     /* select: each is answered by one constrained choice, which is the whole answer: "A".."O" in the order of

@@ -9,8 +9,8 @@
 #define MIN_MASS 0.5 /* as for labels: below, the judge was about to write something else */
 #define MIN_ONE 1e-6 /* of 1 among the digits, for the second question to matter */
 
-static const char *const digits[] = {"1", "2", "3", "4", "5", "6", "7", "8", "9"};
-#define N_DIGITS 9
+static const char *const digits[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+#define N_DIGITS 10
 
 void ste_score_clear(struct ste_score *s)
 {
@@ -41,7 +41,7 @@ void ste_score_ask(const struct ste_judge_setting *s, const struct ste_judge_mat
         ask->stops[ask->n_stops++] = pack->score_stop;
     }
     ask->closing = pack->score_closing;
-    for (int i = 0; i < N_DIGITS; i++)
+    for (int i = 1; i < N_DIGITS; i++)
         ask->choices[ask->n_choices++] = digits[i];
 }
 
@@ -77,8 +77,8 @@ bool ste_score_read(const struct ste_answer *a, struct ste_score *out)
         out->reason = c->finish == STE_FINISH_FAILED ? STE_INVALID_TRANSPORT : STE_INVALID_CUT;
         return false;
     }
-    for (int i = 0; i < N_DIGITS; i++)
-        out->p[i] = exp((double)c->choice_logprobs[i]);
+    for (int i = 1; i < N_DIGITS; i++)
+        out->p[i - 1] = exp((double)c->choice_logprobs[i - 1]);
     if (out->p[0] > MIN_ONE)
         return true;
     settle(out);
@@ -90,10 +90,10 @@ void ste_score_ask_ten(const struct ste_judge_setting *s, const struct ste_judge
                        struct ste_ask *ask)
 {
     ask_start(s, m, texts, ask);
-    *prefill = ste_xasprintf("%s%s%s", so_far->reasoning ? so_far->reasoning : "", s->pack->score_closing, digits[0]);
+    *prefill = ste_xasprintf("%s%s%s", so_far->reasoning ? so_far->reasoning : "", s->pack->score_closing, digits[1]);
     ask->prefill = *prefill;
-    ask->choices[ask->n_choices++] = "0";
-    ask->choices[ask->n_choices++] = "]]";
+    for (int i = 0; i < N_DIGITS; i++)
+        ask->choices[ask->n_choices++] = digits[i];
 }
 
 void ste_score_read_ten(const struct ste_answer *a, struct ste_score *out)
@@ -105,7 +105,10 @@ void ste_score_read_ten(const struct ste_answer *a, struct ste_score *out)
         return;
     }
     const double one = out->p[0];
-    out->p[0] = one * exp((double)c->choice_logprobs[1]);
+    double longer = 0; /* 10, 11, ... 19 */
+    for (int i = 0; i < N_DIGITS; i++)
+        longer += exp((double)c->choice_logprobs[i]);
+    out->p[0] = longer < 1 ? one * (1 - longer) : 0;
     out->p[STE_SCORES - 1] = one * exp((double)c->choice_logprobs[0]);
     settle(out);
 }

@@ -2,7 +2,7 @@
  * The score of a single answer, a whole number from 1 to 10, and its expected value over the judge's own distribution
  * (G-Eval, arXiv 2303.16634): finer than the likeliest number, and with fewer ties. Numbers are read from the tokens at
  * one place. The first question gives the probabilities of the digits there; where 1 is among them, a second one asks
- * what follows it, since it may be the 1 of 10.
+ * which digit follows it, if any: it may be the 1 of 10 (or of 15, which is no score).
  */
 #ifndef STE_JUDGE_SCORE_H
 #define STE_JUDGE_SCORE_H

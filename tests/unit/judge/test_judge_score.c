@@ -29,8 +29,8 @@ static void test_expected(void **state)
 {
     (void)state;
     /* The 1 is the beginning of 10 in three of four cases. */
-    const double digits[9] = {.4, 0, 0, 0, .1, 0, .2, .1, .1}, after_one[2] = {.75, .25};
-    struct ste_answer first = answer_of(digits, 9), second = answer_of(after_one, 2);
+    const double digits[9] = {.4, 0, 0, 0, .1, 0, .2, .1, .1}, after_one[10] = {.75};
+    struct ste_answer first = answer_of(digits, 9), second = answer_of(after_one, 10);
     struct ste_score s;
     assert_true(ste_score_read(&first, &s));
     ste_score_read_ten(&second, &s);
@@ -43,18 +43,18 @@ static void test_expected(void **state)
     ste_score_clear(&s);
 }
 
-/* No second question where 1 hardly occurs. What follows the 1 and is neither end nor 0 (as in 15) counts nowhere. */
+/* No second question where 1 hardly occurs. 15 counts nowhere. */
 static void test_questions(void **state)
 {
     (void)state;
     const double sure[9] = {1e-9, 0, 0, 0, 0, 0, 1 - 1e-9, 0, 0}, one[9] = {.9, .1, 0, 0, 0, 0, 0, 0, 0},
-                 teens[2] = {.1, .2};
-    struct ste_answer a = answer_of(sure, 9), b = answer_of(one, 9), c = answer_of(teens, 2);
+                 teens[10] = {.1, 0, 0, 0, 0, .7};
+    struct ste_answer a = answer_of(sure, 9), b = answer_of(one, 9), c = answer_of(teens, 10);
     struct ste_score s;
     assert_false(ste_score_read(&a, &s));
     near(s.expected, 7);
     assert_true(ste_score_read(&b, &s));
-    ste_score_read_ten(&c, &s); /* .09 + .18 + .1 */
+    ste_score_read_ten(&c, &s); /* .9 * .2 of 1, .1 of 2, .9 * .1 of 10 */
     assert_int_equal(s.reason, STE_INVALID_LOW_MASS);
     assert_true(isnan(s.expected));
     near(s.mass, .37);
