@@ -61,4 +61,4 @@ static int pull_run(int argc, char **argv, struct ste_err *err)
 
 const struct ste_command ste_cmd_pull = {
     "pull", "pull NAME... (or: pull dataset OWNER/NAME)",
-    "Download models (SHA-256 checked) or a data set's rows; goes on where cut off.", pull_run};
+    "Download models, or a data set's rows; goes on where cut off.", pull_run};

@@ -146,6 +146,6 @@ static int train_rm(int argc, char **argv, struct ste_err *err)
 const struct ste_command ste_cmd_train_rm = {
     "train-rm",
     "train-rm --model NAME --in PAIRS.jsonl --out DIR [flags]",
-    "Train a reward model on pairs: the classifier to compare a judge with.",
+    "Train a reward model on pairs: the classifier to beat.",
     train_rm,
 };
