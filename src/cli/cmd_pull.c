@@ -59,6 +59,5 @@ static int pull_run(int argc, char **argv, struct ste_err *err)
     return rc < 0 ? rc : 0;
 }
 
-const struct ste_command ste_cmd_pull = {
-    "pull", "pull NAME... (or: pull dataset OWNER/NAME)",
-    "Download models, or a data set's rows; goes on where cut off.", pull_run};
+const struct ste_command ste_cmd_pull = {"pull", "pull NAME... (or: pull dataset OWNER/NAME)",
+                                         "Download models, or a data set's rows; goes on where cut off.", pull_run};

@@ -64,8 +64,8 @@ static int read_pairs(const struct options *o, const struct ste_model *m, struct
         x->n++;
     }
     if (!rc && x->too_long)
-        ste_warn("%zu pairs of %s have an answer that is longer, with its prompt, than %zu tokens: left out", x->too_long,
-                 o->in, longest);
+        ste_warn("%zu pairs of %s have an answer that is longer, with its prompt, than %zu tokens: left out",
+                 x->too_long, o->in, longest);
     if (!rc && x->tied)
         ste_warn("%zu pairs of %s are ties: left out", x->tied, o->in);
     if (!rc && !x->n)
@@ -99,7 +99,8 @@ static int run_with(const struct options *o, const struct ste_model *m, struct s
         rc = ste_trainer_new(&t, m, NULL, p, err);
     }
     if (!rc) {
-        ste_info("%zu pairs, %d steps of %d, rank %d, alpha %g", x.n, p->total_steps, p->batch_examples, p->r, p->alpha);
+        ste_info("%zu pairs, %d steps of %d, rank %d, alpha %g", x.n, p->total_steps, p->batch_examples, p->r,
+                 p->alpha);
         rc = ste_training_run(&o->f, p, t, batch_of, &x, 2 * p->batch_examples, err);
     }
     if (!rc)

@@ -45,8 +45,8 @@ int ste_training_open(const struct ste_training_flags *f, const char *model, str
 void ste_training_close(struct ste_train_params *p, struct ste_model *m);
 /* Of N_ITEMS (examples or pairs). */
 int ste_training_total_steps(const struct ste_training_flags *f, const struct ste_train_params *p, size_t n_items);
-/* All steps, a line each on the standard output. BATCH_OF puts the examples of STEP into BATCH, which has room for MOST,
- * and returns how many. */
+/* All steps, a line each on the standard output. BATCH_OF puts the examples of STEP into BATCH, which has room for
+ * MOST, and returns how many. */
 int ste_training_run(const struct ste_training_flags *f, const struct ste_train_params *p, struct ste_trainer *t,
                      int (*batch_of)(const void *arg, int step, struct ste_example *batch), const void *arg, int most,
                      struct ste_err *err);

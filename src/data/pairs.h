@@ -54,8 +54,8 @@ int ste_answer_pairs_read(struct ste_answer_pairs *out, const char *path, enum s
 struct ste_pairs_reader;
 int ste_pairs_reader_open(struct ste_pairs_reader **out, const char *path, enum ste_pairs_kind kind,
                           struct ste_err *err);
-/* Fills OUT with up to MOST pairs (0: all); OUT->n is 0 at the end. READY: after the first one only those that are there
- * already, so that a stream's rows need not wait for each other. */
+/* Fills OUT with up to MOST pairs (0: all); OUT->n is 0 at the end. READY: after the first one only those that are
+ * there already, so that a stream's rows need not wait for each other. */
 int ste_pairs_reader_next(struct ste_pairs_reader *r, struct ste_answer_pairs *out, size_t most, bool ready,
                           struct ste_err *err);
 void ste_pairs_reader_close(struct ste_pairs_reader *r);

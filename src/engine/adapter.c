@@ -24,8 +24,9 @@ int ste_adapter_new(struct ste_adapter **out, struct ste_engine *e, const struct
                            "go from 1 to %d",
                            l->n_layers, l->r, hp->n_layers, STE_MAX_LORA_R);
     if (l->head)
-        return ste_err_set(err, STE_EINPUT,
-                           "cannot generate with the adapter: it is a reward model's; `ste eval --judge` takes its folder");
+        return ste_err_set(
+            err, STE_EINPUT,
+            "cannot generate with the adapter: it is a reward model's; `ste eval --judge` takes its folder");
     for (int i = 0; i < l->n_layers; i++) {
         for (int k = 0; k < STE_N_LINEAR; k++) {
             int rows, cols;

@@ -306,8 +306,8 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
     vf acc[NV];
     for (int v = 0; v < NV; v++)
         acc[v] = v_load(from + v * VL);
-    const uint8_t *src = cell_at(w, panel, k / STE_CELL),
-                  *scales = w->scales + (size_t)panel * w->panel_scales + (size_t)(k / STE_CELL / 8) * SCALE_BYTES(scale);
+    const uint8_t *src = cell_at(w, panel, k / STE_CELL), *scales = w->scales + (size_t)panel * w->panel_scales +
+                                                                    (size_t)(k / STE_CELL / 8) * SCALE_BYTES(scale);
     for (int cell = 0; cell < cells; cell++, at += (size_t)x->ld, src += bits * STE_QUAD_BYTES) {
         const int8_t *xq = X_BYTES(bits) == 2 ? (const int8_t *)(x->words + at * STE_CELL) : x->q + at * STE_CELL;
         vf d[2][NV], c[2][NV], dx = v_set1(x->d[at]);
@@ -391,9 +391,9 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
                                                    : k0 + kc) /
                                   STE_CELL;
             for (int j = 0; j < wide; j++)
-                unpack_cells(bits, sub, zero, scale, w, p0 + p + j, k / STE_CELL, u.n,
-                             next_panel + j, next_cell, quads + (size_t)j * PANEL_QUADS(bits),
-                             d + (size_t)j * PANEL_SCALES, c + (size_t)j * PANEL_SCALES);
+                unpack_cells(bits, sub, zero, scale, w, p0 + p + j, k / STE_CELL, u.n, next_panel + j, next_cell,
+                             quads + (size_t)j * PANEL_QUADS(bits), d + (size_t)j * PANEL_SCALES,
+                             c + (size_t)j * PANEL_SCALES);
             const struct sums from = k == 0 ? from_start : between, to = ends && whole && !along ? to_y : between;
             if (MAX_PANELS == 2 && wide == 2)
                 int8_rows(MAX_PANELS, bits, sub, zero, &u, k, x, m0, m, from, to);

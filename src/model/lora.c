@@ -156,8 +156,9 @@ static int check_config(const json_t *c, const char *path, struct ste_err *err)
     for (size_t i = 0; i < json_array_size(modules); i++) {
         const char *name = json_string_value(json_array_get(modules, i));
         if (!name || strcmp(name, head_module))
-            return ste_err_set(err, STE_EINPUT, "%s saves the module %.40s; ste reads no other than %s, a reward's head",
-                               path, name ? name : "?", head_module);
+            return ste_err_set(err, STE_EINPUT,
+                               "%s saves the module %.40s; ste reads no other than %s, a reward's head", path,
+                               name ? name : "?", head_module);
     }
     for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
         const json_t *v = json_object_get(c, off[i]);
@@ -244,8 +245,8 @@ static int read_pairs(struct ste_lora *l, const struct ste_hparams *hp, const st
         }
     const struct ste_st_tensor *head = rc ? NULL : ste_safetensors_find(st, head_name);
     if (head && (head->n_dims != 2 || head->shape[0] != 1 || head->shape[1] != (uint64_t)hp->d_model))
-        rc = ste_err_set(err, STE_EINPUT, "%s: tensor '%s' is no score (1, %d) of this model's states", path, head->name,
-                         hp->d_model);
+        rc = ste_err_set(err, STE_EINPUT, "%s: tensor '%s' is no score (1, %d) of this model's states", path,
+                         head->name, hp->d_model);
     if (!rc && head) {
         ste_lora_add_head(l, hp->d_model);
         read_values(head, 0, (uint64_t)hp->d_model, l->head);
@@ -334,7 +335,7 @@ static int write_weights(const struct ste_lora *l, const struct ste_hparams *hp,
                                             {(uint64_t)p->out, r}, b,          (uint64_t)p->out * r * 4};
         }
     if (l->head)
-        t[n++] = (struct ste_st_tensor){ste_xstrdup(head_name),     STE_ST_F32, 2,
+        t[n++] = (struct ste_st_tensor){ste_xstrdup(head_name),   STE_ST_F32, 2,
                                         {1, (uint64_t)l->n_head}, l->head,    (uint64_t)l->n_head * 4};
     char *path = ste_path_join(dir, "adapter_model.safetensors");
     int rc = ste_safetensors_write(path, t, n, err);

@@ -122,8 +122,7 @@ int ste_trainer_set_lora(struct ste_trainer *t, const struct ste_lora *l, struct
         return ste_err_set(err, STE_EINPUT, "the adapter to start from has alpha %g; the trainer has %g", l->alpha,
                            t->lora->alpha);
     if (!l->head != !t->lora->head)
-        return ste_err_set(err, STE_EINPUT, "the adapter to start from %s a reward model's",
-                           l->head ? "is" : "is not");
+        return ste_err_set(err, STE_EINPUT, "the adapter to start from %s a reward model's", l->head ? "is" : "is not");
     int n = ste_lora_tensor_count(l);
     for (int i = 0; i < n; i++) {
         size_t a, b;
@@ -259,8 +258,8 @@ static int batch_pass(struct ste_trainer *t, const struct ste_example *given, in
         ste_pack_init(&pk, batch + e, count, t->p.reward);
         pack_pass(t, &pk, backward ? 1 / sum->weight : 0);
         for (int i = 0; i < pk.n_loss; i += t->p.reward ? 2 : 1)
-            sum->weighted_nll += (double)pk.loss_weight[i] *
-                                 (t->p.reward ? ste_reward_nll(t->s.nll[i], t->s.nll[i + 1]) : t->s.nll[i]);
+            sum->weighted_nll +=
+                (double)pk.loss_weight[i] * (t->p.reward ? ste_reward_nll(t->s.nll[i], t->s.nll[i + 1]) : t->s.nll[i]);
         ste_pack_clear(&pk);
         rc = ste_interrupt_check(err);
     }
