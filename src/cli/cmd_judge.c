@@ -218,13 +218,10 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
         rc = ste_jsonl_create(&w, out_path, err);
     if (!rc)
         rc = stream ? judge_stream(&j, &f, w, both, &c, err) : judge_file(&j, &f, &pairs, w, both, &c, err);
-    if (!rc) {
-        rc = ste_jsonl_commit(w, err);
-        w = NULL;
-    }
+    if (w)
+        rc = ste_jsonl_end(w, rc, err);
     if (!rc)
         say_counts(&c, both);
-    ste_jsonl_abort(w);
     ste_answer_pairs_clear(&pairs);
     ste_judge_close(&j);
     return rc;

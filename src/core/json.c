@@ -337,3 +337,11 @@ int ste_json_real(const json_t *row, const char *key, bool required, double *out
     *out = json_number_value(v);
     return 0;
 }
+
+char *ste_json_id(const json_t *row, const char *key)
+{
+    const json_t *id = json_object_get(row, key);
+    return json_is_string(id)    ? ste_xstrdup(json_string_value(id))
+           : json_is_integer(id) ? ste_xasprintf("%lld", (long long)json_integer_value(id))
+                                 : NULL;
+}

@@ -45,6 +45,8 @@ void ste_jsonl_abort(struct ste_jsonl_writer *w);                      /* remove
 /* Commits, or, where RC says that something failed before, aborts and returns RC. */
 int ste_jsonl_end(struct ste_jsonl_writer *w, int rc, struct ste_err *err);
 
+/* The id under KEY, a string or a whole number, as text; NULL where there is none. Caller frees. */
+char *ste_json_id(const json_t *row, const char *key);
 /* Fields of ROW. WHERE ("FILE:LINE") stands in the error. The string belongs to the row. */
 int ste_json_string(const json_t *row, const char *key, bool required, const char **out, const char *where,
                     struct ste_err *err);

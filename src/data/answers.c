@@ -101,12 +101,8 @@ static int add_row(struct ste_answers *a, json_t *index, const json_t *row, cons
         ste_dialogue_clear(&d);
     } else {
         STE_GROW(a->prompts, a->cap, a->n + 1);
-        const json_t *id = json_object_get(row, json_object_get(row, "id") ? "id" : "question_id");
-        a->prompts[a->n] =
-            (struct ste_answered){.prompt = d,
-                                  .id = json_is_string(id)    ? ste_xstrdup(json_string_value(id))
-                                        : json_is_integer(id) ? ste_xasprintf("%lld", (long long)json_integer_value(id))
-                                                              : ste_xasprintf("%zu", a->n + 1)};
+        char *id = ste_json_id(row, json_object_get(row, "id") ? "id" : "question_id");
+        a->prompts[a->n] = (struct ste_answered){.prompt = d, .id = id ? id : ste_xasprintf("%zu", a->n + 1)};
         json_object_set_new(index, address, json_integer((json_int_t)a->n++));
         at = json_object_get(index, address);
     }
@@ -206,13 +202,8 @@ int ste_answer_rows_read(struct ste_answer_rows *out, const char *path, size_t l
     while ((!limit || out->n < limit) && (rc = ste_jsonl_next(f, &row, err)) > 0) {
         STE_GROW(out->items, out->cap, out->n + 1);
         struct ste_answer_row *a = &out->items[out->n++];
-        const json_t *id = json_object_get(row, "id");
-        char *where = ste_xasprintf("%s:%ld", ste_jsonl_path(f), ste_jsonl_line(f));
-        *a = (struct ste_answer_row){.row = row,
-                                     .id = json_is_string(id) ? ste_xstrdup(json_string_value(id))
-                                           : json_is_integer(id)
-                                               ? ste_xasprintf("%lld", (long long)json_integer_value(id))
-                                               : ste_xasprintf("%s:%ld", name, ste_jsonl_line(f))};
+        char *id = ste_json_id(row, "id"), *where = ste_xasprintf("%s:%ld", ste_jsonl_path(f), ste_jsonl_line(f));
+        *a = (struct ste_answer_row){.row = row, .id = id ? id : ste_xasprintf("%s:%ld", name, ste_jsonl_line(f))};
         const char *text = first_string(row, text_keys);
         rc = text ? ste_dialogue_read(&a->prompt, row, where, err)
                   : ste_err_set(err, STE_EINPUT, "%s: no answer in it; give output, response or answer, a text", where);

@@ -163,10 +163,9 @@ static int read_item(struct ste_answer_pair *p, const json_t *row, const char *n
         rc = ste_dialogue_read(&p->prompt, row, where, err);
     if (rc)
         return rc;
-    const json_t *id = json_object_get(row, "id");
-    p->id = json_is_string(id)    ? ste_xstrdup(json_string_value(id))
-            : json_is_integer(id) ? ste_xasprintf("%lld", (long long)json_integer_value(id))
-                                  : ste_xasprintf("%s:%ld", name, p->line);
+    p->id = ste_json_id(row, "id");
+    if (!p->id)
+        p->id = ste_xasprintf("%s:%ld", name, p->line);
     p->tied = kind == STE_PAIRS_LABELLED && (says_tie(row) || strcmp(p->first, p->second) == 0);
     return 0;
 }

@@ -53,8 +53,9 @@ void ste_matrix_row(const struct ste_matrix *w, int row, float *dst);
  * rounded first, where W is quantized; Y stays f32. */
 void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const float *x, size_t ldx, int m,
                     const float *bias, float *y, size_t ldy, struct ste_pool *pool);
-/* The same for up to STE_MAX_PRODUCTS matrices with one number of inputs: X is rounded once for all of them, and their
- * parts are shared out together. */
+/* The same for up to STE_MAX_PRODUCTS matrices with one number of inputs, in steps, for who makes X: it is rounded once
+ * for all of them, its rows by the thread that has just written them, and the products' parts are shared out together.
+ * Memory is kept from use to use. */
 #define STE_MAX_PRODUCTS 3
 struct ste_product {
     const struct ste_matrix *w;
@@ -62,10 +63,6 @@ struct ste_product {
     float *y;
     size_t ldy;
 };
-void ste_matrix_mul_each(const struct ste_product *products, int n, enum ste_activations act, const float *x,
-                         size_t ldx, int m, struct ste_pool *pool);
-/* The same in steps, for who makes X: its rows are rounded by the thread that has just written them. Memory is kept
- * from use to use. */
 struct ste_inputs;
 struct ste_inputs *ste_inputs_new(void);
 void ste_inputs_free(struct ste_inputs *in);

@@ -13,6 +13,19 @@ struct scratch {
     void *p;
     size_t size;
 };
+
+static void *at_least(struct scratch *s, size_t size)
+{
+    if (s->size < size) {
+        free(s->p);
+        s->size = (size + size / 4 + 4095) / 4096 * 4096;
+        s->p = aligned_alloc(64, s->size);
+        if (!s->p)
+            s->p = ste_xmalloc(SIZE_MAX); /* says so and ends */
+    }
+    return s->p;
+}
+
 static pthread_key_t scratch_key;
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
 
@@ -36,14 +49,7 @@ void *ste_scratch(size_t size)
         s = ste_xcalloc(1, sizeof *s);
         pthread_setspecific(scratch_key, s);
     }
-    if (s->size < size) {
-        free(s->p);
-        s->size = (size + size / 4 + 4095) / 4096 * 4096;
-        s->p = aligned_alloc(64, s->size);
-        if (!s->p)
-            s->p = ste_xmalloc(SIZE_MAX); /* says so and ends */
-    }
-    return s->p;
+    return at_least(s, size);
 }
 
 #define ROWS 192           /* of X to a part: a block of 256 inputs of them is 192 KB, for the L2 cache */
@@ -60,8 +66,7 @@ struct ste_inputs {
     struct ste_rounded rounded;
     struct ste_bf16_rows rows;
     bool own; /* MEMORY, and not the thread's scratch */
-    void *memory;
-    size_t size;
+    struct scratch memory;
 };
 
 struct ste_inputs *ste_inputs_new(void)
@@ -74,22 +79,13 @@ struct ste_inputs *ste_inputs_new(void)
 void ste_inputs_free(struct ste_inputs *in)
 {
     if (in)
-        free(in->memory);
+        free(in->memory.p);
     free(in);
 }
 
 static void *room(struct ste_inputs *in, size_t size)
 {
-    if (!in->own)
-        return ste_scratch(size);
-    if (in->size < size) {
-        free(in->memory);
-        in->size = (size + 4095) / 4096 * 4096;
-        in->memory = aligned_alloc(64, in->size);
-        if (!in->memory)
-            in->memory = ste_xmalloc(SIZE_MAX); /* says so and ends */
-    }
-    return in->memory;
+    return in->own ? at_least(&in->memory, size) : ste_scratch(size);
 }
 
 static void begin_bf16(struct ste_inputs *in, enum ste_activations act, enum ste_isa isa)
@@ -259,21 +255,16 @@ void ste_inputs_mul(const struct ste_inputs *in, const struct ste_product *produ
     ste_pool_run(pool, product_part, &t, parts);
 }
 
-void ste_matrix_mul_each(const struct ste_product *products, int n, enum ste_activations act, const float *x,
-                         size_t ldx, int m, struct ste_pool *pool)
-{
-    struct ste_inputs in = {0};
-    if (m <= 0)
-        return;
-    ste_inputs_begin(&in, products, n, act, x, ldx, m);
-    round_all(&in, pool);
-    ste_inputs_mul(&in, products, n, pool);
-}
-
 void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const float *x, size_t ldx, int m,
                     const float *bias, float *y, size_t ldy, struct ste_pool *pool)
 {
-    ste_matrix_mul_each(&(struct ste_product){w, bias, y, ldy}, 1, act, x, ldx, m, pool);
+    const struct ste_product p = {w, bias, y, ldy};
+    struct ste_inputs in = {0};
+    if (m <= 0)
+        return;
+    ste_inputs_begin(&in, &p, 1, act, x, ldx, m);
+    round_all(&in, pool);
+    ste_inputs_mul(&in, &p, 1, pool);
 }
 
 /* ---- backward ---- */

@@ -123,12 +123,11 @@ void ste_judge_texts(const struct ste_judge_setting *s, const struct ste_judge_m
     ste_buf_clear(&references);
 }
 
-void ste_judge_ask(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
-                   struct ste_judge_prompt *texts, struct ste_ask *ask)
+void ste_judge_ask_start(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
+                         struct ste_judge_prompt *texts, struct ste_ask *ask)
 {
-    const struct ste_pack *pack = s->pack;
-    ste_judge_texts(s, m, texts);
     void *tag = ask->tag;
+    ste_judge_texts(s, m, texts);
     *ask = (struct ste_ask){.messages = texts->messages,
                             .n_messages = texts->n,
                             .adapter = s->adapter,
@@ -136,6 +135,13 @@ void ste_judge_ask(const struct ste_judge_setting *s, const struct ste_judge_mat
                             .seed = s->seed,
                             .sample = sample,
                             .tag = tag};
+}
+
+void ste_judge_ask(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
+                   struct ste_judge_prompt *texts, struct ste_ask *ask)
+{
+    const struct ste_pack *pack = s->pack;
+    ste_judge_ask_start(s, m, sample, texts, ask);
     if (s->mode == STE_MODE_FREE) {
         /* No stop at a marker: a judge may quote one before it comes to its own. */
         ask->max_tokens = s->max_tokens ? s->max_tokens : pack->max_tokens ? pack->max_tokens : FREE_TOKENS;

@@ -68,6 +68,9 @@ struct ste_judge_prompt {
 /* Fills ASK (but for tag) to judge A against B. */
 void ste_judge_ask(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
                    struct ste_judge_prompt *texts, struct ste_ask *ask);
+/* What such a question and one for a score begin with: texts, model and sampling, but nothing of the answer's form. */
+void ste_judge_ask_start(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
+                         struct ste_judge_prompt *texts, struct ste_ask *ask);
 /* The texts alone: also of a score. */
 void ste_judge_texts(const struct ste_judge_setting *s, const struct ste_judge_material *m,
                      struct ste_judge_prompt *texts);

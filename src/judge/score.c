@@ -18,24 +18,11 @@ void ste_score_clear(struct ste_score *s)
     *s = (struct ste_score){.expected = NAN};
 }
 
-static void ask_start(const struct ste_judge_setting *s, const struct ste_judge_material *m,
-                      struct ste_judge_prompt *texts, struct ste_ask *ask)
-{
-    void *tag = ask->tag;
-    ste_judge_texts(s, m, texts);
-    *ask = (struct ste_ask){.messages = texts->messages,
-                            .n_messages = texts->n,
-                            .adapter = s->adapter,
-                            .sampling = s->sampling,
-                            .seed = s->seed,
-                            .tag = tag};
-}
-
 void ste_score_ask(const struct ste_judge_setting *s, const struct ste_judge_material *m,
                    struct ste_judge_prompt *texts, struct ste_ask *ask)
 {
     const struct ste_pack *pack = s->pack;
-    ask_start(s, m, texts, ask);
+    ste_judge_ask_start(s, m, 0, texts, ask);
     if (pack->score_max_tokens) {
         ask->max_tokens = s->max_tokens ? s->max_tokens : pack->score_max_tokens;
         ask->stops[ask->n_stops++] = pack->score_stop;
@@ -89,7 +76,7 @@ void ste_score_ask_ten(const struct ste_judge_setting *s, const struct ste_judge
                        const struct ste_score *so_far, struct ste_judge_prompt *texts, char **prefill,
                        struct ste_ask *ask)
 {
-    ask_start(s, m, texts, ask);
+    ste_judge_ask_start(s, m, 0, texts, ask);
     *prefill = ste_xasprintf("%s%s%s", so_far->reasoning ? so_far->reasoning : "", s->pack->score_closing, digits[1]);
     ask->prefill = *prefill;
     for (int i = 0; i < N_DIGITS; i++)

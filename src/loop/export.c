@@ -49,14 +49,6 @@ static int sft_rows(struct ste_store *s, const struct ste_model *m, int64_t iter
     return rc < 0 ? rc : 0;
 }
 
-static int finish(struct ste_jsonl_writer *w, int rc, struct ste_err *err)
-{
-    if (rc == 0)
-        return ste_jsonl_commit(w, err);
-    ste_jsonl_abort(w);
-    return rc;
-}
-
 int ste_export_sft(struct ste_store *s, int iteration, const char *out, size_t *n, struct ste_err *err)
 {
     int64_t turn = iteration;
@@ -76,7 +68,7 @@ int ste_export_sft(struct ste_store *s, int iteration, const char *out, size_t *
     if (rc == 0 && (rc = ste_model_resolve(r.seed_model, &path, err)) == 0)
         rc = ste_model_open(&m, path, err);
     if (rc == 0 && (rc = ste_jsonl_create(&w, out, err)) == 0)
-        rc = finish(w, sft_rows(s, m, turn, w, n, err), err);
+        rc = ste_jsonl_end(w, sft_rows(s, m, turn, w, n, err), err);
     if (m)
         ste_model_close(m);
     ste_recipe_clear(&r);
@@ -119,5 +111,5 @@ int ste_export_pairs(struct ste_store *s, const char *out, size_t *n, struct ste
     struct ste_jsonl_writer *w = NULL;
     *n = 0;
     int rc = ste_jsonl_create(&w, out, err);
-    return rc == 0 ? finish(w, pair_rows(s, w, n, err), err) : rc;
+    return rc == 0 ? ste_jsonl_end(w, pair_rows(s, w, n, err), err) : rc;
 }
