@@ -216,7 +216,7 @@ static int eval_run(int argc, char **argv, struct ste_err *err)
 {
     struct eval_options o = {.f = STE_JUDGING_DEFAULTS};
     const struct ste_flag flags[] = {
-        {"judge", STE_FLAG_STRING, &o.judge, "JUDGE", "a catalogue name, a .gguf path, or RUN[:ITERATION]"},
+        {"judge", STE_FLAG_STRING, &o.judge, "JUDGE", STE_JUDGE_HELP},
         {"data", STE_FLAG_LIST, &o.data, "FILE",
          "JSONL with prompt or messages, chosen, rejected; or a suite's folder"},
         {"suite", STE_FLAG_STRING, &o.suite, "SUITE",

@@ -177,7 +177,7 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
     bool one_order = false;
     struct ste_judging_flags f = STE_JUDGING_DEFAULTS;
     const struct ste_flag flags[] = {
-        {"judge", STE_FLAG_STRING, &judge, "JUDGE", "a catalogue name, a .gguf path, or RUN[:ITERATION]"},
+        {"judge", STE_FLAG_STRING, &judge, "JUDGE", STE_JUDGE_HELP},
         {"in", STE_FLAG_STRING, &in, "PAIRS",
          "JSONL with prompt or messages, response_a, response_b, perhaps id (- is the standard input: each row is "
          "judged as it comes)"},

@@ -254,7 +254,7 @@ static int rank_run(int argc, char **argv, struct ste_err *err)
 {
     struct options o = {.format = "fastchat", .f = STE_JUDGING_DEFAULTS};
     const struct ste_flag flags[] = {
-        {"judge", STE_FLAG_STRING, &o.judge, "JUDGE", "a catalogue name, a .gguf path, or RUN[:ITERATION]"},
+        {"judge", STE_FLAG_STRING, &o.judge, "JUDGE", STE_JUDGE_HELP},
         {"answers", STE_FLAG_LIST, &o.answers, "FILE",
          "answers as JSONL: prompt, output and generator in each line, or prompt and answers {MODEL: text}; may be "
          "given again"},

@@ -73,7 +73,7 @@ static int score_run(int argc, char **argv, struct ste_err *err)
     const char *judge = NULL, *in = NULL, *out_path = NULL;
     struct ste_judging_flags f = STE_JUDGING_DEFAULTS;
     const struct ste_flag flags[] = {
-        {"judge", STE_FLAG_STRING, &judge, "JUDGE", "a catalogue name, a .gguf path, or RUN[:ITERATION]"},
+        {"judge", STE_FLAG_STRING, &judge, "JUDGE", STE_JUDGE_HELP},
         {"in", STE_FLAG_STRING, &in, "ANSWERS", "JSONL with prompt or messages, and output, response or answer"},
         {"out", STE_FLAG_STRING, &out_path, "SCORES",
          "the rows with score (1 to 10, the expected value), likeliest and probabilities (- is the standard output)"},

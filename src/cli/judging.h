@@ -6,6 +6,8 @@
 #include "eval/eval.h"
 #include "eval/reward.h"
 
+#define STE_JUDGE_HELP "a catalogue name, a .gguf path, RUN[:ITERATION], or the folder of an adapter"
+
 struct ste_judging_flags {
     const char *pack; /* NULL: the run's, else direct */
     long long seed, limit, sample, max_tokens, votes;

@@ -78,7 +78,8 @@ void ste_judge_prompt_clear(struct ste_judge_prompt *p);
 void ste_judge_read(const struct ste_judge_setting *s, const struct ste_answer *answer, struct ste_judgment *out);
 
 /* JUDGE as users write it: a catalogue name, a .gguf path, RUN or RUN:ITERATION (its adapter on its seed model, its
- * pack; RUN alone is the newest iteration, :0 the seed), or the folder of a reward model (ste train-rm). */
+ * pack; RUN alone is the newest iteration, :0 the seed), or an adapter's PEFT folder on the model that it names (of
+ * `ste sft`, of `ste train-rm`, of another trainer). */
 struct ste_judge_spec {
     char *model;       /* catalogue name or path */
     char *adapter;     /* PEFT folder, or NULL */

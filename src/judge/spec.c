@@ -96,21 +96,22 @@ static int read_run(struct ste_judge_spec *out, const char *run, long iteration,
     return 0;
 }
 
-/* A PEFT folder of a reward model names its base. */
-static bool read_reward(struct ste_judge_spec *out, const char *dir)
+/* A PEFT folder names its base: an adapter to judge with (`ste sft`, or another trainer's), or a reward model. */
+static bool read_peft(struct ste_judge_spec *out, const char *dir)
 {
     char *path = ste_path_join(dir, "adapter_config.json");
     json_t *c = json_load_file(path, 0, NULL);
     const char *task = json_string_value(json_object_get(c, "task_type")),
                *base = json_string_value(json_object_get(c, "base_model_name_or_path"));
-    out->reward = task && strcmp(task, "SEQ_CLS") == 0 && base && *base;
-    if (out->reward) {
+    bool named = base && *base;
+    out->reward = task && strcmp(task, "SEQ_CLS") == 0;
+    if (named) {
         out->model = ste_xstrdup(base);
         out->adapter = ste_xstrdup(dir);
     }
     json_decref(c);
     free(path);
-    return out->reward;
+    return named;
 }
 
 int ste_judge_spec_parse(struct ste_judge_spec *out, const char *judge, struct ste_err *err)
@@ -118,7 +119,8 @@ int ste_judge_spec_parse(struct ste_judge_spec *out, const char *judge, struct s
     *out = (struct ste_judge_spec){0};
     if (!*judge)
         return ste_err_set(err, STE_EUSAGE,
-                           "the judge has no name: give a catalogue name, a .gguf path or RUN[:ITERATION]");
+                           "the judge has no name: give a catalogue name, a .gguf path, RUN[:ITERATION] or the folder "
+                           "of an adapter");
     int rc = 0;
     const char *colon = strrchr(judge, ':');
     char *before = colon ? ste_xstrndup(judge, (size_t)(colon - judge)) : NULL;
@@ -131,10 +133,11 @@ int ste_judge_spec_parse(struct ste_judge_spec *out, const char *judge, struct s
                                          "the seed",
                                          judge, colon + 1, before)
                            : read_run(out, before, iteration, err);
-    } else if (ste_is_folder(judge) && read_reward(out, judge)) {
+    } else if (ste_is_folder(judge) && read_peft(out, judge)) {
         rc = 0;
     } else if (ste_is_folder(judge) || (before && ste_is_folder(before))) {
-        rc = ste_err_set(err, STE_ENOTFOUND, "folder %s is not a run: it has no %s, nor is it a reward model's",
+        rc = ste_err_set(err, STE_ENOTFOUND, "folder %s is not a run: it has no %s, nor is it an adapter's: it has no adapter_config.json "
+                         "that names its base_model_name_or_path",
                          ste_is_folder(judge) ? judge : before, recipe_name);
     } else {
         out->model = ste_xstrdup(judge); /* opening it says whether there is one */

@@ -46,9 +46,9 @@ static void remove_folder(const char *dir)
     rmdir(dir);
 }
 
-/* Counts and the mean length of what select keeps. */
+/* Counts and the mean lengths of what select keeps; *ANSWER only where answers are given. */
 static int selected(const struct ste_recipe *r, double *read, double *labels, double *n, double *tokens,
-                    struct ste_pack **pack, struct ste_err *err)
+                    double *answer, struct ste_pack **pack, struct ste_err *err)
 {
     const char *tmp = getenv("TMPDIR");
     char *dir = ste_xasprintf("%s/ste-dry-run-XXXXXX", tmp ? tmp : "/tmp");
@@ -64,7 +64,7 @@ static int selected(const struct ste_recipe *r, double *read, double *labels, do
         rc = ste_options_set(ste_recipe_options, &l->recipe, "select.labels=none", err);
     if (rc == 0)
         rc = ste_loop_select(l, err);
-    int64_t all = 0, kept = 0, chars = 0, asked = 0;
+    int64_t all = 0, kept = 0, chars = 0, asked = 0, given = 0;
     if (rc == 0)
         rc = ste_store_count(l->store, &all, err, "SELECT count(*) FROM instruction", "");
     if (rc == 0)
@@ -77,7 +77,14 @@ static int selected(const struct ste_recipe *r, double *read, double *labels, do
                              "SELECT count(*) FROM instruction WHERE state IN ('kept', 'category', 'complexity', "
                              "'expected length', 'category full', 'over the limit')",
                              "");
+    if (rc == 0)
+        rc = ste_store_count(l->store, &given, err,
+                             "SELECT coalesce(avg(length(text)), 0) FROM generation g JOIN instruction i ON i.id = "
+                             "g.instruction WHERE i.state = 'kept'",
+                             "");
     *read = (double)all;
+    if (ste_recipe_labelled(r))
+        *answer = (double)given / STE_CHARS_PER_TOKEN;
     *labels = llm ? 3.0 * (double)asked : 0;
     *n = (double)kept;
     *tokens = kept ? (double)chars / (double)kept / STE_CHARS_PER_TOKEN : 0;
@@ -126,14 +133,14 @@ static void line(struct ste_buf *out, const char *what, const struct work *w, do
 
 int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct ste_err *err)
 {
-    double read = 0, labels = 0, n = 0, x = 0;
+    double read = 0, labels = 0, n = 0, x = 0, answer = STE_LENGTH_SHARE * (double)r->pair_max_tokens;
     struct ste_pack *pack = NULL;
-    int rc = selected(r, &read, &labels, &n, &x, &pack, err);
+    int rc = selected(r, &read, &labels, &n, &x, &answer, &pack, err);
     if (rc != 0)
         return rc;
-    double per_read, per_written, seconds = 0, answer = STE_LENGTH_SHARE * (double)r->pair_max_tokens;
+    double per_read, per_written, seconds = 0;
     measure(r, &per_read, &per_written);
-    double pairs = PAIR_YIELD * n, test = pairs * r->test, dev = pairs * r->dev, train = pairs - test - dev;
+    double pairs = (ste_recipe_labelled(r) ? 1 : PAIR_YIELD) * n, test = pairs * r->test, dev = pairs * r->dev, train = pairs - test - dev;
     double prompt = text_tokens(pack->judge_user) + x + 2 * answer + STE_TEMPLATE_TOKENS;
     double limit = (double)(r->judge_max_tokens ? r->judge_max_tokens : pack->max_tokens);
     double reasoning = pack->reasoning ? STE_LENGTH_SHARE * limit + 8 : 1;
@@ -142,11 +149,12 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
 
     struct work select = {0}, pair = {0}, judge = {0}, learn = {0}, evaluate = {0};
     add(&select, labels, x + text_tokens(pack->category_user), 1);
-    add(&pair, n, x + STE_TEMPLATE_TOKENS, answer);
+    if (!ste_recipe_labelled(r))
+        add(&pair, n, x + STE_TEMPLATE_TOKENS, answer);
     if (strcmp(r->pair_mode, "two_calls") == 0) {
         add(&pair, n, x + text_tokens(pack->modify_user) + STE_TEMPLATE_TOKENS, x);
         add(&pair, n, x + STE_TEMPLATE_TOKENS, answer);
-    } else {
+    } else if (!ste_recipe_labelled(r)) {
         add(&pair, n, x + text_tokens(pack->worse_user) + STE_TEMPLATE_TOKENS, answer + x);
     }
     /* Samples of one prompt share its reading. */

@@ -139,9 +139,9 @@ static int write_rows(struct filtering *g, struct ste_err *err)
         char label[2] = {g->labels[k], 0};
         struct ste_id id = ste_id_of("example", g->ids[k], NULL);
         rc = ste_store_exec(s, err,
-                            "INSERT INTO example (id, judgment, pair, iteration, label, label_source, weight) VALUES "
-                            "(?, ?, ?, ?, ?, 'constructed', 1.0)",
-                            "tttit", id.s, g->ids[k], g->pairs[g->of[k]].pair, turn, label);
+                            "INSERT INTO example (id, judgment, pair, iteration, label, label_source, weight) SELECT "
+                            "?, ?, id, ?, ?, label_source, 1.0 FROM pair WHERE id = ?",
+                            "ttitt", id.s, g->ids[k], turn, label, g->pairs[g->of[k]].pair);
     }
     for (size_t i = 0; rc == 0 && i < g->n; i++) {
         struct outcome *o = &g->pairs[i];

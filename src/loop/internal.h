@@ -28,6 +28,8 @@ int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_v
 /* The same with HOW (taken) in place of the sampling. */
 int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_voice *v, json_t *how, int round,
                            struct ste_id *id, struct ste_err *err);
+/* Of what no model wrote, but a file gave. */
+int ste_loop_provenance_given(struct ste_loop *l, struct ste_id *id, struct ste_err *err);
 /* For evaluation: labels are not drawn. */
 void ste_loop_judge_setting(struct ste_loop *l, const struct ste_voice *v, bool evaluation,
                             struct ste_judge_setting *out);

@@ -1,5 +1,5 @@
 /* A better and a worse answer to each instruction: y_w answers x, y_l answers a modified x' (or is asked to be worse),
- * so y_w > y_l by construction. */
+ * so y_w > y_l by construction. Of labelled pairs `select` has put both answers into the store: nothing is asked. */
 #include "loop/internal.h"
 
 #include <ctype.h>
@@ -48,6 +48,8 @@ struct pairing {
 
 static bool needs(const struct ste_recipe *r, enum kind k)
 {
+    if (ste_recipe_labelled(r))
+        return false;
     if (strcmp(r->pair_mode, "worse") == 0)
         return k == ANSWER || k == WORSE;
     if (strcmp(r->pair_mode, "one_call") == 0)
@@ -148,11 +150,21 @@ static bool read_one_call(const struct ste_pack *p, const char *text, char **mod
     return true;
 }
 
+/* Of labelled answers the file is the judge: one may be a refusal, and the better one for it. */
+static const char *settle_labelled(const struct job *j, char **chosen, char **rejected)
+{
+    *chosen = ste_xstrdup(j->pieces[ANSWER].text);
+    *rejected = ste_xstrdup(j->pieces[REJECTED].text);
+    return same_text(*chosen, *rejected) ? "same answers" : "kept";
+}
+
 /* What becomes of the pieces: the pair's state, and its texts (the caller frees). "waiting" when one is missing. */
 static const char *settle(const struct ste_loop *l, const struct job *j, char **chosen, char **modified,
                           char **rejected, struct ste_buf *state)
 {
     const struct ste_recipe *r = &l->recipe;
+    if (ste_recipe_labelled(r))
+        return settle_labelled(j, chosen, rejected);
     const struct piece *w = &j->pieces[ANSWER];
     bool one = strcmp(r->pair_mode, "one_call") == 0, worse = strcmp(r->pair_mode, "worse") == 0;
     const struct piece *m = &j->pieces[one ? ONE_CALL : MODIFIED], *lose = &j->pieces[one     ? ONE_CALL
@@ -209,9 +221,10 @@ static int try_pair(struct pairing *g, struct job *j, struct ste_err *err)
         rc = ste_store_exec(g->l->store, err,
                             "INSERT INTO pair (id, instruction, position, split, state, chosen_from, modified_from, "
                             "rejected_from, chosen, modified, rejected, label_source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, "
-                            "?, ?, ?, 'constructed')",
-                            "ttitttttttt", id.s, j->instruction, j->position, j->split, state, from[0], from[1],
-                            from[2], chosen, modified, rejected);
+                            "?, ?, ?, ?)",
+                            "ttittttttttt", id.s, j->instruction, j->position, j->split, state, from[0], from[1],
+                            from[2], chosen, modified, rejected,
+                            ste_recipe_labelled(&g->l->recipe) ? "labelled" : "constructed");
         j->paired = true;
         ste_progress_add(g->progress, 1);
     }

@@ -59,8 +59,9 @@ const struct ste_option ste_recipe_options[] = {
     REAL("split.test", test, "0.2", 0, 0.9, "share of the instructions that only report"),
     REAL("split.cluster", cluster, "0.5", 0.05, 1,
          "instructions this similar go into one cluster; clusters are never cut by the split"),
-    CHOICE("pair.mode", pair_mode, "two_calls", "two_calls|one_call|worse",
-           "the rejected answer: to a modified instruction, in two calls or in one, or a worse answer asked for"),
+    CHOICE("pair.mode", pair_mode, "two_calls", "two_calls|one_call|worse|labelled",
+           "the rejected answer: to a modified instruction, in two calls or in one, or a worse answer asked for; "
+           "labelled: both answers are those of instructions.files (prompt, chosen, rejected), and none is made"),
     STRING("pair.system", pair_system, "", "system message for the answers, where the instruction has none"),
     REAL("pair.temperature", pair_temperature, "0.7", 0, 5, "of answers and modified instructions"),
     REAL("pair.top_p", pair_top_p, "0.9", 0.01, 1, "of answers and modified instructions"),
@@ -195,11 +196,21 @@ int ste_recipe_check(const struct ste_recipe *r, struct ste_err *err)
                            r->complexity_min, r->complexity_max);
     if (r->files.n == 0)
         return ste_err_set(err, STE_EUSAGE, "instructions.files is empty: name a file, or builtin");
+    for (size_t i = 0; ste_recipe_labelled(r) && i < r->files.n; i++)
+        if (strcmp(r->files.items[i], "builtin") == 0)
+            return ste_err_set(err, STE_EUSAGE,
+                               "pair.mode: labelled takes its pairs from instructions.files, and builtin has no "
+                               "answers: name JSONL files with prompt, chosen and rejected in each line");
     if (r->epochs <= 0 && r->max_steps <= 0)
         return ste_err_set(err, STE_EUSAGE, "train.epochs and train.max_steps are both 0: nothing would be trained");
     if (r->stop_min_gain > -1 && r->dev <= 0)
         return ste_err_set(err, STE_EUSAGE, "stop.min_gain needs dev pairs: set split.dev above 0");
     return 0;
+}
+
+bool ste_recipe_labelled(const struct ste_recipe *r)
+{
+    return strcmp(r->pair_mode, "labelled") == 0;
 }
 
 char *ste_recipe_run_folder(const char *name)

@@ -61,6 +61,8 @@ int ste_recipe_check(const struct ste_recipe *r, struct ste_err *err);
 /* Makes "auto" what it means: what OLD has, the recipe of the run that goes on; else what suits this machine. */
 int ste_recipe_settle(struct ste_recipe *r, const struct ste_recipe *old, struct ste_err *err);
 /* "runs/NAME" for a recipe's name or path; caller frees. */
+/* The pairs come from files, with their labels: pair.mode. */
+bool ste_recipe_labelled(const struct ste_recipe *r);
 char *ste_recipe_run_folder(const char *name);
 /* As YAML, all options. */
 void ste_recipe_write(const struct ste_recipe *r, struct ste_buf *out);

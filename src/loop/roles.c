@@ -150,6 +150,12 @@ int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct st
     return rc;
 }
 
+int ste_loop_provenance_given(struct ste_loop *l, struct ste_id *id, struct ste_err *err)
+{
+    *id = ste_id_of("provenance", "given", NULL);
+    return ste_store_exec(l->store, err, "INSERT OR IGNORE INTO provenance (id, role) VALUES (?, 'given')", "t", id->s);
+}
+
 int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_voice *v,
                         const struct ste_sampling *sampling, int max_tokens, const char *mode, int round,
                         struct ste_id *id, struct ste_err *err)

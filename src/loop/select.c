@@ -67,8 +67,18 @@ struct reading {
     size_t n, cap, cap_ids;
 };
 
-/* The state of TEXT, before any model is asked. *COPY_OF is set for duplicates. */
-static const char *first_state(struct reading *g, const char *text, const char *fold, const char **copy_of)
+/* What the instruction is told apart by from those before it: of labelled pairs the whole of it, since several answers
+ * to one prompt are several pairs. The split keeps them together. */
+static void text_to_compare(const struct ste_dialogue *d, const struct ste_answer_pair *pair, struct ste_buf *out)
+{
+    ste_dialogue_text(d, out);
+    if (pair)
+        ste_buf_addf(out, "\n%s\n%s", pair->first, pair->second);
+}
+
+/* The state of TEXT, before any model is asked. WHOLE: text_to_compare. *COPY_OF is set for duplicates. */
+static const char *first_state(struct reading *g, const char *text, const char *whole, const char *fold,
+                               const char **copy_of)
 {
     const struct ste_recipe *r = &g->l->recipe;
     size_t chars = strlen(text), which;
@@ -77,7 +87,7 @@ static const char *first_state(struct reading *g, const char *text, const char *
         return "too short";
     if (chars > (size_t)r->max_chars)
         return "too long";
-    if (ste_minhash_index_find(g->seen, text, &which, NULL)) {
+    if (ste_minhash_index_find(g->seen, whole, &which, NULL)) {
         *copy_of = g->ids[which].s;
         return strcmp(g->folds[which], fold) == 0 ? "exact duplicate" : "near duplicate";
     }
@@ -86,17 +96,42 @@ static const char *first_state(struct reading *g, const char *text, const char *
     return "read";
 }
 
-static int read_one(struct reading *g, const struct ste_instruction *it, int64_t position, struct ste_err *err)
+/* The answers that a labelled pair came with, as if they had been written. */
+static int put_given(struct reading *g, const struct ste_id *instruction, const struct ste_answer_pair *pair,
+                     struct ste_err *err)
 {
-    struct ste_buf text = STE_BUF_INIT, fold = STE_BUF_INIT;
+    const char *kinds_given[] = {"answer", "rejected"}, *texts[] = {pair->first, pair->second};
+    struct ste_id given;
+    int rc = ste_loop_provenance_given(g->l, &given, err);
+    for (int i = 0; rc == 0 && i < 2; i++) {
+        struct ste_id id = ste_id_of("generation", kinds_given[i], instruction->s, given.s, NULL);
+        rc = ste_store_exec(g->l->store, err,
+                            "INSERT INTO generation (id, instruction, kind, text, finish, tokens, provenance) VALUES "
+                            "(?, ?, ?, ?, 'given', 0, ?)",
+                            "ttttt", id.s, instruction->s, kinds_given[i], texts[i], given.s);
+    }
+    return rc;
+}
+
+/* PAIR: NULL, or the labelled pair that the instruction came with. */
+static int read_one(struct reading *g, const struct ste_instruction *it, const struct ste_answer_pair *pair,
+                    int64_t position, struct ste_err *err)
+{
+    struct ste_buf text = STE_BUF_INIT, whole = STE_BUF_INIT, fold = STE_BUF_INIT;
     ste_dialogue_text(&it->dialogue, &text);
-    ste_text_fold(text.s ? text.s : "", &fold);
+    text_to_compare(&it->dialogue, pair, &whole);
+    ste_text_fold(whole.s ? whole.s : "", &fold);
     json_t *list = ste_dialogue_json(&it->dialogue);
     char *dialogue = ste_json_canonical(list), place[24];
     json_decref(list);
     snprintf(place, sizeof place, "%lld", (long long)position);
     struct ste_id id = ste_id_of("instruction", it->id, place, dialogue, NULL);
-    const char *copy_of, *state = first_state(g, text.s ? text.s : "", fold.s ? fold.s : "", &copy_of);
+    const char *copy_of, *state = first_state(g, text.s ? text.s : "", whole.s ? whole.s : "", fold.s ? fold.s : "",
+                                              &copy_of);
+    if (pair && pair->tied) {
+        state = "tied";
+        copy_of = NULL;
+    }
     bool category = strcmp(g->l->recipe.labels, "file") == 0 && it->category;
     int rc = ste_store_exec(g->l->store, err,
                             "INSERT INTO instruction (id, position, source, dialogue, category, labelled_by, state, "
@@ -108,32 +143,69 @@ static int read_one(struct reading *g, const struct ste_instruction *it, int64_t
         STE_GROW(g->ids, g->cap_ids, g->n + 1);
         g->folds[g->n] = ste_buf_detach(&fold);
         g->ids[g->n++] = id;
-        ste_minhash_index_add(g->seen, text.s ? text.s : "");
+        ste_minhash_index_add(g->seen, whole.s ? whole.s : "");
+        if (rc == 0 && pair)
+            rc = put_given(g, &id, pair, err);
     }
     free(dialogue);
     ste_buf_clear(&text);
+    ste_buf_clear(&whole);
     ste_buf_clear(&fold);
+    return rc;
+}
+
+/* ---- from files of instructions, or of labelled pairs ---- */
+
+static int read_instructions(struct reading *g, struct ste_err *err)
+{
+    const struct ste_recipe *r = &g->l->recipe;
+    struct ste_instructions list = {0};
+    int rc = 0;
+    for (size_t f = 0; rc == 0 && f < r->files.n; f++)
+        rc = ste_instructions_read(&list, r->files.items[f], (size_t)r->read_limit, err);
+    if (rc == 0 && list.n == 0)
+        rc = ste_err_set(err, STE_EINPUT, "instructions.files: there is no instruction in them");
+    for (size_t i = 0; rc == 0 && i < list.n; i++)
+        rc = read_one(g, &list.items[i], NULL, (int64_t)i, err);
+    ste_instructions_clear(&list);
+    return rc;
+}
+
+static int read_labelled(struct reading *g, struct ste_err *err)
+{
+    const struct ste_recipe *r = &g->l->recipe;
+    int64_t position = 0;
+    int rc = 0;
+    for (size_t f = 0; rc == 0 && f < r->files.n; f++) {
+        struct ste_answer_pairs pairs = {0};
+        rc = ste_answer_pairs_read(&pairs, r->files.items[f], STE_PAIRS_LABELLED, (size_t)r->read_limit, err);
+        for (size_t i = 0; rc == 0 && i < pairs.n; i++) {
+            struct ste_answer_pair *p = &pairs.items[i];
+            const struct ste_instruction it = {
+                .id = p->id,
+                .category = (char *)json_string_value(json_object_get(p->row, "category")),
+                .line = p->line,
+                .dialogue = p->prompt,
+            };
+            rc = read_one(g, &it, p, position++, err);
+        }
+        ste_answer_pairs_clear(&pairs);
+    }
     return rc;
 }
 
 static int read_all(struct ste_loop *l, struct ste_err *err)
 {
     const struct ste_recipe *r = &l->recipe;
-    struct reading g = {.l = l, .seen = ste_minhash_index_new(r->duplicate > 0 ? r->duplicate : 1.0)};
-    struct ste_instructions list = {0};
+    bool labelled = ste_recipe_labelled(r);
+    struct reading g = {.l = l, .seen = ste_minhash_index_new(r->duplicate > 0 && !labelled ? r->duplicate : 1.0)};
     int rc = contamination_index(r, &g.evaluation, err);
-    for (size_t f = 0; rc == 0 && f < r->files.n; f++)
-        rc = ste_instructions_read(&list, r->files.items[f], (size_t)r->read_limit, err);
-    if (rc == 0 && list.n == 0)
-        rc = ste_err_set(err, STE_EINPUT, "instructions.files: there is no instruction in them");
     if (rc == 0 && (rc = ste_store_begin(l->store, err)) == 0) {
-        for (size_t i = 0; rc == 0 && i < list.n; i++)
-            rc = read_one(&g, &list.items[i], (int64_t)i, err);
+        rc = labelled ? read_labelled(&g, err) : read_instructions(&g, err);
         if (rc == 0)
             rc = ste_store_meta_set(l->store, "select", "read", err);
         rc = ste_store_end(l->store, rc, err);
     }
-    ste_instructions_clear(&list);
     ste_minhash_index_free(g.seen);
     ste_minhash_index_free(g.evaluation);
     for (size_t i = 0; i < g.n; i++)

@@ -37,6 +37,9 @@ static int setup(void **state)
     put("fresh/recipe.resolved.yaml", "models: {seed: some-model}\nverdict: {mode: free}\n");
     put("headless/recipe.resolved.yaml", "prompts: {pack: small}\n");
     put("plain/file", "");
+    put("adapter/adapter_config.json", "{\"task_type\": \"CAUSAL_LM\", \"base_model_name_or_path\": \"some-model\"}");
+    put("reward/adapter_config.json", "{\"task_type\": \"SEQ_CLS\", \"base_model_name_or_path\": \"some-model\"}");
+    put("baseless/adapter_config.json", "{\"task_type\": \"CAUSAL_LM\"}");
     return 0;
 }
 
@@ -85,6 +88,16 @@ static void forms(void **state)
     assert_string_equal(s.pack, "direct");
     ste_judge_spec_clear(&s);
 
+    for (int reward = 0; reward < 2; reward++) {
+        assert_int_equal(parse(&s, reward ? "%s/reward" : "%s/adapter", &err), 0);
+        assert_string_equal(s.model, "some-model");
+        snprintf(want, sizeof want, "%s/%s", root, reward ? "reward" : "adapter");
+        assert_string_equal(s.adapter, want);
+        assert_null(s.pack);
+        assert_int_equal(s.reward, reward);
+        ste_judge_spec_clear(&s);
+    }
+
     assert_int_equal(parse(&s, "%s/fresh:0", &err), 0);
     assert_null(s.pack);
     assert_string_equal(s.mode, "free");
@@ -106,6 +119,7 @@ static void refused(void **state)
         {"%s/fresh", STE_ENOTFOUND, "no trained iteration yet"},
         {"%s/headless:0", STE_EINPUT, "models.seed"},
         {"%s/plain", STE_ENOTFOUND, "not a run"},
+        {"%s/baseless", STE_ENOTFOUND, "base_model_name_or_path"},
         {"%s/plain:1", STE_ENOTFOUND, "not a run"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
