@@ -79,7 +79,7 @@ static int batch_of(const void *arg, int step, struct ste_example *batch)
 {
     const struct pairs *x = arg;
     int n, *index = ste_xcalloc((size_t)x->p->batch_examples, sizeof *index);
-    ste_train_batch(x->p->seed, (int)x->n, x->p->batch_examples, step, index, &n);
+    ste_train_batch(x->p->seed, (int)x->n, 1, x->p->batch_examples, step, index, &n);
     for (int i = 0; i < n; i++) {
         batch[2 * i] = x->items[2 * index[i]];
         batch[2 * i + 1] = x->items[2 * index[i] + 1];

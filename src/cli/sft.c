@@ -146,7 +146,7 @@ static int batch_of(const void *arg, int step, struct ste_example *batch)
         for (int i = 0; i < n; i++)
             index[i] = from + i;
     } else
-        ste_train_batch(p->seed, total, p->batch_examples, step, index, &n);
+        ste_train_batch(p->seed, total, 1, p->batch_examples, step, index, &n);
     for (int i = 0; i < n; i++)
         batch[i] = x->items[index[i]];
     free(index);

@@ -9,21 +9,25 @@
 /* Streams of the seed's numbers: one an epoch from here on, apart from the streams of other uses. */
 #define EPOCH_STREAM 0x65706f63u
 
-void ste_train_batch(uint64_t seed, int n_examples, int batch, int step, int *indices, int *n)
+void ste_train_batch(uint64_t seed, int n_examples, int together, int batch, int step, int *indices, int *n)
 {
     int per_epoch = (n_examples + batch - 1) / batch, epoch = step / per_epoch, from = step % per_epoch * batch;
-    int *order = ste_xmalloc((size_t)n_examples * sizeof *order);
-    for (int i = 0; i < n_examples; i++)
+    int groups = (n_examples + together - 1) / together;
+    int *order = ste_xmalloc((size_t)groups * sizeof *order);
+    for (int i = 0; i < groups; i++)
         order[i] = i;
     struct ste_rng rng;
     ste_rng_init(&rng, seed, EPOCH_STREAM + (uint32_t)epoch);
-    for (int i = n_examples - 1; i > 0; i--) {
+    for (int i = groups - 1; i > 0; i--) {
         int k = (int)ste_rng_below(&rng, (uint32_t)i + 1), was = order[i];
         order[i] = order[k];
         order[k] = was;
     }
-    *n = n_examples - from < batch ? n_examples - from : batch;
-    memcpy(indices, order + from, (size_t)*n * sizeof *indices);
+    *n = 0;
+    for (int i = 0, at = 0; i < groups && *n < batch; i++)
+        for (int e = order[i] * together; e < (order[i] + 1) * together && e < n_examples && *n < batch; e++, at++)
+            if (at >= from)
+                indices[(*n)++] = e;
     free(order);
 }
 

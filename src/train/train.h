@@ -87,9 +87,10 @@ struct ste_lora *ste_trainer_lora(struct ste_trainer *t); /* the trainer's, live
 /* Starts from the values of L (copied), which must have the trainer's shapes, r and alpha. */
 int ste_trainer_set_lora(struct ste_trainer *t, const struct ste_lora *l, struct ste_err *err);
 int ste_trainer_steps_done(const struct ste_trainer *t);
-/* Which examples make step STEP (from 0) of an epoch-wise shuffle keyed by the seed: indices into 0..n_examples-1. The
- * last batch of an epoch may be smaller; INDICES has room for BATCH. */
-void ste_train_batch(uint64_t seed, int n_examples, int batch, int step, int *indices, int *n);
+/* Which examples make step STEP (from 0) of an epoch-wise shuffle keyed by the seed: indices into 0..n_examples-1.
+ * TOGETHER examples that stand side by side are moved as one (1: each by itself). The last batch of an epoch may be
+ * smaller; INDICES has room for BATCH. */
+void ste_train_batch(uint64_t seed, int n_examples, int together, int batch, int step, int *indices, int *n);
 /* The learning rate's factor at step STEP (from 0): transformers' get_*_schedule_with_warmup. */
 double ste_schedule_factor(enum ste_schedule s, int step, int warmup_steps, int total_steps);
 /* "constant", "linear", "cosine"; STE_EUSAGE for another name. */

@@ -226,7 +226,7 @@ static double steps(struct ste_trainer *t, const struct ste_example *all, int un
     while (ste_trainer_steps_done(t) < until) {
         int index[3], n;
         struct ste_example batch[3];
-        ste_train_batch(7, N, 3, ste_trainer_steps_done(t), index, &n);
+        ste_train_batch(7, N, 1, 3, ste_trainer_steps_done(t), index, &n);
         for (int i = 0; i < n; i++)
             batch[i] = all[index[i]];
         if (ste_trainer_step(t, batch, n, &s, &err))

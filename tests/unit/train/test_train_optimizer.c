@@ -31,7 +31,7 @@ static void epochs(void **state)
     for (int epoch = 0; epoch < 3; epoch++) {
         int seen[10] = {0}, at = 0;
         for (int step = 0; step < 3; step++) {
-            ste_train_batch(42, 10, 4, epoch * 3 + step, index, &n);
+            ste_train_batch(42, 10, 1, 4, epoch * 3 + step, index, &n);
             assert_int_equal(n, step < 2 ? 4 : 2);
             for (int i = 0; i < n; i++, at++) {
                 seen[index[i]]++;
@@ -45,6 +45,23 @@ static void epochs(void **state)
             assert_int_equal(seen[i], 1);
     }
     assert_true(moved > 5);
+    /* In twos: neighbours stay together, the odd one is left alone. */
+    for (int epoch = 0; epoch < 3; epoch++) {
+        int seen[9] = {0}, order[9], at = 0;
+        for (int step = 0; step < 3; step++) {
+            ste_train_batch(42, 9, 2, 4, epoch * 3 + step, index, &n);
+            for (int i = 0; i < n; i++) {
+                order[at++] = index[i];
+                seen[index[i]]++;
+            }
+        }
+        assert_int_equal(at, 9);
+        for (int i = 0; i < 9; i++) {
+            assert_int_equal(seen[i], 1);
+            if (order[i] % 2)
+                assert_int_equal(order[i - 1], order[i] - 1);
+        }
+    }
 }
 
 static void adamw(void **state)
