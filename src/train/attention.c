@@ -37,52 +37,56 @@ static struct shape shape_of(const struct ste_hparams *hp)
     return s;
 }
 
-/* Keys of a strip: the prefix, and the span up to the strip's last row, as rows of the pack. */
+/* Keys of a strip: the prefixes, and the span up to the strip's last row, as rows of the pack. */
 struct keys {
-    int n[2];
-    size_t row[2];
+    int parts;
+    struct {
+        int n;
+        size_t row;
+    } part[STE_PACK_DEPTH + 1];
     int all;
 };
 
 static struct keys keys_of(const struct ste_pack *pk, const struct ste_span *sp, int own)
 {
-    struct keys k = {{0, own}, {0, (size_t)sp->start}, own};
-    if (sp->prefix >= 0) {
-        k.n[0] = pk->spans[sp->prefix].n;
-        k.row[0] = (size_t)pk->spans[sp->prefix].start;
-        k.all += k.n[0];
+    struct keys k = {.parts = 1, .all = sp->pos + own};
+    for (int p = sp->prefix; p >= 0; p = pk->spans[p].prefix)
+        k.parts++;
+    int at = k.parts - 1;
+    k.part[at].n = own;
+    k.part[at].row = (size_t)sp->start;
+    for (int p = sp->prefix; p >= 0; p = pk->spans[p].prefix) {
+        k.part[--at].n = pk->spans[p].n;
+        k.part[at].row = (size_t)pk->spans[p].start;
     }
     return k;
 }
 
-/* S (rows, all) = scale X Y^T over both parts of the keys; Y's rows are LDY apart. */
+/* S (rows, all) = scale X Y^T over all parts of the keys; Y's rows are LDY apart. */
 static void against_keys(const struct ste_trainer *t, const struct keys *k, int rows, int hd, float scale,
                          const float *x, size_t ldx, const float *y, size_t ldy, float *s)
 {
-    for (int i = 0, at = 0; i < 2; at += k->n[i++])
-        if (k->n[i])
-            ste_gemm(t->p.isa, false, true, rows, k->n[i], hd, scale, x, ldx, y + k->row[i] * ldy, ldy, 0, s + at,
-                     (size_t)k->all, NULL);
+    for (int i = 0, at = 0; i < k->parts; at += k->part[i++].n)
+        ste_gemm(t->p.isa, false, true, rows, k->part[i].n, hd, scale, x, ldx, y + k->part[i].row * ldy, ldy, 0, s + at,
+                 (size_t)k->all, NULL);
 }
 
-/* X (rows, hd) = S Y over both parts. */
+/* X (rows, hd) = S Y over all parts. */
 static void mix_keys(const struct ste_trainer *t, const struct keys *k, int rows, int hd, const float *s,
                      const float *y, size_t ldy, float *x, size_t ldx)
 {
-    int first = k->n[0] ? 0 : 1;
-    for (int i = first, at = 0; i < 2; at += k->n[i++])
-        ste_gemm(t->p.isa, false, false, rows, hd, k->n[i], 1, s + at, (size_t)k->all, y + k->row[i] * ldy, ldy,
-                 i == first ? 0 : 1, x, ldx, NULL);
+    for (int i = 0, at = 0; i < k->parts; at += k->part[i++].n)
+        ste_gemm(t->p.isa, false, false, rows, hd, k->part[i].n, 1, s + at, (size_t)k->all, y + k->part[i].row * ldy,
+                 ldy, i ? 1 : 0, x, ldx, NULL);
 }
 
-/* Y += S^T X over both parts. */
+/* Y += S^T X over all parts. */
 static void add_to_keys(const struct ste_trainer *t, const struct keys *k, int rows, int hd, const float *s,
                         const float *x, size_t ldx, float *y, size_t ldy)
 {
-    for (int i = 0, at = 0; i < 2; at += k->n[i++])
-        if (k->n[i])
-            ste_gemm(t->p.isa, true, false, k->n[i], hd, rows, 1, s + at, (size_t)k->all, x, ldx, 1,
-                     y + k->row[i] * ldy, ldy, NULL);
+    for (int i = 0, at = 0; i < k->parts; at += k->part[i++].n)
+        ste_gemm(t->p.isa, true, false, k->part[i].n, hd, rows, 1, s + at, (size_t)k->all, x, ldx, 1,
+                 y + k->part[i].row * ldy, ldy, NULL);
 }
 
 static void strip_forward(void *arg, int part)

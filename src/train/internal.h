@@ -8,16 +8,19 @@
 
 #include "train/train.h"
 
-/* Neighbouring rows of a pack that attend to their span, up to themselves, and to all of its prefix. */
+/* Neighbouring rows of a pack that attend to their span, up to themselves, to all of its prefix and of that one's. */
 struct ste_span {
     const int32_t *tokens;
     int start, n; /* rows start .. start + n - 1 */
-    int prefix;   /* the span whose rows come before, which has no prefix itself; -1: none */
-    int pos;      /* position of the first row: the rows of the prefix */
+    int prefix;   /* the span whose rows come before; -1: none */
+    int pos;      /* position of the first row: the rows of all its prefixes */
 };
+#define STE_PACK_DEPTH 4 /* prefixes before a span */
 
-/* Examples side by side in one forward pass. An example is a span of its own, unless neighbours have the same prompt:
- * then the prompt without its last token is a span, computed once, and each example's rest a span with that prefix. */
+/* Examples side by side in one forward pass. An example is a span of its own, unless its prompt begins as its
+ * neighbour's does: what they share (a rubric; of the two orders of a pair the request too; of several judgments of one
+ * question the whole prompt but its last token) is a span, computed once, and each example's rest a span with that
+ * prefix. */
 struct ste_pack {
     int n; /* spans */
     struct ste_span *spans;
@@ -76,8 +79,8 @@ struct ste_trainer {
 
 /* pack.c. OUT: the examples of BATCH, those of one prompt behind the first of them. */
 void ste_pack_order(const struct ste_example *batch, int n, struct ste_example *out);
-/* Packs are runs of neighbouring examples, so that gradients are summed in the order of the batch; neighbours of one
- * prompt are never parted, so that what is shared does not depend on the packs. */
+/* Packs are runs of neighbouring examples, so that gradients are summed in the order of the batch; neighbours that
+ * share are never parted, so that what is shared does not depend on the packs. */
 int ste_pack_count(const struct ste_example *batch, int n, int micro_tokens,
                    int *tokens); /* examples of the next pack, and its T */
 void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n, bool reward);

@@ -1,8 +1,12 @@
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
 #include "train/internal.h"
+
+#define LEAST_SHARED 8 /* tokens: fewer are not worth a span of their own */
+#define GROUP_ROWS 512 /* of a group, since it cannot be cut: what is shared must not cost memory */
 
 static bool same_prompt(const struct ste_example *a, const struct ste_example *b)
 {
@@ -10,13 +14,59 @@ static bool same_prompt(const struct ste_example *a, const struct ste_example *b
            !memcmp(a->tokens, b->tokens, (size_t)a->n_prompt * sizeof *a->tokens);
 }
 
-/* How many of the first examples have one prompt, and the rows they take. */
+/* Tokens that both prompts begin with; a prompt's last one stays with its completion. */
+static int shared_with(const struct ste_example *a, const struct ste_example *b)
+{
+    int most = (a->n_prompt < b->n_prompt ? a->n_prompt : b->n_prompt) - 1, n = 0;
+    while (n < most && a->tokens[n] == b->tokens[n])
+        n++;
+    return n;
+}
+
+/* How many of the examples after the first, up to N in all, share at least LEAST tokens with the one before them; *SHARED
+ * is the least that two neighbours of these do. */
+static int run_of(const struct ste_example *x, int n, int least, int *shared)
+{
+    int count = 1;
+    *shared = 0;
+    for (int s; count < n && (s = shared_with(&x[count - 1], &x[count])) >= least; count++)
+        *shared = count == 1 || s < *shared ? s : *shared;
+    return count;
+}
+
+/* Rows of N examples as pack_examples lays them out, those before FROM left out. */
+static int rows_of(const struct ste_example *x, int n, int from, int depth)
+{
+    int rows = 0;
+    for (int e = 0, count, shared; e < n; e += count) {
+        count = depth < STE_PACK_DEPTH ? run_of(x + e, n - e, from + LEAST_SHARED, &shared) : 1;
+        rows += count == 1 ? x[e].n - from : shared - from + rows_of(x + e, count, shared, depth + 1);
+    }
+    return rows;
+}
+
+/* How many of the first examples make a group, and the rows they take. It grows while it is small, or is not half as
+ * long again as its longest example would be alone; then it ends where its neighbours share least. Examples of one
+ * prompt are never parted. */
 static int group_count(const struct ste_example *batch, int n, int *rows)
 {
-    int count = 1, shared = batch[0].n_prompt - 1;
-    *rows = batch[0].n;
-    for (; count < n && same_prompt(&batch[0], &batch[count]); count++)
-        *rows += batch[count].n - shared;
+    int count = 1, longest = batch[0].n, weakest = 1, least = INT_MAX;
+    for (; count < n; count++) {
+        int shared = shared_with(&batch[count - 1], &batch[count]), more = rows_of(batch, count + 1, 0, 0);
+        bool same = same_prompt(&batch[count - 1], &batch[count]);
+        if (shared < LEAST_SHARED && !same)
+            break;
+        if (shared <= least && !same) {
+            least = shared;
+            weakest = count;
+        }
+        longest = batch[count].n > longest ? batch[count].n : longest;
+        if (more > GROUP_ROWS && more > longest + longest / 2 && least < INT_MAX) {
+            count = weakest;
+            break;
+        }
+    }
+    *rows = rows_of(batch, count, 0, 0);
     return count;
 }
 
@@ -46,11 +96,40 @@ int ste_pack_count(const struct ste_example *batch, int n, int micro_tokens, int
     return count;
 }
 
-static void add_span(struct ste_pack *pk, const struct ste_example *x, int from, int to, int prefix)
+static int add_span(struct ste_pack *pk, const struct ste_example *x, int from, int to, int prefix)
 {
-    pk->spans[pk->n++] = (struct ste_span){
+    pk->spans[pk->n] = (struct ste_span){
         .tokens = x->tokens + from, .start = pk->tokens, .n = to - from, .prefix = prefix, .pos = from};
     pk->tokens += to - from;
+    return pk->n++;
+}
+
+static void add_losses(struct ste_pack *pk, const struct ste_example *x, int from, bool reward)
+{
+    int before = pk->tokens - from; /* the row of the example's first token, were it not shared */
+    for (int i = reward ? x->n : x->n_prompt > 0 ? x->n_prompt : 1; i < x->n + reward; i++) {
+        pk->loss_rows[pk->n_loss] = before + i - 1; /* nothing predicts the first token */
+        if (!reward)
+            pk->loss_target[pk->n_loss] = x->tokens[i];
+        pk->loss_weight[pk->n_loss++] = x->weight;
+    }
+}
+
+/* N examples whose tokens before FROM are those of the span PREFIX and its prefixes: what neighbours share is a span,
+ * and so on within it. */
+static void add_examples(struct ste_pack *pk, const struct ste_example *x, int n, int from, int prefix, int depth,
+                         bool reward)
+{
+    for (int e = 0, count, shared; e < n; e += count) {
+        count = depth < STE_PACK_DEPTH ? run_of(x + e, n - e, from + LEAST_SHARED, &shared) : 1;
+        if (count == 1) {
+            add_losses(pk, &x[e], from, reward);
+            add_span(pk, &x[e], from, x[e].n, prefix);
+        } else {
+            int head = add_span(pk, &x[e], from, shared, prefix);
+            add_examples(pk, x + e, count, shared, head, depth + 1, reward);
+        }
+    }
 }
 
 void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n, bool reward)
@@ -66,22 +145,7 @@ void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n, 
     pk->loss_weight = ste_xcalloc(cap, sizeof *pk->loss_weight);
     for (int e = 0, count, rows; e < n; e += count) {
         count = group_count(batch + e, n - e, &rows);
-        int shared = count > 1 ? batch[e].n_prompt - 1 : 0, prefix = shared ? pk->n : -1;
-        if (shared)
-            add_span(pk, &batch[e], 0, shared, -1);
-        for (const struct ste_example *x = batch + e; x < batch + e + count; x++) {
-            int before = pk->tokens - shared; /* the row of the example's first token, were it not shared */
-            add_span(pk, x, shared, x->n, prefix);
-            for (int i = reward ? x->n : x->n_prompt > 0 ? x->n_prompt : 1; i < x->n + reward; i++) {
-                pk->loss_rows[pk->n_loss] = before + i - 1; /* nothing predicts the first token */
-                if (reward) {
-                    pk->loss_weight[pk->n_loss++] = x->weight;
-                    continue;
-                }
-                pk->loss_target[pk->n_loss] = x->tokens[i];
-                pk->loss_weight[pk->n_loss++] = x->weight;
-            }
-        }
+        add_examples(pk, batch + e, count, 0, -1, 0, reward);
         pk->group[++pk->n_groups] = pk->n;
     }
 }

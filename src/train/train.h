@@ -9,9 +9,9 @@
  * g = (..((0 + s_1) + s_2)..) + s_n, where s_e is the sum over the rows of example e in their order: one ste_gemm an
  * example with beta 1, never one over a whole pack.
  *
- * Examples of a batch that have the same prompt, as several judgments of one pair do, share it: they are taken one
- * after the other, and the prompt's rows but the last are computed once, forward and back. Which ones share depends on
- * the batch alone, so the guarantee holds.
+ * Neighbours of a batch whose prompts begin alike share those rows: they are computed once, forward and back. Examples
+ * of one prompt are taken one after the other, as several judgments of one pair are. What is shared depends on the batch
+ * alone, so the guarantee holds.
  */
 #ifndef STE_TRAIN_TRAIN_H
 #define STE_TRAIN_TRAIN_H

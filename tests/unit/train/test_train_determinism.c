@@ -9,6 +9,7 @@
 
 #include "core/file.h"
 #include "tiny_model.h"
+#include "train/internal.h"
 
 enum { N = 6, R = 4 };
 static const int lengths[N] = {130, 7, 66, 64, 1, 40};
@@ -99,11 +100,27 @@ static struct ste_example *prompt_sharers(uint64_t seed)
     return batch;
 }
 
-/* A shared prompt gives what each example by itself gives, but for rounding, and the same bytes in any packs. */
-static void shared_prompt(void **state)
+/* Each prompt begins as the one before it: all share 12 tokens, the first three 30, the first two 40, the last two 21. */
+static struct ste_example *prefix_sharers(uint64_t seed)
+{
+    static const int longer[N] = {130, 90, 66, 64, 44, 44}, shared[N] = {0, 40, 30, 12, 12, 21};
+    struct ste_example *batch = tiny_examples(longer, N, seed);
+    int rows = longer[0], packed;
+    for (int i = 1; i < N; i++) {
+        int32_t *t = (int32_t *)(uintptr_t)batch[i].tokens;
+        memcpy(t, batch[i - 1].tokens, (size_t)shared[i] * sizeof *t);
+        t[shared[i]] = (batch[i - 1].tokens[shared[i]] + 1) % TINY_VOCAB;
+        rows += longer[i] - shared[i];
+    }
+    assert_int_equal(ste_pack_count(batch, N, 1, &packed), N);
+    assert_int_equal(packed, rows); /* each once */
+    return batch;
+}
+
+/* What is shared gives what each example by itself gives, but for rounding, and the same bytes in any packs. */
+static void check_shared(struct ste_example *batch)
 {
     struct tiny *y = tiny_new(STE_ROPE_HALVES, true, true, 26);
-    struct ste_example *batch = prompt_sharers(3);
     struct ste_train_params p = params();
     struct ste_err err = {0};
     double loss, other, single, sum_loss = 0, weight = 0;
@@ -158,6 +175,28 @@ static void shared_prompt(void **state)
     ste_trainer_free(t);
     tiny_examples_free(batch, N);
     tiny_free(y);
+}
+
+static void shared_prompts(void **state)
+{
+    check_shared(prompt_sharers(3));
+    check_shared(prefix_sharers(3));
+}
+
+/* Examples that share do not grow into one group without end. */
+static void small_groups(void **state)
+{
+    enum { MANY = 12, LENGTH = 200, SHARED = 90 };
+    int longer[MANY], packed;
+    for (int i = 0; i < MANY; i++)
+        longer[i] = LENGTH;
+    struct ste_example *batch = tiny_examples(longer, MANY, 8);
+    for (int i = 1; i < MANY; i++)
+        memcpy((int32_t *)(uintptr_t)batch[i].tokens, batch[0].tokens, SHARED * sizeof *batch[i].tokens);
+    int count = ste_pack_count(batch, MANY, 1, &packed);
+    assert_int_equal(packed, LENGTH + (count - 1) * (LENGTH - SHARED));
+    assert_true(count > 1 && packed <= 512 && packed + LENGTH - SHARED > 512);
+    tiny_examples_free(batch, MANY);
 }
 
 /* What the integer forward pass gives points where the exact one does, and keeps its bytes in any packs. */
@@ -331,7 +370,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(packs_threads_recompute),
                                        cmocka_unit_test(no_leak),
-                                       cmocka_unit_test(shared_prompt),
+                                       cmocka_unit_test(shared_prompts), cmocka_unit_test(small_groups),
                                        cmocka_unit_test(integer_forward),
                                        cmocka_unit_test(resume),
                                        cmocka_unit_test(loss_falls),
