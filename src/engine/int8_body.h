@@ -28,10 +28,55 @@
 #define D_STARTS(zero) false /* 16-bit sums have no room for it */
 #endif
 
+static void put_scales(const struct ste_rounded *out, size_t at, float d, int32_t s0, int32_t s1)
+{
+    out->d[at] = d;
+    out->sum[at] = d * (float)(s0 + s1);
+    out->minus[at] = -(s0 + s1);
+    out->minus_halves[2 * at] = -s0;
+    out->minus_halves[2 * at + 1] = -s1;
+}
+
+#if STE_SIMD == 512
+/* Four neighbouring cells of a row, the first of which goes to AT in OUT: the same numbers as one by one. */
+ALWAYS void round_four(const float *x, const struct ste_rounded *out, size_t at)
+{
+    vf v[8], most[4];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+        v[i] = v_load(x + i * VL);
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++)
+        most[c] = v_max(v_abs(v[2 * c]), v_abs(v[2 * c + 1]));
+    const __m128 top = v_max_lanes_of4(most), full = _mm_set1_ps(127),
+                 inverse = _mm_maskz_div_ps(_mm_cmp_ps_mask(top, _mm_setzero_ps(), _CMP_GT_OQ), full, top);
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+        v[i] = v_mul(v[i], v_lane(inverse, i / 2));
+    const vi two[2] = {i_bytes_of4(v), i_bytes_of4(v + 4)};
+    int32_t s[16];
+    float d[4];
+    _mm_storeu_ps(d, _mm_div_ps(top, full));
+    i_sums_of16(s, two[0], two[1]);
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++, at += (size_t)out->ld) {
+        _mm256_storeu_si256((void *)(out->q + at * STE_CELL),
+                            c % 2 ? _mm512_extracti64x4_epi64(two[c / 2], 1) : _mm512_castsi512_si256(two[c / 2]));
+        put_scales(out, at, d[c], s[c % 2 * 8 + c / 2], s[c % 2 * 8 + 4 + c / 2]);
+    }
+}
+#endif
+
 static void round_rows(const float *x, size_t ldx, int m0, int m, const struct ste_rounded *out)
 {
     const int cells = out->in / STE_CELL;
-    for (int cell = 0; cell < cells; cell++) { /* the outer loop: rows of a cell are neighbours in OUT */
+    int cell = 0;
+#if STE_SIMD == 512
+    for (; cell + 4 <= cells; cell += 4)
+        for (int r = m0; r < m0 + m; r++)
+            round_four(x + (size_t)r * ldx + (size_t)cell * STE_CELL, out, (size_t)cell * (size_t)out->ld + (size_t)r);
+#endif
+    for (; cell < cells; cell++) { /* the outer loop: rows of a cell are neighbours in OUT */
         for (int r = m0; r < m0 + m; r++) {
             const float *xr = x + (size_t)r * ldx + (size_t)cell * STE_CELL;
             const size_t at = (size_t)cell * (size_t)out->ld + (size_t)r, to = at * STE_CELL;
@@ -53,12 +98,8 @@ static void round_rows(const float *x, size_t ldx, int m0, int m, const struct s
 #endif
                 sum[i * VL / 16] = v_add(sum[i * VL / 16], n);
             }
-            const float s0 = v_sum_lanes(sum[0]), s1 = v_sum_lanes(sum[1]); /* small integers: exact in any order */
-            out->d[at] = d;
-            out->sum[at] = d * (s0 + s1);
-            out->minus[at] = -(int32_t)(s0 + s1);
-            out->minus_halves[2 * at] = -(int32_t)s0;
-            out->minus_halves[2 * at + 1] = -(int32_t)s1;
+            /* small integers: exact in any order */
+            put_scales(out, at, d, (int32_t)v_sum_lanes(sum[0]), (int32_t)v_sum_lanes(sum[1]));
         }
     }
 }
@@ -208,27 +249,36 @@ ALWAYS void words_tile(const int mr, const struct cells *w, const struct ste_rou
 ALWAYS void int8_rows(const int np, const int bits, const int sub, const bool zero, const struct cells *u, int k,
                       const struct ste_rounded *x, int m0, int m, struct sums from, struct sums to)
 {
-    for (int r = 0; r < m;) {
+    /* Tiles of about as many rows each: one of few would wait for its sums, which are too few to hide how long a
+     * product takes. */
+    for (int r = 0, rows, tiles = (m + MAX_ROWS - 1) / MAX_ROWS; r < m; r += rows, tiles--) {
+        rows = (m - r + tiles - 1) / tiles;
         const size_t at = (size_t)(k / STE_CELL) * (size_t)x->ld + (size_t)(m0 + r);
         const struct sums f = {from.p + (size_t)r * from.row, from.row, from.panel},
                           t = {to.p + (size_t)r * to.row, to.row, to.panel};
 #ifdef D_WIDE
-#define TILE(rows) int8_tile(rows, np, bits, sub, zero, u, x, at, f, t)
+#define TILE(R)                                                                                                        \
+    case R:                                                                                                            \
+        int8_tile(R, np, bits, sub, zero, u, x, at, f, t);                                                             \
+        break
 #else
-#define TILE(rows) (bits == 8 ? words_tile(rows, u, x, at, f, t) : int8_tile(rows, np, bits, sub, zero, u, x, at, f, t))
+#define TILE(R)                                                                                                        \
+    case R:                                                                                                            \
+        if (bits == 8)                                                                                                 \
+            words_tile(R, u, x, at, f, t);                                                                             \
+        else                                                                                                           \
+            int8_tile(R, np, bits, sub, zero, u, x, at, f, t);                                                         \
+        break
 #endif
-        if (MAX_ROWS == 6 && m - r >= 6) {
-            TILE(MAX_ROWS);
-            r += MAX_ROWS;
-        } else if (m - r >= 4) {
-            TILE(4);
-            r += 4;
-        } else if (m - r >= 2) {
-            TILE(2);
-            r += 2;
-        } else {
+        switch (rows) {
             TILE(1);
-            r++;
+            TILE(2);
+            TILE(3);
+            TILE(4);
+#if MAX_ROWS == 6
+            TILE(5);
+            TILE(6);
+#endif
         }
 #undef TILE
     }

@@ -187,6 +187,36 @@ ALWAYS vi d_sum(dacc s)
 {
     return s;
 }
+/* What a vector's lanes hold together, for four vectors at once: it takes hardly more than for one. */
+ALWAYS __m128 v_max_lanes_of4(const vf v[4])
+{
+    const vf a = v_max(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1])),
+             b = v_max(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
+    const __m512d ad = _mm512_castps_pd(a), bd = _mm512_castps_pd(b);
+    const vf all = v_max(_mm512_castpd_ps(_mm512_unpacklo_pd(ad, bd)), _mm512_castpd_ps(_mm512_unpackhi_pd(ad, bd)));
+    const __m256 half = _mm256_max_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+    return _mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+}
+/* Lane I of A to all lanes. */
+ALWAYS vf v_lane(__m128 a, const int i)
+{
+    return _mm512_broadcastss_ps(i ? _mm_permute_ps(a, i * 0x55) : a);
+}
+/* Four vectors to signed bytes, in their order, rounded to nearest. */
+ALWAYS vi i_bytes_of4(const vf v[4])
+{
+    const vi order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const vi a = _mm512_packs_epi32(_mm512_cvtps_epi32(v[0]), _mm512_cvtps_epi32(v[1])),
+             b = _mm512_packs_epi32(_mm512_cvtps_epi32(v[2]), _mm512_cvtps_epi32(v[3]));
+    return _mm512_permutexvar_epi32(order, _mm512_packs_epi16(a, b));
+}
+/* Sums of 16 signed bytes each: four of A at S[0], S[4], S[8], S[12], four of B each one behind. */
+ALWAYS void i_sums_of16(int32_t s[16], vi a, vi b)
+{
+    const vi ones = _mm512_set1_epi8(1), sa = d_first(ones, a), sb = d_first(ones, b);
+    const vi two = i_add(_mm512_unpacklo_epi32(sa, sb), _mm512_unpackhi_epi32(sa, sb));
+    i_store(s, i_add(two, _mm512_shuffle_epi32(two, _MM_PERM_BADC)));
+}
 #endif
 
 #elif STE_SIMD == 2
