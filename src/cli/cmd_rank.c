@@ -182,7 +182,7 @@ static int hold(const struct options *o, struct ste_open_judge *judge, const str
         return ste_err_set(err, STE_EINPUT, "no prompt was answered by two models");
     ste_info("%s with pack %s: %zu of %zu pairs of answers of %zu models, in both orders", o->judge, judge->pack->name,
              total, all, models);
-    struct ste_schedule *s = ste_schedule_new(a, (uint64_t)o->f.seed);
+    struct ste_bouts *s = ste_bouts_new(a, (uint64_t)o->f.seed);
     struct ste_bout *bouts = ste_xcalloc(a_round, sizeof *bouts);
     double *ratings = ste_xcalloc(models, sizeof *ratings);
     struct ste_progress *progress = ste_progress_new("rank", "verdicts", 2 * total);
@@ -192,7 +192,7 @@ static int hold(const struct options *o, struct ste_open_judge *judge, const str
         struct ste_err none = {0};
         const bool rated = c->n && ste_rate_models(c->matches, c->n, (int)models, 0.01, ratings, &which, &none) == 0;
         const size_t want = total - done < a_round ? total - done : a_round,
-                     n = ste_schedule_next(s, want, rated ? ratings : NULL, bouts);
+                     n = ste_bouts_next(s, want, rated ? ratings : NULL, bouts);
         if (!n)
             break;
         rc = judge_bouts(o, judge, a, bouts, n, c, w, progress, err);
@@ -201,7 +201,7 @@ static int hold(const struct options *o, struct ste_open_judge *judge, const str
     ste_progress_end(progress);
     free(ratings);
     free(bouts);
-    ste_schedule_free(s);
+    ste_bouts_free(s);
     return rc;
 }
 

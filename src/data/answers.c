@@ -148,8 +148,7 @@ int ste_answers_read(struct ste_answers *out, const struct ste_strings *paths, c
     *out = (struct ste_answers){0};
     int rc = questions ? ste_jsonl_each(questions, add_question, r.questions, err) : 0;
     for (size_t i = 0; i < paths->n && !rc; i++) {
-        const char *slash = strrchr(paths->items[i], '/'), *base = slash ? slash + 1 : paths->items[i];
-        r.name = ste_xstrndup(base, strcspn(base, "."));
+        r.name = ste_path_stem(paths->items[i]);
         rc = ste_jsonl_each(paths->items[i], read_row, &r, err);
         free(r.name);
     }

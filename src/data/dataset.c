@@ -11,10 +11,10 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "data/hub.h"
 #include "net/http.h"
 
-#define HUB "https://huggingface.co"
-#define ROWS_API "https://datasets-server.huggingface.co"
+#define ROWS_API "https://datasets-server.huggingface.co" /* unless STE_DATASETS_URL says otherwise */
 #define PAGE 100 /* the API's largest */
 #define MAX_ANSWER (64u << 20)
 
@@ -25,10 +25,10 @@ struct state {
     size_t have, total;
 };
 
-static const char *setting(const char *variable, const char *otherwise)
+static const char *rows_api(void)
 {
-    const char *s = getenv(variable);
-    return s && *s ? s : otherwise;
+    const char *url = getenv("STE_DATASETS_URL");
+    return url && *url ? url : ROWS_API;
 }
 
 /* Percent-encoded, but for what a query may hold as it is. */
@@ -47,8 +47,7 @@ static char *encoded(const char *s)
 static json_t *get(char *url, struct ste_err *err)
 {
     struct ste_buf body = STE_BUF_INIT;
-    const char *token = getenv("HF_TOKEN");
-    char *login = token && *token ? ste_xasprintf("Authorization: Bearer %s", token) : NULL;
+    char *login = ste_hub_login();
     const char *const headers[] = {login, NULL};
     json_t *j = NULL;
     if (ste_http_get(url, login ? headers : NULL, MAX_ANSWER, &body, err) == 0) {
@@ -63,7 +62,7 @@ static json_t *get(char *url, struct ste_err *err)
 
 static int read_revision(const struct ste_dataset_pull *p, char **revision, struct ste_err *err)
 {
-    json_t *j = get(ste_xasprintf("%s/api/datasets/%s", setting("HF_ENDPOINT", HUB), p->name), err);
+    json_t *j = get(ste_xasprintf("%s/api/datasets/%s", ste_hub(), p->name), err);
     if (!j)
         return STE_EIO;
     const char *sha = json_string_value(json_object_get(j, "sha"));
@@ -76,7 +75,7 @@ static int read_revision(const struct ste_dataset_pull *p, char **revision, stru
 static int choose_split(struct state *s, struct ste_err *err)
 {
     char *name = encoded(s->p->name);
-    json_t *j = get(ste_xasprintf("%s/splits?dataset=%s", setting("STE_DATASETS_URL", ROWS_API), name), err), *v;
+    json_t *j = get(ste_xasprintf("%s/splits?dataset=%s", rows_api(), name), err), *v;
     free(name);
     if (!j)
         return STE_EIO;
@@ -202,7 +201,7 @@ static int pull_rows(struct state *s, FILE *f, struct ste_err *err)
     for (;;) {
         size_t n = 0;
         json_t *page = get(ste_xasprintf("%s/rows?dataset=%s&config=%s&split=%s&offset=%zu&length=%d",
-                                         setting("STE_DATASETS_URL", ROWS_API), name, config, split, s->have, PAGE),
+                                         rows_api(), name, config, split, s->have, PAGE),
                            err);
         rc = page ? take_page(s, page, f, &n, err) : STE_EIO;
         partial = json_is_true(json_object_get(page, "partial"));

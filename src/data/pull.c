@@ -14,10 +14,10 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
+#include "data/hub.h"
 #include "data/index.h"
 #include "net/http.h"
 
-#define HUGGING_FACE "https://huggingface.co" /* unless HF_ENDPOINT says otherwise */
 
 /* One pull: where its files stand. Parts wait in ${STE_HOME}/downloads until the whole is right. */
 struct pull {
@@ -246,12 +246,10 @@ static int pull_wheels(struct pull *p, const struct ste_source *s, struct ste_er
 
 static int pull_hugging_face(struct pull *p, const struct ste_source *s, struct ste_err *err)
 {
-    const char *endpoint = getenv("HF_ENDPOINT"), *token = getenv("HF_TOKEN");
     const char *slash = strchr(s->url, '/');
     const char *file = strchr(slash + 1, '/');
-    char *url = ste_xasprintf("%s/%.*s/resolve/main%s", endpoint && *endpoint ? endpoint : HUGGING_FACE,
-                              (int)(file - s->url), s->url, file);
-    char *login = token && *token ? ste_xasprintf("Authorization: Bearer %s", token) : NULL;
+    char *url = ste_xasprintf("%s/%.*s/resolve/main%s", ste_hub(), (int)(file - s->url), s->url, file);
+    char *login = ste_hub_login();
     const char *headers[] = {login, NULL};
     char *part = ste_xasprintf("%s/%s.gguf.part", p->folder, p->e->name), got[65];
     int rc = 0;

@@ -13,7 +13,7 @@ struct couple {
     size_t *prompts, n, taken;
 };
 
-struct ste_schedule {
+struct ste_bouts {
     struct couple *couples;
     size_t n;
 };
@@ -47,9 +47,9 @@ static void fill(struct couple *c, const struct ste_answers *a, uint64_t seed)
     free(draws);
 }
 
-struct ste_schedule *ste_schedule_new(const struct ste_answers *a, uint64_t seed)
+struct ste_bouts *ste_bouts_new(const struct ste_answers *a, uint64_t seed)
 {
-    struct ste_schedule *s = ste_xcalloc(1, sizeof *s);
+    struct ste_bouts *s = ste_xcalloc(1, sizeof *s);
     int models = (int)a->models.n;
     s->couples = ste_xcalloc((size_t)models * (size_t)models, sizeof *s->couples);
     for (int i = 0; i < models; i++)
@@ -60,7 +60,7 @@ struct ste_schedule *ste_schedule_new(const struct ste_answers *a, uint64_t seed
     return s;
 }
 
-void ste_schedule_free(struct ste_schedule *s)
+void ste_bouts_free(struct ste_bouts *s)
 {
     for (size_t c = 0; s && c < s->n; c++)
         free(s->couples[c].prompts);
@@ -69,7 +69,7 @@ void ste_schedule_free(struct ste_schedule *s)
     free(s);
 }
 
-size_t ste_schedule_next(struct ste_schedule *s, size_t n, const double *ratings, struct ste_bout *out)
+size_t ste_bouts_next(struct ste_bouts *s, size_t n, const double *ratings, struct ste_bout *out)
 {
     size_t count = 0;
     for (; count < n; count++) {

@@ -14,11 +14,11 @@ struct ste_bout {
     int i, j;
 };
 
-struct ste_schedule;
-struct ste_schedule *ste_schedule_new(const struct ste_answers *a, uint64_t seed);
-void ste_schedule_free(struct ste_schedule *s);
+struct ste_bouts;
+struct ste_bouts *ste_bouts_new(const struct ste_answers *a, uint64_t seed);
+void ste_bouts_free(struct ste_bouts *s);
 /* Up to N bouts into OUT, by RATINGS (NULL: none yet, all pairs alike). Returns how many; 0: every pair of answers has
  * been taken. */
-size_t ste_schedule_next(struct ste_schedule *s, size_t n, const double *ratings, struct ste_bout *out);
+size_t ste_bouts_next(struct ste_bouts *s, size_t n, const double *ratings, struct ste_bout *out);
 
 #endif

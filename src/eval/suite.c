@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/file.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/yaml.h"
@@ -135,8 +136,7 @@ int ste_suite_load(struct ste_suite **out, const char *name, struct ste_err *err
         return err && err->code ? err->code : STE_EINPUT;
     }
     struct ste_suite *s = ste_xcalloc(1, sizeof *s);
-    const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
-    s->name = ste_xstrndup(base, strcspn(base, "."));
+    s->name = ste_path_stem(name);
     int rc = json_is_object(j)
                  ? read_suite(s, j, what, err)
                  : ste_err_set(err, STE_EINPUT, "%s: a suite is a mapping of title, files and so on", what);

@@ -158,29 +158,29 @@ static void schedule_tells_most(void **state)
     for (int p = 0; p < 20; p++)
         ste_buf_addf(&text, "{\"prompt\": \"p%d\", \"answers\": {\"a\": \"1\", \"b\": \"2\", \"c\": \"3\"}}\n", p);
     assert_int_equal(read_answers(&a, "s.jsonl", text.s, NULL, &err), 0);
-    struct ste_schedule *s = ste_schedule_new(&a, 3);
+    struct ste_bouts *s = ste_bouts_new(&a, 3);
     struct ste_bout bouts[70];
     int of[3][3] = {0};
     bool taken[20][3][3] = {0};
-    assert_int_equal(ste_schedule_next(s, 12, NULL, bouts), 12);
+    assert_int_equal(ste_bouts_next(s, 12, NULL, bouts), 12);
     for (int k = 0; k < 12; k++)
         of[bouts[k].i][bouts[k].j]++;
     assert_int_equal(of[0][1], 4);
     assert_int_equal(of[0][2], 4);
     assert_int_equal(of[1][2], 4);
     const double ratings[] = {0, 0.1, 5}; /* c's results are known before */
-    size_t n = 12 + ste_schedule_next(s, 10, ratings, bouts + 12), near = 0;
+    size_t n = 12 + ste_bouts_next(s, 10, ratings, bouts + 12), near = 0;
     for (size_t k = 12; k < n; k++)
         near += bouts[k].i == 0 && bouts[k].j == 1;
     assert_true(near >= 8);
-    n += ste_schedule_next(s, 48, ratings, bouts + n);
+    n += ste_bouts_next(s, 48, ratings, bouts + n);
     assert_int_equal(n, 60);
-    assert_int_equal(ste_schedule_next(s, 1, ratings, bouts), 0);
+    assert_int_equal(ste_bouts_next(s, 1, ratings, bouts), 0);
     for (size_t k = 1; k < n; k++) {
         assert_false(taken[bouts[k].prompt][bouts[k].i][bouts[k].j]);
         taken[bouts[k].prompt][bouts[k].i][bouts[k].j] = true;
     }
-    ste_schedule_free(s);
+    ste_bouts_free(s);
     ste_answers_clear(&a);
     ste_buf_clear(&text);
 }
