@@ -149,20 +149,15 @@ def job(a, table, size):
 
 def judge_early(a, size, pairs):
     """The loop's own judge step over labelled pairs: (seconds, judgments, tokens written, pairs judged right, the prompts'
-    ids). The pairs are put into a run's store as if its pair step had made them; nothing is trained."""
+    ids). Nothing is trained."""
     folder = tempfile.TemporaryDirectory()
-    run = pathlib.Path(folder.name) / "run"
-    ste(a, "select", run, "--recipe", "small", "--set", f"models.seed={path(size)}", "--set", "select.labels=none", "--set", "select.limit=1",
-        "--set", f"judge.samples={JOB_SAMPLES}", "--set", f"judge.max_tokens={a.job_new}")
-    db = sqlite3.connect(run / "run.db")
-    with db:
-        db.execute("DELETE FROM instruction")  # the built-in one that made the run
-        for k, (_, prompt, chosen, rejected) in enumerate(pairs):
-            db.execute("INSERT INTO instruction (id, position, source, dialogue, state, split) VALUES (?, ?, '', ?, 'kept', 'train')",
-                       (f"instruction {k}", k, json.dumps([{"role": "user", "content": prompt}])))
-            db.execute("INSERT INTO pair (id, instruction, position, split, state, chosen, rejected, label_source) VALUES (?, ?, ?, 'train', 'kept', ?, ?, 'human')",
-                       (f"pair {k}", f"instruction {k}", k, chosen, rejected))
-    db.close()
+    run, given = pathlib.Path(folder.name) / "run", pathlib.Path(folder.name) / "pairs.jsonl"
+    given.write_text("".join(json.dumps({"id": str(k), "prompt": prompt, "chosen": chosen, "rejected": rejected}) + "\n"
+                             for k, (_, prompt, chosen, rejected) in enumerate(pairs)))
+    settings = {"models.seed": path(size), "pair.mode": "labelled", "instructions.files": given, "select.labels": "none", "select.min_chars": 1,
+                "split.dev": 0, "split.test": 0, "judge.samples": JOB_SAMPLES, "judge.max_tokens": a.job_new}
+    ste(a, "select", run, "--recipe", "small", *(x for key, value in settings.items() for x in ("--set", f"{key}={value}")))
+    ste(a, "pair", run)
     ste(a, "judge", run, "--threads", a.threads)
     db = sqlite3.connect(run / "run.db")
     seconds, = db.execute("SELECT seconds FROM work WHERE step = 'judge'").fetchone()

@@ -15,7 +15,7 @@
 #include "net/http.h"
 
 #define ROWS_API "https://datasets-server.huggingface.co" /* unless STE_DATASETS_URL says otherwise */
-#define PAGE 100 /* the API's largest */
+#define PAGE 100                                          /* the API's largest */
 #define MAX_ANSWER (64u << 20)
 
 struct state {
@@ -200,8 +200,8 @@ static int pull_rows(struct state *s, FILE *f, struct ste_err *err)
         ste_progress_had(progress, s->have);
     for (;;) {
         size_t n = 0;
-        json_t *page = get(ste_xasprintf("%s/rows?dataset=%s&config=%s&split=%s&offset=%zu&length=%d",
-                                         rows_api(), name, config, split, s->have, PAGE),
+        json_t *page = get(ste_xasprintf("%s/rows?dataset=%s&config=%s&split=%s&offset=%zu&length=%d", rows_api(), name,
+                                         config, split, s->have, PAGE),
                            err);
         rc = page ? take_page(s, page, f, &n, err) : STE_EIO;
         partial = json_is_true(json_object_get(page, "partial"));

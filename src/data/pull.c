@@ -18,7 +18,6 @@
 #include "data/index.h"
 #include "net/http.h"
 
-
 /* One pull: where its files stand. Parts wait in ${STE_HOME}/downloads until the whole is right. */
 struct pull {
     const struct ste_catalogue_entry *e;

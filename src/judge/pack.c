@@ -9,6 +9,7 @@
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/json.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "core/options.h"
 #include "core/yaml.h"
@@ -285,6 +286,10 @@ static int take_judge(struct ste_pack *p, const json_t *root, const char *what, 
     if (p->mode == STE_MODE_CLOSED && !p->closing)
         return ste_err_set(err, STE_EINPUT, "%s: judge.mode closed needs judge.closing, the words before the label",
                            what);
+    if (p->mode == STE_MODE_FREE && !strstr(p->judge_user, p->marker_a) &&
+        !(p->judge_system && strstr(p->judge_system, p->marker_a)))
+        ste_warn("%s: the judge is to write %s (judge.marker_a), but its text never says so: few verdicts will be read",
+                 what, p->marker_a);
     if (strcmp(p->marker_a, p->marker_b) == 0 || strcmp(p->label_a, p->label_b) == 0)
         return ste_err_set(err, STE_EINPUT, "%s: the markers, and the labels, of A and B must differ", what);
     return 0;

@@ -136,7 +136,8 @@ int ste_judge_spec_parse(struct ste_judge_spec *out, const char *judge, struct s
     } else if (ste_is_folder(judge) && read_peft(out, judge)) {
         rc = 0;
     } else if (ste_is_folder(judge) || (before && ste_is_folder(before))) {
-        rc = ste_err_set(err, STE_ENOTFOUND, "folder %s is not a run: it has no %s, nor is it an adapter's: it has no adapter_config.json "
+        rc = ste_err_set(err, STE_ENOTFOUND,
+                         "folder %s is not a run: it has no %s, nor is it an adapter's: it has no adapter_config.json "
                          "that names its base_model_name_or_path",
                          ste_is_folder(judge) ? judge : before, recipe_name);
     } else {

@@ -47,8 +47,8 @@ static void remove_folder(const char *dir)
 }
 
 /* Counts and the mean lengths of what select keeps; *ANSWER only where answers are given. */
-static int selected(const struct ste_recipe *r, double *read, double *labels, double *n, double *tokens,
-                    double *answer, struct ste_pack **pack, struct ste_err *err)
+static int selected(const struct ste_recipe *r, double *read, double *labels, double *n, double *tokens, double *answer,
+                    struct ste_pack **pack, struct ste_err *err)
 {
     const char *tmp = getenv("TMPDIR");
     char *dir = ste_xasprintf("%s/ste-dry-run-XXXXXX", tmp ? tmp : "/tmp");
@@ -140,7 +140,8 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
         return rc;
     double per_read, per_written, seconds = 0;
     measure(r, &per_read, &per_written);
-    double pairs = (ste_recipe_labelled(r) ? 1 : PAIR_YIELD) * n, test = pairs * r->test, dev = pairs * r->dev, train = pairs - test - dev;
+    double pairs = (ste_recipe_labelled(r) ? 1 : PAIR_YIELD) * n, test = pairs * r->test, dev = pairs * r->dev,
+           train = pairs - test - dev;
     double prompt = text_tokens(pack->judge_user) + x + 2 * answer + STE_TEMPLATE_TOKENS;
     double limit = (double)(r->judge_max_tokens ? r->judge_max_tokens : pack->max_tokens);
     double reasoning = pack->reasoning ? STE_LENGTH_SHARE * limit + 8 : 1;

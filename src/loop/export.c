@@ -28,9 +28,8 @@ static int sft_rows(struct ste_store *s, const struct ste_model *m, int64_t iter
 {
     sqlite3_stmt *q = NULL;
     int rc = ste_store_query(s, &q, err,
-                             "SELECT e.id, p.tokens, j.completion, e.weight, e.label_source FROM example e JOIN "
-                             "judgment j ON j.id = e.judgment JOIN prompt p ON p.id = j.prompt WHERE e.iteration = ? "
-                             "ORDER BY e.id",
+                             "SELECT e.id, p.tokens, j.completion, e.weight, e.label_source FROM " STE_LOOP_EXAMPLES
+                             " JOIN judgment j ON j.id = e.judgment JOIN prompt p ON p.id = j.prompt " STE_LOOP_IN_TWOS,
                              "i", iteration);
     while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1) {
         json_t *row = json_object();

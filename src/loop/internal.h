@@ -80,6 +80,16 @@ bool ste_samples_final(struct ste_samples *s, bool right);
 /* Why a text is no good answer: "empty", "cut off", "refusal", or NULL. */
 const char *ste_loop_degenerate(const char *text, const char *finish);
 
+/*
+ * The examples of an iteration (its number is the query's first value) in twos, an A and a B: both orders of one pair,
+ * then what is left of the two labels. A batch takes them together, so that its step teaches no position: what says "A"
+ * whatever the answers are is pushed as hard one way as the other.
+ */
+#define STE_LOOP_EXAMPLES                                                                                              \
+    "(SELECT *, count(*) OVER (PARTITION BY pair) AS orders FROM example WHERE iteration = ?) e"
+#define STE_LOOP_IN_TWOS                                                                                               \
+    "ORDER BY e.orders DESC, row_number() OVER (PARTITION BY e.orders, e.label ORDER BY e.pair), e.label"
+
 /* Token ids to and from a blob: four bytes each, little endian. */
 void ste_loop_tokens_pack(const int32_t *ids, size_t n, struct ste_buf *out);
 int32_t *ste_loop_tokens_unpack(const void *blob, size_t bytes, size_t *n); /* caller frees */

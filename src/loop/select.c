@@ -126,8 +126,8 @@ static int read_one(struct reading *g, const struct ste_instruction *it, const s
     json_decref(list);
     snprintf(place, sizeof place, "%lld", (long long)position);
     struct ste_id id = ste_id_of("instruction", it->id, place, dialogue, NULL);
-    const char *copy_of, *state = first_state(g, text.s ? text.s : "", whole.s ? whole.s : "", fold.s ? fold.s : "",
-                                              &copy_of);
+    const char *copy_of,
+        *state = first_state(g, text.s ? text.s : "", whole.s ? whole.s : "", fold.s ? fold.s : "", &copy_of);
     if (pair && pair->tied) {
         state = "tied";
         copy_of = NULL;

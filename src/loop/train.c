@@ -70,10 +70,6 @@ static void add_example(struct training *g, const int32_t *prompt, size_t n_prom
                                                .weight = (float)weight};
 }
 
-/*
- * In twos, an A and a B: both orders of one pair, then what is left of the two labels. A batch takes them together, so
- * that its step teaches no position: what says "A" whatever the answers are is pushed as hard one way as the other.
- */
 static int load_examples(struct training *g, struct ste_err *err)
 {
     int64_t count;
@@ -88,10 +84,8 @@ static int load_examples(struct training *g, struct ste_err *err)
     g->tokens = ste_xcalloc((size_t)count + 1, sizeof *g->tokens);
     sqlite3_stmt *q = NULL;
     rc = ste_store_query(g->l->store, &q, err,
-                         "SELECT p.tokens, j.completion, j.n_free, e.weight FROM (SELECT *, count(*) OVER (PARTITION BY "
-                         "pair) AS orders FROM example WHERE iteration = ?) e JOIN judgment j ON j.id = e.judgment JOIN "
-                         "prompt p ON p.id = j.prompt ORDER BY e.orders DESC, row_number() OVER (PARTITION BY e.orders, "
-                         "e.label ORDER BY e.pair), e.label",
+                         "SELECT p.tokens, j.completion, j.n_free, e.weight FROM " STE_LOOP_EXAMPLES
+                         " JOIN judgment j ON j.id = e.judgment JOIN prompt p ON p.id = j.prompt " STE_LOOP_IN_TWOS,
                          "i", (int64_t)g->iteration);
     while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
         size_t n_prompt, n_completion;

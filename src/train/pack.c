@@ -23,8 +23,8 @@ static int shared_with(const struct ste_example *a, const struct ste_example *b)
     return n;
 }
 
-/* How many of the examples after the first, up to N in all, share at least LEAST tokens with the one before them; *SHARED
- * is the least that two neighbours of these do. */
+/* How many of the examples after the first, up to N in all, share at least LEAST tokens with the one before them;
+ * *SHARED is the least that two neighbours of these do. */
 static int run_of(const struct ste_example *x, int n, int least, int *shared)
 {
     int count = 1;

@@ -10,8 +10,8 @@
  * example with beta 1, never one over a whole pack.
  *
  * Neighbours of a batch whose prompts begin alike share those rows: they are computed once, forward and back. Examples
- * of one prompt are taken one after the other, as several judgments of one pair are. What is shared depends on the batch
- * alone, so the guarantee holds.
+ * of one prompt are taken one after the other, as several judgments of one pair are. What is shared depends on the
+ * batch alone, so the guarantee holds.
  */
 #ifndef STE_TRAIN_TRAIN_H
 #define STE_TRAIN_TRAIN_H

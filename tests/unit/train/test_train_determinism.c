@@ -100,7 +100,8 @@ static struct ste_example *prompt_sharers(uint64_t seed)
     return batch;
 }
 
-/* Each prompt begins as the one before it: all share 12 tokens, the first three 30, the first two 40, the last two 21. */
+/* Each prompt begins as the one before it: all share 12 tokens, the first three 30, the first two 40, the last two 21.
+ */
 static struct ste_example *prefix_sharers(uint64_t seed)
 {
     static const int longer[N] = {130, 90, 66, 64, 44, 44}, shared[N] = {0, 40, 30, 12, 12, 21};
@@ -370,7 +371,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(packs_threads_recompute),
                                        cmocka_unit_test(no_leak),
-                                       cmocka_unit_test(shared_prompts), cmocka_unit_test(small_groups),
+                                       cmocka_unit_test(shared_prompts),
+                                       cmocka_unit_test(small_groups),
                                        cmocka_unit_test(integer_forward),
                                        cmocka_unit_test(resume),
                                        cmocka_unit_test(loss_falls),
