@@ -39,6 +39,17 @@ PY
 "$STE" export "$WORK/run" --out "$WORK/sft.jsonl" && [ -s "$WORK/sft.jsonl" ] || fail "no training examples"
 grep -qv '"label_source":"labelled"' "$WORK/sft.jsonl" && fail "an example's label is not from the file"
 
+# In twos, an A and a B; both orders of a pair side by side where both were judged right.
+python3 - "$WORK/sft.jsonl" <<'PY' || fail "training examples are not in twos"
+import collections, json, re, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+assert [r["completion"].rstrip("] ")[-1] for r in rows] == ["A", "B"] * (len(rows) // 2), len(rows)
+# Both orders show the same three texts.
+key = [tuple(sorted(re.split(r"\[[0-9a-f]{8} [^\]]*\]\n", r["prompt"])[1:4])) for r in rows]
+both = {k for k, n in collections.Counter(key).items() if n == 2}
+assert both and sum(key[i] == key[i + 1] for i in range(0, len(key), 2)) == len(both), (len(both), len(rows))
+PY
+
 # By steps it is the same run; what is left then is the seed's evaluation.
 "$STE" select "$WORK/steps" --recipe "$WORK/tiny.yaml" --set pair.mode=labelled --set iterations=1 \
     --set "instructions.files=$WORK/pairs.jsonl" --set judge.samples=15 --set split.cluster=1 || fail "select"

@@ -71,7 +71,7 @@ def finish():
     if out:
         with open(out, "a", encoding="utf-8") as f:
             for row in _figures:
-                f.write(json.dumps(row) + "\n")
+                f.write(json.dumps(row, default=float) + "\n")  # numpy's numbers too
     if not any(r["op"] for r in _figures):
         sys.exit("nothing was checked")
     sys.exit(1 if any(r["ok"] is False for r in _figures) else 0)
