@@ -127,8 +127,24 @@ struct sums {
     size_t row, panel;
 };
 
+/* Packed cells that are wanted next and come from far off. They are sent for while the tiles of these ones are at work,
+ * a few lines a cell, LINE and every STEP-th behind it: all at once they would fill the core's buffers and stop it. */
+struct ahead {
+    const uint8_t *p;
+    size_t panel; /* bytes to the next one's */
+    int line, step;
+};
+
+ALWAYS void send_for(const struct ahead *a, const int np, const int bits, int cell)
+{
+#pragma GCC unroll 2
+    for (int j = 0; j < np; j++)
+        for (int line = a->line; line < bits; line += a->step)
+            __builtin_prefetch(a->p + (size_t)j * a->panel + (size_t)(cell * bits + line) * STE_QUAD_BYTES);
+}
+
 ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub, const bool zero, const struct cells *w,
-                      const struct ste_rounded *x, size_t at, struct sums from, struct sums to)
+                      const struct ste_rounded *x, size_t at, struct sums from, struct sums to, struct ahead ahead)
 {
     const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads;
     vf acc[MAX_ROWS][MAX_PANELS * NV];
@@ -141,7 +157,8 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
     const float *dx = x->d + at, *xsum = x->sum + at;
     const int32_t *minus = sub == 16 ? x->minus_halves + 2 * at : x->minus + at;
     const size_t ld = (size_t)x->ld;
-    for (int cell = 0; cell < w->n; cell++, xq += ld * STE_CELL, dx += ld, xsum += ld, minus += ld * (size_t)subs)
+    for (int cell = 0; cell < w->n; cell++, xq += ld * STE_CELL, dx += ld, xsum += ld, minus += ld * (size_t)subs) {
+        send_for(&ahead, np, bits, cell);
 #pragma GCC unroll 2
         for (int s = 0; s < subs; s++) {
             const uint8_t *wq = w->quads + ((size_t)cell * 8 + (size_t)s * 4) * STE_QUAD_BYTES;
@@ -192,6 +209,7 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
                 }
             }
         }
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
@@ -202,12 +220,13 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
 #ifndef D_WIDE
 /* The same for weights of 8 bits, unpacked to words less their zero point: quads[cell][16][64]. */
 ALWAYS void words_tile(const int mr, const struct cells *w, const struct ste_rounded *x, size_t at, struct sums from,
-                       struct sums to)
+                       struct sums to, struct ahead ahead)
 {
     const size_t ld = (size_t)x->ld;
     const int16_t *xq = x->words + at * STE_CELL;
     const float *dx = x->d + at;
     for (int cell = 0; cell < w->n; cell++, xq += ld * STE_CELL, dx += ld) {
+        send_for(&ahead, 1, 8, cell);
         const uint8_t *words = w->quads + (size_t)cell * 16 * STE_QUAD_BYTES;
         vi sum[MAX_ROWS][NV];
 #pragma GCC unroll 8
@@ -247,11 +266,12 @@ ALWAYS void words_tile(const int mr, const struct cells *w, const struct ste_rou
 #endif
 
 ALWAYS void int8_rows(const int np, const int bits, const int sub, const bool zero, const struct cells *u, int k,
-                      const struct ste_rounded *x, int m0, int m, struct sums from, struct sums to)
+                      const struct ste_rounded *x, int m0, int m, struct sums from, struct sums to, struct ahead ahead)
 {
+    ahead.step = (m + MAX_ROWS - 1) / MAX_ROWS;
     /* Tiles of about as many rows each: one of few would wait for its sums, which are too few to hide how long a
      * product takes. */
-    for (int r = 0, rows, tiles = (m + MAX_ROWS - 1) / MAX_ROWS; r < m; r += rows, tiles--) {
+    for (int r = 0, rows, tiles = ahead.step; r < m; r += rows, tiles--, ahead.line++) {
         rows = (m - r + tiles - 1) / tiles;
         const size_t at = (size_t)(k / STE_CELL) * (size_t)x->ld + (size_t)(m0 + r);
         const struct sums f = {from.p + (size_t)r * from.row, from.row, from.panel},
@@ -259,15 +279,15 @@ ALWAYS void int8_rows(const int np, const int bits, const int sub, const bool ze
 #ifdef D_WIDE
 #define TILE(R)                                                                                                        \
     case R:                                                                                                            \
-        int8_tile(R, np, bits, sub, zero, u, x, at, f, t);                                                             \
+        int8_tile(R, np, bits, sub, zero, u, x, at, f, t, ahead);                                                      \
         break
 #else
 #define TILE(R)                                                                                                        \
     case R:                                                                                                            \
         if (bits == 8)                                                                                                 \
-            words_tile(R, u, x, at, f, t);                                                                             \
+            words_tile(R, u, x, at, f, t, ahead);                                                                      \
         else                                                                                                           \
-            int8_tile(R, np, bits, sub, zero, u, x, at, f, t);                                                         \
+            int8_tile(R, np, bits, sub, zero, u, x, at, f, t, ahead);                                                  \
         break
 #endif
         switch (rows) {
@@ -315,20 +335,19 @@ ALWAYS void prefetch_cell(const int bits, const uint8_t *p)
 #define SCALE_BYTES(scale)                                                                                             \
     ((scale) == STE_SCALE_BLOCK ? 256 : (scale) == STE_SCALE_MIN ? 512 : (scale) == STE_SCALE_K ? 320 : 288)
 
-/* N cells of a panel; as many from NEXT_CELL of NEXT_PANEL on will be wanted next. */
+/* N cells of a panel; as many from NEXT_CELL of NEXT_PANEL on will be wanted next: their scales are sent for. */
 ALWAYS void unpack_cells(const int bits, const int sub, const bool zero, const enum ste_scale scale,
                          const struct ste_matrix *w, int panel, int cell, int n, int next_panel, int next_cell,
                          uint8_t *quads, float *d, float *c)
 {
     const int subs = STE_CELL / sub;
-    const uint8_t *src = cell_at(w, panel, cell), *next = cell_at(w, next_panel, next_cell);
+    const uint8_t *src = cell_at(w, panel, cell);
     const uint8_t *s8 = w->scales + (size_t)next_panel * w->panel_scales + (size_t)(next_cell / 8) * SCALE_BYTES(scale);
     for (int i = 0; i < (n + 7) / 8 * SCALE_BYTES(scale); i += 64)
         __builtin_prefetch(s8 + i);
     for (int i = 0; i < n; i++) {
         vf vd[2][NV], vc[2][NV];
         load_scales(scale, w, panel, cell + i, vd, vc);
-        prefetch_cell(bits, next);
         unpack_cell(bits, src, quads);
 #pragma GCC unroll 2
         for (int s = 0; s < subs; s++)
@@ -339,7 +358,6 @@ ALWAYS void unpack_cells(const int bits, const int sub, const bool zero, const e
                     v_store(c + s * STE_PANEL + v * VL, vc[s][v]);
             }
         src += bits * STE_QUAD_BYTES;
-        next += bits * STE_QUAD_BYTES;
         quads += 8 * STE_QUAD_BYTES * X_BYTES(bits);
         d += subs * STE_PANEL;
         c += subs * STE_PANEL;
@@ -445,10 +463,11 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
                              quads + (size_t)j * PANEL_QUADS(bits), d + (size_t)j * PANEL_SCALES,
                              c + (size_t)j * PANEL_SCALES);
             const struct sums from = k == 0 ? from_start : between, to = ends && whole && !along ? to_y : between;
+            const struct ahead ahead = {cell_at(w, next_panel, next_cell), w->panel_weights, 0, 1};
             if (MAX_PANELS == 2 && wide == 2)
-                int8_rows(MAX_PANELS, bits, sub, zero, &u, k, x, m0, m, from, to);
+                int8_rows(MAX_PANELS, bits, sub, zero, &u, k, x, m0, m, from, to, ahead);
             else
-                int8_rows(1, bits, sub, zero, &u, k, x, m0, m, from, to);
+                int8_rows(1, bits, sub, zero, &u, k, x, m0, m, from, to, ahead);
         }
         for (int r = 0; ends && !whole && r < m; r++)
             for (int i = 0; i < n; i++)
