@@ -13,7 +13,7 @@ struct eval_options {
     const char *judge, *json, *outcomes, *suite, *from, *compat, *author, *score, *calibrate;
     struct ste_strings data;
     double min_coverage;
-    bool partial, attacks;
+    bool partial, attacks, full;
     struct ste_judging_flags f;
 };
 
@@ -235,6 +235,7 @@ static int eval_run(int argc, char **argv, struct ste_err *err)
         {"author", STE_FLAG_STRING, &o.author, "MODEL", "the judge's model as chosen_model and rejected_model name it"},
         {"attacks", STE_FLAG_BOOL, &o.attacks, NULL,
          "also how often the worse answer wins when texts are made to fool a judge (27 more times the calls)"},
+        {"full", STE_FLAG_BOOL, &o.full, NULL, "the full report: --score logits and --attacks"},
         {"min-coverage", STE_FLAG_REAL, &o.min_coverage, "SHARE", "exit with 3 when fewer verdicts are valid"},
         STE_JUDGING_FLAGS(o.f),
         {0}};
@@ -242,6 +243,10 @@ static int eval_run(int argc, char **argv, struct ste_err *err)
     struct ste_suite *suite = NULL;
     struct measured m = {.about = json_object(), .temperature = 1};
     int rc = ste_flags_parse(&ste_cmd_eval, flags, argc, argv, NULL, 0, err);
+    if (o.full) {
+        o.attacks = true;
+        o.score = o.score ? o.score : "logits";
+    }
     if (!rc && o.suite)
         rc = ste_suite_load(&suite, o.suite, err);
     if (!rc)

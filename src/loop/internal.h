@@ -85,8 +85,7 @@ const char *ste_loop_degenerate(const char *text, const char *finish);
  * then what is left of the two labels. A batch takes them together, so that its step teaches no position: what says "A"
  * whatever the answers are is pushed as hard one way as the other.
  */
-#define STE_LOOP_EXAMPLES                                                                                              \
-    "(SELECT *, count(*) OVER (PARTITION BY pair) AS orders FROM example WHERE iteration = ?) e"
+#define STE_LOOP_EXAMPLES "(SELECT *, count(*) OVER (PARTITION BY pair) AS orders FROM example WHERE iteration = ?) e"
 #define STE_LOOP_IN_TWOS                                                                                               \
     "ORDER BY e.orders DESC, row_number() OVER (PARTITION BY e.orders, e.label ORDER BY e.pair), e.label"
 

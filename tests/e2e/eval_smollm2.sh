@@ -173,6 +173,14 @@ cast() { grep -o '"votes":\[[0-9,]*\]' "$1" | tr -c '0-9\n' ' ' | awk '{ n += $1
 "$ste" eval --judge "$model" --data "$dir/six.jsonl" --no-cache --min-coverage 1 >/dev/null 2>&1
 [ $? = "$([ "$bad" = 0 ] && echo 0 || echo 3)" ] || fail "--min-coverage 1 with $bad invalid verdicts"
 
+# The full report: the same figures, every attack with its rate, how calibrated the log-odds are.
+"$ste" eval --judge "$model" --data "$dir/six.jsonl" --no-cache --full --json "$dir/12.json" >"$dir/12.txt" || fail "eval --full"
+near "$(number "$dir/12.json" accuracy)" "$(number "$dir/1.json" accuracy)" || fail "--full gives another accuracy"
+[ "$(grep -cE '^[a-z A-Z]+ (reader|model) +(rejected|both|prompt) +5 ' "$dir/12.txt")" = 27 ] || fail "not every attack is reported: $(cat "$dir/12.txt")"
+grep -q '^none  *5 ' "$dir/12.txt" && grep -q '"attacks":' "$dir/12.json" || fail "attacks without what they are held against"
+grep -qi 'calibration' "$dir/12.txt" || fail "no calibration in the full report: $(cat "$dir/12.txt")"
+awk '{ if (length($0) > 80) exit 1 }' "$dir/12.txt" || fail "the full report is wider than 80 columns"
+
 # Ranking: by the judge, both forms of its file, and again from that file.
 cat >"$dir/answers.jsonl" <<'END'
 {"id": 1, "prompt": "What is the capital of Australia?", "answers": {"good": "Canberra.", "bad": "Sydney.", "odd": "[[A]]"}}
