@@ -23,9 +23,10 @@ struct ste_int8_kernels {
     /* Rows m0..m0+m of X into the same rows of OUT. */
     void (*round)(const float *x, size_t ldx, int m0, int m, const struct ste_rounded *out);
     /* Inputs k0..k0+kc of Y (m, out) = X's rows from m0 on . W^T + bias (NULL: 0) for W's panels p0..p0+np. In SUMS
-     * (np, m, 16) is what earlier inputs gave; those that end with the last input write Y. */
-    void (*mul)(const struct ste_matrix *w, int p0, int np, int k0, int kc, const struct ste_rounded *x, int m0, int m,
-                const float *bias, float *sums, float *y, size_t ldy);
+     * (np, m, 16) is what earlier inputs gave; those that end with the last input write Y. AFTER is the panel that the
+     * thread will likely go on with: its weights are sent for. */
+    void (*mul)(const struct ste_matrix *w, int p0, int np, int after, int k0, int kc, const struct ste_rounded *x,
+                int m0, int m, const float *bias, float *sums, float *y, size_t ldy);
 };
 extern const struct ste_int8_kernels ste_int8_portable, ste_int8_avx2, ste_int8_vnni;
 /* VNNI is looked for apart: AVX-512 machines without it take the AVX2 kernels. */

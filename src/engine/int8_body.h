@@ -425,8 +425,8 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
 }
 
 ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum ste_scale scale,
-                     const struct ste_matrix *w, int p0, int np, int k0, int kc, const struct ste_rounded *x, int m0,
-                     int m, const float *bias, float *sums, float *y, size_t ldy)
+                     const struct ste_matrix *w, int p0, int np, int after, int k0, int kc, const struct ste_rounded *x,
+                     int m0, int m, const float *bias, float *sums, float *y, size_t ldy)
 {
     _Alignas(64) uint8_t quads[MAX_PANELS * PANEL_QUADS(bits)];
     _Alignas(64) float d[MAX_PANELS * PANEL_SCALES], c[MAX_PANELS * PANEL_SCALES];
@@ -451,11 +451,13 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
                 u.n = each;
             /* Weights come from far off. What is unpacked next: */
             const bool along = k + each * STE_CELL < k0 + kc;
-            const int next_panel = p0 + (along           ? p
-                                         : p + wide < np ? p + wide
-                                                         : 0),
+            const int next_panel = along           ? p0 + p
+                                   : p + wide < np ? p0 + p + wide
+                                   : ends          ? after
+                                                   : p0,
                       next_cell = (along           ? k + each * STE_CELL
                                    : p + wide < np ? k0
+                                   : ends          ? 0
                                                    : k0 + kc) /
                                   STE_CELL;
             for (int j = 0; j < wide; j++)
@@ -476,12 +478,12 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
     }
 }
 
-static void mul_int8(const struct ste_matrix *w, int p0, int np, int k0, int kc, const struct ste_rounded *x, int m0,
-                     int m, const float *bias, float *sums, float *y, size_t ldy)
+static void mul_int8(const struct ste_matrix *w, int p0, int np, int after, int k0, int kc, const struct ste_rounded *x,
+                     int m0, int m, const float *bias, float *sums, float *y, size_t ldy)
 {
 #define CALL(bits, scale)                                                                                              \
     mul_type(bits, (scale) == STE_SCALE_K16 ? 16 : 32, (scale) == STE_SCALE_K16 || (scale) == STE_SCALE_BLOCK, scale,  \
-             w, p0, np, k0, kc, x, m0, m, bias, sums, y, ldy)
+             w, p0, np, after, k0, kc, x, m0, m, bias, sums, y, ldy)
     BY_TYPE(w, CALL);
 #undef CALL
 }

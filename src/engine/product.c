@@ -176,7 +176,7 @@ struct cut {
 struct work {
     const struct ste_inputs *in;
     struct cut cuts[STE_MAX_PRODUCTS];
-    int n;
+    int n, threads;
     bool accumulate; /* backward */
 };
 
@@ -201,10 +201,11 @@ static void product_part(void *arg, int part)
         return;
     }
     if (in->int8 && w->bits != 32) {
-        const int inputs = BYTES_INT8 / m / 256 * 256;
+        const int inputs = BYTES_INT8 / m / 256 * 256,
+                  next = p0 + t->threads * c->panels; /* the others take those between */
         for (int k = 0; k < w->in; k += inputs)
-            in->int8->mul(w, p0, np, k, w->in - k < inputs ? w->in - k : inputs, &in->rounded, m0, m, p->bias, y,
-                          p->y + (size_t)m0 * p->ldy, p->ldy);
+            in->int8->mul(w, p0, np, next < w->panels ? next : p0, k, w->in - k < inputs ? w->in - k : inputs,
+                          &in->rounded, m0, m, p->bias, y, p->y + (size_t)m0 * p->ldy, p->ldy);
         return;
     }
     for (int j = 0; j < np; j++) {
@@ -231,7 +232,7 @@ static void product_part(void *arg, int part)
 
 void ste_inputs_mul(const struct ste_inputs *in, const struct ste_product *products, int n, struct ste_pool *pool)
 {
-    struct work t = {.in = in, .n = n};
+    struct work t = {.in = in, .n = n, .threads = ste_pool_size(pool)};
     int all = 0, parts = 0;
     for (int i = 0; i < n; i++)
         all += products[i].w->panels;
