@@ -46,10 +46,9 @@ static int add_row(struct ste_instructions *l, const json_t *row, const char *pa
         item_clear(&it);
         return rc;
     }
-    const json_t *id = json_object_get(row, "id");
-    it.id = json_is_string(id)    ? ste_xstrdup(json_string_value(id))
-            : json_is_integer(id) ? ste_xasprintf("%lld", (long long)json_integer_value(id))
-                                  : ste_xasprintf("%s:%ld", file, line);
+    it.id = ste_json_id(row, "id");
+    if (!it.id)
+        it.id = ste_xasprintf("%s:%ld", file, line);
     it.source = ste_xstrdup(source ? source : file);
     it.category = ste_xstrdup(category);
     STE_GROW(l->items, l->cap, l->n + 1);

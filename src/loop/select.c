@@ -67,16 +67,8 @@ struct reading {
     size_t n, cap, cap_ids;
 };
 
-/* What the instruction is told apart by from those before it: of labelled pairs the whole of it, since several answers
- * to one prompt are several pairs. The split keeps them together. */
-static void text_to_compare(const struct ste_dialogue *d, const struct ste_answer_pair *pair, struct ste_buf *out)
-{
-    ste_dialogue_text(d, out);
-    if (pair)
-        ste_buf_addf(out, "\n%s\n%s", pair->first, pair->second);
-}
-
-/* The state of TEXT, before any model is asked. WHOLE: text_to_compare. *COPY_OF is set for duplicates. */
+/* The state of TEXT, before any model is asked. WHOLE is what it is told apart by from those before it. *COPY_OF is set
+ * for duplicates. */
 static const char *first_state(struct reading *g, const char *text, const char *whole, const char *fold,
                                const char **copy_of)
 {
@@ -119,7 +111,9 @@ static int read_one(struct reading *g, const struct ste_instruction *it, const s
 {
     struct ste_buf text = STE_BUF_INIT, whole = STE_BUF_INIT, fold = STE_BUF_INIT;
     ste_dialogue_text(&it->dialogue, &text);
-    text_to_compare(&it->dialogue, pair, &whole);
+    ste_buf_adds(&whole, text.s ? text.s : "");
+    if (pair) /* several answers to one prompt are several pairs; the split keeps them together */
+        ste_buf_addf(&whole, "\n%s\n%s", pair->first, pair->second);
     ste_text_fold(whole.s ? whole.s : "", &fold);
     json_t *list = ste_dialogue_json(&it->dialogue);
     char *dialogue = ste_json_canonical(list), place[24];

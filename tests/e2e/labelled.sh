@@ -12,9 +12,9 @@ done >"$WORK/pairs.jsonl"
 sed -n '1s/"a1"/"again"/p' "$WORK/pairs.jsonl" >>"$WORK/pairs.jsonl"
 echo '{"id": "tie", "prompt": "Name a fruit with K.", "chosen": "Kiwi.", "rejected": "Kaki.", "tie": true}' >>"$WORK/pairs.jsonl"
 
+settings=(--set pair.mode=labelled --set iterations=1 --set judge.samples=15 --set split.cluster=1)
 run() {
-    "$STE" run "$WORK/tiny.yaml" --set pair.mode=labelled --set iterations=1 --set "instructions.files=$1" \
-        --set judge.samples=15 --set split.cluster=1 "${@:2}"
+    "$STE" run "$WORK/tiny.yaml" "${settings[@]}" --set "instructions.files=$1" "${@:2}"
 }
 run "$WORK/pairs.jsonl" --dry-run >"$WORK/dry" || fail "dry run"
 grep -qE '^  pair +0 ' "$WORK/dry" || fail "a run of labelled pairs is to make answers: $(cat "$WORK/dry")"
@@ -51,8 +51,8 @@ assert both and sum(key[i] == key[i + 1] for i in range(0, len(key), 2)) == len(
 PY
 
 # By steps it is the same run; what is left then is the seed's evaluation.
-"$STE" select "$WORK/steps" --recipe "$WORK/tiny.yaml" --set pair.mode=labelled --set iterations=1 \
-    --set "instructions.files=$WORK/pairs.jsonl" --set judge.samples=15 --set split.cluster=1 || fail "select"
+"$STE" select "$WORK/steps" --recipe "$WORK/tiny.yaml" "${settings[@]}" --set "instructions.files=$WORK/pairs.jsonl" ||
+    fail "select"
 for step in pair judge filter train iterate; do
     "$STE" $step "$WORK/steps" >/dev/null || fail "$step"
 done
