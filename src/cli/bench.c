@@ -6,6 +6,7 @@
 #include "cli/opening.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/profile.h"
 #include "core/rng.h"
 #include "data/catalogue.h"
 #include "train/train.h"
@@ -16,7 +17,7 @@ enum { TRAIN_PROMPT = 448, TRAIN_COMPLETION = 64, TRAIN_TOKENS = TRAIN_PROMPT + 
 struct options {
     const char *model, *json, *prompts, *train_activations;
     long long prompt_tokens, samples, new_tokens, rounds;
-    bool train, job;
+    bool train, job, profile;
     struct ste_engine_flags engine;
 };
 
@@ -97,6 +98,11 @@ static int report_all(const struct options *o, const struct ste_engine *e, const
     } else {
         fprintf(out, "  %-28s %8ld MB\n", "peak memory", f->peak_mb);
     }
+    struct ste_buf profile = STE_BUF_INIT;
+    ste_profile_table(&profile);
+    if (profile.len)
+        fprintf(out, "\n%s", profile.s);
+    ste_buf_clear(&profile);
     if (o->json)
         return ste_write_json(o->json, j, err);
     json_decref(j);
@@ -174,6 +180,7 @@ static int job(const struct options *o, struct ste_engine *e, const struct promp
     struct ste_completion c;
     const double from = ste_now();
     int rc = 0;
+    ste_profile_step("job");
     for (; (size_t)f->job_prompts < prompts->n && !rc; f->job_prompts++) {
         const struct ste_tokens *t = &prompts->items[f->job_prompts];
         rc = ste_engine_submit_samples(e, t->ids, t->n, &w, (int)f->job_prompts, err);
@@ -255,6 +262,7 @@ static int run(int argc, char **argv, struct ste_err *err)
          "prompts as JSON lines {\"tokens\": [...]}, one a round (default: random tokens)"},
         {"job", STE_FLAG_BOOL, &o.job, NULL, "also the whole job of taking --samples of each of the --prompts"},
         {"rounds", STE_FLAG_INT, &o.rounds, "N", "rounds, each with another prompt; medians are shown (1)"},
+        {"profile", STE_FLAG_BOOL, &o.profile, NULL, "say where time went, by kind of work"},
         {"json", STE_FLAG_STRING, &o.json, "FILE", "also write the figures as JSON (- is the standard output)"},
         STE_ENGINE_FLAGS(o.engine),
         {0}};
@@ -276,8 +284,13 @@ static int run(int argc, char **argv, struct ste_err *err)
                         .train = {"train_tokens_per_second", rounds + 2 * o.rounds}};
     struct ste_llm *llm = NULL;
     int adapter;
-    if (o.train)
+    if (o.profile)
+        ste_profile_start();
+    if (o.train) {
+        ste_profile_step("train");
         rc = train(&o, &f, err);
+    }
+    ste_profile_step("load");
     double from = ste_now();
     if (!rc)
         rc = ste_open_model(&llm, o.model, NULL, &o.engine, NULL, &adapter, err);

@@ -283,8 +283,10 @@ static int plan(struct ste_engine *e)
         ste_kv_extend(e->kv, &s->chain, s->done + (size_t)s->n_rows);
         for (int k = 0; k < s->n_rows; k++) {
             size_t pos = s->done + (size_t)k;
-            e->rows[n++] = (struct ste_row){
-                .at = {.blocks = s->chain.blocks, .pos = (int)pos}, .adapter = s->r.adapter, .token = s->ids[pos]};
+            e->rows[n++] = (struct ste_row){.at = {.blocks = s->chain.blocks, .pos = (int)pos},
+                                            .adapter = s->r.adapter,
+                                            .token = s->ids[pos],
+                                            .scored = s->r.logprobs_of_prompt || pos + 1 == s->n};
         }
     }
     return n;
@@ -428,8 +430,10 @@ int ste_engine_logits(struct ste_engine *e, const struct ste_adapter *a, const i
         int rows = n - done < (size_t)e->max_rows ? (int)(n - done) : e->max_rows, index[STE_LOGIT_ROWS];
         ste_kv_extend(e->kv, &chain, done + (size_t)rows);
         for (int k = 0; k < rows; k++)
-            e->rows[k] = (struct ste_row){
-                .at = {.blocks = chain.blocks, .pos = (int)done + k}, .adapter = a, .token = ids[done + (size_t)k]};
+            e->rows[k] = (struct ste_row){.at = {.blocks = chain.blocks, .pos = (int)done + k},
+                                          .adapter = a,
+                                          .token = ids[done + (size_t)k],
+                                          .scored = true};
         ste_forward_run(&e->f, e->rows, rows);
         ste_kv_commit(e->kv, &chain, ids, done, done + (size_t)rows);
         for (int k = 0; k < rows; k += STE_LOGIT_ROWS) {

@@ -58,6 +58,7 @@ int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, struct 
         *buffers[i].at = next;
         next += (buffers[i].floats + LINE - 1) / LINE * LINE;
     }
+    f->place = ste_xcalloc(rows, sizeof *f->place);
     f->inputs = ste_inputs_new();
     for (int p = 0; p < n_ctx; p++)
         ste_rope_table(hp->rope_base, hp->head_dim, p, f->rope + (size_t)p * hd);
@@ -68,6 +69,7 @@ void ste_forward_clear(struct ste_forward *f)
 {
     ste_big_free(f->arena, f->arena_size);
     ste_inputs_free(f->inputs);
+    free(f->place);
     free(f->u);
     *f = (struct ste_forward){0};
 }
@@ -162,6 +164,17 @@ static void place(const struct each *e, size_t r)
     }
 }
 
+static void attend(const struct each *e)
+{
+    struct ste_forward *f = e->f;
+    struct ste_attn_row at[e->n];
+    for (int r = 0; r < e->n; r++)
+        at[r] = e->rows[r].at;
+    enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
+    ste_attention(f->kv, e->layer, f->model->hp.n_heads, f->isa, at, e->n, f->q, f->att, f->pool);
+    ste_profile_end(before);
+}
+
 /* Linear layers that share X (n, in), and where their outputs go, (n, out) each. */
 struct linears {
     enum ste_linear l[STE_MAX_PRODUCTS];
@@ -206,14 +219,31 @@ static void multiply(const struct each *e, int layer, const struct linears *ls)
     ste_profile_end(before);
 }
 
-void ste_forward_run(struct ste_forward *f, const struct ste_row *rows, int n)
+/* The scored rows move together, in X and Q too: how many there are. */
+static int keep_scored(struct ste_forward *f, struct ste_row *rows, int n)
+{
+    const size_t d = (size_t)f->model->hp.d_model, n_q = (size_t)f->model->hp.n_heads * (size_t)f->model->hp.head_dim;
+    int kept = 0;
+    for (int r = 0; r < n; r++) {
+        f->place[r] = kept;
+        if (!rows[r].scored)
+            continue;
+        if (kept < r) {
+            rows[kept] = rows[r];
+            memcpy(f->x + (size_t)kept * d, f->x + (size_t)r * d, d * sizeof *f->x);
+            memcpy(f->q + (size_t)kept * n_q, f->q + (size_t)r * n_q, n_q * sizeof *f->q);
+        }
+        kept++;
+    }
+    return kept;
+}
+
+void ste_forward_run(struct ste_forward *f, struct ste_row *rows, int n)
 {
     const struct ste_hparams *hp = &f->model->hp;
     struct each e = {.f = f, .rows = rows, .n = n};
-    struct ste_attn_row at[n > 0 ? n : 1];
     size_t most = 0;
     for (int r = 0; r < n; r++) {
-        at[r] = rows[r].at;
         if (rows[r].adapter && (size_t)rows[r].adapter->r > most)
             most = (size_t)rows[r].adapter->r;
     }
@@ -235,9 +265,9 @@ void ste_forward_run(struct ste_forward *f, const struct ste_row *rows, int n)
         make_inputs(e, l ? add_and_norm : norm, &qkv, f->xn);
         multiply(&e, l, &qkv);
         each_row(e, place);
-        enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
-        ste_attention(f->kv, l, hp->n_heads, f->isa, at, n, f->q, f->att, f->pool);
-        ste_profile_end(before);
+        if (l + 1 == hp->n_layers && !(e.n = keep_scored(f, rows, n)))
+            return;
+        attend(&e);
         make_inputs(e, NULL, &o, f->att);
         multiply(&e, l, &o);
         e.norm = w->ffn_norm;
@@ -254,7 +284,8 @@ static void output_norm(const struct each *e, size_t r)
 {
     const struct ste_hparams *hp = &e->f->model->hp;
     size_t d = (size_t)hp->d_model;
-    e->f->ops->rmsnorm(e->f->xn + r * d, e->f->x + (size_t)e->index[r] * d, e->norm, (float)hp->rms_eps, d);
+    e->f->ops->rmsnorm(e->f->xn + r * d, e->f->x + (size_t)e->f->place[e->index[r]] * d, e->norm, (float)hp->rms_eps,
+                       d);
 }
 
 void ste_forward_logits(struct ste_forward *f, const int *index, int n)

@@ -16,6 +16,7 @@ struct ste_row {
     struct ste_attn_row at;
     const struct ste_adapter *adapter; /* rows of one adapter are neighbours */
     int32_t token;
+    bool scored; /* its logits will be asked for */
 };
 
 struct ste_forward {
@@ -29,6 +30,7 @@ struct ste_forward {
     int max_rows, n_ctx;
     float *x, *xn, *q, *k, *v, *att, *y, *gate, *up, *u; /* (max_rows, width) each; U: LoRA's (max_rows, r) */
     size_t u_cap;
+    int *place;                /* (max_rows) where X holds a scored row of the last run */
     struct ste_inputs *inputs; /* of the products that come next */
     void *arena;               /* of all but U */
     size_t arena_size;
@@ -39,9 +41,10 @@ struct ste_forward {
 int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, struct ste_kv *kv, struct ste_pool *pool,
                      enum ste_isa isa, enum ste_activations act, int max_rows, int n_ctx, struct ste_err *err);
 void ste_forward_clear(struct ste_forward *f);
-/* Runs all layers; K and V of the rows go to the cache. */
-void ste_forward_run(struct ste_forward *f, const struct ste_row *rows, int n);
-/* Logits of N rows of the last run, into f->logits: INDEX says which, N at most STE_LOGIT_ROWS. */
+/* Runs all layers; K and V of the rows go to the cache. The last layer makes no more than that of rows that are not
+ * scored; ROWS is used up. */
+void ste_forward_run(struct ste_forward *f, struct ste_row *rows, int n);
+/* Logits of N scored rows of the last run, into f->logits: INDEX says which, N at most STE_LOGIT_ROWS. */
 void ste_forward_logits(struct ste_forward *f, const int *index, int n);
 
 #endif

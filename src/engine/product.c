@@ -246,7 +246,7 @@ void ste_inputs_mul(const struct ste_inputs *in, const struct ste_product *produ
         if (c->rows > in->m && !bf16)
             c->rows = in->m;
         /* Some parts a thread, so that none waits long for the last; few enough to read X seldom. */
-        const int most = bf16 ? STE_BF16_COLUMNS / STE_PANEL : Y_FLOATS / STE_PANEL / c->rows;
+        const int most = (bf16 ? STE_BF16_COLUMNS / STE_PANEL : Y_FLOATS / STE_PANEL / c->rows) / together * together;
         c->panels = ceil_div(ceil_div(all * c->row_parts, ste_pool_size(pool) * 6), together) * together;
         if (c->panels > most)
             c->panels = most;

@@ -5,6 +5,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/profile.h"
 #include "core/rng.h"
 
 static int32_t *random_prompt(const struct ste_engine *e, size_t n, int number)
@@ -54,11 +55,13 @@ int ste_engine_speed(struct ste_engine *e, const int32_t *prompt, const struct s
     const int32_t *ids = prompt ? prompt : random;
     struct ste_engine_stats before, after;
     ste_engine_stats(e, &before);
+    ste_profile_step("prefill");
     int rc = ste_engine_submit_samples(e, ids, n, &reading, number, err);
     if (!rc)
         rc = run_all(e, (double)n, &out->read, err);
     ste_engine_stats(e, &after);
     out->read *= 1 - (double)(after.shared_tokens - before.shared_tokens) / (double)n;
+    ste_profile_step("decode");
     if (!rc)
         rc = ste_engine_submit_samples(e, ids, n, w, number, err);
     if (!rc)
