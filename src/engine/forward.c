@@ -60,6 +60,7 @@ int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, struct 
     }
     f->place = ste_xcalloc(rows, sizeof *f->place);
     f->inputs = ste_inputs_new();
+    f->gated = ste_inputs_new();
     for (int p = 0; p < n_ctx; p++)
         ste_rope_table(hp->rope_base, hp->head_dim, p, f->rope + (size_t)p * hd);
     return 0;
@@ -69,6 +70,7 @@ void ste_forward_clear(struct ste_forward *f)
 {
     ste_big_free(f->arena, f->arena_size);
     ste_inputs_free(f->inputs);
+    ste_inputs_free(f->gated);
     free(f->place);
     free(f->u);
     *f = (struct ste_forward){0};
@@ -181,6 +183,7 @@ struct linears {
     struct ste_product products[STE_MAX_PRODUCTS];
     int n, in;
     const float *x;
+    const struct ste_inputs *inputs;
 };
 
 static void take(struct linears *ls, const struct ste_layer_weights *w, enum ste_linear l, float *y)
@@ -194,6 +197,7 @@ static void make_inputs(struct each e, void (*fn)(const struct each *, size_t), 
 {
     ls->x = x;
     ls->in = ste_matrix_in(ls->products[0].w);
+    ls->inputs = e.f->inputs;
     ste_inputs_begin(e.f->inputs, ls->products, ls->n, e.f->act, x, (size_t)ls->in, e.n);
     e.rounds = true;
     each_row(e, fn);
@@ -205,7 +209,7 @@ static void multiply(const struct each *e, int layer, const struct linears *ls)
     struct ste_forward *f = e->f;
     const struct ste_row *rows = e->rows;
     enum ste_work before = ste_profile_begin(STE_WORK_PRODUCTS);
-    ste_inputs_mul(f->inputs, ls->products, ls->n, f->pool);
+    ste_inputs_mul(ls->inputs, ls->products, ls->n, f->pool);
     ste_profile_begin(STE_WORK_ADAPTER);
     for (int r = 0, end; r < e->n; r = end) {
         for (end = r + 1; end < e->n && rows[end].adapter == rows[r].adapter; end++)
@@ -217,6 +221,24 @@ static void multiply(const struct each *e, int layer, const struct linears *ls)
         }
     }
     ste_profile_end(before);
+}
+
+/* X of DOWN, out of the two before it. What an adapter adds to these must be in before it is made. */
+static void gate(const struct each *e, const struct linears *gate_up, struct linears *down, bool adapted)
+{
+    struct ste_forward *f = e->f;
+    bool done = false;
+    if (!adapted) {
+        enum ste_work before = ste_profile_begin(STE_WORK_PRODUCTS);
+        ste_inputs_begin(f->gated, down->products, down->n, f->act, NULL, 0, e->n);
+        done = ste_inputs_gate(gate_up->inputs, gate_up->products, f->gated, f->pool);
+        down->inputs = f->gated;
+        ste_profile_end(before);
+    }
+    if (!done) {
+        multiply(e, e->layer, gate_up);
+        make_inputs(*e, swiglu, down, f->gate);
+    }
 }
 
 /* The scored rows move together, in X and Q too: how many there are. */
@@ -272,8 +294,7 @@ void ste_forward_run(struct ste_forward *f, struct ste_row *rows, int n)
         multiply(&e, l, &o);
         e.norm = w->ffn_norm;
         make_inputs(e, add_and_norm, &gate_up, f->xn);
-        multiply(&e, l, &gate_up);
-        make_inputs(e, swiglu, &down, f->gate);
+        gate(&e, &gate_up, &down, most > 0);
         multiply(&e, l, &down);
         e.norm = l + 1 < hp->n_layers ? f->w->layers[l + 1].attn_norm : NULL;
     }

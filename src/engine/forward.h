@@ -32,6 +32,7 @@ struct ste_forward {
     size_t u_cap;
     int *place;                /* (max_rows) where X holds a scored row of the last run */
     struct ste_inputs *inputs; /* of the products that come next */
+    struct ste_inputs *gated;  /* of DOWN, where it is made with GATE and UP */
     void *arena;               /* of all but U */
     size_t arena_size;
     float *rope;   /* (n_ctx, head_dim) */

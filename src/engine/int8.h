@@ -18,15 +18,20 @@ struct ste_rounded {
 /* LD for M rows: cells begin in different sets of the L1 cache. */
 #define STE_ROUNDED_LD(m) ((m) == 1 ? 1 : (((m) + 1) / 4 * 4) + 2)
 
+struct ste_panel {
+    const struct ste_matrix *w;
+    int panel;
+};
+
 struct ste_int8_kernels {
     int words_for; /* bits of the weights that are multiplied as words; 0: none */
-    /* Rows m0..m0+m of X into the same rows of OUT. */
-    void (*round)(const float *x, size_t ldx, int m0, int m, const struct ste_rounded *out);
-    /* Inputs k0..k0+kc of Y (m, out) = X's rows from m0 on . W^T + bias (NULL: 0) for W's panels p0..p0+np. In SUMS
-     * (np, m, 16) is what earlier inputs gave; those that end with the last input write Y. AFTER is the panel that the
+    /* X (m, 32 * cells) into rows m0..m0+m of OUT's cells from CELL on. */
+    void (*round)(const float *x, size_t ldx, int m0, int m, int cell, int cells, const struct ste_rounded *out);
+    /* Inputs k0..k0+kc of Y (m, 16 * np) = X's rows from m0 on . W^T + bias (NULL: 0) for W's panels p0..p0+np. In
+     * SUMS (np, m, 16) is what earlier inputs gave; those that end with the last input write Y. AFTER is what the
      * thread will likely go on with: its weights are sent for. */
-    void (*mul)(const struct ste_matrix *w, int p0, int np, int after, int k0, int kc, const struct ste_rounded *x,
-                int m0, int m, const float *bias, float *sums, float *y, size_t ldy);
+    void (*mul)(const struct ste_matrix *w, int p0, int np, struct ste_panel after, int k0, int kc,
+                const struct ste_rounded *x, int m0, int m, const float *bias, float *sums, float *y, size_t ldy);
 };
 extern const struct ste_int8_kernels ste_int8_portable, ste_int8_avx2, ste_int8_vnni;
 /* VNNI is looked for apart: AVX-512 machines without it take the AVX2 kernels. */

@@ -67,19 +67,19 @@ ALWAYS void round_four(const float *x, const struct ste_rounded *out, size_t at)
 }
 #endif
 
-static void round_rows(const float *x, size_t ldx, int m0, int m, const struct ste_rounded *out)
+static void round_rows(const float *x, size_t ldx, int m0, int m, int cell0, int cells, const struct ste_rounded *out)
 {
-    const int cells = out->in / STE_CELL;
     int cell = 0;
 #if STE_SIMD == 512
     for (; cell + 4 <= cells; cell += 4)
-        for (int r = m0; r < m0 + m; r++)
-            round_four(x + (size_t)r * ldx + (size_t)cell * STE_CELL, out, (size_t)cell * (size_t)out->ld + (size_t)r);
+        for (int r = 0; r < m; r++)
+            round_four(x + (size_t)r * ldx + (size_t)cell * STE_CELL, out,
+                       (size_t)(cell0 + cell) * (size_t)out->ld + (size_t)(m0 + r));
 #endif
     for (; cell < cells; cell++) { /* the outer loop: rows of a cell are neighbours in OUT */
-        for (int r = m0; r < m0 + m; r++) {
+        for (int r = 0; r < m; r++) {
             const float *xr = x + (size_t)r * ldx + (size_t)cell * STE_CELL;
-            const size_t at = (size_t)cell * (size_t)out->ld + (size_t)r, to = at * STE_CELL;
+            const size_t at = (size_t)(cell0 + cell) * (size_t)out->ld + (size_t)(m0 + r), to = at * STE_CELL;
             vf v[STE_CELL / VL], most = v_zero(), sum[2] = {v_zero(), v_zero()};
 #pragma GCC unroll 4
             for (int i = 0; i < STE_CELL / VL; i++) {
@@ -335,14 +335,15 @@ ALWAYS void prefetch_cell(const int bits, const uint8_t *p)
 #define SCALE_BYTES(scale)                                                                                             \
     ((scale) == STE_SCALE_BLOCK ? 256 : (scale) == STE_SCALE_MIN ? 512 : (scale) == STE_SCALE_K ? 320 : 288)
 
-/* N cells of a panel; as many from NEXT_CELL of NEXT_PANEL on will be wanted next: their scales are sent for. */
+/* N cells of a panel; as many from NEXT_CELL of NEXT on will be wanted next: their scales are sent for. */
 ALWAYS void unpack_cells(const int bits, const int sub, const bool zero, const enum ste_scale scale,
-                         const struct ste_matrix *w, int panel, int cell, int n, int next_panel, int next_cell,
+                         const struct ste_matrix *w, int panel, int cell, int n, struct ste_panel next, int next_cell,
                          uint8_t *quads, float *d, float *c)
 {
     const int subs = STE_CELL / sub;
     const uint8_t *src = cell_at(w, panel, cell);
-    const uint8_t *s8 = w->scales + (size_t)next_panel * w->panel_scales + (size_t)(next_cell / 8) * SCALE_BYTES(scale);
+    const uint8_t *s8 =
+        next.w->scales + (size_t)next.panel * next.w->panel_scales + (size_t)(next_cell / 8) * SCALE_BYTES(scale);
     for (int i = 0; i < (n + 7) / 8 * SCALE_BYTES(scale); i += 64)
         __builtin_prefetch(s8 + i);
     for (int i = 0; i < n; i++) {
@@ -425,8 +426,8 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
 }
 
 ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum ste_scale scale,
-                     const struct ste_matrix *w, int p0, int np, int after, int k0, int kc, const struct ste_rounded *x,
-                     int m0, int m, const float *bias, float *sums, float *y, size_t ldy)
+                     const struct ste_matrix *w, int p0, int np, struct ste_panel after, int k0, int kc,
+                     const struct ste_rounded *x, int m0, int m, const float *bias, float *sums, float *y, size_t ldy)
 {
     _Alignas(64) uint8_t quads[MAX_PANELS * PANEL_QUADS(bits)];
     _Alignas(64) float d[MAX_PANELS * PANEL_SCALES], c[MAX_PANELS * PANEL_SCALES];
@@ -441,7 +442,7 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
         if (begins && bias)
             memcpy(start, bias + first, (size_t)n * sizeof *bias);
         const struct sums from_start = {start, 0, STE_PANEL}, between = {sums, STE_PANEL, (size_t)m * STE_PANEL},
-                          to_y = {y + first, ldy, STE_PANEL};
+                          to_y = {y + (size_t)p * STE_PANEL, ldy, STE_PANEL};
         for (int j = 0; m == 1 && j < wide; j++)
             single(bits, sub, zero, scale, w, p0 + p + j, k0, cells, x, m0, (begins ? start : sums) + j * STE_PANEL,
                    (ends && whole ? to_y.p : sums) + j * STE_PANEL);
@@ -451,21 +452,19 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
                 u.n = each;
             /* Weights come from far off. What is unpacked next: */
             const bool along = k + each * STE_CELL < k0 + kc;
-            const int next_panel = along           ? p0 + p
-                                   : p + wide < np ? p0 + p + wide
-                                   : ends          ? after
-                                                   : p0,
-                      next_cell = (along           ? k + each * STE_CELL
-                                   : p + wide < np ? k0
-                                   : ends          ? 0
-                                                   : k0 + kc) /
-                                  STE_CELL;
+            const struct ste_panel next = !along && p + wide == np && ends
+                                              ? after
+                                              : (struct ste_panel){w, along           ? p0 + p
+                                                                      : p + wide < np ? p0 + p + wide
+                                                                                      : p0};
+            const int next_cell = (along ? k + each * STE_CELL : p + wide < np ? k0 : ends ? 0 : k0 + kc) / STE_CELL;
             for (int j = 0; j < wide; j++)
-                unpack_cells(bits, sub, zero, scale, w, p0 + p + j, k / STE_CELL, u.n, next_panel + j, next_cell,
+                unpack_cells(bits, sub, zero, scale, w, p0 + p + j, k / STE_CELL, u.n,
+                             (struct ste_panel){next.w, next.panel + j}, next_cell,
                              quads + (size_t)j * PANEL_QUADS(bits), d + (size_t)j * PANEL_SCALES,
                              c + (size_t)j * PANEL_SCALES);
             const struct sums from = k == 0 ? from_start : between, to = ends && whole && !along ? to_y : between;
-            const struct ahead ahead = {cell_at(w, next_panel, next_cell), w->panel_weights, 0, 1};
+            const struct ahead ahead = {cell_at(next.w, next.panel, next_cell), next.w->panel_weights, 0, 1};
             if (MAX_PANELS == 2 && wide == 2)
                 int8_rows(MAX_PANELS, bits, sub, zero, &u, k, x, m0, m, from, to, ahead);
             else
@@ -478,8 +477,8 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
     }
 }
 
-static void mul_int8(const struct ste_matrix *w, int p0, int np, int after, int k0, int kc, const struct ste_rounded *x,
-                     int m0, int m, const float *bias, float *sums, float *y, size_t ldy)
+static void mul_int8(const struct ste_matrix *w, int p0, int np, struct ste_panel after, int k0, int kc,
+                     const struct ste_rounded *x, int m0, int m, const float *bias, float *sums, float *y, size_t ldy)
 {
 #define CALL(bits, scale)                                                                                              \
     mul_type(bits, (scale) == STE_SCALE_K16 ? 16 : 32, (scale) == STE_SCALE_K16 || (scale) == STE_SCALE_BLOCK, scale,  \

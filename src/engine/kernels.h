@@ -74,6 +74,10 @@ int ste_inputs_rows(const struct ste_inputs *in);
 /* Rows M0..M0+M of X are there. By any threads, before ste_inputs_mul. */
 void ste_inputs_round(struct ste_inputs *in, int m0, int m);
 void ste_inputs_mul(const struct ste_inputs *in, const struct ste_product *products, int n, struct ste_pool *pool);
+/* NEXT (M, out) = silu(X . W0^T + bias0) * (X . W1^T + bias1), rounded by who made it: neither product goes to memory,
+ * and NEXT's X need not be. False, and nothing done, where these are not rounded to integers. */
+bool ste_inputs_gate(const struct ste_inputs *in, const struct ste_product pair[2], struct ste_inputs *next,
+                     struct ste_pool *pool);
 /* dX (M, in) = dY (M, out) . W, added to what is in dX when ACCUMULATE; W is expanded tile by tile. With STE_ACT_INT8
  * as in f32: gradients are not rounded to integers. */
 void ste_matrix_mul_back(const struct ste_matrix *w, enum ste_activations act, const float *dy, size_t lddy, int m,

@@ -145,7 +145,7 @@ int ste_inputs_rows(const struct ste_inputs *in)
 void ste_inputs_round(struct ste_inputs *in, int m0, int m)
 {
     if (in->int8)
-        in->int8->round(in->x, in->ldx, m0, m, &in->rounded);
+        in->int8->round(in->x + (size_t)m0 * in->ldx, in->ldx, m0, m, 0, in->width / STE_CELL, &in->rounded);
     else if (in->bf16)
         in->bf16->round(in->x, in->ldx, m0, m, &in->rows);
 }
@@ -177,8 +177,20 @@ struct work {
     const struct ste_inputs *in;
     struct cut cuts[STE_MAX_PRODUCTS];
     int n, threads;
-    bool accumulate; /* backward */
+    bool accumulate;         /* backward */
+    struct ste_inputs *next; /* of two gated products */
 };
+
+/* Rows m0..m0+m of P's panels p0..p0+np into Y (m, 16 * np). */
+static void mul_int8(const struct ste_inputs *in, const struct ste_product *p, int p0, int np, struct ste_panel after,
+                     int m0, int m, float *y, size_t ldy)
+{
+    _Alignas(64) float sums[Y_FLOATS];
+    const int width = p->w->in, inputs = BYTES_INT8 / m / 256 * 256;
+    for (int k = 0; k < width; k += inputs)
+        in->int8->mul(p->w, p0, np, after, k, width - k < inputs ? width - k : inputs, &in->rounded, m0, m, p->bias,
+                      sums, y, ldy);
+}
 
 static void product_part(void *arg, int part)
 {
@@ -190,7 +202,6 @@ static void product_part(void *arg, int part)
     part -= c->first_part;
     const struct ste_product *p = c->p;
     const struct ste_matrix *w = p->w;
-    _Alignas(64) float y[Y_FLOATS];
     const int m0 = part % c->row_parts * c->rows, p0 = part / c->row_parts * c->panels;
     const int m = in->m - m0 < c->rows ? in->m - m0 : c->rows;
     const int np = w->panels - p0 < c->panels ? w->panels - p0 : c->panels;
@@ -201,13 +212,12 @@ static void product_part(void *arg, int part)
         return;
     }
     if (in->int8 && w->bits != 32) {
-        const int inputs = BYTES_INT8 / m / 256 * 256,
-                  next = p0 + t->threads * c->panels; /* the others take those between */
-        for (int k = 0; k < w->in; k += inputs)
-            in->int8->mul(w, p0, np, next < w->panels ? next : p0, k, w->in - k < inputs ? w->in - k : inputs,
-                          &in->rounded, m0, m, p->bias, y, p->y + (size_t)m0 * p->ldy, p->ldy);
+        const int next = p0 + t->threads * c->panels; /* the others take those between */
+        mul_int8(in, p, p0, np, (struct ste_panel){w, next < w->panels ? next : p0}, m0, m,
+                 p->y + (size_t)m0 * p->ldy + (size_t)p0 * STE_PANEL, p->ldy);
         return;
     }
+    _Alignas(64) float y[Y_FLOATS];
     for (int j = 0; j < np; j++) {
         float row[STE_PANEL] = {0};
         const int first = (p0 + j) * STE_PANEL;
@@ -230,6 +240,24 @@ static void product_part(void *arg, int part)
     }
 }
 
+/* Parts of P's product, of ALL panels of the call: returned is how many. */
+static int cut(struct cut *c, const struct ste_inputs *in, const struct ste_product *p, int all, int threads)
+{
+    const bool bf16 = in->bf16 && p->w->bits != 32;
+    const int multiple = bf16 ? 2 * STE_TILE_ROWS : 12, together = 2; /* rows and panels of a tile */
+    c->p = p;
+    c->row_parts = ceil_div(in->m, bf16 ? STE_BF16_ROWS : ROWS);
+    c->rows = ceil_div(ceil_div(in->m, c->row_parts), multiple) * multiple;
+    if (c->rows > in->m && !bf16)
+        c->rows = in->m;
+    /* Some parts a thread, so that none waits long for the last; few enough to read X seldom. */
+    const int most = (bf16 ? STE_BF16_COLUMNS / STE_PANEL : Y_FLOATS / STE_PANEL / c->rows) / together * together;
+    c->panels = ceil_div(ceil_div(all * c->row_parts, threads * 6), together) * together;
+    if (c->panels > most)
+        c->panels = most;
+    return c->row_parts * ceil_div(p->w->panels, c->panels);
+}
+
 void ste_inputs_mul(const struct ste_inputs *in, const struct ste_product *products, int n, struct ste_pool *pool)
 {
     struct work t = {.in = in, .n = n, .threads = ste_pool_size(pool)};
@@ -237,23 +265,40 @@ void ste_inputs_mul(const struct ste_inputs *in, const struct ste_product *produ
     for (int i = 0; i < n; i++)
         all += products[i].w->panels;
     for (int i = 0; i < n; i++) {
-        struct cut *c = &t.cuts[i];
-        const bool bf16 = in->bf16 && products[i].w->bits != 32;
-        const int multiple = bf16 ? 2 * STE_TILE_ROWS : 12, together = 2; /* rows and panels of a tile */
-        c->p = &products[i];
-        c->row_parts = ceil_div(in->m, bf16 ? STE_BF16_ROWS : ROWS);
-        c->rows = ceil_div(ceil_div(in->m, c->row_parts), multiple) * multiple;
-        if (c->rows > in->m && !bf16)
-            c->rows = in->m;
-        /* Some parts a thread, so that none waits long for the last; few enough to read X seldom. */
-        const int most = (bf16 ? STE_BF16_COLUMNS / STE_PANEL : Y_FLOATS / STE_PANEL / c->rows) / together * together;
-        c->panels = ceil_div(ceil_div(all * c->row_parts, ste_pool_size(pool) * 6), together) * together;
-        if (c->panels > most)
-            c->panels = most;
-        c->first_part = parts;
-        parts += c->row_parts * ceil_div(c->p->w->panels, c->panels);
+        t.cuts[i].first_part = parts;
+        parts += cut(&t.cuts[i], in, &products[i], all, t.threads);
     }
     ste_pool_run(pool, product_part, &t, parts);
+}
+
+static void gated_part(void *arg, int part)
+{
+    const struct work *t = arg;
+    const struct ste_inputs *in = t->in, *to = t->next;
+    const struct cut *c = t->cuts;
+    const struct ste_product *gate = c->p, *up = c->p + 1;
+    _Alignas(64) float y[2][Y_FLOATS];
+    const int m0 = part % c->row_parts * c->rows, p0 = part / c->row_parts * c->panels;
+    const int m = in->m - m0 < c->rows ? in->m - m0 : c->rows, panels = gate->w->panels;
+    const int np = panels - p0 < c->panels ? panels - p0 : c->panels, next = p0 + t->threads * c->panels;
+    if (m <= 0 || np <= 0)
+        return;
+    const size_t width = (size_t)np * STE_PANEL;
+    mul_int8(in, gate, p0, np, (struct ste_panel){up->w, p0}, m0, m, y[0], width);
+    mul_int8(in, up, p0, np, (struct ste_panel){gate->w, next < panels ? next : p0}, m0, m, y[1], width);
+    for (size_t r = 0; r < (size_t)m; r++)
+        ste_ops_of(gate->w->isa)->silu_mul(y[0] + r * width, y[0] + r * width, y[1] + r * width, width);
+    to->int8->round(y[0], width, m0, m, p0 * STE_PANEL / STE_CELL, (int)width / STE_CELL, &to->rounded);
+}
+
+bool ste_inputs_gate(const struct ste_inputs *in, const struct ste_product pair[2], struct ste_inputs *next,
+                     struct ste_pool *pool)
+{
+    struct work t = {.in = in, .n = 1, .threads = ste_pool_size(pool), .next = next};
+    if (!in->int8 || !next->int8 || pair[0].w->bits == 32 || pair[1].w->bits == 32)
+        return false;
+    ste_pool_run(pool, gated_part, &t, cut(&t.cuts[0], in, &pair[0], 2 * pair[0].w->panels, t.threads));
+    return true;
 }
 
 void ste_matrix_mul(const struct ste_matrix *w, enum ste_activations act, const float *x, size_t ldx, int m,
