@@ -353,6 +353,65 @@ static void test_integer_extremes(void **s)
     }
 }
 
+static void product_of(const struct ste_inputs *in, const struct ste_matrix *w, int m, float *y, struct ste_pool *pool)
+{
+    const size_t out = (size_t)ste_matrix_out(w);
+    memset(y, 0, (size_t)m * out * sizeof *y);
+    ste_inputs_mul(in, &(struct ste_product){w, NULL, y, out}, 1, pool);
+}
+
+/* Products that share X, two of which are gated and rounded on the way: what the same gives step by step. */
+static void test_gated_products(void **s)
+{
+    (void)s;
+    enum { WIDTH = 256, FF = 768, OUT = 80, M = 203 };
+    static const int counts[] = {1, 3, 7, M};
+    static const enum ste_type kinds[][3] = {
+        {STE_Q4_K, STE_Q4_K, STE_Q6_K}, {STE_Q5_0, STE_Q5_0, STE_Q4_K}, {STE_Q4_K, STE_Q8_0, STE_Q5_0}};
+    float *x = floats((size_t)M * WIDTH), *gate = floats((size_t)M * FF), *up = floats((size_t)M * FF),
+          *want = floats((size_t)M * OUT), *y = floats((size_t)M * OUT);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct ste_tensor t[] = {random_tensor(kinds[i][0], FF, WIDTH), random_tensor(kinds[i][1], FF, WIDTH),
+                                 random_tensor(kinds[i][2], OUT, FF)};
+        for (enum ste_isa isa = STE_ISA_PORTABLE; isa <= STE_ISA_AVX512; isa++) {
+            if (!have(isa))
+                continue;
+            struct ste_pool *pool = ste_pool_new(2);
+            struct ste_matrix *w[] = {pack(&t[0], isa, NULL), pack(&t[1], isa, NULL), pack(&t[2], isa, NULL)};
+            struct ste_inputs *in = ste_inputs_new(), *next = ste_inputs_new();
+            for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+                const int m = counts[c];
+                const struct ste_product pair[] = {{w[0], NULL, gate, FF}, {w[1], NULL, up, FF}},
+                                         down = {w[2], NULL, NULL, OUT};
+                ste_inputs_begin(in, pair, 2, STE_ACT_INT8, x, WIDTH, m);
+                ste_inputs_round(in, 0, m);
+                ste_inputs_begin(next, &down, 1, STE_ACT_INT8, NULL, 0, m);
+                assert_true(ste_inputs_gate(in, pair, next, pool));
+                product_of(next, w[2], m, y, pool);
+                ste_inputs_mul(in, pair, 2, pool);
+                for (int r = 0; r < m; r++)
+                    ste_ops_of(isa)->silu_mul(gate + r * FF, gate + r * FF, up + r * FF, FF);
+                ste_inputs_begin(next, &down, 1, STE_ACT_INT8, gate, FF, m);
+                ste_inputs_round(next, 0, m);
+                product_of(next, w[2], m, want, NULL);
+                same_bits(y, want, (size_t)m * OUT, "gated", t[2].name);
+            }
+            for (int k = 0; k < 3; k++)
+                ste_matrix_free(w[k]);
+            ste_inputs_free(in);
+            ste_inputs_free(next);
+            ste_pool_free(pool);
+        }
+        for (int k = 0; k < 3; k++)
+            free((void *)t[k].data);
+    }
+    free(x);
+    free(gate);
+    free(up);
+    free(want);
+    free(y);
+}
+
 static void check_backward(enum ste_activations act, double bound)
 {
     const int out = 300, in = 512, m = 67;
@@ -476,12 +535,13 @@ static void test_refusals(void **s)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows_are_exact),   cmocka_unit_test(test_expansion_is_exact),
-        cmocka_unit_test(test_products),         cmocka_unit_test(test_integer_products),
-        cmocka_unit_test(test_bf16_products),    cmocka_unit_test(test_split_products),
-        cmocka_unit_test(test_bf16_backward),    cmocka_unit_test(test_split_backward),
-        cmocka_unit_test(test_integer_extremes), cmocka_unit_test(test_backward),
-        cmocka_unit_test(test_odd_shapes),       cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_rows_are_exact), cmocka_unit_test(test_expansion_is_exact),
+        cmocka_unit_test(test_products),       cmocka_unit_test(test_integer_products),
+        cmocka_unit_test(test_gated_products), cmocka_unit_test(test_bf16_products),
+        cmocka_unit_test(test_split_products), cmocka_unit_test(test_bf16_backward),
+        cmocka_unit_test(test_split_backward), cmocka_unit_test(test_integer_extremes),
+        cmocka_unit_test(test_backward),       cmocka_unit_test(test_odd_shapes),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
