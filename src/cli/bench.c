@@ -98,11 +98,7 @@ static int report_all(const struct options *o, const struct ste_engine *e, const
     } else {
         fprintf(out, "  %-28s %8ld MB\n", "peak memory", f->peak_mb);
     }
-    struct ste_buf profile = STE_BUF_INIT;
-    ste_profile_table(&profile);
-    if (profile.len)
-        fprintf(out, "\n%s", profile.s);
-    ste_buf_clear(&profile);
+    ste_print_profile(out);
     if (o->json)
         return ste_write_json(o->json, j, err);
     json_decref(j);

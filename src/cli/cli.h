@@ -6,6 +6,7 @@
 #define STE_CLI_CLI_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "core/err.h"
 #include "core/json.h"
@@ -81,6 +82,8 @@ struct ste_engine_flags {
 
 /* J as text to the file PATH, or to the standard output where PATH is "-". Takes the reference. */
 int ste_write_json(const char *path, json_t *j, struct ste_err *err);
+/* Where time went, and a line before it; nothing where the profile is off. */
+void ste_print_profile(FILE *out);
 
 #define STE_COMMAND_DECLARE(name, group) extern const struct ste_command ste_cmd_##name;
 STE_COMMANDS(STE_COMMAND_DECLARE)

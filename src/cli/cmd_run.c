@@ -40,16 +40,6 @@ static int finish(struct ste_loop *l, int rc, bool json, struct ste_err *err)
     return rc;
 }
 
-/* Beside the report, which may be JSON; of a run that failed too. */
-static void print_profile(void)
-{
-    struct ste_buf text = STE_BUF_INIT;
-    ste_profile_table(&text);
-    if (text.len)
-        fprintf(stderr, "\n%s", text.s);
-    ste_buf_clear(&text);
-}
-
 static int run_run(int argc, char **argv, struct ste_err *err)
 {
     const char *dir = NULL;
@@ -87,7 +77,7 @@ static int run_run(int argc, char **argv, struct ste_err *err)
         if (rc == 0) {
             ste_info("run %s in %s", words.items[0], folder);
             rc = finish(l, ste_loop_run(l, err), json, err);
-            print_profile();
+            ste_print_profile(stderr); /* the report may be JSON; of a run that failed too */
         }
     }
     ste_loop_close(l);

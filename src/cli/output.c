@@ -5,6 +5,16 @@
 #include "cli/cli.h"
 #include "core/buf.h"
 #include "core/file.h"
+#include "core/profile.h"
+
+void ste_print_profile(FILE *out)
+{
+    struct ste_buf text = STE_BUF_INIT;
+    ste_profile_table(&text);
+    if (text.len)
+        fprintf(out, "\n%s", text.s);
+    ste_buf_clear(&text);
+}
 
 int ste_write_json(const char *path, json_t *j, struct ste_err *err)
 {

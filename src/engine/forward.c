@@ -204,7 +204,7 @@ static void make_inputs(struct each e, void (*fn)(const struct each *, size_t), 
 }
 
 /* Y = X . W^T + bias, and each adapter on its rows. */
-static void multiply(const struct each *e, int layer, const struct linears *ls)
+static void multiply(const struct each *e, const struct linears *ls)
 {
     struct ste_forward *f = e->f;
     const struct ste_row *rows = e->rows;
@@ -216,7 +216,7 @@ static void multiply(const struct each *e, int layer, const struct linears *ls)
             ;
         for (int i = 0; rows[r].adapter && i < ls->n; i++) {
             const struct ste_product *p = &ls->products[i];
-            ste_adapter_apply(rows[r].adapter, layer, ls->l[i], f->isa, ls->x + (size_t)r * (size_t)ls->in, ls->in,
+            ste_adapter_apply(rows[r].adapter, e->layer, ls->l[i], f->isa, ls->x + (size_t)r * (size_t)ls->in, ls->in,
                               end - r, p->y + (size_t)r * p->ldy, (int)p->ldy, f->u, f->pool);
         }
     }
@@ -228,7 +228,7 @@ static void gate(const struct each *e, const struct linears *gate_up, struct lin
 {
     struct ste_forward *f = e->f;
     bool done = false;
-    if (!adapted) {
+    if (!adapted && f->act == STE_ACT_INT8) {
         enum ste_work before = ste_profile_begin(STE_WORK_PRODUCTS);
         ste_inputs_begin(f->gated, down->products, down->n, f->act, NULL, 0, e->n);
         done = ste_inputs_gate(gate_up->inputs, gate_up->products, f->gated, f->pool);
@@ -236,7 +236,7 @@ static void gate(const struct each *e, const struct linears *gate_up, struct lin
         ste_profile_end(before);
     }
     if (!done) {
-        multiply(e, e->layer, gate_up);
+        multiply(e, gate_up);
         make_inputs(*e, swiglu, down, f->gate);
     }
 }
@@ -285,17 +285,17 @@ void ste_forward_run(struct ste_forward *f, struct ste_row *rows, int n)
 
         e.layer = l;
         make_inputs(e, l ? add_and_norm : norm, &qkv, f->xn);
-        multiply(&e, l, &qkv);
+        multiply(&e, &qkv);
         each_row(e, place);
         if (l + 1 == hp->n_layers && !(e.n = keep_scored(f, rows, n)))
             return;
         attend(&e);
         make_inputs(e, NULL, &o, f->att);
-        multiply(&e, l, &o);
+        multiply(&e, &o);
         e.norm = w->ffn_norm;
         make_inputs(e, add_and_norm, &gate_up, f->xn);
         gate(&e, &gate_up, &down, most > 0);
-        multiply(&e, l, &down);
+        multiply(&e, &down);
         e.norm = l + 1 < hp->n_layers ? f->w->layers[l + 1].attn_norm : NULL;
     }
     each_row(e, add_and_norm);

@@ -181,6 +181,26 @@ struct work {
     struct ste_inputs *next; /* of two gated products */
 };
 
+/* Rows and panels of a part; some are empty. */
+struct piece {
+    int m0, m, p0, np;
+};
+
+static struct piece piece_of(const struct cut *c, const struct ste_inputs *in, int panels, int part)
+{
+    const int m0 = part % c->row_parts * c->rows, p0 = part / c->row_parts * c->panels;
+    return (struct piece){m0, in->m - m0 < c->rows ? in->m - m0 : c->rows, p0,
+                          panels - p0 < c->panels ? panels - p0 : c->panels};
+}
+
+/* What a thread likely takes of W when it has done PIECE: the others take what lies between. */
+static struct ste_panel taken_next(const struct work *t, const struct cut *c, const struct ste_matrix *w,
+                                   const struct piece *piece)
+{
+    const int next = piece->p0 + t->threads * c->panels;
+    return (struct ste_panel){w, next < w->panels ? next : piece->p0};
+}
+
 /* Rows m0..m0+m of P's panels p0..p0+np into Y (m, 16 * np). */
 static void mul_int8(const struct ste_inputs *in, const struct ste_product *p, int p0, int np, struct ste_panel after,
                      int m0, int m, float *y, size_t ldy)
@@ -202,9 +222,8 @@ static void product_part(void *arg, int part)
     part -= c->first_part;
     const struct ste_product *p = c->p;
     const struct ste_matrix *w = p->w;
-    const int m0 = part % c->row_parts * c->rows, p0 = part / c->row_parts * c->panels;
-    const int m = in->m - m0 < c->rows ? in->m - m0 : c->rows;
-    const int np = w->panels - p0 < c->panels ? w->panels - p0 : c->panels;
+    const struct piece piece = piece_of(c, in, w->panels, part);
+    const int m0 = piece.m0, m = piece.m, p0 = piece.p0, np = piece.np;
     if (m <= 0 || np <= 0)
         return;
     if (in->bf16 && w->bits != 32) {
@@ -212,9 +231,8 @@ static void product_part(void *arg, int part)
         return;
     }
     if (in->int8 && w->bits != 32) {
-        const int next = p0 + t->threads * c->panels; /* the others take those between */
-        mul_int8(in, p, p0, np, (struct ste_panel){w, next < w->panels ? next : p0}, m0, m,
-                 p->y + (size_t)m0 * p->ldy + (size_t)p0 * STE_PANEL, p->ldy);
+        mul_int8(in, p, p0, np, taken_next(t, c, w, &piece), m0, m, p->y + (size_t)m0 * p->ldy + (size_t)p0 * STE_PANEL,
+                 p->ldy);
         return;
     }
     _Alignas(64) float y[Y_FLOATS];
@@ -278,14 +296,13 @@ static void gated_part(void *arg, int part)
     const struct cut *c = t->cuts;
     const struct ste_product *gate = c->p, *up = c->p + 1;
     _Alignas(64) float y[2][Y_FLOATS];
-    const int m0 = part % c->row_parts * c->rows, p0 = part / c->row_parts * c->panels;
-    const int m = in->m - m0 < c->rows ? in->m - m0 : c->rows, panels = gate->w->panels;
-    const int np = panels - p0 < c->panels ? panels - p0 : c->panels, next = p0 + t->threads * c->panels;
+    const struct piece piece = piece_of(c, in, gate->w->panels, part);
+    const int m0 = piece.m0, m = piece.m, p0 = piece.p0, np = piece.np;
     if (m <= 0 || np <= 0)
         return;
     const size_t width = (size_t)np * STE_PANEL;
     mul_int8(in, gate, p0, np, (struct ste_panel){up->w, p0}, m0, m, y[0], width);
-    mul_int8(in, up, p0, np, (struct ste_panel){gate->w, next < panels ? next : p0}, m0, m, y[1], width);
+    mul_int8(in, up, p0, np, taken_next(t, c, gate->w, &piece), m0, m, y[1], width);
     for (size_t r = 0; r < (size_t)m; r++)
         ste_ops_of(gate->w->isa)->silu_mul(y[0] + r * width, y[0] + r * width, y[1] + r * width, width);
     to->int8->round(y[0], width, m0, m, p0 * STE_PANEL / STE_CELL, (int)width / STE_CELL, &to->rounded);
@@ -373,12 +390,9 @@ static void back_bf16_part(void *arg, int part)
     const struct work *t = arg;
     const struct ste_inputs *in = t->in; /* dY; Y is dX */
     const struct cut *c = t->cuts;
-    const int columns = c->p->w->in / STE_PANEL, m0 = part % c->row_parts * c->rows,
-              n0 = part / c->row_parts * c->panels;
-    const int m = in->m - m0 < c->rows ? in->m - m0 : c->rows;
-    if (m > 0 && n0 < columns)
-        in->bf16->back(c->p->w, n0, columns - n0 < c->panels ? columns - n0 : c->panels, &in->rows, m0, m,
-                       t->accumulate, c->p->y, c->p->ldy);
+    const struct piece piece = piece_of(c, in, c->p->w->in / STE_PANEL, part); /* panels: of columns */
+    if (piece.m > 0 && piece.np > 0)
+        in->bf16->back(c->p->w, piece.p0, piece.np, &in->rows, piece.m0, piece.m, t->accumulate, c->p->y, c->p->ldy);
 }
 
 static void mul_back_bf16(const struct ste_matrix *w, enum ste_activations act, const float *dy, size_t lddy, int m,
