@@ -283,8 +283,8 @@ int main(int argc, char **argv)
           *y = ste_xcalloc((size_t)most * (size_t)out, sizeof *y);
     for (int i = 0; i < most * in; i++)
         x[i] = sinf((float)i);
-    printf("%-6s %5s %10s %6s %10s %6s %10s %6s %10s %8s\n", "type", "rows", "f32 G/s", "share", "int8 G/s", "share",
-           "bf16 G/s", "share", "back G/s", "f32 GB/s");
+    printf("%-6s %5s %10s %6s %10s %6s %10s %6s %10s %6s %10s %8s\n", "type", "rows", "f32 G/s", "share", "int8 G/s",
+           "share", "g128 G/s", "share", "bf16 G/s", "share", "back G/s", "f32 GB/s");
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         if (argc > 5 && strcmp(ste_type_name(types[i]), argv[5]) != 0)
             continue;
@@ -297,19 +297,23 @@ int main(int argc, char **argv)
         for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
             const int m = rows[r];
             const double ops = 2.0 * m * out * in * 1e-9;
-            double a, b = 0, c = 0, d = 0;
+            double a, b = 0, c = 0, d = 0, g = 0;
             TIME(ste_matrix_mul(w, STE_ACT_F32, x, (size_t)in, m, NULL, y, (size_t)out, pool), a);
             if (types[i] != STE_F32)
                 TIME(ste_matrix_mul(w, STE_ACT_INT8, x, (size_t)in, m, NULL, y, (size_t)out, pool), b);
+            if (types[i] == STE_Q4_K || types[i] == STE_Q6_K)
+                TIME(ste_matrix_mul(w, STE_ACT_INT8_G128, x, (size_t)in, m, NULL, y, (size_t)out, pool), g);
             if (types[i] != STE_F32 && isa == STE_ISA_AMX)
                 TIME(ste_matrix_mul(w, STE_ACT_BF16, x, (size_t)in, m, NULL, y, (size_t)out, pool), d);
             if (m >= 64)
                 TIME(ste_matrix_mul_back(w, STE_ACT_F32, y, (size_t)out, m, x, (size_t)in, false, pool), c);
             for (int j = 0; c > 0 && j < most * in; j++)
                 x[j] = sinf((float)j);
-            printf("%-6s %5d %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %8.1f\n", t.name, m, ops / a,
-                   f32 > 0 ? ops / a / f32 * 100 : 0, b > 0 ? ops / b : 0, b > 0 && i8 > 0 ? ops / b / i8 * 100 : 0,
-                   d > 0 ? ops / d : 0, d > 0 && bf16 > 0 ? ops / d / bf16 * 100 : 0, c > 0 ? ops / c : 0,
+            printf("%-6s %5d %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %8.1f\n", t.name, m,
+                   ops / a, f32 > 0 ? ops / a / f32 * 100 : 0, b > 0 ? ops / b : 0,
+                   b > 0 && i8 > 0 ? ops / b / i8 * 100 : 0, g > 0 ? ops / g : 0,
+                   g > 0 && i8 > 0 ? ops / g / i8 * 100 : 0, d > 0 ? ops / d : 0,
+                   d > 0 && bf16 > 0 ? ops / d / bf16 * 100 : 0, c > 0 ? ops / c : 0,
                    (double)ste_matrix_bytes(w) / a * 1e-9);
             fflush(stdout);
         }

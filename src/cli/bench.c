@@ -252,7 +252,7 @@ static int run(int argc, char **argv, struct ste_err *err)
         {"new-tokens", STE_FLAG_INT, &o.new_tokens, "N", "tokens of each sample (48)"},
         {"train", STE_FLAG_BOOL, &o.train, NULL,
          "also LoRA training, rank 16 on all linear layers: examples of 448 prompt and 64 completion tokens"},
-        {"train-activations", STE_FLAG_STRING, &o.train_activations, "auto|f32|int8|bf16|bf16x3",
+        {"train-activations", STE_FLAG_STRING, &o.train_activations, "auto|f32|int8|int8-g128|bf16|bf16x3",
          "of the training's forward pass (f32)"},
         {"prompts", STE_FLAG_STRING, &o.prompts, "FILE",
          "prompts as JSON lines {\"tokens\": [...]}, one a round (default: random tokens)"},

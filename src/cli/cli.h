@@ -49,8 +49,8 @@ struct ste_engine_flags {
         {"ctx", STE_FLAG_INT, &(f).ctx, "N", "context in tokens (default: the model's, at most 8192)"},                \
         {"isa", STE_FLAG_STRING, &(f).isa, "NAME", "force an instruction set: amx, avx512, avx2, portable"},           \
     {                                                                                                                  \
-        "activations", STE_FLAG_STRING, &(f).activations, "auto|int8|bf16|f32",                                        \
-            "how products round (default: bf16 with AMX tiles, else int8); f32 is exact"                               \
+        "activations", STE_FLAG_STRING, &(f).activations, "auto|int8-g128|int8-g64|int8|bf16|f32",                     \
+            "how products round (default: bf16 with AMX tiles, int8-g128 with AVX-512 VNNI, else int8); f32 is exact"  \
     }
 
 /* The commands in the order of `ste help`: C(symbol behind ste_cmd_, group). A command whose file is not there yet is

@@ -30,9 +30,9 @@ struct ste_training_flags {
          "tokens a forward pass (default 512); speed and memory only"},                                                \
         {"memory-mb", STE_FLAG_INT, &(f).memory_mb, "N",                                                               \
          "keep activations of a pass up to this size, else compute them again: a third more time (default 2048)"},     \
-        {"activations", STE_FLAG_STRING, &(f).activations, "auto|f32|bf16x3|bf16|int8",                                \
-         "how products round (default: bf16x3, about exact, with AMX tiles, else f32); bf16 is faster, int8 rounds "   \
-         "in the forward pass only"},                                                                                  \
+        {"activations", STE_FLAG_STRING, &(f).activations, "auto|f32|bf16x3|bf16|int8|int8-g128",                      \
+         "how products round (default: bf16x3, about exact, with AMX tiles, else f32); bf16 is faster, int8 and "      \
+         "int8-g128 round in the forward pass only"},                                                                  \
         {"threads", STE_FLAG_INT, &(f).threads, "N", "threads (default: one a core); speed only"},                     \
     {                                                                                                                  \
         "isa", STE_FLAG_STRING, &(f).isa, "NAME", "force an instruction set: amx, avx512, avx2, portable"              \

@@ -198,7 +198,7 @@ static void make_inputs(struct each e, void (*fn)(const struct each *, size_t), 
     ls->x = x;
     ls->in = ste_matrix_in(ls->products[0].w);
     ls->inputs = e.f->inputs;
-    ste_inputs_begin(e.f->inputs, ls->products, ls->n, e.f->act, x, (size_t)ls->in, e.n);
+    ste_inputs_begin(e.f->inputs, ls->products, ls->n, ste_activations_of(e.f->act, ls->l[0]), x, (size_t)ls->in, e.n);
     e.rounds = true;
     each_row(e, fn);
 }
@@ -228,9 +228,9 @@ static void gate(const struct each *e, const struct linears *gate_up, struct lin
 {
     struct ste_forward *f = e->f;
     bool done = false;
-    if (!adapted && f->act == STE_ACT_INT8) {
+    if (!adapted && ste_activations_are_int8(f->act)) {
         enum ste_work before = ste_profile_begin(STE_WORK_PRODUCTS);
-        ste_inputs_begin(f->gated, down->products, down->n, f->act, NULL, 0, e->n);
+        ste_inputs_begin(f->gated, down->products, down->n, ste_activations_of(f->act, STE_DOWN), NULL, 0, e->n);
         done = ste_inputs_gate(gate_up->inputs, gate_up->products, f->gated, f->pool);
         down->inputs = f->gated;
         ste_profile_end(before);

@@ -14,7 +14,9 @@ struct ste_rounded {
     float *sum;            /* (in/32, ld): d * the sum of q, for types with a minimum */
     int32_t *minus;        /* (in/32, ld): - the sum of q, for types with a zero point; and of each half of a cell: */
     int32_t *minus_halves; /* (in/32, ld, 2) */
+    int span; /* 1; or 2 or 4: D and MINUS are a group's of so many cells, at its first; no others are set */
 };
+#define STE_MAX_SPAN 4
 /* LD for M rows: cells begin in different sets of the L1 cache. */
 #define STE_ROUNDED_LD(m) ((m) == 1 ? 1 : (((m) + 1) / 4 * 4) + 2)
 
@@ -24,7 +26,8 @@ struct ste_panel {
 };
 
 struct ste_int8_kernels {
-    int words_for; /* bits of the weights that are multiplied as words; 0: none */
+    int words_for;   /* bits of the weights that are multiplied as words; 0: none; in groups all are, then */
+    bool groups_pay; /* K types are faster in groups */
     /* X (m, 32 * cells) into rows m0..m0+m of OUT's cells from CELL on. */
     void (*round)(const float *x, size_t ldx, int m0, int m, int cell, int cells, const struct ste_rounded *out);
     /* Inputs k0..k0+kc of Y (m, 16 * np) = X's rows from m0 on . W^T + bias (NULL: 0) for W's panels p0..p0+np. In

@@ -2,6 +2,8 @@
  * The integer kernels in terms of simd.h: compiled once for each instruction set by int8_SET.c. The dot product of a
  * cell (or half of one, where that has its own scale) is an exact integer; cells are added in order in f32:
  *   acc = fma(dx * dw, isum, acc), and for types with a minimum acc = fma(c, dx * sum(q), acc).
+ * With rows in groups the weights of K types are brought to 8 bits with one scale for a group too,
+ * whose dot product is an exact integer.
  */
 #include "engine/int8.h"
 #include "engine/simd.h"
@@ -22,9 +24,11 @@
  * multiplied as words, which takes as many instructions as two sums of their nibbles, and none to part them. */
 #ifdef D_WIDE
 #define X_BYTES(bits) 1
+#define GROUP_BYTES 1
 #define D_STARTS(zero) (zero) /* a sum may begin with the zero point's part */
 #else
 #define X_BYTES(bits) ((bits) == 8 ? 2 : 1)
+#define GROUP_BYTES 2
 #define D_STARTS(zero) false /* 16-bit sums have no room for it */
 #endif
 
@@ -67,9 +71,59 @@ ALWAYS void round_four(const float *x, const struct ste_rounded *out, size_t at)
 }
 #endif
 
+/* A group of a row, to AT in OUT and the cells behind it. */
+ALWAYS void round_group(const int cells, const float *x, const struct ste_rounded *out, size_t at)
+{
+    vf most = v_zero();
+#pragma GCC unroll 16
+    for (int i = 0; i < cells * STE_CELL; i += VL)
+        most = v_max(v_abs(v_load(x + i)), most);
+    const float top = v_max_lanes(most);
+    const vf inverse = v_set1(top > 0 ? 127.0f / top : 0);
+#if STE_SIMD == 512
+    vi sums = i_set1(0);
+#pragma GCC unroll 2
+    for (int cell = 0; cell < cells; cell += 2) {
+        vf v[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++)
+            v[i] = v_mul(v_load(x + cell * STE_CELL + i * VL), inverse);
+        const vi bytes = i_bytes_of4(v);
+        int8_t *to = out->q + (at + (size_t)(cell * out->ld)) * STE_CELL;
+        _mm256_storeu_si256((void *)to, _mm512_castsi512_si256(bytes));
+        _mm256_storeu_si256((void *)(to + (size_t)out->ld * STE_CELL), _mm512_extracti64x4_epi64(bytes, 1));
+        sums = d_step(sums, _mm512_set1_epi8(1), bytes);
+    }
+    const vf sum = v_from_i32(sums);
+#else
+    vf sum = v_zero();
+    for (int i = 0; i < cells * STE_CELL; i += VL) {
+        const size_t to = (at + (size_t)(i / STE_CELL * out->ld)) * STE_CELL + (size_t)(i % STE_CELL);
+        const vf n = v_round(v_mul(v_load(x + i), inverse));
+        v_store_s8(out->q + to, n);
+#ifndef D_WIDE
+        if (out->words)
+            v_store_s16(out->words + to, n);
+#endif
+        sum = v_add(sum, n);
+    }
+#endif
+    out->d[at] = top / 127.0f;
+    out->minus[at] = -(int32_t)v_sum_lanes(sum); /* small integers: exact in any order */
+}
+
 static void round_rows(const float *x, size_t ldx, int m0, int m, int cell0, int cells, const struct ste_rounded *out)
 {
     int cell = 0;
+    for (; out->span > 1 && cell < cells; cell += out->span)
+        for (int r = 0; r < m; r++) {
+            const float *from = x + (size_t)r * ldx + (size_t)cell * STE_CELL;
+            const size_t at = (size_t)(cell0 + cell) * (size_t)out->ld + (size_t)(m0 + r);
+            if (out->span == 2)
+                round_group(2, from, out, at);
+            else
+                round_group(STE_MAX_SPAN, from, out, at);
+        }
 #if STE_SIMD == 512
     for (; cell + 4 <= cells; cell += 4)
         for (int r = 0; r < m; r++)
@@ -104,13 +158,14 @@ static void round_rows(const float *x, size_t ldx, int m0, int m, int cell0, int
     }
 }
 
-/* Unpacked cells of MAX_PANELS panels: quads[panel][cell][8][64]; d, c [panel][cell][16], cells of two scales twice. */
+/* Unpacked cells of MAX_PANELS panels: quads[panel][cell][8][64]; d, c [panel][cell][16], cells of two scales twice; in
+ * groups d [panel][group][16] alone. */
 struct cells {
     const uint8_t *quads;
     const float *d, *c;
     int n;
 };
-#define PANEL_QUADS(bits) ((size_t)CELLS * 8 * STE_QUAD_BYTES * X_BYTES(bits))
+#define PANEL_QUADS(bytes) ((size_t)CELLS * 8 * STE_QUAD_BYTES * (bytes))
 #define PANEL_SCALES ((size_t)CELLS * 2 * STE_PANEL)
 
 #ifdef D_WIDE
@@ -163,7 +218,7 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
         for (int s = 0; s < subs; s++) {
             const uint8_t *wq = w->quads + ((size_t)cell * 8 + (size_t)s * 4) * STE_QUAD_BYTES;
             const size_t sc = ((size_t)cell * (size_t)subs + (size_t)s) * STE_PANEL;
-            vi sum[MAX_ROWS][MAX_PANELS * NV], start[MAX_ROWS]; /* - zero point * sum(q) */
+            vi sum[MAX_ROWS][MAX_PANELS * NV] = {0}, start[MAX_ROWS]; /* - zero point * sum(q) */
 #pragma GCC unroll 8
             for (int r = 0; zero && r < mr; r++)
                 start[r] = i_sll(i_set1(minus[r * subs + s]), bits - 1);
@@ -175,8 +230,8 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
                     vi four[MAX_PANELS * NV];
 #pragma GCC unroll 2
                     for (int v = 0; v < np * NV; v++)
-                        four[v] =
-                            i_load(wq + (size_t)(v / NV) * PANEL_QUADS(bits) + q * STE_QUAD_BYTES + v % NV * VL * 4);
+                        four[v] = i_load(wq + (size_t)(v / NV) * PANEL_QUADS(X_BYTES(bits)) + q * STE_QUAD_BYTES +
+                                         v % NV * VL * 4);
 #pragma GCC unroll 8
                     for (int r = 0; r < mr; r++) {
                         int32_t word;
@@ -184,7 +239,7 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
                         vi xr = i_set1(word);
 #pragma GCC unroll 2
                         for (int v = 0; v < np * NV; v++)
-                            part[r][v] = q > q0           ? d_step(part[r][v], four[v], xr)
+                            part[r][v] = q > q0           ? d_step_in_place(part[r][v], four[v], xr)
                                          : D_STARTS(zero) ? d_step(d_from(start[r]), four[v], xr)
                                                           : d_first(four[v], xr);
                     }
@@ -217,56 +272,109 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
             v_store(to.p + (size_t)(v / NV) * to.panel + (size_t)r * to.row + v % NV * VL, acc[r][v]);
 }
 
-#ifndef D_WIDE
-/* The same for weights of 8 bits, unpacked to words less their zero point: quads[cell][16][64]. */
-ALWAYS void words_tile(const int mr, const struct cells *w, const struct ste_rounded *x, size_t at, struct sums from,
-                       struct sums to, struct ahead ahead)
+#ifdef D_WIDE
+/* The same in groups, for weights brought to 8 bits whose zero point is 128. */
+ALWAYS void group_tile(const int mr, const int np, const int bits, const struct cells *w, const struct ste_rounded *x,
+                       size_t at, struct sums from, struct sums to, struct ahead ahead)
+{
+    const size_t ld = (size_t)x->ld;
+    const int8_t *xq = x->q + at * STE_CELL;
+    for (int first = 0; first < w->n; first += x->span, at += (size_t)x->span * ld) {
+        dacc sum[MAX_ROWS][MAX_PANELS * NV] = {0};
+#pragma GCC unroll 8
+        for (int r = 0; r < mr; r++)
+#pragma GCC unroll 2
+            for (int v = 0; v < np * NV; v++)
+                sum[r][v] = d_from(i_sll(i_set1(x->minus[at + (size_t)r]), 7));
+        for (int cell = first; cell < first + x->span; cell++, xq += ld * STE_CELL) {
+            const uint8_t *wq = w->quads + (size_t)cell * 8 * STE_QUAD_BYTES;
+            send_for(&ahead, np, bits, cell);
+#pragma GCC unroll 8
+            for (int q = 0; q < 8; q++) {
+                vi four[MAX_PANELS * NV];
+#pragma GCC unroll 2
+                for (int v = 0; v < np * NV; v++)
+                    four[v] = i_load(wq + (size_t)(v / NV) * PANEL_QUADS(1) + q * STE_QUAD_BYTES + v % NV * VL * 4);
+#pragma GCC unroll 8
+                for (int r = 0; r < mr; r++) {
+                    int32_t word;
+                    memcpy(&word, xq + r * STE_CELL + q * 4, sizeof word);
+                    const vi xr = i_set1(word);
+#pragma GCC unroll 2
+                    for (int v = 0; v < np * NV; v++)
+                        sum[r][v] = d_step_in_place(sum[r][v], four[v], xr);
+                }
+            }
+        }
+        const float *d = w->d + (size_t)(first / x->span) * STE_PANEL;
+#pragma GCC unroll 8
+        for (int r = 0; r < mr; r++) {
+            const vf scale = v_set1(x->d[at + (size_t)r]);
+#pragma GCC unroll 2
+            for (int v = 0; v < np * NV; v++) {
+                /* Kept in registers, these would drive the integers out. */
+                float *t = to.p + (size_t)(v / NV) * to.panel + (size_t)r * to.row + v % NV * VL;
+                const float *f =
+                    first ? t : from.p + (size_t)(v / NV) * from.panel + (size_t)r * from.row + v % NV * VL;
+                v_store(t, v_fma(v_mul(scale, v_load(d + (size_t)(v / NV) * PANEL_SCALES + v % NV * VL)),
+                                 v_from_i32(d_sum(sum[r][v])), v_load(f)));
+            }
+        }
+    }
+}
+#else
+/* The same for weights of 8 bits, unpacked to words less their zero point: quads[cell][16][64]; a scale for SPAN cells.
+ */
+ALWAYS void words_tile(const int mr, const int bits, int span, const struct cells *w, const struct ste_rounded *x,
+                       size_t at, struct sums from, struct sums to, struct ahead ahead)
 {
     const size_t ld = (size_t)x->ld;
     const int16_t *xq = x->words + at * STE_CELL;
-    const float *dx = x->d + at;
-    for (int cell = 0; cell < w->n; cell++, xq += ld * STE_CELL, dx += ld) {
-        send_for(&ahead, 1, 8, cell);
-        const uint8_t *words = w->quads + (size_t)cell * 16 * STE_QUAD_BYTES;
+    for (int first = 0; first < w->n; first += span, at += (size_t)span * ld) {
         vi sum[MAX_ROWS][NV];
 #pragma GCC unroll 8
         for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
             for (int v = 0; v < NV; v++)
                 sum[r][v] = i_set1(0);
+        for (int cell = first; cell < first + span; cell++, xq += ld * STE_CELL) {
+            const uint8_t *words = w->quads + (size_t)cell * 16 * STE_QUAD_BYTES;
+            send_for(&ahead, 1, bits, cell);
 #pragma GCC unroll 16
-        for (int q = 0; q < 16; q++) {
-            vi two[NV];
-#pragma GCC unroll 2
-            for (int v = 0; v < NV; v++)
-                two[v] = i_load(words + q * STE_QUAD_BYTES + v * VL * 4);
-#pragma GCC unroll 8
-            for (int r = 0; r < mr; r++) {
-                int32_t pair;
-                memcpy(&pair, xq + r * STE_CELL + q * 2, sizeof pair);
-                vi xr = i_set1(pair);
+            for (int q = 0; q < 16; q++) {
+                vi two[NV];
 #pragma GCC unroll 2
                 for (int v = 0; v < NV; v++)
-                    sum[r][v] = i_step_words(sum[r][v], two[v], xr);
+                    two[v] = i_load(words + q * STE_QUAD_BYTES + v * VL * 4);
+#pragma GCC unroll 8
+                for (int r = 0; r < mr; r++) {
+                    int32_t pair;
+                    memcpy(&pair, xq + r * STE_CELL + q * 2, sizeof pair);
+                    vi xr = i_set1(pair);
+#pragma GCC unroll 2
+                    for (int v = 0; v < NV; v++)
+                        sum[r][v] = i_step_words(sum[r][v], two[v], xr);
+                }
             }
         }
 #pragma GCC unroll 8
         for (int r = 0; r < mr; r++) {
-            vf scale = v_set1(dx[r]);
+            vf scale = v_set1(x->d[at + (size_t)r]);
 #pragma GCC unroll 2
             for (int v = 0; v < NV; v++) {
                 /* Sums leave no registers for it. */
-                float *t = to.p + (size_t)r * to.row + v * VL, *f = cell ? t : from.p + (size_t)r * from.row + v * VL;
-                v_store(t, v_fma(v_mul(scale, v_load(w->d + (size_t)cell * STE_PANEL + v * VL)), v_from_i32(sum[r][v]),
-                                 v_load(f)));
+                float *t = to.p + (size_t)r * to.row + v * VL, *f = first ? t : from.p + (size_t)r * from.row + v * VL;
+                v_store(t, v_fma(v_mul(scale, v_load(w->d + (size_t)(first / span) * STE_PANEL + v * VL)),
+                                 v_from_i32(sum[r][v]), v_load(f)));
             }
         }
     }
 }
 #endif
 
-ALWAYS void int8_rows(const int np, const int bits, const int sub, const bool zero, const struct cells *u, int k,
-                      const struct ste_rounded *x, int m0, int m, struct sums from, struct sums to, struct ahead ahead)
+ALWAYS void int8_rows(const bool groups, const int np, const int bits, const int sub, const bool zero,
+                      const struct cells *u, int k, const struct ste_rounded *x, int m0, int m, struct sums from,
+                      struct sums to, struct ahead ahead)
 {
     ahead.step = (m + MAX_ROWS - 1) / MAX_ROWS;
     /* Tiles of about as many rows each: one of few would wait for its sums, which are too few to hide how long a
@@ -279,13 +387,16 @@ ALWAYS void int8_rows(const int np, const int bits, const int sub, const bool ze
 #ifdef D_WIDE
 #define TILE(R)                                                                                                        \
     case R:                                                                                                            \
-        int8_tile(R, np, bits, sub, zero, u, x, at, f, t, ahead);                                                      \
+        if (groups)                                                                                                    \
+            group_tile(R, np, bits, u, x, at, f, t, ahead);                                                            \
+        else                                                                                                           \
+            int8_tile(R, np, bits, sub, zero, u, x, at, f, t, ahead);                                                  \
         break
 #else
 #define TILE(R)                                                                                                        \
     case R:                                                                                                            \
-        if (bits == 8)                                                                                                 \
-            words_tile(R, u, x, at, f, t, ahead);                                                                      \
+        if (groups || bits == 8)                                                                                       \
+            words_tile(R, bits, groups ? x->span : 1, u, x, at, f, t, ahead);                                          \
         else                                                                                                           \
             int8_tile(R, np, bits, sub, zero, u, x, at, f, t, ahead);                                                  \
         break
@@ -304,23 +415,80 @@ ALWAYS void int8_rows(const int np, const int bits, const int sub, const bool ze
     }
 }
 
+/* The Vth part of a cell's quads; in two BYTES each, words less a zero point of 128. */
+ALWAYS void store_quads(const int bytes, int v, const vi quad[8], uint8_t *dst)
+{
+#pragma GCC unroll 8
+    for (int q = 0; q < 8; q++) {
+        uint8_t *to = dst + q * bytes * STE_QUAD_BYTES + v * VL * 4;
+#ifndef D_WIDE
+        if (bytes == 2) {
+            i_store(to, i_sub_words(i_words(quad[q], 0), 128));
+            i_store(to + STE_QUAD_BYTES, i_sub_words(i_words(quad[q], 1), 128));
+        } else
+#endif
+            i_store(to, quad[q]);
+    }
+}
+
 ALWAYS void unpack_cell(const int bits, const uint8_t *src, uint8_t *dst)
 {
 #pragma GCC unroll 2
     for (int v = 0; v < NV; v++) {
         vi quad[8];
         quads_of(bits, src, v, quad);
+        store_quads(X_BYTES(bits), v, quad, dst);
+    }
+}
+
+/* A group of a panel as bytes of zero point 128: w ~ D * (byte - 128), with one D for a row's part of it. Rounded to
+ * 1/256: byte = (q * FACTOR + ADD) / 256, without a remainder. The largest may be 127, less what FACTOR's own rounding
+ * may add to it. */
+#define LARGEST 126.8f
+struct group {
+    vf d[NV];
+    vi factor[STE_MAX_SPAN][2][NV], add[STE_MAX_SPAN][2][NV]; /* of each cell, or half cell; in both words of a lane */
+};
+
+ALWAYS void scale_group(const int bits, const int sub, const enum ste_scale scale, const struct ste_matrix *w,
+                        int panel, int cell, int span, struct group *g)
+{
+    const int subs = STE_CELL / sub;
+    const vf most = v_set1((float)((1 << bits) - 1));
+    const vi half = i_set1(128 * 256 + 128);
+    vf d[STE_MAX_SPAN][2][NV], c[STE_MAX_SPAN][2][NV], top[NV], inverse[NV];
+    for (int v = 0; v < NV; v++)
+        top[v] = v_zero();
+    for (int i = 0; i < span; i++) {
+        load_scales(scale, w, panel, cell + i, d[i], c[i]);
+#pragma GCC unroll 2
+        for (int s = 0; s < subs; s++)
+#pragma GCC unroll 2
+            for (int v = 0; v < NV; v++)
+                top[v] = v_max(v_max(v_abs(c[i][s][v]), v_abs(v_fma(d[i][s][v], most, c[i][s][v]))), top[v]);
+    }
+#pragma GCC unroll 2
+    for (int v = 0; v < NV; v++) {
+        g->d[v] = v_mul(top[v], v_set1(1 / LARGEST));
+        inverse[v] = v_keep(v_div(v_set1(LARGEST * 256), top[v]), top[v], v_set1(1e-30f));
+    }
+    for (int i = 0; i < span; i++)
+#pragma GCC unroll 2
+        for (int s = 0; s < subs; s++)
+#pragma GCC unroll 2
+            for (int v = 0; v < NV; v++) {
+                g->factor[i][s][v] = i_spread(i_from_v(v_mul(d[i][s][v], inverse[v])));
+                g->add[i][s][v] = i_spread(i_add(i_from_v(v_mul(c[i][s][v], inverse[v])), half));
+            }
+}
+
+/* The quads of cell I of the group. */
+ALWAYS void scale_quads(const int sub, const struct group *g, int i, int v, vi quad[8])
+{
 #pragma GCC unroll 8
-        for (int q = 0; q < 8; q++) {
-            uint8_t *to = dst + q * X_BYTES(bits) * STE_QUAD_BYTES + v * VL * 4;
-#ifndef D_WIDE
-            if (bits == 8) {
-                i_store(to, i_sub_words(i_words(quad[q], 0), 128));
-                i_store(to + STE_QUAD_BYTES, i_sub_words(i_words(quad[q], 1), 128));
-            } else
-#endif
-                i_store(to, quad[q]);
-        }
+    for (int q = 0; q < 8; q++) {
+        const int s = q * 4 / sub;
+        quad[q] = i_scale_bytes(quad[q], g->factor[i][s][v], g->add[i][s][v]);
     }
 }
 
@@ -336,9 +504,9 @@ ALWAYS void prefetch_cell(const int bits, const uint8_t *p)
     ((scale) == STE_SCALE_BLOCK ? 256 : (scale) == STE_SCALE_MIN ? 512 : (scale) == STE_SCALE_K ? 320 : 288)
 
 /* N cells of a panel; as many from NEXT_CELL of NEXT on will be wanted next: their scales are sent for. */
-ALWAYS void unpack_cells(const int bits, const int sub, const bool zero, const enum ste_scale scale,
-                         const struct ste_matrix *w, int panel, int cell, int n, struct ste_panel next, int next_cell,
-                         uint8_t *quads, float *d, float *c)
+ALWAYS void unpack_cells(int span, const bool groups, const int bits, const int sub, const bool zero,
+                         const enum ste_scale scale, const struct ste_matrix *w, int panel, int cell, int n,
+                         struct ste_panel next, int next_cell, uint8_t *quads, float *d, float *c)
 {
     const int subs = STE_CELL / sub;
     const uint8_t *src = cell_at(w, panel, cell);
@@ -346,7 +514,23 @@ ALWAYS void unpack_cells(const int bits, const int sub, const bool zero, const e
         next.w->scales + (size_t)next.panel * next.w->panel_scales + (size_t)(next_cell / 8) * SCALE_BYTES(scale);
     for (int i = 0; i < (n + 7) / 8 * SCALE_BYTES(scale); i += 64)
         __builtin_prefetch(s8 + i);
-    for (int i = 0; i < n; i++) {
+    struct group all[CELLS / 2]; /* first: it takes as long as a group to know one */
+    for (int i = 0; groups && i < n; i += span)
+        scale_group(bits, sub, scale, w, panel, cell + i, span, &all[i / span]);
+    for (int i = 0; groups && i < n; i += span, d += STE_PANEL) {
+        const struct group *g = &all[i / span];
+        for (int v = 0; v < NV; v++)
+            v_store(d + v * VL, g->d[v]);
+        for (int j = 0; j < span; j++, src += bits * STE_QUAD_BYTES, quads += 8 * STE_QUAD_BYTES * GROUP_BYTES)
+#pragma GCC unroll 2
+            for (int v = 0; v < NV; v++) {
+                vi quad[8];
+                quads_of(bits, src, v, quad);
+                scale_quads(sub, g, j, v, quad);
+                store_quads(GROUP_BYTES, v, quad, quads);
+            }
+    }
+    for (int i = 0; !groups && i < n; i++) {
         vf vd[2][NV], vc[2][NV];
         load_scales(scale, w, panel, cell + i, vd, vc);
         unpack_cell(bits, src, quads);
@@ -425,14 +609,76 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
         v_store(to + v * VL, acc[v]);
 }
 
-ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum ste_scale scale,
+/* The same in groups: group_tile's and words_tile's sums, in several chains, or each product would wait for the last.
+ */
+#define CHAINS 4
+ALWAYS void single_groups(const int bits, const int sub, const enum ste_scale scale, const struct ste_matrix *w,
+                          int panel, int k, int cells, const struct ste_rounded *x, int m0, const float *from,
+                          float *to)
+{
+    size_t at = (size_t)(k / STE_CELL) * (size_t)x->ld + (size_t)m0;
+    vf acc[NV];
+    for (int v = 0; v < NV; v++)
+        acc[v] = v_load(from + v * VL);
+    const uint8_t *src = cell_at(w, panel, k / STE_CELL), *scales = w->scales + (size_t)panel * w->panel_scales +
+                                                                    (size_t)(k / STE_CELL / 8) * SCALE_BYTES(scale);
+    struct group groups[2];
+    int turn = 0;
+    scale_group(bits, sub, scale, w, panel, k / STE_CELL, x->span, &groups[0]);
+    for (int cell = 0; cell < cells; cell += x->span, turn ^= 1) {
+        const struct group *g = &groups[turn];
+        /* The next one's in the meantime: it takes as long as a group to know them. */
+        if (cell + x->span < cells)
+            scale_group(bits, sub, scale, w, panel, k / STE_CELL + cell + x->span, x->span, &groups[turn ^ 1]);
+        for (int i = 0; i < x->span * SCALE_BYTES(scale) / 8; i += 64)
+            __builtin_prefetch(scales + (cell + CELLS) * SCALE_BYTES(scale) / 8 + i);
+        const vf dx = v_set1(x->d[at]);
+        vi sum[NV][CHAINS];
+        for (int v = 0; v < NV; v++)
+            for (int i = 0; i < CHAINS; i++)
+                sum[v][i] = i_set1(GROUP_BYTES == 1 && i == 0 ? x->minus[at] * 128 : 0);
+        for (int i = 0; i < x->span; i++, at += (size_t)x->ld, src += bits * STE_QUAD_BYTES) {
+            prefetch_cell(bits, src + CELLS * bits * STE_QUAD_BYTES);
+#pragma GCC unroll 2
+            for (int v = 0; v < NV; v++) {
+                vi quad[8];
+                quads_of(bits, src, v, quad);
+                scale_quads(sub, g, i, v, quad);
+#pragma GCC unroll 8
+                for (int q = 0; q < 8; q++) {
+#ifdef D_WIDE
+                    int32_t word;
+                    memcpy(&word, x->q + at * STE_CELL + q * 4, sizeof word);
+                    vi *s = &sum[v][q % CHAINS];
+                    *s = d_sum(d_step(d_from(*s), quad[q], i_set1(word)));
+#else
+                    int32_t pairs[2];
+                    memcpy(pairs, x->words + at * STE_CELL + q * 4, sizeof pairs);
+                    vi *s = &sum[v][q % CHAINS];
+                    *s = i_step_words(*s, i_sub_words(i_words(quad[q], 0), 128), i_set1(pairs[0]));
+                    *s = i_step_words(*s, i_sub_words(i_words(quad[q], 1), 128), i_set1(pairs[1]));
+#endif
+                }
+            }
+        }
+        for (int v = 0; v < NV; v++)
+            acc[v] = v_fma(v_mul(dx, g->d[v]),
+                           v_from_i32(i_add(i_add(sum[v][0], sum[v][1]), i_add(sum[v][2], sum[v][3]))), acc[v]);
+    }
+    for (int v = 0; v < NV; v++)
+        v_store(to + v * VL, acc[v]);
+}
+
+ALWAYS void mul_type(const bool groups, const int bits, const int sub, const bool zero, const enum ste_scale scale,
                      const struct ste_matrix *w, int p0, int np, struct ste_panel after, int k0, int kc,
                      const struct ste_rounded *x, int m0, int m, const float *bias, float *sums, float *y, size_t ldy)
 {
-    _Alignas(64) uint8_t quads[MAX_PANELS * PANEL_QUADS(bits)];
+    const int bytes = groups ? GROUP_BYTES : X_BYTES(bits);
+    _Alignas(64) uint8_t quads[MAX_PANELS * PANEL_QUADS(2)];
     _Alignas(64) float d[MAX_PANELS * PANEL_SCALES], c[MAX_PANELS * PANEL_SCALES];
     /* As many cells each time, rather than some and a small rest. */
-    const int cells = kc / STE_CELL, times = (cells + CELLS - 1) / CELLS, each = (cells + times - 1) / times;
+    const int cells = kc / STE_CELL, times = (cells + CELLS - 1) / CELLS, least = (cells + times - 1) / times,
+              each = groups ? (least + x->span - 1) / x->span * x->span : least;
     for (int p = 0, wide; p < np; p += wide, sums += (size_t)wide * (size_t)m * STE_PANEL) {
         wide = np - p < MAX_PANELS ? np - p : MAX_PANELS;
         const int first = (p0 + p) * STE_PANEL,
@@ -443,9 +689,14 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
             memcpy(start, bias + first, (size_t)n * sizeof *bias);
         const struct sums from_start = {start, 0, STE_PANEL}, between = {sums, STE_PANEL, (size_t)m * STE_PANEL},
                           to_y = {y + (size_t)p * STE_PANEL, ldy, STE_PANEL};
-        for (int j = 0; m == 1 && j < wide; j++)
-            single(bits, sub, zero, scale, w, p0 + p + j, k0, cells, x, m0, (begins ? start : sums) + j * STE_PANEL,
-                   (ends && whole ? to_y.p : sums) + j * STE_PANEL);
+        for (int j = 0; m == 1 && j < wide; j++) {
+            const float *f = (begins ? start : sums) + j * STE_PANEL;
+            float *t = (ends && whole ? to_y.p : sums) + j * STE_PANEL;
+            if (groups)
+                single_groups(bits, sub, scale, w, p0 + p + j, k0, cells, x, m0, f, t);
+            else
+                single(bits, sub, zero, scale, w, p0 + p + j, k0, cells, x, m0, f, t);
+        }
         for (int k = k0; m > 1 && k < k0 + kc; k += each * STE_CELL) {
             struct cells u = {quads, d, c, (k0 + kc - k) / STE_CELL};
             if (u.n > each)
@@ -459,16 +710,16 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
                                                                                       : p0};
             const int next_cell = (along ? k + each * STE_CELL : p + wide < np ? k0 : ends ? 0 : k0 + kc) / STE_CELL;
             for (int j = 0; j < wide; j++)
-                unpack_cells(bits, sub, zero, scale, w, p0 + p + j, k / STE_CELL, u.n,
+                unpack_cells(x->span, groups, bits, sub, zero, scale, w, p0 + p + j, k / STE_CELL, u.n,
                              (struct ste_panel){next.w, next.panel + j}, next_cell,
-                             quads + (size_t)j * PANEL_QUADS(bits), d + (size_t)j * PANEL_SCALES,
+                             quads + (size_t)j * PANEL_QUADS(bytes), d + (size_t)j * PANEL_SCALES,
                              c + (size_t)j * PANEL_SCALES);
             const struct sums from = k == 0 ? from_start : between, to = ends && whole && !along ? to_y : between;
             const struct ahead ahead = {cell_at(next.w, next.panel, next_cell), next.w->panel_weights, 0, 1};
             if (MAX_PANELS == 2 && wide == 2)
-                int8_rows(MAX_PANELS, bits, sub, zero, &u, k, x, m0, m, from, to, ahead);
+                int8_rows(groups, MAX_PANELS, bits, sub, zero, &u, k, x, m0, m, from, to, ahead);
             else
-                int8_rows(1, bits, sub, zero, &u, k, x, m0, m, from, to, ahead);
+                int8_rows(groups, 1, bits, sub, zero, &u, k, x, m0, m, from, to, ahead);
         }
         for (int r = 0; ends && !whole && r < m; r++)
             for (int i = 0; i < n; i++)
@@ -480,11 +731,17 @@ ALWAYS void mul_type(const int bits, const int sub, const bool zero, const enum 
 static void mul_int8(const struct ste_matrix *w, int p0, int np, struct ste_panel after, int k0, int kc,
                      const struct ste_rounded *x, int m0, int m, const float *bias, float *sums, float *y, size_t ldy)
 {
+#define CALL_IN(groups, bits, scale)                                                                                   \
+    mul_type(groups, bits, (scale) == STE_SCALE_K16 ? 16 : 32, (scale) == STE_SCALE_K16 || (scale) == STE_SCALE_BLOCK, \
+             scale, w, p0, np, after, k0, kc, x, m0, m, bias, sums, y, ldy)
 #define CALL(bits, scale)                                                                                              \
-    mul_type(bits, (scale) == STE_SCALE_K16 ? 16 : 32, (scale) == STE_SCALE_K16 || (scale) == STE_SCALE_BLOCK, scale,  \
-             w, p0, np, after, k0, kc, x, m0, m, bias, sums, y, ldy)
+    if (((scale) == STE_SCALE_K || (scale) == STE_SCALE_K16) && x->span > 1)                                           \
+        CALL_IN(true, bits, scale);                                                                                    \
+    else                                                                                                               \
+        CALL_IN(false, bits, scale)
     BY_TYPE(w, CALL);
 #undef CALL
+#undef CALL_IN
 }
 
 #ifdef D_WIDE
@@ -492,4 +749,5 @@ static void mul_int8(const struct ste_matrix *w, int p0, int np, struct ste_pane
 #else
 #define WORDS_FOR 8
 #endif
-const struct ste_int8_kernels INT8_KERNELS = {.words_for = WORDS_FOR, .round = round_rows, .mul = mul_int8};
+const struct ste_int8_kernels INT8_KERNELS = {
+    .words_for = WORDS_FOR, .groups_pay = STE_SIMD == 512, .round = round_rows, .mul = mul_int8};

@@ -15,7 +15,7 @@
 #endif
 
 static const char *const names[] = {"portable", "avx2", "avx512", "amx"};
-static const char *const activations[] = {"f32", "int8", "bf16", "bf16x3"};
+static const char *const activations[] = {"f32", "int8", "bf16", "bf16x3", "int8-g128", "int8-g64"};
 
 /* Tiles are kept for a process that asks for them: from here on, all its threads. */
 static bool has_tiles(void)
@@ -78,7 +78,10 @@ int ste_activations_by_name(const char *name, enum ste_isa isa, bool training, e
     if (!name)
         return 0;
     if (!strcmp(name, "auto")) {
-        *out = isa == STE_ISA_AMX ? (training ? STE_ACT_BF16X3 : STE_ACT_BF16) : training ? STE_ACT_F32 : STE_ACT_INT8;
+        *out = isa == STE_ISA_AMX                     ? (training ? STE_ACT_BF16X3 : STE_ACT_BF16)
+               : training                             ? STE_ACT_F32
+               : ste_int8_kernels_of(isa)->groups_pay ? STE_ACT_INT8_G128
+                                                      : STE_ACT_INT8;
         return 0;
     }
     for (int i = 0; i < (int)(sizeof activations / sizeof *activations); i++)
@@ -86,13 +89,24 @@ int ste_activations_by_name(const char *name, enum ste_isa isa, bool training, e
             *out = (enum ste_activations)i;
             return 0;
         }
-    return ste_err_set(err, STE_EUSAGE, "there is no activation precision \"%s\": use auto, f32, int8, bf16 or bf16x3",
-                       name);
+    return ste_err_set(
+        err, STE_EUSAGE,
+        "there is no activation precision \"%s\": use auto, f32, int8, int8-g128, int8-g64, bf16 or bf16x3", name);
 }
 
 const char *ste_activations_name(enum ste_activations act)
 {
     return activations[act];
+}
+
+bool ste_activations_are_int8(enum ste_activations act)
+{
+    return act == STE_ACT_INT8 || act == STE_ACT_INT8_G128 || act == STE_ACT_INT8_G64;
+}
+
+enum ste_activations ste_activations_of(enum ste_activations act, enum ste_linear l)
+{
+    return act == STE_ACT_INT8_G128 && l == STE_DOWN ? STE_ACT_INT8_G64 : act;
 }
 
 #if defined(__x86_64__)

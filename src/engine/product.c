@@ -52,6 +52,7 @@ void *ste_scratch(size_t size)
     return at_least(s, size);
 }
 
+#define TILE_PANELS 2      /* of a tile */
 #define ROWS 192           /* of X to a part: a block of 256 inputs of them is 192 KB, for the L2 cache */
 #define Y_FLOATS (1 << 15) /* of a part's results, 128 KB */
 #define INPUTS_F32 256
@@ -97,7 +98,7 @@ static void begin_bf16(struct ste_inputs *in, enum ste_activations act, enum ste
     in->rows.low = act == STE_ACT_BF16X3 ? in->rows.high + words : NULL;
 }
 
-static void begin_int8(struct ste_inputs *in, const struct ste_product *products, int n)
+static void begin_int8(struct ste_inputs *in, const struct ste_product *products, int n, int span)
 {
     struct ste_rounded *r = &in->rounded;
     const int ld = STE_ROUNDED_LD(in->m);
@@ -105,9 +106,9 @@ static void begin_int8(struct ste_inputs *in, const struct ste_product *products
     bool words = false;
     in->int8 = ste_int8_kernels_of(products[0].w->isa);
     for (int i = 0; i < n; i++)
-        words = words || products[i].w->bits == in->int8->words_for;
+        words = words || (in->int8->words_for && (span > 1 || products[i].w->bits == in->int8->words_for));
     char *s = room(in, (words ? 3 : 1) * bytes + 5 * cells * sizeof(float));
-    *r = (struct ste_rounded){.in = in->width, .ld = ld, .q = (int8_t *)s};
+    *r = (struct ste_rounded){.in = in->width, .ld = ld, .q = (int8_t *)s, .span = span};
     s += bytes;
     if (words) {
         r->words = (int16_t *)(void *)s;
@@ -122,7 +123,7 @@ static void begin_int8(struct ste_inputs *in, const struct ste_product *products
 void ste_inputs_begin(struct ste_inputs *in, const struct ste_product *products, int n, enum ste_activations act,
                       const float *x, size_t ldx, int m)
 {
-    bool quantized = false;
+    bool quantized = false, blocks = true; /* all quantized ones have blocks of 256 */
     in->x = x;
     in->ldx = ldx;
     in->m = m;
@@ -130,9 +131,13 @@ void ste_inputs_begin(struct ste_inputs *in, const struct ste_product *products,
     in->int8 = NULL;
     in->bf16 = NULL;
     for (int i = 0; i < n; i++)
-        quantized = quantized || products[i].w->bits != 32;
-    if (quantized && act == STE_ACT_INT8)
-        begin_int8(in, products, n);
+        if (products[i].w->bits != 32) {
+            const enum ste_scale scale = products[i].w->scale;
+            quantized = true;
+            blocks = blocks && (scale == STE_SCALE_K || scale == STE_SCALE_K16);
+        }
+    if (quantized && ste_activations_are_int8(act))
+        begin_int8(in, products, n, !blocks || act == STE_ACT_INT8 ? 1 : act == STE_ACT_INT8_G64 ? 2 : 4);
     else if (quantized && act != STE_ACT_F32)
         begin_bf16(in, act, products[0].w->isa);
 }
@@ -258,11 +263,12 @@ static void product_part(void *arg, int part)
     }
 }
 
-/* Parts of P's product, of ALL panels of the call: returned is how many. */
-static int cut(struct cut *c, const struct ste_inputs *in, const struct ste_product *p, int all, int threads)
+/* Parts of P's product, of ALL panels of the call, so many of which must stay TOGETHER: returned is how many. */
+static int cut(struct cut *c, const struct ste_inputs *in, const struct ste_product *p, int all, int threads,
+               int together)
 {
     const bool bf16 = in->bf16 && p->w->bits != 32;
-    const int multiple = bf16 ? 2 * STE_TILE_ROWS : 12, together = 2; /* rows and panels of a tile */
+    const int multiple = bf16 ? 2 * STE_TILE_ROWS : 12; /* rows of a tile */
     c->p = p;
     c->row_parts = ceil_div(in->m, bf16 ? STE_BF16_ROWS : ROWS);
     c->rows = ceil_div(ceil_div(in->m, c->row_parts), multiple) * multiple;
@@ -284,7 +290,7 @@ void ste_inputs_mul(const struct ste_inputs *in, const struct ste_product *produ
         all += products[i].w->panels;
     for (int i = 0; i < n; i++) {
         t.cuts[i].first_part = parts;
-        parts += cut(&t.cuts[i], in, &products[i], all, t.threads);
+        parts += cut(&t.cuts[i], in, &products[i], all, t.threads, TILE_PANELS);
     }
     ste_pool_run(pool, product_part, &t, parts);
 }
@@ -314,7 +320,9 @@ bool ste_inputs_gate(const struct ste_inputs *in, const struct ste_product pair[
     struct work t = {.in = in, .n = 1, .threads = ste_pool_size(pool), .next = next};
     if (!in->int8 || !next->int8 || pair[0].w->bits == 32 || pair[1].w->bits == 32)
         return false;
-    ste_pool_run(pool, gated_part, &t, cut(&t.cuts[0], in, &pair[0], 2 * pair[0].w->panels, t.threads));
+    /* A part's result must be whole groups of the next product's inputs. */
+    const int together = next->rounded.span * STE_CELL / STE_PANEL;
+    ste_pool_run(pool, gated_part, &t, cut(&t.cuts[0], in, &pair[0], 2 * pair[0].w->panels, t.threads, together));
     return true;
 }
 

@@ -132,6 +132,24 @@ ALWAYS vi i_add(vi a, vi b)
 {
     return _mm512_add_epi32(a, b);
 }
+ALWAYS vi i_from_v(vf a)
+{
+    return _mm512_cvtps_epi32(a);
+}
+/* The last word of a lane to both. */
+ALWAYS vi i_spread(vi a)
+{
+    return _mm512_shuffle_epi8(a,
+                               _mm512_broadcast_i32x4(_mm_setr_epi32(0x01000100, 0x05040504, 0x09080908, 0x0d0c0d0c)));
+}
+/* Each byte times its word of S and plus that of C, in 16 bits: of that the first 8. */
+ALWAYS vi i_scale_bytes(vi q, vi s, vi c)
+{
+    const vi first = _mm512_set1_epi16((short)0xff00),
+             even = _mm512_add_epi16(_mm512_mullo_epi16(_mm512_andnot_si512(first, q), s), c),
+             odd = _mm512_add_epi16(_mm512_mullo_epi16(_mm512_srli_epi16(q, 8), s), c);
+    return _mm512_ternarylogic_epi32(_mm512_srli_epi16(even, 8), odd, first, 0xf8); /* even | odd & first */
+}
 ALWAYS vf v_from_i32(vi a)
 {
     return _mm512_cvtepi32_ps(a);
@@ -178,6 +196,12 @@ ALWAYS dacc d_first(vi w, vi x)
 ALWAYS dacc d_step(dacc s, vi w, vi x)
 {
     return _mm512_dpbusd_epi32(s, w, x);
+}
+/* Written out, or gcc moves sums from register to register and to memory. */
+ALWAYS dacc d_step_in_place(dacc s, vi w, vi x)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(s) : "v"(w), "v"(x));
+    return s;
 }
 ALWAYS dacc d_from(vi n)
 {
@@ -335,6 +359,22 @@ ALWAYS vi i_add(vi a, vi b)
 {
     return _mm256_add_epi32(a, b);
 }
+ALWAYS vi i_from_v(vf a)
+{
+    return _mm256_cvtps_epi32(a);
+}
+ALWAYS vi i_spread(vi a)
+{
+    return _mm256_shuffle_epi8(
+        a, _mm256_broadcastsi128_si256(_mm_setr_epi32(0x01000100, 0x05040504, 0x09080908, 0x0d0c0d0c)));
+}
+ALWAYS vi i_scale_bytes(vi q, vi s, vi c)
+{
+    const vi first = _mm256_set1_epi16((short)0xff00),
+             even = _mm256_add_epi16(_mm256_mullo_epi16(_mm256_andnot_si256(first, q), s), c),
+             odd = _mm256_add_epi16(_mm256_mullo_epi16(_mm256_srli_epi16(q, 8), s), c);
+    return _mm256_or_si256(_mm256_srli_epi16(even, 8), _mm256_and_si256(odd, first));
+}
 ALWAYS vf v_from_i32(vi a)
 {
     return _mm256_cvtepi32_ps(a);
@@ -388,6 +428,7 @@ ALWAYS dacc d_step(dacc s, vi w, vi x)
     __asm__("vpaddw %1, %0, %0" : "+x"(s) : "x"(p));
     return s;
 }
+#define d_step_in_place d_step
 ALWAYS dacc d_from(vi n) /* not used: see D_STARTS */
 {
     return n;
@@ -578,6 +619,18 @@ ALWAYS vi i_add(vi a, vi b)
     EACH a.v[l_] += b.v[l_];
     return a;
 }
+ALWAYS vi i_spread(vi a)
+{
+    EACH a.v[l_] = (a.v[l_] & 0xffff) * 0x00010001u;
+    return a;
+}
+ALWAYS vi i_scale_bytes(vi q, vi s, vi c)
+{
+    vi r = i_set1(0);
+    for (int j = 0; j < 32; j += 8)
+        EACH r.v[l_] |= ((q.v[l_] >> j & 0xff) * (s.v[l_] & 0xffff) + (c.v[l_] & 0xffff)) >> 8 << 24 >> (24 - j);
+    return r;
+}
 ALWAYS vf v_from_i32(vi a)
 {
     vf r;
@@ -631,6 +684,10 @@ ALWAYS dacc d_step(dacc s, vi w, vi x)
     for (int j = 0; j < 32; j += 8)
         EACH s.v[l_] += (uint32_t)((int32_t)((w.v[l_] >> j) & 0xff) * (int8_t)((x.v[l_] >> j) & 0xff));
     return s;
+}
+ALWAYS dacc d_step_in_place(dacc s, vi w, vi x)
+{
+    return d_step(s, w, x);
 }
 ALWAYS dacc d_first(vi w, vi x)
 {

@@ -87,9 +87,9 @@ const struct ste_option ste_recipe_options[] = {
     INT("train.batch", batch_examples, "8", 1, 100000, "examples a step"),
     SPEED_INT("train.micro_tokens", micro_tokens, "512", 16, LARGE, "tokens packed into one forward pass"),
     CHOICE(
-        "train.activations", train_activations, "auto", "auto|f32|int8|bf16|bf16x3",
+        "train.activations", train_activations, "auto", "auto|f32|int8|int8-g128|bf16|bf16x3",
         "how products round when training: auto is bf16x3 (about exact) where the machine that begins the run has AMX "
-        "tiles, else f32; int8 rounds in the forward pass only"),
+        "tiles, else f32; int8 and int8-g128 round in the forward pass only"),
     REAL("train.weight_decay", weight_decay, "0", 0, 10, "decoupled weight decay"),
     REAL("train.max_grad_norm", max_grad_norm, "1", 0, LARGE, "clip the gradient to this norm; 0: off"),
     INT("train.checkpoint_every", checkpoint_every, "0", 0, LARGE,
@@ -108,9 +108,9 @@ const struct ste_option ste_recipe_options[] = {
     SPEED_INT("engine.threads", threads, "0", 0, 4096, "0: one a core"),
     SPEED_INT("engine.batch", batch, "0", 0, 4096, "sequences in flight; 0: the engine's choice"),
     INT("engine.ctx", ctx, "0", 0, LARGE, "context in tokens; 0: the model's, at most 8192"),
-    CHOICE("engine.activations", activations, "auto", "auto|int8|bf16|bf16x3|f32",
-           "how products round when generating: auto is bf16 where the machine that begins the run has AMX tiles, else "
-           "int8; f32 is exact"),
+    CHOICE("engine.activations", activations, "auto", "auto|int8-g128|int8-g64|int8|bf16|bf16x3|f32",
+           "how products round when generating: auto is bf16 where the machine that begins the run has AMX tiles, "
+           "int8-g128 where it has AVX-512 VNNI, else int8; f32 is exact"),
     SPEED_STRING("engine.isa", isa, "", "force an instruction set: amx, avx512, avx2, portable"),
     SPEED_STRING("engine.cache", cache, "", "a database that remembers answers over runs; empty: none"),
     {NULL, STE_OPT_STRING, 0, NULL, 0, 0, NULL, false, NULL},

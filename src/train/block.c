@@ -13,7 +13,8 @@ static void linear_forward(struct ste_trainer *t, int rows, int layer, enum ste_
         ste_gemm(t->p.isa, false, true, rows, t->p.r, (int)in, 1, x, in, p->a, in, 0, low, r, t->p.pool);
     if (y) {
         ste_profile_begin(STE_WORK_PRODUCTS);
-        ste_matrix_mul(w->linear[l], t->p.activations, x, in, rows, w->bias[l], y, out, t->p.pool);
+        ste_matrix_mul(w->linear[l], ste_activations_of(t->p.activations, l), x, in, rows, w->bias[l], y, out,
+                       t->p.pool);
         ste_profile_begin(STE_WORK_ADAPTER);
         if (p->a)
             ste_gemm(t->p.isa, false, true, rows, (int)out, t->p.r, (float)(t->p.alpha / t->p.r), low, r, p->b, r, 1, y,

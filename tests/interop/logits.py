@@ -112,7 +112,7 @@ def compare(a, short, folder):
     few = prompts[:a.int8_prompts]
     peer = Llama(gguf_path(short), ctx=512)
     theirs = Compared("llama.cpp", few, states, head, (peer.logits(p) for p in few))
-    for activations in "int8", "bf16":
+    for activations in "int8", "int8-g128", "bf16":
         ours = Compared("ste", few, states, head, ste_logits(a, short, few, folder, n_vocab, activations))
         figure(f"{short}: {activations}, same top token where the gap exceeds {GAP}, %", 100.0 * ours.same / ours.sure,
                note=f"llama.cpp {100.0 * theirs.same / theirs.sure:.2f}; {len(few)} prompts, {ours.positions} positions")
@@ -143,7 +143,7 @@ def perplexity(a, short, folder):
     theirs = sum(nll(peer.logits(c), c) for c in chunks)
     n = sum(len(c) - 1 for c in chunks)
     q = float(np.exp(theirs / n))
-    for activations in "f32", "int8", "bf16":
+    for activations in "f32", "int8", "int8-g128", "bf16":
         ours = sum(nll(o, c) for o, c in zip(ste_logits(a, short, chunks, folder, peer.n_vocab, activations), chunks))
         p = float(np.exp(ours / n))
         figure(f"{short}: perplexity of {n} tokens, ste, {activations}", p, note=f"llama.cpp {q:.4f}")

@@ -164,13 +164,13 @@ static void test_expansion_is_exact(void **s)
 }
 
 /* The activations as the integer path sees them. */
-static void round_to_bytes(float *x, size_t n)
+static void round_to_bytes(float *x, size_t n, size_t group)
 {
-    for (size_t b = 0; b < n; b += 32) {
+    for (size_t b = 0; b < n; b += group) {
         float top = 0;
-        for (size_t i = b; i < b + 32; i++)
+        for (size_t i = b; i < b + group; i++)
             top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
-        for (size_t i = b; i < b + 32; i++)
+        for (size_t i = b; i < b + group; i++)
             x[i] = top > 0 ? rintf(x[i] * (127.0f / top)) * (top / 127.0f) : 0;
     }
 }
@@ -185,30 +185,51 @@ static void round_to_bf16(float *x, size_t n)
     }
 }
 
-/* W as the bf16 path sees it, which is what the unit matrix brings out: of 8 bits, and next to the true ones. */
-static void weights_as_bf16(const struct ste_tensor *t, float *w)
+/* Inputs of T's X with one scale. */
+static size_t group_of(enum ste_activations act, enum ste_type type)
 {
-    const size_t in = t->shape[0], out = t->shape[1];
+    return ste_type_block(type) < 256 || act == STE_ACT_INT8 ? 32 : act == STE_ACT_INT8_G64 ? 64 : 128;
+}
+
+/* Of 8 bits, and next to the true one. */
+static bool bf16_of(float y, float w, float most)
+{
+    float rounded = y;
+    int e;
+    round_to_bf16(&rounded, 1);
+    frexpf(w, &e);
+    return rounded == y && fabsf(y - w) <= ldexpf(0.67f, e - 8) + 1e-6f * most;
+}
+
+/* W as the path of ACT sees it, which is what the unit matrix brings out. */
+static void weights_as_seen(enum ste_activations act, const struct ste_tensor *t, float *w)
+{
+    const size_t in = t->shape[0], out = t->shape[1], group = group_of(act, t->type);
     struct ste_matrix *m = pack(t, STE_ISA_PORTABLE, NULL);
-    float *unit = ste_xcalloc(in, sizeof *unit), *y = ste_xmalloc(out * sizeof *y), most = 0;
-    for (size_t i = 0; i < in * out; i++)
+    float *unit = ste_xcalloc(in, sizeof *unit), *y = ste_xmalloc(out * sizeof *y), most = 0,
+          *top = ste_xcalloc(out * in / group, sizeof *top);
+    double mean = 0;
+    for (size_t i = 0; i < in * out; i++) {
         most = fmaxf(most, fabsf(w[i]));
+        top[i / group] = fmaxf(top[i / group], fabsf(w[i]));
+    }
     for (size_t k = 0; k < in; k++) {
         unit[k] = 1;
-        ste_matrix_mul(m, STE_ACT_BF16, unit, in, 1, NULL, y, out, NULL);
+        ste_matrix_mul(m, act, unit, in, 1, NULL, y, out, NULL);
         unit[k] = 0;
         for (size_t o = 0; o < out; o++) {
-            float *true_w = w + o * in + k, short_w = y[o];
-            int e;
-            round_to_bf16(&short_w, 1);
-            frexpf(*true_w, &e);
-            if (short_w != y[o] || !(fabsf(y[o] - *true_w) <= ldexpf(0.67f, e - 8) + 1e-6f * most))
+            float *true_w = w + o * in + k;
+            const float step = top[(o * in + k) / group] / 127; /* its scale allows for what the group might hold */
+            if (act == STE_ACT_BF16 ? !bf16_of(y[o], *true_w, most) : !(fabsf(y[o] - *true_w) <= step))
                 fail_msg("%s (%zu, %zu): %.9g for %.9g", t->name, o, k, (double)y[o], (double)*true_w);
+            mean += act == STE_ACT_BF16 ? 0 : (double)((y[o] - *true_w) / step) / (double)(in * out);
             *true_w = y[o];
         }
     }
+    assert_true(fabs(mean) < 0.01);
     free(unit);
     free(y);
+    free(top);
     ste_matrix_free(m);
 }
 
@@ -225,17 +246,17 @@ static void check_products(enum ste_activations act)
     for (size_t i = 0; i < N_TYPES; i++) {
         struct ste_tensor t = random_tensor(types[i], out, in);
         float *wd = dequantized(&t);
-        const bool quantized = ste_type_block(t.type) > 1, integers = act == STE_ACT_INT8 && quantized,
+        const bool quantized = ste_type_block(t.type) > 1, integers = ste_activations_are_int8(act) && quantized,
                    bf16 = act == STE_ACT_BF16 && quantized;
         for (int r = 0; r < m; r++) {
             memcpy(seen + (size_t)r * ldx, x + (size_t)r * ldx, (size_t)in * sizeof *x);
             if (integers)
-                round_to_bytes(seen + (size_t)r * ldx, (size_t)in);
+                round_to_bytes(seen + (size_t)r * ldx, (size_t)in, group_of(act, t.type));
             else if (bf16)
                 round_to_bf16(seen + (size_t)r * ldx, (size_t)in);
         }
-        if (bf16)
-            weights_as_bf16(&t, wd);
+        if (bf16 || (integers && group_of(act, t.type) > 32))
+            weights_as_seen(act, &t, wd);
         struct ste_matrix *w = NULL;
         bool done = false;
         for (int isa = STE_ISA_AMX; isa >= STE_ISA_PORTABLE; isa--) {
@@ -298,6 +319,13 @@ static void test_integer_products(void **s)
     check_products(STE_ACT_INT8);
 }
 
+static void test_grouped_products(void **s)
+{
+    (void)s;
+    check_products(STE_ACT_INT8_G128);
+    check_products(STE_ACT_INT8_G64);
+}
+
 static void test_bf16_products(void **s)
 {
     (void)s;
@@ -337,16 +365,19 @@ static void test_integer_extremes(void **s)
                                                        : t.type == STE_Q8_0       ? 128
                                                                                   : fill);
                 }
-            bool done = false;
-            for (enum ste_isa isa = STE_ISA_PORTABLE; isa <= STE_ISA_AMX; isa++) {
-                if (!have(isa))
-                    continue;
-                struct ste_matrix *w = pack(&t, isa, NULL);
-                ste_matrix_mul(w, STE_ACT_INT8, x, (size_t)in, 2, NULL, done ? y : want, (size_t)out, NULL);
-                if (done)
-                    same_bits(y, want, 2 * (size_t)out, ste_isa_name(isa), t.name);
-                done = true;
-                ste_matrix_free(w);
+            for (int grouped = 0; grouped < 2; grouped++) {
+                bool done = false;
+                for (enum ste_isa isa = STE_ISA_PORTABLE; isa <= STE_ISA_AMX; isa++) {
+                    if (!have(isa))
+                        continue;
+                    struct ste_matrix *w = pack(&t, isa, NULL);
+                    ste_matrix_mul(w, grouped ? STE_ACT_INT8_G128 : STE_ACT_INT8, x, (size_t)in, 2, NULL,
+                                   done ? y : want, (size_t)out, NULL);
+                    if (done)
+                        same_bits(y, want, 2 * (size_t)out, ste_isa_name(isa), t.name);
+                    done = true;
+                    ste_matrix_free(w);
+                }
             }
             free(data);
         }
@@ -379,19 +410,21 @@ static void test_gated_products(void **s)
             struct ste_pool *pool = ste_pool_new(2);
             struct ste_matrix *w[] = {pack(&t[0], isa, NULL), pack(&t[1], isa, NULL), pack(&t[2], isa, NULL)};
             struct ste_inputs *in = ste_inputs_new(), *next = ste_inputs_new();
-            for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
-                const int m = counts[c];
+            for (size_t c = 0; c < 2 * sizeof counts / sizeof *counts; c++) {
+                const int m = counts[c / 2];
+                const enum ste_activations act = c % 2 ? STE_ACT_INT8_G128 : STE_ACT_INT8,
+                                           act_down = ste_activations_of(act, STE_DOWN);
                 const struct ste_product pair[] = {{w[0], NULL, gate, FF}, {w[1], NULL, up, FF}},
                                          down = {w[2], NULL, NULL, OUT};
-                ste_inputs_begin(in, pair, 2, STE_ACT_INT8, x, WIDTH, m);
+                ste_inputs_begin(in, pair, 2, act, x, WIDTH, m);
                 ste_inputs_round(in, 0, m);
-                ste_inputs_begin(next, &down, 1, STE_ACT_INT8, NULL, 0, m);
+                ste_inputs_begin(next, &down, 1, act_down, NULL, 0, m);
                 assert_true(ste_inputs_gate(in, pair, next, pool));
                 product_of(next, w[2], m, y, pool);
                 ste_inputs_mul(in, pair, 2, pool);
                 for (int r = 0; r < m; r++)
                     ste_ops_of(isa)->silu_mul(gate + r * FF, gate + r * FF, up + r * FF, FF);
-                ste_inputs_begin(next, &down, 1, STE_ACT_INT8, gate, FF, m);
+                ste_inputs_begin(next, &down, 1, act_down, gate, FF, m);
                 ste_inputs_round(next, 0, m);
                 product_of(next, w[2], m, want, NULL);
                 same_bits(y, want, (size_t)m * OUT, "gated", t[2].name);
@@ -535,13 +568,13 @@ static void test_refusals(void **s)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows_are_exact), cmocka_unit_test(test_expansion_is_exact),
-        cmocka_unit_test(test_products),       cmocka_unit_test(test_integer_products),
-        cmocka_unit_test(test_gated_products), cmocka_unit_test(test_bf16_products),
-        cmocka_unit_test(test_split_products), cmocka_unit_test(test_bf16_backward),
-        cmocka_unit_test(test_split_backward), cmocka_unit_test(test_integer_extremes),
-        cmocka_unit_test(test_backward),       cmocka_unit_test(test_odd_shapes),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_rows_are_exact),   cmocka_unit_test(test_expansion_is_exact),
+        cmocka_unit_test(test_products),         cmocka_unit_test(test_integer_products),
+        cmocka_unit_test(test_grouped_products), cmocka_unit_test(test_gated_products),
+        cmocka_unit_test(test_bf16_products),    cmocka_unit_test(test_split_products),
+        cmocka_unit_test(test_bf16_backward),    cmocka_unit_test(test_split_backward),
+        cmocka_unit_test(test_integer_extremes), cmocka_unit_test(test_backward),
+        cmocka_unit_test(test_odd_shapes),       cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
