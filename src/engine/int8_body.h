@@ -441,55 +441,65 @@ ALWAYS void unpack_cell(const int bits, const uint8_t *src, uint8_t *dst)
     }
 }
 
-/* A group of a panel as bytes of zero point 128: w ~ D * (byte - 128), with one D for a row's part of it. Rounded to
- * 1/256: byte = (q * FACTOR + ADD) / 256, without a remainder. The largest may be 127, less what FACTOR's own rounding
- * may add to it. */
+/* Bytes of scales to 8 cells. */
+#define SCALE_BYTES(scale)                                                                                             \
+    ((scale) == STE_SCALE_BLOCK ? 256 : (scale) == STE_SCALE_MIN ? 512 : (scale) == STE_SCALE_K ? 384 : 352)
+
+/* A group of a panel as bytes of zero point 128: w ~ D * (byte - 128), with one D for a row's part of the block that
+ * the group lies in. Rounded to 1/256: byte = (q * FACTOR + ADD) / 256, without a remainder. The largest may be 127,
+ * less what FACTOR's own rounding may add to it. */
 #define LARGEST 126.8f
 struct group {
     vf d[NV];
     vi factor[STE_MAX_SPAN][2][NV], add[STE_MAX_SPAN][2][NV]; /* of each cell, or half cell; in both words of a lane */
 };
 
-ALWAYS void scale_group(const int bits, const int sub, const enum ste_scale scale, const struct ste_matrix *w,
-                        int panel, int cell, int span, struct group *g)
+ALWAYS void scale_group(const enum ste_scale scale, const struct ste_matrix *w, int panel, int cell, int span,
+                        struct group *g)
 {
-    const int subs = STE_CELL / sub;
-    const vf most = v_set1((float)((1 << bits) - 1));
+    const uint8_t *block = w->scales + (size_t)panel * w->panel_scales + (size_t)(cell / 8) * SCALE_BYTES(scale),
+                  *own = block + (scale == STE_SCALE_K ? 64 : 32) + (size_t)(cell % 8) * 32;
+    const float *largest = (const float *)(const void *)(block + SCALE_BYTES(scale) - STE_PANEL * sizeof(float));
+    const uint16_t *d = (const uint16_t *)(const void *)block, *dmin = d + STE_PANEL;
     const vi half = i_set1(128 * 256 + 128);
-    vf d[STE_MAX_SPAN][2][NV], c[STE_MAX_SPAN][2][NV], top[NV], inverse[NV];
-    for (int v = 0; v < NV; v++)
-        top[v] = v_zero();
-    for (int i = 0; i < span; i++) {
-        load_scales(scale, w, panel, cell + i, d[i], c[i]);
-#pragma GCC unroll 2
-        for (int s = 0; s < subs; s++)
-#pragma GCC unroll 2
-            for (int v = 0; v < NV; v++)
-                top[v] = v_max(v_max(v_abs(c[i][s][v]), v_abs(v_fma(d[i][s][v], most, c[i][s][v]))), top[v]);
-    }
 #pragma GCC unroll 2
     for (int v = 0; v < NV; v++) {
-        g->d[v] = v_mul(top[v], v_set1(1 / LARGEST));
-        inverse[v] = v_keep(v_div(v_set1(LARGEST * 256), top[v]), top[v], v_set1(1e-30f));
-    }
-    for (int i = 0; i < span; i++)
-#pragma GCC unroll 2
-        for (int s = 0; s < subs; s++)
-#pragma GCC unroll 2
-            for (int v = 0; v < NV; v++) {
-                g->factor[i][s][v] = i_spread(i_from_v(v_mul(d[i][s][v], inverse[v])));
-                g->add[i][s][v] = i_spread(i_add(i_from_v(v_mul(c[i][s][v], inverse[v])), half));
+        const vf top = v_load(largest + v * VL),
+                 inverse = v_keep(v_div(v_set1(LARGEST * 256), top), top, v_set1(1e-30f)),
+                 by = v_mul(v_load_f16(d + v * VL), inverse);
+        g->d[v] = v_mul(top, v_set1(1 / LARGEST));
+        if (scale == STE_SCALE_K) {
+            const vf minus = v_mul(v_load_f16(dmin + v * VL), v_mul(inverse, v_set1(-1)));
+            for (int i = 0; i < span; i++) {
+                g->factor[i][0][v] = i_spread(i_from_v(v_mul(v_from_u8(own + i * 32 + v * VL), by)));
+                g->add[i][0][v] = i_spread(i_add(i_from_v(v_mul(v_from_u8(own + i * 32 + 16 + v * VL), minus)), half));
             }
+        } else
+            for (int i = 0; i < span; i++)
+#pragma GCC unroll 2
+                for (int s = 0; s < 2; s++) {
+                    const vi factor = i_from_v(v_mul(v_from_s8((const int8_t *)own + i * 32 + s * 16 + v * VL), by));
+                    g->factor[i][s][v] = i_spread(factor);
+                    g->add[i][s][v] = i_spread(i_sub(half, i_sll(factor, 5))); /* zero is 32 */
+                }
+    }
 }
 
-/* The quads of cell I of the group. */
-ALWAYS void scale_quads(const int sub, const struct group *g, int i, int v, vi quad[8])
+/* The Vth part of the quads of cell I of the group. */
+ALWAYS void scaled_quads(const int bits, const int sub, const uint8_t *src, const struct group *g, int i, int v,
+                         vi quad[8])
 {
+    if (bits == 4) {
 #pragma GCC unroll 8
-    for (int q = 0; q < 8; q++) {
-        const int s = q * 4 / sub;
-        quad[q] = i_scale_bytes(quad[q], g->factor[i][s][v], g->add[i][s][v]);
+        for (int q = 0; q < 8; q++)
+            quad[q] = i_scale_nibbles(i_load(src + q / 2 * STE_QUAD_BYTES + v * VL * 4), q % 2, g->factor[i][0][v],
+                                      g->add[i][0][v]);
+        return;
     }
+    quads_of(bits, src, v, quad);
+#pragma GCC unroll 8
+    for (int q = 0; q < 8; q++)
+        quad[q] = i_scale_bytes(quad[q], g->factor[i][q * 4 / sub][v], g->add[i][q * 4 / sub][v]);
 }
 
 ALWAYS void prefetch_cell(const int bits, const uint8_t *p)
@@ -498,10 +508,6 @@ ALWAYS void prefetch_cell(const int bits, const uint8_t *p)
     for (int line = 0; line < bits; line++)
         __builtin_prefetch(p + line * STE_QUAD_BYTES);
 }
-
-/* Bytes of scales to 8 cells. */
-#define SCALE_BYTES(scale)                                                                                             \
-    ((scale) == STE_SCALE_BLOCK ? 256 : (scale) == STE_SCALE_MIN ? 512 : (scale) == STE_SCALE_K ? 320 : 288)
 
 /* N cells of a panel; as many from NEXT_CELL of NEXT on will be wanted next: their scales are sent for. */
 ALWAYS void unpack_cells(int span, const bool groups, const int bits, const int sub, const bool zero,
@@ -516,7 +522,7 @@ ALWAYS void unpack_cells(int span, const bool groups, const int bits, const int 
         __builtin_prefetch(s8 + i);
     struct group all[CELLS / 2]; /* first: it takes as long as a group to know one */
     for (int i = 0; groups && i < n; i += span)
-        scale_group(bits, sub, scale, w, panel, cell + i, span, &all[i / span]);
+        scale_group(scale, w, panel, cell + i, span, &all[i / span]);
     for (int i = 0; groups && i < n; i += span, d += STE_PANEL) {
         const struct group *g = &all[i / span];
         for (int v = 0; v < NV; v++)
@@ -525,8 +531,7 @@ ALWAYS void unpack_cells(int span, const bool groups, const int bits, const int 
 #pragma GCC unroll 2
             for (int v = 0; v < NV; v++) {
                 vi quad[8];
-                quads_of(bits, src, v, quad);
-                scale_quads(sub, g, j, v, quad);
+                scaled_quads(bits, sub, src, g, j, v, quad);
                 store_quads(GROUP_BYTES, v, quad, quads);
             }
     }
@@ -624,12 +629,12 @@ ALWAYS void single_groups(const int bits, const int sub, const enum ste_scale sc
                                                                     (size_t)(k / STE_CELL / 8) * SCALE_BYTES(scale);
     struct group groups[2];
     int turn = 0;
-    scale_group(bits, sub, scale, w, panel, k / STE_CELL, x->span, &groups[0]);
+    scale_group(scale, w, panel, k / STE_CELL, x->span, &groups[0]);
     for (int cell = 0; cell < cells; cell += x->span, turn ^= 1) {
         const struct group *g = &groups[turn];
         /* The next one's in the meantime: it takes as long as a group to know them. */
         if (cell + x->span < cells)
-            scale_group(bits, sub, scale, w, panel, k / STE_CELL + cell + x->span, x->span, &groups[turn ^ 1]);
+            scale_group(scale, w, panel, k / STE_CELL + cell + x->span, x->span, &groups[turn ^ 1]);
         for (int i = 0; i < x->span * SCALE_BYTES(scale) / 8; i += 64)
             __builtin_prefetch(scales + (cell + CELLS) * SCALE_BYTES(scale) / 8 + i);
         const vf dx = v_set1(x->d[at]);
@@ -642,8 +647,7 @@ ALWAYS void single_groups(const int bits, const int sub, const enum ste_scale sc
 #pragma GCC unroll 2
             for (int v = 0; v < NV; v++) {
                 vi quad[8];
-                quads_of(bits, src, v, quad);
-                scale_quads(sub, g, i, v, quad);
+                scaled_quads(bits, sub, src, g, i, v, quad);
 #pragma GCC unroll 8
                 for (int q = 0; q < 8; q++) {
 #ifdef D_WIDE

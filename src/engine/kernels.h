@@ -27,7 +27,7 @@ enum ste_isa {
 };
 /* How X is rounded before a product with quantized weights: not at all; to 8-bit integers, a scale for 32 inputs; to
  * bf16, or to the sum of two of them, the weights too (bf16.h); to 8-bit integers with a scale for 128 or 64 inputs
- * where all weights of X are of K types, which are brought to 8 bits with one scale for as many. */
+ * where all weights of X are of K types, which are brought to 8 bits with one scale for a block of 256. */
 enum ste_activations { STE_ACT_F32, STE_ACT_INT8, STE_ACT_BF16, STE_ACT_BF16X3, STE_ACT_INT8_G128, STE_ACT_INT8_G64 };
 
 /* The best set of this machine, or the one called NAME; STE_EUSAGE when the machine lacks it. */

@@ -1,5 +1,6 @@
 #include "engine/matrix.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ static const struct form forms[] = {
 };
 /* Bytes of scales for the 16 rows: of a cell, or of the 8 cells of a block of 256. */
 static const size_t scale_bytes[] = {
-    [STE_SCALE_NONE] = 0, [STE_SCALE_BLOCK] = 32, [STE_SCALE_MIN] = 64, [STE_SCALE_K] = 320, [STE_SCALE_K16] = 288};
+    [STE_SCALE_NONE] = 0, [STE_SCALE_BLOCK] = 32, [STE_SCALE_MIN] = 64, [STE_SCALE_K] = 384, [STE_SCALE_K16] = 352};
 
 /* The scale and minimum of sub-block J of a K block: 6 bits each, the first four apart from the last four. */
 static void k_scale(const uint8_t *packed, int j, uint8_t *scale, uint8_t *min)
@@ -95,6 +96,7 @@ static void read_weights(enum ste_type type, const void *src, uint8_t *q)
 static void pack_scales(enum ste_type type, const void *src, uint8_t *dst, int r)
 {
     uint16_t first = 0, second = 0;
+    float largest = 0; /* of the block */
     switch (type) {
     case STE_Q4_0:
         first = ((const struct ste_block_q4_0 *)src)->d;
@@ -119,15 +121,24 @@ static void pack_scales(enum ste_type type, const void *src, uint8_t *dst, int r
         const struct ste_block_q5_k *b5 = src;
         first = type == STE_Q4_K ? b4->d : b5->d;
         second = type == STE_Q4_K ? b4->dmin : b5->dmin;
-        for (int j = 0; j < 8; j++)
-            k_scale(type == STE_Q4_K ? b4->scales : b5->scales, j, &dst[64 + j * 32 + r], &dst[64 + j * 32 + 16 + r]);
+        for (int j = 0; j < 8; j++) {
+            uint8_t *scale = &dst[64 + j * 32 + r], *min = scale + 16;
+            k_scale(type == STE_Q4_K ? b4->scales : b5->scales, j, scale, min);
+            const float least = -ste_f16_to_f32(second) * (float)*min,
+                        most = ste_f16_to_f32(first) * (float)(*scale * (type == STE_Q4_K ? 15 : 31)) + least;
+            largest = fmaxf(largest, fmaxf(fabsf(least), fabsf(most)));
+        }
+        memcpy(dst + 320 + 4 * r, &largest, 4);
         break;
     }
     case STE_Q6_K: {
         const struct ste_block_q6_k *b = src;
         first = b->d;
-        for (int j = 0; j < 16; j++)
+        for (int j = 0; j < 16; j++) {
             dst[32 + j * 16 + r] = (uint8_t)b->scales[j];
+            largest = fmaxf(largest, 32 * fabsf(ste_f16_to_f32(first) * (float)b->scales[j]));
+        }
+        memcpy(dst + 288 + 4 * r, &largest, 4);
         break;
     }
     default:

@@ -12,6 +12,7 @@
  *   STE_SCALE_BLOCK    a cell: d (f16); STE_SCALE_MIN: d, m (f16); c = m
  *   STE_SCALE_K        8 cells: d, dmin (f16), then for each cell scale and min (u8); d * scale, c = -dmin * min
  *   STE_SCALE_K16      8 cells: d (f16), then for each half cell a scale (s8)
+ * Behind those of 8 cells of a K type: the largest |w| that their scales allow (f32), for products in groups.
  * Types whose zero is not 0 (all but MIN and K) have c = -zero * d.
  * F32, F16, BF16: f32, 16 rows side by side for each input.
  */

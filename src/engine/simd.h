@@ -142,13 +142,29 @@ ALWAYS vi i_spread(vi a)
     return _mm512_shuffle_epi8(a,
                                _mm512_broadcast_i32x4(_mm_setr_epi32(0x01000100, 0x05040504, 0x09080908, 0x0d0c0d0c)));
 }
-/* Each byte times its word of S and plus that of C, in 16 bits: of that the first 8. */
+/* Each byte times its word of S and plus that of C, in 16 bits: of that the first 8. Even and odd bytes come as words.
+ */
+ALWAYS vi i_scale_words(vi even, vi odd, vi s, vi c)
+{
+    even = _mm512_add_epi16(_mm512_mullo_epi16(even, s), c);
+    odd = _mm512_add_epi16(_mm512_mullo_epi16(odd, s), c);
+    /* even | odd & 0xff00 */
+    return _mm512_ternarylogic_epi32(_mm512_srli_epi16(even, 8), odd, _mm512_set1_epi16((short)0xff00), 0xf8);
+}
 ALWAYS vi i_scale_bytes(vi q, vi s, vi c)
 {
-    const vi first = _mm512_set1_epi16((short)0xff00),
-             even = _mm512_add_epi16(_mm512_mullo_epi16(_mm512_andnot_si512(first, q), s), c),
-             odd = _mm512_add_epi16(_mm512_mullo_epi16(_mm512_srli_epi16(q, 8), s), c);
-    return _mm512_ternarylogic_epi32(_mm512_srli_epi16(even, 8), odd, first, 0xf8); /* even | odd & first */
+    return i_scale_words(_mm512_and_si512(q, _mm512_set1_epi16(0xff)), _mm512_srli_epi16(q, 8), s, c);
+}
+/* The same of the low half of each byte, or of the high one. */
+ALWAYS vi i_scale_nibbles(vi q, const int high, vi s, vi c)
+{
+    const vi low = _mm512_set1_epi16(0x0f);
+    return high ? i_scale_words(_mm512_and_si512(_mm512_srli_epi16(q, 4), low), _mm512_srli_epi16(q, 12), s, c)
+                : i_scale_words(_mm512_and_si512(q, low), _mm512_and_si512(_mm512_srli_epi16(q, 8), low), s, c);
+}
+ALWAYS vi i_sub(vi a, vi b)
+{
+    return _mm512_sub_epi32(a, b);
 }
 ALWAYS vf v_from_i32(vi a)
 {
@@ -374,6 +390,14 @@ ALWAYS vi i_scale_bytes(vi q, vi s, vi c)
              even = _mm256_add_epi16(_mm256_mullo_epi16(_mm256_andnot_si256(first, q), s), c),
              odd = _mm256_add_epi16(_mm256_mullo_epi16(_mm256_srli_epi16(q, 8), s), c);
     return _mm256_or_si256(_mm256_srli_epi16(even, 8), _mm256_and_si256(odd, first));
+}
+ALWAYS vi i_scale_nibbles(vi q, const int high, vi s, vi c)
+{
+    return i_scale_bytes(_mm256_and_si256(high ? _mm256_srli_epi16(q, 4) : q, _mm256_set1_epi8(0x0f)), s, c);
+}
+ALWAYS vi i_sub(vi a, vi b)
+{
+    return _mm256_sub_epi32(a, b);
 }
 ALWAYS vf v_from_i32(vi a)
 {
@@ -630,6 +654,15 @@ ALWAYS vi i_scale_bytes(vi q, vi s, vi c)
     for (int j = 0; j < 32; j += 8)
         EACH r.v[l_] |= ((q.v[l_] >> j & 0xff) * (s.v[l_] & 0xffff) + (c.v[l_] & 0xffff)) >> 8 << 24 >> (24 - j);
     return r;
+}
+ALWAYS vi i_scale_nibbles(vi q, const int high, vi s, vi c)
+{
+    return i_scale_bytes(i_and(high ? i_srl(q, 4) : q, i_set1(0x0f0f0f0f)), s, c);
+}
+ALWAYS vi i_sub(vi a, vi b)
+{
+    EACH a.v[l_] -= b.v[l_];
+    return a;
 }
 ALWAYS vf v_from_i32(vi a)
 {

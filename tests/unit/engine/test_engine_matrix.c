@@ -204,14 +204,14 @@ static bool bf16_of(float y, float w, float most)
 /* W as the path of ACT sees it, which is what the unit matrix brings out. */
 static void weights_as_seen(enum ste_activations act, const struct ste_tensor *t, float *w)
 {
-    const size_t in = t->shape[0], out = t->shape[1], group = group_of(act, t->type);
+    const size_t in = t->shape[0], out = t->shape[1], block = (size_t)ste_type_block(t->type);
     struct ste_matrix *m = pack(t, STE_ISA_PORTABLE, NULL);
     float *unit = ste_xcalloc(in, sizeof *unit), *y = ste_xmalloc(out * sizeof *y), most = 0,
-          *top = ste_xcalloc(out * in / group, sizeof *top);
+          *top = ste_xcalloc(out * in / block, sizeof *top);
     double mean = 0;
     for (size_t i = 0; i < in * out; i++) {
         most = fmaxf(most, fabsf(w[i]));
-        top[i / group] = fmaxf(top[i / group], fabsf(w[i]));
+        top[i / block] = fmaxf(top[i / block], fabsf(w[i]));
     }
     for (size_t k = 0; k < in; k++) {
         unit[k] = 1;
@@ -219,7 +219,7 @@ static void weights_as_seen(enum ste_activations act, const struct ste_tensor *t
         unit[k] = 0;
         for (size_t o = 0; o < out; o++) {
             float *true_w = w + o * in + k;
-            const float step = top[(o * in + k) / group] / 127; /* its scale allows for what the group might hold */
+            const float step = top[(o * in + k) / block] / 127; /* its scale allows for what the block might hold */
             if (act == STE_ACT_BF16 ? !bf16_of(y[o], *true_w, most) : !(fabsf(y[o] - *true_w) <= step))
                 fail_msg("%s (%zu, %zu): %.9g for %.9g", t->name, o, k, (double)y[o], (double)*true_w);
             mean += act == STE_ACT_BF16 ? 0 : (double)((y[o] - *true_w) / step) / (double)(in * out);
