@@ -53,10 +53,10 @@ void *ste_scratch(size_t size)
 }
 
 #define TILE_PANELS 2      /* of a tile */
-#define ROWS 192           /* of X to a part: a block of 256 inputs of them is 192 KB, for the L2 cache */
+#define ROWS 256           /* of X to a part: a block of 256 inputs of them is 256 KB, for the L2 cache */
 #define Y_FLOATS (1 << 15) /* of a part's results, 128 KB */
 #define INPUTS_F32 256
-#define BYTES_INT8 (192 << 10) /* of a part's X at a time: few rows go through all of their inputs at once */
+#define BYTES_INT8 (384 << 10) /* of a part's X at a time: few rows go through all of their inputs at once */
 
 struct ste_inputs {
     const float *x;
