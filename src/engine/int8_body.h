@@ -2,8 +2,8 @@
  * The integer kernels in terms of simd.h: compiled once for each instruction set by int8_SET.c. The dot product of a
  * cell (or half of one, where that has its own scale) is an exact integer; cells are added in order in f32:
  *   acc = fma(dx * dw, isum, acc), and for types with a minimum acc = fma(c, dx * sum(q), acc).
- * With rows in groups the weights of K types are brought to 8 bits with one scale for a group too, whose dot product is
- * an exact integer.
+ * With rows in groups the weights of K types are brought to 8 bits with one scale for a block of 256, and the dot
+ * product of a whole group is an exact integer.
  */
 #include "engine/int8.h"
 #include "engine/simd.h"
@@ -36,22 +36,21 @@
 #include "engine/int8_tile_body.h"
 #include "engine/int8_unpack_body.h"
 
-/* For one row nothing is gained by keeping what was unpacked. The sums are int8_tile's. */
+/* One row, whose cells from FIRST on lie from AT on in X: nothing is gained by keeping what was unpacked. The sums are
+ * int8_tile's. */
 ALWAYS void single(const int bits, const int sub, const bool zero, const enum ste_scale scale,
-                   const struct ste_matrix *w, int panel, int k, int cells, const struct ste_rounded *x, int m0,
+                   const struct ste_matrix *w, int panel, int first, int cells, const struct ste_rounded *x, size_t at,
                    const float *from, float *to)
 {
     const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads;
-    size_t at = (size_t)(k / STE_CELL) * (size_t)x->ld + (size_t)m0;
+    const uint8_t *src = cell_at(w, panel, first), *scales = scales_at(scale, w, panel, first);
     vf acc[NV];
     for (int v = 0; v < NV; v++)
         acc[v] = v_load(from + v * VL);
-    const uint8_t *src = cell_at(w, panel, k / STE_CELL), *scales = w->scales + (size_t)panel * w->panel_scales +
-                                                                    (size_t)(k / STE_CELL / 8) * SCALE_BYTES(scale);
     for (int cell = 0; cell < cells; cell++, at += (size_t)x->ld, src += bits * STE_QUAD_BYTES) {
         const int8_t *xq = X_BYTES(bits) == 2 ? (const int8_t *)(x->words + at * STE_CELL) : x->q + at * STE_CELL;
         vf d[2][NV], c[2][NV], dx = v_set1(x->d[at]);
-        load_scales(scale, w, panel, k / STE_CELL + cell, d, c);
+        load_scales(scale, w, panel, first + cell, d, c);
         prefetch_cell(bits, src + CELLS * bits * STE_QUAD_BYTES);
         if (cell % 2 == 0)
             __builtin_prefetch(scales + (cell + CELLS) * SCALE_BYTES(scale) / 8);
@@ -100,23 +99,21 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
  */
 #define CHAINS 4
 ALWAYS void single_groups(const int bits, const int sub, const enum ste_scale scale, const struct ste_matrix *w,
-                          int panel, int k, int cells, const struct ste_rounded *x, int m0, const float *from,
+                          int panel, int first, int cells, const struct ste_rounded *x, size_t at, const float *from,
                           float *to)
 {
-    size_t at = (size_t)(k / STE_CELL) * (size_t)x->ld + (size_t)m0;
+    const uint8_t *src = cell_at(w, panel, first), *scales = scales_at(scale, w, panel, first);
     vf acc[NV];
     for (int v = 0; v < NV; v++)
         acc[v] = v_load(from + v * VL);
-    const uint8_t *src = cell_at(w, panel, k / STE_CELL), *scales = w->scales + (size_t)panel * w->panel_scales +
-                                                                    (size_t)(k / STE_CELL / 8) * SCALE_BYTES(scale);
     struct group groups[2];
     int turn = 0;
-    scale_group(scale, w, panel, k / STE_CELL, x->span, &groups[0]);
+    scale_group(scale, w, panel, first, x->span, &groups[0]);
     for (int cell = 0; cell < cells; cell += x->span, turn ^= 1) {
         const struct group *g = &groups[turn];
         /* The next one's in the meantime: it takes as long as a group to know them. */
         if (cell + x->span < cells)
-            scale_group(scale, w, panel, k / STE_CELL + cell + x->span, x->span, &groups[turn ^ 1]);
+            scale_group(scale, w, panel, first + cell + x->span, x->span, &groups[turn ^ 1]);
         for (int i = 0; i < x->span * SCALE_BYTES(scale) / 8; i += 64)
             __builtin_prefetch(scales + (cell + CELLS) * SCALE_BYTES(scale) / 8 + i);
         const vf dx = v_set1(x->d[at]);
@@ -176,12 +173,13 @@ ALWAYS void mul_type(const bool groups, const int bits, const int sub, const boo
         const struct sums from_start = {start, 0, STE_PANEL}, between = {sums, STE_PANEL, (size_t)m * STE_PANEL},
                           to_y = {y + (size_t)p * STE_PANEL, ldy, STE_PANEL};
         for (int j = 0; m == 1 && j < wide; j++) {
+            const size_t at = (size_t)(k0 / STE_CELL) * (size_t)x->ld + (size_t)m0;
             const float *f = (begins ? start : sums) + j * STE_PANEL;
             float *t = (ends && whole ? to_y.p : sums) + j * STE_PANEL;
             if (groups)
-                single_groups(bits, sub, scale, w, p0 + p + j, k0, cells, x, m0, f, t);
+                single_groups(bits, sub, scale, w, p0 + p + j, k0 / STE_CELL, cells, x, at, f, t);
             else
-                single(bits, sub, zero, scale, w, p0 + p + j, k0, cells, x, m0, f, t);
+                single(bits, sub, zero, scale, w, p0 + p + j, k0 / STE_CELL, cells, x, at, f, t);
         }
         for (int k = k0; m > 1 && k < k0 + kc; k += each * STE_CELL) {
             struct cells u = {quads, d, c, (k0 + kc - k) / STE_CELL};

@@ -39,8 +39,9 @@ ALWAYS void round_four(const float *x, const struct ste_rounded *out, size_t at)
 }
 #endif
 
-/* A group of a row, to AT in OUT and the cells behind it. */
-ALWAYS void round_group(const int cells, const float *x, const struct ste_rounded *out, size_t at)
+/* So many CELLS of a row with one scale, the first of which goes to AT in OUT; of several the sum stands in its halves
+ * together. */
+ALWAYS void round_span(const int cells, const float *x, const struct ste_rounded *out, size_t at)
 {
     vf most = v_zero();
 #pragma GCC unroll 16
@@ -48,10 +49,11 @@ ALWAYS void round_group(const int cells, const float *x, const struct ste_rounde
         most = v_max(v_abs(v_load(x + i)), most);
     const float top = v_max_lanes(most);
     const vf inverse = v_set1(top > 0 ? 127.0f / top : 0);
+    vf sum[2] = {v_zero(), v_zero()}; /* small integers: exact in any order */
 #if STE_SIMD == 512
     vi sums = i_set1(0);
 #pragma GCC unroll 2
-    for (int cell = 0; cell < cells; cell += 2) {
+    for (int cell = 0; cells > 1 && cell < cells; cell += 2) {
         vf v[4];
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++)
@@ -62,10 +64,12 @@ ALWAYS void round_group(const int cells, const float *x, const struct ste_rounde
         _mm256_storeu_si256((void *)(to + (size_t)out->ld * STE_CELL), _mm512_extracti64x4_epi64(bytes, 1));
         sums = d_step(sums, _mm512_set1_epi8(1), bytes);
     }
-    const vf sum = v_from_i32(sums);
+    sum[0] = v_from_i32(sums);
+    for (int i = 0; cells == 1 && i < STE_CELL; i += VL) {
 #else
-    vf sum = v_zero();
+#pragma GCC unroll 4
     for (int i = 0; i < cells * STE_CELL; i += VL) {
+#endif
         const size_t to = (at + (size_t)(i / STE_CELL * out->ld)) * STE_CELL + (size_t)(i % STE_CELL);
         const vf n = v_round(v_mul(v_load(x + i), inverse));
         v_store_s8(out->q + to, n);
@@ -73,55 +77,30 @@ ALWAYS void round_group(const int cells, const float *x, const struct ste_rounde
         if (out->words)
             v_store_s16(out->words + to, n);
 #endif
-        sum = v_add(sum, n);
+        vf *half = &sum[i % STE_CELL / 16];
+        *half = v_add(*half, n);
     }
-#endif
-    out->d[at] = top / 127.0f;
-    out->minus[at] = -(int32_t)v_sum_lanes(sum); /* small integers: exact in any order */
+    put_scales(out, at, top / 127.0f, (int32_t)v_sum_lanes(sum[0]), (int32_t)v_sum_lanes(sum[1]));
 }
 
 static void round_rows(const float *x, size_t ldx, int m0, int m, int cell0, int cells, const struct ste_rounded *out)
 {
     int cell = 0;
-    for (; out->span > 1 && cell < cells; cell += out->span)
-        for (int r = 0; r < m; r++) {
-            const float *from = x + (size_t)r * ldx + (size_t)cell * STE_CELL;
-            const size_t at = (size_t)(cell0 + cell) * (size_t)out->ld + (size_t)(m0 + r);
-            if (out->span == 2)
-                round_group(2, from, out, at);
-            else
-                round_group(STE_MAX_SPAN, from, out, at);
-        }
 #if STE_SIMD == 512
-    for (; cell + 4 <= cells; cell += 4)
+    for (; out->span == 1 && cell + 4 <= cells; cell += 4)
         for (int r = 0; r < m; r++)
             round_four(x + (size_t)r * ldx + (size_t)cell * STE_CELL, out,
                        (size_t)(cell0 + cell) * (size_t)out->ld + (size_t)(m0 + r));
 #endif
-    for (; cell < cells; cell++) { /* the outer loop: rows of a cell are neighbours in OUT */
+    for (; cell < cells; cell += out->span) /* the outer loop: rows of a cell are neighbours in OUT */
         for (int r = 0; r < m; r++) {
-            const float *xr = x + (size_t)r * ldx + (size_t)cell * STE_CELL;
-            const size_t at = (size_t)(cell0 + cell) * (size_t)out->ld + (size_t)(m0 + r), to = at * STE_CELL;
-            vf v[STE_CELL / VL], most = v_zero(), sum[2] = {v_zero(), v_zero()};
-#pragma GCC unroll 4
-            for (int i = 0; i < STE_CELL / VL; i++) {
-                v[i] = v_load(xr + i * VL);
-                most = v_max(v_abs(v[i]), most);
-            }
-            const float top = v_max_lanes(most), d = top / 127.0f;
-            const vf inverse = v_set1(top > 0 ? 127.0f / top : 0);
-#pragma GCC unroll 4
-            for (int i = 0; i < STE_CELL / VL; i++) {
-                vf n = v_round(v_mul(v[i], inverse));
-                v_store_s8(out->q + to + i * VL, n);
-#ifndef D_WIDE
-                if (out->words)
-                    v_store_s16(out->words + to + i * VL, n);
-#endif
-                sum[i * VL / 16] = v_add(sum[i * VL / 16], n);
-            }
-            /* small integers: exact in any order */
-            put_scales(out, at, d, (int32_t)v_sum_lanes(sum[0]), (int32_t)v_sum_lanes(sum[1]));
+            const float *from = x + (size_t)r * ldx + (size_t)cell * STE_CELL;
+            const size_t at = (size_t)(cell0 + cell) * (size_t)out->ld + (size_t)(m0 + r);
+            if (out->span == 1)
+                round_span(1, from, out, at);
+            else if (out->span == 2)
+                round_span(2, from, out, at);
+            else
+                round_span(STE_MAX_SPAN, from, out, at);
         }
-    }
 }

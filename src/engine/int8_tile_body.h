@@ -81,7 +81,7 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
                         vi xr = i_set1(word);
 #pragma GCC unroll 2
                         for (int v = 0; v < np * NV; v++)
-                            part[r][v] = q > q0           ? d_step_in_place(part[r][v], four[v], xr)
+                            part[r][v] = q > q0           ? d_step(part[r][v], four[v], xr)
                                          : D_STARTS(zero) ? d_step(d_from(start[r]), four[v], xr)
                                                           : d_first(four[v], xr);
                     }
@@ -144,7 +144,7 @@ ALWAYS void group_tile(const int mr, const int np, const int bits, const struct 
                     const vi xr = i_set1(word);
 #pragma GCC unroll 2
                     for (int v = 0; v < np * NV; v++)
-                        sum[r][v] = d_step_in_place(sum[r][v], four[v], xr);
+                        sum[r][v] = d_step(sum[r][v], four[v], xr);
                 }
             }
         }

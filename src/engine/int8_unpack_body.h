@@ -28,7 +28,16 @@ ALWAYS void unpack_cell(const int bits, const uint8_t *src, uint8_t *dst)
 
 /* Bytes of scales to 8 cells. */
 #define SCALE_BYTES(scale)                                                                                             \
-    ((scale) == STE_SCALE_BLOCK ? 256 : (scale) == STE_SCALE_MIN ? 512 : (scale) == STE_SCALE_K ? 384 : 352)
+    ((scale) == STE_SCALE_BLOCK ? 256                                                                                  \
+     : (scale) == STE_SCALE_MIN ? 512                                                                                  \
+     : (scale) == STE_SCALE_K   ? STE_K_SCALES                                                                         \
+                                : STE_K16_SCALES)
+
+/* Those of the 8 cells that CELL is of. */
+ALWAYS const uint8_t *scales_at(const enum ste_scale scale, const struct ste_matrix *w, int panel, int cell)
+{
+    return w->scales + (size_t)panel * w->panel_scales + (size_t)(cell / 8) * SCALE_BYTES(scale);
+}
 
 /* A group of a panel as bytes of zero point 128: w ~ D * (byte - 128), with one D for a row's part of the block that
  * the group lies in. Rounded to 1/256: byte = (q * FACTOR + ADD) / 256, without a remainder. The largest may be 127,
@@ -42,9 +51,9 @@ struct group {
 ALWAYS void scale_group(const enum ste_scale scale, const struct ste_matrix *w, int panel, int cell, int span,
                         struct group *g)
 {
-    const uint8_t *block = w->scales + (size_t)panel * w->panel_scales + (size_t)(cell / 8) * SCALE_BYTES(scale),
+    const uint8_t *block = scales_at(scale, w, panel, cell),
                   *own = block + (scale == STE_SCALE_K ? 64 : 32) + (size_t)(cell % 8) * 32;
-    const float *largest = (const float *)(const void *)(block + SCALE_BYTES(scale) - STE_PANEL * sizeof(float));
+    const float *largest = (const float *)(const void *)(block + STE_LARGEST_AT(SCALE_BYTES(scale)));
     const uint16_t *d = (const uint16_t *)(const void *)block, *dmin = d + STE_PANEL;
     const vi half = i_set1(128 * 256 + 128);
 #pragma GCC unroll 2
@@ -101,8 +110,7 @@ ALWAYS void unpack_cells(int span, const bool groups, const int bits, const int 
 {
     const int subs = STE_CELL / sub;
     const uint8_t *src = cell_at(w, panel, cell);
-    const uint8_t *s8 =
-        next.w->scales + (size_t)next.panel * next.w->panel_scales + (size_t)(next_cell / 8) * SCALE_BYTES(scale);
+    const uint8_t *s8 = scales_at(scale, next.w, next.panel, next_cell);
     for (int i = 0; i < (n + 7) / 8 * SCALE_BYTES(scale); i += 64)
         __builtin_prefetch(s8 + i);
     struct group all[CELLS / 2]; /* first: it takes as long as a group to know one */

@@ -20,8 +20,11 @@ static const struct form forms[] = {
     {STE_Q6_K, 6, 32, 16, STE_SCALE_K16},
 };
 /* Bytes of scales for the 16 rows: of a cell, or of the 8 cells of a block of 256. */
-static const size_t scale_bytes[] = {
-    [STE_SCALE_NONE] = 0, [STE_SCALE_BLOCK] = 32, [STE_SCALE_MIN] = 64, [STE_SCALE_K] = 384, [STE_SCALE_K16] = 352};
+static const size_t scale_bytes[] = {[STE_SCALE_NONE] = 0,
+                                     [STE_SCALE_BLOCK] = 32,
+                                     [STE_SCALE_MIN] = 64,
+                                     [STE_SCALE_K] = STE_K_SCALES,
+                                     [STE_SCALE_K16] = STE_K16_SCALES};
 
 /* The scale and minimum of sub-block J of a K block: 6 bits each, the first four apart from the last four. */
 static void k_scale(const uint8_t *packed, int j, uint8_t *scale, uint8_t *min)
@@ -121,24 +124,26 @@ static void pack_scales(enum ste_type type, const void *src, uint8_t *dst, int r
         const struct ste_block_q5_k *b5 = src;
         first = type == STE_Q4_K ? b4->d : b5->d;
         second = type == STE_Q4_K ? b4->dmin : b5->dmin;
+        const float d = ste_f16_to_f32(first), dmin = ste_f16_to_f32(second);
         for (int j = 0; j < 8; j++) {
             uint8_t *scale = &dst[64 + j * 32 + r], *min = scale + 16;
             k_scale(type == STE_Q4_K ? b4->scales : b5->scales, j, scale, min);
-            const float least = -ste_f16_to_f32(second) * (float)*min,
-                        most = ste_f16_to_f32(first) * (float)(*scale * (type == STE_Q4_K ? 15 : 31)) + least;
+            const float least = -(dmin * (float)*min),
+                        most = d * (float)(*scale * (type == STE_Q4_K ? 15 : 31)) + least;
             largest = fmaxf(largest, fmaxf(fabsf(least), fabsf(most)));
         }
-        memcpy(dst + 320 + 4 * r, &largest, 4);
+        memcpy(dst + STE_LARGEST_AT(STE_K_SCALES) + 4 * r, &largest, 4);
         break;
     }
     case STE_Q6_K: {
         const struct ste_block_q6_k *b = src;
         first = b->d;
+        const float d = ste_f16_to_f32(first);
         for (int j = 0; j < 16; j++) {
             dst[32 + j * 16 + r] = (uint8_t)b->scales[j];
-            largest = fmaxf(largest, 32 * fabsf(ste_f16_to_f32(first) * (float)b->scales[j]));
+            largest = fmaxf(largest, 32 * fabsf(d * (float)b->scales[j]));
         }
-        memcpy(dst + 288 + 4 * r, &largest, 4);
+        memcpy(dst + STE_LARGEST_AT(STE_K16_SCALES) + 4 * r, &largest, 4);
         break;
     }
     default:

@@ -24,6 +24,11 @@
 #define STE_CELL 32
 #define STE_QUAD_BYTES 64
 
+/* Bytes of scales of a panel's 8 cells, and where the largest |w| lie among those of K types. */
+#define STE_K_SCALES 384
+#define STE_K16_SCALES 352
+#define STE_LARGEST_AT(bytes) ((bytes)-STE_PANEL * 4)
+
 enum ste_scale { STE_SCALE_NONE, STE_SCALE_BLOCK, STE_SCALE_MIN, STE_SCALE_K, STE_SCALE_K16 };
 
 struct ste_matrix {

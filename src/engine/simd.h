@@ -209,12 +209,8 @@ ALWAYS dacc d_first(vi w, vi x)
 {
     return _mm512_dpbusd_epi32(_mm512_setzero_si512(), w, x);
 }
-ALWAYS dacc d_step(dacc s, vi w, vi x)
-{
-    return _mm512_dpbusd_epi32(s, w, x);
-}
 /* Written out, or gcc moves sums from register to register and to memory. */
-ALWAYS dacc d_step_in_place(dacc s, vi w, vi x)
+ALWAYS dacc d_step(dacc s, vi w, vi x)
 {
     __asm__("vpdpbusd %2, %1, %0" : "+v"(s) : "v"(w), "v"(x));
     return s;
@@ -452,7 +448,6 @@ ALWAYS dacc d_step(dacc s, vi w, vi x)
     __asm__("vpaddw %1, %0, %0" : "+x"(s) : "x"(p));
     return s;
 }
-#define d_step_in_place d_step
 ALWAYS dacc d_from(vi n) /* not used: see D_STARTS */
 {
     return n;
@@ -717,10 +712,6 @@ ALWAYS dacc d_step(dacc s, vi w, vi x)
     for (int j = 0; j < 32; j += 8)
         EACH s.v[l_] += (uint32_t)((int32_t)((w.v[l_] >> j) & 0xff) * (int8_t)((x.v[l_] >> j) & 0xff));
     return s;
-}
-ALWAYS dacc d_step_in_place(dacc s, vi w, vi x)
-{
-    return d_step(s, w, x);
 }
 ALWAYS dacc d_first(vi w, vi x)
 {

@@ -58,14 +58,14 @@ ALWAYS void load_scales(const enum ste_scale scale, const struct ste_matrix *w, 
             c[0][v] = v_load_f16((const uint16_t *)(const void *)(s + (size_t)cell * 64 + 32 + half));
             break;
         case STE_SCALE_K: {
-            const uint8_t *super = s + (size_t)(cell / 8) * 384, *own = super + 64 + (size_t)(cell % 8) * 32;
+            const uint8_t *super = s + (size_t)(cell / 8) * STE_K_SCALES, *own = super + 64 + (size_t)(cell % 8) * 32;
             d[0][v] = v_mul(v_load_f16((const uint16_t *)(const void *)(super + half)), v_from_u8(own + byte));
             c[0][v] = v_sub(v_zero(), v_mul(v_load_f16((const uint16_t *)(const void *)(super + 32 + half)),
                                             v_from_u8(own + 16 + byte)));
             break;
         }
         case STE_SCALE_K16: {
-            const uint8_t *super = s + (size_t)(cell / 8) * 352, *own = super + 32 + (size_t)(cell % 8) * 32;
+            const uint8_t *super = s + (size_t)(cell / 8) * STE_K16_SCALES, *own = super + 32 + (size_t)(cell % 8) * 32;
             vf all = v_load_f16((const uint16_t *)(const void *)(super + half));
             for (int h = 0; h < 2; h++) {
                 d[h][v] = v_mul(all, v_from_s8((const int8_t *)own + h * 16 + byte));
