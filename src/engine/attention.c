@@ -19,51 +19,30 @@ struct job {
     int layer, n, chunk, n_chunks, group;
 };
 
-/* Running state of one row and head. */
-struct state {
-    float max, sum;
+/* A KV head's part of a block. */
+struct kv {
+    const uint16_t *k, *v;
 };
 
-/* N (row, head) pairs, all in the same block. */
-static void through_block(const struct job *j, const uint16_t *kt, const uint16_t *v, const float *const *q,
-                          float *const *acc, struct state *const *st, const int *valid, int n)
+static struct kv kv_at(const struct job *j, int block, int head)
 {
-    _Alignas(64) float s[BATCH * STE_KV_BLOCK];
+    return (struct kv){ste_kv_k(j->kv, block, j->layer, head), ste_kv_v(j->kv, block, j->layer, head)};
+}
+
+/* N (row, head) pairs, all in the same block; of NEXT so many positions are used then. */
+static void through_block(const struct job *j, struct kv here, const float *const *q, float *const *acc,
+                          struct ste_attn_state *const *st, const int *valid, int n, struct kv next, int n_next)
+{
+    enum { LINE = 64 / sizeof(uint16_t) };
+    const int next_k = (n_next + STE_KV_RUN - 1) / STE_KV_RUN * STE_KV_RUN;
+    _Alignas(64) float s[BATCH * STE_KV_BLOCK], shrink[BATCH];
     int hd = j->kv->head_dim, most = 0;
     for (int i = 0; i < n; i++)
         most = valid[i] > most ? valid[i] : most;
-    j->kern->scores(q, n, kt, hd, most, s);
-    for (int i = 0; i < n; i++) {
-        float *si = s + (size_t)i * STE_KV_BLOCK;
-        size_t nv = (size_t)valid[i];
-        float m = j->ops->max(si, nv);
-        if (st[i]->sum == 0) {
-            st[i]->max = m;
-        } else if (m > st[i]->max) {
-            float shrink = st[i]->max - m;
-            j->ops->exp(&shrink, &shrink, 1);
-            st[i]->sum *= shrink;
-            j->ops->scale(acc[i], shrink, (size_t)hd);
-            st[i]->max = m;
-        }
-        st[i]->sum += j->ops->exp_sub_sum(si, si, st[i]->max, nv);
-        for (size_t p = nv; p < STE_KV_BLOCK; p++)
-            si[p] = 0; /* positions that only later rows see */
-    }
-    j->kern->mix(acc, n, s, v, hd, most);
-}
-
-/* What is read of the next block comes from far off: it is on its way while this one is used. */
-static void prefetch_block(const struct job *j, int block, int head, int n_pos)
-{
-    enum { LINE = 64 / sizeof(uint16_t) };
-    const size_t hd = (size_t)j->kv->head_dim, n = (size_t)n_pos;
-    const uint16_t *k = ste_kv_k(j->kv, block, j->layer, head), *v = ste_kv_v(j->kv, block, j->layer, head);
-    for (size_t d = 0; d < hd; d++)
-        for (size_t i = 0; i < n; i += LINE)
-            __builtin_prefetch(k + d * STE_KV_BLOCK + i, 0, 2);
-    for (size_t i = 0; i < n * hd; i += LINE)
-        __builtin_prefetch(v + i, 0, 2);
+    j->kern->scores(q, n, here.k, hd, most, s, (struct ste_attn_ahead){(const char *)next.k, next_k * hd / LINE});
+    j->kern->weigh(s, n, valid, most, st, shrink);
+    j->kern->mix(acc, n, shrink, s, here.v, hd, most,
+                 (struct ste_attn_ahead){(const char *)next.v, (n_next * hd + LINE - 1) / LINE});
 }
 
 static int valid_at(const struct ste_attn_row *r, int depth)
@@ -76,17 +55,18 @@ static int valid_at(const struct ste_attn_row *r, int depth)
 static void part(void *arg, int index)
 {
     const struct job *j = arg;
-    struct state states[MAX_ROWS * STE_MAX_GROUP];
+    struct ste_attn_state states[MAX_ROWS * STE_MAX_GROUP];
     const float *q[BATCH];
     float *acc[BATCH];
-    struct state *st[BATCH];
+    struct ste_attn_state *st[BATCH];
     int valid[BATCH];
     int head = index / j->n_chunks;
     int first = (j->n_chunks - 1 - index % j->n_chunks) * j->chunk; /* the longest ones of a prompt start first */
     int last = first + j->chunk < j->n ? first + j->chunk : j->n, deepest = 0;
     size_t hd = (size_t)j->kv->head_dim, at = (size_t)head * (size_t)j->group * hd;
 
-    memset(states, 0, sizeof *states * (size_t)((last - first) * j->group));
+    for (int i = 0; i < (last - first) * j->group; i++)
+        states[i] = (struct ste_attn_state){-INFINITY, 0};
     for (int r = first; r < last; r++) {
         memset(j->out + (size_t)r * j->ld + at, 0, (size_t)j->group * hd * sizeof(float));
         deepest = j->rows[r].pos > deepest ? j->rows[r].pos : deepest;
@@ -98,36 +78,38 @@ static void part(void *arg, int index)
                 continue;
             }
             const int block = j->rows[r].blocks[depth];
-            const uint16_t *kt = ste_kv_k(j->kv, block, j->layer, head), *v = ste_kv_v(j->kv, block, j->layer, head);
+            bool asked = false;
             int n = 0;
             for (end = r; end < last; end++) {
                 if (valid_at(&j->rows[end], depth) && j->rows[end].blocks[depth] != block)
                     break;
             }
-            const int next = end < last ? valid_at(&j->rows[end], depth) : 0;
-            const int below = valid_at(&j->rows[first], depth + 1);
-            if (next)
-                prefetch_block(j, j->rows[end].blocks[depth], head, next);
-            else if (below)
-                prefetch_block(j, j->rows[first].blocks[depth + 1], head, below);
+            const int beside = end < last ? valid_at(&j->rows[end], depth) : 0;
+            const int below = valid_at(&j->rows[first], depth + 1), n_next = beside ? beside : below;
+            const struct kv here = kv_at(j, block, head), next = kv_at(j,
+                                                                       beside  ? j->rows[end].blocks[depth]
+                                                                       : below ? j->rows[first].blocks[depth + 1]
+                                                                               : block,
+                                                                       head);
             for (int i = r; i < end; i++) {
-                int here = valid_at(&j->rows[i], depth);
-                if (!here)
+                const int seen = valid_at(&j->rows[i], depth);
+                if (!seen)
                     continue;
                 for (int g = 0; g < j->group; g++) {
                     size_t off = (size_t)i * j->ld + at + (size_t)g * hd;
                     q[n] = j->q + off;
                     acc[n] = j->out + off;
                     st[n] = &states[(i - first) * j->group + g];
-                    valid[n++] = here;
+                    valid[n++] = seen;
                     if (n == BATCH) {
-                        through_block(j, kt, v, q, acc, st, valid, n);
+                        through_block(j, here, q, acc, st, valid, n, next, asked ? 0 : n_next);
+                        asked = true;
                         n = 0;
                     }
                 }
             }
             if (n)
-                through_block(j, kt, v, q, acc, st, valid, n);
+                through_block(j, here, q, acc, st, valid, n, next, asked ? 0 : n_next);
         }
     }
     for (int r = first; r < last; r++)

@@ -23,13 +23,30 @@ struct ste_attn_row {
 void ste_attention(const struct ste_kv *kv, int layer, int n_heads, enum ste_isa isa, const struct ste_attn_row *rows,
                    int n, const float *q, float *out, struct ste_pool *pool);
 
-/* The two products, once for each instruction set. Sums run in the order of head_dim and of positions, fused. */
+/* Running state of one row and head: begins with -INFINITY and 0. */
+struct ste_attn_state {
+    float max, sum;
+};
+
+/* Cache lines that are wanted soon and come from far off: they are sent for one by one, while others are at work. */
+struct ste_attn_ahead {
+    const char *p;
+    int lines;
+};
+
+/* What is done with a block, once for each instruction set, in this order. Sums run in the order of head_dim and of
+ * positions, fused; those of weights in 16 lanes, folded in halves. */
 struct ste_attn_kernels {
-    /* S (n, 64) = Q . K^T for the first N_POS positions (rounded up to 16); KT is (head_dim, 64), f16 */
-    void (*scores)(const float *const *q, int n, const uint16_t *kt, int head_dim, int n_pos, float *s);
-    /* ACC (n, head_dim) += P (n, 64) . V (64, head_dim), f16, over the first N_POS positions; head_dim is a multiple
-     * of 16 */
-    void (*mix)(float *const *acc, int n, const float *p, const uint16_t *v, int head_dim, int n_pos);
+    /* S (n, 64) = Q . K^T for the first N_POS positions (rounded up to 16); K as kv.h has it */
+    void (*scores)(const float *const *q, int n, const uint16_t *k, int head_dim, int n_pos, float *s,
+                   struct ste_attn_ahead ahead);
+    /* S = exp(S - max) for the first VALID[i] positions of row i, and 0 up to N_POS, where the row's maximum is raised
+     * to the block's. Each row's weights are added to its sum; by SHRINK[i] what came before counts less. */
+    void (*weigh)(float *s, int n, const int *valid, int n_pos, struct ste_attn_state *const *states, float *shrink);
+    /* ACC (n, head_dim) = ACC * SHRINK + S (n, 64) . V (64, head_dim), f16, over the first N_POS positions; head_dim is
+     * a multiple of 16 */
+    void (*mix)(float *const *acc, int n, const float *shrink, const float *s, const uint16_t *v, int head_dim,
+                int n_pos, struct ste_attn_ahead ahead);
 };
 extern const struct ste_attn_kernels ste_attn_portable, ste_attn_avx2, ste_attn_avx512;
 const struct ste_attn_kernels *ste_attn_kernels_of(enum ste_isa isa);

@@ -101,7 +101,9 @@ static void each_row(struct each e, void (*fn)(const struct each *, size_t))
 {
     enum ste_work before = ste_profile_begin(STE_WORK_ROWS);
     e.fn = fn;
-    e.chunk = e.n <= 4 ? e.n : e.n <= 64 ? (e.n + 3) / 4 : 16; /* waking a thread costs more than a few rows */
+    /* Waking a thread costs more than a few rows, and so do cache lines that several threads write: a cell's scales of
+     * 16 rows lie in one. */
+    e.chunk = e.n <= 4 ? e.n : e.n <= 32 ? (e.n + 1) / 2 : 16;
     if (e.rounds) {
         const int together = ste_inputs_rows(e.f->inputs);
         e.chunk = (e.chunk + together - 1) / together * together;
@@ -158,10 +160,11 @@ static void place(const struct each *e, size_t r)
     ste_rope_apply(hp->rope, rope, f->k + r * n_kv, hp->n_kv_heads, hp->head_dim, false);
     f->ops->scale(f->q + r * n_q, 1.0f / sqrtf((float)hp->head_dim), n_q);
     for (int h = 0; h < hp->n_kv_heads; h++) {
-        uint16_t *k = ste_kv_k(f->kv, block, e->layer, h), *v = ste_kv_v(f->kv, block, e->layer, h);
+        uint16_t *k = ste_kv_k(f->kv, block, e->layer, h) + ste_kv_k_at(f->kv, in_block),
+                 *v = ste_kv_v(f->kv, block, e->layer, h);
         to_f16(f->ops, k16, f->k + r * n_kv + (size_t)h * hd, hd);
         for (size_t d = 0; d < hd; d++)
-            k[d * STE_KV_BLOCK + in_block] = k16[d];
+            k[d * STE_KV_RUN] = k16[d];
         to_f16(f->ops, v + in_block * hd, f->v + r * n_kv + (size_t)h * hd, hd);
     }
 }

@@ -171,14 +171,11 @@ static void use_block(struct ste_kv *kv, struct ste_chain *c, int block)
 /* The first M positions of one block, for another sequence that goes on differently behind them. */
 static void copy_positions(struct ste_kv *kv, int to, int from, size_t m)
 {
-    size_t hd = (size_t)kv->head_dim;
+    const size_t hd = (size_t)kv->head_dim, runs = (m + STE_KV_RUN - 1) / STE_KV_RUN;
     for (int l = 0; l < kv->n_layers; l++) {
         for (int h = 0; h < kv->n_kv_heads; h++) {
-            uint16_t *kt = ste_kv_k(kv, to, l, h);
-            const uint16_t *kf = ste_kv_k(kv, from, l, h);
-            for (size_t d = 0; d < hd; d++)
-                memcpy(kt + d * STE_KV_BLOCK, kf + d * STE_KV_BLOCK, m * sizeof *kt);
-            memcpy(ste_kv_v(kv, to, l, h), ste_kv_v(kv, from, l, h), m * hd * sizeof *kt);
+            memcpy(ste_kv_k(kv, to, l, h), ste_kv_k(kv, from, l, h), runs * STE_KV_RUN * hd * sizeof *kv->data);
+            memcpy(ste_kv_v(kv, to, l, h), ste_kv_v(kv, from, l, h), m * hd * sizeof *kv->data);
         }
     }
     memcpy(kv->blocks[to].tokens, kv->blocks[from].tokens, m * sizeof(int32_t));

@@ -4,7 +4,8 @@
  * sequences with a common prefix use the same ones. Blocks are counted by the sequences that use them; one that no
  * sequence uses stays until its memory is needed, the least recently used first.
  *
- * Within a block, for each layer and KV head: K turned, (head_dim, 64), then V, (64, head_dim).
+ * Within a block, for each layer and KV head: K, turned in runs of 16 positions, (4, head_dim, 16), then V, (64,
+ * head_dim). What the first positions take is in one piece.
  */
 #ifndef STE_ENGINE_KV_H
 #define STE_ENGINE_KV_H
@@ -16,6 +17,7 @@
 #include "core/err.h"
 
 #define STE_KV_BLOCK 64
+#define STE_KV_RUN 16 /* positions whose K lie turned together */
 
 struct ste_kv_block {
     int ref;                     /* sequences that use it */
@@ -70,6 +72,11 @@ void ste_kv_stop(struct ste_kv *kv, struct ste_chain *c, size_t keep);
 static inline uint16_t *ste_kv_k(const struct ste_kv *kv, int block, int layer, int head)
 {
     return kv->data + (size_t)block * kv->block_size + (size_t)(layer * kv->n_kv_heads + head) * kv->head_size;
+}
+/* Where a position's K begins, an element every STE_KV_RUN, from that of the block. */
+static inline size_t ste_kv_k_at(const struct ste_kv *kv, size_t in_block)
+{
+    return in_block / STE_KV_RUN * STE_KV_RUN * (size_t)kv->head_dim + in_block % STE_KV_RUN;
 }
 static inline uint16_t *ste_kv_v(const struct ste_kv *kv, int block, int layer, int head)
 {

@@ -61,35 +61,15 @@ static float max_of(const float *x, size_t n)
     return v_max_lanes(NV == 1 ? acc[0] : v_max(acc[0], acc[NV - 1]));
 }
 
-/* e^x = 2^n * e^r with |r| <= ln2/2: ln2 is taken off in two parts, e^r is a polynomial of degree 7, and 2^n is applied
- * in two halves, so that results below the normal range are rounded once. */
-ALWAYS vf exp_of(vf x)
-{
-    x = v_max(v_set1(-104.0f), v_min(v_set1(89.0f), x)); /* in this order NaN stays NaN */
-    vf n = v_round(v_mul(x, v_set1(1.44269504f)));
-    vf r = v_fma(n, v_set1(-0x1.62e4p-1f), x);
-    r = v_fma(n, v_set1(-0x1.7f7d1cp-20f), r);
-    vf p = v_set1(1.0f / 5040.0f);
-    p = v_fma(p, r, v_set1(1.0f / 720.0f));
-    p = v_fma(p, r, v_set1(1.0f / 120.0f));
-    p = v_fma(p, r, v_set1(1.0f / 24.0f));
-    p = v_fma(p, r, v_set1(1.0f / 6.0f));
-    p = v_fma(p, r, v_set1(0.5f));
-    p = v_fma(p, r, v_set1(1.0f));
-    p = v_fma(p, r, v_set1(1.0f));
-    vf half = v_round(v_mul(n, v_set1(0.5f)));
-    return v_mul(v_mul(p, v_pow2(half)), v_pow2(v_sub(n, half)));
-}
-
 static void exp_all(float *y, const float *x, size_t n)
 {
     size_t i = 0;
     for (; i + VL <= n; i += VL)
-        v_store(y + i, exp_of(v_load(x + i)));
+        v_store(y + i, v_exp(v_load(x + i)));
     if (i < n) {
         float tail[LANES];
         load_tail(tail, x + i, n - i, 0);
-        v_store(tail, exp_of(v_load(tail)));
+        v_store(tail, v_exp(v_load(tail)));
         memcpy(y + i, tail, (n - i) * sizeof *y);
     }
 }
@@ -103,7 +83,7 @@ static float exp_sub_sum(float *y, const float *x, float sub, size_t n)
         acc[v] = v_zero();
     for (; i + LANES <= n; i += LANES)
         for (int v = 0; v < NV; v++) {
-            vf e = exp_of(v_sub(v_load(x + i + v * VL), s));
+            vf e = v_exp(v_sub(v_load(x + i + v * VL), s));
             v_store(y + i + v * VL, e);
             acc[v] = v_add(acc[v], e);
         }
@@ -111,7 +91,7 @@ static float exp_sub_sum(float *y, const float *x, float sub, size_t n)
         float tail[LANES];
         load_tail(tail, x + i, n - i, -INFINITY);
         for (int v = 0; v < NV; v++) {
-            vf e = exp_of(v_sub(v_load(tail + v * VL), s));
+            vf e = v_exp(v_sub(v_load(tail + v * VL), s));
             v_store(tail + v * VL, e);
             acc[v] = v_add(acc[v], e);
         }
@@ -151,7 +131,7 @@ static void rmsnorm(float *y, const float *x, const float *w, float eps, size_t 
 
 ALWAYS vf silu_of(vf x, vf up)
 {
-    return v_mul(v_div(x, v_add(v_set1(1.0f), exp_of(v_sub(v_zero(), x)))), up);
+    return v_mul(v_div(x, v_add(v_set1(1.0f), v_exp(v_sub(v_zero(), x)))), up);
 }
 
 static void silu_mul(float *y, const float *gate, const float *up, size_t n)

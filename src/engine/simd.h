@@ -28,6 +28,33 @@
 
 #define NV (16 / VL) /* vectors in the 16 rows of a panel */
 
+#if STE_SIMD != 512
+/* A * 2^N for whole N, in two halves, so that results below the normal range are rounded once. */
+ALWAYS vf v_times_pow2(vf a, vf n)
+{
+    vf half = v_round(v_mul(n, v_set1(0.5f)));
+    return v_mul(v_mul(a, v_pow2(half)), v_pow2(v_sub(n, half)));
+}
+#endif
+
+/* e^x = 2^n * e^r with |r| <= ln2/2: ln2 is taken off in two parts, e^r is a polynomial of degree 7. */
+ALWAYS vf v_exp(vf x)
+{
+    x = v_max(v_set1(-104.0f), v_min(v_set1(89.0f), x)); /* in this order NaN stays NaN */
+    vf n = v_round(v_mul(x, v_set1(1.44269504f)));
+    vf r = v_fma(n, v_set1(-0x1.62e4p-1f), x);
+    r = v_fma(n, v_set1(-0x1.7f7d1cp-20f), r);
+    vf p = v_set1(1.0f / 5040.0f);
+    p = v_fma(p, r, v_set1(1.0f / 720.0f));
+    p = v_fma(p, r, v_set1(1.0f / 120.0f));
+    p = v_fma(p, r, v_set1(1.0f / 24.0f));
+    p = v_fma(p, r, v_set1(1.0f / 6.0f));
+    p = v_fma(p, r, v_set1(0.5f));
+    p = v_fma(p, r, v_set1(1.0f));
+    p = v_fma(p, r, v_set1(1.0f));
+    return v_times_pow2(p, n);
+}
+
 /* To the nearest number of 8 significant bits (bf16), ties to even, still as a float. */
 ALWAYS vf v_to_bf16(vf a)
 {

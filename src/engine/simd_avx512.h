@@ -57,9 +57,10 @@ ALWAYS vf v_round(vf a)
 {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-ALWAYS vf v_pow2(vf n)
+/* A * 2^N for whole N, rounded once. */
+ALWAYS vf v_times_pow2(vf a, vf n)
 {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
+    return _mm512_scalef_ps(a, n);
 }
 ALWAYS vf v_load_f16(const uint16_t *p)
 {
