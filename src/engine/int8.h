@@ -4,12 +4,12 @@
 
 #include "engine/matrix.h"
 
-/* X, rounded for every type of weight: x ~ d * q for the 32 inputs of a cell. A cell's rows lie side by side, so that a
- * tile finds all of its rows at fixed distances. */
+/* X, rounded for some types of weights: x ~ d * q for the 32 inputs of a cell. A cell's rows lie side by side, so that
+ * a tile finds all of its rows at fixed distances. What none of the weights asks for is NULL. */
 struct ste_rounded {
     int in, ld;            /* LD: rows to a cell, at least those of X */
     int8_t *q;             /* (in/32, ld, 32) */
-    int16_t *words;        /* the same for the weights that WORDS_FOR names; NULL: nobody asks for them */
+    int16_t *words;        /* the same, for the weights that WORDS_FOR names */
     float *d;              /* (in/32, ld) */
     float *sum;            /* (in/32, ld): d * the sum of q, for types with a minimum */
     int32_t *minus;        /* (in/32, ld): - the sum of q, for types with a zero point; and of each half of a cell: */

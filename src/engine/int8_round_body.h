@@ -3,10 +3,14 @@
 static void put_scales(const struct ste_rounded *out, size_t at, float d, int32_t s0, int32_t s1)
 {
     out->d[at] = d;
-    out->sum[at] = d * (float)(s0 + s1);
-    out->minus[at] = -(s0 + s1);
-    out->minus_halves[2 * at] = -s0;
-    out->minus_halves[2 * at + 1] = -s1;
+    if (out->sum)
+        out->sum[at] = d * (float)(s0 + s1);
+    if (out->minus)
+        out->minus[at] = -(s0 + s1);
+    if (out->minus_halves) {
+        out->minus_halves[2 * at] = -s0;
+        out->minus_halves[2 * at + 1] = -s1;
+    }
 }
 
 #if STE_SIMD == 512

@@ -51,10 +51,8 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
         for (int v = 0; v < np * NV; v++)
             acc[r][v] = v_load(from.p + (size_t)(v / NV) * from.panel + (size_t)r * from.row + v % NV * VL);
     const int8_t *xq = x->q + at * STE_CELL;
-    const float *dx = x->d + at, *xsum = x->sum + at;
-    const int32_t *minus = sub == 16 ? x->minus_halves + 2 * at : x->minus + at;
     const size_t ld = (size_t)x->ld;
-    for (int cell = 0; cell < w->n; cell++, xq += ld * STE_CELL, dx += ld, xsum += ld, minus += ld * (size_t)subs) {
+    for (int cell = 0; cell < w->n; cell++, xq += ld * STE_CELL, at += ld) {
         send_for(&ahead, np, bits, cell);
 #pragma GCC unroll 2
         for (int s = 0; s < subs; s++) {
@@ -62,8 +60,10 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
             const size_t sc = ((size_t)cell * (size_t)subs + (size_t)s) * STE_PANEL;
             vi sum[MAX_ROWS][MAX_PANELS * NV] = {0}, start[MAX_ROWS]; /* - zero point * sum(q) */
 #pragma GCC unroll 8
-            for (int r = 0; zero && r < mr; r++)
-                start[r] = i_sll(i_set1(minus[r * subs + s]), bits - 1);
+            for (int r = 0; zero && r < mr; r++) {
+                const size_t row = at + (size_t)r;
+                start[r] = i_sll(i_set1(sub == 16 ? x->minus_halves[2 * row + (size_t)s] : x->minus[row]), bits - 1);
+            }
 #pragma GCC unroll 4
             for (int q0 = 0; q0 < quads; q0 += steps) {
                 dacc part[MAX_ROWS][MAX_PANELS * NV];
@@ -96,13 +96,13 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
             }
 #pragma GCC unroll 8
             for (int r = 0; r < mr; r++) {
-                vf scale = v_set1(dx[r]);
+                vf scale = v_set1(x->d[at + (size_t)r]);
 #pragma GCC unroll 2
                 for (int v = 0; v < np * NV; v++) {
                     const size_t of = (size_t)(v / NV) * PANEL_SCALES + sc + (size_t)(v % NV * VL);
                     acc[r][v] = v_fma(v_mul(scale, v_load(w->d + of)), v_from_i32(sum[r][v]), acc[r][v]);
                     if (!zero)
-                        acc[r][v] = v_fma(v_load(w->c + of), v_set1(xsum[r]), acc[r][v]);
+                        acc[r][v] = v_fma(v_load(w->c + of), v_set1(x->sum[at + (size_t)r]), acc[r][v]);
                 }
             }
         }

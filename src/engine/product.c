@@ -103,10 +103,15 @@ static void begin_int8(struct ste_inputs *in, const struct ste_product *products
     struct ste_rounded *r = &in->rounded;
     const int ld = STE_ROUNDED_LD(in->m);
     const size_t all = (size_t)ld * (size_t)in->width, cells = all / STE_CELL, bytes = (all + 63) / 64 * 64;
-    bool words = false;
+    bool words = false, sum = false, minus = false, halves = false;
     in->int8 = ste_int8_kernels_of(products[0].w->isa);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        const enum ste_scale scale = products[i].w->scale;
         words = words || (in->int8->words_for && (span > 1 || products[i].w->bits == in->int8->words_for));
+        minus = minus || span > 1 || scale == STE_SCALE_BLOCK;
+        halves = halves || (span == 1 && scale == STE_SCALE_K16);
+        sum = sum || (span == 1 && (scale == STE_SCALE_MIN || scale == STE_SCALE_K));
+    }
     char *s = room(in, (words ? 3 : 1) * bytes + 5 * cells * sizeof(float));
     *r = (struct ste_rounded){.in = in->width, .ld = ld, .q = (int8_t *)s, .span = span};
     s += bytes;
@@ -115,9 +120,9 @@ static void begin_int8(struct ste_inputs *in, const struct ste_product *products
         s += 2 * bytes;
     }
     r->d = (float *)(void *)s;
-    r->sum = r->d + cells;
-    r->minus = (int32_t *)(void *)(r->sum + cells);
-    r->minus_halves = r->minus + cells;
+    r->sum = sum ? r->d + cells : NULL;
+    r->minus = minus ? (int32_t *)(void *)(r->d + 2 * cells) : NULL;
+    r->minus_halves = halves ? (int32_t *)(void *)(r->d + 3 * cells) : NULL;
 }
 
 void ste_inputs_begin(struct ste_inputs *in, const struct ste_product *products, int n, enum ste_activations act,
