@@ -15,6 +15,7 @@ struct job {
     const struct ste_attn_row *rows;
     const float *q;
     float *out;
+    struct ste_inputs *inputs;
     size_t ld;
     int layer, n, chunk, n_chunks, group;
 };
@@ -116,10 +117,12 @@ static void part(void *arg, int index)
         for (int g = 0; g < j->group; g++)
             j->ops->scale(j->out + (size_t)r * j->ld + at + (size_t)g * hd,
                           1.0f / states[(r - first) * j->group + g].sum, hd);
+    if (j->inputs)
+        ste_inputs_round(j->inputs, first, last - first, (int)at, j->group * (int)hd);
 }
 
 void ste_attention(const struct ste_kv *kv, int layer, int n_heads, enum ste_isa isa, const struct ste_attn_row *rows,
-                   int n, const float *q, float *out, struct ste_pool *pool)
+                   int n, const float *q, float *out, struct ste_inputs *inputs, struct ste_pool *pool)
 {
     struct job j = {.kv = kv,
                     .ops = ste_ops_of(isa),
@@ -127,6 +130,7 @@ void ste_attention(const struct ste_kv *kv, int layer, int n_heads, enum ste_isa
                     .rows = rows,
                     .q = q,
                     .out = out,
+                    .inputs = inputs,
                     .layer = layer,
                     .n = n,
                     .group = n_heads / kv->n_kv_heads};

@@ -19,9 +19,9 @@ struct ste_attn_row {
 };
 
 /* Q and OUT are (N, n_heads * head_dim); Q is already scaled by 1/sqrt(head_dim). Rows of the sequences that share
- * blocks must be neighbours. */
+ * blocks must be neighbours. INPUTS, whose X is OUT, are rounded as parts of OUT are done; NULL: nobody's. */
 void ste_attention(const struct ste_kv *kv, int layer, int n_heads, enum ste_isa isa, const struct ste_attn_row *rows,
-                   int n, const float *q, float *out, struct ste_pool *pool);
+                   int n, const float *q, float *out, struct ste_inputs *inputs, struct ste_pool *pool);
 
 /* Running state of one row and head: begins with -INFINITY and 0. */
 struct ste_attn_state {

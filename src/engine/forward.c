@@ -82,19 +82,24 @@ struct each {
     const struct ste_row *rows;
     const int *index;
     const float *norm;
-    int layer, n, chunk;
+    int layer, n, chunk, width;
     void (*fn)(const struct each *e, size_t row);
-    bool rounds; /* then: the next products' inputs */
+    bool rounds; /* then: the next products' inputs, WIDTH of a row */
 };
 
 static void each_part(void *arg, int part)
 {
     const struct each *e = arg;
     int first = part * e->chunk, last = first + e->chunk < e->n ? first + e->chunk : e->n;
-    for (int r = first; e->fn && r < last; r++)
-        e->fn(e, (size_t)r);
-    if (e->rounds)
-        ste_inputs_round(e->f->inputs, first, last - first);
+    const int some =
+        e->rounds && ste_inputs_rows(e->f->inputs) > 4 ? ste_inputs_rows(e->f->inputs) : 4; /* still near */
+    for (int r = first, end; r < last; r = end) {
+        end = r + some < last ? r + some : last;
+        for (int i = r; e->fn && i < end; i++)
+            e->fn(e, (size_t)i);
+        if (e->rounds)
+            ste_inputs_round(e->f->inputs, r, end - r, 0, e->width);
+    }
 }
 
 static void each_row(struct each e, void (*fn)(const struct each *, size_t))
@@ -138,14 +143,6 @@ static void swiglu(const struct each *e, size_t r)
     e->f->ops->silu_mul(e->f->gate + r * d, e->f->gate + r * d, e->f->up + r * d, d);
 }
 
-/* Values beyond f16's range would become infinite, and an infinity would reach rows that must not see it. */
-static void to_f16(const struct ste_ops *ops, uint16_t *dst, float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] = x[i] > 65504.0f ? 65504.0f : x[i] < -65504.0f ? -65504.0f : x[i];
-    ops->to_f16(dst, x, n);
-}
-
 /* RoPE, then K and V of the row into their block. */
 static void place(const struct each *e, size_t r)
 {
@@ -156,28 +153,17 @@ static void place(const struct each *e, size_t r)
     size_t in_block = (size_t)pos % STE_KV_BLOCK;
     const float *rope = f->rope + (size_t)pos * hd;
     uint16_t k16[STE_MAX_HEAD_DIM];
-    ste_rope_apply(hp->rope, rope, f->q + r * n_q, hp->n_heads, hp->head_dim, false);
-    ste_rope_apply(hp->rope, rope, f->k + r * n_kv, hp->n_kv_heads, hp->head_dim, false);
+    f->ops->rope(hp->rope, rope, f->q + r * n_q, hp->n_heads, hp->head_dim, false);
+    f->ops->rope(hp->rope, rope, f->k + r * n_kv, hp->n_kv_heads, hp->head_dim, false);
     f->ops->scale(f->q + r * n_q, 1.0f / sqrtf((float)hp->head_dim), n_q);
     for (int h = 0; h < hp->n_kv_heads; h++) {
         uint16_t *k = ste_kv_k(f->kv, block, e->layer, h) + ste_kv_k_at(f->kv, in_block),
                  *v = ste_kv_v(f->kv, block, e->layer, h);
-        to_f16(f->ops, k16, f->k + r * n_kv + (size_t)h * hd, hd);
+        f->ops->to_f16(k16, f->k + r * n_kv + (size_t)h * hd, hd);
         for (size_t d = 0; d < hd; d++)
             k[d * STE_KV_RUN] = k16[d];
-        to_f16(f->ops, v + in_block * hd, f->v + r * n_kv + (size_t)h * hd, hd);
+        f->ops->to_f16(v + in_block * hd, f->v + r * n_kv + (size_t)h * hd, hd);
     }
-}
-
-static void attend(const struct each *e)
-{
-    struct ste_forward *f = e->f;
-    struct ste_attn_row at[e->n];
-    for (int r = 0; r < e->n; r++)
-        at[r] = e->rows[r].at;
-    enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
-    ste_attention(f->kv, e->layer, f->model->hp.n_heads, f->isa, at, e->n, f->q, f->att, f->pool);
-    ste_profile_end(before);
 }
 
 /* Linear layers that share X (n, in), and where their outputs go, (n, out) each. */
@@ -195,15 +181,46 @@ static void take(struct linears *ls, const struct ste_layer_weights *w, enum ste
     ls->products[ls->n++] = (struct ste_product){w->linear[l], w->bias[l], y, (size_t)ste_matrix_out(w->linear[l])};
 }
 
-/* FN makes X, row by row, and what it has made is rounded at once. NULL: X is there. */
-static void make_inputs(struct each e, void (*fn)(const struct each *, size_t), struct linears *ls, const float *x)
+static void begin_inputs(const struct each *e, struct linears *ls, const float *x)
 {
     ls->x = x;
     ls->in = ste_matrix_in(ls->products[0].w);
-    ls->inputs = e.f->inputs;
-    ste_inputs_begin(e.f->inputs, ls->products, ls->n, ste_activations_of(e.f->act, ls->l[0]), x, (size_t)ls->in, e.n);
+    ls->inputs = e->f->inputs;
+    ste_inputs_begin(e->f->inputs, ls->products, ls->n, ste_activations_of(e->f->act, ls->l[0]), x, (size_t)ls->in,
+                     e->n);
+}
+
+/* FN makes X, row by row, and what it has made is rounded at once. NULL: X is there. */
+static void round_inputs(struct each e, void (*fn)(const struct each *, size_t), const struct linears *ls)
+{
     e.rounds = true;
+    e.width = ls->in;
     each_row(e, fn);
+}
+
+static void make_inputs(const struct each *e, void (*fn)(const struct each *, size_t), struct linears *ls,
+                        const float *x)
+{
+    begin_inputs(e, ls, x);
+    round_inputs(*e, fn, ls);
+}
+
+/* What the linear layer O takes. */
+static void attend(const struct each *e, struct linears *o)
+{
+    struct ste_forward *f = e->f;
+    struct ste_attn_row at[e->n];
+    for (int r = 0; r < e->n; r++)
+        at[r] = e->rows[r].at;
+    enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
+    begin_inputs(e, o, f->att);
+    const int of_kv_head = o->in / f->model->hp.n_kv_heads;
+    const bool at_once = ste_inputs_rows(f->inputs) == 1 && of_kv_head % ste_inputs_columns(f->inputs) == 0;
+    ste_attention(f->kv, e->layer, f->model->hp.n_heads, f->isa, at, e->n, f->q, f->att, at_once ? f->inputs : NULL,
+                  f->pool);
+    ste_profile_end(before);
+    if (!at_once)
+        round_inputs(*e, NULL, o);
 }
 
 /* Y = X . W^T + bias, and each adapter on its rows. */
@@ -240,7 +257,7 @@ static void gate(const struct each *e, const struct linears *gate_up, struct lin
     }
     if (!done) {
         multiply(e, gate_up);
-        make_inputs(*e, swiglu, down, f->gate);
+        make_inputs(e, swiglu, down, f->gate);
     }
 }
 
@@ -287,16 +304,15 @@ void ste_forward_run(struct ste_forward *f, struct ste_row *rows, int n)
         take(&down, w, STE_DOWN, f->y);
 
         e.layer = l;
-        make_inputs(e, l ? add_and_norm : norm, &qkv, f->xn);
+        make_inputs(&e, l ? add_and_norm : norm, &qkv, f->xn);
         multiply(&e, &qkv);
         each_row(e, place);
         if (l + 1 == hp->n_layers && !(e.n = keep_scored(f, rows, n)))
             return;
-        attend(&e);
-        make_inputs(e, NULL, &o, f->att);
+        attend(&e, &o);
         multiply(&e, &o);
         e.norm = w->ffn_norm;
-        make_inputs(e, add_and_norm, &gate_up, f->xn);
+        make_inputs(&e, add_and_norm, &gate_up, f->xn);
         gate(&e, &gate_up, &down, most > 0);
         multiply(&e, &down);
         e.norm = l + 1 < hp->n_layers ? f->w->layers[l + 1].attn_norm : NULL;

@@ -4,6 +4,9 @@
 
 #include "engine/matrix.h"
 
+#define STE_ZEROS 3
+#define STE_ZERO_OF(bits) ((bits) == 8 ? 2 : (bits) == 5 ? 1 : 0)
+
 /* X, rounded for some types of weights: x ~ d * q for the 32 inputs of a cell. A cell's rows lie side by side, so that
  * a tile finds all of its rows at fixed distances. What none of the weights asks for is NULL. */
 struct ste_rounded {
@@ -12,8 +15,9 @@ struct ste_rounded {
     int16_t *words;        /* the same, for the weights that WORDS_FOR names */
     float *d;              /* (in/32, ld) */
     float *sum;            /* (in/32, ld): d * the sum of q, for types with a minimum */
-    int32_t *minus;        /* (in/32, ld): - the sum of q, for types with a zero point; and of each half of a cell: */
-    int32_t *minus_halves; /* (in/32, ld, 2) */
+    /* (in/32, ld): - zero point * the sum of q, for the zero points of weights of 4, 5 and 8 bits; and for those of 6
+     * bits, which have a scale for half a cell, of each half, (in/32, ld, 2) */
+    int32_t *minus[STE_ZEROS], *minus_halves;
     int span; /* 1; or 2 or 4: D and MINUS are a group's of so many cells, at its first; no others are set */
 };
 #define STE_MAX_SPAN 4

@@ -32,6 +32,8 @@
 #define D_STARTS(zero) false /* 16-bit sums have no room for it */
 #endif
 
+#define ZERO(bits) (1 << ((bits)-1)) /* of types that have no minimum */
+
 #include "engine/int8_round_body.h"
 #include "engine/int8_tile_body.h"
 #include "engine/int8_unpack_body.h"
@@ -84,7 +86,7 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
                 }
                 if (zero)
                     sum = i_add(
-                        sum, i_sll(i_set1(sub == 16 ? x->minus_halves[2 * at + (size_t)s] : x->minus[at]), bits - 1));
+                        sum, i_set1(sub == 16 ? x->minus_halves[2 * at + (size_t)s] : x->minus[STE_ZERO_OF(bits)][at]));
                 acc[v] = v_fma(v_mul(dx, d[s][v]), v_from_i32(sum), acc[v]);
                 if (!zero)
                     acc[v] = v_fma(c[s][v], v_set1(x->sum[at]), acc[v]);
@@ -120,7 +122,7 @@ ALWAYS void single_groups(const int bits, const int sub, const enum ste_scale sc
         vi sum[NV][CHAINS];
         for (int v = 0; v < NV; v++)
             for (int i = 0; i < CHAINS; i++)
-                sum[v][i] = i_set1(GROUP_BYTES == 1 && i == 0 ? x->minus[at] * 128 : 0);
+                sum[v][i] = i_set1(GROUP_BYTES == 1 && i == 0 ? x->minus[STE_ZERO_OF(8)][at] : 0);
         for (int i = 0; i < x->span; i++, at += (size_t)x->ld, src += bits * STE_QUAD_BYTES) {
             prefetch_cell(bits, src + CELLS * bits * STE_QUAD_BYTES);
 #pragma GCC unroll 2

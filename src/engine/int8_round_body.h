@@ -5,11 +5,12 @@ static void put_scales(const struct ste_rounded *out, size_t at, float d, int32_
     out->d[at] = d;
     if (out->sum)
         out->sum[at] = d * (float)(s0 + s1);
-    if (out->minus)
-        out->minus[at] = -(s0 + s1);
+    for (int bits = 4; bits <= 8; bits += bits == 5 ? 3 : 1)
+        if (out->minus[STE_ZERO_OF(bits)])
+            out->minus[STE_ZERO_OF(bits)][at] = -(s0 + s1) * ZERO(bits);
     if (out->minus_halves) {
-        out->minus_halves[2 * at] = -s0;
-        out->minus_halves[2 * at + 1] = -s1;
+        out->minus_halves[2 * at] = -s0 * ZERO(6);
+        out->minus_halves[2 * at + 1] = -s1 * ZERO(6);
     }
 }
 

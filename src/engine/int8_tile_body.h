@@ -62,7 +62,7 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
 #pragma GCC unroll 8
             for (int r = 0; zero && r < mr; r++) {
                 const size_t row = at + (size_t)r;
-                start[r] = i_sll(i_set1(sub == 16 ? x->minus_halves[2 * row + (size_t)s] : x->minus[row]), bits - 1);
+                start[r] = i_set1(sub == 16 ? x->minus_halves[2 * row + (size_t)s] : x->minus[STE_ZERO_OF(bits)][row]);
             }
 #pragma GCC unroll 4
             for (int q0 = 0; q0 < quads; q0 += steps) {
@@ -127,7 +127,7 @@ ALWAYS void group_tile(const int mr, const int np, const int bits, const struct 
         for (int r = 0; r < mr; r++)
 #pragma GCC unroll 2
             for (int v = 0; v < np * NV; v++)
-                sum[r][v] = d_from(i_sll(i_set1(x->minus[at + (size_t)r]), 7));
+                sum[r][v] = d_from(i_set1(x->minus[STE_ZERO_OF(8)][at + (size_t)r]));
         for (int cell = first; cell < first + x->span; cell++, xq += ld * STE_CELL) {
             const uint8_t *wq = w->quads + (size_t)cell * 8 * STE_QUAD_BYTES;
             send_for(&ahead, np, bits, cell);

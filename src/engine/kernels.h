@@ -74,10 +74,11 @@ void ste_inputs_free(struct ste_inputs *in);
 /* X (M, inputs of the PRODUCTS) is to come. */
 void ste_inputs_begin(struct ste_inputs *in, const struct ste_product *products, int n, enum ste_activations act,
                       const float *x, size_t ldx, int m);
-/* How many rows are rounded together, from a multiple of that on: 1 or a tile's. */
+/* How many rows are rounded together, from a multiple of that on: 1 or a tile's; and how many inputs. */
 int ste_inputs_rows(const struct ste_inputs *in);
-/* Rows M0..M0+M of X are there. By any threads, before ste_inputs_mul. */
-void ste_inputs_round(struct ste_inputs *in, int m0, int m);
+int ste_inputs_columns(const struct ste_inputs *in);
+/* Inputs K0..K0+K of rows M0..M0+M of X are there. By any threads, before ste_inputs_mul. */
+void ste_inputs_round(struct ste_inputs *in, int m0, int m, int k0, int k);
 void ste_inputs_mul(const struct ste_inputs *in, const struct ste_product *products, int n, struct ste_pool *pool);
 /* NEXT (M, out) = silu(X . W0^T + bias0) * (X . W1^T + bias1), rounded by who made it: neither product goes to memory,
  * and NEXT's X need not be. False, and nothing done, where these are not rounded to integers. */
@@ -105,12 +106,13 @@ struct ste_ops {
     float (*exp_sub_sum)(float *y, const float *x, float sub, size_t n); /* y = exp(x - sub); returns the sum */
     void (*rmsnorm)(float *y, const float *x, const float *w, float eps, size_t n);
     void (*silu_mul)(float *y, const float *gate, const float *up, size_t n); /* y = gate * sigmoid(gate) * up */
-    void (*to_f16)(uint16_t *y, const float *x, size_t n);
+    void (*to_f16)(uint16_t *y, const float *x, size_t n);                    /* beyond f16's range: its largest */
     void (*from_f16)(float *y, const uint16_t *x, size_t n);
+    /* Rotates HEADS heads of HEAD_DIM at X in place by ste_rope_table's COS_SIN; INVERSE turns back (the backward
+     * pass). */
+    void (*rope)(enum ste_rope form, const float *cos_sin, float *x, int heads, int head_dim, bool inverse);
 };
 const struct ste_ops *ste_ops_of(enum ste_isa isa);
-/* Rotates HEADS heads of HEAD_DIM at X in place for position POS; INVERSE turns back (the backward pass). */
-void ste_rope_apply(enum ste_rope form, const float *cos_sin, float *x, int heads, int head_dim, bool inverse);
 /* COS_SIN (head_dim: head_dim/2 cosines, then as many sines) of position POS. */
 void ste_rope_table(double base, int head_dim, int pos, float *cos_sin);
 

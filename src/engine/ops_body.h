@@ -148,17 +148,46 @@ static void silu_mul(float *y, const float *gate, const float *up, size_t n)
     }
 }
 
+/* An infinity would reach rows that must not see it. */
+ALWAYS void store_f16(uint16_t *y, vf x)
+{
+    v_store_f16(y, v_max(v_set1(-65504.0f), v_min(v_set1(65504.0f), x))); /* in this order NaN stays NaN */
+}
+
 static void to_f16(uint16_t *y, const float *x, size_t n)
 {
     size_t i = 0;
     for (; i + VL <= n; i += VL)
-        v_store_f16(y + i, v_load(x + i));
+        store_f16(y + i, v_load(x + i));
     if (i < n) {
         float tail[LANES];
         uint16_t h[LANES];
         load_tail(tail, x + i, n - i, 0);
-        v_store_f16(h, v_load(tail));
+        for (int k = 0; k < LANES; k += VL)
+            store_f16(h + k, v_load(tail + k));
         memcpy(y + i, h, (n - i) * sizeof *y);
+    }
+}
+
+/* A pair's two elements lie STEP * I and OTHER behind that. */
+ALWAYS void rotate(const int step, const int other, int pairs, const float *cosines, const float *sines, float *x,
+                   const bool inverse)
+{
+    for (int i = 0; i < pairs; i++) {
+        float *a = x + i * step, *b = a + other, c = cosines[i], s = inverse ? -sines[i] : sines[i], a0 = *a, b0 = *b;
+        *a = a0 * c - b0 * s;
+        *b = a0 * s + b0 * c;
+    }
+}
+
+static void rope(enum ste_rope form, const float *cos_sin, float *x, int heads, int head_dim, bool inverse)
+{
+    const int half = head_dim / 2;
+    for (int h = 0; h < heads; h++, x += head_dim) {
+        if (form == STE_ROPE_ADJACENT)
+            rotate(2, 1, half, cos_sin, cos_sin + half, x, inverse);
+        else
+            rotate(1, half, half, cos_sin, cos_sin + half, x, inverse);
     }
 }
 
@@ -187,4 +216,5 @@ const struct ste_ops OPS = {.dot = dot,
                             .rmsnorm = rmsnorm,
                             .silu_mul = silu_mul,
                             .to_f16 = to_f16,
-                            .from_f16 = from_f16};
+                            .from_f16 = from_f16,
+                            .rope = rope};

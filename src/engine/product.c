@@ -103,16 +103,17 @@ static void begin_int8(struct ste_inputs *in, const struct ste_product *products
     struct ste_rounded *r = &in->rounded;
     const int ld = STE_ROUNDED_LD(in->m);
     const size_t all = (size_t)ld * (size_t)in->width, cells = all / STE_CELL, bytes = (all + 63) / 64 * 64;
-    bool words = false, sum = false, minus = false, halves = false;
+    bool words = false, sum = false, halves = false, minus[STE_ZEROS] = {false};
     in->int8 = ste_int8_kernels_of(products[0].w->isa);
     for (int i = 0; i < n; i++) {
         const enum ste_scale scale = products[i].w->scale;
         words = words || (in->int8->words_for && (span > 1 || products[i].w->bits == in->int8->words_for));
-        minus = minus || span > 1 || scale == STE_SCALE_BLOCK;
+        if (span > 1 || scale == STE_SCALE_BLOCK)
+            minus[STE_ZERO_OF(span > 1 ? 8 : products[i].w->bits)] = true;
         halves = halves || (span == 1 && scale == STE_SCALE_K16);
         sum = sum || (span == 1 && (scale == STE_SCALE_MIN || scale == STE_SCALE_K));
     }
-    char *s = room(in, (words ? 3 : 1) * bytes + 5 * cells * sizeof(float));
+    char *s = room(in, (words ? 3 : 1) * bytes + (4 + STE_ZEROS) * cells * sizeof(float));
     *r = (struct ste_rounded){.in = in->width, .ld = ld, .q = (int8_t *)s, .span = span};
     s += bytes;
     if (words) {
@@ -121,8 +122,11 @@ static void begin_int8(struct ste_inputs *in, const struct ste_product *products
     }
     r->d = (float *)(void *)s;
     r->sum = sum ? r->d + cells : NULL;
-    r->minus = minus ? (int32_t *)(void *)(r->d + 2 * cells) : NULL;
-    r->minus_halves = halves ? (int32_t *)(void *)(r->d + 3 * cells) : NULL;
+    int32_t *next = (int32_t *)(void *)(r->d + 2 * cells);
+    r->minus_halves = halves ? next : NULL;
+    next += 2 * cells;
+    for (int i = 0; i < STE_ZEROS; i++, next += cells)
+        r->minus[i] = minus[i] ? next : NULL;
 }
 
 void ste_inputs_begin(struct ste_inputs *in, const struct ste_product *products, int n, enum ste_activations act,
@@ -152,10 +156,15 @@ int ste_inputs_rows(const struct ste_inputs *in)
     return in->bf16 ? STE_TILE_ROWS : 1;
 }
 
-void ste_inputs_round(struct ste_inputs *in, int m0, int m)
+int ste_inputs_columns(const struct ste_inputs *in)
+{
+    return in->int8 ? in->rounded.span * STE_CELL : in->bf16 ? in->width : 1;
+}
+
+void ste_inputs_round(struct ste_inputs *in, int m0, int m, int k0, int k)
 {
     if (in->int8)
-        in->int8->round(in->x + (size_t)m0 * in->ldx, in->ldx, m0, m, 0, in->width / STE_CELL, &in->rounded);
+        in->int8->round(in->x + (size_t)m0 * in->ldx + k0, in->ldx, m0, m, k0 / STE_CELL, k / STE_CELL, &in->rounded);
     else if (in->bf16)
         in->bf16->round(in->x, in->ldx, m0, m, &in->rows);
 }
@@ -169,7 +178,7 @@ static void round_part(void *arg, int part)
 {
     struct ste_inputs *in = arg;
     const int m0 = part * STE_TILE_ROWS;
-    ste_inputs_round(in, m0, in->m - m0 < STE_TILE_ROWS ? in->m - m0 : STE_TILE_ROWS);
+    ste_inputs_round(in, m0, in->m - m0 < STE_TILE_ROWS ? in->m - m0 : STE_TILE_ROWS, 0, in->width);
 }
 
 static void round_all(struct ste_inputs *in, struct ste_pool *pool)

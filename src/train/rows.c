@@ -128,8 +128,8 @@ static void rope_part(void *arg, int part)
         while (i >= j->pk->spans[e].start + j->pk->spans[e].n)
             e++;
         size_t pos = (size_t)(j->pk->spans[e].pos + i - j->pk->spans[e].start);
-        ste_rope_apply(hp->rope, j->t->s.cos_sin + pos * (size_t)hp->head_dim, j->y + (size_t)i * width, j->heads,
-                       hp->head_dim, j->inverse);
+        j->t->ops->rope(hp->rope, j->t->s.cos_sin + pos * (size_t)hp->head_dim, j->y + (size_t)i * width, j->heads,
+                        hp->head_dim, j->inverse);
     }
 }
 
