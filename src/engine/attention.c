@@ -87,11 +87,10 @@ static void part(void *arg, int index)
             }
             const int beside = end < last ? valid_at(&j->rows[end], depth) : 0;
             const int below = valid_at(&j->rows[first], depth + 1), n_next = beside ? beside : below;
-            const struct kv here = kv_at(j, block, head), next = kv_at(j,
-                                                                       beside  ? j->rows[end].blocks[depth]
-                                                                       : below ? j->rows[first].blocks[depth + 1]
-                                                                               : block,
-                                                                       head);
+            const int next_block = beside  ? j->rows[end].blocks[depth]
+                                   : below ? j->rows[first].blocks[depth + 1]
+                                           : block;
+            const struct kv here = kv_at(j, block, head), next = kv_at(j, next_block, head);
             for (int i = r; i < end; i++) {
                 const int seen = valid_at(&j->rows[i], depth);
                 if (!seen)
