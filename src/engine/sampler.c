@@ -87,9 +87,9 @@ static int by_weight(const void *pa, const void *pb)
     return (a->id > b->id) - (a->id < b->id);
 }
 
-/* The tokens whose weight is LEAST or more, and their weights. */
-static void collect(struct ste_sampler *s, const struct ste_ops *ops, const float *logits, int n, float max,
-                    float inv_t, double least)
+/* The tokens whose weight is LEAST or more, and their weights, whose sum is returned. */
+static double collect(struct ste_sampler *s, const struct ste_ops *ops, const float *logits, int n, float max,
+                      float inv_t, double least)
 {
     /* A little below, so that rounding on either side loses none. */
     float floor = least > 0 ? (float)((double)max + log(least) / (double)inv_t - 1e-3 * (1 + fabs(max))) : -INFINITY;
@@ -109,8 +109,10 @@ static void collect(struct ste_sampler *s, const struct ste_ops *ops, const floa
     for (size_t i = 0; i < s->n; i++)
         s->values[i] = s->items[i].weight;
     ops->exp(s->values, s->values, s->n);
+    double sum = 0;
     for (size_t i = 0; i < s->n; i++)
-        s->items[i].weight = s->values[i];
+        sum += s->items[i].weight = s->values[i];
+    return sum;
 }
 
 /* The K likeliest (top_k), of those the shortest run that holds top_p of their weight, of those the ones at or above
@@ -119,16 +121,17 @@ static void collect(struct ste_sampler *s, const struct ste_ops *ops, const floa
 static int32_t draw_some(struct ste_sampler *s, const struct ste_ops *ops, const float *logits, int n, float max,
                          float inv_t, const struct ste_sampling *p, double u)
 {
-    static const double steps[] = {0x1p-6, 0x1p-12, 0x1p-20, 0};
+    static const double steps[] = {0x1p-6, 0x1p-9, 0x1p-12, 0x1p-16, 0x1p-20, 0};
     size_t k = p->top_k > 0 ? (size_t)(p->top_k < n ? p->top_k : n) : 0, keep = 0;
     double total = 0;
     float y[RUN];
     for (int i = 0; i < n && !k && p->top_p < 1; i += RUN)
         total += weights(ops, y, logits + i, max, inv_t, (size_t)(n - i < RUN ? n - i : RUN));
-    for (int step = 0; step < 4; step++) {
-        collect(s, ops, logits, n, max, inv_t, steps[step]);
+    for (size_t step = 0; step < sizeof steps / sizeof *steps; step++) {
+        const double sum = collect(s, ops, logits, n, max, inv_t, steps[step]);
         bool ends = steps[step] == 0; /* whether the end of the run is known */
-        if (s->n < k && !ends)
+        /* Sorting takes longest: not where it is plain that the end is not there, in whatever order one adds. */
+        if (!ends && (s->n < k || (!k && sum < p->top_p * total * (1 - 1e-6))))
             continue;
         qsort(s->items, s->n, sizeof *s->items, by_weight);
         keep = s->n;
