@@ -231,11 +231,11 @@ def evaluate(a, table, size):
                 f"the same; {server.shown}")
 
 
-def training(a, table, size):
+def training(a, table, size, peers=True):
     """Peers run in a process of their own, so that their memory is theirs; steps of all are interleaved by rounds. Where
-    there are AMX tiles, TRL and ours also train in bfloat16."""
+    there are AMX tiles, TRL and ours also train in bfloat16. Without PEERS: only what share of the limit ours takes."""
     tiles = limits(a)["bf16"] > 0
-    calls = {"trl": "trl({})", "torch_loop": "torch_loop({})", **({"trl_bf16": "trl({}, True)"} if tiles else {})}
+    calls = {"trl": "trl({})", "torch_loop": "torch_loop({})", **({"trl_bf16": "trl({}, True)"} if tiles else {})} if peers else {}
     ours, ours_bf16, memory, most = [], [], [], []
     theirs = {name: [] for name in calls}
     peak = {}
@@ -274,6 +274,7 @@ WORK = {
     "generate-135M": lambda a, t: generating(a, t, "135M", [16, 1]),
     "train-0.5B": lambda a, t: training(a, t, "0.5B"),
     "train-135M": lambda a, t: training(a, t, "135M"),
+    "train-1.5B": lambda a, t: training(a, t, "1.5B", False),
     "scaling": lambda a, t: [scaling(a, t, s) for s in ("0.5B", "135M")],
     "job-0.5B": lambda a, t: job(a, t, "0.5B"),
     "early-0.5B": lambda a, t: early(a, t, "0.5B"),

@@ -93,6 +93,23 @@ __attribute__((target("avx512f,avx512vnni"))) static void peak_i8_512(void *arg,
     ((volatile float *)arg)[part] = (float)_mm512_reduce_add_epi32(a[0]);
 }
 
+__attribute__((target("avx2,avxvnni"))) static void peak_i8_vex(void *arg, int part)
+{
+    __m256i a[12], x = _mm256_set1_epi8((char)(part + 3)), y = _mm256_set1_epi8(1);
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; i++)
+        a[i] = _mm256_set1_epi32(i);
+    for (long n = 0; n < PEAK_LOOPS; n++) {
+#pragma GCC unroll 12
+        for (int i = 0; i < 12; i++)
+            __asm__ volatile("%{vex%} vpdpbusd %2, %1, %0" : "+x"(a[i]) : "x"(x), "x"(y));
+    }
+#pragma GCC unroll 12
+    for (int i = 1; i < 12; i++)
+        a[0] = _mm256_add_epi32(a[0], a[i]);
+    ((volatile float *)arg)[part] = (float)_mm256_extract_epi32(a[0], 0);
+}
+
 /* Sums of 2 x 2 tiles, operands in registers: 16 x 16 x 32 products each. */
 __attribute__((target("avx512f"))) static void peak_tiles(void *arg, int part)
 {
@@ -233,7 +250,9 @@ static void peaks(enum ste_isa isa, struct ste_pool *pool, double *f32, double *
     if (isa == STE_ISA_PORTABLE)
         return;
     *f32 = wide ? peak(peak_f32_512, 32, pool) : peak(peak_f32, 16, pool);
-    *int8 = wide && __builtin_cpu_supports("avx512vnni") ? peak(peak_i8_512, 128, pool) : peak(peak_i8, 64, pool);
+    *int8 = wide && __builtin_cpu_supports("avx512vnni") ? peak(peak_i8_512, 128, pool)
+            : isa == STE_ISA_AVX_VNNI                    ? peak(peak_i8_vex, 64, pool)
+                                                         : peak(peak_i8, 64, pool);
     if (isa == STE_ISA_AMX)
         *bf16 = peak(peak_tiles, 4 * 2 * 16 * 16 * 32 / 12.0 / 16, pool);
 #endif

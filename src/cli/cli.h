@@ -47,7 +47,7 @@ struct ste_engine_flags {
     {"threads", STE_FLAG_INT, &(f).threads, "N", "threads (default: one a core); speed only"},                         \
         {"batch", STE_FLAG_INT, &(f).batch, "N", "sequences in flight at once (default 64); speed only"},              \
         {"ctx", STE_FLAG_INT, &(f).ctx, "N", "context in tokens (default: the model's, at most 8192)"},                \
-        {"isa", STE_FLAG_STRING, &(f).isa, "NAME", "force an instruction set: amx, avx512, avx2, portable"},           \
+        {"isa", STE_FLAG_STRING, &(f).isa, "NAME", "force an instruction set: amx, avx512, avx-vnni, avx2, portable"}, \
     {                                                                                                                  \
         "activations", STE_FLAG_STRING, &(f).activations, "auto|int8-g128|int8-g64|int8|bf16|f32",                     \
             "how products round (default: bf16 with AMX tiles, int8-g128 with AVX-512 VNNI, else int8); f32 is exact"  \

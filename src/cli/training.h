@@ -35,7 +35,7 @@ struct ste_training_flags {
          "int8-g128 round in the forward pass only"},                                                                  \
         {"threads", STE_FLAG_INT, &(f).threads, "N", "threads (default: one a core); speed only"},                     \
     {                                                                                                                  \
-        "isa", STE_FLAG_STRING, &(f).isa, "NAME", "force an instruction set: amx, avx512, avx2, portable"              \
+        "isa", STE_FLAG_STRING, &(f).isa, "NAME", "force an instruction set: amx, avx512, avx-vnni, avx2, portable"    \
     }
 
 void ste_training_defaults(struct ste_training_flags *f);

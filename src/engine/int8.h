@@ -4,6 +4,7 @@
 
 #include "engine/matrix.h"
 
+/* Zero points that whole cells have: those of weights of 4, 5 and 8 bits. */
 #define STE_ZEROS 3
 #define STE_ZERO_OF(bits) ((bits) == 8 ? 2 : (bits) == 5 ? 1 : 0)
 
@@ -40,7 +41,7 @@ struct ste_int8_kernels {
     void (*mul)(const struct ste_matrix *w, int p0, int np, struct ste_panel after, int k0, int kc,
                 const struct ste_rounded *x, int m0, int m, const float *bias, float *sums, float *y, size_t ldy);
 };
-extern const struct ste_int8_kernels ste_int8_portable, ste_int8_avx2, ste_int8_vnni;
+extern const struct ste_int8_kernels ste_int8_portable, ste_int8_avx2, ste_int8_avxvnni, ste_int8_vnni;
 /* VNNI is looked for apart: AVX-512 machines without it take the AVX2 kernels. */
 const struct ste_int8_kernels *ste_int8_kernels_of(enum ste_isa isa);
 

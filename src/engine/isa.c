@@ -14,7 +14,7 @@
 #include <unistd.h>
 #endif
 
-static const char *const names[] = {"portable", "avx2", "avx512", "amx"};
+static const char *const names[] = {"portable", "avx2", "avx-vnni", "avx512", "amx"};
 static const char *const activations[] = {"f32", "int8", "bf16", "bf16x3", "int8-g128", "int8-g64"};
 
 /* Tiles are kept for a process that asks for them: from here on, all its threads. */
@@ -42,6 +42,9 @@ static bool has(enum ste_isa isa)
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && f16c;
     if (isa == STE_ISA_AVX2)
         return avx2;
+    enum { AVX_VNNI = 1 << 4 }; /* gcc 12 has no name for it */
+    if (isa == STE_ISA_AVX_VNNI)
+        return avx2 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & AVX_VNNI);
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     return isa == STE_ISA_AVX512 ? avx512 : avx512 && has_tiles();
@@ -64,7 +67,8 @@ int ste_isa_choose(const char *name, enum ste_isa *out, struct ste_err *err)
                                "this machine lacks the instruction set %s; leave it out to take the best there is",
                                name);
     }
-    return ste_err_set(err, STE_EUSAGE, "unknown instruction set '%s'; there are portable, avx2, avx512 and amx", name);
+    return ste_err_set(err, STE_EUSAGE,
+                       "unknown instruction set '%s'; there are portable, avx2, avx-vnni, avx512 and amx", name);
 }
 
 const char *ste_isa_name(enum ste_isa isa)
@@ -111,7 +115,7 @@ enum ste_activations ste_activations_of(enum ste_activations act, enum ste_linea
 
 #if defined(__x86_64__)
 #define PICK(isa, portable, avx2, avx512)                                                                              \
-    ((isa) >= STE_ISA_AVX512 ? (avx512) : (isa) == STE_ISA_AVX2 ? (avx2) : (portable))
+    ((isa) >= STE_ISA_AVX512 ? (avx512) : (isa) >= STE_ISA_AVX2 ? (avx2) : (portable))
 #else
 #define PICK(isa, portable, avx2, avx512) ((void)(isa), (portable))
 #endif
@@ -126,6 +130,8 @@ const struct ste_int8_kernels *ste_int8_kernels_of(enum ste_isa isa)
 #if defined(__x86_64__)
     if (isa == STE_ISA_AVX512 && !__builtin_cpu_supports("avx512vnni"))
         isa = STE_ISA_AVX2;
+    if (isa == STE_ISA_AVX_VNNI)
+        return &ste_int8_avxvnni;
 #endif
     return PICK(isa, &ste_int8_portable, &ste_int8_avx2, &ste_int8_vnni);
 }

@@ -22,8 +22,9 @@
 enum ste_isa {
     STE_ISA_PORTABLE,
     STE_ISA_AVX2,
-    STE_ISA_AVX512, /* F, BW, VL, DQ, and VNNI for the integer path */
-    STE_ISA_AMX     /* AVX512 with BF16 and VNNI, and tiles for the bf16 path */
+    STE_ISA_AVX_VNNI, /* AVX2 with VNNI for the integer path */
+    STE_ISA_AVX512,   /* F, BW, VL, DQ, and VNNI for the integer path */
+    STE_ISA_AMX       /* AVX512 with BF16 and VNNI, and tiles for the bf16 path */
 };
 /* How X is rounded before a product with quantized weights: not at all; to 8-bit integers, a scale for 32 inputs; to
  * bf16, or to the sum of two of them, the weights too (bf16.h); to 8-bit integers with a scale for 128 or 64 inputs

@@ -179,8 +179,25 @@ ALWAYS vf v_from_byte(vi a, int j)
         _mm256_set1_epi32(j));
     return _mm256_cvtepi32_ps(_mm256_shuffle_epi8(a, pick));
 }
-/* Products of unsigned and signed bytes, summed in pairs in 16 bits: the caller sees to it that they fit. */
 typedef __m256i dacc;
+#ifdef __AVXVNNI__
+/* Dot products of unsigned and signed bytes in fours, summed in 32 bits (D_WIDE). */
+#define D_WIDE
+ALWAYS dacc d_step(dacc s, vi w, vi x) /* written out as in simd_avx512.h */
+{
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(s) : "x"(w), "x"(x));
+    return s;
+}
+ALWAYS dacc d_first(vi w, vi x)
+{
+    return d_step(_mm256_setzero_si256(), w, x);
+}
+ALWAYS vi d_sum(dacc s)
+{
+    return s;
+}
+#else
+/* Products of unsigned and signed bytes, summed in pairs in 16 bits: the caller sees to it that they fit. */
 ALWAYS dacc d_first(vi w, vi x)
 {
     return _mm256_maddubs_epi16(w, x);
@@ -192,13 +209,14 @@ ALWAYS dacc d_step(dacc s, vi w, vi x)
     __asm__("vpaddw %1, %0, %0" : "+x"(s) : "x"(p));
     return s;
 }
-ALWAYS dacc d_from(vi n) /* not used: see D_STARTS */
-{
-    return n;
-}
 ALWAYS vi d_sum(dacc s)
 {
     return _mm256_madd_epi16(s, _mm256_set1_epi16(1));
+}
+#endif
+ALWAYS dacc d_from(vi n) /* of D_WIDE alone: see D_STARTS */
+{
+    return n;
 }
 /* A lane's four unsigned bytes as 16-bit words: its first two, its last two. */
 ALWAYS vi i_words(vi bytes, const int last)

@@ -111,7 +111,7 @@ const struct ste_option ste_recipe_options[] = {
     CHOICE("engine.activations", activations, "auto", "auto|int8-g128|int8-g64|int8|bf16|bf16x3|f32",
            "how products round when generating: auto is bf16 where the machine that begins the run has AMX tiles, "
            "int8-g128 where it has AVX-512 VNNI, else int8; f32 is exact"),
-    SPEED_STRING("engine.isa", isa, "", "force an instruction set: amx, avx512, avx2, portable"),
+    SPEED_STRING("engine.isa", isa, "", "force an instruction set: amx, avx512, avx-vnni, avx2, portable"),
     SPEED_STRING("engine.cache", cache, "", "a database that remembers answers over runs; empty: none"),
     {NULL, STE_OPT_STRING, 0, NULL, 0, 0, NULL, false, NULL},
 };
