@@ -76,39 +76,22 @@ __attribute__((target("avx512f"))) static void peak_f32_512(void *arg, int part)
     ((volatile float *)arg)[part] = _mm512_cvtss_f32(a[0]);
 }
 
-__attribute__((target("avx512f,avx512vnni"))) static void peak_i8_512(void *arg, int part)
-{
-    __m512i a[12], x = _mm512_set1_epi8((char)(part + 3)), y = _mm512_set1_epi8(1);
-#pragma GCC unroll 12
-    for (int i = 0; i < 12; i++)
-        a[i] = _mm512_set1_epi32(i);
-    for (long n = 0; n < PEAK_LOOPS; n++) {
-#pragma GCC unroll 12
-        for (int i = 0; i < 12; i++)
-            __asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(a[i]) : "v"(x), "v"(y));
+/* vpdpbusd on vectors of so many BITS, as it stands: not hoisted, not regrouped. */
+#define PEAK_VNNI(name, sets, bits, vector, prefix, constraint, sum)                                                   \
+    __attribute__((target(sets))) static void name(void *arg, int part)                                                \
+    {                                                                                                                  \
+        vector a[12], x = _mm##bits##_set1_epi8((char)(part + 3)), y = _mm##bits##_set1_epi8(1);                       \
+        _Pragma("GCC unroll 12") for (int i = 0; i < 12; i++) a[i] = _mm##bits##_set1_epi32(i);                        \
+        for (long n = 0; n < PEAK_LOOPS; n++) {                                                                        \
+            _Pragma("GCC unroll 12") for (int i = 0; i < 12; i++) __asm__ volatile(                                    \
+                prefix "vpdpbusd %2, %1, %0" : "+" constraint(a[i]) : constraint(x), constraint(y));                   \
+        }                                                                                                              \
+        _Pragma("GCC unroll 12") for (int i = 1; i < 12; i++) a[0] = _mm##bits##_add_epi32(a[0], a[i]);                \
+        ((volatile float *)arg)[part] = (float)sum(a[0]);                                                              \
     }
-#pragma GCC unroll 12
-    for (int i = 1; i < 12; i++)
-        a[0] = _mm512_add_epi32(a[0], a[i]);
-    ((volatile float *)arg)[part] = (float)_mm512_reduce_add_epi32(a[0]);
-}
-
-__attribute__((target("avx2,avxvnni"))) static void peak_i8_vex(void *arg, int part)
-{
-    __m256i a[12], x = _mm256_set1_epi8((char)(part + 3)), y = _mm256_set1_epi8(1);
-#pragma GCC unroll 12
-    for (int i = 0; i < 12; i++)
-        a[i] = _mm256_set1_epi32(i);
-    for (long n = 0; n < PEAK_LOOPS; n++) {
-#pragma GCC unroll 12
-        for (int i = 0; i < 12; i++)
-            __asm__ volatile("%{vex%} vpdpbusd %2, %1, %0" : "+x"(a[i]) : "x"(x), "x"(y));
-    }
-#pragma GCC unroll 12
-    for (int i = 1; i < 12; i++)
-        a[0] = _mm256_add_epi32(a[0], a[i]);
-    ((volatile float *)arg)[part] = (float)_mm256_extract_epi32(a[0], 0);
-}
+#define FIRST_OF_8(a) _mm256_extract_epi32(a, 0)
+PEAK_VNNI(peak_i8_512, "avx512f,avx512vnni", 512, __m512i, "", "v", _mm512_reduce_add_epi32)
+PEAK_VNNI(peak_i8_vex, "avx2,avxvnni", 256, __m256i, "%{vex%} ", "x", FIRST_OF_8)
 
 /* Sums of 2 x 2 tiles, operands in registers: 16 x 16 x 32 products each. */
 __attribute__((target("avx512f"))) static void peak_tiles(void *arg, int part)
