@@ -79,14 +79,14 @@ static void part(void *arg, int index)
                 continue;
             }
             const int block = j->rows[r].blocks[depth];
-            bool asked = false;
             int n = 0;
             for (end = r; end < last; end++) {
                 if (valid_at(&j->rows[end], depth) && j->rows[end].blocks[depth] != block)
                     break;
             }
             const int beside = end < last ? valid_at(&j->rows[end], depth) : 0;
-            const int below = valid_at(&j->rows[first], depth + 1), n_next = beside ? beside : below;
+            const int below = valid_at(&j->rows[first], depth + 1);
+            int n_next = beside ? beside : below;
             const int next_block = beside  ? j->rows[end].blocks[depth]
                                    : below ? j->rows[first].blocks[depth + 1]
                                            : block;
@@ -102,14 +102,13 @@ static void part(void *arg, int index)
                     st[n] = &states[(i - first) * j->group + g];
                     valid[n++] = seen;
                     if (n == BATCH) {
-                        through_block(j, here, q, acc, st, valid, n, next, asked ? 0 : n_next);
-                        asked = true;
-                        n = 0;
+                        through_block(j, here, q, acc, st, valid, n, next, n_next);
+                        n = n_next = 0; /* sent for */
                     }
                 }
             }
             if (n)
-                through_block(j, here, q, acc, st, valid, n, next, asked ? 0 : n_next);
+                through_block(j, here, q, acc, st, valid, n, next, n_next);
         }
     }
     for (int r = first; r < last; r++)

@@ -91,8 +91,7 @@ static void each_part(void *arg, int part)
 {
     const struct each *e = arg;
     int first = part * e->chunk, last = first + e->chunk < e->n ? first + e->chunk : e->n;
-    const int some =
-        e->rounds && ste_inputs_rows(e->f->inputs) > 4 ? ste_inputs_rows(e->f->inputs) : 4; /* still near */
+    const int together = e->rounds ? ste_inputs_rows(e->f->inputs) : 1, some = together > 4 ? together : 4; /* near */
     for (int r = first, end; r < last; r = end) {
         end = r + some < last ? r + some : last;
         for (int i = r; e->fn && i < end; i++)

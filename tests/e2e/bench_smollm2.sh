@@ -1,17 +1,7 @@
 #!/usr/bin/env bash
 # ste bench: the figures as JSON, a profile whose times and shares add up, bad input.
 # needs: model
-set -u
-ste=$1
-model=${STE_HOME:-$HOME/.cache/ste}/models/smollm2-135m-instruct.gguf
-[ -f "$model" ] || { echo "no $model: ste pull smollm2-135m-instruct"; exit 77; }
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-export STE_LOG=quiet
-fail() {
-    echo "FAILED: $*"
-    exit 1
-}
+. "$2/tests/e2e/lib_model.sh"
 
 "$ste" bench --model "$model" --prompt-tokens 70 --samples 3 --new-tokens 4 --train --profile --json "$dir/1.json" >"$dir/1.table" ||
     fail "bench"

@@ -1,16 +1,6 @@
 #!/usr/bin/env bash
 # ste eval, judge and compare on a tiny file: fields, sums, the same bytes again and with another batch, bad input.
-set -u
-ste=$1
-model=${STE_HOME:-$HOME/.cache/ste}/models/smollm2-135m-instruct.gguf
-[ -f "$model" ] || { echo "no $model: ste pull smollm2-135m-instruct"; exit 77; }
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-export STE_LOG=quiet
-fail() {
-    echo "FAILED: $*"
-    exit 1
-}
+. "$2/tests/e2e/lib_model.sh"
 # The number of FIELD in the suite's part of FILE, which comes before the overall one.
 number() {
     sed -n 's/^ *"'"$2"'": \([^,]*\),*$/\1/p' "$1" | sed -n "${3:-1}p"
