@@ -157,7 +157,7 @@ int ste_engine_submit(struct ste_engine *e, const struct ste_request *r, uint64_
 static void stop(struct ste_engine *e, struct ste_sequence *s)
 {
     size_t keep = s->done < s->r.n_prompt ? s->done : s->r.n_prompt;
-    ste_kv_stop(e->kv, &s->chain, s->r.logprobs_of_prompt ? 0 : keep);
+    ste_kv_stop(e->kv, &s->chain, keep);
 }
 
 void ste_engine_cancel(struct ste_engine *e, uint64_t ticket)
@@ -202,7 +202,7 @@ static bool should_wait(const struct ste_engine *e, const struct ste_sequence *s
     bool looked = false;
     for (size_t i = 0; i < e->running.n; i++) {
         const struct ste_sequence *o = e->running.items[i];
-        if (o->r.adapter != s->r.adapter || o->done >= o->r.n_prompt || o->r.logprobs_of_prompt)
+        if (o->r.adapter != s->r.adapter || o->done >= o->r.n_prompt)
             continue;
         size_t both = o->r.n_prompt < n_prefix ? o->r.n_prompt : n_prefix, same = shared_length(o, s, both);
         if (same <= o->done)
@@ -235,7 +235,7 @@ static void admit(struct ste_engine *e)
     for (size_t i = 0; i < e->waiting.n && e->running.n < (size_t)e->p.max_batch;) {
         struct ste_sequence *s = e->waiting.items[i];
         /* The last token of the prompt is always computed: its logits are needed. */
-        size_t n_prefix = s->r.logprobs_of_prompt ? 0 : s->r.n_prompt - 1;
+        size_t n_prefix = s->r.n_prompt - 1;
         if (should_wait(e, s, n_prefix)) {
             i++;
             continue;
@@ -251,6 +251,12 @@ static void admit(struct ste_engine *e)
     }
     if (admitted)
         qsort(e->running.items, e->running.n, sizeof *e->running.items, by_blocks);
+}
+
+/* Whether the logits behind position POS say how likely a given token is. */
+static bool before_given(const struct ste_sequence *s, size_t pos)
+{
+    return s->r.n_given && pos + 1 >= s->r.n_prompt;
 }
 
 /* Shares the step's rows out: one to each sequence that decodes, the rest of the budget to prompts, oldest first. */
@@ -286,7 +292,7 @@ static int plan(struct ste_engine *e)
             e->rows[n++] = (struct ste_row){.at = {.blocks = s->chain.blocks, .pos = (int)pos},
                                             .adapter = s->r.adapter,
                                             .token = s->ids[pos],
-                                            .scored = s->r.logprobs_of_prompt || pos + 1 == s->n};
+                                            .scored = before_given(s, pos) || pos + 1 == s->n};
         }
     }
     return n;
@@ -296,8 +302,7 @@ static int plan(struct ste_engine *e)
 struct drawing {
     struct ste_engine *e;
     struct ste_sequence *whose[STE_LOGIT_ROWS];
-    size_t next[STE_LOGIT_ROWS]; /* prompt position that the row is scored for */
-    bool over[STE_LOGIT_ROWS];
+    size_t next[STE_LOGIT_ROWS]; /* which given token the row is scored for */
 };
 
 static void score_row(void *arg, int part)
@@ -306,35 +311,47 @@ static void score_row(void *arg, int part)
     struct ste_sequence *s = d->whose[part];
     int n_vocab = d->e->model->hp.n_vocab;
     const float *logits = d->e->f.logits + (size_t)part * (size_t)n_vocab;
-    s->out.prompt_logprobs[d->next[part]] =
-        (float)((double)logits[s->ids[d->next[part]]] - ste_log_sum(d->e->f.ops, logits, n_vocab));
+    const size_t k = d->next[part];
+    s->out.logprobs[k] = (float)((double)logits[s->out.tokens[k]] - ste_log_sum(d->e->f.ops, logits, n_vocab));
 }
 
-/* Log-probabilities of the prompt's tokens whose predecessors were computed in this step. */
-static void score_prompt(struct ste_engine *e, struct ste_sequence *s)
+static void score_rows(struct drawing *d, const int *index, int n)
+{
+    ste_forward_logits(&d->e->f, index, n);
+    ste_pool_run(d->e->p.pool, score_row, d, n);
+}
+
+/* Log-probabilities of the given tokens whose predecessors were computed in this step. */
+static void score(struct ste_engine *e)
 {
     struct drawing d = {.e = e};
-    int index[STE_LOGIT_ROWS];
-    for (int k = 0; k < s->n_rows;) {
-        int n = 0;
-        for (; k < s->n_rows && n < STE_LOGIT_ROWS && s->done + (size_t)k + 1 < s->r.n_prompt; k++) {
+    int index[STE_LOGIT_ROWS], n = 0;
+    for (size_t i = 0; i < e->running.n; i++) {
+        struct ste_sequence *s = e->running.items[i];
+        for (int k = 0; k < s->n_rows; k++) {
+            const size_t pos = s->done + (size_t)k;
+            if (!before_given(s, pos))
+                continue;
             d.whose[n] = s;
-            d.next[n] = s->done + (size_t)k + 1;
+            d.next[n] = pos + 1 - s->r.n_prompt;
             index[n++] = s->first_row + k;
+            if (n == STE_LOGIT_ROWS) {
+                score_rows(&d, index, n);
+                n = 0;
+            }
         }
-        if (n == 0)
-            return;
-        ste_forward_logits(&e->f, index, n);
-        ste_pool_run(e->p.pool, score_row, &d, n);
     }
+    if (n)
+        score_rows(&d, index, n);
 }
 
 static void draw_row(void *arg, int part)
 {
     struct drawing *d = arg;
     int n_vocab = d->e->model->hp.n_vocab;
-    d->over[part] = ste_sequence_advance(d->whose[part], &d->e->sampler[part], d->e->f.ops, d->e->model->tokenizer,
-                                         d->e->f.logits + (size_t)part * (size_t)n_vocab, n_vocab);
+    d->whose[part]->over =
+        ste_sequence_advance(d->whose[part], &d->e->sampler[part], d->e->f.ops, d->e->model->tokenizer,
+                             d->e->f.logits + (size_t)part * (size_t)n_vocab, n_vocab);
 }
 
 /* The next token of every sequence whose last one was computed in this step. */
@@ -348,6 +365,9 @@ static void draw(struct ste_engine *e)
             struct ste_sequence *s = e->running.items[at];
             if (s->n_rows == 0 || s->done < s->n)
                 continue;
+            s->over = s->r.n_given > 0;
+            if (s->over)
+                continue;
             d.whose[n] = s;
             index[n++] = s->first_row + s->n_rows - 1;
             e->stats.generated_tokens -= s->out.n;
@@ -358,19 +378,17 @@ static void draw(struct ste_engine *e)
         enum ste_work before = ste_profile_begin(STE_WORK_SAMPLING);
         ste_pool_run(e->p.pool, draw_row, &d, n);
         ste_profile_end(before);
-        for (int k = 0; k < n; k++) {
+        for (int k = 0; k < n; k++)
             e->stats.generated_tokens += d.whose[k]->out.n;
-            if (d.over[k])
-                put(&e->ended, e->ended.n, d.whose[k]);
-        }
     }
-    for (size_t i = 0, k = 0; i < e->running.n;) { /* ended ones leave; both lists hold them in the same order */
-        if (k < e->ended.n && e->running.items[i] == e->ended.items[k]) {
-            stop(e, take(&e->running, i));
-            k++;
-        } else {
+    for (size_t i = 0; i < e->running.n;) {
+        if (!e->running.items[i]->over) {
             i++;
+            continue;
         }
+        struct ste_sequence *s = take(&e->running, i);
+        stop(e, s);
+        put(&e->ended, e->ended.n, s);
     }
 }
 
@@ -379,12 +397,11 @@ static void step(struct ste_engine *e)
     double start = ste_now();
     int n = plan(e), decoding = 0;
     ste_forward_run(&e->f, e->rows, n);
+    score(e);
     for (size_t i = 0; i < e->running.n; i++) {
         struct ste_sequence *s = e->running.items[i];
-        if (s->r.logprobs_of_prompt)
-            score_prompt(e, s);
         ste_kv_commit(e->kv, &s->chain, s->ids, s->done, s->done + (size_t)s->n_rows);
-        decoding += s->done >= s->r.n_prompt ? s->n_rows : 0;
+        decoding += s->done >= s->r.n_prompt && !s->r.n_given ? s->n_rows : 0;
         s->done += (size_t)s->n_rows;
     }
     draw(e);

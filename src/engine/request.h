@@ -1,6 +1,7 @@
 /*
  * What is asked of a model, and what comes back. A request is one sample: free text, then (if CLOSING or CHOICES are
  * given) the closing words and a step that is constrained to the choices. Judging in closed mode is one such request.
+ * Or the tokens are given, and only how likely they are is asked.
  */
 #ifndef STE_ENGINE_REQUEST_H
 #define STE_ENGINE_REQUEST_H
@@ -30,7 +31,10 @@ struct ste_request {
         *stops[STE_MAX_STOPS]; /* strings that end the free part (kept in the text); the end of turn always does */
     int n_stops;
     bool ignore_end_of_turn; /* benchmarks: sample on to max_tokens */
-    bool logprobs_of_prompt; /* also fill prompt_logprobs: for teacher forcing */
+    /* Teacher forcing: tokens taken as the free part, as if they had been sampled; nothing else comes then, neither a
+     * free part nor choices. */
+    const int32_t *given; /* ids; copied at submit */
+    size_t n_given;
     /* The constrained step. It is left out when the free part was cut by max_tokens. */
     const int32_t *closing; /* ids put behind the free part (less its end-of-turn token); may be NULL */
     size_t n_closing;
@@ -59,8 +63,6 @@ struct ste_completion {
     /* log p of each choice at its place (temperature 1, over the whole vocabulary): exact where choices are single
      * tokens; for longer ones the sum along the path, -inf where the path was left. */
     float choice_logprobs[STE_MAX_CHOICES];
-    float *prompt_logprobs; /* (n_prompt): of each prompt token given those before it; the first is 0. NULL unless asked
-                               for */
 };
 void ste_completion_clear(struct ste_completion *c);
 

@@ -10,7 +10,6 @@ void ste_completion_clear(struct ste_completion *c)
 {
     free(c->tokens);
     free(c->logprobs);
-    free(c->prompt_logprobs);
     memset(c, 0, sizeof *c);
 }
 
@@ -20,11 +19,14 @@ static int check(const struct ste_request *r, int n_ctx, int n_vocab, size_t *n_
     if (r->n_prompt == 0)
         return ste_err_set(err, STE_EINPUT, "cannot generate from an empty prompt");
     if (r->max_tokens < 0 || r->n_choices < 0 || r->n_choices > STE_MAX_CHOICES || r->n_stops < 0 ||
-        r->n_stops > STE_MAX_STOPS || (r->max_tokens == 0 && r->n_choices == 0 && !r->logprobs_of_prompt))
-        return ste_err_set(err, STE_EUSAGE, "a request needs max_tokens above 0 or choices");
+        r->n_stops > STE_MAX_STOPS || (r->max_tokens == 0 && r->n_choices == 0) != (r->n_given > 0))
+        return ste_err_set(err, STE_EUSAGE, "a request needs max_tokens above 0 or choices, or given tokens alone");
     for (size_t i = 0; i < r->n_prompt; i++)
         if (r->prompt[i] < 0 || r->prompt[i] >= n_vocab)
             return ste_err_set(err, STE_EINPUT, "token %d of the prompt is not in the vocabulary", r->prompt[i]);
+    for (size_t i = 0; i < r->n_given; i++)
+        if (r->given[i] < 0 || r->given[i] >= n_vocab)
+            return ste_err_set(err, STE_EINPUT, "token %d of those given is not in the vocabulary", r->given[i]);
     for (int i = 0; i < r->n_choices; i++) {
         if (r->choice_len[i] == 0)
             return ste_err_set(err, STE_EUSAGE, "choice %d is empty", i);
@@ -38,7 +40,7 @@ static int check(const struct ste_request *r, int n_ctx, int n_vocab, size_t *n_
         if (r->closing[i] < 0 || r->closing[i] >= n_vocab)
             return ste_err_set(err, STE_EINPUT, "token %d of the closing words is not in the vocabulary",
                                r->closing[i]);
-    *n_max = r->n_prompt + (size_t)r->max_tokens + r->n_closing + longest;
+    *n_max = r->n_prompt + r->n_given + (size_t)r->max_tokens + r->n_closing + longest;
     if (*n_max > (size_t)n_ctx)
         return ste_err_set(err, STE_ETOOLONG,
                            "the prompt has %zu tokens; with up to %zu more it does not fit the context of %d",
@@ -86,8 +88,13 @@ int ste_sequence_new(struct ste_sequence **out, const struct ste_request *r, uin
     /* One more than the context needs: an end-of-turn token is handed back but not kept in the context. */
     s->out.tokens = ste_xmalloc((n_max - r->n_prompt + 1) * sizeof *s->out.tokens);
     s->out.logprobs = ste_xmalloc((n_max - r->n_prompt + 1) * sizeof *s->out.logprobs);
-    if (r->logprobs_of_prompt)
-        s->out.prompt_logprobs = ste_xcalloc(r->n_prompt, sizeof *s->out.prompt_logprobs);
+    if (r->n_given) {
+        s->r.given = s->ids + s->n;
+        memcpy(s->ids + s->n, r->given, r->n_given * sizeof *s->ids);
+        memcpy(s->out.tokens, r->given, r->n_given * sizeof *s->ids);
+        s->out.n = s->out.n_free = r->n_given;
+        s->n += r->n_given - 1;
+    }
     for (int i = 0; i < STE_MAX_CHOICES; i++)
         s->out.choice_logprobs[i] = i < r->n_choices ? 0 : -INFINITY;
     if (r->max_tokens == 0 && r->n_choices)
@@ -137,8 +144,6 @@ static bool advance_free(struct ste_sequence *s, struct ste_sampler *sampler, co
                          const struct ste_tokenizer *tok, const float *logits, int n_vocab)
 {
     struct ste_completion *o = &s->out;
-    if (s->r.max_tokens == 0)
-        return end_free(s, STE_FINISH_LENGTH); /* only the prompt's log-probabilities were asked for */
     double u = ste_sample_uniform(s->r.key, o->n);
     int32_t id = ste_sample(sampler, ops, logits, n_vocab, &s->r.sampling, u, &o->logprobs[o->n]);
     o->tokens[o->n++] = id;

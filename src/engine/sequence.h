@@ -13,13 +13,14 @@
 struct ste_sequence {
     struct ste_request r;  /* its pointers go to copies that belong to the sequence */
     int32_t *ids;          /* the context: prompt, free part less end of turn, closing, choice */
-    size_t n, done, n_max; /* known, computed, at most */
+    size_t n, done, n_max; /* known (less the last token that is given: nothing follows it), computed, at most */
     struct ste_chain chain;
     bool choosing; /* the next logits decide the constrained step */
     struct ste_completion out;
     struct ste_buf text; /* of the free part, kept when there are stops */
     bool alive[STE_MAX_CHOICES];
     size_t depth;          /* tokens of the choice taken so far */
+    bool over;             /* the completion is whole */
     int n_rows, first_row; /* in the step at hand */
 };
 

@@ -203,6 +203,10 @@ static void address_of(const struct ste_llm *l, const struct ste_ask *ask, struc
     ste_hasher_addu(h, (uint64_t)r->sampling.top_k);
     ste_hasher_addu(h, ask->seed);
     ste_hasher_addu(h, (uint64_t)ask->sample);
+    if (r->n_given) { /* so that questions without keep their address */
+        ste_hasher_addu(h, r->n_given);
+        ste_hasher_add(h, r->given, r->n_given * sizeof *r->given);
+    }
     uint8_t digest[32];
     ste_hasher_done(h, digest);
     ste_hex(digest, 32, out);
@@ -212,7 +216,7 @@ static void address_of(const struct ste_llm *l, const struct ste_ask *ask, struc
 int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticket, struct ste_err *err)
 {
     const struct ste_tokenizer *tok = l->model->tokenizer;
-    struct ste_tokens prompt = {0}, closing = {0}, choices[STE_MAX_CHOICES] = {{0}};
+    struct ste_tokens prompt = {0}, given = {0}, closing = {0}, choices[STE_MAX_CHOICES] = {{0}};
     struct ste_request r = {.adapter = ste_llm_adapter(l, ask->adapter),
                             .sampling = ask->sampling,
                             .max_tokens = ask->max_tokens,
@@ -224,6 +228,10 @@ int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticke
     int rc = ste_chat_tokenize(l->model, ask->messages, ask->n_messages, ask->prefill, &prompt, err);
     if (!rc && ask->closing)
         rc = ste_tokenize(tok, ask->closing, strlen(ask->closing), false, &closing, err);
+    if (!rc && ask->given) {
+        rc = ste_tokenize(tok, ask->given, strlen(ask->given), false, &given, err);
+        ste_tokens_add(&given, ste_token_end_of_turn(tok));
+    }
     for (int i = 0; i < ask->n_choices && !rc; i++) {
         rc = ste_tokenize(tok, ask->choices[i], strlen(ask->choices[i]), false, &choices[i], err);
         r.choices[i] = choices[i].ids;
@@ -233,6 +241,8 @@ int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticke
         r.stops[i] = ask->stops[i];
     r.prompt = prompt.ids;
     r.n_prompt = prompt.n;
+    r.given = given.ids;
+    r.n_given = given.n;
     r.closing = closing.ids;
     r.n_closing = closing.n;
     struct question q = {.ticket = l->next_ticket, .tag = ask->tag};
@@ -241,6 +251,7 @@ int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticke
         if (!ste_cache_get(l->cache, q.address, &q.cached))
             rc = ste_engine_submit(l->engine, &r, &q.engine_ticket, err);
     }
+    ste_tokens_clear(&given);
     ste_tokens_clear(&closing);
     for (int i = 0; i < ask->n_choices; i++)
         ste_tokens_clear(&choices[i]);
@@ -268,15 +279,30 @@ void ste_llm_cancel(struct ste_llm *l, uint64_t ticket)
     }
 }
 
+/* Tokens of the free part less the end of the turn. */
+static size_t n_written(const struct ste_llm *l, const struct ste_completion *c)
+{
+    size_t n = c->n_free;
+    while (n && ste_token_ends_turn(l->model->tokenizer, c->tokens[n - 1]))
+        n--;
+    return n;
+}
+
+struct ste_likelihood ste_answer_likelihood(const struct ste_llm *l, const struct ste_answer *a, bool end)
+{
+    const struct ste_completion *c = &a->completion;
+    struct ste_likelihood x = {.tokens = (int)(end ? c->n_free : n_written(l, c))};
+    for (int i = 0; i < x.tokens; i++)
+        x.sum += (double)c->logprobs[i];
+    return x;
+}
+
 /* The text of the free part. Models can write bytes that are no UTF-8: those become U+FFFD, a character cut off by the
  * end is left out. */
 static char *text_of(const struct ste_llm *l, const struct ste_completion *c)
 {
     struct ste_buf raw = STE_BUF_INIT, text = STE_BUF_INIT;
-    size_t n = c->n_free;
-    while (n && ste_token_ends_turn(l->model->tokenizer, c->tokens[n - 1]))
-        n--;
-    ste_detokenize(l->model->tokenizer, c->tokens, n, false, &raw);
+    ste_detokenize(l->model->tokenizer, c->tokens, n_written(l, c), false, &raw);
     size_t whole = ste_utf8_whole(raw.s, raw.len);
     for (size_t at = 0; at < whole;) {
         size_t good = ste_utf8_bad(raw.s + at, whole - at);

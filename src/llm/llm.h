@@ -52,6 +52,9 @@ struct ste_ask {
     const struct ste_message *messages;
     size_t n_messages;
     const char *prefill; /* the plain start of the answer, or NULL */
+    /* The plain text of an answer whose likelihood is asked, or NULL. Nothing is sampled: the completion is that of a
+     * model which wrote this text and ended its turn. Goes without max_tokens and choices. */
+    const char *given;
     int adapter;
     struct ste_sampling sampling;
     int max_tokens;
@@ -78,6 +81,14 @@ struct ste_answer {
     int32_t *prompt; /* (n_prompt): the prompt's ids, for training */
 };
 void ste_answer_clear(struct ste_answer *a);
+
+/* How likely an answer's free part was: the sum of its tokens' log-probabilities and their number. */
+struct ste_likelihood {
+    double sum;
+    int tokens;
+};
+/* END: with the end-of-turn token, where there is one. */
+struct ste_likelihood ste_answer_likelihood(const struct ste_llm *l, const struct ste_answer *a, bool end);
 
 /* As the engine's: submit, then next until it returns 0. STE_ETOOLONG: does not fit the context; nothing was submitted.
  */

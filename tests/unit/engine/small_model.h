@@ -72,7 +72,7 @@ static struct ste_model *sm_open(char **path, const char *arch)
 }
 
 /* An adapter that changes every layer. */
-static struct ste_lora *sm_lora(const struct ste_model *m)
+static inline struct ste_lora *sm_lora(const struct ste_model *m)
 {
     struct ste_lora *l = NULL;
     struct ste_rng rng;

@@ -36,7 +36,8 @@ static void make_world(struct world *w, char **path)
             w->prompts[p][i] = (int32_t)((i * 31 + (i >= 100 ? (size_t)p * 7 : 0) + i / 9) % TINY_BYTES);
 }
 
-/* Request I of the workload: sampled, greedy, with stops, with closing words and choices, on the base and adapted. */
+/* Request I of the workload: sampled, greedy, with stops, with closing words and choices, given, on the base and
+ * adapted. */
 static void make_request(const struct world *w, const struct ste_adapter *a, int i, struct ste_request *r)
 {
     static const int32_t closing[] = {10, 20, 30}, one[] = {40}, two[] = {40, 41}, other[] = {50};
@@ -71,7 +72,12 @@ static void make_request(const struct world *w, const struct ste_adapter *a, int
         r->n_choices = 3;
         r->sample_choice = p % 2;
     }
-    r->logprobs_of_prompt = s == 1 && p == 1;
+    if (s == 1 && p % 2) { /* given: more than a step's rows, or the end of the turn alone */
+        static const int32_t end[] = {TINY_END};
+        r->max_tokens = r->n_stops = 0;
+        r->given = p == 1 ? w->prompts[2] : end;
+        r->n_given = p == 1 ? 64 : 1;
+    }
 }
 
 static void add(struct ste_buf *b, const struct ste_completion *c, const struct ste_request *r)
@@ -85,8 +91,6 @@ static void add(struct ste_buf *b, const struct ste_completion *c, const struct 
     ste_buf_add(b, c->logprobs, c->n * sizeof *c->logprobs);
     if (r->n_choices)
         ste_buf_add(b, c->choice_logprobs, (size_t)r->n_choices * sizeof(float));
-    if (c->prompt_logprobs)
-        ste_buf_add(b, c->prompt_logprobs, r->n_prompt * sizeof(float));
 }
 
 static void run(const struct world *w, const struct setup *s, struct ste_buf results[JOBS],
@@ -282,7 +286,7 @@ static void a_choice_may_follow_the_end_of_the_turn(void **state)
     tiny_model_remove(path);
 }
 
-/* Log-probabilities of prompt, free part and choices are those of the logits. */
+/* Log-probabilities of free part and choices are those of the logits. */
 static void log_probabilities_are_those_of_the_logits(void **state)
 {
     struct world w;
@@ -300,8 +304,7 @@ static void log_probabilities_are_those_of_the_logits(void **state)
                             .choices = {a, b},
                             .choice_len = {1, 2},
                             .closing = close,
-                            .n_closing = 2,
-                            .logprobs_of_prompt = true};
+                            .n_closing = 2};
     struct ste_completion c;
     uint64_t ticket;
     int32_t ids[300];
@@ -316,13 +319,13 @@ static void log_probabilities_are_those_of_the_logits(void **state)
             memcpy(ids + 131, c.tokens, c.n * sizeof *ids);
             size_t n = 131 + c.n;
             assert_int_equal(ste_engine_logits(e, NULL, ids, n, logits, NULL), 0);
-            for (size_t t = 0; t + 1 < n; t++) {
+            for (size_t t = 130; t + 1 < n; t++) {
                 double sum = 0;
                 for (int v = 0; v < TINY_VOCAB; v++)
                     sum += exp((double)logits[t * TINY_VOCAB + (size_t)v]);
                 double want = (double)logits[t * TINY_VOCAB + (size_t)ids[t + 1]] - log(sum);
                 bool closing = t + 1 >= 131 + c.n_free && t + 1 < 131 + c.n_free + 2;
-                double got = (double)(t + 1 < 131 ? c.prompt_logprobs[t + 1] : c.logprobs[t + 1 - 131]);
+                double got = (double)c.logprobs[t + 1 - 131];
                 assert_true(closing ? got == 0 : fabs(got - want) < 1e-4);
                 if (t + 1 == 131 + c.n_free + 2)
                     assert_true(fabs((double)c.choice_logprobs[0] - ((double)logits[t * TINY_VOCAB + 40] - log(sum))) <
@@ -338,6 +341,63 @@ static void log_probabilities_are_those_of_the_logits(void **state)
     tiny_model_remove(path);
 }
 
+/* Given tokens are as likely as the logits say, wherever the prompt ends, and their prompt is computed once. */
+static void given_tokens_are_as_likely_as_the_logits_say(void **state)
+{
+    static const size_t splits[] = {1, 63, 64, 65, 100, 199}; /* of 200 tokens */
+    static float logits[200 * TINY_VOCAB];
+    struct world w;
+    char *path;
+    make_world(&w, &path);
+    struct ste_engine *e = engine_of(w.m);
+    assert_int_equal(ste_engine_logits(e, NULL, w.prompts[0], 200, logits, NULL), 0);
+    for (size_t k = 0; k < sizeof splits / sizeof *splits; k++) {
+        const size_t n = splits[k];
+        struct ste_request r = {.prompt = w.prompts[0], .n_prompt = n, .given = w.prompts[0] + n, .n_given = 200 - n};
+        struct ste_engine_stats before, after;
+        struct ste_completion c[3];
+        uint64_t ticket;
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(ste_engine_submit(e, &r, &ticket, NULL), 0);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(ste_engine_next(e, &c[i], NULL), 1);
+        ste_engine_stats(e, &before); /* the third finds the prompt where the first two left it */
+        assert_int_equal(ste_engine_submit(e, &r, &ticket, NULL), 0);
+        assert_int_equal(ste_engine_next(e, &c[2], NULL), 1);
+        ste_engine_stats(e, &after);
+        assert_int_equal(after.shared_tokens - before.shared_tokens, n - 1);
+        assert_int_equal(after.prompt_tokens - before.prompt_tokens, 200 - n);
+        assert_int_equal(after.generated_tokens, 0);
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(c[i].finish, STE_FINISH_END);
+            assert_int_equal(c[i].n, 200 - n);
+            assert_int_equal(c[i].n_free, 200 - n);
+            assert_memory_equal(c[i].tokens, r.given, r.n_given * sizeof *r.given);
+            assert_memory_equal(c[i].logprobs, c[0].logprobs, r.n_given * sizeof(float));
+        }
+        for (size_t t = n; t < 200; t++) {
+            const float *row = logits + (t - 1) * TINY_VOCAB;
+            double sum = 0;
+            for (int v = 0; v < TINY_VOCAB; v++)
+                sum += exp((double)row[v]);
+            assert_true(fabs((double)c[0].logprobs[t - n] - ((double)row[w.prompts[0][t]] - log(sum))) < 1e-4);
+        }
+        for (int i = 0; i < 3; i++)
+            ste_completion_clear(&c[i]);
+    }
+    struct ste_request wrong = {.prompt = w.prompts[0], .n_prompt = 9, .given = w.prompts[1], .n_given = 9};
+    uint64_t ticket;
+    wrong.max_tokens = 4;
+    assert_int_equal(ste_engine_submit(e, &wrong, &ticket, NULL), STE_EUSAGE);
+    wrong.max_tokens = 0;
+    wrong.n_given = 0;
+    assert_int_equal(ste_engine_submit(e, &wrong, &ticket, NULL), STE_EUSAGE);
+    ste_engine_free(e);
+    ste_lora_free(w.lora);
+    ste_model_close(w.m);
+    tiny_model_remove(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +405,7 @@ int main(void)
         cmocka_unit_test(samples_share_their_prompt),
         cmocka_unit_test(a_choice_may_follow_the_end_of_the_turn),
         cmocka_unit_test(log_probabilities_are_those_of_the_logits),
+        cmocka_unit_test(given_tokens_are_as_likely_as_the_logits_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
