@@ -29,14 +29,6 @@ static int judge_all(const char *judge, bool more, const struct ste_judging_flag
     return rc;
 }
 
-static void print_line(const char *name, const struct ste_comparison *c)
-{
-    printf("%-20.20s %5zu  %+.3f [%+.2f %+.2f]  %+.3f [%+.2f %+.2f]  %4zu %4zu  %.3f\n", name, c->pairs,
-           c->accuracy_difference.value, c->accuracy_difference.lo, c->accuracy_difference.hi,
-           c->consistent_difference.value, c->consistent_difference.lo, c->consistent_difference.hi, c->only_first,
-           c->only_second, c->mcnemar_p);
-}
-
 static json_t *named(const char *name, const struct ste_comparison *c)
 {
     json_t *j = ste_comparison_json(c);
@@ -52,35 +44,33 @@ static int report(const struct ste_strings *judges, const struct ste_pair_files 
     for (size_t i = 0; i < p->n; i++)
         total += p->files[i].n;
     struct ste_outcome *all[2] = {ste_xcalloc(total, sizeof **all), ste_xcalloc(total, sizeof **all)};
-    bool table = !json || strcmp(json, "-") != 0;
+    struct ste_comparison *each = ste_xcalloc(p->n, sizeof *each), c;
+    const char **names = ste_xcalloc(p->n, sizeof *names);
     json_t *suites = json_array();
-    if (table)
-        printf("first:  %s\nsecond: %s\n\nsecond minus first   pairs  accuracy              right in both         only "
-               "right in\n                            (95 %%)                (95 %%)                 1st  2nd  p\n",
-               judges->items[0], judges->items[1]);
     for (size_t i = 0; i < p->n; i++) {
-        struct ste_comparison c;
         size_t n = p->files[i].n;
-        ste_compare(first[i], second[i], n, seed, &c);
+        ste_compare(first[i], second[i], n, seed, &each[i]);
+        names[i] = p->files[i].name;
         memcpy(all[0] + at, first[i], n * sizeof **all); /* shallow: nothing of it is freed here */
         memcpy(all[1] + at, second[i], n * sizeof **all);
         at += n;
-        if (table)
-            print_line(p->files[i].name, &c);
-        json_array_append_new(suites, named(p->files[i].name, &c));
+        json_array_append_new(suites, named(names[i], &each[i]));
     }
-    struct ste_comparison c;
     ste_compare(all[0], all[1], total, seed, &c);
-    if (table && p->n > 1)
-        print_line("all pairs", &c);
-    if (table)
-        printf("p: exact McNemar test, two-sided, on pairs right in both orders\n");
     /* Their verdicts of both orders together (an answer, or a tie), chance agreement taken off. */
     const double kappa = ste_kappa_between(all[0], all[1], total);
-    if (table && !isnan(kappa))
-        printf("kappa between the judges %.3f\n", kappa);
+    if (!json || strcmp(json, "-") != 0) {
+        struct ste_buf table = STE_BUF_INIT;
+        ste_comparison_table(names, each, p->n, &c, &table);
+        printf("first:  %s\nsecond: %s\n\n%s", judges->items[0], judges->items[1], table.s);
+        if (!isnan(kappa))
+            printf("kappa between the judges %.3f\n", kappa);
+        ste_buf_clear(&table);
+    }
     free(all[0]);
     free(all[1]);
+    free(each);
+    free(names);
     json_t *out = json_object();
     json_object_set(out, "judges", provenance);
     json_object_set_new(out, "suites", suites);

@@ -12,7 +12,7 @@
 struct eval_options {
     const char *judge, *json, *outcomes, *suite, *from, *compat, *author, *score, *calibrate;
     struct ste_strings data;
-    double min_coverage;
+    double min_coverage, min_margin;
     bool partial, attacks, full;
     struct ste_judging_flags f;
 };
@@ -161,6 +161,7 @@ static int report(const struct eval_options *o, const struct ste_suite *s, struc
                                   .compat = compat,
                                   .logits = o->score != NULL,
                                   .temperature = m->temperature,
+                                  .min_margin = o->min_margin,
                                   .seed = (uint64_t)o->f.seed};
     int rc = ste_scores_of(&m->table, &p, &scores, err);
     if (rc)
@@ -205,6 +206,8 @@ static int check(const struct eval_options *o, const struct ste_suite *suite, en
         return ste_err_set(err, STE_EUSAGE, "--data is missing; `ste help eval` shows the flags");
     if (!(o->min_coverage >= 0 && o->min_coverage <= 1))
         return ste_err_set(err, STE_EUSAGE, "--min-coverage is a share from 0 to 1");
+    if (!(o->min_margin >= 0))
+        return ste_err_set(err, STE_EUSAGE, "--min-margin must not be negative");
     if (o->score && strcmp(o->score, "logits") != 0)
         return ste_err_set(err, STE_EUSAGE, "--score %s: there is logits", o->score);
     if (o->calibrate && !o->score)
@@ -237,6 +240,8 @@ static int eval_run(int argc, char **argv, struct ste_err *err)
          "also how often the worse answer wins when texts are made to fool a judge (27 more times the calls)"},
         {"full", STE_FLAG_BOOL, &o.full, NULL, "the full report: --score logits and --attacks"},
         {"min-coverage", STE_FLAG_REAL, &o.min_coverage, "SHARE", "exit with 3 when fewer verdicts are valid"},
+        {"min-margin", STE_FLAG_REAL, &o.min_margin, "M",
+         "also the two-order accuracy where the margin is M or more, and how many pairs that leaves"},
         STE_JUDGING_FLAGS(o.f),
         {0}};
     enum ste_compat compat = STE_COMPAT_NONE;

@@ -45,6 +45,13 @@ static const char *verdict_of(const struct ste_outcome *o, bool both)
     return !ab || !ba ? "invalid" : ab == ba ? shown(ab) : "tie";
 }
 
+/* The pair's first answer, which outcomes call the chosen one, is response_a. */
+static const char *two_order_of(const struct ste_outcome *o)
+{
+    static const char *const names[STE_N_FINAL] = {"A", "B", "tie", "invalid"};
+    return names[ste_outcome_two_order(o)];
+}
+
 /* Log-probability of an answer's label, the mean of the orders; NAN where one has none. */
 static double logprob_of(const struct ste_outcome *o, bool both, bool of_b)
 {
@@ -82,6 +89,10 @@ static int write_rows(struct ste_jsonl_writer *w, const struct ste_answer_pairs 
             json_object_set_new(row, "verdict_ba", json_string(shown(named(ba, true))));
         set_number(row, "logprob_a", logprob_of(&out[i], both, false));
         set_number(row, "logprob_b", logprob_of(&out[i], both, true));
+        if (both) {
+            set_number(row, "margin", ste_outcome_margin(&out[i]));
+            json_object_set_new(row, "verdict_two_order", json_string(two_order_of(&out[i])));
+        }
         /* As they were given: in the swapped order "A" is response_b, which stood first. */
         set_judgment(row, "ab", ab);
         if (both)
@@ -182,7 +193,7 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
          "JSONL with prompt or messages, response_a, response_b, perhaps id (- is the standard input: each row is "
          "judged as it comes)"},
         {"out", STE_FLAG_STRING, &out_path, "VERDICTS",
-         "the rows with verdict (A, B, tie, invalid), verdict_ab, verdict_ba and more (- is the standard output)"},
+         "the rows with verdict (A, B, tie, invalid), verdict_two_order, margin and more (- is the standard output)"},
         {"one-order", STE_FLAG_BOOL, &one_order, NULL,
          "only with response_a first: half the calls, position bias unseen"},
         STE_JUDGING_FLAGS(f),

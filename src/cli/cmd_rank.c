@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 #include "eval/schedule.h"
 
 struct options {
-    const char *judge, *questions, *from, *out, *format, *json;
+    const char *judge, *questions, *from, *out, *format, *json, *verdict;
     struct ste_strings answers;
     long long bouts;
     struct ste_judging_flags f;
@@ -21,6 +22,7 @@ struct contest {
     struct ste_strings models;
     struct ste_match *matches;
     size_t n, cap, invalid;
+    bool two_order; /* a result is the margin's sign, not what both orders name */
 };
 
 static void add_match(struct contest *c, int i, int j, double score, uint64_t cluster)
@@ -46,7 +48,7 @@ static double score_of(const char *winner)
 }
 
 /* A battle (model_a, model_b, winner), or FastChat's judgment of a pair (model_1, model_2, g1_winner, g2_winner), which
- * is a tie unless both games name the same model. */
+ * is a tie unless both games name the same model; two-order: by the margin that our own files of them have. */
 static int add_recorded(void *arg, json_t *row, const char *where, struct ste_err *err)
 {
     struct contest *c = arg;
@@ -62,6 +64,15 @@ static int add_recorded(void *arg, json_t *row, const char *where, struct ste_er
             "%s: no result in it; give model_a, model_b and winner (model_a, model_b or tie), or FastChat's "
             "model_1, model_2, g1_winner and g2_winner (model_1, model_2, tie or error)",
             where);
+    const json_t *margin = json_object_get(row, "margin");
+    if (c->two_order && !(pair && (json_is_number(margin) || json_is_null(margin))))
+        return ste_err_set(err, STE_EINPUT,
+                           "%s: no margin in it, which --verdict two-order ranks by; `ste rank --out` writes it",
+                           where);
+    if (c->two_order) {
+        const double m = json_number_value(margin);
+        first = second = json_is_null(margin) ? -1 : m > 0 ? 1 : m < 0 ? 0 : 0.5;
+    }
     const json_t *id = json_object_get(row, "question_id");
     char *text = id ? json_dumps(id, JSON_ENCODE_ANY) : ste_xstrdup(where);
     const int i = (int)ste_strings_place(&c->models, a), j = (int)ste_strings_place(&c->models, b);
@@ -100,6 +111,8 @@ static json_t *fastchat_row(const struct options *o, const struct ste_open_judge
     json_object_set_new(row, "model_2", json_string(second));
     json_object_set_new(row, "g1_winner", json_string(fastchat_winner(&g[0], false)));
     json_object_set_new(row, "g2_winner", json_string(fastchat_winner(&g[1], true)));
+    const double margin = ste_outcome_margin(out); /* in favour of model_1 */
+    json_object_set_new(row, "margin", isnan(margin) ? json_null() : json_real(margin));
     json_object_set_new(row, "judge", json_pack("[s, s]", o->judge, judge->pack->name));
     json_object_set_new(row, "g1_judgment", json_string(g[0].reasoning ? g[0].reasoning : ""));
     json_object_set_new(row, "g2_judgment", json_string(g[1].reasoning ? g[1].reasoning : ""));
@@ -145,7 +158,7 @@ static int judge_bouts(const struct options *o, struct ste_open_judge *judge, co
     for (size_t k = 0; k < n && !rc; k++) {
         const struct ste_bout *b = &bouts[k];
         const struct ste_answered *p = &a->prompts[b->prompt];
-        const enum ste_final final = ste_outcome_final(&out[k]);
+        const enum ste_final final = c->two_order ? ste_outcome_two_order(&out[k]) : ste_outcome_final(&out[k]);
         const char *first = a->models.items[b->i], *second = a->models.items[b->j];
         if (final == STE_FINAL_INVALID)
             c->invalid++;
@@ -247,12 +260,14 @@ static int check(const struct options *o, struct ste_err *err)
         return ste_err_set(err, STE_EUSAGE, "--out writes what the judge says, and --from asks none");
     if (strcmp(o->format, "fastchat") != 0 && strcmp(o->format, "alpacaeval") != 0)
         return ste_err_set(err, STE_EUSAGE, "there is no format \"%s\": use fastchat or alpacaeval", o->format);
+    if (strcmp(o->verdict, "both") != 0 && strcmp(o->verdict, "two-order") != 0)
+        return ste_err_set(err, STE_EUSAGE, "there is no verdict \"%s\": use both or two-order", o->verdict);
     return ste_judging_flags_check(&o->f, err);
 }
 
 static int rank_run(int argc, char **argv, struct ste_err *err)
 {
-    struct options o = {.format = "fastchat", .f = STE_JUDGING_DEFAULTS};
+    struct options o = {.format = "fastchat", .verdict = "both", .f = STE_JUDGING_DEFAULTS};
     const struct ste_flag flags[] = {
         {"judge", STE_FLAG_STRING, &o.judge, "JUDGE", STE_JUDGE_HELP},
         {"answers", STE_FLAG_LIST, &o.answers, "FILE",
@@ -264,6 +279,8 @@ static int rank_run(int argc, char **argv, struct ste_err *err)
          "judge N pairs of answers, those that tell most about the ratings (default: all)"},
         {"from", STE_FLAG_STRING, &o.from, "RESULTS",
          "rank by recorded results instead: model_a, model_b and winner, or FastChat's judgments"},
+        {"verdict", STE_FLAG_STRING, &o.verdict, "both|two-order",
+         "a model wins if both orders name it, or by the sign of their mean margin (both)"},
         {"out", STE_FLAG_STRING, &o.out, "FILE", "what the judge said of each pair"},
         {"format", STE_FLAG_STRING, &o.format, "fastchat|alpacaeval", "of --out (fastchat)"},
         {"json", STE_FLAG_STRING, &o.json, "FILE", "also write the figures as JSON (- is the standard output)"},
@@ -276,9 +293,9 @@ static int rank_run(int argc, char **argv, struct ste_err *err)
         ste_strings_clear(&o.answers);
         return rc < 0 ? rc : 0;
     }
-    struct contest c = {0};
+    struct contest c = {.two_order = strcmp(o.verdict, "two-order") == 0};
     struct ste_ranking ranking = {0};
-    json_t *about = json_object();
+    json_t *about = json_pack("{s:s}", "verdict", o.verdict);
     rc = o.from ? read_recorded(&c, o.from, err) : by_judge(&o, &c, about, err);
     if (!rc)
         rc = ste_ranking_of(&ranking, &c.models, c.matches, c.n, c.invalid, (uint64_t)o.f.seed, err);

@@ -61,6 +61,12 @@ static double quantile(const double *sorted, size_t n, double q)
 void ste_bootstrap(const struct ste_clusters *suites, size_t n, const double *weights, uint64_t seed,
                    struct ste_rate *const *rates)
 {
+    ste_bootstrap_derived(suites, n, weights, seed, NULL, rates);
+}
+
+void ste_bootstrap_derived(const struct ste_clusters *suites, size_t n, const double *weights, uint64_t seed,
+                           void (*derive)(double *means), struct ste_rate *const *rates)
+{
     size_t width = n ? (size_t)suites[0].n_values : 0;
     double used = 0;
     double *means = ste_xcalloc((width ? width : 1) * STE_BOOTSTRAP_DRAWS, sizeof *means); /* (width, draws) */
@@ -86,10 +92,16 @@ void ste_bootstrap(const struct ste_clusters *suites, size_t n, const double *we
                 means[v * STE_BOOTSTRAP_DRAWS + d] += weight * sums[v] / pairs;
         }
     }
+    for (size_t d = 0; d < STE_BOOTSTRAP_DRAWS; d++) {
+        for (size_t v = 0; v < width; v++)
+            sums[v] = used > 0 ? means[v * STE_BOOTSTRAP_DRAWS + d] / used : NAN;
+        if (derive)
+            derive(sums);
+        for (size_t v = 0; v < width; v++)
+            means[v * STE_BOOTSTRAP_DRAWS + d] = sums[v];
+    }
     for (size_t v = 0; v < width; v++) {
         double *m = means + v * STE_BOOTSTRAP_DRAWS;
-        for (size_t d = 0; d < STE_BOOTSTRAP_DRAWS; d++)
-            m[d] = used > 0 ? m[d] / used : NAN;
         if (used > 0)
             qsort(m, STE_BOOTSTRAP_DRAWS, sizeof *m, by_value);
         rates[v]->lo = used > 0 ? quantile(m, STE_BOOTSTRAP_DRAWS, 0.025) : NAN;

@@ -6,16 +6,9 @@
 
 enum { BINS = 10 };
 
-double ste_margin(const struct ste_outcome *o)
+static double log_odds(const struct ste_outcome *o)
 {
-    double m = 0;
-    if (!o->judged || o->tie || o->skipped)
-        return NAN;
-    for (int k = 0; k < 2; k++) {
-        double odds = o->order[k].logprob_a - o->order[k].logprob_b;
-        m += (k == STE_ORDER_AB ? odds : -odds) / 2;
-    }
-    return m;
+    return o->tie ? NAN : ste_outcome_log_odds(o);
 }
 
 static double softplus(double x)
@@ -28,7 +21,7 @@ static double nll_of(const struct ste_outcome *o, size_t n, double temperature, 
     double sum = 0;
     *pairs = 0;
     for (size_t i = 0; i < n; i++) {
-        double m = ste_margin(&o[i]);
+        double m = log_odds(&o[i]);
         if (isnan(m))
             continue;
         (*pairs)++;
@@ -63,10 +56,10 @@ void ste_calibration_of(const struct ste_outcome *o, size_t n, double temperatur
     struct ste_clusters c;
     ste_clusters_init(&c, 1);
     for (size_t i = 0; i < n; i++) {
-        double m = ste_margin(&o[i]);
+        double m = log_odds(&o[i]);
         if (isnan(m))
             continue;
-        double p = 1 / (1 + exp(-fabs(m) / temperature)), value = m > 0 ? 1 : m < 0 ? 0 : 0.5;
+        double p = 1 / (1 + exp(-fabs(m) / temperature)), value = m > 0;
         int bin = (int)(p * BINS);
         bin = bin < BINS ? bin : BINS - 1;
         right[bin] += value;

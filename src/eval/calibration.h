@@ -10,13 +10,11 @@
 #include "eval/eval.h"
 
 struct ste_calibration {
-    size_t pairs;             /* with log-probabilities in both orders */
-    struct ste_rate accuracy; /* of the sign of the margin; 0.5 where it is 0 */
+    size_t pairs;             /* with log-probabilities in both orders, and no invalid verdict */
+    struct ste_rate accuracy; /* of the two-order verdict on these */
     double temperature, ece, nll;
 };
 
-/* Half the sum of the log-odds for the chosen answer in both orders; NAN without log-probabilities. */
-double ste_margin(const struct ste_outcome *o);
 /* T of the highest likelihood, between 0.01 and 100; 1 without pairs. */
 double ste_fit_temperature(const struct ste_outcome *o, size_t n);
 void ste_calibration_of(const struct ste_outcome *o, size_t n, double temperature, uint64_t seed,

@@ -26,9 +26,9 @@ struct ste_outcome {
     bool judged;  /* false: tied and not asked */
     bool skipped; /* too long in one order: counts as invalid in both */
     struct ste_judgment order[2];
-    struct ste_tally votes[2]; /* cast in each order */
-    uint64_t prompt_key; /* pairs of one prompt are resampled together */
-    bool tie;            /* the label is a tie: counts in agreement alone */
+    struct ste_tally votes[2];      /* cast in each order */
+    uint64_t prompt_key;            /* pairs of one prompt are resampled together */
+    bool tie;                       /* the label is a tie: counts in agreement alone */
     signed char side[STE_N_SPLITS]; /* which answer has more of it: 1 the chosen one, -1 the other, 0 neither */
     double compat;                  /* the score by a published rule (outcomes.h), where one was asked for */
     signed char drawn;              /* the one order of a published score: 0 AB, 1 BA, -1: not said by the row */
@@ -42,10 +42,37 @@ enum ste_final { STE_FINAL_CHOSEN, STE_FINAL_REJECTED, STE_FINAL_TIE, STE_FINAL_
 /* TIE: the orders name different answers; INVALID: a verdict is missing in one. */
 enum ste_final ste_outcome_final(const struct ste_outcome *o);
 
+/* The log-odds of the labels for the chosen answer against the other, the mean of both orders; with votes each order's
+ * are the mean over its valid votes. NAN without log-probabilities, and where a verdict is invalid. */
+double ste_outcome_log_odds(const struct ste_outcome *o);
+/*
+ * The two-order margin, in favour of the chosen answer: what a judge adds for the place in which an answer stands is
+ * added once to either answer, and cancels. Closed mode: the log-odds above, also with votes, since they say how sure
+ * each vote was, and the labels drawn from them are the same with noise. Free mode: the mean over the orders of the
+ * difference of shares of the valid votes, which without votes is 1 where both orders name the chosen answer, -1 where
+ * both name the other, and 0 where they disagree. NAN where a verdict is invalid or the pair was not judged.
+ */
+double ste_outcome_margin(const struct ste_outcome *o);
+/* The two-order verdict, by the margin's sign; TIE: it is exactly 0, which is undecided and never half right. */
+enum ste_final ste_outcome_two_order(const struct ste_outcome *o);
+bool ste_outcome_two_order_right(const struct ste_outcome *o);
+
 /* A rate with the bounds of its 95 % interval. */
 struct ste_rate {
     double value, lo, hi;
 };
+
+/* Two-order accuracy on the share COVERAGE of the pairs whose margin is largest, whichever its sign. */
+struct ste_coverage_point {
+    double coverage;
+    size_t pairs; /* in it, rounded up */
+    double accuracy;
+};
+enum { STE_N_COVERAGE = 4 }; /* all, three quarters, a half, a quarter */
+/* CURVE[STE_N_COVERAGE] over the pairs of all SUITES as one set. Pairs without a margin stand last; equal margins stand
+ * as they came. */
+void ste_coverage_curve(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites,
+                        struct ste_coverage_point *curve);
 
 struct ste_metrics {
     char name[128];
@@ -55,19 +82,22 @@ struct ste_metrics {
     struct ste_rate accuracy;             /* mean of both orders */
     double accuracy_ab, accuracy_ba;
     struct ste_rate by_order[2]; /* the same with Wilson's intervals; bounds are NAN where prompts have several pairs */
-    struct ste_rate consistent; /* right in both orders */
-    double first_position;      /* share of valid verdicts for the first position; NAN when none is valid */
+    struct ste_rate consistent;  /* right in both orders */
+    struct ste_rate two_order;   /* the two-order verdict is right */
+    size_t undecided;            /* pairs whose margin is exactly 0: wrong */
+    struct ste_coverage_point curve[STE_N_COVERAGE];
+    double first_position; /* share of valid verdicts for the first position; NAN when none is valid */
     double invalid_share;
     double compat; /* mean of the outcomes' compat */
 };
 
 /* Intervals: percentile bootstrap over prompts, 2000 draws keyed by SEED. */
 void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uint64_t seed, struct ste_metrics *out);
-/* Mean of the suites' figures, weighted by WEIGHTS (NULL: all equal); intervals by resampling prompts within each
- * suite. OUTCOMES[i] has N[i] items. */
 /* The pairs of one side of a split: how many, and the accuracy of both orders on them. */
 size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_split split, int side, uint64_t seed,
                         struct ste_rate *accuracy);
+/* Mean of the suites' figures, weighted by WEIGHTS (NULL: all equal); intervals by resampling prompts within each
+ * suite; the coverage curve over all pairs as one set. OUTCOMES[i] has N[i] items. */
 void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites,
                          const double *weights, uint64_t seed, struct ste_metrics *out);
 
@@ -85,12 +115,19 @@ int ste_judge_pairs(struct ste_llm *llm, const struct ste_judge_setting *s, cons
 void ste_judgment_json(const struct ste_judgment *j, json_t *row);
 void ste_outcomes_clear(struct ste_outcome *o, size_t n);
 
-/* Two judges on the same pairs: McNemar (exact) on right-in-both, and the bootstrap interval of the difference in
- * accuracy and in consistent (second minus first). */
+/*
+ * Two judges on the same pairs: McNemar (exact) on right-in-both and on the two-order verdict, and the bootstrap
+ * intervals of the differences (second minus first). The difference in right-in-both is the sum of two gains. R = T K,
+ * where T is the share of pairs that are two-order right and K = R / T the share of those that are right in each order
+ * alone as well: T says how well the judge tells the better answer, K how little a place can turn it. So
+ * R2 - R1 = (T2 - T1) (K1 + K2) / 2 + (K2 - K1) (T1 + T2) / 2.
+ */
 struct ste_comparison {
-    size_t pairs, only_first, only_second; /* right in both orders by one of them only */
-    double mcnemar_p;
-    struct ste_rate accuracy_difference, consistent_difference;
+    size_t pairs, only_first, only_second;  /* right in both orders by one of them only */
+    size_t only_first_two, only_second_two; /* two-order right by one of them only */
+    double mcnemar_p, two_order_p;
+    struct ste_rate accuracy_difference, consistent_difference, two_order_difference;
+    struct ste_rate gain_telling, gain_position; /* their sum is consistent_difference */
 };
 void ste_compare(const struct ste_outcome *first, const struct ste_outcome *second, size_t n, uint64_t seed,
                  struct ste_comparison *out);
@@ -100,5 +137,8 @@ json_t *ste_metrics_json(const struct ste_metrics *m); /* the fields of `ste eva
 /* The table of `ste eval`, 80 columns, with a coverage line. */
 void ste_metrics_table(const struct ste_metrics *suites, size_t n, const struct ste_metrics *overall,
                        struct ste_buf *out);
+/* The table of `ste compare`, 80 columns: N suites by name, then ALL pairs as one set, with the gains. */
+void ste_comparison_table(const char *const *names, const struct ste_comparison *suites, size_t n,
+                          const struct ste_comparison *all, struct ste_buf *out);
 
 #endif

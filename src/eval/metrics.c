@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,9 +9,9 @@
 #include "eval/bootstrap.h"
 #include "eval/eval.h"
 
-/* Accuracy and right-in-both come from the same draws, so one pass gives both. */
-enum { ACCURACY, CONSISTENT, N_RATES };
-enum { N_FIGURES = 7 }; /* that are averaged over suites */
+/* All rates come from the same draws, so one pass gives them. */
+enum { ACCURACY, CONSISTENT, TWO_ORDER, N_RATES };
+enum { N_FIGURES = 8 }; /* that are averaged over suites */
 
 bool ste_outcome_right(const struct ste_outcome *o, enum ste_order order)
 {
@@ -30,6 +31,7 @@ static void values_of(const struct ste_outcome *o, double value[N_RATES])
     bool ab = ste_outcome_right(o, STE_ORDER_AB), ba = ste_outcome_right(o, STE_ORDER_BA);
     value[ACCURACY] = (ab + ba) / 2.0;
     value[CONSISTENT] = ab && ba;
+    value[TWO_ORDER] = ste_outcome_two_order_right(o);
 }
 
 static void clusters_of(const struct ste_outcome *o, size_t n, struct ste_clusters *c)
@@ -56,6 +58,7 @@ static void count(const struct ste_outcome *o, size_t n, struct ste_metrics *m)
         m->pairs++;
         m->skipped += o[i].skipped;
         compat += o[i].compat;
+        m->undecided += ste_outcome_two_order(&o[i]) == STE_FINAL_TIE;
         double value[N_RATES];
         values_of(&o[i], value);
         for (int r = 0; r < N_RATES; r++)
@@ -75,6 +78,7 @@ static void count(const struct ste_outcome *o, size_t n, struct ste_metrics *m)
     double pairs = m->pairs ? (double)m->pairs : NAN;
     m->accuracy.value = total[ACCURACY] / pairs;
     m->consistent.value = total[CONSISTENT] / pairs;
+    m->two_order.value = total[TWO_ORDER] / pairs;
     m->compat = compat / pairs;
     m->accuracy_ab = (double)right[0] / pairs;
     m->accuracy_ba = (double)right[1] / pairs;
@@ -89,9 +93,9 @@ void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uin
     count(o, n, out);
     struct ste_clusters c;
     clusters_of(o, n, &c);
-    const struct ste_clusters *one = &c;
-    struct ste_rate *rates[N_RATES] = {&out->accuracy, &out->consistent};
-    ste_bootstrap(one, 1, NULL, seed, rates);
+    struct ste_rate *rates[N_RATES] = {&out->accuracy, &out->consistent, &out->two_order};
+    ste_bootstrap(&c, 1, NULL, seed, rates);
+    ste_coverage_curve(&o, &n, 1, out->curve);
     /* Pairs of one prompt err together: Wilson's interval is for independent ones. */
     for (int order = 0; order < 2; order++) {
         const double share = order ? out->accuracy_ba : out->accuracy_ab;
@@ -141,21 +145,24 @@ void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t
         out->tied += m.tied;
         out->skipped += m.skipped;
         out->invalid += m.invalid;
+        out->undecided += m.undecided;
         for (int r = 0; r < STE_N_INVALID; r++)
             out->reasons[r] += m.reasons[r];
-        const double figures[N_FIGURES] = {m.accuracy.value, m.consistent.value, m.accuracy_ab, m.accuracy_ba,
-                                           m.first_position, m.invalid_share,    m.compat};
+        const double figures[N_FIGURES] = {m.accuracy.value, m.consistent.value, m.two_order.value, m.accuracy_ab,
+                                           m.accuracy_ba,    m.first_position,   m.invalid_share,   m.compat};
         for (int f = 0; f < N_FIGURES; f++)
             mean_add(&sums[f], &of[f], figures[f], weights ? weights[s] : 1);
     }
-    double *const into[N_FIGURES] = {&out->accuracy.value, &out->consistent.value, &out->accuracy_ab, &out->accuracy_ba,
-                                     &out->first_position, &out->invalid_share,    &out->compat};
+    double *const into[N_FIGURES] = {
+        &out->accuracy.value, &out->consistent.value, &out->two_order.value, &out->accuracy_ab,
+        &out->accuracy_ba,    &out->first_position,   &out->invalid_share,   &out->compat};
     for (int f = 0; f < N_FIGURES; f++)
         *into[f] = of[f] > 0 ? sums[f] / of[f] : NAN;
     for (int order = 0; order < 2; order++)
         out->by_order[order] = (struct ste_rate){order ? out->accuracy_ba : out->accuracy_ab, NAN, NAN};
-    struct ste_rate *rates[N_RATES] = {&out->accuracy, &out->consistent};
+    struct ste_rate *rates[N_RATES] = {&out->accuracy, &out->consistent, &out->two_order};
     ste_bootstrap(c, suites, weights, seed, rates);
+    ste_coverage_curve(outcomes, n, suites, out->curve);
     for (size_t s = 0; s < suites; s++)
         ste_clusters_clear(&c[s]);
     free(c);
@@ -167,6 +174,17 @@ static json_t *figure(double v)
     return isnan(v) ? json_null() : json_real(v);
 }
 
+/* KEY, KEY_lo and KEY_hi. */
+static void set_rate(json_t *j, const char *key, const struct ste_rate *r)
+{
+    char name[64];
+    json_object_set_new(j, key, figure(r->value));
+    snprintf(name, sizeof name, "%s_lo", key);
+    json_object_set_new(j, name, figure(r->lo));
+    snprintf(name, sizeof name, "%s_hi", key);
+    json_object_set_new(j, name, figure(r->hi));
+}
+
 json_t *ste_metrics_json(const struct ste_metrics *m)
 {
     json_t *j = json_object();
@@ -175,19 +193,19 @@ json_t *ste_metrics_json(const struct ste_metrics *m)
     json_object_set_new(j, "tied", json_integer((json_int_t)m->tied));
     json_object_set_new(j, "skipped", json_integer((json_int_t)m->skipped));
     json_object_set_new(j, "invalid", json_integer((json_int_t)m->invalid));
-    json_object_set_new(j, "accuracy", figure(m->accuracy.value));
-    json_object_set_new(j, "accuracy_lo", figure(m->accuracy.lo));
-    json_object_set_new(j, "accuracy_hi", figure(m->accuracy.hi));
-    json_object_set_new(j, "accuracy_ab", figure(m->accuracy_ab));
-    json_object_set_new(j, "accuracy_ab_lo", figure(m->by_order[STE_ORDER_AB].lo));
-    json_object_set_new(j, "accuracy_ab_hi", figure(m->by_order[STE_ORDER_AB].hi));
-    json_object_set_new(j, "accuracy_ba", figure(m->accuracy_ba));
-    json_object_set_new(j, "accuracy_ba_lo", figure(m->by_order[STE_ORDER_BA].lo));
-    json_object_set_new(j, "accuracy_ba_hi", figure(m->by_order[STE_ORDER_BA].hi));
-    json_object_set_new(j, "consistent", figure(m->consistent.value));
-    json_object_set_new(j, "consistent_lo", figure(m->consistent.lo));
-    json_object_set_new(j, "consistent_hi", figure(m->consistent.hi));
+    set_rate(j, "accuracy", &m->accuracy);
+    set_rate(j, "accuracy_ab", &m->by_order[STE_ORDER_AB]);
+    set_rate(j, "accuracy_ba", &m->by_order[STE_ORDER_BA]);
+    set_rate(j, "consistent", &m->consistent);
+    set_rate(j, "two_order", &m->two_order);
+    json_object_set_new(j, "undecided", json_integer((json_int_t)m->undecided));
     json_object_set_new(j, "first_position", figure(m->first_position));
+    json_t *curve = json_array();
+    for (int k = 0; k < STE_N_COVERAGE; k++)
+        json_array_append_new(curve,
+                              json_pack("{s:f, s:I, s:o}", "coverage", m->curve[k].coverage, "pairs",
+                                        (json_int_t)m->curve[k].pairs, "accuracy", figure(m->curve[k].accuracy)));
+    json_object_set_new(j, "coverage_curve", curve);
     return j;
 }
 
@@ -207,11 +225,13 @@ json_t *ste_comparison_json(const struct ste_comparison *c)
     json_object_set_new(j, "only_first", json_integer((json_int_t)c->only_first));
     json_object_set_new(j, "only_second", json_integer((json_int_t)c->only_second));
     json_object_set_new(j, "mcnemar_p", figure(c->mcnemar_p));
-    json_object_set_new(j, "accuracy_difference", figure(c->accuracy_difference.value));
-    json_object_set_new(j, "accuracy_difference_lo", figure(c->accuracy_difference.lo));
-    json_object_set_new(j, "accuracy_difference_hi", figure(c->accuracy_difference.hi));
-    json_object_set_new(j, "consistent_difference", figure(c->consistent_difference.value));
-    json_object_set_new(j, "consistent_difference_lo", figure(c->consistent_difference.lo));
-    json_object_set_new(j, "consistent_difference_hi", figure(c->consistent_difference.hi));
+    json_object_set_new(j, "only_first_two_order", json_integer((json_int_t)c->only_first_two));
+    json_object_set_new(j, "only_second_two_order", json_integer((json_int_t)c->only_second_two));
+    json_object_set_new(j, "two_order_p", figure(c->two_order_p));
+    set_rate(j, "accuracy_difference", &c->accuracy_difference);
+    set_rate(j, "consistent_difference", &c->consistent_difference);
+    set_rate(j, "two_order_difference", &c->two_order_difference);
+    set_rate(j, "gain_telling", &c->gain_telling);
+    set_rate(j, "gain_position", &c->gain_position);
     return j;
 }

@@ -127,6 +127,22 @@ static void count_votes(const struct ste_outcome *o, struct ste_scores *out)
     }
 }
 
+static void sure_of(const struct ste_outcome *o, size_t n, const struct ste_scores_params *p, struct ste_scores *out)
+{
+    struct ste_outcome *part = ste_xcalloc(n + 1, sizeof *part); /* shallow */
+    struct ste_metrics m;
+    size_t sure = 0;
+    for (size_t i = 0; i < n; i++) {
+        out->sure.of += o[i].judged && !o[i].tie;
+        if (fabs(ste_outcome_margin(&o[i])) >= p->min_margin)
+            part[sure++] = o[i];
+    }
+    ste_metrics_of(part, sure, "", p->seed, &m);
+    out->sure.pairs = m.pairs;
+    out->sure.two_order = m.two_order;
+    free(part);
+}
+
 /* What is counted over all pairs, whatever their subset. */
 static void pooled(const struct groups *g, const struct ste_scores_params *p, struct ste_scores *out)
 {
@@ -152,6 +168,8 @@ static void pooled(const struct groups *g, const struct ste_scores_params *p, st
     for (int k = 0; ties && k < 2; k++)
         ste_agreement_of(all.o, all.n, k == 0, p->seed, &out->agreement[k]);
     out->kappa = ste_kappa_of(all.o, all.n);
+    if (p->min_margin > 0)
+        sure_of(all.o, all.n, p, out);
     if (p->logits)
         ste_calibration_of(all.o, all.n, p->temperature, p->seed, &out->calibration);
     free(all.o);
@@ -161,7 +179,10 @@ int ste_scores_of(const struct ste_outcome_table *t, const struct ste_scores_par
                   struct ste_err *err)
 {
     struct groups g = {0};
-    *out = (struct ste_scores){.title = p->suite ? p->suite->title : NULL, .compat = p->compat, .logits = p->logits};
+    *out = (struct ste_scores){.title = p->suite ? p->suite->title : NULL,
+                               .compat = p->compat,
+                               .logits = p->logits,
+                               .min_margin = p->min_margin};
     collect(&g, t, p);
     bool sections = p->suite && p->suite->n_sections;
     int rc = sections ? sections_of(&g, p, out, err) : 0;
@@ -250,6 +271,14 @@ void ste_scores_table(const struct ste_scores *s, struct ste_buf *out)
     if (!isnan(s->kappa))
         ste_buf_addf(out, "\nkappa with the labels %.3f", s->kappa);
     ste_buf_addc(out, '\n');
+    if (s->min_margin > 0) {
+        const struct ste_rate *r = &s->sure.two_order;
+        ste_buf_addf(out, "margin of %g or more: %zu of %zu pairs (%.1f %%)", s->min_margin, s->sure.pairs, s->sure.of,
+                     s->sure.of ? 100 * (double)s->sure.pairs / (double)s->sure.of : 0);
+        if (s->sure.pairs)
+            ste_buf_addf(out, ", two-order %.3f [%.3f %.3f]", r->value, r->lo, r->hi);
+        ste_buf_addc(out, '\n');
+    }
     if (s->votes_most > 1) {
         size_t full = 2 * judged * s->votes_most;
         ste_buf_addf(out, "votes: %zu cast of %zu; stopping early saved %.0f %%\n", s->votes, full,
@@ -318,6 +347,13 @@ void ste_scores_json(const struct ste_scores *s, json_t *j)
                         json_pack("{sI sI sI sI}", "chosen", (json_int_t)s->final[0], "rejected",
                                   (json_int_t)s->final[1], "tie", (json_int_t)s->final[2], "invalid",
                                   (json_int_t)s->final[3]));
+    if (s->min_margin > 0) {
+        json_t *sure = rate_json(s->sure.pairs, "pairs", &s->sure.two_order);
+        json_object_set_new(sure, "margin", json_real(s->min_margin));
+        json_object_set_new(sure, "coverage",
+                            s->sure.of ? json_real((double)s->sure.pairs / (double)s->sure.of) : json_null());
+        json_object_set_new(j, "min_margin", sure);
+    }
     json_t *splits = json_object();
     for (int k = 0; k < STE_N_SPLITS; k++)
         for (int side = 0; side < 2; side++) {

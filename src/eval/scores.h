@@ -16,6 +16,7 @@ struct ste_scores_params {
     enum ste_compat compat;
     bool logits;        /* figures of the log-odds */
     double temperature; /* of them */
+    double min_margin;  /* pairs below it abstain; 0: none */
     uint64_t seed;
 };
 
@@ -31,6 +32,11 @@ struct ste_scores {
     bool has_agreement;
     double kappa;
     struct ste_calibration calibration;
+    struct {
+        size_t pairs, of; /* answered, of all */
+        struct ste_rate two_order;
+    } sure; /* where the margin is MIN_MARGIN or more; only with one */
+    double min_margin;
     size_t final[STE_N_FINAL], votes, votes_most; /* votes cast, and what full votes would have been; 0: no votes */
     const char *title;                            /* the suite's; NULL without one */
     enum ste_compat compat;

@@ -20,6 +20,17 @@ static const char *share(char *s, size_t size, double v, int digits)
     return s;
 }
 
+/* A difference: "+.075", "-1.00". */
+static const char *difference(char *s, size_t size, double v, int digits)
+{
+    char plain[31];
+    if (isnan(v))
+        snprintf(s, size, "-");
+    else
+        snprintf(s, size, "%c%s", signbit(v) ? '-' : '+', share(plain, sizeof plain, fabs(v), digits));
+    return s;
+}
+
 static void rate(struct ste_buf *out, const struct ste_rate *r)
 {
     char v[32], lo[32], hi[32];
@@ -31,20 +42,34 @@ static void rate(struct ste_buf *out, const struct ste_rate *r)
 
 static void line(struct ste_buf *out, const struct ste_metrics *m)
 {
-    char ab[32], ba[32], first[32];
-    ste_buf_addf(out, "%-20.20s %5zu", m->name, m->pairs);
-    rate(out, &m->accuracy);
-    ste_buf_addf(out, "  %4s %4s", share(ab, sizeof ab, m->accuracy_ab, 2), share(ba, sizeof ba, m->accuracy_ba, 2));
+    char accuracy[32], ab[32], ba[32], first[32];
+    ste_buf_addf(out, "%-20.20s %5zu  %4s %3s %3s", m->name, m->pairs,
+                 share(accuracy, sizeof accuracy, m->accuracy.value, 3), share(ab, sizeof ab, m->accuracy_ab, 2),
+                 share(ba, sizeof ba, m->accuracy_ba, 2));
+    rate(out, &m->two_order);
     rate(out, &m->consistent);
-    ste_buf_addf(out, "  %4s\n", share(first, sizeof first, m->first_position, 2));
+    ste_buf_addf(out, " %3s\n", share(first, sizeof first, m->first_position, 2));
+}
+
+#define COIN "a coin has accuracy .500, two-order .500, right in both .250\n"
+
+static void two_order_lines(struct ste_buf *out, const struct ste_metrics *m)
+{
+    ste_buf_adds(out, "two-order where the margin is largest:");
+    for (int k = 0; k < STE_N_COVERAGE; k++) {
+        char s[32];
+        ste_buf_addf(out, "%s%.0f %% %s", k == 0 ? " " : ", ", 100 * m->curve[k].coverage,
+                     share(s, sizeof s, m->curve[k].accuracy, 2));
+    }
+    ste_buf_addf(out, "\nundecided (margin 0), which count as wrong: %zu\n" COIN, m->undecided);
 }
 
 void ste_metrics_table(const struct ste_metrics *suites, size_t n, const struct ste_metrics *overall,
                        struct ste_buf *out)
 {
-    ste_buf_adds(out, "                                              better one right in          says\n"
-                      "                            accuracy          stands     both orders       the\n"
-                      "suite                pairs  (95 %)            1st  2nd   (95 %)            1st\n");
+    ste_buf_adds(out, "                            accu better                    right in         says\n"
+                      "                            racy stands   two-order        both orders       the\n"
+                      "suite                pairs       1st 2nd  (95 %)           (95 %)            1st\n");
     for (size_t i = 0; i < n; i++)
         line(out, &suites[i]);
     if (overall && n > 1)
@@ -63,4 +88,50 @@ void ste_metrics_table(const struct ste_metrics *suites, size_t n, const struct 
     }
     if (all->invalid)
         ste_buf_addc(out, '\n');
+    two_order_lines(out, all);
+}
+
+/* ---- two judges ---- */
+
+static void difference_rate(struct ste_buf *out, const struct ste_rate *r)
+{
+    char v[32], lo[32], hi[32];
+    ste_buf_addf(out, "  %5s [%4s %4s]", difference(v, sizeof v, r->value, 3), difference(lo, sizeof lo, r->lo, 2),
+                 difference(hi, sizeof hi, r->hi, 2));
+}
+
+static void comparison_line(struct ste_buf *out, const char *name, const struct ste_comparison *c)
+{
+    char accuracy[32], p[32];
+    ste_buf_addf(out, "%-20.20s %5zu %5s", name, c->pairs,
+                 difference(accuracy, sizeof accuracy, c->accuracy_difference.value, 3));
+    difference_rate(out, &c->two_order_difference);
+    ste_buf_addf(out, " %4s", share(p, sizeof p, c->two_order_p, 3));
+    difference_rate(out, &c->consistent_difference);
+    ste_buf_addf(out, " %4s\n", share(p, sizeof p, c->mcnemar_p, 3));
+}
+
+void ste_comparison_table(const char *const *names, const struct ste_comparison *suites, size_t n,
+                          const struct ste_comparison *all, struct ste_buf *out)
+{
+    char v[32];
+    ste_buf_adds(out, "                            accu  two-order                right in both\n"
+                      "second minus first   pairs  racy  (95 %)              p    (95 %)              p\n");
+    for (size_t i = 0; i < n; i++)
+        comparison_line(out, names[i], &suites[i]);
+    if (n > 1)
+        comparison_line(out, "all pairs", all);
+    ste_buf_addf(out,
+                 "p: exact McNemar test, two-sided\n" COIN "\n"
+                 "pairs that one judge alone has right    1st   2nd  p\n"
+                 "two-order                             %5zu %5zu  %.3f\n"
+                 "right in both                         %5zu %5zu  %.3f\n\n"
+                 "gain in right in both, of all pairs     %5s\n"
+                 "  by telling the better answer        ",
+                 all->only_first_two, all->only_second_two, all->two_order_p, all->only_first, all->only_second,
+                 all->mcnemar_p, difference(v, sizeof v, all->consistent_difference.value, 3));
+    difference_rate(out, &all->gain_telling);
+    ste_buf_adds(out, "\n  by losing position bias             ");
+    difference_rate(out, &all->gain_position);
+    ste_buf_addc(out, '\n');
 }

@@ -21,7 +21,7 @@ END
 "$ste" eval --judge "$model" --data "$dir/six.jsonl" --no-cache --json "$dir/1.json" --outcomes "$dir/1.out" \
     >"$dir/1.table" || fail "eval"
 for f in judge prompt suites name pairs invalid accuracy accuracy_lo accuracy_hi accuracy_ab accuracy_ba consistent \
-    consistent_lo consistent_hi first_position overall; do
+    consistent_lo consistent_hi two_order two_order_lo two_order_hi undecided coverage_curve first_position overall; do
     grep -q "\"$f\":" "$dir/1.json" || fail "no field $f"
 done
 [ "$(number "$dir/1.json" pairs)" = 5 ] || fail "pairs $(number "$dir/1.json" pairs), not 5"
@@ -71,7 +71,7 @@ grep -q 'long-one' "$dir/7.err" || fail "the long pair is not named"
 sed 's/"chosen"/"response_a"/; s/"rejected"/"response_b"/' "$dir/six.jsonl" >"$dir/pairs.jsonl"
 "$ste" judge --judge "$model" --in "$dir/pairs.jsonl" --out "$dir/verdicts.jsonl" --no-cache || fail "judge"
 [ "$(wc -l <"$dir/verdicts.jsonl")" = 6 ] || fail "judge lost rows"
-for f in id response_a response_b verdict_ab verdict_ba; do
+for f in id response_a response_b verdict_ab verdict_ba margin verdict_two_order; do
     [ "$(grep -c "\"$f\":" "$dir/verdicts.jsonl")" = 6 ] || fail "verdicts lack $f"
 done
 [ "$(grep -cE '"ba":\{.*"ab"|"ab":\{.*"ba"' "$dir/verdicts.jsonl")" = 6 ] || fail "a judgment is missing"
@@ -79,8 +79,13 @@ done
 sed -n 's/.*"verdict":"\([A-Za-z]*\)","reason":"[^"]*","verdict_ab":"\([A-Za-z]*\)","verdict_ba":"\([A-Za-z]*\)".*/\1 \2 \3/p' "$dir/verdicts.jsonl" |
     awk '{ want = $2 == "invalid" || $3 == "invalid" ? "invalid" : $2 == $3 ? $2 : "tie"; if ($1 != want) exit 1; n++ }
         END { exit n != 6 }' || fail "a verdict is not what its orders say: $(cat "$dir/verdicts.jsonl")"
+# The two-order verdict is the margin's sign, and the verdict of both orders where they agree.
+sed -n 's/.*"verdict":"\([A-Za-z]*\)","reason".*"margin":\([^,]*\),"verdict_two_order":"\([A-Za-z]*\)".*/\1 \2 \3/p' "$dir/verdicts.jsonl" |
+    awk '{ want = $2 == "null" ? "invalid" : $2 > 0 ? "A" : $2 < 0 ? "B" : "tie"
+           if ($3 != want || (($1 == "A" || $1 == "B") && $1 != $3)) exit 1; n++ } END { exit n != 6 }' ||
+    fail "a two-order verdict is not its margin's: $(cat "$dir/verdicts.jsonl")"
 "$ste" judge --judge "$model" --in "$dir/pairs.jsonl" --out - --no-cache --one-order >"$dir/one.jsonl" || fail "judge, one order"
-[ "$(grep -c '"verdict_ba"' "$dir/one.jsonl")" = 0 ] && [ "$(wc -l <"$dir/one.jsonl")" = 6 ] || fail "--one-order judges two"
+[ "$(grep -cE '"(verdict_ba|margin|verdict_two_order)"' "$dir/one.jsonl")" = 0 ] && [ "$(wc -l <"$dir/one.jsonl")" = 6 ] || fail "--one-order judges two"
 
 # A stream: a verdict comes before the next pair is sent, and all are those of the file.
 mkfifo "$dir/to" "$dir/from"
@@ -141,14 +146,21 @@ near "$(number "$dir/rm.json" consistent)" "$(number "$dir/rm.json" accuracy)" |
 [ "$(grep -c '"verdict":"[AB]"' "$dir/rm.out")" = 6 ] || fail "a reward model leaves a pair open"
 
 # A judge compared with itself differs nowhere.
-"$ste" compare --judge "$model" --judge "$model" --data "$dir/six.jsonl" --no-cache --json "$dir/8.json" >/dev/null ||
+"$ste" compare --judge "$model" --judge "$model" --data "$dir/six.jsonl" --no-cache --json "$dir/8.json" >"$dir/8.txt" ||
     fail "compare"
+awk '{ if (length($0) > 80) exit 1 }' "$dir/8.txt" || fail "the comparison is wider than 80 columns"
+near "$(number "$dir/8.json" two_order_p)" 1 && near "$(number "$dir/8.json" gain_telling)" 0 &&
+    near "$(number "$dir/8.json" gain_position)" 0 || fail "self-comparison, two-order"
+"$ste" compare --judge "$model" --judge "$dir/rm" --data "$dir/six.jsonl" --no-cache --json "$dir/13.json" >/dev/null ||
+    fail "compare with a reward model"
+near "$(awk "BEGIN { print $(number "$dir/13.json" gain_telling) + $(number "$dir/13.json" gain_position) }")" \
+    "$(awk "BEGIN { print $(number "$dir/13.json" consistent_difference) }")" || fail "the gains do not add up"
 near "$(number "$dir/8.json" mcnemar_p)" 1 && near "$(number "$dir/8.json" accuracy_difference)" 0 || fail "self-comparison"
 near "$(number "$dir/8.json" kappa_between)" 1 || fail "a judge does not agree with itself"
 
 # The outcomes alone give the figures again; a suite by name; votes that stop early give the labels of all votes.
 "$ste" eval --from "$dir/1.out" --json "$dir/10.json" >/dev/null || fail "eval --from"
-for f in accuracy accuracy_lo accuracy_hi consistent first_position; do
+for f in accuracy accuracy_lo accuracy_hi consistent two_order two_order_lo undecided first_position; do
     near "$(number "$dir/1.json" $f)" "$(number "$dir/10.json" $f)" || fail "--from gives another $f"
 done
 for flags in "" --all-votes; do
@@ -182,6 +194,11 @@ END
 awk '{ if (length($0) > 80) exit 1 }' "$dir/11.txt" || fail "the ranking is wider than 80 columns"
 "$ste" rank --from "$dir/matches.jsonl" --json - | grep -E '"(rating|matches)"' | sort >"$dir/again" || fail "rank --from"
 grep -E '"(rating|matches)"' "$dir/11.json" | sort | cmp - "$dir/again" || fail "rank --from gives other ratings"
+"$ste" rank --judge "$model" --answers "$dir/answers.jsonl" --no-cache --verdict two-order --json - | grep -E '"(rating|matches|verdict)"' |
+    sort >"$dir/two" || fail "rank, two-order"
+grep -q '"verdict": "two-order"' "$dir/two" || fail "the ranking does not say its verdict"
+"$ste" rank --from "$dir/matches.jsonl" --verdict two-order --json - | grep -E '"(rating|matches|verdict)"' | sort | cmp - "$dir/two" ||
+    fail "rank --from gives other two-order ratings"
 "$ste" rank --judge "$model" --answers "$dir/answers.jsonl" --no-cache --pairs 4 --format alpacaeval \
     --out "$dir/annotations.jsonl" >/dev/null || fail "rank, alpacaeval"
 [ "$(grep -c '"preference":' "$dir/annotations.jsonl")" = 4 ] || fail "no four annotations"
@@ -223,6 +240,10 @@ refuse 1 'no prompt pack' eval --judge "$model" --data "$dir/six.jsonl" --pack n
 refuse 2 'answers is missing' rank --judge "$model"
 refuse 1 'bad.jsonl:1' rank --judge "$model" --answers "$dir/bad.jsonl"
 refuse 1 'bad.jsonl:1' rank --from "$dir/bad.jsonl"
+echo '{"model_a": "x", "model_b": "y", "winner": "model_a"}' >"$dir/battle.jsonl"
+refuse 1 'battle.jsonl:1: no margin' rank --from "$dir/battle.jsonl" --verdict two-order
+refuse 2 'no verdict "three"' rank --from "$dir/battle.jsonl" --verdict three
+refuse 2 'min-margin' eval --judge "$model" --data "$dir/six.jsonl" --min-margin -1
 refuse 1 'not a run' eval --judge "$dir" --data "$dir/six.jsonl"
 refuse 1 'nowhere.jsonl' judge --judge "$model" --in "$dir/nowhere.jsonl" --out "$dir/none.jsonl"
 [ ! -e "$dir/none.jsonl" ] || fail "a failed command left its output"
