@@ -12,7 +12,7 @@ static int judge_all(const char *judge, bool more, const struct ste_judging_flag
                      const struct ste_pair_files *files, struct ste_outcome ***outcomes, json_t **provenance,
                      struct ste_err *err)
 {
-    struct ste_open_judge j;
+    struct ste_open_judge j = {0};
     int rc = ste_judge_open(&j, judge, f, err);
     if (rc)
         return rc;
@@ -23,7 +23,7 @@ static int judge_all(const char *judge, bool more, const struct ste_judging_flag
     if (!rc) {
         *provenance = ste_judge_provenance(&j);
         json_object_set_new(*provenance, "judge", json_string(judge));
-        json_object_set_new(*provenance, "prompt", json_string(j.pack->name));
+        json_object_set_new(*provenance, "prompt", json_string(ste_judge_prompt_name(&j)));
     }
     ste_judge_close(&j);
     return rc;
@@ -98,6 +98,7 @@ static int compare_run(int argc, char **argv, struct ste_err *err)
                          judges.n);
     if (!rc && data.n == 0)
         rc = ste_err_set(err, STE_EUSAGE, "--data is missing; `ste help compare` shows the flags");
+    f.several = true;
     if (!rc)
         rc = ste_judging_flags_check(&f, err);
     struct ste_pair_files files = {0};

@@ -109,7 +109,8 @@ static int attack(const struct eval_options *o, struct ste_open_judge *j, const 
         for (enum ste_place p = 0; p < STE_N_PLACES; p++)
             if (ste_attack_has(&ste_attacks[a], p))
                 m->attacked[m->n_attacked++] = (struct ste_attacked){.attack = &ste_attacks[a], .place = p};
-    struct ste_progress *progress = ste_progress_new("attacks", "verdicts", 2 * files->pairs * (m->n_attacked - 1));
+    struct ste_progress *progress =
+        ste_progress_new("attacks", "verdicts", ste_judge_calls(j, files->pairs, true) * (m->n_attacked - 1));
     int rc = 0;
     for (size_t i = 0; i < m->n_attacked && !rc; i++)
         rc = judge_attacked(o, j, files, plain, progress, &m->attacked[i], err);
@@ -142,7 +143,7 @@ static int judge_suite(const struct eval_options *o, const struct ste_suite *s, 
         rc = ste_outcomes_add(&out->table, &files.files[i], outcomes[i], s ? s->group_by : "file", o->author, err);
     if (!rc) {
         json_object_set_new(out->about, "judge", json_string(j.name));
-        json_object_set_new(out->about, "prompt", json_string(j.pack->name));
+        json_object_set_new(out->about, "prompt", json_string(ste_judge_prompt_name(&j)));
         json_object_set_new(out->about, "provenance", ste_judge_provenance(&j));
     }
     ste_outcome_arrays_free(outcomes, &files);
@@ -208,8 +209,6 @@ static int check(const struct eval_options *o, const struct ste_suite *suite, en
         return ste_err_set(err, STE_EUSAGE, "--min-coverage is a share from 0 to 1");
     if (!(o->min_margin >= 0))
         return ste_err_set(err, STE_EUSAGE, "--min-margin must not be negative");
-    if (o->score && strcmp(o->score, "logits") != 0)
-        return ste_err_set(err, STE_EUSAGE, "--score %s: there is logits", o->score);
     if (o->calibrate && !o->score)
         return ste_err_set(err, STE_EUSAGE, "--calibrate fits the temperature of --score logits; add that");
     return o->compat ? ste_compat_by_name(o->compat, compat, err) : 0;
@@ -233,7 +232,6 @@ static int eval_run(int argc, char **argv, struct ste_err *err)
         {"outcomes", STE_FLAG_STRING, &o.outcomes, "FILE", "write every verdict as JSON lines"},
         {"compat", STE_FLAG_STRING, &o.compat, "RULE",
          "also score as published: rewardbench, ram or fastchat (a pack of free mode gives them text to read)"},
-        {"score", STE_FLAG_STRING, &o.score, "logits", "also the log-odds of both orders, and how calibrated they are"},
         {"calibrate", STE_FLAG_STRING, &o.calibrate, "FILE", "labelled pairs to fit their temperature on"},
         {"author", STE_FLAG_STRING, &o.author, "MODEL", "the judge's model as chosen_model and rejected_model name it"},
         {"attacks", STE_FLAG_BOOL, &o.attacks, NULL,
@@ -248,6 +246,10 @@ static int eval_run(int argc, char **argv, struct ste_err *err)
     struct ste_suite *suite = NULL;
     struct measured m = {.about = json_object(), .temperature = 1};
     int rc = ste_flags_parse(&ste_cmd_eval, flags, argc, argv, NULL, 0, err);
+    if (o.f.score && strcmp(o.f.score, "logits") == 0) {
+        o.score = o.f.score;
+        o.f.score = NULL;
+    }
     if (o.full) {
         o.attacks = true;
         o.score = o.score ? o.score : "logits";

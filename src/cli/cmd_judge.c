@@ -143,11 +143,12 @@ static int judge_some(struct ste_open_judge *j, const struct ste_answer_pairs *p
     return rc;
 }
 
-static int judge_file(struct ste_open_judge *j, const struct ste_judging_flags *f, const struct ste_answer_pairs *pairs,
-                      struct ste_jsonl_writer *w, bool both, struct counts *c, struct ste_err *err)
+static int judge_file(struct ste_open_judge *j, const struct ste_answer_pairs *pairs, struct ste_jsonl_writer *w,
+                      bool both, struct counts *c, struct ste_err *err)
 {
-    size_t calls = pairs->n * (both ? 2 : 1) * (size_t)(f->votes ? f->votes / 2 : 1);
-    ste_info("%s with pack %s: %zu pairs, %zu calls", j->name, j->pack->name, pairs->n, calls);
+    char title[256];
+    const size_t calls = ste_judge_calls(j, pairs->n, both);
+    ste_info("%s: %zu pairs, %zu calls", ste_judge_title(j, title, sizeof title), pairs->n, calls);
     struct ste_progress *progress = ste_progress_new("judge", "verdicts", calls);
     int rc = judge_some(j, pairs, w, both, progress, c, err);
     ste_progress_end(progress);
@@ -228,7 +229,7 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
     if (!rc)
         rc = ste_jsonl_create(&w, out_path, err);
     if (!rc)
-        rc = stream ? judge_stream(&j, &f, w, both, &c, err) : judge_file(&j, &f, &pairs, w, both, &c, err);
+        rc = stream ? judge_stream(&j, &f, w, both, &c, err) : judge_file(&j, &pairs, w, both, &c, err);
     if (w)
         rc = ste_jsonl_end(w, rc, err);
     if (!rc)

@@ -113,7 +113,7 @@ static json_t *fastchat_row(const struct options *o, const struct ste_open_judge
     json_object_set_new(row, "g2_winner", json_string(fastchat_winner(&g[1], true)));
     const double margin = ste_outcome_margin(out); /* in favour of model_1 */
     json_object_set_new(row, "margin", isnan(margin) ? json_null() : json_real(margin));
-    json_object_set_new(row, "judge", json_pack("[s, s]", o->judge, judge->pack->name));
+    json_object_set_new(row, "judge", json_pack("[s, s]", o->judge, ste_judge_prompt_name(judge)));
     json_object_set_new(row, "g1_judgment", json_string(g[0].reasoning ? g[0].reasoning : ""));
     json_object_set_new(row, "g2_judgment", json_string(g[1].reasoning ? g[1].reasoning : ""));
     json_object_set_new(row, "turn", json_integer(1));
@@ -193,12 +193,13 @@ static int hold(const struct options *o, struct ste_open_judge *judge, const str
                  a_round = total < all ? (total + ROUNDS - 1) / ROUNDS : total;
     if (total == 0)
         return ste_err_set(err, STE_EINPUT, "no prompt was answered by two models");
-    ste_info("%s with pack %s: %zu of %zu pairs of answers of %zu models, in both orders", o->judge, judge->pack->name,
-             total, all, models);
+    char title[256];
+    ste_info("%s: %zu of %zu pairs of answers of %zu models, in both orders",
+             ste_judge_title(judge, title, sizeof title), total, all, models);
     struct ste_bouts *s = ste_bouts_new(a, (uint64_t)o->f.seed);
     struct ste_bout *bouts = ste_xcalloc(a_round, sizeof *bouts);
     double *ratings = ste_xcalloc(models, sizeof *ratings);
-    struct ste_progress *progress = ste_progress_new("rank", "verdicts", 2 * total);
+    struct ste_progress *progress = ste_progress_new("rank", "verdicts", ste_judge_calls(judge, total, true));
     int rc = 0;
     for (size_t done = 0; done < total && !rc;) {
         int which;
@@ -236,7 +237,7 @@ static int by_judge(const struct options *o, struct contest *c, json_t *about, s
         rc = hold(o, &judge, &answers, c, w, err);
     if (!rc) {
         json_object_set_new(about, "judge", json_string(o->judge));
-        json_object_set_new(about, "prompt", json_string(judge.pack->name));
+        json_object_set_new(about, "prompt", json_string(ste_judge_prompt_name(&judge)));
         json_object_set_new(about, "provenance", ste_judge_provenance(&judge));
     }
     if (w)

@@ -12,8 +12,23 @@
 #include "core/utf8.h"
 #include "data/verifiable.h"
 
+/* What only a judge can be told that is asked something. */
+static bool says_how_to_ask(const struct ste_judging_flags *f)
+{
+    return f->votes || f->rubric || f->reference || f->pack;
+}
+
 int ste_judging_flags_check(const struct ste_judging_flags *f, struct ste_err *err)
 {
+    enum ste_normalise normalise;
+    if (f->score && strcmp(f->score, "likelihood") != 0)
+        return ste_err_set(err, STE_EUSAGE, "--score %s: there is likelihood, and logits in `ste eval`", f->score);
+    if (f->score && says_how_to_ask(f))
+        return ste_err_set(
+            err, STE_EUSAGE,
+            "--score likelihood asks nothing: it goes without --pack, --rubric, --reference and --votes");
+    if (f->normalise && ste_normalise_by_name(f->normalise, &normalise, err))
+        return STE_EUSAGE;
     if (f->limit < 0)
         return ste_err_set(err, STE_EUSAGE, "--limit must not be negative");
     if (f->seed < 0)
@@ -48,18 +63,33 @@ static int read_rubric(struct ste_open_judge *j, const char *path, struct ste_er
     return rc;
 }
 
+static int set_likelihood(struct ste_open_judge *j, const struct ste_judging_flags *f, struct ste_err *err)
+{
+    if (f->score && j->spec.reward)
+        return ste_err_set(err, STE_EUSAGE, "%s is a reward model; --score likelihood takes a model that writes text",
+                           j->name);
+    j->spec.likelihood |= f->score != NULL;
+    if (!j->spec.likelihood && !f->several && (f->normalise || f->end_of_turn))
+        return ste_err_set(err, STE_EUSAGE, "--normalise and --end-of-turn are for --score likelihood; add that");
+    j->likelihood.end = f->end_of_turn;
+    return f->normalise ? ste_normalise_by_name(f->normalise, &j->likelihood.normalise, err) : 0;
+}
+
 int ste_judge_open(struct ste_open_judge *j, const char *judge, const struct ste_judging_flags *f, struct ste_err *err)
 {
     *j = (struct ste_open_judge){.name = judge, .scoring = j->scoring};
     int rc = ste_judge_spec_parse(&j->spec, judge, err);
     if (rc)
         return rc;
-    if (j->spec.reward && (j->scoring || f->votes || f->rubric || f->reference || f->pack)) {
-        ste_judge_close(j);
-        return ste_err_set(err, STE_EUSAGE,
-                           "%s is a reward model, which is asked nothing: --pack, --rubric, --reference, --votes and "
-                           "`ste score` are for judges",
-                           judge);
+    if ((rc = set_likelihood(j, f, err)) || j->spec.reward || j->spec.likelihood) {
+        if (!rc && (j->scoring || (says_how_to_ask(f) && !f->several)))
+            rc = ste_err_set(err, STE_EUSAGE,
+                             "%s is %s, which is asked nothing: --pack, --rubric, --reference, --votes and "
+                             "`ste score` are for judges",
+                             judge, j->spec.reward ? "a reward model" : "a judge by likelihood");
+        if (rc)
+            ste_judge_close(j);
+        return rc;
     }
     const char *pack = f->pack ? f->pack : j->spec.pack ? j->spec.pack : "direct";
     rc = ste_pack_load(&j->pack, pack, j->spec.pack_folder, err);
@@ -115,6 +145,7 @@ int ste_judge_load(struct ste_open_judge *j, const struct ste_judging_flags *f, 
     int rc = f->no_cache ? 0 : ste_mkdirs(home, err);
     if (!rc)
         rc = ste_open_model(&j->llm, j->spec.model, j->spec.adapter, &f->engine, cache, &j->setting.adapter, err);
+    j->likelihood.adapter = j->setting.adapter;
     free(home);
     free(cache);
     return rc;
@@ -197,31 +228,59 @@ static int estimate(struct ste_open_judge *j, const struct ste_pair_files *p, in
             const struct ste_answer_pair *pair = &p->files[i].items[k];
             if (pair->tied)
                 continue;
-            chars += (double)(strlen(pair->first) + strlen(pair->second) + strlen(j->pack->judge_user));
             text.len = 0;
             ste_dialogue_text(&pair->prompt, &text);
-            chars += (double)text.len;
+            /* Answers twice in either case: in both orders, or behind the prompt and behind none. */
+            chars += (double)(2 * (strlen(pair->first) + strlen(pair->second)) + text.len);
+            if (j->pack)
+                chars += (double)(2 * strlen(j->pack->judge_user) + text.len);
         }
     ste_buf_clear(&text);
     double pairs = (double)p->pairs, votes = j->setting.votes > 1 ? j->setting.votes : 1,
-           read = chars / STE_CHARS_PER_TOKEN + pairs * STE_TEMPLATE_TOKENS;
-    *seconds = 2 * (read / speed.read + pairs * STE_LENGTH_SHARE * votes * limit / speed.written);
+           read = chars / STE_CHARS_PER_TOKEN + 2 * pairs * STE_TEMPLATE_TOKENS;
+    *seconds = read / speed.read + 2 * pairs * STE_LENGTH_SHARE * votes * limit / speed.written;
     return 0;
 }
 
 int ste_open_judge_pairs(struct ste_open_judge *j, const struct ste_answer_pairs *pairs, bool both,
                          struct ste_outcome *out, struct ste_progress *progress, struct ste_err *err)
 {
-    return j->reward ? ste_reward_pairs(j->reward, pairs, out, progress, err)
-                     : ste_judge_pairs(j->llm, &j->setting, pairs, both, out, progress, err);
+    if (j->reward)
+        return ste_reward_pairs(j->reward, pairs, out, progress, err);
+    if (j->spec.likelihood) {
+        j->likelihood.ask_ties = j->setting.ask_ties;
+        return ste_likelihood_pairs(j->llm, &j->likelihood, pairs, out, progress, err);
+    }
+    return ste_judge_pairs(j->llm, &j->setting, pairs, both, out, progress, err);
+}
+
+const char *ste_judge_prompt_name(const struct ste_open_judge *j)
+{
+    return j->pack ? j->pack->name : "none";
+}
+
+const char *ste_judge_title(const struct ste_open_judge *j, char *out, size_t size)
+{
+    if (j->pack)
+        snprintf(out, size, "%s with pack %s", j->name, j->pack->name);
+    else
+        snprintf(out, size, "%s, %s", j->name, j->reward ? "a reward model" : "by likelihood");
+    return out;
+}
+
+size_t ste_judge_calls(const struct ste_open_judge *j, size_t pairs, bool both)
+{
+    if (j->spec.likelihood)
+        return pairs * (size_t)ste_likelihood_texts(&j->likelihood);
+    return pairs * (both || j->spec.reward ? 2 : 1) * (size_t)(j->setting.votes > 1 ? j->setting.votes : 1);
 }
 
 int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, struct ste_outcome ***outcomes,
                     struct ste_err *err)
 {
-    char reasoning[64] = "the verdict at once", time[96] = "";
+    char reasoning[64] = "the verdict at once", time[96] = "", title[256];
     int limit = 0, rc = 0;
-    if (j->pack->reasoning || j->setting.mode == STE_MODE_FREE) {
+    if (j->pack && (j->pack->reasoning || j->setting.mode == STE_MODE_FREE)) {
         limit = j->setting.max_tokens ? j->setting.max_tokens : j->pack->max_tokens;
         snprintf(reasoning, sizeof reasoning, "up to %d tokens of reasoning each", limit);
     }
@@ -234,12 +293,13 @@ int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, st
                  seconds < 100 ? "seconds" : "minutes", j->cached ? " unless answered before" : "",
                  j->more ? ", and as long again for the second judge" : "");
     }
-    size_t calls = 2 * p->pairs * (size_t)(j->setting.votes > 1 ? j->setting.votes : 1);
-    if (j->reward)
-        ste_info("%s, a reward model: %zu pairs", j->name, p->pairs);
-    else
-        ste_info("%s with pack %s: %zu pairs in both orders, %s%zu calls, %s%s", j->name, j->pack->name, p->pairs,
+    const size_t calls = ste_judge_calls(j, p->pairs, true);
+    ste_judge_title(j, title, sizeof title);
+    if (j->pack)
+        ste_info("%s: %zu pairs in both orders, %s%zu calls, %s%s", title, p->pairs,
                  j->setting.votes > 1 ? "at most " : "", calls, reasoning, time);
+    else
+        ste_info("%s: %zu pairs%s", title, p->pairs, time);
     struct ste_outcome **out = ste_xcalloc(p->n ? p->n : 1, sizeof *out);
     struct ste_progress *progress = ste_progress_new("judge", "verdicts", calls);
     for (size_t i = 0; i < p->n && !rc; i++) {
@@ -276,6 +336,13 @@ json_t *ste_judge_provenance(const struct ste_open_judge *j)
     }
     json_object_set_new(p, "model_hash", json_string(ste_llm_model_hash(j->llm)));
     json_object_set_new(p, "adapter_hash", json_string(ste_llm_adapter_hash(j->llm, j->setting.adapter)));
+    if (j->spec.likelihood) {
+        json_object_set_new(p, "mode", json_string("likelihood"));
+        json_object_set_new(p, "normalise", json_string(ste_normalise_name(j->likelihood.normalise)));
+        json_object_set_new(p, "end_of_turn", json_boolean(j->likelihood.end));
+        json_object_set_new(p, "numerics", json_string(ste_llm_numerics(j->llm)));
+        return p;
+    }
     json_object_set_new(p, "pack_hash", json_string(j->pack->hash));
     if (j->rubric) {
         char hash[65];

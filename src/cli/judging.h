@@ -4,15 +4,20 @@
 
 #include "cli/cli.h"
 #include "eval/eval.h"
+#include "eval/likelihood.h"
 #include "eval/reward.h"
 
-#define STE_JUDGE_HELP "a catalogue name, a .gguf path, RUN[:ITERATION], or the folder of an adapter"
+#define STE_JUDGE_HELP                                                                                                 \
+    "a catalogue name, a .gguf path, RUN[:ITERATION], or the folder of an adapter; likelihood: before it judges by "   \
+    "how likely the answers are"
 
 struct ste_judging_flags {
     const char *pack; /* NULL: the run's, else direct */
     long long seed, limit, sample, max_tokens, votes;
     double temperature, top_p;
-    bool no_cache, all_votes, reference;
+    bool no_cache, all_votes, reference, end_of_turn;
+    const char *score, *normalise;
+    bool several;       /* judges: what a flag cannot say to one of them it says to the other */
     const char *rubric; /* path */
     struct ste_engine_flags engine;
 };
@@ -31,21 +36,29 @@ struct ste_judging_flags {
         {"rubric", STE_FLAG_STRING, &(f).rubric, "FILE", "a text in place of the pack's criteria"},                    \
         {"reference", STE_FLAG_BOOL, &(f).reference, NULL,                                                             \
          "show each row's reference answers (reference or references)"},                                               \
+        {"score", STE_FLAG_STRING, &(f).score, "HOW",                                                                  \
+         "likelihood: as a judge written likelihood:JUDGE; eval also has logits: the log-odds of both orders, and "    \
+         "how "                                                                                                        \
+         "calibrated they are"},                                                                                       \
+        {"normalise", STE_FLAG_STRING, &(f).normalise, "token|sum|plain|plain-sum",                                    \
+         "of likelihoods: what the prompt adds, a token or in all, or that behind the prompt alone (token)"},          \
+        {"end-of-turn", STE_FLAG_BOOL, &(f).end_of_turn, NULL, "of likelihoods: the end of the answer counts too"},    \
         {"no-cache", STE_FLAG_BOOL, &(f).no_cache, NULL, "do not use the cache of answers"},                           \
         STE_ENGINE_FLAGS((f).engine)
 
 struct ste_open_judge {
     const char *name; /* as the user wrote it */
     struct ste_judge_spec spec;
-    struct ste_pack *pack;
+    struct ste_pack *pack;     /* NULL where nothing is asked */
     struct ste_llm *llm;       /* NULL with a reward model: */
     struct ste_reward *reward; /* its own forward pass, without questions */
     struct ste_pool *pool;     /* of REWARD */
-    bool cached; /* answers may come from the cache */
-    bool more;   /* another judge follows on the same pairs: said with the time */
+    bool cached;               /* answers may come from the cache */
+    bool more;                 /* another judge follows on the same pairs: said with the time */
     char *secret, *rubric;
-    bool scoring;                     /* set before ste_judge_open: of single answers */
-    struct ste_judge_setting setting; /* without votes deterministic: the likeliest token, the likelier label */
+    bool scoring;                             /* set before ste_judge_open: of single answers */
+    struct ste_judge_setting setting;         /* without votes deterministic: the likeliest token, the likelier label */
+    struct ste_likelihood_setting likelihood; /* where spec.likelihood says so */
 };
 /* What the flags are before they are read. */
 #define STE_JUDGING_DEFAULTS                                                                                           \
@@ -72,6 +85,11 @@ void ste_pair_files_clear(struct ste_pair_files *p);
 int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, struct ste_outcome ***outcomes,
                     struct ste_err *err);
 void ste_outcome_arrays_free(struct ste_outcome **outcomes, const struct ste_pair_files *p);
+/* What a message calls it: "NAME with pack PACK" and the like, in the caller's buffer. */
+const char *ste_judge_title(const struct ste_open_judge *j, char *out, size_t size);
+const char *ste_judge_prompt_name(const struct ste_open_judge *j); /* the pack's; "none" where nothing is asked */
+/* How much progress so many pairs are. */
+size_t ste_judge_calls(const struct ste_open_judge *j, size_t pairs, bool both);
 /* Judges PAIRS, in the order of the file alone unless BOTH. */
 int ste_open_judge_pairs(struct ste_open_judge *j, const struct ste_answer_pairs *pairs, bool both,
                          struct ste_outcome *out, struct ste_progress *progress, struct ste_err *err);

@@ -17,9 +17,7 @@ struct ste_reward {
 int ste_reward_tokens(const struct ste_model *m, const struct ste_dialogue *prompt, const char *answer,
                       struct ste_tokens *out, int *n_prompt, struct ste_err *err)
 {
-    struct ste_message *messages = ste_xcalloc(prompt->n + 1, sizeof *messages);
-    for (size_t i = 0; i < prompt->n; i++)
-        messages[i] = (struct ste_message){ste_role_name(prompt->turns[i].role), prompt->turns[i].text};
+    struct ste_message *messages = ste_chat_messages(prompt);
     *out = (struct ste_tokens){0};
     int rc = ste_chat_tokenize(m, messages, prompt->n, NULL, out, err);
     *n_prompt = (int)out->n;
@@ -100,6 +98,18 @@ static void set_verdict(struct ste_judgment *j, double a, double b)
     j->logprob_b = log_sigmoid(b - a);
 }
 
+void ste_outcome_of_scores(struct ste_outcome *o, double first, double second)
+{
+    set_verdict(&o->order[STE_ORDER_AB], first, second);
+    set_verdict(&o->order[STE_ORDER_BA], second, first);
+}
+
+void ste_outcome_too_long(struct ste_outcome *o)
+{
+    o->skipped = true;
+    o->order[0].reason = o->order[1].reason = STE_INVALID_TOO_LONG;
+}
+
 /* Both answers of a pair side by side, so that they share the prompt. */
 static int judge_pair(struct ste_reward *r, const struct ste_answer_pair *p, struct ste_outcome *o, const char *name,
                       struct ste_err *err)
@@ -114,16 +124,13 @@ static int judge_pair(struct ste_reward *r, const struct ste_answer_pair *p, str
     }
     const size_t longest = ids[0].n > ids[1].n ? ids[0].n : ids[1].n;
     if (!rc && longest > (size_t)r->model->hp.n_ctx_train) {
-        o->skipped = true;
-        o->order[0].reason = o->order[1].reason = STE_INVALID_TOO_LONG;
+        ste_outcome_too_long(o);
         ste_warn("%s, pair %s counts as invalid: %zu tokens are more than the model's context of %d", name, p->id,
                  longest, r->model->hp.n_ctx_train);
     } else if (!rc) {
         rc = ste_trainer_scores(r->trainer, x, 2, score, err);
-        if (!rc) {
-            set_verdict(&o->order[STE_ORDER_AB], score[0], score[1]);
-            set_verdict(&o->order[STE_ORDER_BA], score[1], score[0]);
-        }
+        if (!rc)
+            ste_outcome_of_scores(o, score[0], score[1]);
     }
     ste_tokens_clear(&ids[0]);
     ste_tokens_clear(&ids[1]);

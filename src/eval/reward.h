@@ -15,6 +15,11 @@
 int ste_reward_tokens(const struct ste_model *m, const struct ste_dialogue *prompt, const char *answer,
                       struct ste_tokens *out, int *n_prompt, struct ste_err *err);
 
+/* The verdict of a judge that scores each answer by itself: in both orders the better score's, A's when they are equal,
+ * with the labels' log-probabilities by Bradley and Terry. */
+void ste_outcome_of_scores(struct ste_outcome *o, double first, double second);
+void ste_outcome_too_long(struct ste_outcome *o); /* invalid in both orders */
+
 struct ste_reward;
 /* MODEL: a catalogue name or a .gguf path; DIR: the PEFT folder. POOL stays the caller's. */
 int ste_reward_open(struct ste_reward **out, const char *model, const char *dir, struct ste_pool *pool,

@@ -8,6 +8,7 @@
 #include "core/mem.h"
 #include "core/utf8.h"
 #include "eval/eval.h"
+#include "eval/reward.h"
 
 /* A vote to come; its address is the question's tag. */
 struct vote {
@@ -121,12 +122,11 @@ static void cancel(struct evaluation *e, struct cell *c)
 static void skip(struct evaluation *e, size_t pair, const char *why)
 {
     struct ste_outcome *o = &e->out[pair];
-    o->skipped = true;
     for (int order = 0; order < 2; order++) {
         cancel(e, &e->cells[2 * pair + (size_t)order]);
         ste_judgment_clear(&o->order[order]);
-        o->order[order].reason = STE_INVALID_TOO_LONG;
     }
+    ste_outcome_too_long(o);
     ste_progress_add(e->progress, (uint64_t)(e->orders * e->votes_each));
     ste_warn("%s, pair %s counts as invalid: %s", e->pairs->name, e->pairs->items[pair].id, why);
 }

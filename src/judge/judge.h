@@ -42,9 +42,9 @@ struct ste_judge_setting {
     bool sample_label;            /* closed mode: draw it (the loop) or take the likelier (evaluation) */
     uint64_t seed;
     int adapter;
-    int votes;      /* of an evaluation, in each order: the majority of so many samples; 0 or 1: one judgment */
-    bool ask_ties;  /* pairs whose label is a tie are judged too */
-    bool all_votes; /* also those that can change nothing any more */
+    int votes;          /* of an evaluation, in each order: the majority of so many samples; 0 or 1: one judgment */
+    bool ask_ties;      /* pairs whose label is a tie are judged too */
+    bool all_votes;     /* also those that can change nothing any more */
     const char *rubric; /* in place of the pack's criteria; NULL: those */
 };
 
@@ -79,7 +79,8 @@ void ste_judge_read(const struct ste_judge_setting *s, const struct ste_answer *
 
 /* JUDGE as users write it: a catalogue name, a .gguf path, RUN or RUN:ITERATION (its adapter on its seed model, its
  * pack; RUN alone is the newest iteration, :0 the seed), or an adapter's PEFT folder on the model that it names (of
- * `ste sft`, of `ste train-rm`, of another trainer). */
+ * `ste sft`, of `ste train-rm`, of another trainer); "likelihood:" before any of these asks only how likely the model
+ * finds the answers. */
 struct ste_judge_spec {
     char *model;       /* catalogue name or path */
     char *adapter;     /* PEFT folder, or NULL */
@@ -87,6 +88,7 @@ struct ste_judge_spec {
     char *pack_folder; /* the run's folder of packs, or NULL */
     char *mode;        /* "free" or "closed" where the run's recipe overrides its pack's, else NULL */
     bool reward;       /* ADAPTER is a reward model's: it scores answers by themselves and is not asked anything */
+    bool likelihood;   /* nor is this one */
 };
 int ste_judge_spec_parse(struct ste_judge_spec *out, const char *judge, struct ste_err *err);
 void ste_judge_spec_clear(struct ste_judge_spec *s);

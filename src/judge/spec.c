@@ -116,7 +116,9 @@ static bool read_peft(struct ste_judge_spec *out, const char *dir)
 
 int ste_judge_spec_parse(struct ste_judge_spec *out, const char *judge, struct ste_err *err)
 {
-    *out = (struct ste_judge_spec){0};
+    static const char prefix[] = "likelihood:";
+    *out = (struct ste_judge_spec){.likelihood = strncmp(judge, prefix, sizeof prefix - 1) == 0};
+    judge += out->likelihood ? sizeof prefix - 1 : 0;
     if (!*judge)
         return ste_err_set(err, STE_EUSAGE,
                            "the judge has no name: give a catalogue name, a .gguf path, RUN[:ITERATION] or the folder "
@@ -144,6 +146,8 @@ int ste_judge_spec_parse(struct ste_judge_spec *out, const char *judge, struct s
         out->model = ste_xstrdup(judge); /* opening it says whether there is one */
     }
     free(before);
+    if (!rc && out->likelihood && out->reward)
+        rc = ste_err_set(err, STE_EUSAGE, "%s is a reward model; only a model that writes text has likelihoods", judge);
     if (rc)
         ste_judge_spec_clear(out);
     return rc;

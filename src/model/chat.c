@@ -46,6 +46,14 @@ const char *ste_chat_name(const struct ste_chat_template *c)
     return c->name;
 }
 
+struct ste_message *ste_chat_messages(const struct ste_dialogue *d)
+{
+    struct ste_message *messages = ste_xcalloc(d->n + 1, sizeof *messages);
+    for (size_t i = 0; i < d->n; i++)
+        messages[i] = (struct ste_message){ste_role_name(d->turns[i].role), d->turns[i].text};
+    return messages;
+}
+
 /* The prompt so far: ids, and plain text that is not tokenized yet, since neighbouring plain text is one text. */
 struct rendering {
     const struct ste_tokenizer *t;

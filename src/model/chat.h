@@ -9,12 +9,16 @@
 
 #include <stdbool.h>
 
+#include "data/dialogue.h"
 #include "model/model.h"
 
 struct ste_message {
     const char *role;    /* "system", "user", "assistant" */
     const char *content; /* UTF-8, NUL-terminated */
 };
+
+/* A dialogue's turns as messages, whose texts stay the dialogue's. The caller frees the array. */
+struct ste_message *ste_chat_messages(const struct ste_dialogue *d);
 
 /* Templates by name ("chatml-smollm2", "chatml-qwen2.5"): each adds its default system prompt when there is no
  * system message. Finds by the template's text in the GGUF; NULL when it is not known. */

@@ -98,7 +98,17 @@ static void forms(void **state)
         ste_judge_spec_clear(&s);
     }
 
+    assert_int_equal(parse(&s, "likelihood:%s/run:2", &err), 0);
+    assert_true(s.likelihood);
+    assert_string_equal(s.model, "some-model");
+    assert_non_null(strstr(s.adapter, "/run/adapters/iter-2"));
+    ste_judge_spec_clear(&s);
+    assert_int_equal(parse(&s, "likelihood:smollm2-135m-instruct", &err), 0);
+    assert_string_equal(s.model, "smollm2-135m-instruct");
+    ste_judge_spec_clear(&s);
+
     assert_int_equal(parse(&s, "%s/fresh:0", &err), 0);
+    assert_false(s.likelihood);
     assert_null(s.pack);
     assert_string_equal(s.mode, "free");
     ste_judge_spec_clear(&s);
@@ -121,6 +131,9 @@ static void refused(void **state)
         {"%s/plain", STE_ENOTFOUND, "not a run"},
         {"%s/baseless", STE_ENOTFOUND, "base_model_name_or_path"},
         {"%s/plain:1", STE_ENOTFOUND, "not a run"},
+        {"likelihood:", STE_EUSAGE, "no name"},
+        {"likelihood:%s/reward", STE_EUSAGE, "reward model"},
+        {"likelihood:%s/plain", STE_ENOTFOUND, "not a run"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct ste_judge_spec s;

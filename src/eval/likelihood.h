@@ -1,0 +1,48 @@
+/*
+ * A judge that is asked nothing: how much more likely the model finds an answer behind its prompt than behind none. It
+ * needs no prompt pack, and both orders of a pair say the same, since each answer is scored by itself. What it measures
+ * is the pointwise mutual information of prompt and answer, a token at a time: an answer that is likely anyway (short,
+ * common, well formed) gains nothing by that.
+ */
+#ifndef STE_EVAL_LIKELIHOOD_H
+#define STE_EVAL_LIKELIHOOD_H
+
+#include "eval/eval.h"
+
+/* What an answer's score is, of its log-probabilities behind the prompt and behind an empty user message. */
+enum ste_normalise {
+    STE_NORMALISE_TOKEN,     /* "token": their difference, a token */
+    STE_NORMALISE_SUM,       /* "sum": their difference */
+    STE_NORMALISE_PLAIN,     /* "plain": that behind the prompt, a token */
+    STE_NORMALISE_PLAIN_SUM, /* "plain-sum": that behind the prompt */
+    STE_N_NORMALISE
+};
+const char *ste_normalise_name(enum ste_normalise n);
+int ste_normalise_by_name(const char *name, enum ste_normalise *out, struct ste_err *err);
+
+struct ste_likelihood_setting {
+    int adapter;
+    enum ste_normalise normalise;
+    bool end;      /* the end-of-turn token counts too: how likely the answer ends there */
+    bool ask_ties; /* pairs whose label is a tie are scored too */
+};
+
+/* A text behind a dialogue. */
+struct ste_given {
+    const struct ste_message *messages;
+    size_t n_messages;
+    const char *text;
+};
+/* The likelihoods of N texts, asked together; neighbours with one prompt share it. OUT[i].sum is NAN where a text and
+ * its prompt do not fit the context. Of an empty text the end of the turn counts, as nothing else is there. */
+int ste_likelihoods(struct ste_llm *llm, const struct ste_likelihood_setting *s, const struct ste_given *given,
+                    size_t n, struct ste_likelihood *out, struct ste_progress *progress, struct ste_err *err);
+
+/* OUT as of ste_eval_pairs; log-odds are the difference of the scores. A pair that does not fit the context is named
+ * in a warning. PROGRESS counts texts: ste_likelihood_texts a pair. */
+int ste_likelihood_pairs(struct ste_llm *llm, const struct ste_likelihood_setting *s,
+                         const struct ste_answer_pairs *pairs, struct ste_outcome *out, struct ste_progress *progress,
+                         struct ste_err *err);
+int ste_likelihood_texts(const struct ste_likelihood_setting *s);
+
+#endif
