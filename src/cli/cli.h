@@ -59,6 +59,7 @@ struct ste_engine_flags {
     C(run, "Train a judge")                                                                                            \
     C(select, "Train a judge, step by step")                                                                           \
     C(pair, "Train a judge, step by step")                                                                             \
+    C(check, "Train a judge, step by step")                                                                            \
     C(judge_step, "Train a judge, step by step")                                                                       \
     C(filter, "Train a judge, step by step")                                                                           \
     C(train, "Train a judge, step by step")                                                                            \

@@ -7,7 +7,7 @@
 #include "core/mem.h"
 #include "report/report.h"
 
-enum step { SELECT, PAIR, JUDGE, FILTER, TRAIN, ITERATE };
+enum step { SELECT, PAIR, CHECK, JUDGE, FILTER, TRAIN, ITERATE };
 
 static int do_step(struct ste_loop *l, enum step step, int iteration, struct ste_err *err)
 {
@@ -16,6 +16,8 @@ static int do_step(struct ste_loop *l, enum step step, int iteration, struct ste
         return ste_loop_select(l, err);
     case PAIR:
         return ste_loop_pair(l, err);
+    case CHECK:
+        return ste_loop_check(l, err);
     case JUDGE:
         return ste_loop_judge(l, iteration, err);
     case FILTER:
@@ -79,7 +81,7 @@ static int run_step(const struct ste_command *cmd, enum step step, int argc, cha
         rc = ste_err_set(err, STE_EUSAGE, "%s: name the run's folder", cmd->name);
     if (rc == 0)
         rc = open_run(&l, words.items[0], recipe, &sets, &engine, err);
-    if (rc == 0 && step > PAIR)
+    if (rc == 0 && step > CHECK)
         rc = pick_iteration(l, asked, &iteration, err);
     if (rc == 0) {
         rc = do_step(l, step, iteration, err);
@@ -107,6 +109,7 @@ static int run_step(const struct ste_command *cmd, enum step step, int argc, cha
 
 STEP(select, "select", SELECT, "Read, clean, label, filter and split the instructions.")
 STEP(pair, "pair", PAIR, "Write a better and a worse answer to each.")
+STEP(check, "check", CHECK, "Hold the pairs' labels against how likely their answers are.")
 STEP(judge_step, "judge-step", JUDGE, "Judge the training pairs (also `ste judge RUN`).")
 STEP(filter, "filter", FILTER, "Keep right judgments, balance them.")
 STEP(train, "train", TRAIN, "Train an adapter on them, from the seed.")

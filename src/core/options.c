@@ -117,6 +117,62 @@ static void set_string(char **field, const char *s)
     *field = copy;
 }
 
+double ste_share(const struct ste_strings *shares, const char *name)
+{
+    size_t n = strlen(name);
+    for (size_t i = 0; i < shares->n; i++)
+        if (strncmp(shares->items[i], name, n) == 0 && shares->items[i][n] == '=')
+            return strtod(shares->items[i] + n + 1, NULL);
+    return 0;
+}
+
+/* Adds "name=share" to L, in one form for one number; a name that is there already or a bad number is an error. */
+static int add_share(const struct ste_option *o, struct ste_strings *l, const char *name, size_t n, const char *number,
+                     struct ste_err *err)
+{
+    char *end, *key = ste_xstrndup(name, n);
+    errno = 0;
+    double v = strtod(number, &end);
+    int rc = 0;
+    if (!n || end == number || *end || !isfinite(v) || v < 0)
+        rc = ste_err_set(err, STE_EUSAGE, "%s takes names with shares of 0 or more, as in %s=2, not \"%s=%s\"", o->key,
+                         n ? key : "name", key, number);
+    for (size_t i = 0; rc == 0 && i < l->n; i++)
+        if (strncmp(l->items[i], key, n) == 0 && l->items[i][n] == '=')
+            rc = ste_err_set(err, STE_EUSAGE, "%s names %s twice", o->key, key);
+    if (rc == 0) {
+        char *item = ste_xasprintf("%s=%.12g", key, v);
+        ste_strings_add(l, item);
+        free(item);
+    }
+    free(key);
+    return rc;
+}
+
+/* "name=share,name=share", or the same in braces with colons, as it stands in YAML. */
+static int set_shares(const struct ste_option *o, struct ste_strings *l, const char *text, struct ste_err *err)
+{
+    struct ste_strings fresh = {0};
+    int rc = 0;
+    const char *skip = " {}\t";
+    while (rc == 0 && text && *(text += strspn(text, skip))) {
+        size_t n = strcspn(text, ",}");
+        char *item = ste_xstrndup(text, n);
+        size_t name = strcspn(item, "=: "), sign = name + strcspn(item + name, "=:");
+        const char *number = item[sign] ? item + sign + 1 + strspn(item + sign + 1, " ") : item + sign;
+        rc = add_share(o, &fresh, item, name, number, err);
+        free(item);
+        text += n + (text[n] ? 1 : 0);
+    }
+    if (rc != 0) {
+        ste_strings_clear(&fresh);
+        return rc;
+    }
+    ste_strings_clear(l);
+    *l = fresh;
+    return 0;
+}
+
 /* TEXT as --set takes it; NULL sets what an option without a value has. */
 static int set_text(const struct ste_option *o, void *opts, const char *text, struct ste_err *err)
 {
@@ -157,6 +213,8 @@ static int set_text(const struct ste_option *o, void *opts, const char *text, st
         *(double *)field = v;
         return 0;
     }
+    case STE_OPT_SHARES:
+        return set_shares(o, field, text, err);
     case STE_OPT_LIST:
         ste_strings_clear(field);
         while (text && *text) {
@@ -176,7 +234,7 @@ void ste_options_init(const struct ste_option *table, void *opts)
 {
     for (const struct ste_option *o = table; o->key; o++) {
         void *field = field_of(o, opts);
-        if (o->kind == STE_OPT_LIST)
+        if (o->kind == STE_OPT_LIST || o->kind == STE_OPT_SHARES)
             *(struct ste_strings *)field = (struct ste_strings){0};
         else if (o->kind == STE_OPT_STRING || o->kind == STE_OPT_CHOICE)
             *(char **)field = NULL;
@@ -192,7 +250,7 @@ void ste_options_clear(const struct ste_option *table, void *opts)
 {
     for (const struct ste_option *o = table; o->key; o++) {
         void *field = field_of(o, opts);
-        if (o->kind == STE_OPT_LIST) {
+        if (o->kind == STE_OPT_LIST || o->kind == STE_OPT_SHARES) {
             ste_strings_clear(field);
         } else if (o->kind == STE_OPT_STRING || o->kind == STE_OPT_CHOICE) {
             free(*(char **)field);
@@ -257,6 +315,30 @@ static char *scalar_text(const json_t *v)
     }
 }
 
+static int load_shares(const struct ste_option *o, struct ste_strings *l, const json_t *map, const char *what,
+                       struct ste_err *err)
+{
+    struct ste_strings fresh = {0};
+    const char *name;
+    json_t *v;
+    int rc = 0;
+    json_object_foreach((json_t *)map, name, v)
+    {
+        char *number = scalar_text(v);
+        if (rc == 0)
+            rc = add_share(o, &fresh, name, strlen(name), number ? number : "", err);
+        free(number);
+    }
+    if (rc != 0) {
+        ste_err_wrap(err, "%s", what);
+        ste_strings_clear(&fresh);
+        return rc;
+    }
+    ste_strings_clear(l);
+    *l = fresh;
+    return 0;
+}
+
 static int load_value(const struct ste_option *o, void *opts, const json_t *v, const char *what, struct ste_err *err)
 {
     if (json_is_null(v))
@@ -278,6 +360,8 @@ static int load_value(const struct ste_option *o, void *opts, const json_t *v, c
         *l = fresh;
         return 0;
     }
+    if (o->kind == STE_OPT_SHARES && json_is_object(v))
+        return load_shares(o, field_of(o, opts), v, what, err);
     char *s = scalar_text(v);
     if (!s)
         return ste_err_set(err, STE_EUSAGE, "%s: %s must be one value, not a %s", what, o->key,
@@ -348,6 +432,16 @@ static json_t *value_json(const struct ste_option *o, const void *opts)
         return json_real(*(const double *)field);
     case STE_OPT_BOOL:
         return json_boolean(*(const bool *)field);
+    case STE_OPT_SHARES: {
+        const struct ste_strings *l = field;
+        json_t *map = json_object();
+        for (size_t i = 0; i < l->n; i++) {
+            char *name = ste_xstrndup(l->items[i], strcspn(l->items[i], "="));
+            json_object_set_new(map, name, json_real(ste_share(l, name)));
+            free(name);
+        }
+        return map;
+    }
     case STE_OPT_LIST: {
         const struct ste_strings *l = field;
         json_t *list = json_array();
@@ -397,7 +491,7 @@ static char *value_text(const struct ste_option *o, const void *opts)
     } else if (json_is_null(v)) {
         s = ste_xstrdup("(none)");
     } else {
-        char *dumped = json_dumps(v, JSON_ENCODE_ANY);
+        char *dumped = json_dumps(v, JSON_ENCODE_ANY | JSON_SORT_KEYS);
         s = ste_xstrdup(dumped ? dumped : "");
         free(dumped);
     }
@@ -449,7 +543,7 @@ static void wrap(struct ste_buf *out, const char *text, int indent, int width)
 
 void ste_options_help(const struct ste_option *table, int width, struct ste_buf *out)
 {
-    static const char *const kinds[] = {"TEXT", "N", "NUMBER", "true|false", NULL, "LIST"};
+    static const char *const kinds[] = {"TEXT", "N", "NUMBER", "true|false", NULL, "LIST", "NAME=SHARE,..."};
     for (const struct ste_option *o = table; o->key; o++) {
         struct ste_buf head = STE_BUF_INIT;
         ste_buf_addf(&head, "%s = %s", o->key, o->kind == STE_OPT_CHOICE ? o->choices : kinds[o->kind]);

@@ -20,6 +20,7 @@ enum ste_option_kind {
     STE_OPT_BOOL,   /* bool */
     STE_OPT_CHOICE, /* char *, one of CHOICES ("a|b|c") */
     STE_OPT_LIST,   /* struct ste_strings: strings; --set takes them separated by commas */
+    STE_OPT_SHARES, /* struct ste_strings: "name=share" each; a mapping in YAML; --set takes name=share,name=share */
 };
 
 struct ste_strings {
@@ -52,6 +53,9 @@ json_t *ste_options_dump(const struct ste_option *table, const void *opts);
 int ste_options_diff(const struct ste_option *table, const void *old_opts, const void *new_opts, struct ste_buf *lines);
 /* The table as text for a terminal of WIDTH columns, one option a paragraph. */
 void ste_options_help(const struct ste_option *table, int width, struct ste_buf *out);
+
+/* The share of NAME; 0 where it is not named. */
+double ste_share(const struct ste_strings *shares, const char *name);
 
 void ste_strings_add(struct ste_strings *l, const char *s);
 /* The place of S in the list, where it is added when it is not there. */

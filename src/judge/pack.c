@@ -63,10 +63,13 @@ static const struct text_field text_fields[] = {
     {"select", "complexity", AT(complexity_user), "instruction", NULL, false},
     {"select", "length", AT(length_user), "instruction", NULL, false},
     {"pair", "modify", AT(modify_user), "instruction", NULL, false},
+    {"pair", "modify_again", AT(modify_again_user), "instruction", NULL, false},
     {"pair", "modify_and_answer", AT(modify_and_answer_user), "instruction", NULL, false},
     {"pair", "instruction_heading", AT(one_call_instruction_tag), NULL, NULL, false},
     {"pair", "answer_heading", AT(one_call_answer_tag), NULL, NULL, false},
     {"pair", "worse", AT(worse_user), "instruction", "answer", false},
+    {"pair", "decline", AT(decline_system), NULL, NULL, false},
+    {"pair", "comply", AT(comply_system), NULL, NULL, false},
 };
 #define N_TEXT_FIELDS (sizeof text_fields / sizeof *text_fields)
 static const char *const judge_scalars[] = {"mode", "reasoning", "max_tokens"};

@@ -39,7 +39,9 @@ struct ste_pack {
     char *modify_user;                                    /* x' only (two calls) */
     char *modify_and_answer_user;                         /* x' and its answer in one call (paper) */
     char *one_call_instruction_tag, *one_call_answer_tag; /* headings to read that one by */
+    char *modify_again_user;                              /* x' in other words, where the first way brought nothing */
     char *worse_user;                                     /* ablation: a worse answer */
+    char *decline_system, *comply_system;                 /* how to answer: by declining well; whatever is asked */
 };
 
 /* NAME: a built-in pack, or a path to a YAML file (it holds a '/' or ends in .yaml). FOLDER (NULL: the environment's

@@ -9,9 +9,11 @@
 #include "core/file.h"
 #include "core/mem.h"
 #include "loop/internal.h"
+#include "loop/kinds/kind.h"
 
 /* Shares that are seen in real runs; the estimate says that it is one. */
 #define PAIR_YIELD 0.8
+#define TRIES 1.2 /* of a text */
 #define SAMPLES_IF_STOPPED 3.0
 #define TRAIN_YIELD 0.7     /* of training pairs, after the balance */
 #define TRAIN_COST 4.0      /* a trained token against a read one */
@@ -120,6 +122,24 @@ static void measure(const struct ste_recipe *r, double *read, double *written)
     ste_llm_close(llm);
 }
 
+/* The texts that each kind asks for, by its share, with a second try for some; and what the check reads of them. */
+static void add_pairs(const struct ste_recipe *r, double n, double x, double answer, struct work *pair,
+                      struct work *check)
+{
+    double all = 0;
+    for (size_t i = 0; ste_pair_kinds[i]; i++)
+        all += ste_share(&r->kinds, ste_pair_kinds[i]->name);
+    for (size_t i = 0; ste_pair_kinds[i]; i++) {
+        const struct ste_pair_kind *k = ste_pair_kind_of(r, ste_pair_kinds[i]->name);
+        const double share = n * ste_share(&r->kinds, k->name) / all;
+        for (int p = 0; p < k->n; p++)
+            if (k->pieces[p].ask)
+                add(pair, TRIES * share, x + STE_TEMPLATE_TOKENS, k->pieces[p].role == STE_LOOP_MODIFY ? x : answer);
+        if (k->evidence != STE_EVIDENCE_NONE && strcmp(r->check, "none") != 0)
+            add(check, 4 * PAIR_YIELD * share, x / 2 + STE_TEMPLATE_TOKENS + answer, 0);
+    }
+}
+
 static void line(struct ste_buf *out, const char *what, const struct work *w, double per_read, double per_written,
                  double *seconds)
 {
@@ -148,16 +168,9 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     double samples = r->stop_early && r->samples > SAMPLES_IF_STOPPED ? SAMPLES_IF_STOPPED : (double)r->samples;
     double orders = strcmp(r->orders, "both") == 0 ? 2 : 1, turns = (double)r->iterations;
 
-    struct work select = {0}, pair = {0}, judge = {0}, learn = {0}, evaluate = {0};
+    struct work select = {0}, pair = {0}, check = {0}, judge = {0}, learn = {0}, evaluate = {0};
     add(&select, labels, x + text_tokens(pack->category_user), 1);
-    if (!ste_recipe_labelled(r))
-        add(&pair, n, x + STE_TEMPLATE_TOKENS, answer);
-    if (strcmp(r->pair_mode, "two_calls") == 0) {
-        add(&pair, n, x + text_tokens(pack->modify_user) + STE_TEMPLATE_TOKENS, x);
-        add(&pair, n, x + STE_TEMPLATE_TOKENS, answer);
-    } else if (!ste_recipe_labelled(r)) {
-        add(&pair, n, x + text_tokens(pack->worse_user) + STE_TEMPLATE_TOKENS, answer + x);
-    }
+    add_pairs(r, n, x, answer, &pair, &check);
     /* Samples of one prompt share its reading. */
     add(&judge, turns * orders * train * samples, prompt / samples, reasoning);
     double examples = TRAIN_YIELD * train * orders, times = r->epochs > 0 ? r->epochs : 1;
@@ -172,6 +185,8 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     if (labels > 0)
         line(out, "select (labels)", &select, per_read, per_written, &seconds);
     line(out, "pair", &pair, per_read, per_written, &seconds);
+    if (check.calls > 0)
+        line(out, "check", &check, per_read, per_written, &seconds);
     line(out, "judge", &judge, per_read, per_written, &seconds);
     learn.read /= TRAIN_COST;
     line(out, "train (examples)", &learn, per_read / TRAIN_COST, per_written, &seconds);

@@ -120,8 +120,19 @@ static int synthetic(struct ste_loop *l, const char *split, struct ste_answer_pa
     return rc < 0 ? rc : 0;
 }
 
+double ste_loop_log_loss(const struct ste_outcome *o)
+{
+    double sum = 0;
+    for (int order = 0; order < 2; order++) {
+        const double a = o->order[order].logprob_a, b = o->order[order].logprob_b,
+                     against = order == STE_ORDER_AB ? b - a : a - b;
+        sum += against > 0 ? against + log1p(exp(-against)) : log1p(exp(against));
+    }
+    return sum / 2;
+}
+
 int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_voice *v, int iteration, int step,
-                          struct ste_metrics *out, struct ste_err *err)
+                          struct ste_metrics *out, double *log_loss, struct ste_err *err)
 {
     struct suite u = {.l = l, .name = "dev", .iteration = iteration, .step = step, .voice = *v};
     int rc = synthetic(l, "dev", &u.pairs, err);
@@ -133,6 +144,14 @@ int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_voice *v, int ite
         rc = ste_loop_outcomes(l->store, "dev", iteration, step, &o, &n, err);
     if (rc == 0)
         ste_metrics_of(o, n, "dev", (uint64_t)l->recipe.seed, out);
+    double sum = 0;
+    size_t counted = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double loss = ste_loop_log_loss(&o[i]);
+        sum += isnan(loss) ? 0 : loss;
+        counted += !isnan(loss);
+    }
+    *log_loss = counted ? sum / (double)counted : (double)NAN;
     ste_outcomes_clear(o, n);
     free(o);
     ste_answer_pairs_clear(&u.pairs);

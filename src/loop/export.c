@@ -10,33 +10,47 @@
 #include "model/model.h"
 
 /* TEXT of the ids; bytes that form no whole character are not in any file of a run, so they are an error. */
-static int add_text(const struct ste_model *m, json_t *row, const char *key, const void *blob, int bytes,
+static int add_text(const struct ste_model *m, json_t *row, const char *key, const int32_t *ids, size_t n,
                     struct ste_err *err)
 {
-    size_t n;
-    int32_t *ids = ste_loop_tokens_unpack(blob, (size_t)bytes, &n);
     struct ste_buf text = STE_BUF_INIT;
     ste_detokenize(m->tokenizer, ids, n, true, &text);
-    free(ids);
     int bad = json_object_set_new(row, key, json_stringn(text.s ? text.s : "", text.len));
     ste_buf_clear(&text);
     return bad ? ste_err_set(err, STE_EINPUT, "an example's %s is not UTF-8 and cannot be exported", key) : 0;
 }
 
-static int sft_rows(struct ste_store *s, const struct ste_model *m, int64_t iteration, struct ste_jsonl_writer *w,
+/* The example of a row of the query: its prompt, and the completion with the label that is trained. */
+static int add_example(const struct ste_model *m, const struct ste_pack *p, sqlite3_stmt *q, json_t *row,
+                       struct ste_err *err)
+{
+    size_t n_prompt, n;
+    int32_t *prompt = ste_loop_tokens_unpack(sqlite3_column_blob(q, 1), (size_t)sqlite3_column_bytes(q, 1), &n_prompt),
+            *drawn = ste_loop_tokens_unpack(sqlite3_column_blob(q, 2), (size_t)sqlite3_column_bytes(q, 2), &n);
+    int32_t *completion = ste_loop_with_label(p, m->tokenizer, ste_loop_text(q, 5), drawn, &n,
+                                              (size_t)sqlite3_column_int64(q, 6));
+    int rc = add_text(m, row, "prompt", prompt, n_prompt, err);
+    if (rc == 0)
+        rc = add_text(m, row, "completion", completion, n, err);
+    free(prompt);
+    free(drawn);
+    free(completion);
+    return rc;
+}
+
+static int sft_rows(struct ste_store *s, const struct ste_model *m, const struct ste_pack *p, int64_t iteration, struct ste_jsonl_writer *w,
                     size_t *n, struct ste_err *err)
 {
     sqlite3_stmt *q = NULL;
     int rc = ste_store_query(s, &q, err,
-                             "SELECT e.id, p.tokens, j.completion, e.weight, e.label_source FROM " STE_LOOP_EXAMPLES
+                             "SELECT e.id, p.tokens, j.completion, e.weight, e.label_source, e.label, j.n_free FROM "
+                             STE_LOOP_EXAMPLES
                              " JOIN judgment j ON j.id = e.judgment JOIN prompt p ON p.id = j.prompt " STE_LOOP_IN_TWOS,
                              "i", iteration);
     while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1) {
         json_t *row = json_object();
         json_object_set_new(row, "id", json_string(ste_loop_text(q, 0)));
-        rc = add_text(m, row, "prompt", sqlite3_column_blob(q, 1), sqlite3_column_bytes(q, 1), err);
-        if (rc == 0)
-            rc = add_text(m, row, "completion", sqlite3_column_blob(q, 2), sqlite3_column_bytes(q, 2), err);
+        rc = add_example(m, p, q, row, err);
         json_object_set_new(row, "weight", json_real(sqlite3_column_double(q, 3)));
         json_object_set_new(row, "label_source", json_string(ste_loop_text(q, 4)));
         if (rc == 0)
@@ -63,13 +77,17 @@ int ste_export_sft(struct ste_store *s, int iteration, const char *out, size_t *
         rc = ste_recipe_from_json(&r, json ? json : "{}", err);
     }
     struct ste_model *m = NULL;
+    struct ste_pack *pack = NULL;
+    if (rc == 0)
+        rc = ste_pack_load(&pack, r.pack, *r.pack_folder ? r.pack_folder : NULL, err);
     struct ste_jsonl_writer *w = NULL;
     if (rc == 0 && (rc = ste_model_resolve(r.seed_model, &path, err)) == 0)
         rc = ste_model_open(&m, path, err);
     if (rc == 0 && (rc = ste_jsonl_create(&w, out, err)) == 0)
-        rc = ste_jsonl_end(w, sft_rows(s, m, turn, w, n, err), err);
+        rc = ste_jsonl_end(w, sft_rows(s, m, pack, turn, w, n, err), err);
     if (m)
         ste_model_close(m);
+    ste_pack_free(pack);
     ste_recipe_clear(&r);
     free(path);
     free(json);
@@ -80,8 +98,8 @@ static int pair_rows(struct ste_store *s, struct ste_jsonl_writer *w, size_t *n,
 {
     sqlite3_stmt *q = NULL;
     int rc = ste_store_query(s, &q, err,
-                             "SELECT p.id, i.dialogue, p.chosen, p.rejected, p.split, p.label_source FROM pair p JOIN "
-                             "instruction i ON i.id = p.instruction WHERE p.state = 'kept' ORDER BY p.position, p.id",
+                             "SELECT p.id, i.dialogue, p.chosen, p.rejected, p.split, p.label_source, p.kind, c.margin FROM "
+                             "pair p JOIN instruction i ON i.id = p.instruction LEFT JOIN pair_check c ON c.pair = p.id WHERE p.state = 'kept' ORDER BY p.position, p.id",
                              "");
     while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1) {
         const char *dialogue = ste_loop_text(q, 1);
@@ -96,6 +114,9 @@ static int pair_rows(struct ste_store *s, struct ste_jsonl_writer *w, size_t *n,
         json_object_set_new(row, "rejected", json_string(ste_loop_text(q, 3)));
         json_object_set_new(row, "split", json_string(ste_loop_text(q, 4)));
         json_object_set_new(row, "label_source", json_string(ste_loop_text(q, 5)));
+        json_object_set_new(row, "kind", json_string(ste_loop_text(q, 6)));
+        if (sqlite3_column_type(q, 7) != SQLITE_NULL)
+            json_object_set_new(row, "margin", json_real(sqlite3_column_double(q, 7)));
         rc = messages ? ste_jsonl_write(w, row, err) : STE_EINPUT;
         json_decref(messages);
         json_decref(row);

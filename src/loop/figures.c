@@ -28,6 +28,12 @@ static const char *text(sqlite3_stmt *q, int column)
 int ste_loop_outcomes(struct ste_store *s, const char *suite, int iteration, int step, struct ste_outcome **out,
                       size_t *n, struct ste_err *err)
 {
+    return ste_loop_outcomes_of_kind(s, suite, NULL, iteration, step, out, n, err);
+}
+
+int ste_loop_outcomes_of_kind(struct ste_store *s, const char *suite, const char *kind, int iteration, int step,
+                              struct ste_outcome **out, size_t *n, struct ste_err *err)
+{
     size_t cap = 0;
     int64_t last = -1;
     sqlite3_stmt *q = NULL;
@@ -35,8 +41,9 @@ int ste_loop_outcomes(struct ste_store *s, const char *suite, int iteration, int
     *n = 0;
     int rc = ste_store_query(s, &q, err,
                              "SELECT position, winner, prompt_key, verdict, reason, logprob_a, logprob_b FROM "
-                             "evaluation WHERE suite = ? AND iteration = ? AND step = ? ORDER BY position, winner",
-                             "tii", suite, (int64_t)iteration, (int64_t)step);
+                             "evaluation e WHERE suite = ?1 AND iteration = ?2 AND step = ?3 AND (?4 IS NULL OR EXISTS "
+                             "(SELECT 1 FROM pair p WHERE p.id = e.item AND p.kind = ?4)) ORDER BY position, winner",
+                             "tiit", suite, (int64_t)iteration, (int64_t)step, kind);
     while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1) {
         rc = 0;
         if (sqlite3_column_int64(q, 0) != last) {

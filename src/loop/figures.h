@@ -9,6 +9,9 @@
  * seed) and step (0 but for dev), in the order of the suite. Free with ste_outcomes_clear and free. */
 int ste_loop_outcomes(struct ste_store *s, const char *suite, int iteration, int step, struct ste_outcome **out,
                       size_t *n, struct ste_err *err);
+/* The same of the synthetic pairs of KIND alone. */
+int ste_loop_outcomes_of_kind(struct ste_store *s, const char *suite, const char *kind, int iteration, int step,
+                              struct ste_outcome **out, size_t *n, struct ste_err *err);
 /* How many pairs of SUITE are scored. */
 int ste_loop_scored(struct ste_store *s, const char *suite, int iteration, int step, int64_t *pairs,
                     struct ste_err *err);

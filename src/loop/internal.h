@@ -16,6 +16,7 @@ struct ste_voice {
 /* The model of a role; for STE_LOOP_JUDGE of iteration ITERATION (1 and up). Opened at the first call, kept open. */
 int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, struct ste_voice *out,
                    struct ste_err *err);
+const char *ste_loop_role_name(enum ste_loop_role role); /* as provenance has it */
 /* The judge that iteration ITERATION trained; 0: the seed. */
 int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, struct ste_err *err);
 int ste_loop_seed(struct ste_loop *l, struct ste_llm **out, struct ste_err *err);
@@ -50,6 +51,16 @@ struct ste_drive {
 };
 int ste_loop_drive(struct ste_loop *l, const struct ste_drive *d, struct ste_err *err);
 
+/* Every kept instruction has a pair: else STE_EUSAGE names the step that is missing. */
+int ste_loop_paired(struct ste_loop *l, struct ste_err *err);
+/* Judgments of a pair in an order, at most; and whether those above the first right one are left out (contract 7): only
+ * where the filter's rule is to keep one right judgment. */
+int ste_loop_samples(const struct ste_loop *l);
+bool ste_loop_stops_early(const struct ste_loop *l);
+/* The training pairs that filter.kinds keeps out of ITERATION, sorted by id; the caller clears the list. */
+int ste_loop_held_back(struct ste_loop *l, int iteration, struct ste_strings *held, struct ste_err *err);
+bool ste_loop_is_held_back(const struct ste_strings *held, const char *pair);
+
 /* Splits texts into train, dev and test by clusters: SPLIT[i] becomes one of these names. IDS name the items,
  * CLUSTER_OF[i] is the lowest index of i's cluster. A cluster goes whole into one part. */
 void ste_loop_split(const char *const *ids, const size_t *cluster_of, size_t n, double dev, double test, uint64_t seed,
@@ -77,7 +88,7 @@ int ste_samples_ask(struct ste_samples *s);
 /* Sample FINAL of S is known and RIGHT or not. Then DONE may be set. Returns true when more may be asked. */
 bool ste_samples_final(struct ste_samples *s, bool right);
 
-/* Why a text is no good answer: "empty", "cut off", "refusal", or NULL. */
+/* Why a text that ended by FINISH is of no use to anybody: "empty", "cut off", ..., or NULL. */
 const char *ste_loop_degenerate(const char *text, const char *finish);
 
 /*
@@ -93,6 +104,13 @@ const char *ste_loop_degenerate(const char *text, const char *finish);
 void ste_loop_tokens_pack(const int32_t *ids, size_t n, struct ste_buf *out);
 int32_t *ste_loop_tokens_unpack(const void *blob, size_t bytes, size_t *n); /* caller frees */
 
+/* COMPLETION (n ids, n_free of them the judge's own text) with LABEL, "A" or "B", in the place of the label it ends with:
+ * what is trained is the label that is right, whichever was drawn. Caller frees. */
+int32_t *ste_loop_with_label(const struct ste_pack *p, const struct ste_tokenizer *t, const char *label,
+                             const int32_t *completion, size_t *n, size_t n_free);
+/* Ids of LABEL; their number is returned. */
+size_t ste_loop_label_length(const struct ste_pack *p, const struct ste_tokenizer *t, const char *label);
+
 struct ste_loop_clock {
     const char *step;
     int iteration;
@@ -106,8 +124,10 @@ const char *ste_loop_text(sqlite3_stmt *q, int column);
 char *ste_loop_text_dup(sqlite3_stmt *q, int column); /* NULL for null; caller frees */
 int ste_loop_dialogue(const char *json, struct ste_dialogue *out, struct ste_err *err);
 
-/* Evaluates V on the dev pairs (STEP of ITERATION) and gives their figures. */
+/* Evaluates V on the dev pairs (STEP of ITERATION) and gives their figures; LOG_LOSS as of ste_loop_log_loss. */
 int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_voice *v, int iteration, int step,
-                          struct ste_metrics *out, struct ste_err *err);
+                          struct ste_metrics *out, double *log_loss, struct ste_err *err);
+/* Of one pair: the mean over both orders of -log p(right label), of the two labels; NAN without log-probabilities. */
+double ste_loop_log_loss(const struct ste_outcome *o);
 
 #endif

@@ -62,22 +62,18 @@ static int drifted(struct ste_loop *l, int iteration, char **why, struct ste_err
     return rc;
 }
 
-/* The seed's score on the dev pairs is needed only where the gain over it decides. */
-static int dev_consistent(struct ste_loop *l, int iteration, double *out, struct ste_err *err)
+/* The seed's log-loss on the dev pairs is needed only where the gain over it decides. */
+static int dev_log_loss(struct ste_loop *l, int iteration, double *out, struct ste_err *err)
 {
     if (iteration > 0)
         return number(l,
-                      "SELECT c.consistent FROM iteration i JOIN checkpoint c ON c.iteration = i.iteration AND c.step = "
+                      "SELECT c.log_loss FROM iteration i JOIN checkpoint c ON c.iteration = i.iteration AND c.step = "
                       "i.chosen_step WHERE i.iteration = ?",
                       iteration, out, err);
     struct ste_voice v;
     struct ste_metrics m;
     int rc = ste_loop_trained(l, 0, &v, err);
-    if (rc == 0)
-        rc = ste_loop_evaluate_dev(l, &v, 0, 0, &m, err);
-    if (rc == 0)
-        *out = m.consistent.value;
-    return rc;
+    return rc == 0 ? ste_loop_evaluate_dev(l, &v, 0, 0, &m, out, err) : rc;
 }
 
 static int gain_ended(struct ste_loop *l, int iteration, char **why, struct ste_err *err)
@@ -85,13 +81,37 @@ static int gain_ended(struct ste_loop *l, int iteration, char **why, struct ste_
     if (l->recipe.stop_min_gain <= -1)
         return 0;
     double before, now;
-    int rc = dev_consistent(l, iteration - 1, &before, err);
+    int rc = dev_log_loss(l, iteration - 1, &before, err);
     if (rc == 0)
-        rc = dev_consistent(l, iteration, &now, err);
-    if (rc == 0 && now - before < l->recipe.stop_min_gain)
-        *why = ste_xasprintf("no gain: right in both orders on dev pairs went from %.3f to %.3f in iteration %d "
-                             "(stop.min_gain %g)",
+        rc = dev_log_loss(l, iteration, &now, err);
+    if (rc == 0 && before - now < l->recipe.stop_min_gain)
+        *why = ste_xasprintf("no gain: the log-loss on dev pairs went from %.3f to %.3f in iteration %d (stop.min_gain %g)",
                              before, now, iteration, l->recipe.stop_min_gain);
+    return rc;
+}
+
+/* With verdicts at once an example is a pair, an order and a weight, so an iteration whose filter keeps what the last one
+ * kept would train the same judge again. */
+static int same_examples(struct ste_loop *l, int iteration, char **why, struct ste_err *err)
+{
+    int64_t now = 0, same = 0, before = 0;
+    if (iteration == 1 || l->pack->reasoning)
+        return 0;
+    int rc = ste_store_count(l->store, &now, err, "SELECT count(*) FROM example WHERE iteration = ?", "i",
+                             (int64_t)iteration);
+    if (rc == 0)
+        rc = ste_store_count(l->store, &before, err, "SELECT count(*) FROM example WHERE iteration = ?", "i",
+                             (int64_t)iteration - 1);
+    if (rc == 0)
+        rc = ste_store_count(l->store, &same, err,
+                             "SELECT count(*) FROM example e JOIN example f ON f.pair = e.pair AND f.label = e.label AND "
+                             "f.iteration = e.iteration - 1 WHERE e.iteration = ? AND abs(e.weight - f.weight) < 0.05",
+                             "i", (int64_t)iteration);
+    const int64_t most = now > before ? now : before;
+    if (rc == 0 && most && (double)same >= l->recipe.stop_same * (double)most)
+        *why = ste_xasprintf("the filter left iteration %d what iteration %d was trained on: %lld of %lld examples are the "
+                             "same (stop.same %g), so another training would bring the same judge",
+                             iteration, iteration - 1, (long long)same, (long long)most, l->recipe.stop_same);
     return rc;
 }
 
@@ -113,6 +133,8 @@ static int turn(struct ste_loop *l, int iteration, char **stopped, struct ste_er
         rc = ste_loop_filter(l, iteration, err);
     if (rc == 0)
         rc = drifted(l, iteration, stopped, err);
+    if (rc == 0 && !*stopped)
+        rc = same_examples(l, iteration, stopped, err);
     if (rc != 0)
         return rc;
     if (*stopped)
@@ -130,6 +152,8 @@ int ste_loop_run(struct ste_loop *l, struct ste_err *err)
     int rc = ste_loop_select(l, err);
     if (rc == 0)
         rc = ste_loop_pair(l, err);
+    if (rc == 0)
+        rc = ste_loop_check(l, err);
     if (rc == 0)
         rc = ste_loop_evaluate(l, 0, err);
     for (int i = 1; rc == 0 && i <= l->recipe.iterations; i++) {

@@ -44,6 +44,7 @@ struct judging {
     struct ste_voice voice;
     struct ste_judge_setting setting;
     int max_tokens;
+    int samples; /* of an item, at most */
     struct judge_pair *pairs;
     size_t n_pairs, cap_pairs;
     struct item *items;
@@ -231,9 +232,9 @@ static int already(struct judging *g, struct item *it, struct ste_err *err)
     ste_store_done(g->l->store, q);
     if (rc < 0)
         return rc;
-    const struct ste_recipe *r = &g->l->recipe;
-    ste_samples_init(&it->samples, (int)r->samples, (int)n, (int)r->speculate, r->stop_early);
-    if (too_long || (right && r->stop_early))
+    const bool stop_early = ste_loop_stops_early(g->l);
+    ste_samples_init(&it->samples, g->samples, (int)n, (int)g->l->recipe.speculate, stop_early);
+    if (too_long || (right && stop_early))
         it->samples.done = true;
     return 0;
 }
@@ -241,11 +242,19 @@ static int already(struct judging *g, struct item *it, struct ste_err *err)
 static int load(struct judging *g, struct ste_err *err)
 {
     sqlite3_stmt *q = NULL;
-    int rc = ste_store_query(g->l->store, &q, err,
+    struct ste_strings held;
+    int rc = ste_loop_held_back(g->l, g->iteration, &held, err);
+    if (rc != 0)
+        return rc;
+    g->samples = ste_loop_samples(g->l);
+    rc = ste_store_query(g->l->store, &q, err,
                              "SELECT p.id, p.chosen, p.rejected, i.dialogue FROM pair p JOIN instruction i ON i.id = "
                              "p.instruction WHERE p.state = 'kept' AND p.split = 'train' ORDER BY p.position, p.id",
                              "");
     while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
+        rc = 0;
+        if (ste_loop_is_held_back(&held, ste_loop_text(q, 0)))
+            continue;
         STE_GROW(g->pairs, g->cap_pairs, g->n_pairs + 1);
         struct judge_pair *p = &g->pairs[g->n_pairs];
         *p = (struct judge_pair){0};
@@ -257,6 +266,7 @@ static int load(struct judging *g, struct ste_err *err)
         g->n_pairs++;
     }
     ste_store_done(g->l->store, q);
+    ste_strings_clear(&held);
     bool both = strcmp(g->l->recipe.orders, "both") == 0;
     g->items = ste_xcalloc(2 * g->n_pairs + 1, sizeof *g->items);
     g->again = ste_xcalloc(2 * g->n_pairs + 1, sizeof *g->again);
@@ -265,8 +275,8 @@ static int load(struct judging *g, struct ste_err *err)
             struct item *it = &g->items[g->n++];
             it->pair = &g->pairs[i];
             it->winner = both ? "AB"[order] : place_of(g->l, g->pairs[i].id, g->iteration);
-            it->held = ste_xcalloc((size_t)g->l->recipe.samples, sizeof *it->held);
-            it->tags = ste_xcalloc((size_t)g->l->recipe.samples, sizeof *it->tags);
+            it->held = ste_xcalloc((size_t)g->samples, sizeof *it->held);
+            it->tags = ste_xcalloc((size_t)g->samples, sizeof *it->tags);
             rc = already(g, it, err);
         }
     return rc;
@@ -292,7 +302,7 @@ static void clear(struct judging *g)
     free(g->pairs);
 }
 
-static int check_paired(struct ste_loop *l, struct ste_err *err)
+int ste_loop_paired(struct ste_loop *l, struct ste_err *err)
 {
     int64_t kept, waiting;
     int rc = ste_store_count(l->store, &kept, err, "SELECT count(*) FROM pair", "");
@@ -307,9 +317,19 @@ static int check_paired(struct ste_loop *l, struct ste_err *err)
     return rc;
 }
 
+static int checked(struct ste_loop *l, struct ste_err *err)
+{
+    char *done = ste_store_meta(l->store, "check");
+    int rc = done ? ste_loop_paired(l, err)
+                  : ste_err_set(err, STE_EUSAGE, "the pairs of the run in %s are not checked yet: `ste check %s`",
+                                ste_store_dir(l->store), ste_store_dir(l->store));
+    free(done);
+    return rc;
+}
+
 int ste_loop_judge(struct ste_loop *l, int iteration, struct ste_err *err)
 {
-    int rc = check_paired(l, err);
+    int rc = checked(l, err);
     if (rc != 0)
         return rc;
     struct judging g = {.l = l, .iteration = iteration};

@@ -11,7 +11,14 @@
 #include "loop/recipe.h"
 #include "store/store.h"
 
-enum ste_loop_role { STE_LOOP_LABEL, STE_LOOP_ANSWER, STE_LOOP_MODIFY, STE_LOOP_JUDGE, STE_LOOP_N_ROLES };
+enum ste_loop_role {
+    STE_LOOP_LABEL,
+    STE_LOOP_ANSWER,
+    STE_LOOP_MODIFY,
+    STE_LOOP_WEAKER,
+    STE_LOOP_JUDGE,
+    STE_LOOP_N_ROLES
+};
 
 struct ste_loop_model; /* an open model; roles.c */
 
@@ -31,6 +38,7 @@ void ste_loop_close(struct ste_loop *l);
 
 int ste_loop_select(struct ste_loop *l, struct ste_err *err);
 int ste_loop_pair(struct ste_loop *l, struct ste_err *err);
+int ste_loop_check(struct ste_loop *l, struct ste_err *err);
 /* Iterations count from 1. Each needs the steps before it and says which one is missing. */
 int ste_loop_judge(struct ste_loop *l, int iteration, struct ste_err *err);
 /* STE_ETHRESHOLD when a label has no example left. */

@@ -1,86 +1,44 @@
-/* A better and a worse answer to each instruction: y_w answers x, y_l answers a modified x' (or is asked to be worse),
- * so y_w > y_l by construction. Of labelled pairs `select` has put both answers into the store: nothing is asked. */
+/*
+ * A better and a worse answer to each instruction. Which texts that takes, the instruction's kind says (kinds/kind.h);
+ * here they are asked for, again where one is of no use, and the pair's row is written once they are there. Every
+ * attempt stays in the store, and what becomes of a pair depends on the attempts alone, not on who came first.
+ */
 #include "loop/internal.h"
 
-#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "core/mem.h"
 #include "data/minhash.h"
+#include "loop/kinds/kind.h"
 
-enum kind { ANSWER, MODIFIED, REJECTED, ONE_CALL, WORSE, N_KINDS };
-static const char *const kind_names[N_KINDS] = {"answer", "modified", "rejected", "one call", "worse"};
+#define NEAREST_OF 200 /* instructions that `other` looks at for the nearest */
+#define EARLY_PAIRS 40 /* settled, before a poor yield is said */
 
-struct piece {
-    bool have, asked;
-    char *text, *finish; /* TEXT NULL: the prompt was too long */
-    struct ste_id id;
-};
-
-struct job;
 struct ask_tag {
-    struct job *job;
-    enum kind kind;
-};
-
-struct job {
-    char *instruction, *split;
-    int64_t position;
-    struct ste_dialogue x;
-    struct piece pieces[N_KINDS];
-    struct ask_tag tags[N_KINDS]; /* of the asks in flight */
-    bool paired;
+    struct ste_pair_job *job;
+    int piece;
+    struct ste_sampling sampling;
 };
 
 struct pairing {
     struct ste_loop *l;
-    struct job *jobs;
-    size_t n, cap, first; /* jobs before FIRST are paired */
-    struct ste_voice voices[N_KINDS];
-    const struct ste_drive *drive;
-    /* texts of the ask being made */
-    struct ste_message *messages;
-    char *filled;
+    struct ste_pair_job *jobs;
+    struct ask_tag (*tags)[STE_MAX_PIECES];
+    size_t n, cap, first; /* jobs before FIRST wait for nothing */
+    struct ste_voice voices[STE_LOOP_N_ROLES];
+    struct ste_llm *asked; /* the model that is asked now */
+    struct ste_piece_ask ask;
+    size_t settled, kept;
+    struct ste_strings reasons;
+    size_t *reason_counts;
+    bool warned;
     struct ste_progress *progress;
 };
 
-static bool needs(const struct ste_recipe *r, enum kind k)
-{
-    if (ste_recipe_labelled(r))
-        return false;
-    if (strcmp(r->pair_mode, "worse") == 0)
-        return k == ANSWER || k == WORSE;
-    if (strcmp(r->pair_mode, "one_call") == 0)
-        return k == ANSWER || k == ONE_CALL;
-    return k == ANSWER || k == MODIFIED || k == REJECTED;
-}
-
-/* Refusals as chat models phrase them. Only the beginning counts: a good answer may quote one. */
-static bool is_refusal(const char *text)
-{
-    static const char *const starts[] = {
-        "i'm sorry, but",   "i am sorry, but", "i'm sorry, i can",   "sorry, but i",     "sorry, i can",
-        "i cannot ",        "i can't ",        "i can not ",         "i'm unable to",    "i am unable to",
-        "i'm not able to",  "i am not able",   "as an ai ",          "as a language model", "unfortunately, i can",
-        "i apologize, but", "i won't ",        "i'm afraid i can",   "i must decline",   "i'm sorry for",
-    };
-    struct ste_buf low = STE_BUF_INIT;
-    for (const char *p = text; *p && low.len < 64; p++) {
-        if ((unsigned char)p[0] == 0xe2 && (unsigned char)p[1] == 0x80 && (unsigned char)p[2] == 0x99) {
-            ste_buf_addc(&low, '\''); /* the typographic apostrophe */
-            p += 2;
-        } else {
-            ste_buf_addc(&low, (char)tolower((unsigned char)*p));
-        }
-    }
-    bool yes = false;
-    for (size_t i = 0; i < sizeof starts / sizeof *starts && low.s; i++)
-        yes |= strncmp(low.s, starts[i], strlen(starts[i])) == 0;
-    ste_buf_clear(&low);
-    return yes;
-}
+/* ---- what an attempt is worth ---- */
 
 const char *ste_loop_degenerate(const char *text, const char *finish)
 {
@@ -90,20 +48,7 @@ const char *ste_loop_degenerate(const char *text, const char *finish)
         return "transport";
     if (strcmp(finish, "length") == 0)
         return "cut off";
-    if (!text[strspn(text, " \t\r\n")])
-        return "empty";
-    return is_refusal(text) ? "refusal" : NULL;
-}
-
-static char *trimmed(const char *s, size_t n)
-{
-    while (n && isspace((unsigned char)*s)) {
-        s++;
-        n--;
-    }
-    while (n && isspace((unsigned char)s[n - 1]))
-        n--;
-    return ste_xstrndup(s, n);
+    return text[strspn(text, " \t\r\n")] ? NULL : "empty";
 }
 
 /* "New request: ..." without its heading: small models copy the name of what they were asked for. */
@@ -123,166 +68,156 @@ static const char *without_heading(const char *text)
     return colon && p == colon ? colon + 1 : text;
 }
 
-static bool same_text(const char *a, const char *b)
+/* Takes the attempt RAW (NULL: the prompt was too long) that ended by FINISH: the piece's text and fault, and whether it
+ * is the last one. */
+static void take_attempt(const struct ste_loop *l, struct ste_pair_job *j, int piece, const char *raw,
+                         const char *finish)
 {
-    struct ste_buf fa = STE_BUF_INIT, fb = STE_BUF_INIT;
-    ste_text_fold(a, &fa);
-    ste_text_fold(b, &fb);
-    bool same = strcmp(fa.s ? fa.s : "", fb.s ? fb.s : "") == 0;
-    ste_buf_clear(&fa);
-    ste_buf_clear(&fb);
-    return same;
+    const struct ste_piece_kind *k = &j->kind->pieces[piece];
+    struct ste_piece *p = &j->pieces[piece];
+    free(p->text);
+    if (raw && k->role == STE_LOOP_MODIFY)
+        raw = without_heading(raw);
+    p->text = raw ? ste_text_trimmed(raw, strlen(raw)) : NULL;
+    p->fault = k->ask ? ste_loop_degenerate(p->text, finish) : NULL;
+    if (k->answers && p->fault && strcmp(p->fault, "cut off") == 0 && strcmp(l->recipe.cut, "trim") == 0) {
+        char *whole = ste_text_whole_sentences(p->text);
+        if (whole) {
+            free(p->text);
+            p->text = whole;
+            p->fault = NULL;
+        }
+    }
+    if (!p->fault && k->fault)
+        p->fault = k->fault(l, j, p->text);
+    p->attempts++;
+    p->in_flight = false;
+    const bool again = p->text && strcmp(finish, "failed") != 0 && k->ask;
+    p->settled = !p->fault || !again || p->attempts >= l->recipe.tries;
 }
 
-/* The modified instruction and its answer out of one text, by the pack's two headings. */
-static bool read_one_call(const struct ste_pack *p, const char *text, char **modified, char **rejected)
+/* ---- pairs ---- */
+
+/* Whether the piece waits for one that never comes. */
+static bool given_up(const struct ste_pair_job *j, int piece)
 {
-    const char *head = strstr(text, p->one_call_instruction_tag);
-    if (!head)
-        return false;
-    head += strlen(p->one_call_instruction_tag);
-    const char *answer = strstr(head, p->one_call_answer_tag);
-    if (!answer)
-        return false;
-    *modified = trimmed(head, (size_t)(answer - head));
-    answer += strlen(p->one_call_answer_tag);
-    *rejected = trimmed(answer, strlen(answer));
+    for (int i = 0; i < j->kind->n; i++)
+        if ((j->kind->pieces[piece].after >> i & 1) &&
+            (j->pieces[i].settled ? j->pieces[i].fault != NULL : given_up(j, i)))
+            return true;
+    return false;
+}
+
+/* Whether nothing more is to come. WHY is then what is wrong with the first piece that is of no use. */
+static bool settled(const struct ste_pair_job *j, struct ste_buf *why)
+{
+    for (int i = 0; i < j->kind->n; i++)
+        if (!j->pieces[i].settled && !given_up(j, i))
+            return false;
+    for (int i = 0; i < j->kind->n && !why->len; i++)
+        if (j->pieces[i].settled && j->pieces[i].fault)
+            ste_buf_addf(why, "%s: %s", j->kind->pieces[i].name, j->pieces[i].fault);
     return true;
 }
 
-/* Of labelled answers the file is the judge: one may be a refusal, and the better one for it. */
-static const char *settle_labelled(const struct job *j, char **chosen, char **rejected)
+static void say_yield(struct pairing *g, const char *state)
 {
-    *chosen = ste_xstrdup(j->pieces[ANSWER].text);
-    *rejected = ste_xstrdup(j->pieces[REJECTED].text);
-    return same_text(*chosen, *rejected) ? "same answers" : "kept";
+    const bool kept = strcmp(state, "kept") == 0;
+    g->settled++;
+    g->kept += kept;
+    if (!kept) {
+        size_t before = g->reasons.n, at = ste_strings_place(&g->reasons, state);
+        if (at == before)
+            g->reason_counts = ste_xrealloc(g->reason_counts, (at + 1) * sizeof *g->reason_counts);
+        g->reason_counts[at] = at == before ? 1 : g->reason_counts[at] + 1;
+    }
+    ste_progress_note(g->progress, "%zu of %zu usable", g->kept, g->settled);
+    if (g->warned || g->settled < EARLY_PAIRS || 2 * g->kept >= g->settled)
+        return;
+    g->warned = true;
+    size_t most = 0;
+    for (size_t i = 1; i < g->reasons.n; i++)
+        if (g->reason_counts[i] > g->reason_counts[most])
+            most = i;
+    const char *reason = g->reasons.items[most];
+    ste_warn("pair: only %zu of the first %zu instructions gave a usable pair, most often for \"%s\" (%zu): %s", g->kept,
+             g->settled, reason, g->reason_counts[most],
+             strstr(reason, "cut off")        ? "a higher pair.max_tokens, or a pair.system that asks for short answers"
+             : strstr(reason, "instruction")  ? "more pair.tries, another models.modify, or more of the kind `other`"
+             : strstr(reason, "refusal")      ? "pair.kinds with refuse, or other instructions"
+             : strstr(reason, "too long")     ? "a lower select.max_chars, or a higher engine.ctx"
+                                              : "another models.answer, or other instructions");
 }
 
-/* What becomes of the pieces: the pair's state, and its texts (the caller frees). "waiting" when one is missing. */
-static const char *settle(const struct ste_loop *l, const struct job *j, char **chosen, char **modified,
-                          char **rejected, struct ste_buf *state)
+static int put_pair(struct pairing *g, struct ste_pair_job *j, const char *state, const char *const from[3],
+                    const struct ste_pair_texts *t, struct ste_err *err)
 {
-    const struct ste_recipe *r = &l->recipe;
-    if (ste_recipe_labelled(r))
-        return settle_labelled(j, chosen, rejected);
-    const struct piece *w = &j->pieces[ANSWER];
-    bool one = strcmp(r->pair_mode, "one_call") == 0, worse = strcmp(r->pair_mode, "worse") == 0;
-    const struct piece *m = &j->pieces[one ? ONE_CALL : MODIFIED], *lose = &j->pieces[one     ? ONE_CALL
-                                                                                      : worse ? WORSE
-                                                                                              : REJECTED];
-    const char *question = j->x.turns[j->x.n - 1].text, *why;
-    if (!w->have || (worse ? !lose->have : !m->have))
-        return "waiting";
-    *chosen = w->text ? ste_xstrdup(w->text) : NULL;
-    if ((why = ste_loop_degenerate(w->text, w->finish))) {
-        ste_buf_addf(state, "answer: %s", why);
-        return state->s;
-    }
-    if (!worse && (why = ste_loop_degenerate(m->text, m->finish))) {
-        ste_buf_addf(state, "modified: %s", why);
-        return state->s;
-    }
-    if (one) {
-        if (!read_one_call(l->pack, m->text, modified, rejected))
-            return "modified: no headings";
-        if (!**modified)
-            return "modified: empty";
-    } else if (!worse) {
-        *modified = ste_xstrdup(m->text);
-    }
-    if (*modified && same_text(*modified, question))
-        return "modified: same as the instruction";
-    if (!lose->have)
-        return "waiting";
-    if (!one)
-        *rejected = lose->text ? ste_xstrdup(lose->text) : NULL;
-    if ((why = ste_loop_degenerate(*rejected, lose->finish))) {
-        ste_buf_addf(state, "rejected: %s", why);
-        return state->s;
-    }
-    return same_text(*chosen, *rejected) ? "same answers" : "kept";
+    struct ste_id id = ste_id_of("pair", j->instruction, j->kind->name, from[0] ? from[0] : "", from[1] ? from[1] : "",
+                                 from[2] ? from[2] : "", NULL);
+    j->paired = true;
+    say_yield(g, state);
+    ste_progress_add(g->progress, 1);
+    return ste_store_exec(g->l->store, err,
+                          "INSERT INTO pair (id, instruction, position, split, kind, state, chosen_from, modified_from, "
+                          "rejected_from, chosen, modified, rejected, label_source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                          "?, ?, ?, ?)",
+                          "ttitttttttttt", id.s, j->instruction, j->position, j->split, j->kind->name, state, from[0],
+                          from[1], from[2], t->chosen, t->modified, t->rejected, j->kind->label_source);
 }
 
-/* Writes the pair's row once its pieces are known. */
-static int try_pair(struct pairing *g, struct job *j, struct ste_err *err)
+static const char *row_of(const struct ste_pair_job *j, int piece)
 {
-    char *chosen = NULL, *modified = NULL, *rejected = NULL;
-    struct ste_buf buf = STE_BUF_INIT;
-    const char *state = settle(g->l, j, &chosen, &modified, &rejected, &buf);
+    return piece >= 0 && j->pieces[piece].attempts ? j->pieces[piece].id.s : NULL;
+}
+
+static char *text_of(const struct ste_pair_job *j, int piece)
+{
+    return piece >= 0 && j->pieces[piece].text ? ste_xstrdup(j->pieces[piece].text) : NULL;
+}
+
+/* Writes the pair's row once its pieces are settled; one that borrows its rejected answer only when it has no pair to
+ * wait for. */
+static int try_pair(struct pairing *g, struct ste_pair_job *j, struct ste_err *err)
+{
+    const struct ste_pair_kind *k = j->kind;
+    struct ste_buf why = STE_BUF_INIT;
     int rc = 0;
-    if (strcmp(state, "waiting") != 0) {
-        const char *mode = g->l->recipe.pair_mode;
-        enum kind m = strcmp(mode, "one_call") == 0 ? ONE_CALL : MODIFIED;
-        enum kind r = strcmp(mode, "one_call") == 0 ? ONE_CALL : strcmp(mode, "worse") == 0 ? WORSE : REJECTED;
-        const struct piece *p = j->pieces;
-        const char *from[] = {p[ANSWER].id.s, p[m].have ? p[m].id.s : NULL, p[r].have ? p[r].id.s : NULL};
-        struct ste_id id = ste_id_of("pair", j->instruction, from[0], from[1] ? from[1] : "", from[2] ? from[2] : "",
-                                     NULL);
-        rc = ste_store_exec(g->l->store, err,
-                            "INSERT INTO pair (id, instruction, position, split, state, chosen_from, modified_from, "
-                            "rejected_from, chosen, modified, rejected, label_source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, "
-                            "?, ?, ?, ?)",
-                            "ttittttttttt", id.s, j->instruction, j->position, j->split, state, from[0], from[1],
-                            from[2], chosen, modified, rejected,
-                            ste_recipe_labelled(&g->l->recipe) ? "labelled" : "constructed");
-        j->paired = true;
-        ste_progress_add(g->progress, 1);
+    if (!j->paired && settled(j, &why) && (k->rejected >= 0 || why.len)) {
+        struct ste_pair_texts t = {0};
+        if (!why.len && k->texts)
+            k->texts(g->l, j, &t);
+        else
+            t = (struct ste_pair_texts){text_of(j, k->chosen), text_of(j, k->modified), text_of(j, k->rejected)};
+        const char *from[3] = {row_of(j, k->chosen), row_of(j, k->modified), row_of(j, k->rejected)};
+        rc = put_pair(g, j, why.len ? why.s : "kept", from, &t, err);
+        free(t.chosen);
+        free(t.modified);
+        free(t.rejected);
     }
-    ste_buf_clear(&buf);
-    free(chosen);
-    free(modified);
-    free(rejected);
+    ste_buf_clear(&why);
     return rc;
 }
 
-/* Whether KIND of J is to be asked now. The rejected answer waits for both of the others to be good, not only for the
- * one it needs: otherwise it would depend on who comes first whether it is in the store. */
-static bool ready(struct pairing *g, const struct job *j, enum kind k)
+/* ---- asking ---- */
+
+/* It is asked once those that it waits for are good, whatever comes of the others: so what is in the store does not
+ * depend on who comes first. */
+static bool ready(const struct ste_pair_job *j, int piece)
 {
-    const struct piece *p = j->pieces;
-    if (j->paired || !needs(&g->l->recipe, k) || p[k].have || p[k].asked)
+    const struct ste_piece *p = &j->pieces[piece];
+    if (j->paired || p->settled || p->in_flight || !j->kind->pieces[piece].ask)
         return false;
-    if (k != REJECTED)
-        return true;
-    return p[ANSWER].have && p[MODIFIED].have && !ste_loop_degenerate(p[ANSWER].text, p[ANSWER].finish) &&
-           !ste_loop_degenerate(p[MODIFIED].text, p[MODIFIED].finish) &&
-           !same_text(p[MODIFIED].text, j->x.turns[j->x.n - 1].text);
+    for (int i = 0; i < j->kind->n; i++)
+        if ((j->kind->pieces[piece].after >> i & 1) && (!j->pieces[i].settled || j->pieces[i].fault))
+            return false;
+    return true;
 }
 
-static void make_messages(struct pairing *g, const struct job *j, enum kind k, struct ste_ask *ask)
+/* Room by the expected length, where the instruction is labelled with one. */
+static int room_of(const struct ste_loop *l, const struct ste_pair_job *j)
 {
-    const struct ste_pack *pack = g->l->pack;
-    const char *template = k == MODIFIED ? pack->modify_user : k == ONE_CALL ? pack->modify_and_answer_user
-                                                                             : pack->worse_user;
-    if (k == MODIFIED || k == ONE_CALL || k == WORSE) {
-        struct ste_buf text = STE_BUF_INIT;
-        ste_dialogue_text(&j->x, &text);
-        const struct ste_slot slots[] = {{"instruction", text.s ? text.s : ""}, {"prompt", text.s ? text.s : ""}};
-        g->filled = ste_pack_fill(template, slots, 2);
-        ste_buf_clear(&text);
-        g->messages = ste_xcalloc(1, sizeof *g->messages);
-        g->messages[0] = (struct ste_message){"user", g->filled};
-        ask->n_messages = 1;
-    } else {
-        /* x, or x' in the place of its last turn */
-        const char *system = g->l->recipe.pair_system;
-        bool add = *system && j->x.turns[0].role != STE_ROLE_SYSTEM;
-        size_t n = 0;
-        g->messages = ste_xcalloc(j->x.n + 1, sizeof *g->messages);
-        if (add)
-            g->messages[n++] = (struct ste_message){"system", system};
-        for (size_t i = 0; i < j->x.n; i++)
-            g->messages[n++] = (struct ste_message){ste_role_name(j->x.turns[i].role), j->x.turns[i].text};
-        if (k == REJECTED)
-            g->messages[n - 1].content = j->pieces[MODIFIED].text;
-        ask->n_messages = n;
-    }
-    ask->messages = g->messages;
-}
-
-static struct ste_sampling sampling_of(const struct ste_recipe *r)
-{
-    return (struct ste_sampling){.temperature = r->pair_temperature, .top_p = r->pair_top_p};
+    const bool long_one = j->length && (strcmp(j->length, "2 paragraphs") == 0 || strcmp(j->length, "3+ paragraphs") == 0);
+    return (int)l->recipe.pair_max_tokens * (long_one ? 2 : 1);
 }
 
 static int pair_next(void *arg, struct ste_ask *ask, struct ste_err *err)
@@ -292,19 +227,25 @@ static int pair_next(void *arg, struct ste_ask *ask, struct ste_err *err)
         g->first++;
     /* Later pieces go first: they end a pair. */
     for (size_t i = g->first; i < g->n; i++)
-        for (int k = N_KINDS - 1; k >= 0; k--) {
-            struct job *j = &g->jobs[i];
-            if (g->voices[k].llm != g->drive->llm || !ready(g, j, (enum kind)k))
+        for (int k = g->jobs[i].kind->n - 1; k >= 0; k--) {
+            struct ste_pair_job *j = &g->jobs[i];
+            const struct ste_piece_kind *piece = &j->kind->pieces[k];
+            if (!ready(j, k) || g->voices[piece->role].llm != g->asked)
                 continue;
-            struct ask_tag *tag = &j->tags[k];
-            *tag = (struct ask_tag){j, (enum kind)k};
-            *ask = (struct ste_ask){.adapter = g->voices[k].adapter,
-                                    .sampling = sampling_of(&g->l->recipe),
-                                    .max_tokens = (int)g->l->recipe.pair_max_tokens,
+            const int attempt = j->pieces[k].attempts;
+            piece->ask(g->l, j, attempt, &g->ask);
+            g->tags[i][k] = (struct ask_tag){
+                j, k, {.temperature = g->ask.temperature > 0 ? g->ask.temperature : g->l->recipe.pair_temperature,
+                       .top_p = g->l->recipe.pair_top_p}};
+            *ask = (struct ste_ask){.messages = g->ask.messages,
+                                    .n_messages = g->ask.n,
+                                    .adapter = g->voices[piece->role].adapter,
+                                    .sampling = g->tags[i][k].sampling,
+                                    .max_tokens = room_of(g->l, j),
                                     .seed = (uint64_t)g->l->recipe.seed,
-                                    .tag = tag};
-            make_messages(g, j, (enum kind)k, ask);
-            j->pieces[k].asked = true;
+                                    .sample = piece->sample * (int)g->l->recipe.tries + attempt,
+                                    .tag = &g->tags[i][k]};
+            j->pieces[k].in_flight = true;
             return 1;
         }
     return 0;
@@ -313,68 +254,67 @@ static int pair_next(void *arg, struct ste_ask *ask, struct ste_err *err)
 static void pair_submitted(void *arg, void *tag, uint64_t ticket)
 {
     struct pairing *g = arg;
-    free(g->messages);
-    free(g->filled);
-    g->messages = NULL;
-    g->filled = NULL;
+    ste_piece_ask_clear(&g->ask);
 }
 
-/* Takes TEXT. */
-static int put_piece(struct pairing *g, struct ask_tag *tag, char *text, const char *finish, size_t tokens,
-                     const char *address, struct ste_err *err)
+static int put_attempt(struct pairing *g, const struct ask_tag *tag, const char *text, const char *finish,
+                       size_t tokens, const char *address, struct ste_err *err)
 {
-    struct job *j = tag->job;
-    struct piece *p = &j->pieces[tag->kind];
-    const char *parent = tag->kind == REJECTED ? j->pieces[MODIFIED].id.s : NULL;
-    struct ste_sampling s = sampling_of(&g->l->recipe);
+    struct ste_pair_job *j = tag->job;
+    const struct ste_piece_kind *k = &j->kind->pieces[tag->piece];
+    struct ste_piece *p = &j->pieces[tag->piece];
+    const int modified = j->kind->modified;
+    /* An answer to x' comes from x'. */
+    const char *parent = tag->piece == j->kind->rejected && modified >= 0 && modified != tag->piece
+                             ? j->pieces[modified].id.s
+                             : NULL;
+    char sample[16];
+    snprintf(sample, sizeof sample, "%d", p->attempts);
     struct ste_id prov;
-    int rc = ste_loop_provenance(g->l, tag->kind == MODIFIED || tag->kind == ONE_CALL ? "modify" : "answer",
-                                 &g->voices[tag->kind], &s, (int)g->l->recipe.pair_max_tokens, "free", 0, &prov, err);
-    *p = (struct piece){.have = true, .asked = true, .text = text, .finish = ste_xstrdup(finish)};
-    p->id = ste_id_of("generation", kind_names[tag->kind], j->instruction, parent ? parent : "", prov.s, NULL);
+    int rc = ste_loop_provenance(g->l, ste_loop_role_name(k->role), &g->voices[k->role], &tag->sampling, room_of(g->l, j), "free", 0,
+                                 &prov, err);
+    p->id = ste_id_of("generation", k->name, j->instruction, parent ? parent : "", prov.s, sample, NULL);
     if (rc == 0)
         rc = ste_store_exec(g->l->store, err,
-                            "INSERT INTO generation (id, instruction, kind, parent, text, finish, tokens, address, "
-                            "provenance) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                            "ttttttitt", p->id.s, j->instruction, kind_names[tag->kind], parent, text, finish,
+                            "INSERT INTO generation (id, instruction, kind, parent, sample, text, finish, tokens, "
+                            "address, provenance) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                            "ttttittitt", p->id.s, j->instruction, k->name, parent, (int64_t)p->attempts, text, finish,
                             (int64_t)tokens, address, prov.s);
+    take_attempt(g->l, j, tag->piece, text, finish);
     return rc != 0 ? rc : try_pair(g, j, err);
 }
 
 static int pair_too_long(void *arg, void *tag, struct ste_err *err)
 {
-    return put_piece(arg, tag, NULL, "too long", 0, NULL, err);
+    return put_attempt(arg, tag, NULL, "too long", 0, NULL, err);
 }
 
 static int pair_answer(void *arg, const struct ste_answer *a, struct ste_err *err)
 {
     static const char *const finishes[] = {"end", "stop", "length", "choice", "failed"};
-    const char *text = a->text ? a->text : "";
-    if (((struct ask_tag *)a->tag)->kind == MODIFIED)
-        text = without_heading(text);
-    return put_piece(arg, a->tag, trimmed(text, strlen(text)), finishes[a->completion.finish], a->completion.n,
-                     a->address, err);
+    return put_attempt(arg, a->tag, a->text ? a->text : "", finishes[a->completion.finish], a->completion.n, a->address,
+                       err);
 }
 
-static int load_pieces(struct pairing *g, struct job *j, struct ste_err *err)
+/* ---- loading ---- */
+
+static int load_attempts(struct pairing *g, struct ste_pair_job *j, struct ste_err *err)
 {
     sqlite3_stmt *q = NULL;
-    int rc = ste_store_query(g->l->store, &q, err,
-                             "SELECT kind, id, text, finish FROM generation WHERE instruction = ? ORDER BY id", "t",
-                             j->instruction);
-    while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
-        for (int k = 0; k < N_KINDS; k++)
-            if (strcmp(kind_names[k], ste_loop_text(q, 0)) == 0) {
-                struct piece *p = &j->pieces[k];
-                *p = (struct piece){.have = true, .asked = true, .text = ste_loop_text_dup(q, 2),
-                                    .finish = ste_loop_text_dup(q, 3)};
-                memcpy(p->id.s, ste_loop_text(q, 1), strlen(ste_loop_text(q, 1)) < sizeof p->id.s
-                                                         ? strlen(ste_loop_text(q, 1)) + 1
-                                                         : 0);
-            }
-        rc = 0;
+    int rc = 0;
+    /* A piece's fault may look at the ones before it. */
+    for (int k = 0; rc == 0 && k < j->kind->n; k++) {
+        struct ste_piece *p = &j->pieces[k];
+        rc = ste_store_query(g->l->store, &q, err,
+                             "SELECT id, text, finish FROM generation WHERE instruction = ? AND kind = ? ORDER BY sample",
+                             "tt", j->instruction, j->kind->pieces[k].name);
+        while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
+            snprintf(p->id.s, sizeof p->id.s, "%s", ste_loop_text(q, 0));
+            take_attempt(g->l, j, k, (const char *)sqlite3_column_text(q, 1), ste_loop_text(q, 2));
+            rc = 0;
+        }
+        ste_store_done(g->l->store, q);
     }
-    ste_store_done(g->l->store, q);
     return rc;
 }
 
@@ -382,62 +322,221 @@ static int load_jobs(struct pairing *g, struct ste_err *err)
 {
     sqlite3_stmt *q = NULL;
     int rc = ste_store_query(g->l->store, &q, err,
-                             "SELECT id, split, position, dialogue FROM instruction WHERE state = 'kept' AND NOT EXISTS "
-                             "(SELECT 1 FROM pair WHERE pair.instruction = instruction.id) ORDER BY position",
+                             "SELECT id, split, position, dialogue, category, expected_length, EXISTS (SELECT 1 FROM "
+                             "pair WHERE pair.instruction = i.id) FROM instruction i WHERE state = 'kept' ORDER BY "
+                             "position",
                              "");
     while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
         STE_GROW(g->jobs, g->cap, g->n + 1);
-        struct job *j = &g->jobs[g->n];
-        *j = (struct job){.position = sqlite3_column_int64(q, 2)};
+        struct ste_pair_job *j = &g->jobs[g->n];
+        *j = (struct ste_pair_job){.position = sqlite3_column_int64(q, 2), .paired = sqlite3_column_int(q, 6)};
         if ((rc = ste_loop_dialogue(ste_loop_text(q, 3), &j->x, err)) != 0)
             break;
         j->instruction = ste_loop_text_dup(q, 0);
         j->split = ste_loop_text_dup(q, 1);
+        j->category = ste_loop_text_dup(q, 4);
+        j->length = ste_loop_text_dup(q, 5);
         g->n++;
     }
     ste_store_done(g->l->store, q);
-    for (size_t i = 0; rc == 0 && i < g->n; i++)
-        rc = load_pieces(g, &g->jobs[i], err);
     return rc;
+}
+
+/* ---- kinds ---- */
+
+struct drawn {
+    struct ste_pair_job *job;
+    struct ste_id key;
+};
+
+static int by_drawn_key(const void *a, const void *b)
+{
+    return strcmp(((const struct drawn *)a)->key.s, ((const struct drawn *)b)->key.s);
+}
+
+/* The instructions in an order drawn by the seed for WHAT; caller frees. */
+static struct drawn *drawn_order(const struct pairing *g, const char *what)
+{
+    char seed[32];
+    snprintf(seed, sizeof seed, "%lld", g->l->recipe.seed);
+    struct drawn *order = ste_xcalloc(g->n + 1, sizeof *order);
+    for (size_t i = 0; i < g->n; i++)
+        order[i] = (struct drawn){&g->jobs[i], ste_id_of(what, seed, g->jobs[i].instruction, NULL)};
+    qsort(order, g->n, sizeof *order, by_drawn_key);
+    return order;
+}
+
+/* Shares the instructions of each part of the split among the kinds that take them: the next one goes to the kind that
+ * is furthest behind its share, so that each part has the shares as nearly as numbers allow. */
+static int draw_kinds(struct pairing *g, struct ste_err *err)
+{
+    const struct ste_recipe *r = &g->l->recipe;
+    enum { MAX_KINDS = 16, PARTS = 3 };
+    static const char *const parts[PARTS] = {"train", "dev", "test"};
+    size_t counts[PARTS][MAX_KINDS] = {{0}};
+    struct drawn *order = drawn_order(g, "kind of pair");
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < g->n; i++) {
+        struct ste_pair_job *j = order[i].job;
+        int part = 0, best = -1;
+        while (part + 1 < PARTS && strcmp(parts[part], j->split) != 0)
+            part++;
+        double least = 0;
+        for (int k = 0; ste_pair_kinds[k]; k++) {
+            double share = ste_share(&r->kinds, ste_pair_kinds[k]->name);
+            if (share <= 0 || !ste_pair_kinds[k]->takes(g->l, j))
+                continue;
+            double behind = (double)(counts[part][k] + 1) / share;
+            if (best < 0 || behind < least) {
+                best = k;
+                least = behind;
+            }
+        }
+        if (best < 0)
+            rc = ste_err_set(err, STE_EUSAGE,
+                             "pair.kinds has no kind that takes an instruction of category %s: add one, as in modify=1, or "
+                             "leave the category out by select.categories",
+                             j->category ? j->category : "(none)");
+        else
+            counts[part][best]++;
+        j->kind = best < 0 ? NULL : ste_pair_kind_of(r, ste_pair_kinds[best]->name);
+    }
+    free(order);
+    return rc;
+}
+
+/* ---- answers to other instructions ---- */
+
+/* Only an answer that stands for its own instruction is lent. */
+static bool lends(const struct ste_pair_job *j, const struct ste_pair_job *to)
+{
+    const struct ste_piece *p = &j->pieces[j->kind->chosen];
+    return j != to && strcmp(j->split, to->split) == 0 && strcmp(j->kind->pieces[j->kind->chosen].name, "answer") == 0 &&
+           p->settled && !p->fault && !ste_text_same(p->text, to->pieces[to->kind->chosen].text);
+}
+
+static const struct ste_pair_job *lender(const struct pairing *g, const struct ste_pair_job *to)
+{
+    char seed[32];
+    snprintf(seed, sizeof seed, "%lld", g->l->recipe.seed);
+    struct ste_buf mine = STE_BUF_INIT, theirs = STE_BUF_INIT;
+    ste_dialogue_text(&to->x, &mine);
+    const uint64_t key = ste_key_of("other answer", seed, to->instruction, NULL);
+    const bool nearest = (double)(key >> 11) * 0x1p-53 < g->l->recipe.other_nearest;
+    const struct ste_pair_job *best = NULL;
+    double most = -1;
+    size_t start = ste_key_of("which other", seed, to->instruction, NULL) % g->n, seen = 0;
+    /* From a place of its own around the list: so the first ones in it are any, and not the same for all. */
+    for (size_t i = 0; i < g->n && seen < (nearest ? NEAREST_OF : 1); i++) {
+        const struct ste_pair_job *j = &g->jobs[(start + i * 7919) % g->n];
+        if (!lends(j, to))
+            continue;
+        ste_buf_reset(&theirs);
+        ste_dialogue_text(&j->x, &theirs);
+        double similarity = ste_text_similarity(mine.s ? mine.s : "", theirs.s ? theirs.s : "");
+        if (similarity >= g->l->recipe.near)
+            continue; /* the same question in other words */
+        seen++;
+        if (similarity > most) {
+            most = similarity;
+            best = j;
+        }
+    }
+    ste_buf_clear(&mine);
+    ste_buf_clear(&theirs);
+    return best;
+}
+
+static int borrow(struct pairing *g, struct ste_pair_job *j, struct ste_err *err)
+{
+    const struct ste_pair_job *from = lender(g, j);
+    const char *rows[3] = {row_of(j, j->kind->chosen), NULL, from ? row_of(from, from->kind->chosen) : NULL};
+    struct ste_pair_texts t = {.chosen = text_of(j, j->kind->chosen)};
+    if (from) {
+        t.modified = ste_xstrdup(from->x.turns[from->x.n - 1].text);
+        t.rejected = text_of(from, from->kind->chosen);
+    }
+    int rc = put_pair(g, j, from ? "kept" : "no other answer", rows, &t, err);
+    free(t.chosen);
+    free(t.modified);
+    free(t.rejected);
+    return rc;
+}
+
+/* ---- the step ---- */
+
+static bool waiting(const struct pairing *g)
+{
+    for (size_t i = 0; i < g->n; i++)
+        for (int k = 0; k < g->jobs[i].kind->n; k++)
+            if (ready(&g->jobs[i], k))
+                return true;
+    return false;
+}
+
+/* One model for all roles is one pass; with several the passes go round until nothing waits. */
+static int ask_all(struct pairing *g, struct ste_err *err)
+{
+    static const enum ste_loop_role roles[] = {STE_LOOP_ANSWER, STE_LOOP_MODIFY, STE_LOOP_WEAKER};
+    int rc = 0;
+    for (int k = 0; rc == 0 && k < 3; k++)
+        rc = ste_loop_voice(g->l, roles[k], 0, &g->voices[roles[k]], err);
+    while (rc == 0 && waiting(g))
+        for (int k = 0; rc == 0 && k < 3; k++) {
+            g->asked = g->voices[roles[k]].llm;
+            const struct ste_drive d = {g->asked, g, pair_next, pair_submitted, pair_too_long, pair_answer};
+            g->first = 0;
+            rc = ste_loop_drive(g->l, &d, err);
+        }
+    return rc;
+}
+
+/* Of a run that ended between a text and its pair; then, with all answers there, what borrows one. */
+static int pair_all(struct pairing *g, bool borrowing, struct ste_err *err)
+{
+    int rc = ste_store_begin(g->l->store, err);
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; rc == 0 && i < g->n; i++) {
+        struct ste_pair_job *j = &g->jobs[i];
+        if (j->paired)
+            continue;
+        rc = borrowing ? borrow(g, j, err) : try_pair(g, j, err);
+    }
+    return ste_store_end(g->l->store, rc, err);
 }
 
 static void clear(struct pairing *g)
 {
     for (size_t i = 0; i < g->n; i++) {
-        struct job *j = &g->jobs[i];
-        for (int k = 0; k < N_KINDS; k++) {
+        struct ste_pair_job *j = &g->jobs[i];
+        for (int k = 0; k < STE_MAX_PIECES; k++)
             free(j->pieces[k].text);
-            free(j->pieces[k].finish);
-        }
         free(j->instruction);
         free(j->split);
+        free(j->category);
+        free(j->length);
         ste_dialogue_clear(&j->x);
     }
     free(g->jobs);
+    free(g->tags);
+    ste_strings_clear(&g->reasons);
+    free(g->reason_counts);
 }
 
-static bool all_paired(const struct pairing *g)
+static int make_pairs(struct pairing *g, size_t missing, struct ste_err *err)
 {
-    for (size_t i = 0; i < g->n; i++)
-        if (!g->jobs[i].paired)
-            return false;
-    return true;
-}
-
-/* One model for all roles is one pass; with two the passes alternate until no pair waits. */
-static int ask_all(struct pairing *g, struct ste_err *err)
-{
-    int rc = 0;
-    for (int k = 0; rc == 0 && k < N_KINDS; k++)
-        rc = ste_loop_voice(g->l, k == MODIFIED || k == ONE_CALL ? STE_LOOP_MODIFY : STE_LOOP_ANSWER, 0,
-                            &g->voices[k], err);
-    for (int turn = 0; rc == 0 && turn < 4 && !all_paired(g); turn++)
-        for (int k = 0; rc == 0 && k < 2; k++) {
-            const struct ste_drive d = {g->voices[k == 0 ? ANSWER : MODIFIED].llm, g, pair_next, pair_submitted,
-                                        pair_too_long, pair_answer};
-            g->drive = &d;
-            rc = ste_loop_drive(g->l, &d, err);
-        }
+    g->progress = ste_progress_new("pair", "pairs", missing);
+    int rc = draw_kinds(g, err);
+    for (size_t i = 0; rc == 0 && i < g->n; i++)
+        rc = load_attempts(g, &g->jobs[i], err);
+    if (rc == 0)
+        rc = pair_all(g, false, err);
+    if (rc == 0 && waiting(g))
+        rc = ask_all(g, err);
+    if (rc == 0)
+        rc = pair_all(g, true, err);
+    ste_progress_end(g->progress);
     return rc;
 }
 
@@ -453,16 +552,12 @@ int ste_loop_pair(struct ste_loop *l, struct ste_err *err)
     struct ste_loop_clock clock;
     ste_loop_clock_start(&clock, "pair", 0);
     int rc = load_jobs(&g, err);
-    if (rc == 0 && g.n > 0) {
-        g.progress = ste_progress_new("pair", "pairs", g.n);
-        if ((rc = ste_store_begin(l->store, err)) == 0) {
-            for (size_t i = 0; rc == 0 && i < g.n; i++)
-                rc = try_pair(&g, &g.jobs[i], err); /* a run that ended between a piece and its pair */
-            rc = ste_store_end(l->store, rc, err);
-        }
-        if (rc == 0 && !all_paired(&g))
-            rc = ask_all(&g, err);
-        ste_progress_end(g.progress);
+    g.tags = ste_xcalloc(g.n + 1, sizeof *g.tags);
+    size_t missing = 0;
+    for (size_t i = 0; i < g.n; i++)
+        missing += !g.jobs[i].paired;
+    if (rc == 0 && missing > 0) {
+        rc = make_pairs(&g, missing, err);
         if (rc == 0)
             rc = ste_loop_clock_stop(l, &clock, err);
     }

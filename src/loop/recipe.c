@@ -10,12 +10,14 @@
 #include "core/yaml.h"
 #include "data/embedded.h"
 #include "engine/kernels.h"
+#include "loop/kinds/kind.h"
 
 #define AT(field) offsetof(struct ste_recipe, field)
 #define STRING(key, field, initial, help) {key, STE_OPT_STRING, AT(field), initial, 0, 0, NULL, false, help}
 #define LIST(key, field, initial, help) {key, STE_OPT_LIST, AT(field), initial, 0, 0, NULL, false, help}
 #define INT(key, field, initial, min, max, help) {key, STE_OPT_INT, AT(field), initial, min, max, NULL, false, help}
 #define REAL(key, field, initial, min, max, help) {key, STE_OPT_REAL, AT(field), initial, min, max, NULL, false, help}
+#define SHARES(key, field, initial, help) {key, STE_OPT_SHARES, AT(field), initial, 0, 0, NULL, false, help}
 #define BOOL(key, field, initial, help) {key, STE_OPT_BOOL, AT(field), initial, 0, 0, NULL, false, help}
 #define CHOICE(key, field, initial, choices, help)                                                                     \
     {key, STE_OPT_CHOICE, AT(field), initial, 0, 0, choices, false, help}
@@ -33,6 +35,7 @@ const struct ste_option ste_recipe_options[] = {
     STRING("models.label", label_model, "", "labels the instructions"),
     STRING("models.answer", answer_model, "", "writes the answers"),
     STRING("models.modify", modify_model, "", "writes the modified instructions"),
+    STRING("models.weaker", weaker_model, "", "writes the rejected answers of the kind `weaker`"),
     STRING("models.judge", judge_model, "",
            "judges in the first iteration; later ones are judged by what the iteration before trained"),
     STRING("prompts.pack", pack, "small", "prompt pack: paper, small, direct, brief, or a path to a YAML file"),
@@ -57,15 +60,43 @@ const struct ste_option ste_recipe_options[] = {
          "drop an instruction this similar to a prompt of eval.files; 0: exact copies only"),
     REAL("split.dev", dev, "0.1", 0, 0.9, "share of the instructions that choose checkpoints"),
     REAL("split.test", test, "0.2", 0, 0.9, "share of the instructions that only report"),
+    INT("split.dev_pairs", dev_pairs, "60", 0, LARGE,
+        "dev has at least this many instructions, up to a fifth of all, whatever split.dev says; without split.dev none"),
     REAL("split.cluster", cluster, "0.5", 0.05, 1,
          "instructions this similar go into one cluster; clusters are never cut by the split"),
-    CHOICE("pair.mode", pair_mode, "two_calls", "two_calls|one_call|worse|labelled",
-           "the rejected answer: to a modified instruction, in two calls or in one, or a worse answer asked for; "
-           "labelled: both answers are those of instructions.files (prompt, chosen, rejected), and none is made"),
+    SHARES("pair.kinds", kinds, "modify=1",
+           "kinds of pairs with their shares: modify, worse, other, weaker, sampled, refuse, comply; or labelled alone: "
+           "both answers are those of instructions.files (prompt, chosen, rejected), and none is made (docs/loop.md)"),
+    CHOICE("pair.modify", modify, "two_calls", "two_calls|one_call",
+           "the modified instruction and the answer to it in two calls or in one"),
     STRING("pair.system", pair_system, "", "system message for the answers, where the instruction has none"),
     REAL("pair.temperature", pair_temperature, "0.7", 0, 5, "of answers and modified instructions"),
     REAL("pair.top_p", pair_top_p, "0.9", 0.01, 1, "of answers and modified instructions"),
-    INT("pair.max_tokens", pair_max_tokens, "512", 1, LARGE, "longest answer; one that is cut off drops its pair"),
+    INT("pair.max_tokens", pair_max_tokens, "512", 1, LARGE,
+        "longest answer; twice that where the instruction is labelled with an expected length of several paragraphs"),
+    CHOICE("pair.cut", cut, "trim", "trim|drop",
+           "an answer that reaches the limit, chosen or rejected: brought back to its last whole sentence if half of it "
+           "remains, or dropped"),
+    INT("pair.tries", tries, "4", 1, 100,
+        "times that a text is asked for, each time as another sample, until it is of use; the second half of the tries "
+        "for a modified instruction ask in another way"),
+    REAL("pair.near", near, "0.8", 0.05, 1,
+         "a modified instruction this similar to the original (Jaccard of shingles) is the same"),
+    REAL("pair.other_nearest", other_nearest, "0.6", 0, 1,
+         "of the kind `other`: the share whose rejected answer is that to the nearest instruction by text; the rest take "
+         "any: higher is harder"),
+    REAL("pair.weaker_temperature", weaker_temperature, "1.3", 0, 5, "of the rejected answers of the kind `weaker`"),
+    LIST("pair.harmful", harmful, "Harmful", "categories whose requests ought to be declined: the kind `refuse`"),
+    LIST("pair.harmless", harmless, "Looks harmful",
+         "categories of harmless requests that look harmful and ought to be answered: the kind `comply`"),
+    CHOICE("check.by", check, "likelihood", "none|likelihood",
+           "hold every constructed label against how likely the seed finds the answers behind the instructions"),
+    REAL("check.margin", check_margin, "0", -1000, 1000,
+         "drop a pair whose evidence for its label is below this, in nats a token (docs/learning.md)"),
+    REAL("check.sampled_margin", sampled_margin, "0.3", 0, 1000,
+         "of the kind `sampled`: keep pairs whose likelihoods differ by this much, in nats a token"),
+    BOOL("check.match_length", match_length, "false",
+         "cut each kind so that the chosen answer is the longer one as often as the shorter"),
     INT("judge.samples", samples, "15", 1, 1000, "judgments a pair (and order) at most"),
     REAL("judge.temperature", judge_temperature, "0.7", 0, 5, "of judgments in the loop"),
     REAL("judge.top_p", judge_top_p, "0.9", 0.01, 1, "of the reasoning; the label is drawn without it"),
@@ -74,6 +105,19 @@ const struct ste_option ste_recipe_options[] = {
     BOOL("judge.stop_early", stop_early, "true",
          "cancel the samples above the first right one: exact, see docs/loop.md"),
     SPEED_INT("judge.speculate", speculate, "2", 1, 1000, "samples of a pair asked at first, doubled each time"),
+    CHOICE("filter.rule", rule, "paper", "paper|share|margin",
+           "which pairs are trained on: paper: those with a right judgment; share: those whose share of right judgments "
+           "reaches filter.min_share; margin: by the judge's probability for the right answer, both orders together "
+           "(filter.min_probability), whatever label it drew"),
+    REAL("filter.min_share", min_share, "0.5", 0, 1, "of the rule share"),
+    REAL("filter.min_probability", min_probability, "0.2", 0, 1,
+         "of the rule margin: below it the judge disputes the label, and the pair is dropped"),
+    INT("filter.trust_from", trust_from, "2", 1, LARGE,
+        "the first iteration whose judge may dispute labels by the rule margin; 1: the untrained one too"),
+    BOOL("filter.weigh", weigh, "false", "weigh an example by that probability"),
+    LIST("filter.kinds", filter_kinds, "",
+         "shares of the kinds in each iteration, as in \"other=1 modify=1\",\"modify=1\"; the last goes for later ones; "
+         "empty: all pairs in all iterations"),
     BOOL("filter.both_orders", both_orders, "false", "keep only pairs judged right in both orders (orders: both)"),
     CHOICE("filter.per_pair", per_pair, "one", "one|order", "one right judgment a pair, or one for each order"),
     BOOL("filter.balance", balance, "true", "cut the labels A and B to the smaller class"),
@@ -100,7 +144,10 @@ const struct ste_option ste_recipe_options[] = {
     REAL("stop.drift", stop_drift, "1", 0.5, 1,
          "stop when the share of first-position (or of second-position) verdicts exceeds this; 1: never"),
     REAL("stop.min_gain", stop_min_gain, "-1", -1, 1,
-         "stop when right-in-both on dev pairs gains less than this over the iteration before; -1: never"),
+         "stop when the log-loss on dev pairs falls by less than this from the iteration before; -1: never"),
+    REAL("stop.same", stop_same, "1", 0.5, 1,
+         "stop before training when more than this share of the examples are those of the iteration before; 1: only when "
+         "all are"),
     LIST("eval.files", eval_files, "", "labelled pairs: training keeps clear of them, and every iteration is scored"),
     INT("eval.limit", eval_limit, "0", 0, LARGE, "score the first N rows of each file; 0: all"),
     REAL("eval.temperature", eval_temperature, "0", 0, 5, "of the reasoning in evaluations"),
@@ -181,8 +228,24 @@ int ste_recipe_load(struct ste_recipe *r, const char *name, struct ste_err *err)
     return rc;
 }
 
+static int check_kinds(const struct ste_recipe *r, struct ste_err *err)
+{
+    int rc = ste_pair_kinds_check(&r->kinds, "pair.kinds", err);
+    for (size_t i = 0; rc == 0 && i < r->filter_kinds.n; i++) {
+        struct ste_strings shares;
+        if ((rc = ste_pair_kinds_parse(r->filter_kinds.items[i], &shares, err)) == 0)
+            ste_strings_clear(&shares);
+    }
+    if (rc == 0 && ste_recipe_labelled(r) && r->kinds.n > 1)
+        rc = ste_err_set(err, STE_EUSAGE, "pair.kinds: labelled pairs come from files of their own: it stands alone");
+    return rc;
+}
+
 int ste_recipe_check(const struct ste_recipe *r, struct ste_err *err)
 {
+    int rc = check_kinds(r, err);
+    if (rc != 0)
+        return rc;
     if (r->dev + r->test >= 0.95)
         return ste_err_set(err, STE_EUSAGE,
                            "split.dev %g and split.test %g leave too little to train on: their sum must be below 0.95",
@@ -191,6 +254,11 @@ int ste_recipe_check(const struct ste_recipe *r, struct ste_err *err)
         return ste_err_set(err, STE_EUSAGE, "filter.both_orders needs judge.orders: both");
     if (strcmp(r->per_pair, "order") == 0 && strcmp(r->orders, "both") != 0)
         return ste_err_set(err, STE_EUSAGE, "filter.per_pair: order needs judge.orders: both");
+    if (strcmp(r->rule, "margin") == 0 && strcmp(r->orders, "both") != 0)
+        return ste_err_set(err, STE_EUSAGE, "filter.rule: margin needs judge.orders: both");
+    if (ste_share(&r->kinds, "sampled") > 0 && strcmp(r->check, "likelihood") != 0)
+        return ste_err_set(err, STE_EUSAGE, "pair.kinds: sampled takes its labels from the check: it needs check.by: "
+                                            "likelihood");
     if (r->complexity_min > r->complexity_max)
         return ste_err_set(err, STE_EUSAGE, "select.complexity_min %lld is above select.complexity_max %lld",
                            r->complexity_min, r->complexity_max);
@@ -199,7 +267,7 @@ int ste_recipe_check(const struct ste_recipe *r, struct ste_err *err)
     for (size_t i = 0; ste_recipe_labelled(r) && i < r->files.n; i++)
         if (strcmp(r->files.items[i], "builtin") == 0)
             return ste_err_set(err, STE_EUSAGE,
-                               "pair.mode: labelled takes its pairs from instructions.files, and builtin has no "
+                               "pair.kinds: labelled takes its pairs from instructions.files, and builtin has no "
                                "answers: name JSONL files with prompt, chosen and rejected in each line");
     if (r->epochs <= 0 && r->max_steps <= 0)
         return ste_err_set(err, STE_EUSAGE, "train.epochs and train.max_steps are both 0: nothing would be trained");
@@ -210,7 +278,7 @@ int ste_recipe_check(const struct ste_recipe *r, struct ste_err *err)
 
 bool ste_recipe_labelled(const struct ste_recipe *r)
 {
-    return strcmp(r->pair_mode, "labelled") == 0;
+    return ste_share(&r->kinds, "labelled") > 0;
 }
 
 char *ste_recipe_run_folder(const char *name)

@@ -9,7 +9,7 @@
 
 struct ste_recipe {
     /* models: a catalogue name, a .gguf path, or RUN:ITERATION; empty: the seed */
-    char *seed_model, *label_model, *answer_model, *modify_model, *judge_model;
+    char *seed_model, *label_model, *answer_model, *modify_model, *weaker_model, *judge_model;
     char *pack, *pack_folder, *verdict_mode;
     /* instructions */
     struct ste_strings files;
@@ -21,25 +21,35 @@ struct ste_recipe {
     double duplicate, contamination;
     /* split */
     double dev, test, cluster;
+    long long dev_pairs;
     /* pair */
-    char *pair_mode, *pair_system;
-    double pair_temperature, pair_top_p;
-    long long pair_max_tokens;
+    struct ste_strings kinds; /* shares */
+    char *modify, *pair_system, *cut;
+    double pair_temperature, pair_top_p, weaker_temperature, near, other_nearest;
+    long long pair_max_tokens, tries;
+    struct ste_strings harmful, harmless; /* categories */
+    /* check */
+    char *check;
+    double check_margin, sampled_margin;
+    bool match_length;
     /* judge */
     long long samples, judge_max_tokens, speculate;
     double judge_temperature, judge_top_p;
     char *orders;
     bool stop_early;
     /* filter */
-    bool both_orders, balance;
-    char *per_pair;
+    bool both_orders, balance, weigh;
+    char *rule, *per_pair;
+    double min_probability, min_share;
+    long long trust_from;
+    struct ste_strings filter_kinds; /* a text of shares for each iteration */
     /* train */
     long long rank, warmup, max_steps, batch_examples, micro_tokens, train_memory_mb, checkpoint_every;
     double alpha, learning_rate, epochs, weight_decay, max_grad_norm;
     char *schedule;
     /* the loop */
     long long iterations, seed;
-    double stop_drift, stop_min_gain;
+    double stop_drift, stop_min_gain, stop_same;
     /* eval */
     struct ste_strings eval_files;
     long long eval_limit;
@@ -60,9 +70,9 @@ int ste_recipe_load(struct ste_recipe *r, const char *name, struct ste_err *err)
 int ste_recipe_check(const struct ste_recipe *r, struct ste_err *err);
 /* Makes "auto" what it means: what OLD has, the recipe of the run that goes on; else what suits this machine. */
 int ste_recipe_settle(struct ste_recipe *r, const struct ste_recipe *old, struct ste_err *err);
-/* "runs/NAME" for a recipe's name or path; caller frees. */
-/* The pairs come from files, with their labels: pair.mode. */
+/* The pairs come from files, with their labels: pair.kinds. */
 bool ste_recipe_labelled(const struct ste_recipe *r);
+/* "runs/NAME" for a recipe's name or path; caller frees. */
 char *ste_recipe_run_folder(const char *name);
 /* As YAML, all options. */
 void ste_recipe_write(const struct ste_recipe *r, struct ste_buf *out);

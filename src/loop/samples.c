@@ -1,5 +1,18 @@
 #include "loop/internal.h"
 
+#include <string.h>
+
+/* A verdict at once has its whole distribution in its log-probabilities: the rule margin needs no second one. */
+int ste_loop_samples(const struct ste_loop *l)
+{
+    return strcmp(l->recipe.rule, "margin") == 0 && !l->pack->reasoning ? 1 : (int)l->recipe.samples;
+}
+
+bool ste_loop_stops_early(const struct ste_loop *l)
+{
+    return l->recipe.stop_early && strcmp(l->recipe.rule, "paper") == 0;
+}
+
 /* SPECULATE samples are asked at first and twice as many at each further go: few are thrown away when the first is
  * right, and a pair that is hard does not wait for its samples one by one. */
 void ste_samples_init(struct ste_samples *s, int limit, int already, int speculate, bool stop_early)

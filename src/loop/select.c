@@ -98,8 +98,8 @@ static int put_given(struct reading *g, const struct ste_id *instruction, const 
     for (int i = 0; rc == 0 && i < 2; i++) {
         struct ste_id id = ste_id_of("generation", kinds_given[i], instruction->s, given.s, NULL);
         rc = ste_store_exec(g->l->store, err,
-                            "INSERT INTO generation (id, instruction, kind, text, finish, tokens, provenance) VALUES "
-                            "(?, ?, ?, ?, 'given', 0, ?)",
+                            "INSERT INTO generation (id, instruction, kind, sample, text, finish, tokens, provenance) "
+                            "VALUES (?, ?, ?, 0, ?, 'given', 0, ?)",
                             "ttttt", id.s, instruction->s, kinds_given[i], texts[i], given.s);
     }
     return rc;
@@ -375,6 +375,16 @@ static void choose(const struct ste_recipe *r, struct choice *c, size_t n)
     free(order);
 }
 
+/* split.dev, or what gives split.dev_pairs of N instructions: few dev pairs choose by chance. */
+static double dev_share(const struct ste_recipe *r, size_t n)
+{
+    double least = n ? (double)r->dev_pairs / (double)n : 0;
+    if (r->dev <= 0)
+        return 0;
+    least = least > 0.2 ? 0.2 : least;
+    return r->dev > least ? r->dev : least;
+}
+
 static int write_choices(struct ste_loop *l, struct choice *c, size_t n, struct ste_err *err)
 {
     const struct ste_recipe *r = &l->recipe;
@@ -387,7 +397,7 @@ static int write_choices(struct ste_loop *l, struct choice *c, size_t n, struct 
             texts[kept++] = c[i].text;
         }
     ste_minhash_cluster(texts, kept, r->cluster, cluster);
-    ste_loop_split(ids, cluster, kept, r->dev, r->test, (uint64_t)r->seed, split);
+    ste_loop_split(ids, cluster, kept, dev_share(r, kept), r->test, (uint64_t)r->seed, split);
     int rc = ste_store_begin(l->store, err);
     bool llm = strcmp(r->labels, "llm") == 0;
     for (size_t i = 0; rc == 0 && i < n; i++) {

@@ -15,6 +15,8 @@
 #include "core/file.h"
 #include "core/interrupt.h"
 #include "core/mem.h"
+#include "core/rng.h"
+#include "loop/figures.h"
 #include "loop/internal.h"
 
 #define SAVE_SECONDS 300.0 /* at most this much work is lost by a kill */
@@ -44,7 +46,7 @@ struct training {
  * verdict at once has nothing of the judge's but its label, so there the closing words belong to the prompt.
  */
 static void add_example(struct training *g, const int32_t *prompt, size_t n_prompt, const int32_t *completion,
-                        size_t n_completion, size_t n_free, double weight)
+                        size_t n_completion, size_t n_free, const char *label, double weight)
 {
     const struct ste_model *m = ste_engine_model(ste_llm_engine(g->seed.llm));
     size_t free_part = n_free;
@@ -57,11 +59,9 @@ static void add_example(struct training *g, const int32_t *prompt, size_t n_prom
     memcpy(ids + n_prompt + free_part, completion + n_free, rest * sizeof *ids);
     size_t from = n_prompt;
     if (n_free == 0 && rest > 1) {
-        const char *label = g->l->pack->label_a;
-        struct ste_tokens t = {0};
-        if (label && ste_tokenize(m->tokenizer, label, strlen(label), false, &t, NULL) == 0 && t.n && t.n < rest)
-            from += rest - t.n;
-        ste_tokens_clear(&t);
+        size_t n_label = ste_loop_label_length(g->l->pack, m->tokenizer, label);
+        if (n_label && n_label < rest)
+            from += rest - n_label;
     }
     g->tokens[g->n] = ids;
     g->examples[g->n++] = (struct ste_example){.tokens = ids,
@@ -84,7 +84,7 @@ static int load_examples(struct training *g, struct ste_err *err)
     g->tokens = ste_xcalloc((size_t)count + 1, sizeof *g->tokens);
     sqlite3_stmt *q = NULL;
     rc = ste_store_query(g->l->store, &q, err,
-                         "SELECT p.tokens, j.completion, j.n_free, e.weight FROM " STE_LOOP_EXAMPLES
+                         "SELECT p.tokens, j.completion, j.n_free, e.weight, e.label FROM " STE_LOOP_EXAMPLES
                          " JOIN judgment j ON j.id = e.judgment JOIN prompt p ON p.id = j.prompt " STE_LOOP_IN_TWOS,
                          "i", (int64_t)g->iteration);
     while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
@@ -94,8 +94,13 @@ static int load_examples(struct training *g, struct ste_err *err)
         int32_t *completion = ste_loop_tokens_unpack(sqlite3_column_blob(q, 1), (size_t)sqlite3_column_bytes(q, 1),
                                                      &n_completion);
         size_t n_free = (size_t)sqlite3_column_int64(q, 2);
-        if (n_free <= n_completion && g->n < count)
-            add_example(g, prompt, n_prompt, completion, n_completion, n_free, sqlite3_column_double(q, 3));
+        if (n_free <= n_completion && g->n < count) {
+            const struct ste_model *m = ste_engine_model(ste_llm_engine(g->seed.llm));
+            const char *label = ste_loop_text(q, 4);
+            int32_t *right = ste_loop_with_label(g->l->pack, m->tokenizer, label, completion, &n_completion, n_free);
+            add_example(g, prompt, n_prompt, right, n_completion, n_free, label, sqlite3_column_double(q, 3));
+            free(right);
+        }
         free(prompt);
         free(completion);
         rc = 0;
@@ -119,10 +124,11 @@ static char *state_key(const struct training *g)
 static int best_step(struct training *g, struct ste_err *err)
 {
     int64_t step;
-    /* Right in both orders decides, then accuracy; the earlier step of two equal ones. Without dev pairs: the last. */
+    /* The least log-loss on dev pairs decides; a judge without log-probabilities goes by right in both orders, then
+     * accuracy. The earlier step of two equal ones. Without dev pairs: the last. */
     int rc = ste_store_count(g->l->store, &step, err,
-                             "SELECT step FROM checkpoint WHERE iteration = ? ORDER BY pairs IS NULL, coalesce("
-                             "consistent, 0) DESC, coalesce(accuracy, 0) DESC, CASE WHEN pairs > 0 THEN step ELSE "
+                             "SELECT step FROM checkpoint WHERE iteration = ? ORDER BY pairs IS NULL, log_loss IS "
+                             "NULL, log_loss, coalesce(consistent, 0) DESC, coalesce(accuracy, 0) DESC, CASE WHEN pairs > 0 THEN step ELSE "
                              "-step END LIMIT 1",
                              "i", (int64_t)g->iteration);
     return rc != 0 ? rc : (int)step;
@@ -214,16 +220,18 @@ static int score_checkpoint(struct training *g, struct ste_err *err)
     struct ste_lora *lora = ste_trainer_lora(g->trainer);
     ste_lora_rehash(lora);
     struct ste_metrics m;
+    double log_loss;
     if ((rc = ste_llm_add_adapter(v.llm, lora, &v.adapter, err)) != 0)
         return rc;
-    rc = ste_loop_evaluate_dev(g->l, &v, g->iteration, step, &m, err);
+    rc = ste_loop_evaluate_dev(g->l, &v, g->iteration, step, &m, &log_loss, err);
     ste_llm_drop_adapter(v.llm, v.adapter);
     if (rc != 0)
         return rc;
     return ste_store_exec(g->l->store, err,
-                          "UPDATE checkpoint SET pairs = ?, accuracy = ?, consistent = ?, first_position = ?, invalid = "
-                          "? WHERE iteration = ? AND step = ?",
-                          "irrriii", (int64_t)m.pairs, m.accuracy.value, m.consistent.value, m.first_position,
+                          "UPDATE checkpoint SET pairs = ?, log_loss = ?, accuracy = ?, consistent = ?, two_order = ?, "
+                          "first_position = ?, invalid = ? WHERE iteration = ? AND step = ?",
+                          "irrrrriii", (int64_t)m.pairs, log_loss, m.accuracy.value, m.consistent.value,
+                          m.two_order.value, m.first_position,
                           (int64_t)m.invalid, (int64_t)g->iteration, (int64_t)step);
 }
 
@@ -329,6 +337,66 @@ static int step_all(struct training *g, struct ste_err *err)
     return rc;
 }
 
+/* How sure the choice of BEST is: the share of draws of the dev pairs (with replacement, by prompt) in which it has the
+ * least log-loss of all checkpoints. NAN where nothing was chosen. */
+static int sureness(struct training *g, int best, double *out, struct ste_err *err)
+{
+    enum { DRAWS = 1000 };
+    struct ste_outcome *o = NULL;
+    double *loss = NULL; /* (checkpoints, pairs) */
+    int *steps = NULL, n_steps = 0, chosen = -1;
+    size_t pairs = 0, n = 0, cap = 0;
+    sqlite3_stmt *q = NULL;
+    *out = NAN;
+    int rc = ste_store_query(g->l->store, &q, err,
+                             "SELECT step FROM checkpoint WHERE iteration = ? AND log_loss IS NOT NULL ORDER BY step", "i",
+                             (int64_t)g->iteration);
+    while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
+        STE_GROW(steps, cap, (size_t)n_steps + 1);
+        steps[n_steps++] = sqlite3_column_int(q, 0);
+        rc = 0;
+    }
+    ste_store_done(g->l->store, q);
+    for (int s = 0; rc == 0 && s < n_steps; s++) {
+        rc = ste_loop_outcomes(g->l->store, "dev", g->iteration, steps[s], &o, &n, err);
+        if (s == 0) {
+            pairs = n;
+            loss = ste_xcalloc((size_t)n_steps * pairs + 1, sizeof *loss);
+        }
+        for (size_t i = 0; rc == 0 && i < n && n == pairs; i++) {
+            double v = ste_loop_log_loss(&o[i]);
+            loss[(size_t)s * pairs + i] = isnan(v) ? 0 : v;
+        }
+        ste_outcomes_clear(o, n);
+        free(o);
+        o = NULL;
+        chosen = steps[s] == best ? s : chosen;
+    }
+    if (rc == 0 && n_steps > 1 && pairs && chosen >= 0) {
+        struct ste_rng r;
+        ste_rng_init(&r, ste_key_of("how sure", NULL), (uint64_t)g->iteration);
+        double *sum = ste_xcalloc((size_t)n_steps, sizeof *sum);
+        int wins = 0;
+        for (int d = 0; d < DRAWS; d++) {
+            memset(sum, 0, (size_t)n_steps * sizeof *sum);
+            for (size_t i = 0; i < pairs; i++) {
+                size_t which = (size_t)(ste_rng_uniform(&r) * (double)pairs);
+                for (int s = 0; s < n_steps; s++)
+                    sum[s] += loss[(size_t)s * pairs + which];
+            }
+            bool least = true;
+            for (int s = 0; s < n_steps; s++)
+                least &= s == chosen || sum[chosen] < sum[s];
+            wins += least;
+        }
+        free(sum);
+        *out = (double)wins / DRAWS;
+    }
+    free(loss);
+    free(steps);
+    return rc;
+}
+
 /* The chosen checkpoint's adapter as a PEFT folder with a GGUF beside it; then the row that says it is there. */
 static int publish(struct training *g, struct ste_err *err)
 {
@@ -358,13 +426,16 @@ static int publish(struct training *g, struct ste_err *err)
     json_object_set_new(how, "chosen_step", json_integer(best));
     json_object_set_new(how, "examples", json_integer(g->n));
     struct ste_id prov;
+    double sure = NAN;
+    if (rc == 0)
+        rc = sureness(g, best, &sure, err);
     if (rc == 0 && (rc = ste_store_begin(g->l->store, err)) == 0) {
         rc = ste_loop_provenance_of(g->l, "train", &g->seed, json_incref(how), g->iteration, &prov, err);
         if (rc == 0)
             rc = ste_store_exec(g->l->store, err,
-                                "UPDATE iteration SET chosen_step = ?, adapter_hash = ?, provenance = ? WHERE "
-                                "iteration = ?",
-                                "itti", (int64_t)best, lora->hash, prov.s, (int64_t)g->iteration);
+                                "UPDATE iteration SET chosen_step = ?, chosen_sure = ?, adapter_hash = ?, provenance = "
+                                "? WHERE iteration = ?",
+                                "irtti", (int64_t)best, sure, lora->hash, prov.s, (int64_t)g->iteration);
         if (rc == 0)
             rc = ste_store_exec(g->l->store, err, "DELETE FROM meta WHERE key = ?", "t", key);
         rc = ste_store_end(g->l->store, rc, err);

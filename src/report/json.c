@@ -122,9 +122,17 @@ static int funnel(struct ste_store *s, json_t *report, struct ste_err *err)
     return rc;
 }
 
-/* Adds the figures of SUITE for every iteration scored, and each one's comparison with the seed. */
-static int add_suite(struct ste_store *s, const char *suite, uint64_t seed, json_t *evaluations, json_t *comparisons,
-                     struct ste_err *err)
+static void named(json_t *row, const char *suite, const char *kind, int64_t iteration)
+{
+    json_object_set_new(row, "suite", json_string(suite));
+    json_object_set_new(row, "kind", kind ? json_string(kind) : json_null());
+    json_object_set_new(row, "iteration", json_integer(iteration));
+}
+
+/* Adds the figures of SUITE (of the pairs of KIND alone, unless that is NULL) for every iteration scored, and each one's
+ * comparison with the seed. */
+static int add_suite(struct ste_store *s, const char *suite, const char *kind, uint64_t seed, json_t *evaluations,
+                     json_t *comparisons, struct ste_err *err)
 {
     int64_t last;
     int rc = ste_store_count(s, &last, err, "SELECT coalesce(max(iteration), -1) FROM evaluation WHERE suite = ?", "t",
@@ -134,22 +142,20 @@ static int add_suite(struct ste_store *s, const char *suite, uint64_t seed, json
     for (int64_t i = 0; rc == 0 && i <= last; i++) {
         struct ste_outcome *o;
         size_t n;
-        if ((rc = ste_loop_outcomes(s, suite, (int)i, 0, &o, &n, err)) != 0)
+        if ((rc = ste_loop_outcomes_of_kind(s, suite, kind, (int)i, 0, &o, &n, err)) != 0)
             break;
         if (n > 0) {
             struct ste_metrics m;
             ste_metrics_of(o, n, suite, seed, &m);
             json_t *row = ste_metrics_json(&m);
-            json_object_set_new(row, "suite", json_string(suite));
-            json_object_set_new(row, "iteration", json_integer(i));
+            named(row, suite, kind, i);
             json_array_append_new(evaluations, row);
         }
         if (i > 0 && n > 0 && n == n_base) {
             struct ste_comparison c;
             ste_compare(base, o, n, seed, &c);
             json_t *row = ste_comparison_json(&c);
-            json_object_set_new(row, "suite", json_string(suite));
-            json_object_set_new(row, "iteration", json_integer(i));
+            named(row, suite, kind, i);
             json_array_append_new(comparisons, row);
         }
         if (i == 0) {
@@ -175,9 +181,39 @@ static int evaluations(struct ste_store *s, json_t *report, struct ste_err *err)
     int rc = rows(s, "SELECT DISTINCT suite FROM evaluation WHERE suite <> 'dev' ORDER BY suite <> 'test', suite",
                   suites, err);
     for (size_t i = 0; rc == 0 && i < json_array_size(suites); i++)
-        rc = add_suite(s, json_string_value(json_object_get(json_array_get(suites, i), "suite")), seed, list,
+        rc = add_suite(s, json_string_value(json_object_get(json_array_get(suites, i), "suite")), NULL, seed, list,
+                       comparisons, err);
+    const json_t *kinds = json_object_get(report, "kinds");
+    for (size_t i = 0; rc == 0 && i < json_array_size(kinds); i++)
+        rc = add_suite(s, "test", json_string_value(json_object_get(json_array_get(kinds, i), "kind")), seed, list,
                        comparisons, err);
     json_decref(suites);
+    return rc;
+}
+
+#define MARKED(text) "(" text " LIKE '%**%' OR " text " LIKE '%```%' OR " text " LIKE '%' || char(10) || '- %' OR " text \
+                     " LIKE '%' || char(10) || '# %')"
+
+/* What became of each kind of pair, and what could give its label away: length and Markdown of either answer. */
+static int kinds(struct ste_store *s, json_t *report, struct ste_err *err)
+{
+    json_t *list = json_array();
+    json_object_set_new(report, "kinds", list);
+    int rc = rows(s,
+                  "SELECT kind, count(*) AS pairs, sum(state = 'kept') AS kept, sum(state LIKE 'check: %') AS checked_out, "
+                  "avg(CASE WHEN state = 'kept' THEN length(chosen) END) AS chosen_chars, avg(CASE WHEN state = 'kept' "
+                  "THEN length(rejected) END) AS rejected_chars, avg(CASE WHEN state = 'kept' THEN length(chosen) > "
+                  "length(rejected) END) AS chosen_longer, avg(CASE WHEN state = 'kept' THEN " MARKED("chosen")
+                  " END) AS chosen_marked, avg(CASE WHEN state = 'kept' THEN " MARKED("rejected")
+                  " END) AS rejected_marked, (SELECT avg(margin) FROM pair_check c JOIN pair q ON q.id = c.pair WHERE "
+                  "q.kind = p.kind AND q.state = 'kept') AS margin FROM pair p GROUP BY kind ORDER BY kind",
+                  list, err);
+    int64_t tokens = 0, kept = 0;
+    if (rc == 0)
+        rc = ste_store_count(s, &tokens, err, "SELECT coalesce(sum(tokens), 0) FROM generation", "");
+    if (rc == 0)
+        rc = ste_store_count(s, &kept, err, "SELECT count(*) FROM pair WHERE state = 'kept'", "");
+    json_object_set_new(report, "tokens_a_pair", kept ? json_real((double)tokens / (double)kept) : json_null());
     return rc;
 }
 
@@ -189,17 +225,20 @@ int ste_report_json(struct ste_store *s, json_t **out, struct ste_err *err)
     free(recipe);
     int rc = funnel(s, report, err);
     if (rc == 0)
+        rc = kinds(s, report, err);
+    if (rc == 0)
         rc = rows(s,
                   "SELECT i.iteration, i.pairs, i.agreement, i.invalid_share, i.first_position, i.judgments, i.kept, "
                   "CASE WHEN i.pairs > 0 THEN 1.0 * i.kept / i.pairs END AS yield, i.examples, (SELECT max(step) FROM "
                   "train_step t WHERE t.iteration = i.iteration) AS steps, (SELECT loss FROM train_step t WHERE "
                   "t.iteration = i.iteration ORDER BY step LIMIT 1) AS first_loss, (SELECT avg(loss) FROM (SELECT loss "
                   "FROM train_step t WHERE t.iteration = i.iteration ORDER BY step DESC LIMIT 3)) AS last_loss, "
-                  "i.chosen_step, i.adapter_hash, i.stop FROM iteration i ORDER BY 1",
+                  "i.chosen_step, i.chosen_sure, i.adapter_hash, i.stop FROM iteration i ORDER BY 1",
                   turns, err);
     if (rc == 0)
         rc = rows(s,
-                  "SELECT iteration, step, pairs, accuracy, consistent, first_position, invalid FROM checkpoint ORDER "
+                  "SELECT iteration, step, pairs, log_loss, accuracy, consistent, two_order, first_position, invalid FROM "
+                  "checkpoint ORDER "
                   "BY 1, 2",
                   checkpoints, err);
     if (rc == 0)

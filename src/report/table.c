@@ -127,20 +127,43 @@ static void turns(struct ste_buf *out, const json_t *list)
             rate(out, real(t, "last_loss"), 4);
         }
         ste_buf_addc(out, '\n');
+        if (json_is_number(json_object_get(t, "chosen_sure")))
+            ste_buf_addf(out, "    checkpoint at step %lld: the least log-loss in %.0f %% of draws of the dev pairs\n",
+                         whole(t, "chosen_step"), 100 * real(t, "chosen_sure"));
         if (json_is_string(json_object_get(t, "stop")))
             ste_buf_addf(out, "    stopped here: %s\n", json_string_value(json_object_get(t, "stop")));
     }
     ste_buf_addc(out, '\n');
 }
 
+static const char *text(const json_t *row, const char *key)
+{
+    const char *s = json_string_value(json_object_get(row, key));
+    return s ? s : "";
+}
+
+static bool is_of(const json_t *row, const char *suite, const char *kind)
+{
+    return strcmp(text(row, "suite"), suite) == 0 && strcmp(text(row, "kind"), kind) == 0;
+}
+
 static void comparison(struct ste_buf *out, const json_t *c)
 {
-    double value = real(c, "consistent_difference"), lo = real(c, "consistent_difference_lo"),
-           hi = real(c, "consistent_difference_hi");
-    ste_buf_addf(out, "  iteration %lld against the seed: right in both orders %+.3f [%+.3f, %+.3f],\n"
-                      "    %lld pairs gained, %lld lost (McNemar p = %.2g)\n",
-                 whole(c, "iteration"), value, lo, hi, whole(c, "only_second"), whole(c, "only_first"),
-                 real(c, "mcnemar_p"));
+    ste_buf_addf(out, "  iteration %lld against the seed:\n", whole(c, "iteration"));
+    static const char *const names[][4] = {
+        {"two-order accuracy", "two_order_difference", "only_second_two_order", "only_first_two_order"},
+        {"right in both orders", "consistent_difference", "only_second", "only_first"}};
+    static const char *const p[] = {"two_order_p", "mcnemar_p"};
+    for (int i = 0; i < 2; i++) {
+        char lo[64], hi[64];
+        snprintf(lo, sizeof lo, "%s_lo", names[i][1]);
+        snprintf(hi, sizeof hi, "%s_hi", names[i][1]);
+        ste_buf_addf(out, "    %-20s %+.3f [%+.3f, %+.3f], %lld gained, %lld lost, p = %.2g\n", names[i][0],
+                     real(c, names[i][1]), real(c, lo), real(c, hi), whole(c, names[i][2]), whole(c, names[i][3]),
+                     real(c, p[i]));
+    }
+    ste_buf_addf(out, "    of the latter %+.3f by telling better answers, %+.3f by losing position bias\n",
+                 real(c, "gain_telling"), real(c, "gain_position"));
 }
 
 static void suite(struct ste_buf *out, const json_t *report, const char *name)
@@ -149,30 +172,109 @@ static void suite(struct ste_buf *out, const json_t *report, const char *name)
     json_t *row;
     bool head = false;
     json_array_foreach(json_object_get(report, "evaluation"), i, row) {
-        if (strcmp(json_string_value(json_object_get(row, "suite")), name) != 0)
+        if (!is_of(row, name, ""))
             continue;
         if (!head)
             ste_buf_addf(out, "%s: %lld pairs, each in both orders, 95 %% intervals\n"
-                              "                 accuracy              right in both orders  first pos.  invalid\n",
+                              "                 two-order accuracy    right in both         single first inv.\n"
+                              "  a coin           .500                  .250                .500   .500\n",
                          strcmp(name, "test") == 0 ? "Held-out synthetic pairs" : name + 5, whole(row, "pairs"));
         head = true;
         judge_name(out, whole(row, "iteration"));
-        interval(out, row, "accuracy");
-        ste_buf_adds(out, "  ");
+        interval(out, row, "two_order");
+        ste_buf_adds(out, " ");
         interval(out, row, "consistent");
-        rate(out, real(row, "first_position"), 10);
-        ste_buf_addf(out, "%9lld\n", whole(row, "invalid"));
+        rate(out, real(row, "accuracy"), 7);
+        rate(out, real(row, "first_position"), 6);
+        ste_buf_addf(out, "%5lld\n", whole(row, "invalid"));
     }
     json_array_foreach(json_object_get(report, "comparison"), i, row)
-        if (strcmp(json_string_value(json_object_get(row, "suite")), name) == 0)
+        if (is_of(row, name, ""))
             comparison(out, row);
     if (head)
         ste_buf_addc(out, '\n');
 }
 
+static const json_t *find(const json_t *list, const char *suite, const char *kind, long long iteration)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *row = json_array_get(list, i);
+        if (is_of(row, suite, kind) && whole(row, "iteration") == iteration)
+            return row;
+    }
+    return NULL;
+}
+
+static void gain(struct ste_buf *out, const json_t *seed, const json_t *last, const json_t *c, const char *rate_name,
+                 const char *difference)
+{
+    char lo[64], hi[64];
+    snprintf(lo, sizeof lo, "%s_lo", difference);
+    snprintf(hi, sizeof hi, "%s_hi", difference);
+    rate(out, real(seed, rate_name), 6);
+    rate(out, real(last, rate_name), 6);
+    if (c)
+        ste_buf_addf(out, " %+.2f [%+.2f %+.2f]", real(c, difference), real(c, lo), real(c, hi));
+}
+
+/* The seed and the last iteration on each kind of pair. */
+static void by_kind(struct ste_buf *out, const json_t *report)
+{
+    const json_t *kinds = json_object_get(report, "kinds"), *figures = json_object_get(report, "evaluation");
+    long long last = 0;
+    for (size_t i = 0; i < json_array_size(figures); i++) {
+        const json_t *row = json_array_get(figures, i);
+        if (is_of(row, "test", "") && whole(row, "iteration") > last)
+            last = whole(row, "iteration");
+    }
+    if (last == 0 || json_array_size(kinds) < 2)
+        return;
+    ste_buf_addf(out, "The same by kind of pair: seed, iteration %lld, gain\n"
+                      "                   two-order accuracy               right in both\n", last);
+    for (size_t i = 0; i < json_array_size(kinds); i++) {
+        const char *kind = text(json_array_get(kinds, i), "kind");
+        const json_t *seed = find(figures, "test", kind, 0), *now = find(figures, "test", kind, last),
+                     *c = find(json_object_get(report, "comparison"), "test", kind, last);
+        if (!seed || !now)
+            continue;
+        ste_buf_addf(out, "  %-9.9s%4lld ", kind, whole(now, "pairs"));
+        gain(out, seed, now, c, "two_order", "two_order_difference");
+        ste_buf_adds(out, " ");
+        gain(out, seed, now, c, "consistent", "consistent_difference");
+        ste_buf_addc(out, '\n');
+    }
+    ste_buf_addc(out, '\n');
+}
+
+static void pair_kinds(struct ste_buf *out, const json_t *report)
+{
+    const json_t *kinds = json_object_get(report, "kinds");
+    if (json_array_size(kinds) == 0)
+        return;
+    ste_buf_adds(out, "Kinds of pairs (disputed: dropped by the check; characters and Markdown: means of the\n"
+                      "chosen and of the rejected answers; longer: how often the chosen one is)\n"
+                      "              pairs  usable  disputed   characters  longer   Markdown\n");
+    for (size_t i = 0; i < json_array_size(kinds); i++) {
+        const json_t *k = json_array_get(kinds, i);
+        ste_buf_addf(out, "  %-10.10s %6lld %7lld %9lld  ", text(k, "kind"), whole(k, "pairs"), whole(k, "kept"),
+                     whole(k, "checked_out"));
+        if (whole(k, "kept")) {
+            ste_buf_addf(out, "%5.0f %5.0f", real(k, "chosen_chars"), real(k, "rejected_chars"));
+            rate(out, real(k, "chosen_longer"), 8);
+            rate(out, real(k, "chosen_marked"), 6);
+            rate(out, real(k, "rejected_marked"), 5);
+        }
+        ste_buf_addc(out, '\n');
+    }
+    const double tokens = real(report, "tokens_a_pair");
+    if (!isnan(tokens) && tokens > 0)
+        ste_buf_addf(out, "  %.0f tokens written a usable pair\n", tokens);
+    ste_buf_addc(out, '\n');
+}
+
 static void work(struct ste_buf *out, const json_t *list)
 {
-    static const char *const steps[] = {"select", "pair", "judge", "train", "evaluate"};
+    static const char *const steps[] = {"select", "pair", "check", "judge", "train", "evaluate"};
     double all = 0;
     size_t i;
     json_t *w;
@@ -194,15 +296,17 @@ static void work(struct ste_buf *out, const json_t *list)
 void ste_report_text(const json_t *report, struct ste_buf *out)
 {
     funnel(out, json_object_get(report, "funnel"));
+    pair_kinds(out, report);
     turns(out, json_object_get(report, "iterations"));
     size_t i;
     json_t *row;
     const char *last = "";
     json_array_foreach(json_object_get(report, "evaluation"), i, row) {
         const char *name = json_string_value(json_object_get(row, "suite"));
-        if (strcmp(name, last) != 0)
+        if (strcmp(name, last) != 0 && !json_is_string(json_object_get(row, "kind")))
             suite(out, report, name);
         last = name;
     }
+    by_kind(out, report);
     work(out, json_object_get(report, "work"));
 }

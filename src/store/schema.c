@@ -20,13 +20,19 @@ const char ste_schema[] =
     "CREATE INDEX label_instruction ON label (instruction);"
 
     "CREATE TABLE generation (id TEXT PRIMARY KEY, instruction TEXT NOT NULL, kind TEXT NOT NULL, parent TEXT,"
-    " text TEXT, finish TEXT NOT NULL, tokens INTEGER NOT NULL, address TEXT, provenance TEXT NOT NULL) WITHOUT ROWID;"
+    " sample INTEGER NOT NULL, text TEXT, finish TEXT NOT NULL, tokens INTEGER NOT NULL, address TEXT,"
+    " provenance TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX generation_instruction ON generation (instruction);"
 
     "CREATE TABLE pair (id TEXT PRIMARY KEY, instruction TEXT NOT NULL, position INTEGER NOT NULL, split TEXT NOT NULL,"
-    " state TEXT NOT NULL, chosen_from TEXT, modified_from TEXT, rejected_from TEXT, chosen TEXT, modified TEXT,"
+    " kind TEXT NOT NULL, state TEXT NOT NULL, chosen_from TEXT, modified_from TEXT, rejected_from TEXT, chosen TEXT, modified TEXT,"
     " rejected TEXT, label_source TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX pair_state ON pair (state, split, position);"
+
+    /* What the seed says of a pair: log-probabilities of its answers behind x, behind nothing, behind x'. */
+    "CREATE TABLE pair_check (pair TEXT PRIMARY KEY, margin REAL, chosen_x REAL, chosen_none REAL,"
+    " chosen_modified REAL, rejected_x REAL, rejected_none REAL, rejected_modified REAL, chosen_tokens INTEGER,"
+    " rejected_tokens INTEGER, swapped INTEGER NOT NULL, provenance TEXT) WITHOUT ROWID;"
 
     "CREATE TABLE prompt (id TEXT PRIMARY KEY, tokens BLOB NOT NULL) WITHOUT ROWID;"
 
@@ -36,8 +42,8 @@ const char ste_schema[] =
     " n_free INTEGER, address TEXT, provenance TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX judgment_pair ON judgment (iteration, pair, winner, sample);"
 
-    "CREATE TABLE outcome (id TEXT PRIMARY KEY, pair TEXT NOT NULL, iteration INTEGER NOT NULL, state TEXT NOT NULL)"
-    " WITHOUT ROWID;"
+    "CREATE TABLE outcome (id TEXT PRIMARY KEY, pair TEXT NOT NULL, iteration INTEGER NOT NULL, state TEXT NOT NULL,"
+    " probability REAL) WITHOUT ROWID;"
     "CREATE INDEX outcome_iteration ON outcome (iteration, state);"
 
     "CREATE TABLE example (id TEXT PRIMARY KEY, judgment TEXT NOT NULL, pair TEXT NOT NULL,"
@@ -48,12 +54,13 @@ const char ste_schema[] =
     " tokens INTEGER, loss_tokens INTEGER, PRIMARY KEY (iteration, step)) WITHOUT ROWID;"
 
     "CREATE TABLE checkpoint (iteration INTEGER NOT NULL, step INTEGER NOT NULL, adapter_hash TEXT NOT NULL,"
-    " pairs INTEGER, accuracy REAL, consistent REAL, first_position REAL, invalid INTEGER,"
+    " pairs INTEGER, log_loss REAL, accuracy REAL, consistent REAL, two_order REAL, first_position REAL,"
+    " invalid INTEGER,"
     " PRIMARY KEY (iteration, step)) WITHOUT ROWID;"
 
     "CREATE TABLE iteration (iteration INTEGER PRIMARY KEY, pairs INTEGER, agreement REAL, invalid_share REAL,"
     " first_position REAL, judgments INTEGER, kept INTEGER, examples INTEGER, chosen_step INTEGER,"
-    " adapter_hash TEXT, provenance TEXT, stop TEXT);"
+    " chosen_sure REAL, adapter_hash TEXT, provenance TEXT, stop TEXT);"
 
     "CREATE TABLE evaluation (id TEXT PRIMARY KEY, suite TEXT NOT NULL, item TEXT NOT NULL, position INTEGER NOT NULL,"
     " iteration INTEGER NOT NULL, step INTEGER NOT NULL, winner TEXT NOT NULL, prompt_key TEXT NOT NULL,"
@@ -72,6 +79,7 @@ const struct ste_table ste_tables[] = {
     {"label", "id"},
     {"generation", "id"},
     {"pair", "position, id"},
+    {"pair_check", "pair"},
     {"prompt", "id"},
     {"judgment", "iteration, pair, winner, sample"},
     {"outcome", "iteration, id"},

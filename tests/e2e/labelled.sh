@@ -12,7 +12,7 @@ done >"$WORK/pairs.jsonl"
 sed -n '1s/"a1"/"again"/p' "$WORK/pairs.jsonl" >>"$WORK/pairs.jsonl"
 echo '{"id": "tie", "prompt": "Name a fruit with K.", "chosen": "Kiwi.", "rejected": "Kaki.", "tie": true}' >>"$WORK/pairs.jsonl"
 
-settings=(--set pair.mode=labelled --set iterations=1 --set judge.samples=15 --set split.cluster=1)
+settings=(--set pair.kinds=labelled=1 --set iterations=1 --set judge.samples=15 --set split.cluster=1)
 run() {
     "$STE" run "$WORK/tiny.yaml" "${settings[@]}" --set "instructions.files=$1" "${@:2}"
 }
@@ -74,6 +74,6 @@ refuse() {
     "$@" >/dev/null 2>"$WORK/err" && fail "$*: was taken"
     grep -qF -- "$part" "$WORK/err" || fail "$*: said $(cat "$WORK/err"), not: $part"
 }
-refuse 'builtin has no answers' "$STE" run "$WORK/tiny.yaml" --run "$WORK/x" --set pair.mode=labelled --set instructions.files=builtin
+refuse 'builtin has no answers' "$STE" run "$WORK/tiny.yaml" --run "$WORK/x" --set pair.kinds=labelled=1 --set instructions.files=builtin
 sed '3s/"rejected"/"refused"/' "$WORK/pairs.jsonl" >"$WORK/broken.jsonl"
 refuse 'broken.jsonl:3: the field "rejected" is missing' run "$WORK/broken.jsonl" --run "$WORK/y"

@@ -43,6 +43,17 @@ check("no cluster is cut", one("select count(*) from (select cluster from instru
 check("one pair a kept instruction", one("select count(*) from (select instruction from pair group by 1 having "
                                          "count(*) = 1)"), states["kept"])
 check("pair states", sum(by("select state, count(*) from pair group by 1").values()), states["kept"])
+check("a pair that was checked out has a check, and one that has evidence was checked",
+      one("select count(*) from pair where state like 'check: %' and state <> 'check: cut to match length' and id not in "
+          "(select pair from pair_check)") +
+      one("select count(*) from pair where state = 'kept' and kind in ('modify', 'other', 'weaker', 'worse', 'sampled') "
+          "and id not in (select pair from pair_check)"), 0)
+kinds = {k["kind"]: (k["pairs"], k["kept"]) for k in report["kinds"]}
+check("kinds in the report", kinds, {k: (n, m) for k, n, m in db.execute(
+    "select kind, count(*), sum(state = 'kept') from pair group by 1")})
+check("every kind's pairs are those of the funnel", sum(n for n, _ in kinds.values()), funnel["pairs"]["total"])
+check("tries of a text have no gaps", one("select count(*) from (select 1 from generation group by instruction, kind "
+                                          "having max(sample) + 1 <> count(*))"), 0)
 check("pairs in the report", funnel["pairs"]["total"], states["kept"])
 check("pairs keep their instruction's split",
       one("select count(*) from pair p join instruction i on i.id = p.instruction where p.split <> i.split"), 0)

@@ -11,6 +11,7 @@
 
 #include "core/mem.h"
 #include "loop/internal.h"
+#include "loop/kinds/kind.h"
 
 enum { N = 200 };
 
@@ -98,10 +99,69 @@ static void test_degenerate(void **state)
     assert_null(ste_loop_degenerate("A fine answer.", "end"));
     assert_string_equal(ste_loop_degenerate(" \n", "end"), "empty");
     assert_string_equal(ste_loop_degenerate("A fine", "length"), "cut off");
-    assert_string_equal(ste_loop_degenerate("I\xe2\x80\x99m sorry, but I can\xe2\x80\x99t help with that.", "end"),
-                        "refusal");
-    assert_null(ste_loop_degenerate("To say no, write: I'm sorry, but I can't come.", "end"));
     assert_string_equal(ste_loop_degenerate(NULL, "too long"), "prompt too long");
+}
+
+static void test_texts(void **state)
+{
+    assert_true(ste_text_refuses("I\xe2\x80\x99m sorry, but I can\xe2\x80\x99t help with that."));
+    assert_false(ste_text_refuses("To say no, write: I'm sorry, but I can't come."));
+    assert_true(ste_text_same("Red, green.", "red green"));
+    assert_true(ste_text_repeats("tidying a garage in one afternoon, as a plan.",
+                                 "Make a plan for TIDYING a garage in one afternoon: as a plan."));
+    assert_false(ste_text_repeats("a garage", "Tidy a garage.")); /* short: it may be the answer */
+    static const char *const cut[][2] = {
+        {"The sky is blue. It scatters light. And then the", "The sky is blue. It scatters light."},
+        {"\"Come in!\" she said (quietly.) Then she opened the wi", "\"Come in!\" she said (quietly.)"},
+        {"1. Flour\n2. Eggs\n3. But", "1. Flour\n2. Eggs"}, /* numbers of a list end no sentence */
+        {"Use a loop:\nthen run it.\n```\nfor x in y. \n  print(x) # and so on\n", NULL}, /* inside of code nothing ends */
+        {"Version 1.5 of the program has no sentence that ends", NULL},
+        {"Yes. But here a very long sentence begins that is cut off before its end", NULL}, /* too little remains */
+    };
+    for (size_t i = 0; i < sizeof cut / sizeof *cut; i++) {
+        char *whole = ste_text_whole_sentences(cut[i][0]);
+        if (!cut[i][1])
+            assert_null(whole);
+        else
+            assert_string_equal(whole, cut[i][1]);
+        free(whole);
+    }
+}
+
+static void test_kinds(void **state)
+{
+    struct ste_recipe r;
+    struct ste_err err = {0};
+    ste_recipe_init(&r);
+    assert_int_equal(ste_options_set(ste_recipe_options, &r, "pair.kinds={modify: 2, other: 0.5}", &err), 0);
+    assert_true(ste_share(&r.kinds, "modify") == 2 && ste_share(&r.kinds, "other") == 0.5);
+    assert_true(ste_share(&r.kinds, "weaker") == 0);
+    assert_int_equal(ste_recipe_check(&r, &err), 0);
+    assert_int_equal(ste_options_set(ste_recipe_options, &r, "pair.kinds=modify=2,modify=1", &err), STE_EUSAGE);
+    assert_int_equal(ste_options_set(ste_recipe_options, &r, "pair.kinds=modify=-1", &err), STE_EUSAGE);
+    assert_int_equal(ste_options_set(ste_recipe_options, &r, "pair.kinds=modify", &err), STE_EUSAGE);
+    assert_true(ste_share(&r.kinds, "modify") == 2); /* a bad value changes nothing */
+    static const char *const wrong[][2] = {
+        {"pair.kinds=modfy=1", "did you mean \"modify\""},
+        {"pair.kinds=modify=0", "no kind"},
+        {"pair.kinds=labelled=1,modify=1", "stands alone"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(ste_options_set(ste_recipe_options, &r, wrong[i][0], &err), 0);
+        assert_int_equal(ste_recipe_check(&r, &err), STE_EUSAGE);
+        assert_non_null(strstr(err.msg, wrong[i][1]));
+    }
+    assert_int_equal(ste_options_set(ste_recipe_options, &r, "pair.kinds=sampled=1", &err), 0);
+    assert_int_equal(ste_recipe_check(&r, &err), 0);
+    assert_int_equal(ste_options_set(ste_recipe_options, &r, "check.by=none", &err), 0);
+    assert_int_equal(ste_recipe_check(&r, &err), STE_EUSAGE);
+    assert_int_equal(ste_options_set(ste_recipe_options, &r, "filter.kinds=other=1 modify=x", &err), 0);
+    assert_int_equal(ste_recipe_check(&r, &err), STE_EUSAGE);
+    ste_recipe_clear(&r);
+    /* pieces wait only for those before them, so that every order of arrival ends the same */
+    for (size_t k = 0; ste_pair_kinds[k]; k++)
+        for (int p = 0; p < ste_pair_kinds[k]->n; p++)
+            assert_int_equal(ste_pair_kinds[k]->pieces[p].after >> p, 0);
 }
 
 static void test_tokens(void **state)
@@ -154,7 +214,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split),      cmocka_unit_test(test_balance), cmocka_unit_test(test_samples),
-        cmocka_unit_test(test_degenerate), cmocka_unit_test(test_tokens),  cmocka_unit_test(test_recipes),
+        cmocka_unit_test(test_degenerate), cmocka_unit_test(test_texts), cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_tokens),  cmocka_unit_test(test_recipes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

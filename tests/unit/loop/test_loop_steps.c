@@ -91,6 +91,10 @@ void ste_answer_clear(struct ste_answer *a)
     free(a->completion.logprobs);
     memset(a, 0, sizeof *a);
 }
+struct ste_likelihood ste_answer_likelihood(const struct ste_llm *l, const struct ste_answer *a, bool end)
+{
+    return (struct ste_likelihood){-(double)(a->completion.tokens[0] & 0xff) / 8, 10};
+}
 size_t ste_llm_in_flight(const struct ste_llm *l)
 {
     return l->n;
@@ -139,6 +143,13 @@ int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticke
             c->choice = ask->n_choices == 2 ? share(&key) >= share_a : (int)(key % (unsigned)ask->n_choices);
         for (int i = 0; i < ask->n_choices; i++)
             c->choice_logprobs[i] = i == c->choice ? -0.25f : -2.0f;
+    }
+    if (ask->given) { /* as if it had been written */
+        key = ste_key_of(last, ask->given, NULL);
+        c->n = c->n_free = 1;
+        c->finish = c->free_finish = STE_FINISH_END;
+        free(a->text);
+        a->text = ste_xstrdup(ask->given);
     }
     c->tokens = ste_xcalloc(c->n, sizeof *c->tokens);
     c->tokens[0] = (int32_t)(key & 0xffff);
@@ -200,15 +211,24 @@ static void make_files(const char *name, int n)
     ste_buf_clear(&b);
 }
 
+/* MORE: options of the recipe, separated by semicolons; or NULL. */
 static void recipe(struct ste_recipe *r, const char *more)
 {
     struct ste_err err = {0};
     ste_recipe_init(r);
     char *files = ste_xasprintf("instructions.files=%s/in.jsonl", base);
-    const char *sets[] = {files, "models.seed=paper", "split.dev=0.15", "split.test=0.2", "judge.samples=5", more};
+    const char *sets[] = {files, "models.seed=paper", "split.dev=0.15", "split.test=0.2", "judge.samples=5"};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
-        if (sets[i] && ste_options_set(ste_recipe_options, r, sets[i], &err) != 0)
+        if (ste_options_set(ste_recipe_options, r, sets[i], &err) != 0)
             fail_msg("%s", err.msg);
+    for (const char *at = more; at && *at;) {
+        char *one = ste_xstrndup(at, strcspn(at, ";"));
+        if (ste_options_set(ste_recipe_options, r, one, &err) != 0)
+            fail_msg("%s", err.msg);
+        at += strlen(one);
+        at += *at == ';';
+        free(one);
+    }
     free(files);
 }
 
@@ -224,6 +244,8 @@ static int steps(struct ste_loop *l, struct ste_err *err)
     int rc = ste_loop_select(l, err);
     if (rc == 0)
         rc = ste_loop_pair(l, err);
+    if (rc == 0)
+        rc = ste_loop_check(l, err);
     if (rc == 0)
         rc = ste_loop_evaluate(l, 0, err);
     if (rc == 0)
@@ -294,6 +316,13 @@ static void same_for_all_orders(const char *more)
     free(want);
 }
 
+static int64_t count(struct ste_loop *l, const char *sql)
+{
+    int64_t n;
+    assert_int_equal(ste_store_count(l->store, &n, NULL, sql, ""), 0);
+    return n;
+}
+
 static void test_orders(void **state)
 {
     same_for_all_orders(NULL);
@@ -306,26 +335,55 @@ static void test_all_samples(void **state)
 {
     same_for_all_orders("judge.stop_early=false");
 }
-static void test_worse(void **state)
+static void test_kinds(void **state)
 {
-    same_for_all_orders("pair.mode=worse");
+    same_for_all_orders("pair.kinds=worse=1");
+    same_for_all_orders("pair.kinds=modify=1,other=2,weaker=1,sampled=2");
 }
 static void test_labels(void **state)
 {
     same_for_all_orders("select.labels=llm");
 }
 
-static int64_t count(struct ste_loop *l, const char *sql)
+static void test_margin_rule(void **state)
 {
-    int64_t n;
-    assert_int_equal(ste_store_count(l->store, &n, NULL, sql, ""), 0);
-    return n;
+    same_for_all_orders("judge.orders=both;filter.rule=margin;filter.trust_from=1;filter.weigh=true");
+    same_for_all_orders("judge.orders=both;filter.rule=margin;prompts.pack=brief;filter.min_probability=0.6");
+    same_for_all_orders("filter.rule=share;filter.min_share=0.4");
+}
+
+static void test_held_back(void **state)
+{
+    char *dir;
+    free(run("pair.kinds=modify=1,other=1,weaker=2", -1, &dir));
+    struct ste_loop *l;
+    assert_int_equal(ste_loop_open(&l, dir, NULL, NULL), 0);
+    const int64_t other = count(l, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train' AND kind = 'other'"),
+                  all = count(l, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train'");
+    struct ste_strings held, again;
+    struct ste_err err = {0};
+    assert_int_equal(ste_loop_held_back(l, 1, &held, &err), 0);
+    assert_int_equal(held.n, 0);
+    assert_int_equal(ste_options_set(ste_recipe_options, &l->recipe, "filter.kinds=other=1,other=1 weaker=1", &err), 0);
+    assert_int_equal(ste_loop_held_back(l, 1, &held, &err), 0);
+    assert_int_equal(held.n, all - other);
+    assert_int_equal(ste_loop_held_back(l, 3, &again, &err), 0); /* the last shares go on */
+    assert_true(again.n < held.n);
+    for (size_t i = 0; i < again.n; i++) /* and what is taken in the first iteration stays */
+        assert_true(ste_loop_is_held_back(&held, again.items[i]));
+    ste_strings_clear(&held);
+    ste_strings_clear(&again);
+    assert_int_equal(ste_options_set(ste_recipe_options, &l->recipe, "filter.kinds=refuse=1", &err), 0);
+    assert_int_equal(ste_loop_held_back(l, 1, &held, &err), STE_ETHRESHOLD);
+    ste_strings_clear(&held);
+    ste_loop_close(l);
+    free(dir);
 }
 
 static void test_counts(void **state)
 {
     char *dir;
-    free(run(NULL, -1, &dir));
+    free(run("pair.tries=1", -1, &dir));
     struct ste_loop *l;
     assert_int_equal(ste_loop_open(&l, dir, NULL, NULL), 0);
     assert_int_equal(count(l, "SELECT count(*) FROM instruction"), 63);
@@ -422,7 +480,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_orders),      cmocka_unit_test(test_both_orders), cmocka_unit_test(test_all_samples),
-        cmocka_unit_test(test_worse),       cmocka_unit_test(test_labels),      cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_kinds), cmocka_unit_test(test_margin_rule), cmocka_unit_test(test_held_back),       cmocka_unit_test(test_labels),      cmocka_unit_test(test_counts),
         cmocka_unit_test(test_one_sided),   cmocka_unit_test(test_changed_recipe),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

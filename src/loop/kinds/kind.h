@@ -1,0 +1,121 @@
+/*
+ * Kinds of pairs, one file each, in one table (kinds.c). A kind says which texts a model writes for an instruction,
+ * which of them is the better and which the worse answer, and what evidence its label can be held against. pair.c asks
+ * for the texts, check.c looks at the evidence; neither knows a kind by name. A new kind is a file here and a line in
+ * the table.
+ */
+#ifndef STE_LOOP_KIND_H
+#define STE_LOOP_KIND_H
+
+#include "loop/loop.h"
+
+#define STE_MAX_PIECES 4
+
+/* One text of a pair as far as it has come. */
+struct ste_piece {
+    bool in_flight, settled; /* settled: no attempt will follow */
+    int attempts;            /* that are in the store */
+    const char *fault;       /* of the last attempt: a literal; NULL when it is of use */
+    char *text;              /* of the last attempt, as the pair will hold it; NULL: the prompt was too long */
+    struct ste_id id;        /* of its row */
+};
+
+struct ste_pair_kind;
+/* A kept instruction on its way to a pair. */
+struct ste_pair_job {
+    char *instruction, *split, *category, *length; /* CATEGORY, LENGTH may be NULL */
+    int64_t position;
+    struct ste_dialogue x;
+    const struct ste_pair_kind *kind;
+    struct ste_piece pieces[STE_MAX_PIECES];
+    bool paired;
+};
+
+/* What is asked for a piece. MESSAGES and OWNED are freed by ste_piece_ask_clear; contents may point into the job. */
+struct ste_piece_ask {
+    struct ste_message *messages;
+    size_t n;
+    char *owned;
+    double temperature;
+};
+void ste_piece_ask_clear(struct ste_piece_ask *a);
+
+/* A text that a kind needs. */
+struct ste_piece_kind {
+    const char *name; /* in the store: generation.kind */
+    enum ste_loop_role role;
+    unsigned after; /* bits of the kind's pieces that must be good before it is asked */
+    int sample;     /* of its first attempt, in tries: where two pieces ask the same, their samples differ */
+    bool answers;   /* an answer: may be brought back to its last sentence where it was cut off */
+    /* NULL: the text is given, by a file. */
+    void (*ask)(const struct ste_loop *l, const struct ste_pair_job *j, int attempt, struct ste_piece_ask *out);
+    /* Why TEXT is of no use (a literal), or NULL; what is empty or cut off never gets here. NULL: nothing is. */
+    const char *(*fault)(const struct ste_loop *l, const struct ste_pair_job *j, const char *text);
+};
+
+/* What a label can be held against. */
+enum ste_evidence {
+    STE_EVIDENCE_NONE,
+    STE_EVIDENCE_INSTRUCTIONS, /* each answer behind its own instruction and behind the other's */
+    STE_EVIDENCE_ANSWERS,      /* both answers behind x and behind nothing */
+    STE_EVIDENCE_LABELS,       /* the same, and it is what gives the label: the likelier answer is chosen */
+};
+
+struct ste_pair_texts {
+    char *chosen, *modified, *rejected; /* MODIFIED may stay NULL; the caller frees */
+};
+
+struct ste_pair_kind {
+    const char *name;
+    const char *label_source; /* "constructed", "likelihood", "labelled" */
+    enum ste_evidence evidence;
+    const struct ste_piece_kind *pieces; /* [n] */
+    int n;
+    int chosen, modified, rejected; /* of PIECES; -1: none. Without REJECTED: the answer to another instruction */
+    bool (*takes)(const struct ste_loop *l, const struct ste_pair_job *j);
+    /* The texts of a job whose pieces are all good, where they are not the pieces themselves; or NULL. */
+    void (*texts)(const struct ste_loop *l, const struct ste_pair_job *j, struct ste_pair_texts *out);
+};
+
+extern const struct ste_pair_kind *const ste_pair_kinds[]; /* NULL-ended */
+const struct ste_pair_kind *ste_pair_kind_by_name(const char *name); /* NULL: there is none */
+/* The kind NAME as R has it: `modify` in one call or in two. */
+const struct ste_pair_kind *ste_pair_kind_of(const struct ste_recipe *r, const char *name);
+
+/* SHARES (of the option WHAT) name kinds that there are, and one has a share: else STE_EUSAGE. */
+int ste_pair_kinds_check(const struct ste_strings *shares, const char *what, struct ste_err *err);
+/* "other=1 modify=2" of filter.kinds as shares; the caller clears them. */
+int ste_pair_kinds_parse(const char *text, struct ste_strings *shares, struct ste_err *err);
+
+extern const struct ste_pair_kind ste_kind_modify, ste_kind_modify_one_call, ste_kind_worse, ste_kind_other,
+    ste_kind_weaker, ste_kind_sampled, ste_kind_refuse, ste_kind_comply, ste_kind_labelled;
+
+/* ---- what kinds share: pieces.c ---- */
+
+/* x with the recipe's system message; LAST (may be NULL) stands in the place of its last turn. */
+void ste_ask_dialogue(const struct ste_loop *l, const struct ste_pair_job *j, const char *system, const char *last,
+                      struct ste_piece_ask *out);
+/* TEMPLATE of the pack, filled with the instruction. */
+void ste_ask_template(const struct ste_pair_job *j, const char *template, struct ste_piece_ask *out);
+/* An answer to x as the recipe asks for it, and what is wrong with one. */
+void ste_ask_answer(const struct ste_loop *l, const struct ste_pair_job *j, int attempt, struct ste_piece_ask *out);
+const char *ste_fault_answer(const struct ste_loop *l, const struct ste_pair_job *j, const char *text);
+/* The same, and a text that is the answer already (the kind's first piece). */
+const char *ste_fault_other_answer(const struct ste_loop *l, const struct ste_pair_job *j, const char *text);
+/* Every instruction but those that are for `refuse` and `comply` where the recipe has these kinds. */
+bool ste_takes_ordinary(const struct ste_loop *l, const struct ste_pair_job *j);
+bool ste_is_harmful(const struct ste_recipe *r, const char *category);
+bool ste_is_harmless(const struct ste_recipe *r, const char *category);
+/* Refusals as chat models phrase them. Only the beginning counts: a good answer may quote one. */
+bool ste_text_refuses(const char *text);
+/* TEXT is a part of what was asked, word for word, and no short one. */
+bool ste_text_repeats(const char *text, const char *question);
+/* Same folded text. */
+bool ste_text_same(const char *a, const char *b);
+/* TEXT of N bytes without outer white space; caller frees. */
+char *ste_text_trimmed(const char *text, size_t n);
+/* A text that was cut off, brought back to the end of its last whole sentence or line outside of a code block; NULL when
+ * less than half of it would remain. Caller frees. */
+char *ste_text_whole_sentences(const char *text);
+
+#endif

@@ -1,0 +1,65 @@
+/* Two kinds whose rejected answer is meant to be a poor one to the same instruction: `worse` asks for that (the paper's
+ * ablation), `weaker` takes it from a weaker model, or from the same one at a temperature that does it no good. */
+#include "loop/kinds/kind.h"
+
+enum { ANSWER, POOR };
+
+static void ask_worse(const struct ste_loop *l, const struct ste_pair_job *j, int attempt, struct ste_piece_ask *out)
+{
+    ste_ask_template(j, l->pack->worse_user, out);
+}
+
+static const char *fault_worse(const struct ste_loop *l, const struct ste_pair_job *j, const char *text)
+{
+    return ste_text_repeats(text, l->pack->worse_user) ? "repeats the question" : ste_fault_other_answer(l, j, text);
+}
+
+static void ask_weaker(const struct ste_loop *l, const struct ste_pair_job *j, int attempt, struct ste_piece_ask *out)
+{
+    ste_ask_answer(l, j, attempt, out);
+    out->temperature = l->recipe.weaker_temperature;
+}
+
+static const struct ste_piece_kind worse[] = {
+    [ANSWER] = {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
+    [POOR] = {.name = "worse",
+              .role = STE_LOOP_ANSWER,
+              .after = 1u << ANSWER,
+              .answers = true,
+              .ask = ask_worse,
+              .fault = fault_worse},
+};
+
+static const struct ste_piece_kind weaker[] = {
+    [ANSWER] = {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
+    [POOR] = {.name = "weaker",
+              .role = STE_LOOP_WEAKER,
+              .after = 1u << ANSWER,
+              .answers = true,
+              .ask = ask_weaker,
+              .fault = ste_fault_other_answer},
+};
+
+const struct ste_pair_kind ste_kind_worse = {
+    .name = "worse",
+    .label_source = "constructed",
+    .evidence = STE_EVIDENCE_ANSWERS,
+    .pieces = worse,
+    .n = 2,
+    .chosen = ANSWER,
+    .modified = -1,
+    .rejected = POOR,
+    .takes = ste_takes_ordinary,
+};
+
+const struct ste_pair_kind ste_kind_weaker = {
+    .name = "weaker",
+    .label_source = "constructed",
+    .evidence = STE_EVIDENCE_ANSWERS,
+    .pieces = weaker,
+    .n = 2,
+    .chosen = ANSWER,
+    .modified = -1,
+    .rejected = POOR,
+    .takes = ste_takes_ordinary,
+};
