@@ -1,9 +1,9 @@
 /*
  * Constructed labels are right more often than not, and nobody has looked. This step holds each against something that
- * needs no label: how likely the seed finds the answers behind the instructions. Of two answers to two instructions each
- * should be likelier behind its own; of two answers to one instruction the better one should owe more of its likelihood
- * to the instruction. What the evidence disputes is dropped and counted, and stays in the store to be looked at
- * (docs/learning.md has what that is worth). For the kind `sampled` the evidence is the label.
+ * needs no label: how likely the seed finds the answers behind the instructions. Of two answers to two instructions
+ * each should be likelier behind its own; of two answers to one instruction the better one should owe more of its
+ * likelihood to the instruction. What the evidence disputes is dropped and counted, and stays in the store to be looked
+ * at (docs/learning.md has what that is worth). For the kind `sampled` the evidence is the label.
  */
 #include "loop/internal.h"
 
@@ -108,7 +108,8 @@ static double per_token(const struct check_job *j, enum side s, enum behind more
 static double margin_of(const struct check_job *j)
 {
     if (j->kind->evidence == STE_EVIDENCE_INSTRUCTIONS)
-        return (per_token(j, CHOSEN, BEHIND_X, BEHIND_MODIFIED) + per_token(j, REJECTED, BEHIND_MODIFIED, BEHIND_X)) / 2;
+        return (per_token(j, CHOSEN, BEHIND_X, BEHIND_MODIFIED) + per_token(j, REJECTED, BEHIND_MODIFIED, BEHIND_X)) /
+               2;
     return per_token(j, CHOSEN, BEHIND_X, BEHIND_NONE) - per_token(j, REJECTED, BEHIND_X, BEHIND_NONE);
 }
 
@@ -227,17 +228,18 @@ struct sized {
     bool longer;      /* the chosen answer is */
 };
 
-/* Cuts each kind of each part so that the chosen answer is the longer one in half of its pairs. Which ones stay is drawn
- * by a hash of their ids; pairs of equal length stay. */
+/* Cuts each kind of each part so that the chosen answer is the longer one in half of its pairs. Which ones stay is
+ * drawn by a hash of their ids; pairs of equal length stay. */
 static int match_length(struct ste_loop *l, struct ste_err *err)
 {
     struct sized *p = NULL;
     size_t n = 0, cap = 0;
     sqlite3_stmt *q = NULL;
-    int rc = ste_store_query(l->store, &q, err,
-                             "SELECT id, kind || ', ' || split, length(chosen) > length(rejected) FROM pair WHERE state = "
-                             "'kept' AND length(chosen) <> length(rejected) ORDER BY kind, split, id",
-                             "");
+    int rc =
+        ste_store_query(l->store, &q, err,
+                        "SELECT id, kind || ', ' || split, length(chosen) > length(rejected) FROM pair WHERE state = "
+                        "'kept' AND length(chosen) <> length(rejected) ORDER BY kind, split, id",
+                        "");
     while (rc == 0 && (rc = ste_store_row(l->store, q, err)) == 1) {
         STE_GROW(p, cap, n + 1);
         p[n++] = (struct sized){ste_loop_text_dup(q, 0), ste_loop_text_dup(q, 1), sqlite3_column_int(q, 2) != 0};
@@ -320,12 +322,5 @@ int ste_loop_check(struct ste_loop *l, struct ste_err *err)
     if (rc == 0)
         rc = ste_loop_clock_stop(l, &clock, err);
     clear(&g);
-    if (rc != 0)
-        return rc;
-    int64_t kept;
-    rc = ste_store_count(l->store, &kept, err, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train'", "");
-    if (rc == 0 && kept == 0)
-        rc = ste_err_set(err, STE_ETHRESHOLD, "check: no pair to train on is left; `ste report %s` says why",
-                         ste_store_dir(l->store));
-    return rc;
+    return rc != 0 ? rc : ste_loop_pairs_left(l, "check", err);
 }

@@ -53,6 +53,8 @@ int ste_loop_drive(struct ste_loop *l, const struct ste_drive *d, struct ste_err
 
 /* Every kept instruction has a pair: else STE_EUSAGE names the step that is missing. */
 int ste_loop_paired(struct ste_loop *l, struct ste_err *err);
+/* A pair to train on is left: else STE_ETHRESHOLD, in the name of STEP. */
+int ste_loop_pairs_left(struct ste_loop *l, const char *step, struct ste_err *err);
 /* Judgments of a pair in an order, at most; and whether those above the first right one are left out (contract 7): only
  * where the filter's rule is to keep one right judgment. */
 int ste_loop_samples(const struct ste_loop *l);

@@ -54,8 +54,8 @@ const char *ste_loop_degenerate(const char *text, const char *finish)
 /* "New request: ..." without its heading: small models copy the name of what they were asked for. */
 static const char *without_heading(const char *text)
 {
-    static const char *const words[] = {"new",      "modified", "changed",     "different", "the",
-                                        "request",  "question", "instruction", "prompt"};
+    static const char *const words[] = {"new",     "modified", "changed",     "different", "the",
+                                        "request", "question", "instruction", "prompt"};
     const char *colon = strchr(text, ':'), *p = text;
     while (colon && p < colon) {
         size_t n = strcspn(p, " :"), i = 0;
@@ -68,8 +68,8 @@ static const char *without_heading(const char *text)
     return colon && p == colon ? colon + 1 : text;
 }
 
-/* Takes the attempt RAW (NULL: the prompt was too long) that ended by FINISH: the piece's text and fault, and whether it
- * is the last one. */
+/* Takes the attempt RAW (NULL: the prompt was too long) that ended by FINISH: the piece's text and fault, and whether
+ * it is the last one. */
 static void take_attempt(const struct ste_loop *l, struct ste_pair_job *j, int piece, const char *raw,
                          const char *finish)
 {
@@ -140,13 +140,13 @@ static void say_yield(struct pairing *g, const char *state)
         if (g->reason_counts[i] > g->reason_counts[most])
             most = i;
     const char *reason = g->reasons.items[most];
-    ste_warn("pair: only %zu of the first %zu instructions gave a usable pair, most often for \"%s\" (%zu): %s", g->kept,
-             g->settled, reason, g->reason_counts[most],
-             strstr(reason, "cut off")        ? "a higher pair.max_tokens, or a pair.system that asks for short answers"
-             : strstr(reason, "instruction")  ? "more pair.tries, another models.modify, or more of the kind `other`"
-             : strstr(reason, "refusal")      ? "pair.kinds with refuse, or other instructions"
-             : strstr(reason, "too long")     ? "a lower select.max_chars, or a higher engine.ctx"
-                                              : "another models.answer, or other instructions");
+    ste_warn("pair: only %zu of the first %zu instructions gave a usable pair, most often for \"%s\" (%zu): %s",
+             g->kept, g->settled, reason, g->reason_counts[most],
+             strstr(reason, "cut off")       ? "a higher pair.max_tokens, or a pair.system that asks for short answers"
+             : strstr(reason, "instruction") ? "more pair.tries, another models.modify, or more of the kind `other`"
+             : strstr(reason, "refusal")     ? "pair.kinds with refuse, or other instructions"
+             : strstr(reason, "too long")    ? "a lower select.max_chars, or a higher engine.ctx"
+                                             : "another models.answer, or other instructions");
 }
 
 static int put_pair(struct pairing *g, struct ste_pair_job *j, const char *state, const char *const from[3],
@@ -157,12 +157,13 @@ static int put_pair(struct pairing *g, struct ste_pair_job *j, const char *state
     j->paired = true;
     say_yield(g, state);
     ste_progress_add(g->progress, 1);
-    return ste_store_exec(g->l->store, err,
-                          "INSERT INTO pair (id, instruction, position, split, kind, state, chosen_from, modified_from, "
-                          "rejected_from, chosen, modified, rejected, label_source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, "
-                          "?, ?, ?, ?)",
-                          "ttitttttttttt", id.s, j->instruction, j->position, j->split, j->kind->name, state, from[0],
-                          from[1], from[2], t->chosen, t->modified, t->rejected, j->kind->label_source);
+    return ste_store_exec(
+        g->l->store, err,
+        "INSERT INTO pair (id, instruction, position, split, kind, state, chosen_from, modified_from, "
+        "rejected_from, chosen, modified, rejected, label_source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, "
+        "?, ?, ?, ?)",
+        "ttitttttttttt", id.s, j->instruction, j->position, j->split, j->kind->name, state, from[0], from[1], from[2],
+        t->chosen, t->modified, t->rejected, j->kind->label_source);
 }
 
 static const char *row_of(const struct ste_pair_job *j, int piece)
@@ -216,7 +217,8 @@ static bool ready(const struct ste_pair_job *j, int piece)
 /* Room by the expected length, where the instruction is labelled with one. */
 static int room_of(const struct ste_loop *l, const struct ste_pair_job *j)
 {
-    const bool long_one = j->length && (strcmp(j->length, "2 paragraphs") == 0 || strcmp(j->length, "3+ paragraphs") == 0);
+    const bool long_one =
+        j->length && (strcmp(j->length, "2 paragraphs") == 0 || strcmp(j->length, "3+ paragraphs") == 0);
     return (int)l->recipe.pair_max_tokens * (long_one ? 2 : 1);
 }
 
@@ -235,8 +237,10 @@ static int pair_next(void *arg, struct ste_ask *ask, struct ste_err *err)
             const int attempt = j->pieces[k].attempts;
             piece->ask(g->l, j, attempt, &g->ask);
             g->tags[i][k] = (struct ask_tag){
-                j, k, {.temperature = g->ask.temperature > 0 ? g->ask.temperature : g->l->recipe.pair_temperature,
-                       .top_p = g->l->recipe.pair_top_p}};
+                j,
+                k,
+                {.temperature = g->ask.temperature > 0 ? g->ask.temperature : g->l->recipe.pair_temperature,
+                 .top_p = g->l->recipe.pair_top_p}};
             *ask = (struct ste_ask){.messages = g->ask.messages,
                                     .n_messages = g->ask.n,
                                     .adapter = g->voices[piece->role].adapter,
@@ -265,14 +269,13 @@ static int put_attempt(struct pairing *g, const struct ask_tag *tag, const char 
     struct ste_piece *p = &j->pieces[tag->piece];
     const int modified = j->kind->modified;
     /* An answer to x' comes from x'. */
-    const char *parent = tag->piece == j->kind->rejected && modified >= 0 && modified != tag->piece
-                             ? j->pieces[modified].id.s
-                             : NULL;
+    const char *parent =
+        tag->piece == j->kind->rejected && modified >= 0 && modified != tag->piece ? j->pieces[modified].id.s : NULL;
     char sample[16];
     snprintf(sample, sizeof sample, "%d", p->attempts);
     struct ste_id prov;
-    int rc = ste_loop_provenance(g->l, ste_loop_role_name(k->role), &g->voices[k->role], &tag->sampling, room_of(g->l, j), "free", 0,
-                                 &prov, err);
+    int rc = ste_loop_provenance(g->l, ste_loop_role_name(k->role), &g->voices[k->role], &tag->sampling,
+                                 room_of(g->l, j), "free", 0, &prov, err);
     p->id = ste_id_of("generation", k->name, j->instruction, parent ? parent : "", prov.s, sample, NULL);
     if (rc == 0)
         rc = ste_store_exec(g->l->store, err,
@@ -305,9 +308,10 @@ static int load_attempts(struct pairing *g, struct ste_pair_job *j, struct ste_e
     /* A piece's fault may look at the ones before it. */
     for (int k = 0; rc == 0 && k < j->kind->n; k++) {
         struct ste_piece *p = &j->pieces[k];
-        rc = ste_store_query(g->l->store, &q, err,
-                             "SELECT id, text, finish FROM generation WHERE instruction = ? AND kind = ? ORDER BY sample",
-                             "tt", j->instruction, j->kind->pieces[k].name);
+        rc = ste_store_query(
+            g->l->store, &q, err,
+            "SELECT id, text, finish FROM generation WHERE instruction = ? AND kind = ? ORDER BY sample", "tt",
+            j->instruction, j->kind->pieces[k].name);
         while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
             snprintf(p->id.s, sizeof p->id.s, "%s", ste_loop_text(q, 0));
             take_attempt(g->l, j, k, (const char *)sqlite3_column_text(q, 1), ste_loop_text(q, 2));
@@ -393,10 +397,11 @@ static int draw_kinds(struct pairing *g, struct ste_err *err)
             }
         }
         if (best < 0)
-            rc = ste_err_set(err, STE_EUSAGE,
-                             "pair.kinds has no kind that takes an instruction of category %s: add one, as in modify=1, or "
-                             "leave the category out by select.categories",
-                             j->category ? j->category : "(none)");
+            rc = ste_err_set(
+                err, STE_EUSAGE,
+                "pair.kinds has no kind that takes an instruction of category %s: add one, as in modify=1, or "
+                "leave the category out by select.categories",
+                j->category ? j->category : "(none)");
         else
             counts[part][best]++;
         j->kind = best < 0 ? NULL : ste_pair_kind_of(r, ste_pair_kinds[best]->name);
@@ -411,8 +416,9 @@ static int draw_kinds(struct pairing *g, struct ste_err *err)
 static bool lends(const struct ste_pair_job *j, const struct ste_pair_job *to)
 {
     const struct ste_piece *p = &j->pieces[j->kind->chosen];
-    return j != to && strcmp(j->split, to->split) == 0 && strcmp(j->kind->pieces[j->kind->chosen].name, "answer") == 0 &&
-           p->settled && !p->fault && !ste_text_same(p->text, to->pieces[to->kind->chosen].text);
+    return j != to && strcmp(j->split, to->split) == 0 &&
+           strcmp(j->kind->pieces[j->kind->chosen].name, "answer") == 0 && p->settled && !p->fault &&
+           !ste_text_same(p->text, to->pieces[to->kind->chosen].text);
 }
 
 static const struct ste_pair_job *lender(const struct pairing *g, const struct ste_pair_job *to)
@@ -464,6 +470,17 @@ static int borrow(struct pairing *g, struct ste_pair_job *j, struct ste_err *err
 }
 
 /* ---- the step ---- */
+
+int ste_loop_pairs_left(struct ste_loop *l, const char *step, struct ste_err *err)
+{
+    int64_t kept;
+    int rc =
+        ste_store_count(l->store, &kept, err, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train'", "");
+    if (rc == 0 && kept == 0)
+        rc = ste_err_set(err, STE_ETHRESHOLD, "%s: no pair to train on is left; `ste report %s` says why", step,
+                         ste_store_dir(l->store));
+    return rc;
+}
 
 static bool waiting(const struct pairing *g)
 {
@@ -562,12 +579,5 @@ int ste_loop_pair(struct ste_loop *l, struct ste_err *err)
             rc = ste_loop_clock_stop(l, &clock, err);
     }
     clear(&g);
-    if (rc != 0)
-        return rc;
-    int64_t kept;
-    rc = ste_store_count(l->store, &kept, err, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train'", "");
-    if (rc == 0 && kept == 0)
-        rc = ste_err_set(err, STE_ETHRESHOLD, "pair: no pair to train on is left; `ste report %s` says why",
-                         ste_store_dir(l->store));
-    return rc;
+    return rc != 0 ? rc : ste_loop_pairs_left(l, "pair", err);
 }

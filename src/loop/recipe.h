@@ -45,7 +45,7 @@ struct ste_recipe {
     struct ste_strings filter_kinds; /* a text of shares for each iteration */
     /* train */
     long long rank, warmup, max_steps, batch_examples, micro_tokens, train_memory_mb, checkpoint_every;
-    double alpha, learning_rate, epochs, weight_decay, max_grad_norm;
+    double alpha, learning_rate, epochs, weight_decay, max_grad_norm, two_order;
     char *schedule;
     /* the loop */
     long long iterations, seed;

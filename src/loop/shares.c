@@ -38,7 +38,8 @@ static int load(struct ste_loop *l, struct ranked **out, size_t *n, struct ste_e
     size_t cap = 0;
     char seed[32];
     snprintf(seed, sizeof seed, "%lld", l->recipe.seed);
-    int rc = ste_store_query(l->store, &q, err, "SELECT id, kind FROM pair WHERE state = 'kept' AND split = 'train'", "");
+    int rc =
+        ste_store_query(l->store, &q, err, "SELECT id, kind FROM pair WHERE state = 'kept' AND split = 'train'", "");
     while (rc == 0 && (rc = ste_store_row(l->store, q, err)) == 1) {
         STE_GROW(*out, cap, *n + 1);
         (*out)[(*n)++] = (struct ranked){ste_loop_text_dup(q, 0), ste_loop_text_dup(q, 1),
@@ -91,8 +92,9 @@ int ste_loop_held_back(struct ste_loop *l, int iteration, struct ste_strings *he
     if (held->n)
         qsort(held->items, held->n, sizeof *held->items, by_name);
     if (rc == 0 && n && held->n == n)
-        rc = ste_err_set(err, STE_ETHRESHOLD, "filter.kinds leaves iteration %d without pairs: none of the kinds in \"%s\" "
-                                              "has one to train on",
+        rc = ste_err_set(err, STE_ETHRESHOLD,
+                         "filter.kinds leaves iteration %d without pairs: none of the kinds in \"%s\" "
+                         "has one to train on",
                          iteration, all->items[at]);
     free(p);
     ste_strings_clear(&shares);

@@ -40,6 +40,17 @@ struct training {
 
 /* ---- examples ---- */
 
+/* The first token of the label that LABEL is not; -1 where a label has several, which the two-order loss refuses. */
+static int32_t other_label(const struct training *g, const char *label)
+{
+    const struct ste_model *m = ste_engine_model(ste_llm_engine(g->seed.llm));
+    const char *text = *label == 'A' ? g->l->pack->label_b : g->l->pack->label_a;
+    struct ste_tokens t = {0};
+    int32_t id = text && ste_tokenize(m->tokenizer, text, strlen(text), false, &t, NULL) == 0 && t.n == 1 ? t.ids[0] : -1;
+    ste_tokens_clear(&t);
+    return id;
+}
+
 /*
  * What is trained: the ids as they were generated. The end-of-turn token before the closing words was not part of what
  * the verdict was read from, so it goes. Behind reasoning the closing words and the label belong to the answer; a
@@ -67,7 +78,8 @@ static void add_example(struct training *g, const int32_t *prompt, size_t n_prom
     g->examples[g->n++] = (struct ste_example){.tokens = ids,
                                                .n = (int)(n_prompt + free_part + rest),
                                                .n_prompt = (int)from,
-                                               .weight = (float)weight};
+                                               .weight = (float)weight,
+                                               .other = other_label(g, label)};
 }
 
 static int load_examples(struct training *g, struct ste_err *err)
@@ -253,6 +265,7 @@ static int set_params(struct training *g, struct ste_err *err)
     p->learning_rate = r->learning_rate;
     p->weight_decay = r->weight_decay;
     p->max_grad_norm = r->max_grad_norm;
+    p->two_order = r->two_order;
     p->batch_examples = (int)r->batch_examples;
     p->micro_tokens = (int)r->micro_tokens;
     p->activation_bytes = (size_t)r->train_memory_mb << 20;

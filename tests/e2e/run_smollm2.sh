@@ -51,6 +51,20 @@ compare() { # NAME FLAGS...
 }
 compare steps --threads 2
 compare batch-7 --threads 1 --batch 7
+
+# The judge's probability in the place of right judgments, pairs held back in the first iteration: other examples, and
+# the sums still add up. What is exported are the labels that are trained.
+"$STE" run "$WORK/tiny.yaml" --run "$WORK/margin" --set filter.rule=margin --set filter.weigh=true \
+    --set 'filter.kinds=modify=1 other=1,modify=1 other=1 weaker=1 refuse=1 comply=1' --set check.match_length=true \
+    >/dev/null || fail "the rule margin: the run ended with $?"
+python3 "$SRC/tests/e2e/sums.py" "$WORK/margin" || fail "the rule margin: sums do not add up"
+"$STE" export "$WORK/margin" --out "$WORK/margin.jsonl" || fail "export"
+[ "$("$STE" dump "$WORK/margin" | grep -c '"state":"held back"')" -gt 0 ] || fail "no pair is held back in iteration 1"
+python3 - "$WORK/margin.jsonl" <<'PY' || fail "exported labels are not those of both orders"
+import json, sys
+last = [json.loads(line)["completion"].rstrip("] ")[-1] for line in open(sys.argv[1])]
+assert last and last == ["A", "B"] * (len(last) // 2), last
+PY
 # FULL=1 tries every batch limit: each is a whole run.
 if [ "${FULL:-0}" = 1 ]; then
     compare batch-1 --threads 1 --batch 1

@@ -31,7 +31,8 @@ states = by("select state, count(*) from instruction group by 1")
 check("instructions in the report", funnel["instructions"]["states"], dict(states))
 check("sum of instruction states", sum(states.values()), funnel["instructions"]["total"])
 files = db.execute("select value from meta where key = 'recipe'").fetchone()[0]
-names = json.loads(files)["instructions"]["files"]
+recipe = json.loads(files)
+names = recipe["instructions"]["files"]
 if "builtin" not in names:
     check("instructions against the lines of the files", sum(states.values()),
           sum(1 for f in names for line in open(f) if line.strip()))
@@ -83,9 +84,14 @@ for i in range(1, turns + 1):
               "'train'", i), 0)
     check(f"iteration {i}: kept pairs have examples",
           one("select count(distinct pair) from example where iteration = ?", i), outcomes["kept"])
-    check(f"iteration {i}: examples are right judgments",
-          one("select count(*) from example e join judgment j on j.id = e.judgment where e.iteration = ? and not "
-              "j.correct", i), 0)
+    # By the rule margin the right label is trained, whichever was drawn.
+    if recipe["filter"]["rule"] != "margin":
+        check(f"iteration {i}: examples are right judgments",
+              one("select count(*) from example e join judgment j on j.id = e.judgment where e.iteration = ? and not "
+                  "j.correct", i), 0)
+    check(f"iteration {i}: an example's label is the winner's place",
+          one("select count(*) from example e join judgment j on j.id = e.judgment where e.iteration = ? and e.label <> "
+              "j.winner", i), 0)
     labels = by("select label, count(*) from example where iteration = ? group by 1", i)
     check(f"iteration {i}: labels are balanced", labels["A"], labels["B"])
     first = one("select count(*) from judgment where iteration = ? and sample = 0", i)

@@ -77,7 +77,7 @@ struct ste_pair_kind {
     void (*texts)(const struct ste_loop *l, const struct ste_pair_job *j, struct ste_pair_texts *out);
 };
 
-extern const struct ste_pair_kind *const ste_pair_kinds[]; /* NULL-ended */
+extern const struct ste_pair_kind *const ste_pair_kinds[];           /* NULL-ended */
 const struct ste_pair_kind *ste_pair_kind_by_name(const char *name); /* NULL: there is none */
 /* The kind NAME as R has it: `modify` in one call or in two. */
 const struct ste_pair_kind *ste_pair_kind_of(const struct ste_recipe *r, const char *name);
@@ -114,8 +114,8 @@ bool ste_text_repeats(const char *text, const char *question);
 bool ste_text_same(const char *a, const char *b);
 /* TEXT of N bytes without outer white space; caller frees. */
 char *ste_text_trimmed(const char *text, size_t n);
-/* A text that was cut off, brought back to the end of its last whole sentence or line outside of a code block; NULL when
- * less than half of it would remain. Caller frees. */
+/* A text that was cut off, brought back to the end of its last whole sentence or line outside of a code block; NULL
+ * when less than half of it would remain. Caller frees. */
 char *ste_text_whole_sentences(const char *text);
 
 #endif

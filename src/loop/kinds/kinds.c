@@ -5,8 +5,9 @@
 #include "loop/kinds/kind.h"
 
 const struct ste_pair_kind *const ste_pair_kinds[] = {
-    &ste_kind_modify, &ste_kind_worse,  &ste_kind_other,    &ste_kind_weaker, &ste_kind_sampled,
-    &ste_kind_refuse, &ste_kind_comply, &ste_kind_labelled, NULL,
+    &ste_kind_modify, &ste_kind_worse,    &ste_kind_other,
+    &ste_kind_weaker, &ste_kind_sampled,  &ste_kind_refuse,
+    &ste_kind_comply, &ste_kind_labelled, NULL,
 };
 
 const struct ste_pair_kind *ste_pair_kind_by_name(const char *name)
@@ -53,8 +54,10 @@ int ste_pair_kinds_parse(const char *text, struct ste_strings *shares, struct st
         char *item = ste_xstrndup(p, strcspn(p, " ,")), *eq = strchr(item, '='), *end = item;
         double share = eq ? strtod(eq + 1, &end) : -1;
         if (share < 0 || *end || end == eq + 1) {
-            int rc = ste_err_set(err, STE_EUSAGE, "filter.kinds takes kinds with shares of 0 or more, as in other=1, not "
-                                                  "\"%s\"", item);
+            int rc = ste_err_set(err, STE_EUSAGE,
+                                 "filter.kinds takes kinds with shares of 0 or more, as in other=1, not "
+                                 "\"%s\"",
+                                 item);
             free(item);
             ste_strings_clear(shares);
             return rc;

@@ -27,6 +27,8 @@ static const char *same_instruction(const struct ste_loop *l, const struct ste_p
 
 static const char *fault_modified(const struct ste_loop *l, const struct ste_pair_job *j, const char *text)
 {
+    if (ste_text_repeats(text, l->pack->modify_user) || ste_text_repeats(text, l->pack->modify_again_user))
+        return "repeats the question";
     return ste_text_refuses(text) ? "refusal" : same_instruction(l, j, text);
 }
 
@@ -36,7 +38,8 @@ static void ask_rejected(const struct ste_loop *l, const struct ste_pair_job *j,
 }
 
 static const struct ste_piece_kind two_calls[] = {
-    [ANSWER] = {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
+    [ANSWER] =
+        {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
     [MODIFIED] = {.name = "modified",
                   .role = STE_LOOP_MODIFY,
                   .after = 1u << ANSWER,
@@ -90,9 +93,9 @@ static const char *fault_one_call(const struct ste_loop *l, const struct ste_pai
     if (!fault && !read_one_call(l->pack, text, &t))
         fault = "no headings";
     else if (!fault)
-        fault = !*t.modified || !*t.rejected     ? "empty"
-                : ste_text_refuses(t.rejected)   ? "refusal"
-                                                 : same_instruction(l, j, t.modified);
+        fault = !*t.modified || !*t.rejected   ? "empty"
+                : ste_text_refuses(t.rejected) ? "refusal"
+                                               : same_instruction(l, j, t.modified);
     free(t.modified);
     free(t.rejected);
     return fault;
@@ -105,8 +108,13 @@ static void texts_one_call(const struct ste_loop *l, const struct ste_pair_job *
 }
 
 static const struct ste_piece_kind one_call[] = {
-    [ANSWER] = {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
-    [ONE_CALL] = {.name = "one call", .role = STE_LOOP_MODIFY, .after = 1u << ANSWER, .ask = ask_one_call, .fault = fault_one_call},
+    [ANSWER] =
+        {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
+    [ONE_CALL] = {.name = "one call",
+                  .role = STE_LOOP_MODIFY,
+                  .after = 1u << ANSWER,
+                  .ask = ask_one_call,
+                  .fault = fault_one_call},
 };
 
 const struct ste_pair_kind ste_kind_modify_one_call = {

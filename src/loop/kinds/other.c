@@ -1,6 +1,6 @@
 /* The rejected answer is the answer to another instruction of the same part of the run: a good text that does not do
- * what was asked. Every answer is chosen in one pair and may be rejected in another, so that it tells nothing by itself.
- * How near the other instruction is (pair.other_nearest) is how hard the pair is. */
+ * what was asked. Every answer is chosen in one pair and may be rejected in another, so that it tells nothing by
+ * itself. How near the other instruction is (pair.other_nearest) is how hard the pair is. */
 #include "loop/kinds/kind.h"
 
 static const struct ste_piece_kind pieces[] = {

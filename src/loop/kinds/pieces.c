@@ -59,9 +59,9 @@ bool ste_text_repeats(const char *text, const char *question)
 
 const char *ste_fault_answer(const struct ste_loop *l, const struct ste_pair_job *j, const char *text)
 {
-    return ste_text_refuses(text)                                   ? "refusal"
+    return ste_text_refuses(text)                                ? "refusal"
            : ste_text_repeats(text, j->x.turns[j->x.n - 1].text) ? "repeats the instruction"
-                                                                    : NULL;
+                                                                 : NULL;
 }
 
 const char *ste_fault_other_answer(const struct ste_loop *l, const struct ste_pair_job *j, const char *text)
@@ -91,16 +91,44 @@ bool ste_is_harmless(const struct ste_recipe *r, const char *category)
 bool ste_text_refuses(const char *text)
 {
     static const char *const starts[] = {
-        "i'm sorry, but",  "i am sorry, but", "i'm sorry, i can",  "sorry, but i",      "sorry, i can",
-        "i cannot ",       "i can't ",        "i can not ",        "i'm unable to",     "i am unable to",
-        "i'm not able to", "i am not able",   "as an ai ",         "as a language model", "unfortunately, i can",
-        "i apologize, but", "i won't ",       "i'm afraid i can",  "i must decline",    "i'm sorry for",
-        "i will not ",     "i'm sorry. i can", "i'm sorry. but",   "no, i can't",       "no, i cannot",
-        "no, i won't",     "no, i will not",  "i refuse",          "i decline",         "i'm sorry, that",
-        "sorry, that",     "i'm sorry to hear that, but i", "i do not have the ability", "as an artificial",
+        "i'm sorry, but",
+        "i am sorry, but",
+        "i'm sorry, i can",
+        "sorry, but i",
+        "sorry, i can",
+        "i cannot ",
+        "i can't ",
+        "i can not ",
+        "i'm unable to",
+        "i am unable to",
+        "i'm not able to",
+        "i am not able",
+        "as an ai ",
+        "as a language model",
+        "unfortunately, i can",
+        "i apologize, but",
+        "i won't ",
+        "i'm afraid i can",
+        "i must decline",
+        "i'm sorry for",
+        "i will not ",
+        "i'm sorry. i can",
+        "i'm sorry. but",
+        "no, i can't",
+        "no, i cannot",
+        "no, i won't",
+        "no, i will not",
+        "i refuse",
+        "i decline",
+        "i'm sorry, that",
+        "sorry, that",
+        "i'm sorry to hear that, but i",
+        "i do not have the ability",
+        "as an artificial",
     };
+    static const char *const others[] = {"i can't believe", "i can't wait", "i cannot believe", "i cannot wait"};
     struct ste_buf low = STE_BUF_INIT;
-    for (const char *p = text; *p && low.len < 64; p++) {
+    for (const char *p = text + strspn(text, " \"'*_"); *p && low.len < 64; p++) {
         if ((unsigned char)p[0] == 0xe2 && (unsigned char)p[1] == 0x80 && (unsigned char)p[2] == 0x99) {
             ste_buf_addc(&low, '\''); /* the typographic apostrophe */
             p += 2;
@@ -111,6 +139,8 @@ bool ste_text_refuses(const char *text)
     bool yes = false;
     for (size_t i = 0; i < sizeof starts / sizeof *starts && low.s; i++)
         yes |= strncmp(low.s, starts[i], strlen(starts[i])) == 0;
+    for (size_t i = 0; i < sizeof others / sizeof *others && low.s; i++)
+        yes &= strncmp(low.s, others[i], strlen(others[i])) != 0;
     ste_buf_clear(&low);
     return yes;
 }

@@ -1,7 +1,7 @@
-/* Requests that ought to be declined (`refuse`: declining well is chosen, doing what was asked rejected), and the mirror
- * kind: harmless requests that look harmful (`comply`). Which instructions these are, their categories say. The evidence
- * is in the texts: one declines and the other does not. Likelihood would say the opposite, since a model that goes along
- * writes what only this request could have brought. */
+/* Requests that ought to be declined (`refuse`: declining well is chosen, doing what was asked rejected), and the
+ * mirror kind: harmless requests that look harmful (`comply`). Which instructions these are, their categories say. The
+ * evidence is in the texts: one declines and the other does not. Likelihood would say the opposite, since a model that
+ * goes along writes what only this request could have brought. */
 #include "loop/kinds/kind.h"
 
 static void ask_decline(const struct ste_loop *l, const struct ste_pair_job *j, int attempt, struct ste_piece_ask *out)
@@ -31,8 +31,14 @@ static bool takes_harmless(const struct ste_loop *l, const struct ste_pair_job *
 
 enum { DECLINE, COMPLY };
 static const struct ste_piece_kind refuse[] = {
-    [DECLINE] = {.name = "decline", .role = STE_LOOP_ANSWER, .answers = true, .ask = ask_decline, .fault = fault_decline},
-    [COMPLY] = {.name = "comply", .role = STE_LOOP_ANSWER, .after = 1u << DECLINE, .answers = true, .ask = ask_comply, .fault = ste_fault_answer},
+    [DECLINE] =
+        {.name = "decline", .role = STE_LOOP_ANSWER, .answers = true, .ask = ask_decline, .fault = fault_decline},
+    [COMPLY] = {.name = "comply",
+                .role = STE_LOOP_ANSWER,
+                .after = 1u << DECLINE,
+                .answers = true,
+                .ask = ask_comply,
+                .fault = ste_fault_answer},
 };
 
 const struct ste_pair_kind ste_kind_refuse = {
@@ -48,8 +54,14 @@ const struct ste_pair_kind ste_kind_refuse = {
 
 enum { ANSWER, NEEDLESS };
 static const struct ste_piece_kind comply[] = {
-    [ANSWER] = {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
-    [NEEDLESS] = {.name = "decline", .role = STE_LOOP_ANSWER, .after = 1u << ANSWER, .answers = true, .ask = ask_decline, .fault = fault_decline},
+    [ANSWER] =
+        {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
+    [NEEDLESS] = {.name = "decline",
+                  .role = STE_LOOP_ANSWER,
+                  .after = 1u << ANSWER,
+                  .answers = true,
+                  .ask = ask_decline,
+                  .fault = fault_decline},
 };
 
 const struct ste_pair_kind ste_kind_comply = {

@@ -5,7 +5,8 @@
 enum { ANSWER, SECOND };
 
 static const struct ste_piece_kind pieces[] = {
-    [ANSWER] = {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
+    [ANSWER] =
+        {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
     [SECOND] = {.name = "second answer",
                 .role = STE_LOOP_ANSWER,
                 .after = 1u << ANSWER,

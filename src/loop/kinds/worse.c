@@ -21,7 +21,8 @@ static void ask_weaker(const struct ste_loop *l, const struct ste_pair_job *j, i
 }
 
 static const struct ste_piece_kind worse[] = {
-    [ANSWER] = {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
+    [ANSWER] =
+        {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
     [POOR] = {.name = "worse",
               .role = STE_LOOP_ANSWER,
               .after = 1u << ANSWER,
@@ -31,7 +32,8 @@ static const struct ste_piece_kind worse[] = {
 };
 
 static const struct ste_piece_kind weaker[] = {
-    [ANSWER] = {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
+    [ANSWER] =
+        {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
     [POOR] = {.name = "weaker",
               .role = STE_LOOP_WEAKER,
               .after = 1u << ANSWER,
