@@ -60,8 +60,7 @@ static int read_pairs(const struct options *o, const struct ste_model *m, struct
             continue;
         }
         for (int k = 0; k < 2; k++)
-            x->items[2 * x->n + (size_t)k] = (struct ste_example){
-                .tokens = ids[k].ids, .n = (int)ids[k].n, .n_prompt = n_prompt, .weight = 1};
+            x->items[2 * x->n + (size_t)k] = (struct ste_example){ids[k].ids, (int)ids[k].n, n_prompt, 1};
         x->n++;
     }
     if (!rc && x->too_long)

@@ -110,8 +110,7 @@ static int add_row(void *arg, json_t *row, const char *where, struct ste_err *er
         return rc;
     }
     STE_GROW(x->items, x->cap, x->n + 1);
-    x->items[x->n++] = (struct ste_example){
-        .tokens = ids.ids, .n = (int)ids.n, .n_prompt = (int)n_prompt, .weight = (float)weight};
+    x->items[x->n++] = (struct ste_example){ids.ids, (int)ids.n, (int)n_prompt, (float)weight};
     return 0;
 }
 

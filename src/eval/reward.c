@@ -120,7 +120,7 @@ static int judge_pair(struct ste_reward *r, const struct ste_answer_pair *p, str
     int rc = 0, n_prompt;
     for (int i = 0; i < 2 && !rc; i++) {
         rc = ste_reward_tokens(r->model, &p->prompt, i ? p->second : p->first, &ids[i], &n_prompt, err);
-        x[i] = (struct ste_example){.tokens = ids[i].ids, .n = (int)ids[i].n, .n_prompt = n_prompt, .weight = 1};
+        x[i] = (struct ste_example){ids[i].ids, (int)ids[i].n, n_prompt, 1};
     }
     const size_t longest = ids[0].n > ids[1].n ? ids[0].n : ids[1].n;
     if (!rc && longest > (size_t)r->model->hp.n_ctx_train) {

@@ -27,8 +27,8 @@ static int add_example(const struct ste_model *m, const struct ste_pack *p, sqli
     size_t n_prompt, n;
     int32_t *prompt = ste_loop_tokens_unpack(sqlite3_column_blob(q, 1), (size_t)sqlite3_column_bytes(q, 1), &n_prompt),
             *drawn = ste_loop_tokens_unpack(sqlite3_column_blob(q, 2), (size_t)sqlite3_column_bytes(q, 2), &n);
-    int32_t *completion = ste_loop_with_label(p, m->tokenizer, ste_loop_text(q, 5), drawn, &n,
-                                              (size_t)sqlite3_column_int64(q, 6));
+    int32_t *completion =
+        ste_loop_with_label(p, m->tokenizer, ste_loop_text(q, 5), drawn, &n, (size_t)sqlite3_column_int64(q, 6));
     int rc = add_text(m, row, "prompt", prompt, n_prompt, err);
     if (rc == 0)
         rc = add_text(m, row, "completion", completion, n, err);
@@ -38,15 +38,15 @@ static int add_example(const struct ste_model *m, const struct ste_pack *p, sqli
     return rc;
 }
 
-static int sft_rows(struct ste_store *s, const struct ste_model *m, const struct ste_pack *p, int64_t iteration, struct ste_jsonl_writer *w,
-                    size_t *n, struct ste_err *err)
+static int sft_rows(struct ste_store *s, const struct ste_model *m, const struct ste_pack *p, int64_t iteration,
+                    struct ste_jsonl_writer *w, size_t *n, struct ste_err *err)
 {
     sqlite3_stmt *q = NULL;
-    int rc = ste_store_query(s, &q, err,
-                             "SELECT e.id, p.tokens, j.completion, e.weight, e.label_source, e.label, j.n_free FROM "
-                             STE_LOOP_EXAMPLES
-                             " JOIN judgment j ON j.id = e.judgment JOIN prompt p ON p.id = j.prompt " STE_LOOP_IN_TWOS,
-                             "i", iteration);
+    int rc = ste_store_query(
+        s, &q, err,
+        "SELECT e.id, p.tokens, j.completion, e.weight, e.label_source, e.label, j.n_free FROM " STE_LOOP_EXAMPLES
+        " JOIN judgment j ON j.id = e.judgment JOIN prompt p ON p.id = j.prompt " STE_LOOP_IN_TWOS,
+        "i", iteration);
     while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1) {
         json_t *row = json_object();
         json_object_set_new(row, "id", json_string(ste_loop_text(q, 0)));
@@ -97,10 +97,12 @@ int ste_export_sft(struct ste_store *s, int iteration, const char *out, size_t *
 static int pair_rows(struct ste_store *s, struct ste_jsonl_writer *w, size_t *n, struct ste_err *err)
 {
     sqlite3_stmt *q = NULL;
-    int rc = ste_store_query(s, &q, err,
-                             "SELECT p.id, i.dialogue, p.chosen, p.rejected, p.split, p.label_source, p.kind, c.margin FROM "
-                             "pair p JOIN instruction i ON i.id = p.instruction LEFT JOIN pair_check c ON c.pair = p.id WHERE p.state = 'kept' ORDER BY p.position, p.id",
-                             "");
+    int rc =
+        ste_store_query(s, &q, err,
+                        "SELECT p.id, i.dialogue, p.chosen, p.rejected, p.split, p.label_source, p.kind, c.margin FROM "
+                        "pair p JOIN instruction i ON i.id = p.instruction LEFT JOIN pair_check c ON c.pair = p.id "
+                        "WHERE p.state = 'kept' ORDER BY p.position, p.id",
+                        "");
     while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1) {
         const char *dialogue = ste_loop_text(q, 1);
         json_t *row = json_object(), *messages = ste_json_parse(dialogue, strlen(dialogue), "a dialogue", err);

@@ -1,6 +1,7 @@
 /* Which judgments are trained on, by the recipe's rule: one right one a pair or an order (the paper's), those of pairs
  * with enough right ones, or the right label wherever the judge does not dispute it; A and B balanced. Every training
- * pair gets an outcome in exactly one state; the iteration's figures come from sample 0 alone, which is always drawn. */
+ * pair gets an outcome in exactly one state; the iteration's figures come from sample 0 alone, which is always drawn.
+ */
 #include "loop/internal.h"
 
 #include <math.h>
@@ -44,7 +45,8 @@ static int load(struct filtering *g, struct ste_err *err)
     sqlite3_stmt *q = NULL;
     int rc = ste_store_query(g->l->store, &q, err,
                              "SELECT j.pair, j.id, j.winner, j.sample, j.verdict, j.correct, j.prompt IS NULL, "
-                             "j.logprob_a, j.logprob_b FROM judgment j JOIN pair p ON p.id = j.pair WHERE j.iteration = ? ORDER BY p.position, p.id, "
+                             "j.logprob_a, j.logprob_b FROM judgment j JOIN pair p ON p.id = j.pair WHERE j.iteration "
+                             "= ? ORDER BY p.position, p.id, "
                              "j.winner, j.sample",
                              "i", (int64_t)g->iteration);
     while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
@@ -149,20 +151,22 @@ static int cut(struct filtering *g, struct ste_err *err)
     size_t a = 0, b = 0;
     ste_loop_balance(g->ids, g->labels, g->n_candidates, key, g->keep, &a, &b);
     if (a + b == 0)
-        return ste_err_set(err, STE_ETHRESHOLD,
-                           "filter, iteration %d: no right judgment was found for any of %zu pairs: more judge.samples, "
-                           "another pack or a stronger seed may help",
-                           g->iteration, g->n);
+        return ste_err_set(
+            err, STE_ETHRESHOLD,
+            "filter, iteration %d: no right judgment was found for any of %zu pairs: more judge.samples, "
+            "another pack or a stronger seed may help",
+            g->iteration, g->n);
     if (!g->l->recipe.balance) {
         memset(g->keep, 1, g->n_candidates * sizeof *g->keep);
         return 0;
     }
     if (a == 0 || b == 0)
-        return ste_err_set(err, STE_ETHRESHOLD,
-                           "filter, iteration %d: no right judgment has the label %c (%zu have %c), so there is nothing "
-                           "to balance: the judge never says %c; more judge.samples, a higher judge.temperature or "
-                           "filter.balance=false may help",
-                           g->iteration, a == 0 ? 'A' : 'B', a + b, a == 0 ? 'B' : 'A', a == 0 ? 'A' : 'B');
+        return ste_err_set(
+            err, STE_ETHRESHOLD,
+            "filter, iteration %d: no right judgment has the label %c (%zu have %c), so there is nothing "
+            "to balance: the judge never says %c; more judge.samples, a higher judge.temperature or "
+            "filter.balance=false may help",
+            g->iteration, a == 0 ? 'A' : 'B', a + b, a == 0 ? 'B' : 'A', a == 0 ? 'A' : 'B');
     return 0;
 }
 
@@ -195,7 +199,8 @@ static int write_rows(struct filtering *g, struct ste_err *err)
             o->state = "cut for balance";
         kept += strcmp(o->state, "kept") == 0;
         struct ste_id id = ste_id_of("outcome", o->pair, text, NULL);
-        rc = ste_store_exec(s, err, "INSERT INTO outcome (id, pair, iteration, state, probability) VALUES (?, ?, ?, ?, ?)",
+        rc = ste_store_exec(s, err,
+                            "INSERT INTO outcome (id, pair, iteration, state, probability) VALUES (?, ?, ?, ?, ?)",
                             "ttitr", id.s, o->pair, turn, o->state, o->probability);
     }
     for (size_t i = 0; rc == 0 && i < g->held.n; i++) {
@@ -229,9 +234,9 @@ static int check_judged(struct ste_loop *l, int iteration, size_t held, struct s
     pairs -= (int64_t)held;
     int64_t want = strcmp(l->recipe.orders, "both") == 0 ? 2 * pairs : pairs;
     if (rc == 0 && (pairs == 0 || complete < want))
-        rc = ste_err_set(err, STE_EUSAGE, "iteration %d of the run in %s is not judged yet (%lld of %lld done): `ste judge %s`",
-                         iteration, ste_store_dir(l->store), (long long)complete, (long long)want,
-                         ste_store_dir(l->store));
+        rc = ste_err_set(
+            err, STE_EUSAGE, "iteration %d of the run in %s is not judged yet (%lld of %lld done): `ste judge %s`",
+            iteration, ste_store_dir(l->store), (long long)complete, (long long)want, ste_store_dir(l->store));
     return rc;
 }
 

@@ -96,11 +96,22 @@ const char *ste_loop_degenerate(const char *text, const char *finish);
 /*
  * The examples of an iteration (its number is the query's first value) in twos, an A and a B: both orders of one pair,
  * then what is left of the two labels. A batch takes them together, so that its step teaches no position: what says "A"
- * whatever the answers are is pushed as hard one way as the other.
+ * whatever the answers are is pushed as hard one way as the other. And twos in twos: a pair of `refuse` with one of
+ * `comply`, as far as there are both, so that a step does not teach that to decline is right, or wrong, whatever was asked.
  */
-#define STE_LOOP_EXAMPLES "(SELECT *, count(*) OVER (PARTITION BY pair) AS orders FROM example WHERE iteration = ?) e"
+#define STE_LOOP_EXAMPLES                                                                                              \
+    "(SELECT x.*, c.margin, count(*) OVER (PARTITION BY x.pair) AS orders, CASE WHEN p.kind IN ('refuse', 'comply') "   \
+    "THEN p.kind END AS opposed FROM example x JOIN pair p ON p.id = x.pair LEFT JOIN pair_check c ON c.pair = x.pair "  \
+    "WHERE x.iteration = ?) e"
 #define STE_LOOP_IN_TWOS                                                                                               \
-    "ORDER BY e.orders DESC, row_number() OVER (PARTITION BY e.orders, e.label ORDER BY e.pair), e.label"
+    "ORDER BY e.orders DESC, e.opposed IS NULL, row_number() OVER (PARTITION BY e.orders, e.opposed, e.label ORDER BY "  \
+    "e.pair), e.opposed, e.label"
+/* The clearest first, by the check's margin. Pairs without one come in over the last two thirds, still in twos of twos. */
+#define STE_LOOP_EASY_FIRST                                                                                            \
+    "ORDER BY CASE WHEN e.opposed IS NULL THEN 0.0 ELSE 0.33 END + CASE WHEN e.opposed IS NULL THEN 1.0 ELSE 0.67 END * " \
+    "row_number() OVER (PARTITION BY e.opposed, e.label ORDER BY e.margin DESC, e.pair) / count(*) OVER (PARTITION BY " \
+    "e.opposed, e.label), e.opposed, e.pair, e.label"
+#define STE_LOOP_TOGETHER 4 /* examples that a shuffle moves as one */
 
 /* Token ids to and from a blob: four bytes each, little endian. */
 void ste_loop_tokens_pack(const int32_t *ids, size_t n, struct ste_buf *out);

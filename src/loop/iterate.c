@@ -22,8 +22,8 @@ int ste_loop_iterate(struct ste_loop *l, int iteration, struct ste_err *err)
 int ste_loop_current(struct ste_loop *l, int *iteration, struct ste_err *err)
 {
     int64_t trained;
-    int rc = ste_store_count(l->store, &trained, err,
-                             "SELECT count(*) FROM iteration WHERE adapter_hash IS NOT NULL", "");
+    int rc =
+        ste_store_count(l->store, &trained, err, "SELECT count(*) FROM iteration WHERE adapter_hash IS NOT NULL", "");
     *iteration = trained < l->recipe.iterations ? (int)trained + 1 : (int)l->recipe.iterations;
     return rc;
 }
@@ -85,13 +85,14 @@ static int gain_ended(struct ste_loop *l, int iteration, char **why, struct ste_
     if (rc == 0)
         rc = dev_log_loss(l, iteration, &now, err);
     if (rc == 0 && before - now < l->recipe.stop_min_gain)
-        *why = ste_xasprintf("no gain: the log-loss on dev pairs went from %.3f to %.3f in iteration %d (stop.min_gain %g)",
-                             before, now, iteration, l->recipe.stop_min_gain);
+        *why = ste_xasprintf(
+            "no gain: the log-loss on dev pairs went from %.3f to %.3f in iteration %d (stop.min_gain %g)", before, now,
+            iteration, l->recipe.stop_min_gain);
     return rc;
 }
 
-/* With verdicts at once an example is a pair, an order and a weight, so an iteration whose filter keeps what the last one
- * kept would train the same judge again. */
+/* With verdicts at once an example is a pair, an order and a weight, so an iteration whose filter keeps what the last
+ * one kept would train the same judge again. */
 static int same_examples(struct ste_loop *l, int iteration, char **why, struct ste_err *err)
 {
     int64_t now = 0, same = 0, before = 0;
@@ -103,15 +104,17 @@ static int same_examples(struct ste_loop *l, int iteration, char **why, struct s
         rc = ste_store_count(l->store, &before, err, "SELECT count(*) FROM example WHERE iteration = ?", "i",
                              (int64_t)iteration - 1);
     if (rc == 0)
-        rc = ste_store_count(l->store, &same, err,
-                             "SELECT count(*) FROM example e JOIN example f ON f.pair = e.pair AND f.label = e.label AND "
-                             "f.iteration = e.iteration - 1 WHERE e.iteration = ? AND abs(e.weight - f.weight) < 0.05",
-                             "i", (int64_t)iteration);
+        rc = ste_store_count(
+            l->store, &same, err,
+            "SELECT count(*) FROM example e JOIN example f ON f.pair = e.pair AND f.label = e.label AND "
+            "f.iteration = e.iteration - 1 WHERE e.iteration = ? AND abs(e.weight - f.weight) < 0.05",
+            "i", (int64_t)iteration);
     const int64_t most = now > before ? now : before;
     if (rc == 0 && most && (double)same >= l->recipe.stop_same * (double)most)
-        *why = ste_xasprintf("the filter left iteration %d what iteration %d was trained on: %lld of %lld examples are the "
-                             "same (stop.same %g), so another training would bring the same judge",
-                             iteration, iteration - 1, (long long)same, (long long)most, l->recipe.stop_same);
+        *why = ste_xasprintf(
+            "the filter left iteration %d what iteration %d was trained on: %lld of %lld examples are the "
+            "same (stop.same %g), so another training would bring the same judge",
+            iteration, iteration - 1, (long long)same, (long long)most, l->recipe.stop_same);
     return rc;
 }
 

@@ -136,9 +136,9 @@ const struct ste_option ste_recipe_options[] = {
         "tiles, else f32; int8 and int8-g128 round in the forward pass only"),
     REAL("train.weight_decay", weight_decay, "0", 0, 10, "decoupled weight decay"),
     REAL("train.max_grad_norm", max_grad_norm, "1", 0, LARGE, "clip the gradient to this norm; 0: off"),
-    REAL("train.two_order", two_order, "0", 0, 1,
-         "share of the loss that is on the log-odds of both orders together (verdicts at once, filter.rule: margin, "
-         "per_pair: order): steadier, since it does not push the judge's leaning to a position to and fro"),
+    CHOICE("train.order", order, "shuffle", "shuffle|easy_first",
+           "of the examples in the first epoch: shuffled, or the clearest first by the check's margin; later ones are "
+           "shuffled"),
     INT("train.checkpoint_every", checkpoint_every, "0", 0, LARGE,
         "steps between checkpoints that dev pairs choose among; 0: a quarter of the run"),
     SPEED_INT("train.memory_mb", train_memory_mb, "2048", 0, LARGE,
@@ -259,9 +259,6 @@ int ste_recipe_check(const struct ste_recipe *r, struct ste_err *err)
         return ste_err_set(err, STE_EUSAGE, "filter.per_pair: order needs judge.orders: both");
     if (strcmp(r->rule, "margin") == 0 && strcmp(r->orders, "both") != 0)
         return ste_err_set(err, STE_EUSAGE, "filter.rule: margin needs judge.orders: both");
-    if (r->two_order > 0 && (strcmp(r->rule, "margin") != 0 || strcmp(r->per_pair, "order") != 0))
-        return ste_err_set(err, STE_EUSAGE, "train.two_order needs both orders of every pair: filter.rule: margin and "
-                                            "filter.per_pair: order");
     if (ste_share(&r->kinds, "sampled") > 0 && strcmp(r->check, "likelihood") != 0)
         return ste_err_set(err, STE_EUSAGE, "pair.kinds: sampled takes its labels from the check: it needs check.by: "
                                             "likelihood");

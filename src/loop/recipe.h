@@ -45,8 +45,8 @@ struct ste_recipe {
     struct ste_strings filter_kinds; /* a text of shares for each iteration */
     /* train */
     long long rank, warmup, max_steps, batch_examples, micro_tokens, train_memory_mb, checkpoint_every;
-    double alpha, learning_rate, epochs, weight_decay, max_grad_norm, two_order;
-    char *schedule;
+    double alpha, learning_rate, epochs, weight_decay, max_grad_norm;
+    char *schedule, *order;
     /* the loop */
     long long iterations, seed;
     double stop_drift, stop_min_gain, stop_same;

@@ -12,6 +12,7 @@
 #include "data/minhash.h"
 #include "data/pairs.h"
 #include "judge/pack.h"
+#include "loop/kinds/kind.h"
 
 /* Packs ask for categories and lengths by letter, in the order of their names, and for complexity by digit. */
 static const char *const letters[] = {"A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L", "M", "N", "O"};
@@ -130,8 +131,10 @@ static int read_one(struct reading *g, const struct ste_instruction *it, const s
     int rc = ste_store_exec(g->l->store, err,
                             "INSERT INTO instruction (id, position, source, dialogue, category, labelled_by, state, "
                             "duplicate_of) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                            "tittttt" "t", id.s, position, it->id, dialogue, category ? it->category : NULL,
-                            category ? "file" : NULL, state, copy_of);
+                            "tittttt"
+                            "t",
+                            id.s, position, it->id, dialogue, category ? it->category : NULL, category ? "file" : NULL,
+                            state, copy_of);
     if (strcmp(state, "read") == 0) {
         STE_GROW(g->folds, g->cap, g->n + 1);
         STE_GROW(g->ids, g->cap_ids, g->n + 1);
@@ -268,7 +271,9 @@ static int put_label(struct labelling *g, const struct label_job *j, const char 
     return ste_store_exec(g->l->store, err,
                           "INSERT INTO label (id, instruction, kind, value, logprob, address, provenance) VALUES "
                           "(?, ?, ?, ?, ?, ?, ?)",
-                          "tttt" "rtt", id.s, j->instruction, kinds[j->kind].name, value, logprob, address, prov.s);
+                          "tttt"
+                          "rtt",
+                          id.s, j->instruction, kinds[j->kind].name, value, logprob, address, prov.s);
 }
 
 static int label_too_long(void *arg, void *tag, struct ste_err *err)
@@ -349,6 +354,13 @@ static bool listed(const struct ste_strings *l, const char *s)
     return l->n == 0;
 }
 
+/* An answer to a harmful request is no better than another: without the kind `refuse` there is nothing to learn from
+ * it. */
+static bool no_kind_for(const struct ste_recipe *r, const char *category)
+{
+    return !ste_recipe_labelled(r) && ste_is_harmful(r, category) && ste_share(&r->kinds, "refuse") <= 0;
+}
+
 /* The caps are filled in an order drawn by the seed, so that what stands first in a file has no advantage. */
 static void choose(const struct ste_recipe *r, struct choice *c, size_t n)
 {
@@ -363,13 +375,14 @@ static void choose(const struct ste_recipe *r, struct choice *c, size_t n)
         for (size_t m = 0; r->per_category && m < k; m++)
             same += strcmp(order[m]->state, "kept") == 0 &&
                     strcmp(order[m]->category ? order[m]->category : "", x->category ? x->category : "") == 0;
-        x->state = !listed(&r->categories, x->category)                               ? "category"
-                   : !listed(&r->lengths, x->length)                                  ? "expected length"
-                   : x->complexity && (x->complexity < r->complexity_min ||
-                                       x->complexity > r->complexity_max)             ? "complexity"
-                   : r->per_category && same >= (size_t)r->per_category               ? "category full"
-                   : r->select_limit && kept >= (size_t)r->select_limit               ? "over the limit"
-                                                                                      : "kept";
+        x->state = no_kind_for(r, x->category)            ? "harmful"
+                   : !listed(&r->categories, x->category) ? "category"
+                   : !listed(&r->lengths, x->length)      ? "expected length"
+                   : x->complexity && (x->complexity < r->complexity_min || x->complexity > r->complexity_max)
+                       ? "complexity"
+                   : r->per_category && same >= (size_t)r->per_category ? "category full"
+                   : r->select_limit && kept >= (size_t)r->select_limit ? "over the limit"
+                                                                        : "kept";
         kept += strcmp(x->state, "kept") == 0;
     }
     free(order);
@@ -446,8 +459,13 @@ static int finish(struct ste_loop *l, struct ste_err *err)
         ste_dialogue_text(&d, &text);
         ste_dialogue_clear(&d);
         STE_GROW(c, cap, n + 1);
-        c[n] = (struct choice){ste_loop_text_dup(q, 0), ste_buf_detach(&text), ste_loop_text_dup(q, 2),
-                               ste_loop_text_dup(q, 3), strtoll(ste_loop_text(q, 4), NULL, 10), "read", {{0}}};
+        c[n] = (struct choice){ste_loop_text_dup(q, 0),
+                               ste_buf_detach(&text),
+                               ste_loop_text_dup(q, 2),
+                               ste_loop_text_dup(q, 3),
+                               strtoll(ste_loop_text(q, 4), NULL, 10),
+                               "read",
+                               {{0}}};
         c[n].key = ste_id_of("select", seed, c[n].id, NULL);
         n++;
     }

@@ -1,7 +1,7 @@
 /*
- * One adapter an iteration, always from the seed. The trainer's state is saved to a file and then named in the store, in
- * the transaction that holds the log up to it; so after a kill the log ends where the newest named state does, and what
- * follows comes out the same again.
+ * One adapter an iteration, always from the seed. The trainer's state is saved to a file and then named in the store,
+ * in the transaction that holds the log up to it; so after a kill the log ends where the newest named state does, and
+ * what follows comes out the same again.
  */
 #include "train/train.h"
 
@@ -31,7 +31,7 @@ struct training {
     struct ste_train_params params;
     struct ste_trainer *trainer;
     int total, every;
-    char *folder; /* of the states */
+    char *folder;               /* of the states */
     struct ste_train_step *log; /* steps not yet in the store */
     int n_log;
     double saved;
@@ -39,17 +39,6 @@ struct training {
 };
 
 /* ---- examples ---- */
-
-/* The first token of the label that LABEL is not; -1 where a label has several, which the two-order loss refuses. */
-static int32_t other_label(const struct training *g, const char *label)
-{
-    const struct ste_model *m = ste_engine_model(ste_llm_engine(g->seed.llm));
-    const char *text = *label == 'A' ? g->l->pack->label_b : g->l->pack->label_a;
-    struct ste_tokens t = {0};
-    int32_t id = text && ste_tokenize(m->tokenizer, text, strlen(text), false, &t, NULL) == 0 && t.n == 1 ? t.ids[0] : -1;
-    ste_tokens_clear(&t);
-    return id;
-}
 
 /*
  * What is trained: the ids as they were generated. The end-of-turn token before the closing words was not part of what
@@ -75,12 +64,18 @@ static void add_example(struct training *g, const int32_t *prompt, size_t n_prom
             from += rest - n_label;
     }
     g->tokens[g->n] = ids;
-    g->examples[g->n++] = (struct ste_example){.tokens = ids,
-                                               .n = (int)(n_prompt + free_part + rest),
-                                               .n_prompt = (int)from,
-                                               .weight = (float)weight,
-                                               .other = other_label(g, label)};
+    g->examples[g->n++] = (struct ste_example){
+        .tokens = ids, .n = (int)(n_prompt + free_part + rest), .n_prompt = (int)from, .weight = (float)weight};
 }
+
+static bool easy_first(const struct training *g)
+{
+    return strcmp(g->l->recipe.order, "easy_first") == 0;
+}
+
+#define STE_LOOP_TRAINED                                                                                               \
+    "SELECT p.tokens, j.completion, j.n_free, e.weight, e.label FROM " STE_LOOP_EXAMPLES                               \
+    " JOIN judgment j ON j.id = e.judgment JOIN prompt p ON p.id = j.prompt "
 
 static int load_examples(struct training *g, struct ste_err *err)
 {
@@ -95,16 +90,14 @@ static int load_examples(struct training *g, struct ste_err *err)
     g->examples = ste_xcalloc((size_t)count + 1, sizeof *g->examples);
     g->tokens = ste_xcalloc((size_t)count + 1, sizeof *g->tokens);
     sqlite3_stmt *q = NULL;
-    rc = ste_store_query(g->l->store, &q, err,
-                         "SELECT p.tokens, j.completion, j.n_free, e.weight, e.label FROM " STE_LOOP_EXAMPLES
-                         " JOIN judgment j ON j.id = e.judgment JOIN prompt p ON p.id = j.prompt " STE_LOOP_IN_TWOS,
-                         "i", (int64_t)g->iteration);
+    static const char shuffled[] = STE_LOOP_TRAINED STE_LOOP_IN_TWOS, easy[] = STE_LOOP_TRAINED STE_LOOP_EASY_FIRST;
+    rc = ste_store_query(g->l->store, &q, err, easy_first(g) ? easy : shuffled, "i", (int64_t)g->iteration);
     while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
         size_t n_prompt, n_completion;
-        int32_t *prompt = ste_loop_tokens_unpack(sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0),
-                                                 &n_prompt);
-        int32_t *completion = ste_loop_tokens_unpack(sqlite3_column_blob(q, 1), (size_t)sqlite3_column_bytes(q, 1),
-                                                     &n_completion);
+        int32_t *prompt =
+            ste_loop_tokens_unpack(sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0), &n_prompt);
+        int32_t *completion =
+            ste_loop_tokens_unpack(sqlite3_column_blob(q, 1), (size_t)sqlite3_column_bytes(q, 1), &n_completion);
         size_t n_free = (size_t)sqlite3_column_int64(q, 2);
         if (n_free <= n_completion && g->n < count) {
             const struct ste_model *m = ste_engine_model(ste_llm_engine(g->seed.llm));
@@ -138,11 +131,12 @@ static int best_step(struct training *g, struct ste_err *err)
     int64_t step;
     /* The least log-loss on dev pairs decides; a judge without log-probabilities goes by right in both orders, then
      * accuracy. The earlier step of two equal ones. Without dev pairs: the last. */
-    int rc = ste_store_count(g->l->store, &step, err,
-                             "SELECT step FROM checkpoint WHERE iteration = ? ORDER BY pairs IS NULL, log_loss IS "
-                             "NULL, log_loss, coalesce(consistent, 0) DESC, coalesce(accuracy, 0) DESC, CASE WHEN pairs > 0 THEN step ELSE "
-                             "-step END LIMIT 1",
-                             "i", (int64_t)g->iteration);
+    int rc = ste_store_count(
+        g->l->store, &step, err,
+        "SELECT step FROM checkpoint WHERE iteration = ? ORDER BY pairs IS NULL, log_loss IS "
+        "NULL, log_loss, coalesce(consistent, 0) DESC, coalesce(accuracy, 0) DESC, CASE WHEN pairs > 0 THEN step ELSE "
+        "-step END LIMIT 1",
+        "i", (int64_t)g->iteration);
     return rc != 0 ? rc : (int)step;
 }
 
@@ -243,8 +237,8 @@ static int score_checkpoint(struct training *g, struct ste_err *err)
                           "UPDATE checkpoint SET pairs = ?, log_loss = ?, accuracy = ?, consistent = ?, two_order = ?, "
                           "first_position = ?, invalid = ? WHERE iteration = ? AND step = ?",
                           "irrrrriii", (int64_t)m.pairs, log_loss, m.accuracy.value, m.consistent.value,
-                          m.two_order.value, m.first_position,
-                          (int64_t)m.invalid, (int64_t)g->iteration, (int64_t)step);
+                          m.two_order.value, m.first_position, (int64_t)m.invalid, (int64_t)g->iteration,
+                          (int64_t)step);
 }
 
 /* ---- the steps ---- */
@@ -265,7 +259,6 @@ static int set_params(struct training *g, struct ste_err *err)
     p->learning_rate = r->learning_rate;
     p->weight_decay = r->weight_decay;
     p->max_grad_norm = r->max_grad_norm;
-    p->two_order = r->two_order;
     p->batch_examples = (int)r->batch_examples;
     p->micro_tokens = (int)r->micro_tokens;
     p->activation_bytes = (size_t)r->train_memory_mb << 20;
@@ -311,7 +304,11 @@ static int one_step(struct training *g, struct ste_err *err)
     int done = ste_trainer_steps_done(g->trainer), n = 0;
     int *indices = ste_xcalloc((size_t)g->params.batch_examples, sizeof *indices);
     struct ste_example *batch = ste_xcalloc((size_t)g->params.batch_examples, sizeof *batch);
-    ste_train_batch(g->params.seed, g->n, 2, g->params.batch_examples, done, indices, &n);
+    ste_train_batch(g->params.seed, g->n, STE_LOOP_TOGETHER, g->params.batch_examples, done, indices, &n);
+    const int from = done * g->params.batch_examples;
+    if (easy_first(g) && from < g->n) /* the first epoch, in the order in which they were loaded */
+        for (int i = 0; i < n; i++)
+            indices[i] = from + i;
     for (int i = 0; i < n; i++)
         batch[i] = g->examples[indices[i]];
     int rc = ste_trainer_step(g->trainer, batch, n, &g->log[g->n_log], err);
@@ -362,8 +359,8 @@ static int sureness(struct training *g, int best, double *out, struct ste_err *e
     sqlite3_stmt *q = NULL;
     *out = NAN;
     int rc = ste_store_query(g->l->store, &q, err,
-                             "SELECT step FROM checkpoint WHERE iteration = ? AND log_loss IS NOT NULL ORDER BY step", "i",
-                             (int64_t)g->iteration);
+                             "SELECT step FROM checkpoint WHERE iteration = ? AND log_loss IS NOT NULL ORDER BY step",
+                             "i", (int64_t)g->iteration);
     while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
         STE_GROW(steps, cap, (size_t)n_steps + 1);
         steps[n_steps++] = sqlite3_column_int(q, 0);

@@ -106,10 +106,11 @@ static int funnel(struct ste_store *s, json_t *report, struct ste_err *err)
     for (int64_t i = 1; rc == 0 && i <= last; i++) {
         json_t *t = json_object();
         json_object_set_new(t, "iteration", json_integer(i));
-        rc = add_counts(s, t, "judgments",
-                        "SELECT CASE WHEN verdict = 'invalid' THEN 'invalid: ' || reason WHEN correct THEN 'right' ELSE "
-                        "'wrong' END, count(*) FROM judgment WHERE iteration = ? GROUP BY 1 ORDER BY 1",
-                        i, err);
+        rc =
+            add_counts(s, t, "judgments",
+                       "SELECT CASE WHEN verdict = 'invalid' THEN 'invalid: ' || reason WHEN correct THEN 'right' ELSE "
+                       "'wrong' END, count(*) FROM judgment WHERE iteration = ? GROUP BY 1 ORDER BY 1",
+                       i, err);
         if (rc == 0)
             rc = add_counts(s, t, "outcomes",
                             "SELECT state, count(*) FROM outcome WHERE iteration = ? GROUP BY 1 ORDER BY 1", i, err);
@@ -129,8 +130,8 @@ static void named(json_t *row, const char *suite, const char *kind, int64_t iter
     json_object_set_new(row, "iteration", json_integer(iteration));
 }
 
-/* Adds the figures of SUITE (of the pairs of KIND alone, unless that is NULL) for every iteration scored, and each one's
- * comparison with the seed. */
+/* Adds the figures of SUITE (of the pairs of KIND alone, unless that is NULL) for every iteration scored, and each
+ * one's comparison with the seed. */
 static int add_suite(struct ste_store *s, const char *suite, const char *kind, uint64_t seed, json_t *evaluations,
                      json_t *comparisons, struct ste_err *err)
 {
@@ -191,23 +192,37 @@ static int evaluations(struct ste_store *s, json_t *report, struct ste_err *err)
     return rc;
 }
 
-#define MARKED(text) "(" text " LIKE '%**%' OR " text " LIKE '%```%' OR " text " LIKE '%' || char(10) || '- %' OR " text \
-                     " LIKE '%' || char(10) || '# %')"
+#define MARKED(text)                                                                                                   \
+    "(" text " LIKE '%**%' OR " text " LIKE '%```%' OR " text " LIKE '%' || char(10) || '- %' OR " text                \
+    " LIKE '%' || char(10) || '# %')"
 
 /* What became of each kind of pair, and what could give its label away: length and Markdown of either answer. */
 static int kinds(struct ste_store *s, json_t *report, struct ste_err *err)
 {
     json_t *list = json_array();
     json_object_set_new(report, "kinds", list);
-    int rc = rows(s,
-                  "SELECT kind, count(*) AS pairs, sum(state = 'kept') AS kept, sum(state LIKE 'check: %') AS checked_out, "
-                  "avg(CASE WHEN state = 'kept' THEN length(chosen) END) AS chosen_chars, avg(CASE WHEN state = 'kept' "
-                  "THEN length(rejected) END) AS rejected_chars, avg(CASE WHEN state = 'kept' THEN length(chosen) > "
-                  "length(rejected) END) AS chosen_longer, avg(CASE WHEN state = 'kept' THEN " MARKED("chosen")
-                  " END) AS chosen_marked, avg(CASE WHEN state = 'kept' THEN " MARKED("rejected")
-                  " END) AS rejected_marked, (SELECT avg(margin) FROM pair_check c JOIN pair q ON q.id = c.pair WHERE "
-                  "q.kind = p.kind AND q.state = 'kept') AS margin FROM pair p GROUP BY kind ORDER BY kind",
-                  list, err);
+    int rc = rows(
+        s,
+        "SELECT kind, count(*) AS pairs, sum(state = 'kept') AS kept, sum(state LIKE 'check: %') AS checked_out, "
+        "avg(CASE WHEN state = 'kept' THEN length(chosen) END) AS chosen_chars, avg(CASE WHEN state = 'kept' "
+        "THEN length(rejected) END) AS rejected_chars, avg(CASE WHEN state = 'kept' THEN length(chosen) > "
+        "length(rejected) END) AS chosen_longer, avg(CASE WHEN state = 'kept' THEN " MARKED(
+            "chosen") " END) AS chosen_marked, avg(CASE WHEN state = 'kept' THEN " MARKED("rejected") " END) AS "
+                                                                                                      "rejected_marked,"
+                                                                                                      " (SELECT "
+                                                                                                      "avg(margin) "
+                                                                                                      "FROM pair_check "
+                                                                                                      "c JOIN pair q "
+                                                                                                      "ON q.id = "
+                                                                                                      "c.pair WHERE "
+                                                                                                      "q.kind = p.kind "
+                                                                                                      "AND q.state = "
+                                                                                                      "'kept') AS "
+                                                                                                      "margin FROM "
+                                                                                                      "pair p GROUP BY "
+                                                                                                      "kind ORDER BY "
+                                                                                                      "kind",
+        list, err);
     int64_t tokens = 0, kept = 0;
     if (rc == 0)
         rc = ste_store_count(s, &tokens, err, "SELECT coalesce(sum(tokens), 0) FROM generation", "");
@@ -236,11 +251,12 @@ int ste_report_json(struct ste_store *s, json_t **out, struct ste_err *err)
                   "i.chosen_step, i.chosen_sure, i.adapter_hash, i.stop FROM iteration i ORDER BY 1",
                   turns, err);
     if (rc == 0)
-        rc = rows(s,
-                  "SELECT iteration, step, pairs, log_loss, accuracy, consistent, two_order, first_position, invalid FROM "
-                  "checkpoint ORDER "
-                  "BY 1, 2",
-                  checkpoints, err);
+        rc = rows(
+            s,
+            "SELECT iteration, step, pairs, log_loss, accuracy, consistent, two_order, first_position, invalid FROM "
+            "checkpoint ORDER "
+            "BY 1, 2",
+            checkpoints, err);
     if (rc == 0)
         rc = rows(s, "SELECT step, iteration, seconds FROM work ORDER BY iteration, step", work, err);
     json_object_set_new(report, "iterations", turns);

@@ -61,7 +61,8 @@ static void states(struct ste_buf *out, const json_t *group)
     size_t column = 0;
     const char *name;
     json_t *n, *all = json_object_get(group, "states");
-    json_object_foreach(all, name, n) {
+    json_object_foreach(all, name, n)
+    {
         char text[160];
         int len = snprintf(text, sizeof text, "%s %lld", name, (long long)json_integer_value(n));
         if (column == 0 || column + (size_t)len + 2 > 78) {
@@ -92,7 +93,8 @@ static void funnel(struct ste_buf *out, const json_t *f)
     states(out, g);
     size_t i;
     json_t *t;
-    json_array_foreach(json_object_get(f, "iterations"), i, t) {
+    json_array_foreach(json_object_get(f, "iterations"), i, t)
+    {
         g = json_object_get(t, "judgments");
         ste_buf_addf(out, "  iteration %lld: judgments %lld\n", whole(t, "iteration"), whole(g, "total"));
         states(out, g);
@@ -113,7 +115,8 @@ static void turns(struct ste_buf *out, const json_t *list)
                       "                 agree  invalid  first pos.  yield  examples  steps  loss\n");
     size_t i;
     json_t *t;
-    json_array_foreach(list, i, t) {
+    json_array_foreach(list, i, t)
+    {
         judge_name(out, whole(t, "iteration"));
         rate(out, real(t, "agreement"), 7);
         rate(out, real(t, "invalid_share"), 9);
@@ -171,13 +174,15 @@ static void suite(struct ste_buf *out, const json_t *report, const char *name)
     size_t i;
     json_t *row;
     bool head = false;
-    json_array_foreach(json_object_get(report, "evaluation"), i, row) {
+    json_array_foreach(json_object_get(report, "evaluation"), i, row)
+    {
         if (!is_of(row, name, ""))
             continue;
         if (!head)
-            ste_buf_addf(out, "%s: %lld pairs, each in both orders, 95 %% intervals\n"
-                              "                 two-order accuracy    right in both         single first inv.\n"
-                              "  a coin           .500                  .250                .500   .500\n",
+            ste_buf_addf(out,
+                         "%s: %lld pairs, each in both orders, 95 %% intervals\n"
+                         "                 two-order accuracy    right in both         single first inv.\n"
+                         "  a coin           .500                  .250                .500   .500\n",
                          strcmp(name, "test") == 0 ? "Held-out synthetic pairs" : name + 5, whole(row, "pairs"));
         head = true;
         judge_name(out, whole(row, "iteration"));
@@ -188,9 +193,7 @@ static void suite(struct ste_buf *out, const json_t *report, const char *name)
         rate(out, real(row, "first_position"), 6);
         ste_buf_addf(out, "%5lld\n", whole(row, "invalid"));
     }
-    json_array_foreach(json_object_get(report, "comparison"), i, row)
-        if (is_of(row, name, ""))
-            comparison(out, row);
+    json_array_foreach(json_object_get(report, "comparison"), i, row) if (is_of(row, name, "")) comparison(out, row);
     if (head)
         ste_buf_addc(out, '\n');
 }
@@ -229,8 +232,10 @@ static void by_kind(struct ste_buf *out, const json_t *report)
     }
     if (last == 0 || json_array_size(kinds) < 2)
         return;
-    ste_buf_addf(out, "The same by kind of pair: seed, iteration %lld, gain\n"
-                      "                   two-order accuracy               right in both\n", last);
+    ste_buf_addf(out,
+                 "The same by kind of pair: seed, iteration %lld, gain\n"
+                 "                   two-order accuracy               right in both\n",
+                 last);
     for (size_t i = 0; i < json_array_size(kinds); i++) {
         const char *kind = text(json_array_get(kinds, i), "kind");
         const json_t *seed = find(figures, "test", kind, 0), *now = find(figures, "test", kind, last),
@@ -278,16 +283,14 @@ static void work(struct ste_buf *out, const json_t *list)
     double all = 0;
     size_t i;
     json_t *w;
-    json_array_foreach(list, i, w)
-        all += real(w, "seconds");
+    json_array_foreach(list, i, w) all += real(w, "seconds");
     if (all <= 0)
         return;
     ste_buf_addf(out, "Time %.0f s:", all);
     for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
         double sum = 0;
-        json_array_foreach(list, i, w)
-            if (strcmp(json_string_value(json_object_get(w, "step")), steps[k]) == 0)
-                sum += real(w, "seconds");
+        json_array_foreach(list, i, w) if (strcmp(json_string_value(json_object_get(w, "step")), steps[k]) == 0) sum +=
+            real(w, "seconds");
         ste_buf_addf(out, "%s %s %.0f", k ? "," : "", steps[k], sum);
     }
     ste_buf_adds(out, "\n");
@@ -301,7 +304,8 @@ void ste_report_text(const json_t *report, struct ste_buf *out)
     size_t i;
     json_t *row;
     const char *last = "";
-    json_array_foreach(json_object_get(report, "evaluation"), i, row) {
+    json_array_foreach(json_object_get(report, "evaluation"), i, row)
+    {
         const char *name = json_string_value(json_object_get(row, "suite"));
         if (strcmp(name, last) != 0 && !json_is_string(json_object_get(row, "kind")))
             suite(out, report, name);

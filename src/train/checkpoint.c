@@ -20,15 +20,13 @@ enum { HEADER = 1024, VERSION = 1 };
 /* Threads, instruction set, pack size and recomputation change the speed only. */
 static void params_hash(const struct ste_train_params *p, char hex[65])
 {
-    char text[512], two_order[40] = "";
+    char text[512];
     uint8_t digest[32];
-    if (p->two_order > 0)
-        snprintf(two_order, sizeof two_order, " two-order %a", p->two_order);
     int n =
-        snprintf(text, sizeof text, "%d %a %a %a %a %a %a %a %d %d %d %d %" PRIu64 "%s%s%s%s", p->r, p->alpha,
+        snprintf(text, sizeof text, "%d %a %a %a %a %a %a %a %d %d %d %d %" PRIu64 "%s%s%s", p->r, p->alpha,
                  p->learning_rate, p->beta1, p->beta2, p->adam_eps, p->weight_decay, p->max_grad_norm, (int)p->schedule,
                  p->warmup_steps, p->total_steps, p->batch_examples, p->seed, p->activations ? " " : "",
-                 p->activations ? ste_activations_name(p->activations) : "", p->reward ? " reward" : "", two_order);
+                 p->activations ? ste_activations_name(p->activations) : "", p->reward ? " reward" : "");
     ste_sha256(text, (size_t)n, digest);
     ste_hex(digest, 32, hex);
 }

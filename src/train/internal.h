@@ -30,7 +30,6 @@ struct ste_pack {
     int n_loss;           /* rows whose next token has loss; of a reward model the last row of each example */
     int *loss_rows;       /* their indices, ascending */
     int32_t *loss_target; /* the next token of each */
-    int32_t *loss_other;  /* the label that it is not, with the two-order loss */
     float *loss_weight;   /* the weight of its example */
 };
 
@@ -82,9 +81,9 @@ struct ste_trainer {
 void ste_pack_order(const struct ste_example *batch, int n, struct ste_example *out);
 /* Packs are runs of neighbouring examples, so that gradients are summed in the order of the batch; neighbours that
  * share are never parted, so that what is shared does not depend on the packs. */
-/* Examples of the next pack, and its T. TOGETHER neighbours (2: those of a two-order loss) are never parted either. */
-int ste_pack_count(const struct ste_example *batch, int n, int together, int micro_tokens, int *tokens);
-void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n, int together, bool reward);
+int ste_pack_count(const struct ste_example *batch, int n, int micro_tokens,
+                   int *tokens); /* examples of the next pack, and its T */
+void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n, bool reward);
 void ste_pack_clear(struct ste_pack *pk);
 int ste_scratch_reserve(struct ste_trainer *t, int tokens, struct ste_err *err);
 void ste_scratch_free(struct ste_scratch *s);

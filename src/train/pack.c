@@ -47,13 +47,13 @@ static int rows_of(const struct ste_example *x, int n, int from, int depth)
 
 /* How many of the first examples make a group, and the rows they take. It grows while it is small, or is not half as
  * long again as its longest example would be alone; then it ends where its neighbours share least. Examples of one
- * prompt are never parted, nor are the TOGETHER neighbours whose losses are one. */
-static int group_count(const struct ste_example *batch, int n, int together, int *rows)
+ * prompt are never parted. */
+static int group_count(const struct ste_example *batch, int n, int *rows)
 {
     int count = 1, longest = batch[0].n, weakest = 1, least = INT_MAX;
     for (; count < n; count++) {
         int shared = shared_with(&batch[count - 1], &batch[count]), more = rows_of(batch, count + 1, 0, 0);
-        bool same = count % together || same_prompt(&batch[count - 1], &batch[count]);
+        bool same = same_prompt(&batch[count - 1], &batch[count]);
         if (shared < LEAST_SHARED && !same)
             break;
         if (shared <= least && !same) {
@@ -83,11 +83,11 @@ void ste_pack_order(const struct ste_example *batch, int n, struct ste_example *
     free(taken);
 }
 
-int ste_pack_count(const struct ste_example *batch, int n, int together, int micro_tokens, int *tokens)
+int ste_pack_count(const struct ste_example *batch, int n, int micro_tokens, int *tokens)
 {
-    int rows, count = group_count(batch, n, together, tokens); /* a group longer than the limit has a pack of its own */
+    int rows, count = group_count(batch, n, tokens); /* a group longer than the limit has a pack of its own */
     while (count < n) {
-        int more = group_count(batch + count, n - count, together, &rows);
+        int more = group_count(batch + count, n - count, &rows);
         if (*tokens + rows > micro_tokens)
             break;
         *tokens += rows;
@@ -111,7 +111,6 @@ static void add_losses(struct ste_pack *pk, const struct ste_example *x, int fro
         pk->loss_rows[pk->n_loss] = before + i - 1; /* nothing predicts the first token */
         if (!reward)
             pk->loss_target[pk->n_loss] = x->tokens[i];
-        pk->loss_other[pk->n_loss] = x->other;
         pk->loss_weight[pk->n_loss++] = x->weight;
     }
 }
@@ -133,7 +132,7 @@ static void add_examples(struct ste_pack *pk, const struct ste_example *x, int n
     }
 }
 
-void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n, int together, bool reward)
+void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n, bool reward)
 {
     memset(pk, 0, sizeof *pk);
     size_t cap = 0;
@@ -143,10 +142,9 @@ void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n, 
     pk->group = ste_xcalloc((size_t)n + 1, sizeof *pk->group);
     pk->loss_rows = ste_xcalloc(cap, sizeof *pk->loss_rows);
     pk->loss_target = ste_xcalloc(cap, sizeof *pk->loss_target);
-    pk->loss_other = ste_xcalloc(cap, sizeof *pk->loss_other);
     pk->loss_weight = ste_xcalloc(cap, sizeof *pk->loss_weight);
     for (int e = 0, count, rows; e < n; e += count) {
-        count = group_count(batch + e, n - e, together, &rows);
+        count = group_count(batch + e, n - e, &rows);
         add_examples(pk, batch + e, count, 0, -1, 0, reward);
         pk->group[++pk->n_groups] = pk->n;
     }
@@ -158,7 +156,6 @@ void ste_pack_clear(struct ste_pack *pk)
     free(pk->group);
     free(pk->loss_rows);
     free(pk->loss_target);
-    free(pk->loss_other);
     free(pk->loss_weight);
 }
 

@@ -23,7 +23,6 @@ struct ste_example {
     const int32_t *tokens; /* prompt, then completion */
     int n, n_prompt;       /* loss on tokens n_prompt .. n-1 */
     float weight;
-    int32_t other; /* the label that the last token is not; of the two-order loss alone */
 };
 
 enum ste_schedule { STE_SCHEDULE_CONSTANT, STE_SCHEDULE_LINEAR, STE_SCHEDULE_COSINE };
@@ -49,13 +48,7 @@ struct ste_train_params {
      * one prompt, chosen before rejected, and the loss is that of Bradley and Terry, the mean of
      * w * -log sigmoid(score(chosen) - score(rejected)). */
     bool reward;
-    /* Share S of the loss that is on both orders of a pair together, from 0 to 1. A batch is then pairs of neighbours, the
-     * two orders of one pair, each with one token of loss and the label that it is not in OTHER; of a pair with the
-     * log-odds u and v for the right label the loss is (1 - S) (nll_1 + nll_2) + 2 S softplus(-(u + v) / 2). The second
-     * term has no force on what is added to A whatever the answers are, and so does not drive it back and forth from
-     * batch to batch; the first one takes it out slowly. */
-    double two_order;
-    uint64_t seed; /* of A, and of the order of examples */
+    uint64_t seed;      /* of A, and of the order of examples */
 };
 /* r 16, alpha 32, AdamW (.9, .999, 1e-8) at 1e-4 without decay, norm 1, constant schedule, 8 examples a step, 512
  * tokens a pack, 2 GB of activations, all in f32. */

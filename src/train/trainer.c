@@ -162,26 +162,6 @@ static int check_pairs(const struct ste_example *batch, int n, struct ste_err *e
     return 0;
 }
 
-/* Neighbours whose losses are one: the two orders of a pair. */
-static int together(const struct ste_trainer *t)
-{
-    return t->p.two_order > 0 ? 2 : 1;
-}
-
-static int check_orders(const struct ste_trainer *t, const struct ste_example *batch, int n, struct ste_err *err)
-{
-    for (int e = 0; e < n; e++) {
-        const struct ste_example *x = &batch[e], *y = &batch[e ^ 1];
-        if ((e ^ 1) >= n || x->n_prompt < 1 || x->n != x->n_prompt + 1 || x->weight != y->weight || x->other < 0 ||
-            x->other >= t->model->hp.n_vocab || x->other == x->tokens[x->n - 1])
-            return ste_err_set(err, STE_EINPUT,
-                               "example %d of the batch is not one of the two orders of a pair, side by side, of one weight "
-                               "and with a label of one token each, as the two-order loss takes them",
-                               e + 1);
-    }
-    return 0;
-}
-
 static int check_batch(const struct ste_trainer *t, const struct ste_example *batch, int n, struct ste_err *err)
 {
     long loss_tokens = 0;
@@ -203,8 +183,6 @@ static int check_batch(const struct ste_trainer *t, const struct ste_example *ba
         weight += loss * (double)x->weight;
     }
     if (t->p.reward && check_pairs(batch, n, err))
-        return STE_EINPUT;
-    if (t->p.two_order > 0 && check_orders(t, batch, n, err))
         return STE_EINPUT;
     if (!loss_tokens || !(weight > 0))
         return ste_err_set(err, STE_EINPUT, "a batch of %d examples has no completion token to learn from", n);
@@ -259,10 +237,7 @@ static int batch_pass(struct ste_trainer *t, const struct ste_example *given, in
     if (rc)
         return rc;
     struct ste_example *batch = ste_xcalloc((size_t)n, sizeof *batch);
-    if (t->p.two_order > 0)
-        memcpy(batch, given, (size_t)n * sizeof *batch); /* the two orders stay side by side */
-    else
-        ste_pack_order(given, n, batch);
+    ste_pack_order(given, n, batch);
     memset(sum, 0, sizeof *sum);
     for (int e = 0; e < n; e++) {
         int loss = loss_tokens_of(t, &batch[e]);
@@ -273,14 +248,14 @@ static int batch_pass(struct ste_trainer *t, const struct ste_example *given, in
     if (t->p.reward)
         sum->weight /= 2; /* of pairs */
     for (int e = 0, tokens; e<n; largest = tokens> largest ? tokens : largest)
-        e += ste_pack_count(batch + e, n - e, together(t), t->p.micro_tokens, &tokens);
+        e += ste_pack_count(batch + e, n - e, t->p.micro_tokens, &tokens);
     rc = ste_scratch_reserve(t, largest, err);
     if (!rc && backward)
         zero_grads(t);
     for (int e = 0, count, tokens; !rc && e < n; e += count) {
         struct ste_pack pk;
-        count = ste_pack_count(batch + e, n - e, together(t), t->p.micro_tokens, &tokens);
-        ste_pack_init(&pk, batch + e, count, together(t), t->p.reward);
+        count = ste_pack_count(batch + e, n - e, t->p.micro_tokens, &tokens);
+        ste_pack_init(&pk, batch + e, count, t->p.reward);
         pack_pass(t, &pk, backward ? 1 / sum->weight : 0);
         for (int i = 0; i < pk.n_loss; i += t->p.reward ? 2 : 1)
             sum->weighted_nll +=
@@ -334,13 +309,13 @@ int ste_trainer_scores(struct ste_trainer *t, const struct ste_example *examples
 {
     int rc = 0, largest = 0;
     for (int e = 0, tokens; e<n; largest = tokens> largest ? tokens : largest)
-        e += ste_pack_count(examples + e, n - e, 1, t->p.micro_tokens, &tokens);
+        e += ste_pack_count(examples + e, n - e, t->p.micro_tokens, &tokens);
     if (n > 0)
         rc = ste_scratch_reserve(t, largest, err);
     for (int e = 0, count, tokens; !rc && e < n; e += count) {
         struct ste_pack pk;
-        count = ste_pack_count(examples + e, n - e, 1, t->p.micro_tokens, &tokens);
-        ste_pack_init(&pk, examples + e, count, 1, true);
+        count = ste_pack_count(examples + e, n - e, t->p.micro_tokens, &tokens);
+        ste_pack_init(&pk, examples + e, count, true);
         pack_pass(t, &pk, 0);
         memcpy(scores + e, t->s.nll, (size_t)count * sizeof *scores);
         ste_pack_clear(&pk);

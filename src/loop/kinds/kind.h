@@ -102,7 +102,7 @@ void ste_ask_answer(const struct ste_loop *l, const struct ste_pair_job *j, int 
 const char *ste_fault_answer(const struct ste_loop *l, const struct ste_pair_job *j, const char *text);
 /* The same, and a text that is the answer already (the kind's first piece). */
 const char *ste_fault_other_answer(const struct ste_loop *l, const struct ste_pair_job *j, const char *text);
-/* Every instruction but those that are for `refuse` and `comply` where the recipe has these kinds. */
+/* Every instruction but those that are for `refuse`, and for `comply` where the recipe has that kind. */
 bool ste_takes_ordinary(const struct ste_loop *l, const struct ste_pair_job *j);
 bool ste_is_harmful(const struct ste_recipe *r, const char *category);
 bool ste_is_harmless(const struct ste_recipe *r, const char *category);

@@ -14,8 +14,6 @@
 enum { N = 6, R = 4 };
 static const int lengths[N] = {130, 7, 66, 64, 1, 40};
 
-static double two_order; /* of all trainers made */
-
 static struct ste_train_params params(void)
 {
     struct ste_train_params p;
@@ -29,7 +27,6 @@ static struct ste_train_params params(void)
     p.total_steps = 30;
     p.batch_examples = 3;
     p.seed = 99;
-    p.two_order = two_order;
     return p;
 }
 
@@ -91,37 +88,6 @@ static void packs_threads_recompute(void **state)
     tiny_free(y);
 }
 
-/* The two orders of a pair have one loss: they are in one pack, however small it is to be. */
-static void orders_stay_together(void **state)
-{
-    struct tiny *y = tiny_new(STE_ROPE_HALVES, true, true, 27);
-    static const int orders[N] = {40, 36, 130, 128, 50, 46};
-    struct ste_example *batch = tiny_examples(orders, N, 6);
-    double loss, other;
-    for (int e = 0; e < N; e++) {
-        int32_t *t = (int32_t *)(uintptr_t)batch[e].tokens;
-        memcpy(t, batch[0].tokens, 12 * sizeof *t); /* all begin alike, the orders of a pair longer so */
-        memcpy(t, batch[e / 2 * 2].tokens, 16 * sizeof *t);
-        batch[e].n_prompt = batch[e].n - 1;
-        batch[e].weight = 1;
-        t[batch[e].n - 1] = 3 + e % 2;
-        batch[e].other = 4 - e % 2;
-    }
-    two_order = 0.8;
-    struct ste_lora *one = grads_of(y, batch, 1, 1, false, &loss);
-    static const int micro_tokens[] = {60, 150, 1000};
-    for (int i = 0; i < 3; i++) {
-        struct ste_lora *g = grads_of(y, batch, micro_tokens[i], 1 + i, i == 1, &other);
-        assert_memory_equal(&loss, &other, sizeof loss);
-        same_adapter(one, g);
-        ste_lora_free(g);
-    }
-    two_order = 0;
-    ste_lora_free(one);
-    tiny_examples_free(batch, N);
-    tiny_free(y);
-}
-
 /* Examples 0, 2 and 5 get the first 30 tokens of 0 as their prompt. */
 static struct ste_example *prompt_sharers(uint64_t seed)
 {
@@ -147,7 +113,7 @@ static struct ste_example *prefix_sharers(uint64_t seed)
         t[shared[i]] = (batch[i - 1].tokens[shared[i]] + 1) % TINY_VOCAB;
         rows += longer[i] - shared[i];
     }
-    assert_int_equal(ste_pack_count(batch, N, 1, 1, &packed), N);
+    assert_int_equal(ste_pack_count(batch, N, 1, &packed), N);
     assert_int_equal(packed, rows); /* each once */
     return batch;
 }
@@ -228,7 +194,7 @@ static void small_groups(void **state)
     struct ste_example *batch = tiny_examples(longer, MANY, 8);
     for (int i = 1; i < MANY; i++)
         memcpy((int32_t *)(uintptr_t)batch[i].tokens, batch[0].tokens, SHARED * sizeof *batch[i].tokens);
-    int count = ste_pack_count(batch, MANY, 1, 1, &packed);
+    int count = ste_pack_count(batch, MANY, 1, &packed);
     assert_int_equal(packed, LENGTH + (count - 1) * (LENGTH - SHARED));
     assert_true(count > 1 && packed <= 512 && packed + LENGTH - SHARED > 512);
     tiny_examples_free(batch, MANY);
@@ -392,7 +358,7 @@ static void bad_batches(void **state)
     struct ste_trainer *t = trainer(y, &p);
     const int32_t tokens[3] = {1, 2, TINY_VOCAB}, fine[3] = {1, 2, 3};
     double loss;
-    struct ste_example outside = {tokens, 3, 1, 1, 0}, prompt_only = {fine, 3, 3, 1, 0}, negative = {fine, 3, 1, -1, 0};
+    struct ste_example outside = {tokens, 3, 1, 1}, prompt_only = {fine, 3, 3, 1}, negative = {fine, 3, 1, -1};
     assert_int_equal(ste_trainer_loss(t, &outside, 1, &loss, &err), STE_EINPUT);
     assert_int_equal(ste_trainer_loss(t, &prompt_only, 1, &loss, &err), STE_EINPUT);
     assert_int_equal(ste_trainer_loss(t, &negative, 1, &loss, &err), STE_EINPUT);
@@ -403,7 +369,7 @@ static void bad_batches(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(packs_threads_recompute), cmocka_unit_test(orders_stay_together),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(packs_threads_recompute),
                                        cmocka_unit_test(no_leak),
                                        cmocka_unit_test(shared_prompts),
                                        cmocka_unit_test(small_groups),

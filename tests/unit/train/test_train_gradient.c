@@ -26,7 +26,6 @@ static double *ref_values(const struct ste_tensor *t)
 struct ref_lora {
     double *a[TINY_LAYERS][STE_N_LINEAR], *b[TINY_LAYERS][STE_N_LINEAR];
     double *head; /* NULL: no reward model */
-    double two_order; /* share of the loss of both orders */
     int r;
     double c;
 };
@@ -118,7 +117,7 @@ static double ref_loss(const struct tiny *y, const struct ref_model *m, const st
     enum { MAX = 256, Q = TINY_HEADS * TINY_HD, KV = TINY_KV * TINY_HD };
     static double x[MAX][TINY_D], q[MAX][Q], k[MAX][KV], v[MAX][KV];
     const struct ste_hparams *hp = &y->m.hp;
-    double total = 0, weight = 0, chosen = 0, odds = 0;
+    double total = 0, weight = 0, chosen = 0;
     for (int e = 0; e < n; e++) {
         int len = batch[e].n;
         for (int t = 0; t < len; t++)
@@ -175,7 +174,7 @@ static double ref_loss(const struct tiny *y, const struct ref_model *m, const st
             continue;
         }
         for (int i = batch[e].n_prompt > 1 ? batch[e].n_prompt : 1; i < len; i++) {
-            double h[TINY_D], sum = 0, target = 0, against = 0;
+            double h[TINY_D], sum = 0, target = 0;
             ref_norm(x[i - 1], m->output_norm, hp->rms_eps, h);
             for (int w = 0; w < TINY_VOCAB; w++) {
                 double z = 0;
@@ -184,13 +183,8 @@ static double ref_loss(const struct tiny *y, const struct ref_model *m, const st
                 sum += exp(z);
                 if (w == batch[e].tokens[i])
                     target = z;
-                if (w == batch[e].other)
-                    against = z;
             }
-            total += (1 - lo->two_order) * (double)batch[e].weight * (log(sum) - target);
-            odds = e % 2 ? odds + target - against : target - against;
-            if (e % 2)
-                total += 2 * lo->two_order * (double)batch[e].weight * log(1 + exp(-odds / 2));
+            total += (double)batch[e].weight * (log(sum) - target);
             weight += (double)batch[e].weight;
         }
     }
@@ -215,21 +209,7 @@ static void make_pairs(struct ste_example *batch, int n)
         memcpy(tokens, x->tokens, (size_t)x->n_prompt * sizeof *tokens);
         memcpy(tokens + x->n_prompt, y->tokens + y->n_prompt, (size_t)rest * sizeof *tokens);
         free((void *)(uintptr_t)y->tokens);
-        *y = (struct ste_example){tokens, x->n_prompt + rest, x->n_prompt, x->weight, 0};
-    }
-}
-
-/* Two orders of a pair: one token of loss each, other labels, one weight, and a beginning in common. */
-static void make_orders(struct ste_example *batch, int n)
-{
-    for (int e = 0; e < n; e++) {
-        struct ste_example *x = &batch[e], *first = &batch[e / 2 * 2];
-        int32_t *tokens = (int32_t *)(uintptr_t)x->tokens;
-        memcpy(tokens, first->tokens, 8 * sizeof *tokens);
-        x->n_prompt = x->n - 1;
-        x->weight = first->weight;
-        tokens[x->n - 1] = 3 + e % 2;
-        x->other = 4 - e % 2;
+        *y = (struct ste_example){tokens, x->n_prompt + rest, x->n_prompt, x->weight};
     }
 }
 
@@ -250,12 +230,12 @@ static double tensor_error(const struct tiny *y, const struct ref_model *ref, co
     return sqrt(gap / size);
 }
 
-static void check_model(enum ste_rope rope, bool biases, bool tied, bool reward, double two_order, uint64_t seed)
+static void check_model(enum ste_rope rope, bool biases, bool tied, bool reward, uint64_t seed)
 {
     struct ste_err err = {0};
     struct tiny *y = tiny_new(rope, biases, tied, seed);
     struct ref_model *ref = ref_new(y);
-    const int lengths[] = {9, 70, reward || two_order > 0 ? 12 : 2, 23};
+    const int lengths[] = {9, 70, reward ? 12 : 2, 23};
     struct ste_example *batch = tiny_examples(lengths, 4, seed);
     struct ste_train_params p;
     ste_train_default_params(&p);
@@ -263,11 +243,8 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, bool reward,
     p.alpha = 6;
     p.micro_tokens = 90;
     p.reward = reward;
-    p.two_order = two_order;
     if (reward)
         make_pairs(batch, 4);
-    if (two_order > 0)
-        make_orders(batch, 4);
     struct ste_trainer *t;
     struct ste_lora *grads;
     double loss;
@@ -281,7 +258,7 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, bool reward,
         ste_lora_add_head(grads, TINY_D);
     assert_int_equal(ste_trainer_grads(t, batch, 4, grads, &loss, &err), 0);
 
-    struct ref_lora rl = {.r = R, .c = 6.0 / R, .two_order = two_order};
+    struct ref_lora rl = {.r = R, .c = 6.0 / R};
     for (int l = 0; l < TINY_LAYERS; l++)
         for (int i = 0; i < STE_N_LINEAR; i++) {
             rl.a[l][i] = to_double(lora->pairs[l][i].a, lora->pairs[l][i].in * R);
@@ -323,14 +300,6 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, bool reward,
         struct ste_example odd[2] = {batch[0], batch[2]};
         assert_int_equal(ste_trainer_grads(t, odd, 2, grads, &loss, &err), STE_EINPUT);
     }
-    if (two_order > 0) { /* no pairs: an odd number, two weights, one label */
-        assert_int_equal(ste_trainer_grads(t, batch, 3, grads, &loss, &err), STE_EINPUT);
-        batch[1].weight *= 2;
-        assert_int_equal(ste_trainer_grads(t, batch, 4, grads, &loss, &err), STE_EINPUT);
-        batch[1].weight /= 2;
-        batch[2].other = batch[2].tokens[batch[2].n - 1];
-        assert_int_equal(ste_trainer_grads(t, batch, 4, grads, &loss, &err), STE_EINPUT);
-    }
     free(rl.head);
     printf("largest relative error of a tensor: %.1e\n", worst);
     for (int l = 0; l < TINY_LAYERS; l++)
@@ -347,28 +316,22 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, bool reward,
 
 static void adjacent_tied(void **state)
 {
-    check_model(STE_ROPE_ADJACENT, false, true, false, 0, 11);
+    check_model(STE_ROPE_ADJACENT, false, true, false, 11);
 }
 
 static void halves_biases(void **state)
 {
-    check_model(STE_ROPE_HALVES, true, false, false, 0, 12);
+    check_model(STE_ROPE_HALVES, true, false, false, 12);
 }
 
 static void reward_model(void **state)
 {
-    check_model(STE_ROPE_HALVES, true, false, true, 0, 13);
-}
-
-static void both_orders(void **state)
-{
-    check_model(STE_ROPE_HALVES, true, false, false, 1, 14);
-    check_model(STE_ROPE_ADJACENT, false, true, false, 0.7, 15);
+    check_model(STE_ROPE_HALVES, true, false, true, 13);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(adjacent_tied), cmocka_unit_test(halves_biases),
-                                       cmocka_unit_test(reward_model), cmocka_unit_test(both_orders)};
+                                       cmocka_unit_test(reward_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
