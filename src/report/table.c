@@ -165,7 +165,7 @@ static void comparison(struct ste_buf *out, const json_t *c)
                      real(c, names[i][1]), real(c, lo), real(c, hi), whole(c, names[i][2]), whole(c, names[i][3]),
                      real(c, p[i]));
     }
-    ste_buf_addf(out, "    of the latter %+.3f by telling better answers, %+.3f by losing position bias\n",
+    ste_buf_addf(out, "    of that %+.3f by telling better answers, %+.3f by losing position bias\n",
                  real(c, "gain_telling"), real(c, "gain_position"));
 }
 
@@ -214,7 +214,7 @@ static void gain(struct ste_buf *out, const json_t *seed, const json_t *last, co
     char lo[64], hi[64];
     snprintf(lo, sizeof lo, "%s_lo", difference);
     snprintf(hi, sizeof hi, "%s_hi", difference);
-    rate(out, real(seed, rate_name), 6);
+    rate(out, real(seed, rate_name), 5);
     rate(out, real(last, rate_name), 6);
     if (c)
         ste_buf_addf(out, " %+.2f [%+.2f %+.2f]", real(c, difference), real(c, lo), real(c, hi));
@@ -242,7 +242,7 @@ static void by_kind(struct ste_buf *out, const json_t *report)
                      *c = find(json_object_get(report, "comparison"), "test", kind, last);
         if (!seed || !now)
             continue;
-        ste_buf_addf(out, "  %-9.9s%4lld ", kind, whole(now, "pairs"));
+        ste_buf_addf(out, "  %-8.8s%4lld ", kind, whole(now, "pairs"));
         gain(out, seed, now, c, "two_order", "two_order_difference");
         ste_buf_adds(out, " ");
         gain(out, seed, now, c, "consistent", "consistent_difference");
@@ -256,8 +256,8 @@ static void pair_kinds(struct ste_buf *out, const json_t *report)
     const json_t *kinds = json_object_get(report, "kinds");
     if (json_array_size(kinds) == 0)
         return;
-    ste_buf_adds(out, "Kinds of pairs (disputed: dropped by the check; characters and Markdown: means of the\n"
-                      "chosen and of the rejected answers; longer: how often the chosen one is)\n"
+    ste_buf_adds(out, "Kinds of pairs (disputed: dropped by the check; characters and Markdown: means\n"
+                      "of the chosen and of the rejected answers; longer: how often the chosen one is)\n"
                       "              pairs  usable  disputed   characters  longer   Markdown\n");
     for (size_t i = 0; i < json_array_size(kinds); i++) {
         const json_t *k = json_array_get(kinds, i);
