@@ -2,6 +2,7 @@
 """seeds.py RUN...: runs of one recipe with different seeds beside each other: seed and last iteration on the held-out
 synthetic pairs, of all kinds together and of each kind, with each run's interval, then the median run and the range."""
 import json
+import os
 import statistics
 import sys
 
@@ -37,7 +38,7 @@ def table(runs, reports, kind):
         change = row_of(report["comparison"], kind, last)
         if not seed or not now or not change:
             continue
-        text = f"  {run[-10:]:<10} {now['pairs']:>4}"
+        text = f"  {os.path.basename(run)[-10:]:<10} {now['pairs']:>4}"
         for name, _ in FIGURES:
             d = change[f"{name}_difference"], change[f"{name}_difference_lo"], change[f"{name}_difference_hi"]
             gains[name].append((d[0], d[1] > 0, seed[name], now[name]))

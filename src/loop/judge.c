@@ -320,9 +320,10 @@ int ste_loop_paired(struct ste_loop *l, struct ste_err *err)
 static int checked(struct ste_loop *l, struct ste_err *err)
 {
     char *done = ste_store_meta(l->store, "check");
-    int rc = done ? ste_loop_paired(l, err)
-                  : ste_err_set(err, STE_EUSAGE, "the pairs of the run in %s are not checked yet: `ste check %s`",
-                                ste_store_dir(l->store), ste_store_dir(l->store));
+    int rc = ste_loop_paired(l, err);
+    if (rc == 0 && !done)
+        rc = ste_err_set(err, STE_EUSAGE, "the pairs of the run in %s are not checked yet: `ste check %s`",
+                         ste_store_dir(l->store), ste_store_dir(l->store));
     free(done);
     return rc;
 }

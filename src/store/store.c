@@ -95,6 +95,11 @@ static int check_schema(struct ste_store *s, int read_only, struct ste_err *err)
                            version, STE_STORE_VERSION);
     if (version == STE_STORE_VERSION)
         return 0;
+    if (version > 0)
+        return ste_err_set(err, STE_EINPUT,
+                           "%s was made by an older ste (schema version %d, this one has %d), whose pairs had no kinds: use "
+                           "that ste, or give another folder with --run",
+                           s->path, version, STE_STORE_VERSION);
     if (read_only)
         return ste_err_set(err, STE_ENOTFOUND, "%s holds no run yet", s->path);
     if ((rc = ste_store_begin(s, err)) != 0)

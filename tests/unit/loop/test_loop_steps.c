@@ -133,7 +133,7 @@ int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticke
     c->finish = c->free_finish = u < 0.05 ? STE_FINISH_LENGTH : STE_FINISH_END;
     a->text = u < 0.1    ? ste_xstrdup(" ")
               : u < 0.15 ? ste_xstrdup("I'm sorry, but I can't do that.")
-                         : ste_xasprintf("text %016llx", (unsigned long long)key);
+                         : ste_xasprintf("text %016llx%.*s", (unsigned long long)key, (int)(key % 5), "long");
     if (ask->n_choices) {
         bool cut = ask->max_tokens && u < 0.1;
         c->n_free = ask->max_tokens ? 1 : 0;
@@ -352,6 +352,19 @@ static void test_margin_rule(void **state)
     same_for_all_orders("filter.rule=share;filter.min_share=0.4");
 }
 
+static void test_match_length(void **state)
+{
+    char *dir;
+    free(run("check.match_length=true;check.margin=-100;pair.kinds=modify=1,weaker=1", -1, &dir));
+    struct ste_loop *l;
+    assert_int_equal(ste_loop_open(&l, dir, NULL, NULL), 0);
+    assert_true(count(l, "SELECT count(*) FROM pair WHERE state = 'check: cut to match length'") > 0);
+    assert_int_equal(count(l, "SELECT count(*) FROM (SELECT 1 FROM pair WHERE state = 'kept' GROUP BY kind, split HAVING "
+                              "sum(length(chosen) > length(rejected)) <> sum(length(chosen) < length(rejected)))"), 0);
+    ste_loop_close(l);
+    free(dir);
+}
+
 static void test_held_back(void **state)
 {
     char *dir;
@@ -480,7 +493,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_orders),      cmocka_unit_test(test_both_orders), cmocka_unit_test(test_all_samples),
-        cmocka_unit_test(test_kinds), cmocka_unit_test(test_margin_rule), cmocka_unit_test(test_held_back),       cmocka_unit_test(test_labels),      cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_kinds), cmocka_unit_test(test_margin_rule), cmocka_unit_test(test_held_back), cmocka_unit_test(test_match_length),       cmocka_unit_test(test_labels),      cmocka_unit_test(test_counts),
         cmocka_unit_test(test_one_sided),   cmocka_unit_test(test_changed_recipe),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
