@@ -26,7 +26,7 @@ struct check_tag {
 };
 
 struct check_job {
-    char *id, *instruction, *split, *texts[N_SIDES], *modified;
+    char *id, *texts[N_SIDES], *modified;
     struct ste_dialogue x;
     const struct ste_pair_kind *kind;
     struct ste_likelihood found[N_SIDES][N_BEHIND];
@@ -51,23 +51,14 @@ static bool needs(const struct check_job *j, enum behind b)
 
 /* The dialogue as the answers were asked for: with the recipe's system message, so that what it brings about (short
  * answers) counts for nothing. Behind none: an empty message of the user's. */
-static size_t make_messages(const struct checking *g, const struct check_job *j, enum behind b,
-                            struct ste_message **out)
+static struct ste_message *make_messages(const struct checking *g, const struct check_job *j, enum behind b, size_t *n)
 {
-    const char *system = g->l->recipe.pair_system;
-    size_t n = 0;
-    struct ste_message *m = *out = ste_xcalloc(j->x.n + 1, sizeof *m);
-    if (*system && j->x.turns[0].role != STE_ROLE_SYSTEM)
-        m[n++] = (struct ste_message){"system", system};
-    if (b == BEHIND_NONE) {
-        m[n++] = (struct ste_message){"user", ""};
-        return n;
-    }
-    for (size_t i = 0; i < j->x.n; i++)
-        m[n++] = (struct ste_message){ste_role_name(j->x.turns[i].role), j->x.turns[i].text};
-    if (b == BEHIND_MODIFIED)
-        m[n - 1].content = j->modified;
-    return n;
+    static struct ste_turn nothing = {STE_ROLE_USER, ""};
+    static const struct ste_dialogue none = {&nothing, 1};
+    const bool own_system = j->x.turns[0].role == STE_ROLE_SYSTEM;
+    if (b == BEHIND_NONE)
+        return ste_loop_messages(&none, own_system ? "" : g->l->recipe.pair_system, NULL, n);
+    return ste_loop_messages(&j->x, g->l->recipe.pair_system, b == BEHIND_MODIFIED ? j->modified : NULL, n);
 }
 
 static int check_next(void *arg, struct ste_ask *ask, struct ste_err *err)
@@ -83,8 +74,7 @@ static int check_next(void *arg, struct ste_ask *ask, struct ste_err *err)
             j->next++;
             j->tags[s][b] = (struct check_tag){j, s, b};
             *ask = (struct ste_ask){.given = j->texts[s], .seed = (uint64_t)g->l->recipe.seed, .tag = &j->tags[s][b]};
-            ask->n_messages = make_messages(g, j, b, &g->messages);
-            ask->messages = g->messages;
+            ask->messages = g->messages = make_messages(g, j, b, &ask->n_messages);
             return 1;
         }
     }
@@ -178,26 +168,24 @@ static int load(struct checking *g, struct ste_err *err)
 {
     sqlite3_stmt *q = NULL;
     int rc = ste_store_query(g->l->store, &q, err,
-                             "SELECT p.id, p.instruction, p.split, p.kind, p.chosen, p.rejected, coalesce(p.modified, "
-                             "''), i.dialogue FROM pair p JOIN instruction i ON i.id = p.instruction WHERE p.state = "
+                             "SELECT p.id, p.kind, p.chosen, p.rejected, coalesce(p.modified, ''), i.dialogue FROM "
+                             "pair p JOIN instruction i ON i.id = p.instruction WHERE p.state = "
                              "'kept' AND p.id NOT IN (SELECT pair FROM pair_check) ORDER BY p.position, p.id",
                              "");
     while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
-        const struct ste_pair_kind *k = ste_pair_kind_of(&g->l->recipe, ste_loop_text(q, 3));
+        const struct ste_pair_kind *k = ste_pair_kind_of(&g->l->recipe, ste_loop_text(q, 1));
         rc = 0;
         if (!k || k->evidence == STE_EVIDENCE_NONE)
             continue;
         STE_GROW(g->jobs, g->cap, g->n + 1);
         struct check_job *j = &g->jobs[g->n];
         *j = (struct check_job){.kind = k};
-        if ((rc = ste_loop_dialogue(ste_loop_text(q, 7), &j->x, err)) != 0)
+        if ((rc = ste_loop_dialogue(ste_loop_text(q, 5), &j->x, err)) != 0)
             break;
         j->id = ste_loop_text_dup(q, 0);
-        j->instruction = ste_loop_text_dup(q, 1);
-        j->split = ste_loop_text_dup(q, 2);
-        j->texts[CHOSEN] = ste_loop_text_dup(q, 4);
-        j->texts[REJECTED] = ste_loop_text_dup(q, 5);
-        j->modified = ste_loop_text_dup(q, 6);
+        j->texts[CHOSEN] = ste_loop_text_dup(q, 2);
+        j->texts[REJECTED] = ste_loop_text_dup(q, 3);
+        j->modified = ste_loop_text_dup(q, 4);
         for (int b = 0; b < N_BEHIND; b++)
             j->waiting += N_SIDES * needs(j, (enum behind)b);
         g->n++;
@@ -211,8 +199,6 @@ static void clear(struct checking *g)
     for (size_t i = 0; i < g->n; i++) {
         struct check_job *j = &g->jobs[i];
         free(j->id);
-        free(j->instruction);
-        free(j->split);
         free(j->texts[CHOSEN]);
         free(j->texts[REJECTED]);
         free(j->modified);

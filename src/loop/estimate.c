@@ -123,8 +123,8 @@ static void measure(const struct ste_recipe *r, double *read, double *written)
 }
 
 /* The texts that each kind asks for, by its share, with a second try for some; and what the check reads of them. */
-static void add_pairs(const struct ste_recipe *r, double n, double x, double answer, struct work *pair,
-                      struct work *check)
+static void add_pairs(const struct ste_recipe *r, const struct ste_pack *pack, double n, double x, double answer,
+                      struct work *pair, struct work *check)
 {
     double all = 0;
     for (size_t i = 0; ste_pair_kinds[i]; i++)
@@ -132,9 +132,12 @@ static void add_pairs(const struct ste_recipe *r, double n, double x, double ans
     for (size_t i = 0; ste_pair_kinds[i]; i++) {
         const struct ste_pair_kind *k = ste_pair_kind_of(r, ste_pair_kinds[i]->name);
         const double share = n * ste_share(&r->kinds, k->name) / all;
-        for (int p = 0; p < k->n; p++)
+        for (int p = 0; p < k->n; p++) {
+            const bool modify = k->pieces[p].role == STE_LOOP_MODIFY;
             if (k->pieces[p].ask)
-                add(pair, TRIES * share, x + STE_TEMPLATE_TOKENS, k->pieces[p].role == STE_LOOP_MODIFY ? x : answer);
+                add(pair, TRIES * share, x + STE_TEMPLATE_TOKENS + (modify ? text_tokens(pack->modify_user) : 0),
+                    modify ? x : answer);
+        }
         if (k->evidence != STE_EVIDENCE_NONE && strcmp(r->check, "none") != 0)
             add(check, 4 * PAIR_YIELD * share, x / 2 + STE_TEMPLATE_TOKENS + answer, 0);
     }
@@ -170,7 +173,7 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
 
     struct work select = {0}, pair = {0}, check = {0}, judge = {0}, learn = {0}, evaluate = {0};
     add(&select, labels, x + text_tokens(pack->category_user), 1);
-    add_pairs(r, n, x, answer, &pair, &check);
+    add_pairs(r, pack, n, x, answer, &pair, &check);
     /* Samples of one prompt share its reading. */
     add(&judge, turns * orders * train * samples, prompt / samples, reasoning);
     double examples = TRAIN_YIELD * train * orders, times = r->epochs > 0 ? r->epochs : 1;

@@ -112,7 +112,7 @@ static const char *state_of(const struct filtering *g, const struct outcome *o)
         return "none valid";
     if (margin && g->iteration >= r->trust_from && o->probability < r->min_probability)
         return "disputed by the judge";
-    if (margin && !g->l->pack->reasoning)
+    if (ste_loop_any_label(g->l))
         return "kept"; /* a verdict at once: the right label needs no judgment that drew it */
     if (!a && !b)
         return o->valid ? "none right" : "none valid";
@@ -125,7 +125,7 @@ static void choose(struct filtering *g)
 {
     const struct ste_recipe *r = &g->l->recipe;
     const bool per_order = strcmp(r->per_pair, "order") == 0,
-               any = strcmp(r->rule, "margin") == 0 && !g->l->pack->reasoning;
+               any = ste_loop_any_label(g->l);
     char turn[16];
     snprintf(turn, sizeof turn, "%d", g->iteration);
     for (size_t i = 0; i < g->n; i++) {

@@ -55,6 +55,8 @@ int ste_loop_drive(struct ste_loop *l, const struct ste_drive *d, struct ste_err
 int ste_loop_paired(struct ste_loop *l, struct ste_err *err);
 /* A pair to train on is left: else STE_ETHRESHOLD, in the name of STEP. */
 int ste_loop_pairs_left(struct ste_loop *l, const char *step, struct ste_err *err);
+/* By the rule margin with a verdict at once the right label is trained, whichever a judgment drew. */
+bool ste_loop_any_label(const struct ste_loop *l);
 /* Judgments of a pair in an order, at most; and whether those above the first right one are left out (contract 7): only
  * where the filter's rule is to keep one right judgment. */
 int ste_loop_samples(const struct ste_loop *l);

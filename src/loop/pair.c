@@ -15,6 +15,7 @@
 #include "loop/kinds/kind.h"
 
 #define NEAREST_OF 200 /* instructions that `other` looks at for the nearest */
+#define STRIDE 7919    /* a prime: how far apart these stand in the list */
 #define EARLY_PAIRS 40 /* settled, before a poor yield is said */
 
 struct ask_tag {
@@ -433,8 +434,9 @@ static const struct ste_pair_job *lender(const struct pairing *g, const struct s
     double most = -1;
     size_t start = ste_key_of("which other", seed, to->instruction, NULL) % g->n, seen = 0;
     /* From a place of its own around the list: so the first ones in it are any, and not the same for all. */
+    const size_t stride = g->n % STRIDE ? STRIDE : 1;
     for (size_t i = 0; i < g->n && seen < (nearest ? NEAREST_OF : 1); i++) {
-        const struct ste_pair_job *j = &g->jobs[(start + i * 7919) % g->n];
+        const struct ste_pair_job *j = &g->jobs[(start + i * stride) % g->n];
         if (!lends(j, to))
             continue;
         ste_buf_reset(&theirs);
@@ -491,16 +493,27 @@ static bool waiting(const struct pairing *g)
     return false;
 }
 
+static bool is_asked(const struct pairing *g, enum ste_loop_role role)
+{
+    for (size_t i = 0; i < g->n; i++)
+        for (int k = 0; k < g->jobs[i].kind->n; k++)
+            if (g->jobs[i].kind->pieces[k].ask && g->jobs[i].kind->pieces[k].role == role)
+                return true;
+    return false;
+}
+
 /* One model for all roles is one pass; with several the passes go round until nothing waits. */
 static int ask_all(struct pairing *g, struct ste_err *err)
 {
     static const enum ste_loop_role roles[] = {STE_LOOP_ANSWER, STE_LOOP_MODIFY, STE_LOOP_WEAKER};
     int rc = 0;
     for (int k = 0; rc == 0 && k < 3; k++)
-        rc = ste_loop_voice(g->l, roles[k], 0, &g->voices[roles[k]], err);
+        if (is_asked(g, roles[k])) /* a model that no kind asks is not opened */
+            rc = ste_loop_voice(g->l, roles[k], 0, &g->voices[roles[k]], err);
     while (rc == 0 && waiting(g))
         for (int k = 0; rc == 0 && k < 3; k++) {
-            g->asked = g->voices[roles[k]].llm;
+            if (!(g->asked = g->voices[roles[k]].llm))
+                continue;
             const struct ste_drive d = {g->asked, g, pair_next, pair_submitted, pair_too_long, pair_answer};
             g->first = 0;
             rc = ste_loop_drive(g->l, &d, err);

@@ -347,8 +347,8 @@ static int step_all(struct training *g, struct ste_err *err)
     return rc;
 }
 
-/* How sure the choice of BEST is: the share of draws of the dev pairs (with replacement, by prompt) in which it has the
- * least log-loss of all checkpoints. NAN where nothing was chosen. */
+/* How sure the choice of BEST is: the share of draws of the dev pairs (with replacement) in which it has the least
+ * log-loss of all checkpoints. NAN where nothing was chosen. */
 static int sureness(struct training *g, int best, double *out, struct ste_err *err)
 {
     enum { DRAWS = 1000 };

@@ -34,16 +34,21 @@ static void rate(struct ste_buf *out, double v, int width)
     ste_buf_addf(out, "%*s", width, p);
 }
 
-static void interval(struct ste_buf *out, const json_t *row, const char *name)
+/* NAME's bound: "lo" or "hi". */
+static double bound(const json_t *row, const char *name, const char *which)
 {
     char key[64];
+    snprintf(key, sizeof key, "%s_%s", name, which);
+    return real(row, key);
+}
+
+static void interval(struct ste_buf *out, const json_t *row, const char *name)
+{
     rate(out, real(row, name), 6);
     ste_buf_adds(out, " [");
-    snprintf(key, sizeof key, "%s_lo", name);
-    rate(out, real(row, key), 5);
+    rate(out, bound(row, name, "lo"), 5);
     ste_buf_adds(out, ",");
-    snprintf(key, sizeof key, "%s_hi", name);
-    rate(out, real(row, key), 6);
+    rate(out, bound(row, name, "hi"), 6);
     ste_buf_adds(out, "]");
 }
 
@@ -61,8 +66,7 @@ static void states(struct ste_buf *out, const json_t *group)
     size_t column = 0;
     const char *name;
     json_t *n, *all = json_object_get(group, "states");
-    json_object_foreach(all, name, n)
-    {
+    json_object_foreach(all, name, n) {
         char text[160];
         int len = snprintf(text, sizeof text, "%s %lld", name, (long long)json_integer_value(n));
         if (column == 0 || column + (size_t)len + 2 > 78) {
@@ -93,8 +97,7 @@ static void funnel(struct ste_buf *out, const json_t *f)
     states(out, g);
     size_t i;
     json_t *t;
-    json_array_foreach(json_object_get(f, "iterations"), i, t)
-    {
+    json_array_foreach(json_object_get(f, "iterations"), i, t) {
         g = json_object_get(t, "judgments");
         ste_buf_addf(out, "  iteration %lld: judgments %lld\n", whole(t, "iteration"), whole(g, "total"));
         states(out, g);
@@ -115,8 +118,7 @@ static void turns(struct ste_buf *out, const json_t *list)
                       "                 agree  invalid  first pos.  yield  examples  steps  loss\n");
     size_t i;
     json_t *t;
-    json_array_foreach(list, i, t)
-    {
+    json_array_foreach(list, i, t) {
         judge_name(out, whole(t, "iteration"));
         rate(out, real(t, "agreement"), 7);
         rate(out, real(t, "invalid_share"), 9);
@@ -158,11 +160,8 @@ static void comparison(struct ste_buf *out, const json_t *c)
         {"right in both orders", "consistent_difference", "only_second", "only_first"}};
     static const char *const p[] = {"two_order_p", "mcnemar_p"};
     for (int i = 0; i < 2; i++) {
-        char lo[64], hi[64];
-        snprintf(lo, sizeof lo, "%s_lo", names[i][1]);
-        snprintf(hi, sizeof hi, "%s_hi", names[i][1]);
         ste_buf_addf(out, "    %-20s %+.3f [%+.3f, %+.3f], %lld gained, %lld lost, p = %.2g\n", names[i][0],
-                     real(c, names[i][1]), real(c, lo), real(c, hi), whole(c, names[i][2]), whole(c, names[i][3]),
+                     real(c, names[i][1]), bound(c, names[i][1], "lo"), bound(c, names[i][1], "hi"), whole(c, names[i][2]), whole(c, names[i][3]),
                      real(c, p[i]));
     }
     ste_buf_addf(out, "    of that %+.3f by telling better answers, %+.3f by losing position bias\n",
@@ -174,8 +173,7 @@ static void suite(struct ste_buf *out, const json_t *report, const char *name)
     size_t i;
     json_t *row;
     bool head = false;
-    json_array_foreach(json_object_get(report, "evaluation"), i, row)
-    {
+    json_array_foreach(json_object_get(report, "evaluation"), i, row) {
         if (!is_of(row, name, ""))
             continue;
         if (!head)
@@ -193,7 +191,9 @@ static void suite(struct ste_buf *out, const json_t *report, const char *name)
         rate(out, real(row, "first_position"), 6);
         ste_buf_addf(out, "%5lld\n", whole(row, "invalid"));
     }
-    json_array_foreach(json_object_get(report, "comparison"), i, row) if (is_of(row, name, "")) comparison(out, row);
+    json_array_foreach(json_object_get(report, "comparison"), i, row)
+        if (is_of(row, name, ""))
+            comparison(out, row);
     if (head)
         ste_buf_addc(out, '\n');
 }
@@ -211,13 +211,11 @@ static const json_t *find(const json_t *list, const char *suite, const char *kin
 static void gain(struct ste_buf *out, const json_t *seed, const json_t *last, const json_t *c, const char *rate_name,
                  const char *difference)
 {
-    char lo[64], hi[64];
-    snprintf(lo, sizeof lo, "%s_lo", difference);
-    snprintf(hi, sizeof hi, "%s_hi", difference);
     rate(out, real(seed, rate_name), 5);
     rate(out, real(last, rate_name), 6);
     if (c)
-        ste_buf_addf(out, " %+.2f [%+.2f %+.2f]", real(c, difference), real(c, lo), real(c, hi));
+        ste_buf_addf(out, " %+.2f [%+.2f %+.2f]", real(c, difference), bound(c, difference, "lo"),
+                     bound(c, difference, "hi"));
 }
 
 /* The seed and the last iteration on each kind of pair. */
@@ -283,14 +281,16 @@ static void work(struct ste_buf *out, const json_t *list)
     double all = 0;
     size_t i;
     json_t *w;
-    json_array_foreach(list, i, w) all += real(w, "seconds");
+    json_array_foreach(list, i, w)
+        all += real(w, "seconds");
     if (all <= 0)
         return;
     ste_buf_addf(out, "Time %.0f s:", all);
     for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
         double sum = 0;
-        json_array_foreach(list, i, w) if (strcmp(json_string_value(json_object_get(w, "step")), steps[k]) == 0) sum +=
-            real(w, "seconds");
+        json_array_foreach(list, i, w)
+            if (strcmp(json_string_value(json_object_get(w, "step")), steps[k]) == 0)
+                sum += real(w, "seconds");
         ste_buf_addf(out, "%s %s %.0f", k ? "," : "", steps[k], sum);
     }
     ste_buf_adds(out, "\n");
@@ -304,8 +304,7 @@ void ste_report_text(const json_t *report, struct ste_buf *out)
     size_t i;
     json_t *row;
     const char *last = "";
-    json_array_foreach(json_object_get(report, "evaluation"), i, row)
-    {
+    json_array_foreach(json_object_get(report, "evaluation"), i, row) {
         const char *name = json_string_value(json_object_get(row, "suite"));
         if (strcmp(name, last) != 0 && !json_is_string(json_object_get(row, "kind")))
             suite(out, report, name);

@@ -92,9 +92,11 @@ extern const struct ste_pair_kind ste_kind_modify, ste_kind_modify_one_call, ste
 
 /* ---- what kinds share: pieces.c ---- */
 
-/* x with the recipe's system message; LAST (may be NULL) stands in the place of its last turn. */
-void ste_ask_dialogue(const struct ste_loop *l, const struct ste_pair_job *j, const char *system, const char *last,
-                      struct ste_piece_ask *out);
+/* X with SYSTEM before it, unless that is "" or X has its own; LAST (may be NULL) stands in the place of its last turn.
+ * The list is the caller's to free, its contents are not copied. */
+struct ste_message *ste_loop_messages(const struct ste_dialogue *x, const char *system, const char *last, size_t *n);
+/* The same, asked of a piece. */
+void ste_ask_dialogue(const struct ste_pair_job *j, const char *system, const char *last, struct ste_piece_ask *out);
 /* TEMPLATE of the pack, filled with the instruction. */
 void ste_ask_template(const struct ste_pair_job *j, const char *template, struct ste_piece_ask *out);
 /* An answer to x as the recipe asks for it, and what is wrong with one. */

@@ -74,6 +74,5 @@ int ste_pair_kinds_parse(const char *text, struct ste_strings *shares, struct st
 bool ste_takes_ordinary(const struct ste_loop *l, const struct ste_pair_job *j)
 {
     const struct ste_recipe *r = &l->recipe;
-    return !ste_is_harmful(r, j->category) &&
-           !(ste_share(&r->kinds, "comply") > 0 && ste_is_harmless(r, j->category));
+    return !ste_is_harmful(r, j->category) && !(ste_share(&r->kinds, "comply") > 0 && ste_is_harmless(r, j->category));
 }

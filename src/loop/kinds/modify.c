@@ -34,7 +34,7 @@ static const char *fault_modified(const struct ste_loop *l, const struct ste_pai
 
 static void ask_rejected(const struct ste_loop *l, const struct ste_pair_job *j, int attempt, struct ste_piece_ask *out)
 {
-    ste_ask_dialogue(l, j, l->recipe.pair_system, j->pieces[MODIFIED].text, out);
+    ste_ask_dialogue(j, l->recipe.pair_system, j->pieces[MODIFIED].text, out);
 }
 
 static const struct ste_piece_kind two_calls[] = {

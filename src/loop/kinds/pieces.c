@@ -15,17 +15,22 @@ void ste_piece_ask_clear(struct ste_piece_ask *a)
     *a = (struct ste_piece_ask){0};
 }
 
-void ste_ask_dialogue(const struct ste_loop *l, const struct ste_pair_job *j, const char *system, const char *last,
-                      struct ste_piece_ask *out)
+struct ste_message *ste_loop_messages(const struct ste_dialogue *x, const char *system, const char *last, size_t *n)
 {
-    const bool add = *system && j->x.turns[0].role != STE_ROLE_SYSTEM;
-    out->messages = ste_xcalloc(j->x.n + 1, sizeof *out->messages);
-    if (add)
-        out->messages[out->n++] = (struct ste_message){"system", system};
-    for (size_t i = 0; i < j->x.n; i++)
-        out->messages[out->n++] = (struct ste_message){ste_role_name(j->x.turns[i].role), j->x.turns[i].text};
+    struct ste_message *m = ste_xcalloc(x->n + 1, sizeof *m);
+    *n = 0;
+    if (*system && x->turns[0].role != STE_ROLE_SYSTEM)
+        m[(*n)++] = (struct ste_message){"system", system};
+    for (size_t i = 0; i < x->n; i++)
+        m[(*n)++] = (struct ste_message){ste_role_name(x->turns[i].role), x->turns[i].text};
     if (last)
-        out->messages[out->n - 1].content = last;
+        m[*n - 1].content = last;
+    return m;
+}
+
+void ste_ask_dialogue(const struct ste_pair_job *j, const char *system, const char *last, struct ste_piece_ask *out)
+{
+    out->messages = ste_loop_messages(&j->x, system, last, &out->n);
 }
 
 void ste_ask_template(const struct ste_pair_job *j, const char *template, struct ste_piece_ask *out)
@@ -42,7 +47,7 @@ void ste_ask_template(const struct ste_pair_job *j, const char *template, struct
 
 void ste_ask_answer(const struct ste_loop *l, const struct ste_pair_job *j, int attempt, struct ste_piece_ask *out)
 {
-    ste_ask_dialogue(l, j, l->recipe.pair_system, NULL, out);
+    ste_ask_dialogue(j, l->recipe.pair_system, NULL, out);
 }
 
 /* Small models copy what they were asked instead of doing it. */

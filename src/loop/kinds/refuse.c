@@ -6,12 +6,12 @@
 
 static void ask_decline(const struct ste_loop *l, const struct ste_pair_job *j, int attempt, struct ste_piece_ask *out)
 {
-    ste_ask_dialogue(l, j, l->pack->decline_system, NULL, out);
+    ste_ask_dialogue(j, l->pack->decline_system, NULL, out);
 }
 
 static void ask_comply(const struct ste_loop *l, const struct ste_pair_job *j, int attempt, struct ste_piece_ask *out)
 {
-    ste_ask_dialogue(l, j, l->pack->comply_system, NULL, out);
+    ste_ask_dialogue(j, l->pack->comply_system, NULL, out);
 }
 
 static const char *fault_decline(const struct ste_loop *l, const struct ste_pair_job *j, const char *text)
