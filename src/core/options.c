@@ -126,26 +126,34 @@ double ste_share(const struct ste_strings *shares, const char *name)
     return 0;
 }
 
-/* Adds "name=share" to L, in one form for one number; a name that is there already or a bad number is an error. */
-static int add_share(const struct ste_option *o, struct ste_strings *l, const char *name, size_t n, const char *number,
-                     struct ste_err *err)
+int ste_shares_add(struct ste_strings *shares, const char *key, const char *item, struct ste_err *err)
 {
-    char *end, *key = ste_xstrndup(name, n);
-    errno = 0;
+    const size_t n = strcspn(item, "=");
+    const char *number = item[n] ? item + n + 1 : item + n;
+    char *end, *name = ste_xstrndup(item, n);
     double v = strtod(number, &end);
     int rc = 0;
     if (!n || end == number || *end || !isfinite(v) || v < 0)
-        rc = ste_err_set(err, STE_EUSAGE, "%s takes names with shares of 0 or more, as in %s=2, not \"%s=%s\"", o->key,
-                         n ? key : "name", key, number);
-    for (size_t i = 0; rc == 0 && i < l->n; i++)
-        if (strncmp(l->items[i], key, n) == 0 && l->items[i][n] == '=')
-            rc = ste_err_set(err, STE_EUSAGE, "%s names %s twice", o->key, key);
+        rc = ste_err_set(err, STE_EUSAGE, "%s takes names with shares of 0 or more, as in %s=2, not \"%s\"", key,
+                         n ? name : "name", item);
+    for (size_t i = 0; rc == 0 && i < shares->n; i++)
+        if (strncmp(shares->items[i], item, n + 1) == 0)
+            rc = ste_err_set(err, STE_EUSAGE, "%s names %s twice", key, name);
     if (rc == 0) {
-        char *item = ste_xasprintf("%s=%.12g", key, v);
-        ste_strings_add(l, item);
-        free(item);
+        char *one = ste_xasprintf("%s=%.12g", name, v);
+        ste_strings_add(shares, one);
+        free(one);
     }
-    free(key);
+    free(name);
+    return rc;
+}
+
+/* FRESH in the place of L, or gone when RC says that it is not whole. Gives RC. */
+static int replace(struct ste_strings *l, struct ste_strings *fresh, int rc)
+{
+    ste_strings_clear(rc ? fresh : l);
+    if (!rc)
+        *l = *fresh;
     return rc;
 }
 
@@ -154,23 +162,16 @@ static int set_shares(const struct ste_option *o, struct ste_strings *l, const c
 {
     struct ste_strings fresh = {0};
     int rc = 0;
-    const char *skip = " {}\t";
-    while (rc == 0 && text && *(text += strspn(text, skip))) {
-        size_t n = strcspn(text, ",}");
-        char *item = ste_xstrndup(text, n);
-        size_t name = strcspn(item, "=: "), sign = name + strcspn(item + name, "=:");
-        const char *number = item[sign] ? item + sign + 1 + strspn(item + sign + 1, " ") : item + sign;
-        rc = add_share(o, &fresh, item, name, number, err);
+    while (rc == 0 && text && *(text += strspn(text, " {}\t"))) {
+        const size_t n = strcspn(text, ",}"), name = strcspn(text, "=: ,}"), sign = name + strspn(text + name, " ");
+        const bool has_sign = sign < n && (text[sign] == '=' || text[sign] == ':');
+        const size_t number = has_sign ? sign + 1 + strspn(text + sign + 1, " ") : n;
+        char *item = ste_xasprintf("%.*s=%.*s", (int)name, text, number < n ? (int)(n - number) : 0, text + number);
+        rc = ste_shares_add(&fresh, o->key, item, err);
         free(item);
         text += n + (text[n] ? 1 : 0);
     }
-    if (rc != 0) {
-        ste_strings_clear(&fresh);
-        return rc;
-    }
-    ste_strings_clear(l);
-    *l = fresh;
-    return 0;
+    return replace(l, &fresh, rc);
 }
 
 /* TEXT as --set takes it; NULL sets what an option without a value has. */
@@ -324,19 +325,15 @@ static int load_shares(const struct ste_option *o, struct ste_strings *l, const 
     int rc = 0;
     json_object_foreach((json_t *)map, name, v)
     {
-        char *number = scalar_text(v);
+        char *number = scalar_text(v), *item = ste_xasprintf("%s=%s", name, number ? number : "");
         if (rc == 0)
-            rc = add_share(o, &fresh, name, strlen(name), number ? number : "", err);
+            rc = ste_shares_add(&fresh, o->key, item, err);
         free(number);
+        free(item);
     }
-    if (rc != 0) {
+    if (rc != 0)
         ste_err_wrap(err, "%s", what);
-        ste_strings_clear(&fresh);
-        return rc;
-    }
-    ste_strings_clear(l);
-    *l = fresh;
-    return 0;
+    return replace(l, &fresh, rc);
 }
 
 static int load_value(const struct ste_option *o, void *opts, const json_t *v, const char *what, struct ste_err *err)

@@ -54,6 +54,9 @@ int ste_options_diff(const struct ste_option *table, const void *old_opts, const
 /* The table as text for a terminal of WIDTH columns, one option a paragraph. */
 void ste_options_help(const struct ste_option *table, int width, struct ste_buf *out);
 
+/* Adds "name=share" (ITEM) to SHARES, in one form for one number. STE_EUSAGE, in the name of the option KEY: no name, no
+ * number of 0 or more, or a name that is there already. */
+int ste_shares_add(struct ste_strings *shares, const char *key, const char *item, struct ste_err *err);
 /* The share of NAME; 0 where it is not named. */
 double ste_share(const struct ste_strings *shares, const char *name);
 

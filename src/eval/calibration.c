@@ -16,6 +16,16 @@ static double softplus(double x)
     return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
 }
 
+double ste_log_loss(const struct ste_outcome *o)
+{
+    double sum = 0;
+    for (int order = 0; order < 2; order++) {
+        const double a = o->order[order].logprob_a, b = o->order[order].logprob_b;
+        sum += softplus(order == STE_ORDER_AB ? b - a : a - b);
+    }
+    return sum / 2;
+}
+
 static double nll_of(const struct ste_outcome *o, size_t n, double temperature, size_t *pairs)
 {
     double sum = 0;

@@ -15,6 +15,9 @@ struct ste_calibration {
     double temperature, ece, nll;
 };
 
+/* Of one pair: the mean over both orders of -log p(right label), of the two labels; NAN without log-probabilities. Not of
+ * the margin: a leaning to a position costs. */
+double ste_log_loss(const struct ste_outcome *o);
 /* T of the highest likelihood, between 0.01 and 100; 1 without pairs. */
 double ste_fit_temperature(const struct ste_outcome *o, size_t n);
 void ste_calibration_of(const struct ste_outcome *o, size_t n, double temperature, uint64_t seed,

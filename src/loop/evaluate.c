@@ -6,6 +6,7 @@
 
 #include "core/json.h"
 #include "core/mem.h"
+#include "eval/calibration.h"
 #include "loop/figures.h"
 #include "loop/internal.h"
 
@@ -120,17 +121,6 @@ static int synthetic(struct ste_loop *l, const char *split, struct ste_answer_pa
     return rc < 0 ? rc : 0;
 }
 
-double ste_loop_log_loss(const struct ste_outcome *o)
-{
-    double sum = 0;
-    for (int order = 0; order < 2; order++) {
-        const double a = o->order[order].logprob_a, b = o->order[order].logprob_b,
-                     against = order == STE_ORDER_AB ? b - a : a - b;
-        sum += against > 0 ? against + log1p(exp(-against)) : log1p(exp(against));
-    }
-    return sum / 2;
-}
-
 int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_voice *v, int iteration, int step,
                           struct ste_metrics *out, double *log_loss, struct ste_err *err)
 {
@@ -147,7 +137,7 @@ int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_voice *v, int ite
     double sum = 0;
     size_t counted = 0;
     for (size_t i = 0; i < n; i++) {
-        const double loss = ste_loop_log_loss(&o[i]);
+        const double loss = ste_log_loss(&o[i]);
         sum += isnan(loss) ? 0 : loss;
         counted += !isnan(loss);
     }

@@ -5,42 +5,52 @@
 #include "core/mem.h"
 #include "loop/internal.h"
 
-static const char *text_of(const struct ste_pack *p, const char *label)
+static size_t label_ids(const struct ste_pack *p, const struct ste_tokenizer *t, char label, struct ste_tokens *out)
 {
-    const char *text = *label == 'B' ? p->label_b : p->label_a;
-    return text ? text : "";
+    const char *text = label == 'B' ? p->label_b : p->label_a;
+    *out = (struct ste_tokens){0};
+    return text && ste_tokenize(t, text, strlen(text), false, out, NULL) == 0 ? out->n : 0;
 }
 
-size_t ste_loop_label_length(const struct ste_pack *p, const struct ste_tokenizer *t, const char *label)
+/* Puts the right label in the place of the one that the completion ends with, if it ends with one. */
+static void set_label(struct ste_loop_example *x, const struct ste_pack *p, const struct ste_tokenizer *t)
 {
-    struct ste_tokens ids = {0};
-    const char *text = text_of(p, label);
-    size_t n = ste_tokenize(t, text, strlen(text), false, &ids, NULL) == 0 ? ids.n : 0;
-    ste_tokens_clear(&ids);
-    return n;
-}
-
-int32_t *ste_loop_with_label(const struct ste_pack *p, const struct ste_tokenizer *t, const char *label,
-                             const int32_t *completion, size_t *n, size_t n_free)
-{
-    struct ste_tokens ids[2] = {{0}, {0}};
+    struct ste_tokens right;
     size_t drop = 0;
     for (int i = 0; i < 2; i++) {
-        const char *text = text_of(p, i ? "B" : "A");
-        if (ste_tokenize(t, text, strlen(text), false, &ids[i], NULL) == 0 && ids[i].n && ids[i].n <= *n - n_free &&
-            memcmp(completion + *n - ids[i].n, ids[i].ids, ids[i].n * sizeof *completion) == 0)
-            drop = ids[i].n;
+        struct ste_tokens ids;
+        const size_t n = label_ids(p, t, "AB"[i], &ids);
+        if (n && n <= x->n - x->n_free && memcmp(x->completion + x->n - n, ids.ids, n * sizeof *ids.ids) == 0)
+            drop = n;
+        ste_tokens_clear(&ids);
     }
-    const struct ste_tokens *right = &ids[*label == 'B'];
-    const size_t keep = *n - drop;
-    int32_t *out = ste_xmalloc((*n + right->n + 1) * sizeof *out);
-    if (*n)
-        memcpy(out, completion, *n * sizeof *out);
-    if (drop && right->n) {
-        memcpy(out + keep, right->ids, right->n * sizeof *out);
-        *n = keep + right->n;
+    x->n_label = label_ids(p, t, *x->label, &right);
+    if (drop && right.n) {
+        const size_t keep = x->n - drop;
+        x->completion = ste_xrealloc(x->completion, (keep + right.n) * sizeof *x->completion);
+        memcpy(x->completion + keep, right.ids, right.n * sizeof *right.ids);
+        x->n = keep + right.n;
     }
-    ste_tokens_clear(&ids[0]);
-    ste_tokens_clear(&ids[1]);
-    return out;
+    ste_tokens_clear(&right);
+}
+
+void ste_loop_example_read(sqlite3_stmt *q, const struct ste_pack *p, const struct ste_tokenizer *t,
+                           struct ste_loop_example *out)
+{
+    *out = (struct ste_loop_example){.n_free = (size_t)sqlite3_column_int64(q, 2),
+                                     .label = ste_loop_text(q, 3),
+                                     .weight = sqlite3_column_double(q, 4),
+                                     .id = ste_loop_text(q, 5),
+                                     .label_source = ste_loop_text(q, 6)};
+    out->prompt = ste_loop_tokens_unpack(sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0), &out->n_prompt);
+    out->completion = ste_loop_tokens_unpack(sqlite3_column_blob(q, 1), (size_t)sqlite3_column_bytes(q, 1), &out->n);
+    if (out->n_free <= out->n)
+        set_label(out, p, t);
+}
+
+void ste_loop_example_clear(struct ste_loop_example *x)
+{
+    free(x->prompt);
+    free(x->completion);
+    *x = (struct ste_loop_example){0};
 }

@@ -20,39 +20,22 @@ static int add_text(const struct ste_model *m, json_t *row, const char *key, con
     return bad ? ste_err_set(err, STE_EINPUT, "an example's %s is not UTF-8 and cannot be exported", key) : 0;
 }
 
-/* The example of a row of the query: its prompt, and the completion with the label that is trained. */
-static int add_example(const struct ste_model *m, const struct ste_pack *p, sqlite3_stmt *q, json_t *row,
-                       struct ste_err *err)
-{
-    size_t n_prompt, n;
-    int32_t *prompt = ste_loop_tokens_unpack(sqlite3_column_blob(q, 1), (size_t)sqlite3_column_bytes(q, 1), &n_prompt),
-            *drawn = ste_loop_tokens_unpack(sqlite3_column_blob(q, 2), (size_t)sqlite3_column_bytes(q, 2), &n);
-    int32_t *completion =
-        ste_loop_with_label(p, m->tokenizer, ste_loop_text(q, 5), drawn, &n, (size_t)sqlite3_column_int64(q, 6));
-    int rc = add_text(m, row, "prompt", prompt, n_prompt, err);
-    if (rc == 0)
-        rc = add_text(m, row, "completion", completion, n, err);
-    free(prompt);
-    free(drawn);
-    free(completion);
-    return rc;
-}
-
 static int sft_rows(struct ste_store *s, const struct ste_model *m, const struct ste_pack *p, int64_t iteration,
                     struct ste_jsonl_writer *w, size_t *n, struct ste_err *err)
 {
     sqlite3_stmt *q = NULL;
-    int rc = ste_store_query(
-        s, &q, err,
-        "SELECT e.id, p.tokens, j.completion, e.weight, e.label_source, e.label, j.n_free FROM " STE_LOOP_EXAMPLES
-        " JOIN judgment j ON j.id = e.judgment JOIN prompt p ON p.id = j.prompt " STE_LOOP_IN_TWOS,
-        "i", iteration);
+    int rc = ste_store_query(s, &q, err, STE_LOOP_EXAMPLE_ROWS STE_LOOP_IN_TWOS, "i", iteration);
     while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1) {
+        struct ste_loop_example x;
         json_t *row = json_object();
-        json_object_set_new(row, "id", json_string(ste_loop_text(q, 0)));
-        rc = add_example(m, p, q, row, err);
-        json_object_set_new(row, "weight", json_real(sqlite3_column_double(q, 3)));
-        json_object_set_new(row, "label_source", json_string(ste_loop_text(q, 4)));
+        ste_loop_example_read(q, p, m->tokenizer, &x);
+        json_object_set_new(row, "id", json_string(x.id));
+        rc = add_text(m, row, "prompt", x.prompt, x.n_prompt, err);
+        if (rc == 0)
+            rc = add_text(m, row, "completion", x.completion, x.n, err);
+        json_object_set_new(row, "weight", json_real(x.weight));
+        json_object_set_new(row, "label_source", json_string(x.label_source));
+        ste_loop_example_clear(&x);
         if (rc == 0)
             rc = ste_jsonl_write(w, row, err);
         json_decref(row);

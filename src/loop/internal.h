@@ -119,12 +119,22 @@ const char *ste_loop_degenerate(const char *text, const char *finish);
 void ste_loop_tokens_pack(const int32_t *ids, size_t n, struct ste_buf *out);
 int32_t *ste_loop_tokens_unpack(const void *blob, size_t bytes, size_t *n); /* caller frees */
 
-/* COMPLETION (n ids, n_free of them the judge's own text) with LABEL, "A" or "B", in the place of the label it ends with:
- * what is trained is the label that is right, whichever was drawn. Caller frees. */
-int32_t *ste_loop_with_label(const struct ste_pack *p, const struct ste_tokenizer *t, const char *label,
-                             const int32_t *completion, size_t *n, size_t n_free);
-/* Ids of LABEL; their number is returned. */
-size_t ste_loop_label_length(const struct ste_pack *p, const struct ste_tokenizer *t, const char *label);
+/* A stored example as token ids. The completion ends with the label that is right, whichever the judgment drew. */
+struct ste_loop_example {
+    int32_t *prompt, *completion;
+    size_t n_prompt, n, n_free; /* N_FREE of the completion are the judge's own text */
+    size_t n_label;             /* ids of the label; 0: cannot be told */
+    const char *id, *label, *label_source; /* valid until the next row */
+    double weight;
+};
+/* The examples of an iteration (the query's only value); behind it an order, STE_LOOP_IN_TWOS or STE_LOOP_EASY_FIRST. */
+#define STE_LOOP_EXAMPLE_ROWS                                                                                          \
+    "SELECT p.tokens, j.completion, j.n_free, e.label, e.weight, e.id, e.label_source FROM " STE_LOOP_EXAMPLES          \
+    " JOIN judgment j ON j.id = e.judgment JOIN prompt p ON p.id = j.prompt "
+/* The row that the query stands at; ste_loop_example_clear frees. */
+void ste_loop_example_read(sqlite3_stmt *q, const struct ste_pack *p, const struct ste_tokenizer *t,
+                           struct ste_loop_example *out);
+void ste_loop_example_clear(struct ste_loop_example *x);
 
 struct ste_loop_clock {
     const char *step;
@@ -139,10 +149,8 @@ const char *ste_loop_text(sqlite3_stmt *q, int column);
 char *ste_loop_text_dup(sqlite3_stmt *q, int column); /* NULL for null; caller frees */
 int ste_loop_dialogue(const char *json, struct ste_dialogue *out, struct ste_err *err);
 
-/* Evaluates V on the dev pairs (STEP of ITERATION) and gives their figures; LOG_LOSS as of ste_loop_log_loss. */
+/* Evaluates V on the dev pairs (STEP of ITERATION) and gives their figures; LOG_LOSS as of ste_log_loss. */
 int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_voice *v, int iteration, int step,
                           struct ste_metrics *out, double *log_loss, struct ste_err *err);
-/* Of one pair: the mean over both orders of -log p(right label), of the two labels; NAN without log-probabilities. */
-double ste_loop_log_loss(const struct ste_outcome *o);
 
 #endif

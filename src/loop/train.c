@@ -16,6 +16,7 @@
 #include "core/interrupt.h"
 #include "core/mem.h"
 #include "core/rng.h"
+#include "eval/calibration.h"
 #include "loop/figures.h"
 #include "loop/internal.h"
 
@@ -45,37 +46,31 @@ struct training {
  * the verdict was read from, so it goes. Behind reasoning the closing words and the label belong to the answer; a
  * verdict at once has nothing of the judge's but its label, so there the closing words belong to the prompt.
  */
-static void add_example(struct training *g, const int32_t *prompt, size_t n_prompt, const int32_t *completion,
-                        size_t n_completion, size_t n_free, const char *label, double weight)
+static void add_example(struct training *g, const struct ste_loop_example *x)
 {
     const struct ste_model *m = ste_engine_model(ste_llm_engine(g->seed.llm));
-    size_t free_part = n_free;
-    if (n_free && n_completion > n_free && ste_token_ends_turn(m->tokenizer, completion[n_free - 1]))
+    size_t free_part = x->n_free;
+    if (x->n_free && x->n > x->n_free && ste_token_ends_turn(m->tokenizer, x->completion[x->n_free - 1]))
         free_part--;
-    size_t rest = n_completion - n_free;
-    int32_t *ids = ste_xmalloc((n_prompt + free_part + rest + 1) * sizeof *ids);
-    memcpy(ids, prompt, n_prompt * sizeof *ids);
-    memcpy(ids + n_prompt, completion, free_part * sizeof *ids);
-    memcpy(ids + n_prompt + free_part, completion + n_free, rest * sizeof *ids);
-    size_t from = n_prompt;
-    if (n_free == 0 && rest > 1) {
-        size_t n_label = ste_loop_label_length(g->l->pack, m->tokenizer, label);
-        if (n_label && n_label < rest)
-            from += rest - n_label;
-    }
+    size_t rest = x->n - x->n_free;
+    int32_t *ids = ste_xmalloc((x->n_prompt + free_part + rest + 1) * sizeof *ids);
+    memcpy(ids, x->prompt, x->n_prompt * sizeof *ids);
+    memcpy(ids + x->n_prompt, x->completion, free_part * sizeof *ids);
+    memcpy(ids + x->n_prompt + free_part, x->completion + x->n_free, rest * sizeof *ids);
+    size_t from = x->n_prompt;
+    if (x->n_free == 0 && rest > 1 && x->n_label && x->n_label < rest)
+        from += rest - x->n_label;
     g->tokens[g->n] = ids;
-    g->examples[g->n++] = (struct ste_example){
-        .tokens = ids, .n = (int)(n_prompt + free_part + rest), .n_prompt = (int)from, .weight = (float)weight};
+    g->examples[g->n++] = (struct ste_example){.tokens = ids,
+                                               .n = (int)(x->n_prompt + free_part + rest),
+                                               .n_prompt = (int)from,
+                                               .weight = (float)x->weight};
 }
 
 static bool easy_first(const struct training *g)
 {
     return strcmp(g->l->recipe.order, "easy_first") == 0;
 }
-
-#define STE_LOOP_TRAINED                                                                                               \
-    "SELECT p.tokens, j.completion, j.n_free, e.weight, e.label FROM " STE_LOOP_EXAMPLES                               \
-    " JOIN judgment j ON j.id = e.judgment JOIN prompt p ON p.id = j.prompt "
 
 static int load_examples(struct training *g, struct ste_err *err)
 {
@@ -90,24 +85,16 @@ static int load_examples(struct training *g, struct ste_err *err)
     g->examples = ste_xcalloc((size_t)count + 1, sizeof *g->examples);
     g->tokens = ste_xcalloc((size_t)count + 1, sizeof *g->tokens);
     sqlite3_stmt *q = NULL;
-    static const char shuffled[] = STE_LOOP_TRAINED STE_LOOP_IN_TWOS, easy[] = STE_LOOP_TRAINED STE_LOOP_EASY_FIRST;
+    static const char shuffled[] = STE_LOOP_EXAMPLE_ROWS STE_LOOP_IN_TWOS,
+                      easy[] = STE_LOOP_EXAMPLE_ROWS STE_LOOP_EASY_FIRST;
+    const struct ste_model *m = ste_engine_model(ste_llm_engine(g->seed.llm));
     rc = ste_store_query(g->l->store, &q, err, easy_first(g) ? easy : shuffled, "i", (int64_t)g->iteration);
     while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
-        size_t n_prompt, n_completion;
-        int32_t *prompt =
-            ste_loop_tokens_unpack(sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0), &n_prompt);
-        int32_t *completion =
-            ste_loop_tokens_unpack(sqlite3_column_blob(q, 1), (size_t)sqlite3_column_bytes(q, 1), &n_completion);
-        size_t n_free = (size_t)sqlite3_column_int64(q, 2);
-        if (n_free <= n_completion && g->n < count) {
-            const struct ste_model *m = ste_engine_model(ste_llm_engine(g->seed.llm));
-            const char *label = ste_loop_text(q, 4);
-            int32_t *right = ste_loop_with_label(g->l->pack, m->tokenizer, label, completion, &n_completion, n_free);
-            add_example(g, prompt, n_prompt, right, n_completion, n_free, label, sqlite3_column_double(q, 3));
-            free(right);
-        }
-        free(prompt);
-        free(completion);
+        struct ste_loop_example x;
+        ste_loop_example_read(q, g->l->pack, m->tokenizer, &x);
+        if (x.n_free <= x.n && g->n < count)
+            add_example(g, &x);
+        ste_loop_example_clear(&x);
         rc = 0;
     }
     ste_store_done(g->l->store, q);
@@ -374,7 +361,7 @@ static int sureness(struct training *g, int best, double *out, struct ste_err *e
             loss = ste_xcalloc((size_t)n_steps * pairs + 1, sizeof *loss);
         }
         for (size_t i = 0; rc == 0 && i < n && n == pairs; i++) {
-            double v = ste_loop_log_loss(&o[i]);
+            double v = ste_log_loss(&o[i]);
             loss[(size_t)s * pairs + i] = isnan(v) ? 0 : v;
         }
         ste_outcomes_clear(o, n);

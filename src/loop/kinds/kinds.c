@@ -49,23 +49,16 @@ int ste_pair_kinds_check(const struct ste_strings *shares, const char *what, str
 
 int ste_pair_kinds_parse(const char *text, struct ste_strings *shares, struct ste_err *err)
 {
+    static const char key[] = "filter.kinds";
+    int rc = 0;
     *shares = (struct ste_strings){0};
-    for (const char *p = text; *(p += strspn(p, " ,")); p += strcspn(p, " ,")) {
-        char *item = ste_xstrndup(p, strcspn(p, " ,")), *eq = strchr(item, '='), *end = item;
-        double share = eq ? strtod(eq + 1, &end) : -1;
-        if (share < 0 || *end || end == eq + 1) {
-            int rc = ste_err_set(err, STE_EUSAGE,
-                                 "filter.kinds takes kinds with shares of 0 or more, as in other=1, not "
-                                 "\"%s\"",
-                                 item);
-            free(item);
-            ste_strings_clear(shares);
-            return rc;
-        }
-        ste_strings_add(shares, item);
+    for (const char *p = text; rc == 0 && *(p += strspn(p, " ,")); p += strcspn(p, " ,")) {
+        char *item = ste_xstrndup(p, strcspn(p, " ,"));
+        rc = ste_shares_add(shares, key, item, err);
         free(item);
     }
-    int rc = ste_pair_kinds_check(shares, "filter.kinds", err);
+    if (rc == 0)
+        rc = ste_pair_kinds_check(shares, key, err);
     if (rc != 0)
         ste_strings_clear(shares);
     return rc;

@@ -10,16 +10,7 @@
 
 #include "core/rng.h"
 #include "eval/eval.h"
-
-static struct ste_judgment verdict(char c)
-{
-    return (struct ste_judgment){.verdict = c == 'A'   ? STE_VERDICT_A
-                                            : c == 'B' ? STE_VERDICT_B
-                                                       : STE_VERDICT_INVALID,
-                                 .reason = c == 'I' ? STE_INVALID_CUT : STE_INVALID_NONE,
-                                 .logprob_a = NAN,
-                                 .logprob_b = NAN};
-}
+#include "verdicts.h"
 
 /* "1AB": prompt 1, A where the chosen answer stands first, B where it stands second; "T": tied, "L": too long. */
 static size_t outcomes(const char *const *rows, size_t n, struct ste_outcome *o)

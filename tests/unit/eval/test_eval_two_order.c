@@ -10,6 +10,7 @@
 
 #include "core/rng.h"
 #include "eval/scores.h"
+#include "verdicts.h"
 
 /* A judgment of closed mode: ODDS are for the answer shown first. The two probabilities need not add up to 1, and so
  * the difference of their logarithms is exact. */
@@ -17,16 +18,6 @@ static struct ste_judgment closed(double odds)
 {
     return (struct ste_judgment){
         .verdict = odds >= 0 ? STE_VERDICT_A : STE_VERDICT_B, .logprob_a = odds - 8, .logprob_b = -8};
-}
-
-static struct ste_judgment free_mode(char c)
-{
-    return (struct ste_judgment){.verdict = c == 'A'   ? STE_VERDICT_A
-                                            : c == 'B' ? STE_VERDICT_B
-                                                       : STE_VERDICT_INVALID,
-                                 .reason = c == 'I' ? STE_INVALID_CUT : STE_INVALID_NONE,
-                                 .logprob_a = NAN,
-                                 .logprob_b = NAN};
 }
 
 /* BETTER: by how much the chosen answer is preferred; FIRST: what an answer has for being shown first. */
@@ -41,8 +32,8 @@ static struct ste_outcome judged(double better, double first, uint64_t prompt)
 static struct ste_outcome named(const char *verdicts, uint64_t prompt)
 {
     struct ste_outcome o = {.judged = true, .prompt_key = prompt};
-    o.order[STE_ORDER_AB] = free_mode(verdicts[0]);
-    o.order[STE_ORDER_BA] = free_mode(verdicts[1]);
+    o.order[STE_ORDER_AB] = verdict(verdicts[0]);
+    o.order[STE_ORDER_BA] = verdict(verdicts[1]);
     return o;
 }
 
@@ -111,7 +102,7 @@ static void without_log_probabilities(void **state)
     assert_float_equal(voted(5, 0, 2, 0), 0, 0);
     /* One order has log-probabilities: not enough for log-odds of both. */
     struct ste_outcome o = judged(1, 0, 0);
-    o.order[1] = free_mode('B');
+    o.order[1] = verdict('B');
     assert_float_equal(ste_outcome_margin(&o), 1, 0);
     /* Closed mode with votes: how sure they were, not how many. */
     o = judged(-0.5, 0, 0);
@@ -233,7 +224,7 @@ static void both_means_two_order(void **state)
             for (int k = 0; k < 2; k++) {
                 struct ste_tally *t = &o.votes[k];
                 *t = (struct ste_tally){(int)ste_rng_below(&r, 5), 1 + (int)ste_rng_below(&r, 4), 0};
-                o.order[k] = free_mode(t->b > t->a ? 'B' : 'A'); /* the rule of ste_votes_count in free mode */
+                o.order[k] = verdict(t->b > t->a ? 'B' : 'A'); /* the rule of ste_votes_count in free mode */
             }
         }
         if (ste_outcome_final(&o) == STE_FINAL_CHOSEN) {
