@@ -40,7 +40,7 @@ struct ste_judging_flags {
          "likelihood: as a judge written likelihood:JUDGE; eval also has logits: the log-odds of both orders, and "    \
          "how "                                                                                                        \
          "calibrated they are"},                                                                                       \
-        {"normalise", STE_FLAG_STRING, &(f).normalise, "token|sum|plain|plain-sum",                                    \
+        {"normalise", STE_FLAG_STRING, &(f).normalise, "even|token|sum|plain|plain-sum",                               \
          "of likelihoods: what the prompt adds, a token or in all, or that behind the prompt alone (token)"},          \
         {"end-of-turn", STE_FLAG_BOOL, &(f).end_of_turn, NULL, "of likelihoods: the end of the answer counts too"},    \
         {"no-cache", STE_FLAG_BOOL, &(f).no_cache, NULL, "do not use the cache of answers"},                           \

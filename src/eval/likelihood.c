@@ -8,7 +8,7 @@
 #include "core/mem.h"
 #include "eval/reward.h"
 
-static const char *const names[STE_N_NORMALISE] = {"token", "sum", "plain", "plain-sum"};
+static const char *const names[STE_N_NORMALISE] = {"even", "token", "sum", "plain", "plain-sum"};
 
 const char *ste_normalise_name(enum ste_normalise n)
 {
@@ -22,7 +22,14 @@ int ste_normalise_by_name(const char *name, enum ste_normalise *out, struct ste_
             *out = (enum ste_normalise)i;
             return 0;
         }
-    return ste_err_set(err, STE_EUSAGE, "--normalise %s: there are token, sum, plain and plain-sum", name);
+    return ste_err_set(err, STE_EUSAGE, "--normalise %s: there are even, token, sum, plain and plain-sum", name);
+}
+
+double ste_normalised(enum ste_normalise n, double sum, int tokens)
+{
+    if (n == STE_NORMALISE_SUM || n == STE_NORMALISE_PLAIN_SUM)
+        return sum;
+    return sum / (n == STE_NORMALISE_EVEN ? sqrt(sqrt(tokens)) : tokens);
 }
 
 /* ---- many texts ---- */
@@ -105,7 +112,7 @@ int ste_likelihood_texts(const struct ste_likelihood_setting *s)
 static double score(const struct ste_likelihood_setting *s, const struct ste_likelihood *l)
 {
     const double sum = l[0].sum - (ste_likelihood_texts(s) == MOST_TEXTS ? l[2].sum : 0);
-    return s->normalise == STE_NORMALISE_SUM || s->normalise == STE_NORMALISE_PLAIN_SUM ? sum : sum / l[0].tokens;
+    return ste_normalised(s->normalise, sum, l[0].tokens);
 }
 
 int ste_likelihood_pairs(struct ste_llm *llm, const struct ste_likelihood_setting *s,

@@ -1,8 +1,10 @@
 /*
  * A judge that is asked nothing: how much more likely the model finds an answer behind its prompt than behind none. It
  * needs no prompt pack, and both orders of a pair say the same, since each answer is scored by itself. What it measures
- * is the pointwise mutual information of prompt and answer, a token at a time: an answer that is likely anyway (short,
- * common, well formed) gains nothing by that.
+ * is the pointwise mutual information of prompt and answer, so that an answer that is likely anyway (common, well
+ * formed) gains nothing by that. In all, it is what the answer says of the prompt (log p(prompt | answer) up to what
+ * both answers have in common), and a long one says more; a token at a time it falls with length, as the first tokens
+ * gain most. Divided by the fourth root of the length it leans to neither (docs/learning.md has the measurements).
  */
 #ifndef STE_EVAL_LIKELIHOOD_H
 #define STE_EVAL_LIKELIHOOD_H
@@ -11,6 +13,7 @@
 
 /* What an answer's score is, of its log-probabilities behind the prompt and behind an empty user message. */
 enum ste_normalise {
+    STE_NORMALISE_EVEN,      /* "even": their difference, by the fourth root of the answer's tokens */
     STE_NORMALISE_TOKEN,     /* "token": their difference, a token */
     STE_NORMALISE_SUM,       /* "sum": their difference */
     STE_NORMALISE_PLAIN,     /* "plain": that behind the prompt, a token */
@@ -19,6 +22,8 @@ enum ste_normalise {
 };
 const char *ste_normalise_name(enum ste_normalise n);
 int ste_normalise_by_name(const char *name, enum ste_normalise *out, struct ste_err *err);
+/* SUM, a log-probability or a difference of two, of an answer of TOKENS. */
+double ste_normalised(enum ste_normalise n, double sum, int tokens);
 
 struct ste_likelihood_setting {
     int adapter;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "eval/likelihood.h"
 #include "loop/kinds/kind.h"
 
 /* What each of the two answers is put behind. */
@@ -88,19 +89,18 @@ static void check_submitted(void *arg, void *tag, uint64_t ticket)
     g->messages = NULL;
 }
 
-static double per_token(const struct check_job *j, enum side s, enum behind more, enum behind less)
+static double gain(const struct check_job *j, enum side s, enum behind more, enum behind less)
 {
     const struct ste_likelihood *f = j->found[s];
-    return f[more].tokens ? (f[more].sum - f[less].sum) / f[more].tokens : 0;
+    return f[more].tokens ? ste_normalised(STE_NORMALISE_EVEN, f[more].sum - f[less].sum, f[more].tokens) : 0;
 }
 
-/* Nats a token in favour of the label. Of two instructions: the mean of what each answer gains by its own. */
+/* What speaks for the label. Of two instructions: the mean of what each answer gains by its own. */
 static double margin_of(const struct check_job *j)
 {
     if (j->kind->evidence == STE_EVIDENCE_INSTRUCTIONS)
-        return (per_token(j, CHOSEN, BEHIND_X, BEHIND_MODIFIED) + per_token(j, REJECTED, BEHIND_MODIFIED, BEHIND_X)) /
-               2;
-    return per_token(j, CHOSEN, BEHIND_X, BEHIND_NONE) - per_token(j, REJECTED, BEHIND_X, BEHIND_NONE);
+        return (gain(j, CHOSEN, BEHIND_X, BEHIND_MODIFIED) + gain(j, REJECTED, BEHIND_MODIFIED, BEHIND_X)) / 2;
+    return gain(j, CHOSEN, BEHIND_X, BEHIND_NONE) - gain(j, REJECTED, BEHIND_X, BEHIND_NONE);
 }
 
 static double figure(const struct check_job *j, enum side s, enum behind b)
@@ -113,14 +113,14 @@ static int put_check(struct checking *g, struct check_job *j, struct ste_err *er
     const struct ste_recipe *r = &g->l->recipe;
     double margin = j->too_long ? NAN : margin_of(j);
     const bool labels = j->kind->evidence == STE_EVIDENCE_LABELS, swap = labels && margin < 0;
-    const char *state = j->too_long                                  ? "check: prompt too long"
-                        : labels && fabs(margin) < r->sampled_margin ? "check: margin too small"
-                        : !labels && margin < r->check_margin        ? "check: disputed by likelihood"
-                                                                     : NULL;
+    const char *state = j->too_long                                ? "check: prompt too long"
+                        : labels && fabs(margin) < r->check_margin ? "check: margin too small"
+                        : !labels && margin < r->check_margin      ? "check: disputed by likelihood"
+                                                                   : NULL;
     const enum side c = swap ? REJECTED : CHOSEN, w = swap ? CHOSEN : REJECTED;
     struct ste_id prov;
     json_t *how = json_object();
-    json_object_set_new(how, "likelihood", json_string("token"));
+    json_object_set_new(how, "likelihood", json_string(ste_normalise_name(STE_NORMALISE_EVEN)));
     int rc = ste_loop_provenance_of(g->l, "check", &g->voice, how, 0, &prov, err);
     if (rc == 0)
         rc = ste_store_exec(g->l->store, err,

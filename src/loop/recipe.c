@@ -85,16 +85,17 @@ const struct ste_option ste_recipe_options[] = {
     REAL("pair.other_nearest", other_nearest, "0.6", 0, 1,
          "of the kind `other`: the share whose rejected answer is that to the nearest instruction by text; the rest take "
          "any: higher is harder"),
-    REAL("pair.weaker_temperature", weaker_temperature, "1.3", 0, 5, "of the rejected answers of the kind `weaker`"),
+    REAL("pair.weaker_temperature", weaker_temperature, "-1", -1, 5,
+         "of the rejected answers of the kind `weaker`; -1: as the other answers where models.weaker is another model, "
+         "else 1.3"),
     LIST("pair.harmful", harmful, "Harmful", "categories whose requests ought to be declined: the kind `refuse`"),
     LIST("pair.harmless", harmless, "Looks harmful",
          "categories of harmless requests that look harmful and ought to be answered: the kind `comply`"),
     CHOICE("check.by", check, "likelihood", "none|likelihood",
            "hold every constructed label against how likely the seed finds the answers behind the instructions"),
-    REAL("check.margin", check_margin, "0.3", -1000, 1000,
-         "drop a pair whose evidence for its label is below this, in nats a token (docs/learning.md)"),
-    REAL("check.sampled_margin", sampled_margin, "0.3", 0, 1000,
-         "of the kind `sampled`: keep pairs whose likelihoods differ by this much, in nats a token"),
+    REAL("check.margin", check_margin, "5", -1000, 1000,
+         "drop a pair whose evidence for its label is below this: nats that the instruction adds, by the fourth root of "
+         "the answer's tokens (docs/learning.md); of the kind `sampled`: one whose answers differ by less"),
     BOOL("check.match_length", match_length, "false",
          "cut each kind so that the chosen answer is the longer one as often as the shorter"),
     INT("judge.samples", samples, "15", 1, 1000, "judgments a pair (and order) at most"),

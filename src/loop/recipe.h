@@ -30,7 +30,7 @@ struct ste_recipe {
     struct ste_strings harmful, harmless; /* categories */
     /* check */
     char *check;
-    double check_margin, sampled_margin;
+    double check_margin;
     bool match_length;
     /* judge */
     long long samples, judge_max_tokens, speculate;

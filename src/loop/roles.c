@@ -118,8 +118,8 @@ int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, s
 int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, struct ste_voice *out,
                    struct ste_err *err)
 {
-    const char *names[STE_LOOP_N_ROLES] = {l->recipe.label_model, l->recipe.answer_model, l->recipe.modify_model, l->recipe.weaker_model,
-                                           l->recipe.judge_model};
+    const char *names[STE_LOOP_N_ROLES] = {l->recipe.label_model, l->recipe.answer_model, l->recipe.modify_model,
+                                           l->recipe.weaker_model, l->recipe.judge_model};
     if (role == STE_LOOP_JUDGE && iteration > 1)
         return ste_loop_trained(l, iteration - 1, out, err);
     const char *name = names[role];
@@ -129,7 +129,8 @@ int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, s
     int rc = ste_judge_spec_parse(&spec, name, err);
     *out = (struct ste_voice){.model = name};
     if (rc == 0 && (spec.likelihood || spec.reward))
-        rc = ste_err_set(err, STE_EUSAGE, "models.%s: %s writes nothing; name a model, a RUN[:N] or an adapter that does",
+        rc = ste_err_set(err, STE_EUSAGE,
+                         "models.%s: %s writes nothing; name a model, a RUN[:N] or an adapter that does",
                          ste_loop_role_name(role), name);
     if (rc == 0)
         rc = open_model(l, spec.model, &out->llm, err);

@@ -25,7 +25,7 @@ python3 - "$dir" <<'PY' || fail "figures"
 import json, sys
 m = json.load(open(sys.argv[1] + "/1.json"))
 how = m["provenance"]
-assert (how["mode"], how["normalise"], how["end_of_turn"], m["prompt"]) == ("likelihood", "token", False, "none"), how
+assert (how["mode"], how["normalise"], how["end_of_turn"], m["prompt"]) == ("likelihood", "even", False, "none"), how
 assert "pack_hash" not in how
 s = m["suites"][0]
 assert (s["pairs"], s["tied"], s["invalid"]) == (4, 1, 0) and s["consistent"] == s["accuracy"] >= 0.75, s
@@ -34,12 +34,12 @@ for row in map(json.loads, open(sys.argv[1] + "/1.out")):
         ab, ba = row["ab"], row["ba"]
         assert ab["logprob_a"] == ba["logprob_b"] and ab["verdict"] != ba["verdict"], row
 PY
-for n in sum plain plain-sum token; do
+for n in sum plain plain-sum token even; do
     eval_by "$n" --judge "likelihood:$model" --no-cache --normalise $n
 done
 eval_by end --judge "likelihood:$model" --no-cache --end-of-turn
-[ "$(sha256sum "$dir"/{1,sum,plain,plain-sum,end}.out | cut -d' ' -f1 | sort -u | wc -l)" = 5 ] || fail "rules that give the same"
-cmp "$dir/1.out" "$dir/token.out" || fail "token is not what is done by itself"
+[ "$(sha256sum "$dir"/{1,sum,plain,plain-sum,token,end}.out | cut -d' ' -f1 | sort -u | wc -l)" = 6 ] || fail "rules that give the same"
+cmp "$dir/1.out" "$dir/even.out" || fail "even is not what is done by itself"
 
 # In the other commands.
 "$ste" compare --judge "likelihood:$model" --judge "$model" --pack direct --data "$dir/five.jsonl" --no-cache >"$dir/compare" ||

@@ -25,11 +25,12 @@ def check(a, short):
 
     def score(rule, prompt, answer):
         lp = logprobs(prompt, answer)
-        if rule == "token":
+        if rule != "plain-sum":
             lp = [x - y for x, y in zip(lp, logprobs("", answer))]
-        return sum(lp[:-1]) / (len(lp) - 1) if rule == "token" else sum(lp)
+        tokens = len(lp) - 1
+        return sum(lp) if rule == "plain-sum" else sum(lp[:-1]) / (tokens if rule == "token" else tokens**0.25)
 
-    for rule, flags in ("token", []), ("plain-sum", ["--end-of-turn"]):
+    for rule, flags in ("even", []), ("token", []), ("plain-sum", ["--end-of-turn"]):
         ste(a, "eval", "--judge", gguf_path(short), "--score", "likelihood", "--normalise", rule, *flags, "--no-cache", "--data", data,
             "--activations", "f32", "--outcomes", outcomes)
         ab = [json.loads(line)["ab"] for line in outcomes.read_text().splitlines()]

@@ -88,8 +88,10 @@ static double want_score(struct ste_llm *l, const struct ste_answer_pair *p, con
     size_t n;
     double score = by_logits(l, m, p->prompt.n, text, s->end, &n);
     free(m);
-    if (s->normalise == STE_NORMALISE_TOKEN || s->normalise == STE_NORMALISE_SUM)
+    if (s->normalise != STE_NORMALISE_PLAIN && s->normalise != STE_NORMALISE_PLAIN_SUM)
         score -= by_logits(l, &none, 1, text, s->end, &n);
+    if (s->normalise == STE_NORMALISE_EVEN)
+        return score / pow((double)n, 0.25);
     return s->normalise == STE_NORMALISE_TOKEN || s->normalise == STE_NORMALISE_PLAIN ? score / (double)n : score;
 }
 
