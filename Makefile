@@ -22,7 +22,7 @@ quick: all
 
 demo: all
 	@sh scripts/models.sh $(BUILD)/ste qwen2.5-coder-0.5b-instruct
-	@sh scripts/demo.sh $(BUILD)/ste "$(PAIRS)" "$(LIMIT)"
+	@sh scripts/demo.sh $(BUILD)/ste "$(SEED)" "$(PAIRS)" "$(LIMIT)"
 
 interop: all
 	@sh tests/interop/run.sh $(BUILD)/ste

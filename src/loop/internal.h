@@ -102,17 +102,21 @@ const char *ste_loop_degenerate(const char *text, const char *finish);
  * `comply`, as far as there are both, so that a step does not teach that to decline is right, or wrong, whatever was asked.
  */
 #define STE_LOOP_EXAMPLES                                                                                              \
-    "(SELECT x.*, c.margin, count(*) OVER (PARTITION BY x.pair) AS orders, CASE WHEN p.kind IN ('refuse', 'comply') "   \
-    "THEN p.kind END AS opposed FROM example x JOIN pair p ON p.id = x.pair LEFT JOIN pair_check c ON c.pair = x.pair "  \
-    "WHERE x.iteration = ?) e"
+    "(SELECT o.*, row_number() OVER (PARTITION BY o.opposed, o.label ORDER BY o.margin DESC, o.pair) AS place, "       \
+    "1.0 * count(*) OVER (PARTITION BY o.opposed, o.label) AS places FROM (SELECT x.*, c.margin, count(*) OVER "       \
+    "(PARTITION BY x.pair) AS orders, CASE WHEN p.kind IN ('refuse', 'comply') THEN p.kind END AS opposed FROM example x "\
+    "JOIN pair p ON p.id = x.pair LEFT JOIN pair_check c ON c.pair = x.pair WHERE x.iteration = ?) o) e"
 #define STE_LOOP_IN_TWOS                                                                                               \
     "ORDER BY e.orders DESC, e.opposed IS NULL, row_number() OVER (PARTITION BY e.orders, e.opposed, e.label ORDER BY "  \
     "e.pair), e.opposed, e.label"
-/* The clearest first, by the check's margin. Pairs without one come in over the last two thirds, still in twos of twos. */
+/* The clearest first, by the check's margin, and harder ones among them as it goes on: a pair is kept back by its rank,
+ * then comes at a time of its own (multiples of the golden ratio lie evenly). Pairs without a margin, which rank as they
+ * come, are kept back for a third, still in twos of twos. */
+#define STE_LOOP_RANK                                                                                                  \
+    "(CASE WHEN e.opposed IS NULL THEN e.place / e.places ELSE 0.33 + 0.67 * e.place / e.places END)"
 #define STE_LOOP_EASY_FIRST                                                                                            \
-    "ORDER BY CASE WHEN e.opposed IS NULL THEN 0.0 ELSE 0.33 END + CASE WHEN e.opposed IS NULL THEN 1.0 ELSE 0.67 END * " \
-    "row_number() OVER (PARTITION BY e.opposed, e.label ORDER BY e.margin DESC, e.pair) / count(*) OVER (PARTITION BY " \
-    "e.opposed, e.label), e.opposed, e.pair, e.label"
+    "ORDER BY " STE_LOOP_RANK " + (1 - " STE_LOOP_RANK ") * (0.618034 * e.place - CAST(0.618034 * e.place AS INTEGER)), "\
+    "e.opposed, e.pair, e.label"
 #define STE_LOOP_TOGETHER 4 /* examples that a shuffle moves as one */
 
 /* Token ids to and from a blob: four bytes each, little endian. */

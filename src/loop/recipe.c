@@ -138,8 +138,8 @@ const struct ste_option ste_recipe_options[] = {
     REAL("train.weight_decay", weight_decay, "0", 0, 10, "decoupled weight decay"),
     REAL("train.max_grad_norm", max_grad_norm, "1", 0, LARGE, "clip the gradient to this norm; 0: off"),
     CHOICE("train.order", order, "shuffle", "shuffle|easy_first",
-           "of the examples in the first epoch: shuffled, or the clearest first by the check's margin; later ones are "
-           "shuffled"),
+           "of the examples in the first epoch: shuffled, or the clearest first by the check's margin and harder ones "
+           "among them as it goes on; later epochs are shuffled"),
     INT("train.checkpoint_every", checkpoint_every, "0", 0, LARGE,
         "steps between checkpoints that dev pairs choose among; 0: a quarter of the run"),
     SPEED_INT("train.memory_mb", train_memory_mb, "2048", 0, LARGE,
