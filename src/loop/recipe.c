@@ -93,7 +93,7 @@ const struct ste_option ste_recipe_options[] = {
          "categories of harmless requests that look harmful and ought to be answered: the kind `comply`"),
     CHOICE("check.by", check, "likelihood", "none|likelihood",
            "hold every constructed label against how likely the seed finds the answers behind the instructions"),
-    REAL("check.margin", check_margin, "5", -1000, 1000,
+    REAL("check.margin", check_margin, "4", -1000, 1000,
          "drop a pair whose evidence for its label is below this: nats that the instruction adds, by the fourth root of "
          "the answer's tokens (docs/learning.md); of the kind `sampled`: one whose answers differ by less"),
     BOOL("check.match_length", match_length, "false",
