@@ -177,6 +177,50 @@ static void test_tokens(void **state)
     ste_buf_clear(&b);
 }
 
+/* 40 pairs with a margin (p01 the clearest), 8 of `refuse` and 8 of `comply` without, both labels of each. */
+static void make_examples(sqlite3 *db)
+{
+    static const char sql[] =
+        "CREATE TABLE pair (id, kind); CREATE TABLE pair_check (pair, margin); CREATE TABLE example (pair, label, iteration);"
+        "WITH n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 40) INSERT INTO pair SELECT printf('p%02d', i), "
+        "'modify' FROM n UNION ALL SELECT printf('r%02d', i), 'refuse' FROM n WHERE i <= 8 UNION ALL SELECT "
+        "printf('c%02d', i), 'comply' FROM n WHERE i <= 8;"
+        "INSERT INTO pair_check SELECT id, 100 - substr(id, 2) FROM pair WHERE kind = 'modify';"
+        "INSERT INTO example SELECT id, label, 1 FROM pair, (SELECT 'A' AS label UNION SELECT 'B');";
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+static void test_easy_first(void **state)
+{
+    sqlite3 *db;
+    sqlite3_stmt *q;
+    assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
+    make_examples(db);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT e.pair FROM " STE_LOOP_EXAMPLES " " STE_LOOP_EASY_FIRST, -1, &q, NULL),
+                     SQLITE_OK);
+    sqlite3_bind_int(q, 1, 1);
+    char order[112][4];
+    int n = 0, easy_late = 0;
+    for (; sqlite3_step(q) == SQLITE_ROW && n < 112; n++)
+        snprintf(order[n], sizeof order[n], "%s", (const char *)sqlite3_column_text(q, 0));
+    assert_int_equal(n, 112);
+    for (int i = 0; i < n; i += 2) {
+        const int rank = atoi(order[i] + 1);
+        assert_string_equal(order[i], order[i + 1]); /* both orders of a pair, side by side */
+        if (order[i][0] == 'p') {
+            assert_true(i >= n / 5 || rank <= 20); /* the first fifth is of the clearer half */
+            easy_late += i >= 3 * n / 4 && rank <= 20;
+        } else {
+            assert_true(i >= n / 8); /* nor of these */
+        }
+        if (order[i][0] == 'c') /* declining is right beside a pair where it is wrong */
+            assert_int_equal(order[i + 2][0] == 'r' && atoi(order[i + 2] + 1) == rank, 1);
+    }
+    assert_true(easy_late > 0); /* and mixed: the end is not the hardest alone */
+    sqlite3_finalize(q);
+    sqlite3_close(db);
+}
+
 static void test_recipes(void **state)
 {
     static const char *const names[] = {"demo", "small", "paper"};
@@ -215,7 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split),      cmocka_unit_test(test_balance), cmocka_unit_test(test_samples),
         cmocka_unit_test(test_degenerate), cmocka_unit_test(test_texts), cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_tokens),  cmocka_unit_test(test_recipes),
+        cmocka_unit_test(test_tokens),     cmocka_unit_test(test_easy_first), cmocka_unit_test(test_recipes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
