@@ -41,7 +41,8 @@ struct ste_judging_flags {
          "how "                                                                                                        \
          "calibrated they are"},                                                                                       \
         {"normalise", STE_FLAG_STRING, &(f).normalise, "even|token|sum|plain|plain-sum",                               \
-         "of likelihoods: what the prompt adds, a token or in all, or that behind the prompt alone (token)"},          \
+         "of likelihoods: what the prompt adds, by the fourth root of the answer's tokens, a token or in all, or "      \
+         "that behind the prompt alone (even)"},                                                                       \
         {"end-of-turn", STE_FLAG_BOOL, &(f).end_of_turn, NULL, "of likelihoods: the end of the answer counts too"},    \
         {"no-cache", STE_FLAG_BOOL, &(f).no_cache, NULL, "do not use the cache of answers"},                           \
         STE_ENGINE_FLAGS((f).engine)

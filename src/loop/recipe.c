@@ -340,6 +340,9 @@ int ste_recipe_from_json(struct ste_recipe *r, const char *json, struct ste_err 
         return STE_EINPUT;
     int rc = ste_options_load(ste_recipe_options, r, all, "the run's recipe", err);
     json_decref(all);
+    if (rc != 0)
+        ste_err_wrap(err, "the run was begun by another ste, whose recipes have other options: go on with that one, or "
+                          "give another folder with --run");
     return rc;
 }
 
