@@ -100,6 +100,7 @@ const char *ste_loop_degenerate(const char *text, const char *finish);
  * then what is left of the two labels. A batch takes them together, so that its step teaches no position: what says "A"
  * whatever the answers are is pushed as hard one way as the other. And twos in twos: a pair of `refuse` with one of
  * `comply`, as far as there are both, so that a step does not teach that to decline is right, or wrong, whatever was asked.
+ * PLACE of PLACES is an example's rank by the check's margin, the clearest first, among those of its label.
  */
 #define STE_LOOP_EXAMPLES                                                                                              \
     "(SELECT o.*, row_number() OVER (PARTITION BY o.opposed, o.label ORDER BY o.margin DESC, o.pair) AS place, "       \
