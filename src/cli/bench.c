@@ -10,6 +10,7 @@
 #include "core/rng.h"
 #include "data/catalogue.h"
 #include "train/train.h"
+#include "llm/local.h"
 
 /* One training example, and how many an optimizer step. */
 enum { TRAIN_PROMPT = 448, TRAIN_COMPLETION = 64, TRAIN_TOKENS = TRAIN_PROMPT + TRAIN_COMPLETION, TRAIN_BATCH = 2 };
@@ -293,14 +294,14 @@ static int run(int argc, char **argv, struct ste_err *err)
         rc = ste_open_model(&llm, o.model, NULL, &o.engine, NULL, &adapter, err);
     f.load_seconds = ste_now() - from;
     if (!rc && o.prompts)
-        rc = read_prompts(&o, ste_engine_model(ste_llm_engine(llm)), &prompts, err);
+        rc = read_prompts(&o, ste_engine_model(ste_local_engine(llm)), &prompts, err);
     if (!rc)
-        rc = generate(&o, ste_llm_engine(llm), &prompts, &f, err);
+        rc = generate(&o, ste_local_engine(llm), &prompts, &f, err);
     if (!rc && o.job)
-        rc = job(&o, ste_llm_engine(llm), &prompts, &f, err);
+        rc = job(&o, ste_local_engine(llm), &prompts, &f, err);
     f.peak_mb = peak_mb();
     if (!rc)
-        rc = report_all(&o, ste_llm_engine(llm), &f, err);
+        rc = report_all(&o, ste_local_engine(llm), &f, err);
     ste_llm_close(llm);
     prompts_clear(&prompts);
     free(rounds);

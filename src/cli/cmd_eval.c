@@ -132,7 +132,7 @@ static int judge_suite(const struct eval_options *o, const struct ste_suite *s, 
         rc = ste_pair_files_read(&files, &paths, s ? s->format : STE_PAIRS_LABELLED, &o->f, err);
     if (!rc)
         rc = ste_judge_load(&j, &o->f, err);
-    j.setting.ask_ties = s && s->format == STE_PAIRS_MTBENCH_VOTES;
+    j.evaluation.ask_ties = s && s->format == STE_PAIRS_MTBENCH_VOTES;
     if (!rc)
         rc = calibrate(o, &j, &out->temperature, err);
     if (!rc)

@@ -10,6 +10,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/utf8.h"
+#include "llm/local.h"
 
 struct options {
     const char *model, *adapter, *prompt, *chat, *system;
@@ -76,10 +77,10 @@ static void print_text(const struct ste_model *m, const struct ste_completion *c
 static int sample_all(const struct options *o, struct ste_llm *llm, int adapter, const struct ste_tokens *prompt,
                       struct ste_completion *done, struct ste_err *err)
 {
-    struct ste_engine *e = ste_llm_engine(llm);
+    struct ste_engine *e = ste_local_engine(llm);
     struct ste_request r = {.prompt = prompt->ids,
                             .n_prompt = prompt->n,
-                            .adapter = ste_llm_adapter(llm, adapter),
+                            .adapter = ste_local_adapter(llm, adapter),
                             .sampling = {o->temperature, (int)o->top_k, o->top_p, o->min_p},
                             .max_tokens = (int)o->max_tokens};
     uint64_t first = 0, ticket = 0;
@@ -131,7 +132,7 @@ static int run(int argc, char **argv, struct ste_err *err)
     struct ste_completion *done = ste_xcalloc((size_t)o.samples, sizeof *done);
     rc = ste_open_model(&llm, o.model, o.adapter, &o.engine, NULL, &adapter, err);
     if (!rc) {
-        m = ste_engine_model(ste_llm_engine(llm));
+        m = ste_engine_model(ste_local_engine(llm));
         rc = read_prompt(&o, m, &prompt, err);
     }
     if (!rc)

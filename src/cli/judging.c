@@ -112,8 +112,8 @@ int ste_judge_open(struct ste_open_judge *j, const char *judge, const struct ste
                                             .seed = (uint64_t)f->seed,
                                             .rubric = j->rubric};
     if (f->votes) {
-        j->setting.votes = (int)f->votes / 2;
-        j->setting.all_votes = f->all_votes;
+        j->evaluation.votes = (int)f->votes / 2;
+        j->evaluation.all_votes = f->all_votes;
         j->setting.sampling = (struct ste_sampling){.temperature = f->temperature, .top_p = f->top_p};
         j->setting.sample_label = true;
     }
@@ -217,8 +217,8 @@ void ste_pair_files_clear(struct ste_pair_files *p)
 static int estimate(struct ste_open_judge *j, const struct ste_pair_files *p, int limit, double *seconds,
                     struct ste_err *err)
 {
-    struct ste_speed speed;
-    int rc = ste_engine_speed_roughly(ste_llm_engine(j->llm), &speed, err);
+    struct ste_llm_speed speed;
+    int rc = ste_llm_speed(j->llm, &speed, err);
     if (rc)
         return rc;
     double chars = 0;
@@ -236,7 +236,7 @@ static int estimate(struct ste_open_judge *j, const struct ste_pair_files *p, in
                 chars += (double)(2 * strlen(j->pack->judge_user) + text.len);
         }
     ste_buf_clear(&text);
-    double pairs = (double)p->pairs, votes = j->setting.votes > 1 ? j->setting.votes : 1,
+    double pairs = (double)p->pairs, votes = j->evaluation.votes > 1 ? j->evaluation.votes : 1,
            read = chars / STE_CHARS_PER_TOKEN + 2 * pairs * STE_TEMPLATE_TOKENS;
     *seconds = read / speed.read + 2 * pairs * STE_LENGTH_SHARE * votes * limit / speed.written;
     return 0;
@@ -248,10 +248,15 @@ int ste_open_judge_pairs(struct ste_open_judge *j, const struct ste_answer_pairs
     if (j->reward)
         return ste_reward_pairs(j->reward, pairs, out, progress, err);
     if (j->spec.likelihood) {
-        j->likelihood.ask_ties = j->setting.ask_ties;
+        j->likelihood.ask_ties = j->evaluation.ask_ties;
         return ste_likelihood_pairs(j->llm, &j->likelihood, pairs, out, progress, err);
     }
-    return ste_judge_pairs(j->llm, &j->setting, pairs, both, out, progress, err);
+    const struct ste_judging judging = {.llm = j->llm,
+                                        .judge = &j->setting,
+                                        .setting = &j->evaluation,
+                                        .one_order = !both,
+                                        .progress = progress};
+    return ste_judge_pairs(&judging, pairs, out, err);
 }
 
 const char *ste_judge_prompt_name(const struct ste_open_judge *j)
@@ -272,7 +277,7 @@ size_t ste_judge_calls(const struct ste_open_judge *j, size_t pairs, bool both)
 {
     if (j->spec.likelihood)
         return pairs * (size_t)ste_likelihood_texts(&j->likelihood);
-    return pairs * (both || j->spec.reward ? 2 : 1) * (size_t)(j->setting.votes > 1 ? j->setting.votes : 1);
+    return pairs * (both || j->spec.reward ? 2 : 1) * (size_t)(j->evaluation.votes > 1 ? j->evaluation.votes : 1);
 }
 
 int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, struct ste_outcome ***outcomes,
@@ -297,7 +302,7 @@ int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, st
     ste_judge_title(j, title, sizeof title);
     if (j->pack)
         ste_info("%s: %zu pairs in both orders, %s%zu calls, %s%s", title, p->pairs,
-                 j->setting.votes > 1 ? "at most " : "", calls, reasoning, time);
+                 j->evaluation.votes > 1 ? "at most " : "", calls, reasoning, time);
     else
         ste_info("%s: %zu pairs%s", title, p->pairs, time);
     struct ste_outcome **out = ste_xcalloc(p->n ? p->n : 1, sizeof *out);
@@ -334,13 +339,13 @@ json_t *ste_judge_provenance(const struct ste_open_judge *j)
         json_object_set_new(p, "mode", json_string("reward model"));
         return p;
     }
-    json_object_set_new(p, "model_hash", json_string(ste_llm_model_hash(j->llm)));
+    json_object_set_new(p, "model_hash", json_string(ste_llm_about(j->llm)->model_hash));
     json_object_set_new(p, "adapter_hash", json_string(ste_llm_adapter_hash(j->llm, j->setting.adapter)));
     if (j->spec.likelihood) {
         json_object_set_new(p, "mode", json_string("likelihood"));
         json_object_set_new(p, "normalise", json_string(ste_normalise_name(j->likelihood.normalise)));
         json_object_set_new(p, "end_of_turn", json_boolean(j->likelihood.end));
-        json_object_set_new(p, "numerics", json_string(ste_llm_numerics(j->llm)));
+        json_object_set_new(p, "numerics", json_string(ste_llm_about(j->llm)->numerics));
         return p;
     }
     json_object_set_new(p, "pack_hash", json_string(j->pack->hash));
@@ -355,11 +360,11 @@ json_t *ste_judge_provenance(const struct ste_open_judge *j)
     json_object_set_new(p, "max_tokens",
                         json_integer(j->setting.max_tokens ? j->setting.max_tokens : j->pack->max_tokens));
     json_object_set_new(p, "seed", json_integer((json_int_t)j->setting.seed));
-    if (j->setting.votes > 1) {
-        json_object_set_new(p, "votes", json_integer(2 * j->setting.votes));
+    if (j->evaluation.votes > 1) {
+        json_object_set_new(p, "votes", json_integer(2 * j->evaluation.votes));
         json_object_set_new(p, "temperature", json_real(j->setting.sampling.temperature));
         json_object_set_new(p, "top_p", json_real(j->setting.sampling.top_p));
     }
-    json_object_set_new(p, "numerics", json_string(ste_llm_numerics(j->llm)));
+    json_object_set_new(p, "numerics", json_string(ste_llm_about(j->llm)->numerics));
     return p;
 }

@@ -59,6 +59,7 @@ struct ste_open_judge {
     char *secret, *rubric;
     bool scoring;                             /* set before ste_judge_open: of single answers */
     struct ste_judge_setting setting;         /* without votes deterministic: the likeliest token, the likelier label */
+    struct ste_eval_setting evaluation;
     struct ste_likelihood_setting likelihood; /* where spec.likelihood says so */
 };
 /* What the flags are before they are read. */

@@ -7,6 +7,7 @@
 #include "cli/opening.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "llm/local.h"
 
 struct sums {
     double nll;
@@ -127,7 +128,7 @@ static int run(int argc, char **argv, struct ste_err *err)
     if (!rc && out_path && !(out = fopen(out_path, "wb")))
         rc = ste_err_errno(err, "cannot write %s", out_path);
     if (!rc)
-        rc = all_rows(ste_llm_engine(llm), ste_llm_adapter(llm, adapter), in, (int)top, perplexity, out, err);
+        rc = all_rows(ste_local_engine(llm), ste_local_adapter(llm, adapter), in, (int)top, perplexity, out, err);
     if (out && fclose(out) && !rc)
         rc = ste_err_errno(err, "cannot write %s", out_path);
     ste_llm_close(llm);

@@ -104,13 +104,31 @@ void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t
 /* What an outcome says of the pair itself; its verdicts are invalid until they come. JUDGED: or left out as a tie. */
 void ste_outcome_begin(struct ste_outcome *o, const struct ste_answer_pair *p, bool judged);
 
-/* Judges every pair in both orders, at the judge's full batch. OUT has pairs->n items; the caller clears them,
- * whatever this returns. A pair that does not fit the context is named in a warning. */
-int ste_eval_pairs(struct ste_llm *llm, const struct ste_judge_setting *s, const struct ste_answer_pairs *pairs,
-                   struct ste_outcome *out, struct ste_progress *progress, struct ste_err *err);
-/* The same in the order of the file alone, unless BOTH: for pairs without labels. */
-int ste_judge_pairs(struct ste_llm *llm, const struct ste_judge_setting *s, const struct ste_answer_pairs *pairs,
-                    bool both, struct ste_outcome *out, struct ste_progress *progress, struct ste_err *err);
+void ste_outcome_too_long(struct ste_outcome *o); /* invalid in both orders */
+
+/* Of an evaluation, beside how the judge is asked. */
+struct ste_eval_setting {
+    int votes;      /* in each order: the majority of so many samples; 0 or 1: one judgment */
+    bool all_votes; /* also those that can change nothing any more */
+    bool ask_ties;  /* pairs whose label is a tie are judged too */
+};
+
+struct ste_judging {
+    struct ste_llm *llm;
+    const struct ste_judge_setting *judge;
+    const struct ste_eval_setting *setting;
+    bool one_order;                /* that of the file alone: for pairs without labels */
+    struct ste_progress *progress; /* counts votes */
+    /* For callers that save outcomes as they come; all may be NULL. */
+    const bool *known; /* [pairs]: saved before, and not asked again */
+    int (*judged)(void *arg, size_t pair, const struct ste_outcome *o, struct ste_err *err); /* in any order */
+    int (*tick)(void *arg, struct ste_err *err); /* every few seconds: llm/pump.h */
+    void *arg;
+};
+/* Judges pairs, at the judge's full batch. OUT has pairs->n items; the caller clears them, whatever this returns. A pair
+ * that does not fit the context is named in a warning. */
+int ste_judge_pairs(const struct ste_judging *j, const struct ste_answer_pairs *pairs, struct ste_outcome *out,
+                    struct ste_err *err);
 /* Fields verdict, reason, logprob_a, logprob_b, reasoning of one judgment, set in ROW. */
 void ste_judgment_json(const struct ste_judgment *j, json_t *row);
 void ste_outcomes_clear(struct ste_outcome *o, size_t n);

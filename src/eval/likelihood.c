@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/interrupt.h"
 #include "core/mem.h"
 #include "eval/reward.h"
+#include "llm/pump.h"
 
 static const char *const names[STE_N_NORMALISE] = {"even", "token", "sum", "plain", "plain-sum"};
 
@@ -35,69 +35,53 @@ double ste_normalised(enum ste_normalise n, double sum, int tokens)
 /* ---- many texts ---- */
 
 struct asking {
-    struct ste_llm *llm;
     const struct ste_likelihood_setting *setting;
     const struct ste_given *given;
-    struct ste_likelihood *out;
-    uint64_t *tickets; /* 0: not in flight; an address here is the question's tag */
-    size_t waiting;
+    struct ste_likelihood *out; /* (n); an address here is a question's tag */
+    size_t n, next;
+    struct ste_progress *progress;
 };
 
-static int ask(struct asking *a, size_t i, struct ste_err *err)
+static int next(void *arg, struct ste_ask *ask, struct ste_err *err)
 {
-    const struct ste_given *g = &a->given[i];
-    const struct ste_ask question = {.messages = g->messages,
-                                     .n_messages = g->n_messages,
-                                     .given = g->text,
-                                     .adapter = a->setting->adapter,
-                                     .tag = &a->tickets[i]};
-    struct ste_err why = {0};
-    const int rc = ste_llm_submit(a->llm, &question, &a->tickets[i], &why);
-    if (rc && rc != STE_ETOOLONG)
-        return ste_err_set(err, rc, "%s", why.msg);
-    if (rc)
-        a->out[i] = (struct ste_likelihood){.sum = NAN};
-    else
-        a->waiting++;
+    struct asking *g = arg;
+    if (g->next == g->n)
+        return 0;
+    const struct ste_given *given = &g->given[g->next];
+    ask->messages = given->messages;
+    ask->n_messages = given->n_messages;
+    ask->given = given->text;
+    ask->adapter = g->setting->adapter;
+    ask->tag = &g->out[g->next++];
+    return 1;
+}
+
+static void submitted(void *arg, void *tag, uint64_t ticket)
+{
+}
+
+static int too_long(void *arg, void *tag, const char *why, struct ste_err *err)
+{
+    *(struct ste_likelihood *)tag = (struct ste_likelihood){.sum = NAN};
+    ste_progress_add(((struct asking *)arg)->progress, 1);
     return 0;
 }
 
-static int take(struct asking *a, struct ste_err *err)
+static int answer(void *arg, struct ste_answer *a, struct ste_err *err)
 {
-    struct ste_answer answer = {0};
-    const int got = ste_llm_next(a->llm, &answer, err);
-    if (got <= 0)
-        return got < 0 ? got : ste_err_set(err, STE_EFAIL, "%zu likelihoods never came back", a->waiting);
-    uint64_t *ticket = answer.tag;
-    *ticket = 0;
-    a->waiting--;
-    a->out[ticket - a->tickets] =
-        ste_answer_likelihood(a->llm, &answer, a->setting->end || answer.completion.n_free == 1);
-    ste_answer_clear(&answer);
+    struct asking *g = arg;
+    *(struct ste_likelihood *)a->tag = ste_answer_likelihood(a, g->setting->end || a->completion.n_free == 1);
+    ste_progress_add(g->progress, 1);
     return 0;
 }
 
 int ste_likelihoods(struct ste_llm *llm, const struct ste_likelihood_setting *s, const struct ste_given *given,
                     size_t n, struct ste_likelihood *out, struct ste_progress *progress, struct ste_err *err)
 {
-    struct asking a = {
-        .llm = llm, .setting = s, .given = given, .out = out, .tickets = ste_xcalloc(n + 1, sizeof *a.tickets)};
-    const size_t window = ste_llm_window(llm);
-    size_t next = 0;
-    int rc = 0;
-    while (!rc && (next < n || a.waiting)) {
-        const size_t open = n - next + a.waiting;
-        if (next < n && a.waiting < window)
-            rc = ask(&a, next++, err);
-        else if (!(rc = ste_interrupt_check(err)))
-            rc = take(&a, err);
-        ste_progress_add(progress, open - (n - next + a.waiting));
-    }
-    for (size_t i = 0; i < next; i++)
-        if (a.tickets[i])
-            ste_llm_cancel(llm, a.tickets[i]);
-    free(a.tickets);
-    return rc;
+    struct asking g = {.setting = s, .given = given, .out = out, .n = n, .progress = progress};
+    const struct ste_pump pump = {
+        .llm = llm, .arg = &g, .next = next, .submitted = submitted, .too_long = too_long, .answer = answer};
+    return ste_pump_run(&pump, err);
 }
 
 /* ---- pairs ---- */
@@ -151,7 +135,7 @@ int ste_likelihood_pairs(struct ste_llm *llm, const struct ste_likelihood_settin
         }
         ste_outcome_too_long(&out[i]);
         ste_warn("%s, pair %s counts as invalid: with an answer its prompt does not fit the context of %d", pairs->name,
-                 pairs->items[i].id, ste_engine_ctx(ste_llm_engine(llm)));
+                 pairs->items[i].id, ste_llm_about(llm)->ctx);
     }
     for (size_t i = 0; i < pairs->n; i++)
         free(messages[i]);

@@ -43,7 +43,7 @@ struct ste_given {
 int ste_likelihoods(struct ste_llm *llm, const struct ste_likelihood_setting *s, const struct ste_given *given,
                     size_t n, struct ste_likelihood *out, struct ste_progress *progress, struct ste_err *err);
 
-/* OUT as of ste_eval_pairs; log-odds are the difference of the scores. A pair that does not fit the context is named
+/* OUT as of ste_judge_pairs; log-odds are the difference of the scores. A pair that does not fit the context is named
  * in a warning. PROGRESS counts texts: ste_likelihood_texts a pair. */
 int ste_likelihood_pairs(struct ste_llm *llm, const struct ste_likelihood_setting *s,
                          const struct ste_answer_pairs *pairs, struct ste_outcome *out, struct ste_progress *progress,

@@ -104,12 +104,6 @@ void ste_outcome_of_scores(struct ste_outcome *o, double first, double second)
     set_verdict(&o->order[STE_ORDER_BA], second, first);
 }
 
-void ste_outcome_too_long(struct ste_outcome *o)
-{
-    o->skipped = true;
-    o->order[0].reason = o->order[1].reason = STE_INVALID_TOO_LONG;
-}
-
 /* Both answers of a pair side by side, so that they share the prompt. */
 static int judge_pair(struct ste_reward *r, const struct ste_answer_pair *p, struct ste_outcome *o, const char *name,
                       struct ste_err *err)

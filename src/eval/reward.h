@@ -18,7 +18,6 @@ int ste_reward_tokens(const struct ste_model *m, const struct ste_dialogue *prom
 /* The verdict of a judge that scores each answer by itself: in both orders the better score's, A's when they are equal,
  * with the labels' log-probabilities by Bradley and Terry. */
 void ste_outcome_of_scores(struct ste_outcome *o, double first, double second);
-void ste_outcome_too_long(struct ste_outcome *o); /* invalid in both orders */
 
 struct ste_reward;
 /* MODEL: a catalogue name or a .gguf path; DIR: the PEFT folder. POOL stays the caller's. */
@@ -27,7 +26,7 @@ int ste_reward_open(struct ste_reward **out, const char *model, const char *dir,
 void ste_reward_close(struct ste_reward *r);
 const char *ste_reward_hash(const struct ste_reward *r);       /* of the adapter and its head */
 const char *ste_reward_model_hash(const struct ste_reward *r); /* SHA-256 of the model's file */
-/* OUT as of ste_eval_pairs. A pair that is longer than the model's context counts as invalid and is warned of. */
+/* OUT as of ste_judge_pairs. A pair that is longer than the model's context counts as invalid and is warned of. */
 int ste_reward_pairs(struct ste_reward *r, const struct ste_answer_pairs *pairs, struct ste_outcome *out,
                      struct ste_progress *progress, struct ste_err *err);
 

@@ -1,257 +1,128 @@
-#include <math.h>
+/* A judge's verdicts on pairs: each order of a pair is a trial. */
 #include <stdlib.h>
-#include <string.h>
 
-#include "core/hash.h"
-#include "core/interrupt.h"
-#include "core/json.h"
 #include "core/mem.h"
-#include "core/utf8.h"
 #include "eval/eval.h"
-#include "eval/reward.h"
+#include "eval/vote.h"
+#include "judge/trial.h"
 
-/* A vote to come; its address is the question's tag. */
-struct vote {
-    struct cell *cell;
-    uint64_t ticket;
-    bool asked, done;
-};
-
-/* One order of one pair. */
-struct cell {
-    size_t pair;
-    enum ste_order order;
-    struct vote *votes;             /* [setting.votes] */
-    struct ste_judgment *judgments; /* the same */
-    struct ste_tally tally;         /* of those that came back */
-    int asked, back;
-};
-
-struct evaluation {
-    struct ste_llm *llm;
-    const struct ste_judge_setting *setting;
+struct judging {
+    const struct ste_judging *j;
     const struct ste_answer_pairs *pairs;
     struct ste_outcome *out;
-    struct cell *cells; /* (pairs, 2) */
-    struct vote *votes;
-    struct ste_judgment *judgments;
-    int orders, votes_each; /* ORDERS 2: both; 1: only as the file has them */
-    size_t waiting;
-    struct ste_progress *progress;
+    struct ste_trials trials;
+    struct ste_trial *orders;   /* (pairs, 2) */
+    struct ste_judgment *votes; /* (pairs, 2, votes_each), until an order is over */
+    int votes_each;
 };
 
-/* Markdown that a reader would see as form: a heading, a list, bold, a table or code. */
-static bool formatted(const char *text)
+static size_t place_of(const struct judging *g, const struct ste_trial *t)
 {
-    static const char *const starts[] = {"# ", "## ", "### ", "- ", "* ", "1. ", "| ", "```"};
-    if (strstr(text, "**") || strstr(text, "```"))
-        return true;
-    for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
-        for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
-            if (strncmp(line + strspn(line, " "), starts[i], strlen(starts[i])) == 0)
-                return true;
-    return false;
+    return (size_t)(t - g->orders);
 }
 
-static void set_sides(struct ste_outcome *o, const struct ste_answer_pair *p)
+static int saved(struct judging *g, size_t pair, struct ste_err *err)
 {
-    size_t x = ste_utf8_length(p->first), y = ste_utf8_length(p->second);
-    o->side[STE_SPLIT_LENGTH] = (signed char)((x > y) - (x < y));
-    o->side[STE_SPLIT_FORMAT] = (signed char)(formatted(p->first) - formatted(p->second));
-    const json_t *drawn = json_object_get(p->row, "is_shuffled");
-    o->drawn = (signed char)(json_is_boolean(drawn) ? json_is_true(drawn) : -1);
+    return g->j->judged ? g->j->judged(g->j->arg, pair, &g->out[pair], err) : 0;
 }
 
-static uint64_t prompt_key(const struct ste_dialogue *d)
+static void copy_judgment(struct ste_judgment *to, const struct ste_judgment *from)
 {
-    json_t *j = ste_dialogue_json(d);
-    char *canonical = ste_json_canonical(j);
-    uint64_t key = ste_key_of(canonical, NULL);
-    free(canonical);
-    json_decref(j);
-    return key;
+    *to = *from;
+    to->reasoning = from->reasoning ? ste_xstrdup(from->reasoning) : NULL;
 }
 
-void ste_outcome_begin(struct ste_outcome *o, const struct ste_answer_pair *p, bool judged)
+static int counts(void *arg, struct ste_trial *t, int sample, const struct ste_judgment *j, const struct ste_answer *a,
+                  struct ste_err *err)
 {
-    *o = (struct ste_outcome){.judged = judged, .prompt_key = prompt_key(&p->prompt), .tie = p->tied};
-    set_sides(o, p);
-    for (int order = 0; order < 2; order++)
-        ste_judgment_clear(&o->order[order]);
+    struct judging *g = arg;
+    copy_judgment(&g->votes[place_of(g, t) * (size_t)g->votes_each + (size_t)sample], j);
+    ste_progress_add(g->j->progress, 1);
+    return 0;
 }
 
-static int ask(struct evaluation *e, struct cell *c, struct ste_err *err)
+static int over(void *arg, struct ste_trial *t, struct ste_err *err)
 {
-    const struct ste_answer_pair *p = &e->pairs->items[c->pair];
-    bool swapped = c->order == STE_ORDER_BA;
-    struct ste_judge_prompt texts;
-    struct vote *v = &c->votes[c->asked];
-    struct ste_ask question = {.tag = v};
-    const struct ste_judge_material m = {.pair_id = p->id,
-                                         .prompt = &p->prompt,
-                                         .a = swapped ? p->second : p->first,
-                                         .b = swapped ? p->first : p->second,
-                                         .references = p->references.n ? &p->references : NULL};
-    ste_judge_ask(e->setting, &m, c->asked, &texts, &question);
-    int rc = ste_llm_submit(e->llm, &question, &v->ticket, err);
-    ste_judge_prompt_clear(&texts);
-    if (rc == 0) {
-        v->asked = true;
-        c->asked++;
-        e->waiting++;
-    }
-    return rc;
-}
-
-static int needed(const struct evaluation *e, const struct cell *c)
-{
-    return e->setting->all_votes ? e->votes_each - c->back : ste_votes_needed(&c->tally, e->votes_each);
-}
-
-static void cancel(struct evaluation *e, struct cell *c)
-{
-    for (int i = 0; i < c->asked; i++)
-        if (!c->votes[i].done) {
-            ste_llm_cancel(e->llm, c->votes[i].ticket);
-            c->votes[i].done = true;
-            e->waiting--;
-        }
+    struct judging *g = arg;
+    const size_t place = place_of(g, t), pair = place / 2, order = place % 2;
+    struct ste_outcome *o = &g->out[pair];
+    struct ste_judgment *votes = &g->votes[place * (size_t)g->votes_each];
+    ste_progress_add(g->j->progress, (uint64_t)(g->votes_each - t->final));
+    ste_judgment_clear(&o->order[order]);
+    ste_votes_count(votes, t->final, &o->order[order], &o->votes[order]);
+    for (int i = 0; i < t->final; i++)
+        ste_judgment_clear(&votes[i]);
+    const struct ste_trial *other = &g->orders[place ^ 1];
+    return g->j->one_order || other->over ? saved(g, pair, err) : 0;
 }
 
 /* A pair that does not fit in one order is not judged in the other either: it is wrong in both, and said so. */
-static void skip(struct evaluation *e, size_t pair, const char *why)
+static int too_long(void *arg, struct ste_trial *t, const char *why, struct ste_err *err)
 {
-    struct ste_outcome *o = &e->out[pair];
-    for (int order = 0; order < 2; order++) {
-        cancel(e, &e->cells[2 * pair + (size_t)order]);
-        ste_judgment_clear(&o->order[order]);
-    }
+    struct judging *g = arg;
+    const size_t place = place_of(g, t), pair = place / 2;
+    struct ste_outcome *o = &g->out[pair];
+    ste_trial_end(&g->trials, &g->orders[place ^ 1]);
     ste_outcome_too_long(o);
-    ste_progress_add(e->progress, (uint64_t)(e->orders * e->votes_each));
-    ste_warn("%s, pair %s counts as invalid: %s", e->pairs->name, e->pairs->items[pair].id, why);
+    o->votes[0] = o->votes[1] = (struct ste_tally){0};
+    ste_progress_add(g->j->progress, (uint64_t)((g->j->one_order ? 1 : 2) * g->votes_each));
+    ste_warn("%s, pair %s counts as invalid: %s", g->pairs->name, g->pairs->items[pair].id, why);
+    return saved(g, pair, err);
 }
 
-/* Asks for the votes of a pair that are needed for certain, one order after the other, so that they share the prompt's
- * prefix in the cache. */
-static int ask_pair(struct evaluation *e, size_t pair, struct ste_err *err)
+/* Which orders are asked: those of pairs that are judged and not known from before. */
+static int prepare(struct judging *g, struct ste_err *err)
 {
-    for (int order = 0; order < e->orders; order++) {
-        struct cell *c = &e->cells[2 * pair + (size_t)order];
-        while (c->asked - c->back < needed(e, c)) {
-            struct ste_err why = {0};
-            int rc = ask(e, c, &why);
-            if (rc == STE_ETOOLONG) {
-                skip(e, pair, why.msg);
-                return 0;
-            }
-            if (rc)
-                return ste_err_set(err, rc, "judging pair %s of %s: %s", e->pairs->items[pair].id, e->pairs->path,
-                                   why.msg);
-        }
-    }
-    return 0;
-}
-
-/* Counts a vote; the order's label when it was the last one. */
-static int take(struct evaluation *e, struct vote *v, const struct ste_answer *answer, struct ste_err *err)
-{
-    struct cell *c = v->cell;
-    struct ste_judgment *j = &c->judgments[v - c->votes];
-    struct ste_outcome *o = &e->out[c->pair];
-    v->done = true;
-    e->waiting--;
-    c->back++;
-    ste_judge_read(e->setting, answer, j);
-    c->tally.a += j->verdict == STE_VERDICT_A;
-    c->tally.b += j->verdict == STE_VERDICT_B;
-    c->tally.invalid += j->verdict == STE_VERDICT_INVALID;
-    ste_progress_add(e->progress, 1);
-    if (needed(e, c) > 0)
-        return ask_pair(e, c->pair, err);
-    ste_progress_add(e->progress, (uint64_t)(e->votes_each - c->back));
-    ste_judgment_clear(&o->order[c->order]);
-    ste_votes_count(c->judgments, c->back, &o->order[c->order], &o->votes[c->order]);
-    for (int i = 0; i < c->back; i++)
-        ste_judgment_clear(&c->judgments[i]);
-    return 0;
-}
-
-static int judge_all(struct evaluation *e, struct ste_err *err)
-{
-    size_t next = 0, window = ste_llm_window(e->llm);
+    const struct ste_judging *j = g->j;
     int rc = 0;
-    while (!rc) {
-        while (!rc && next < e->pairs->n && e->waiting < window) {
-            if (!e->pairs->items[next].tied || e->setting->ask_ties)
-                rc = ask_pair(e, next, err);
-            next++;
-        }
-        if (rc || (rc = ste_interrupt_check(err)) || e->waiting == 0)
-            break;
-        struct ste_answer answer = {0};
-        int got = ste_llm_next(e->llm, &answer, err);
-        if (got <= 0) {
-            rc = got < 0
-                     ? got
-                     : ste_err_set(err, STE_EFAIL, "%zu verdicts of %s never came back", e->waiting, e->pairs->path);
-            break;
-        }
-        struct vote *v = answer.tag;
-        if (!v->done)
-            rc = take(e, v, &answer, err);
-        ste_answer_clear(&answer);
-    }
-    return rc;
-}
-
-int ste_eval_pairs(struct ste_llm *llm, const struct ste_judge_setting *s, const struct ste_answer_pairs *pairs,
-                   struct ste_outcome *out, struct ste_progress *progress, struct ste_err *err)
-{
-    return ste_judge_pairs(llm, s, pairs, true, out, progress, err);
-}
-
-int ste_judge_pairs(struct ste_llm *llm, const struct ste_judge_setting *s, const struct ste_answer_pairs *pairs,
-                    bool both, struct ste_outcome *out, struct ste_progress *progress, struct ste_err *err)
-{
-    size_t cells = pairs->n ? 2 * pairs->n : 1, each = s->votes > 1 ? (size_t)s->votes : 1;
-    struct evaluation e = {.llm = llm,
-                           .setting = s,
-                           .pairs = pairs,
-                           .out = out,
-                           .cells = ste_xcalloc(cells, sizeof *e.cells),
-                           .votes = ste_xcalloc(cells * each, sizeof *e.votes),
-                           .judgments = ste_xcalloc(cells * each, sizeof *e.judgments),
-                           .orders = both ? 2 : 1,
-                           .votes_each = (int)each,
-                           .progress = progress};
-    for (size_t i = 0; i < pairs->n; i++) {
-        ste_outcome_begin(&out[i], &pairs->items[i], !pairs->items[i].tied || s->ask_ties);
+    for (size_t i = 0; i < g->pairs->n && rc == 0; i++) {
+        const struct ste_answer_pair *p = &g->pairs->items[i];
+        const bool known = j->known && j->known[i];
+        ste_outcome_begin(&g->out[i], p, !p->tied || j->setting->ask_ties);
         for (size_t order = 0; order < 2; order++) {
-            struct cell *c = &e.cells[2 * i + order];
-            *c = (struct cell){.pair = i,
-                               .order = (enum ste_order)order,
-                               .votes = e.votes + (2 * i + order) * each,
-                               .judgments = e.judgments + (2 * i + order) * each};
-            for (size_t v = 0; v < each; v++)
-                c->votes[v].cell = c;
+            const bool swapped = order == STE_ORDER_BA;
+            struct ste_trial *t = &g->orders[2 * i + order];
+            *t = (struct ste_trial){.material = {.pair_id = p->id,
+                                                 .prompt = &p->prompt,
+                                                 .a = swapped ? p->second : p->first,
+                                                 .b = swapped ? p->first : p->second,
+                                                 .references = p->references.n ? &p->references : NULL},
+                                    .over = !g->out[i].judged || known || (j->one_order && swapped)};
         }
+        if (!g->out[i].judged && !known)
+            rc = saved(g, i, err);
     }
-    int rc = judge_all(&e, err);
-    for (size_t i = 0; i < 2 * pairs->n; i++) {
-        if (rc)
-            cancel(&e, &e.cells[i]);
-        for (size_t v = 0; v < each; v++)
-            ste_judgment_clear(&e.cells[i].judgments[v]);
-    }
-    free(e.cells);
-    free(e.votes);
-    free(e.judgments);
     return rc;
 }
 
-void ste_outcomes_clear(struct ste_outcome *o, size_t n)
+int ste_judge_pairs(const struct ste_judging *j, const struct ste_answer_pairs *pairs, struct ste_outcome *out,
+                    struct ste_err *err)
 {
-    for (size_t i = 0; i < n; i++)
-        for (int order = 0; order < 2; order++)
-            ste_judgment_clear(&o[i].order[order]);
+    const int each = j->setting->votes > 1 ? j->setting->votes : 1;
+    struct judging g = {.j = j,
+                        .pairs = pairs,
+                        .out = out,
+                        .orders = ste_xcalloc(2 * pairs->n + 1, sizeof *g.orders),
+                        .votes = ste_xcalloc((2 * pairs->n + 1) * (size_t)each, sizeof *g.votes),
+                        .votes_each = each};
+    g.trials = (struct ste_trials){.llm = j->llm,
+                                   .setting = j->judge,
+                                   .rule = j->setting->all_votes ? STE_TRIAL_ALL : STE_TRIAL_MAJORITY,
+                                   .samples = each,
+                                   .arg = &g,
+                                   .counts = counts,
+                                   .too_long = too_long,
+                                   .over = over,
+                                   .tick = j->tick,
+                                   .tick_arg = j->arg};
+    int rc = prepare(&g, err);
+    if (rc == 0)
+        rc = ste_trials_run(&g.trials, g.orders, 2 * pairs->n, err);
+    if (rc != 0 && rc != STE_EINTERRUPTED)
+        ste_err_wrap(err, "judging %s", pairs->path);
+    for (size_t i = 0; i < 2 * pairs->n * (size_t)each; i++)
+        ste_judgment_clear(&g.votes[i]);
+    free(g.orders);
+    free(g.votes);
+    return rc;
 }

@@ -3,67 +3,71 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "core/interrupt.h"
 #include "core/mem.h"
-
-struct question {
-    size_t row;
-    bool ten; /* the second question of the row */
-    bool waits;
-    uint64_t ticket;
-};
+#include "llm/pump.h"
 
 struct scoring {
-    struct ste_llm *llm;
     const struct ste_judge_setting *setting;
     const struct ste_answer_rows *rows;
-    struct ste_score *out;
-    struct question *questions; /* (rows): one at a time each */
-    size_t waiting;
+    struct ste_score *out; /* (rows); an address here is a question's tag */
+    size_t fresh;          /* rows before FRESH have been asked of */
+    size_t *tens;          /* rows whose second question is to be asked: it goes first, while the prompt is warm */
+    size_t n_tens;
+    bool *second; /* (rows): its second question is asked */
+    struct ste_judge_prompt texts;
+    char *prefill; /* of the question being asked */
     struct ste_progress *progress;
 };
 
-static int ask(struct scoring *g, size_t row, bool ten, struct ste_err *err)
+static int next(void *arg, struct ste_ask *ask, struct ste_err *err)
 {
+    struct scoring *g = arg;
+    if (!g->n_tens && g->fresh == g->rows->n)
+        return 0;
+    const bool ten = g->n_tens > 0;
+    const size_t row = ten ? g->tens[--g->n_tens] : g->fresh++;
     const struct ste_answer_row *r = &g->rows->items[row];
-    struct question *q = &g->questions[row];
     const struct ste_judge_material m = {
         .pair_id = r->id, .prompt = &r->prompt, .a = r->text, .references = r->references.n ? &r->references : NULL};
-    struct ste_judge_prompt texts;
-    struct ste_ask a = {.tag = q};
-    struct ste_err why = {0};
-    char *prefill = NULL;
     if (ten)
-        ste_score_ask_ten(g->setting, &m, &g->out[row], &texts, &prefill, &a);
+        ste_score_ask_ten(g->setting, &m, &g->out[row], &g->texts, &g->prefill, ask);
     else
-        ste_score_ask(g->setting, &m, &texts, &a);
-    *q = (struct question){.row = row, .ten = ten};
-    int rc = ste_llm_submit(g->llm, &a, &q->ticket, &why);
-    ste_judge_prompt_clear(&texts);
-    free(prefill);
-    if (rc == STE_ETOOLONG) {
-        ste_score_clear(&g->out[row]);
-        g->out[row].reason = STE_INVALID_TOO_LONG;
-        ste_progress_add(g->progress, 1);
-        ste_warn("answer %s has no score: %s", r->id, why.msg);
-        return 0;
-    }
-    if (rc)
-        return ste_err_set(err, rc, "scoring answer %s: %s", r->id, why.msg);
-    q->waits = true;
-    g->waiting++;
+        ste_score_ask(g->setting, &m, &g->texts, ask);
+    g->second[row] = ten;
+    ask->tag = &g->out[row];
+    return 1;
+}
+
+static void submitted(void *arg, void *tag, uint64_t ticket)
+{
+    struct scoring *g = arg;
+    ste_judge_prompt_clear(&g->texts);
+    free(g->prefill);
+    g->prefill = NULL;
+}
+
+static int too_long(void *arg, void *tag, const char *why, struct ste_err *err)
+{
+    struct scoring *g = arg;
+    struct ste_score *s = tag;
+    ste_score_clear(s);
+    s->reason = STE_INVALID_TOO_LONG;
+    ste_progress_add(g->progress, 1);
+    ste_warn("answer %s has no score: %s", g->rows->items[s - g->out].id, why);
     return 0;
 }
 
-static int take(struct scoring *g, struct question *q, const struct ste_answer *answer, struct ste_err *err)
+static int answer(void *arg, struct ste_answer *a, struct ste_err *err)
 {
-    struct ste_score *s = &g->out[q->row];
-    q->waits = false;
-    g->waiting--;
-    if (q->ten)
-        ste_score_read_ten(answer, s);
-    else if (ste_score_read(answer, s))
-        return ask(g, q->row, true, err);
+    struct scoring *g = arg;
+    struct ste_score *s = a->tag;
+    const size_t row = (size_t)(s - g->out);
+    if (g->second[row]) {
+        ste_score_read_ten(a, s);
+    } else if (ste_score_read(a, s)) {
+        g->tens[g->n_tens++] = row;
+        return 0;
+    }
     ste_progress_add(g->progress, 1);
     return 0;
 }
@@ -71,33 +75,18 @@ static int take(struct scoring *g, struct question *q, const struct ste_answer *
 int ste_score_answers(struct ste_llm *llm, const struct ste_judge_setting *s, const struct ste_answer_rows *rows,
                       struct ste_score *out, struct ste_progress *progress, struct ste_err *err)
 {
-    struct scoring g = {.llm = llm,
-                        .setting = s,
+    struct scoring g = {.setting = s,
                         .rows = rows,
                         .out = out,
-                        .questions = ste_xcalloc(rows->n ? rows->n : 1, sizeof *g.questions),
+                        .tens = ste_xcalloc(rows->n + 1, sizeof *g.tens),
+                        .second = ste_xcalloc(rows->n + 1, sizeof *g.second),
                         .progress = progress};
-    size_t next = 0, window = ste_llm_window(llm);
-    int rc = 0;
     for (size_t i = 0; i < rows->n; i++)
         out[i] = (struct ste_score){.expected = NAN};
-    while (!rc) {
-        while (!rc && next < rows->n && g.waiting < window)
-            rc = ask(&g, next++, false, err);
-        if (rc || (rc = ste_interrupt_check(err)) || g.waiting == 0)
-            break;
-        struct ste_answer answer = {0};
-        int got = ste_llm_next(llm, &answer, err);
-        if (got <= 0) {
-            rc = got < 0 ? got : ste_err_set(err, STE_EFAIL, "%zu scores never came back", g.waiting);
-            break;
-        }
-        rc = take(&g, answer.tag, &answer, err);
-        ste_answer_clear(&answer);
-    }
-    for (size_t i = 0; i < rows->n; i++)
-        if (g.questions[i].waits)
-            ste_llm_cancel(llm, g.questions[i].ticket);
-    free(g.questions);
+    const struct ste_pump pump = {
+        .llm = llm, .arg = &g, .next = next, .submitted = submitted, .too_long = too_long, .answer = answer};
+    int rc = ste_pump_run(&pump, err);
+    free(g.tens);
+    free(g.second);
     return rc;
 }

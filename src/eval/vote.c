@@ -5,13 +5,6 @@
 
 #include "core/mem.h"
 
-/* After N more votes that all go to the one ahead the lead is LEAD + N, and LEFT - N are left. */
-int ste_votes_needed(const struct ste_tally *t, int all)
-{
-    int lead = abs(t->a - t->b), left = all - t->a - t->b - t->invalid;
-    return left <= 0 || lead > left ? 0 : (left - lead) / 2 + 1;
-}
-
 static enum ste_verdict majority(const struct ste_tally *t, double sum_a, double sum_b)
 {
     if (t->a + t->b == 0)

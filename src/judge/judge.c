@@ -137,18 +137,23 @@ void ste_judge_ask_start(const struct ste_judge_setting *s, const struct ste_jud
                             .tag = tag};
 }
 
+int ste_judge_max_tokens(const struct ste_judge_setting *s)
+{
+    const int named = s->max_tokens ? s->max_tokens : s->pack->max_tokens;
+    if (s->mode == STE_MODE_FREE)
+        return named ? named : FREE_TOKENS;
+    return s->pack->reasoning ? named : 0;
+}
+
 void ste_judge_ask(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
                    struct ste_judge_prompt *texts, struct ste_ask *ask)
 {
     const struct ste_pack *pack = s->pack;
     ste_judge_ask_start(s, m, sample, texts, ask);
-    if (s->mode == STE_MODE_FREE) {
-        /* No stop at a marker: a judge may quote one before it comes to its own. */
-        ask->max_tokens = s->max_tokens ? s->max_tokens : pack->max_tokens ? pack->max_tokens : FREE_TOKENS;
-        return;
-    }
+    ask->max_tokens = ste_judge_max_tokens(s);
+    if (s->mode == STE_MODE_FREE)
+        return; /* no stop at a marker: a judge may quote one before it comes to its own */
     if (pack->reasoning) {
-        ask->max_tokens = s->max_tokens ? s->max_tokens : pack->max_tokens;
         reasoning_stop(pack, texts->stop, sizeof texts->stop);
         if (*texts->stop) {
             ask->stops[ask->n_stops++] = texts->stop;

@@ -42,9 +42,6 @@ struct ste_judge_setting {
     bool sample_label;            /* closed mode: draw it (the loop) or take the likelier (evaluation) */
     uint64_t seed;
     int adapter;
-    int votes;          /* of an evaluation, in each order: the majority of so many samples; 0 or 1: one judgment */
-    bool ask_ties;      /* pairs whose label is a tie are judged too */
-    bool all_votes;     /* also those that can change nothing any more */
     const char *rubric; /* in place of the pack's criteria; NULL: those */
 };
 
@@ -65,6 +62,8 @@ struct ste_judge_prompt {
     char *owned[2];
     char stop[32]; /* what ends reasoning in closed mode */
 };
+/* The token limit of the reasoning; 0: there is none. */
+int ste_judge_max_tokens(const struct ste_judge_setting *s);
 /* Fills ASK (but for tag) to judge A against B. */
 void ste_judge_ask(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
                    struct ste_judge_prompt *texts, struct ste_ask *ask);

@@ -6,21 +6,23 @@
 #ifndef STE_LLM_CACHE_H
 #define STE_LLM_CACHE_H
 
-#include <stdbool.h>
+#include "core/buf.h"
+#include "llm/llm.h"
 
-#include "engine/request.h"
+/* INNER with the cache at PATH in front of it; it owns INNER. INNER itself, after a warning, when PATH cannot be
+ * opened. */
+struct ste_llm *ste_cache_wrap(struct ste_llm *inner, const char *path);
 
 struct ste_cache;
 /* NULL, after a warning, when PATH cannot be opened. */
 struct ste_cache *ste_cache_open(const char *path, const char *numerics);
 void ste_cache_close(struct ste_cache *c);
-/* True when there: *OUT is the caller's to clear. */
-bool ste_cache_get(struct ste_cache *c, const char *address, struct ste_completion *out);
-void ste_cache_put(struct ste_cache *c, const char *address, const struct ste_completion *done);
+/* True when there: completion, text and n_written of *OUT, which is the caller's to clear. */
+bool ste_cache_get(struct ste_cache *c, const char *address, struct ste_answer *out);
+void ste_cache_put(struct ste_cache *c, const struct ste_answer *a);
 
-/* A completion as bytes and back; false when the bytes are not one. */
-struct ste_buf;
-void ste_completion_pack(const struct ste_completion *c, struct ste_buf *out);
-bool ste_completion_unpack(const void *bytes, size_t n, struct ste_completion *out);
+/* What a question brought, without its prompt, as bytes and back; false when the bytes are no answer. */
+void ste_answer_pack(const struct ste_answer *a, struct ste_buf *out);
+bool ste_answer_unpack(const void *bytes, size_t n, struct ste_answer *out);
 
 #endif

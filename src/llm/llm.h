@@ -1,8 +1,7 @@
 /*
- * One interface to whatever generates. Today that is the engine in this process; an HTTP endpoint fits behind the same
- * calls, which is why a question is made of messages and not of token ids. In front of it stands the request cache: its
- * own database outside any run, keyed by a request's address and the numerics id, so that a repeated question is
- * answered at once.
+ * One interface to whatever generates: a table of operations and what the implementation can do. local.c is the engine
+ * in this process; cache.c wraps any implementation; tests have one of paper. Nothing above this floor knows which it
+ * speaks to, but for training, benchmarks and the tools for logits and tokens, which need the engine (local.h).
  *
  * A question's address is the SHA-256 of model, adapter, prompt ids, constraint, stops, token limit, sampling, seed and
  * sample index (contract 3). Its first 8 bytes key the random numbers. Failed transport is never cached.
@@ -10,58 +9,30 @@
 #ifndef STE_LLM_LLM_H
 #define STE_LLM_LLM_H
 
-#include "engine/engine.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "engine/request.h"
 #include "model/chat.h"
-
-struct ste_llm_params {
-    int threads, batch, ctx;       /* 0: default */
-    const char *isa, *activations; /* NULL: default */
-    const char *cache;             /* path of the cache database; NULL: none */
-};
-
-struct ste_llm; /* one model; adapters are switched per question */
-/* MODEL: a catalogue name or a .gguf path. */
-int ste_llm_open(struct ste_llm **out, const char *model, const struct ste_llm_params *p, struct ste_err *err);
-void ste_llm_close(struct ste_llm *l);
-const char *ste_llm_name(const struct ste_llm *l);       /* as given to open */
-const char *ste_llm_model_hash(const struct ste_llm *l); /* SHA-256 of the file */
-const char *ste_llm_numerics(const struct ste_llm *l);
-struct ste_engine *ste_llm_engine(struct ste_llm *l); /* NULL for an endpoint */
-struct ste_pool *ste_llm_pool(struct ste_llm *l);
-
-/* What it can do; an endpoint may lack some. */
-enum {
-    STE_CAN_LOGPROBS = 1,
-    STE_CAN_CHOICES = 2,
-    STE_CAN_TOKEN_IDS = 4,
-    STE_CAN_ADAPTERS = 8,
-    STE_IS_DETERMINISTIC = 16
-};
-unsigned ste_llm_capabilities(const struct ste_llm *l);
-
-/* Adapters by handle; 0 is the base. A folder or a lora whose hash is loaded already gives the same handle.
- * ste_llm_drop_adapter frees one (none of its questions may be in flight). */
-int ste_llm_load_adapter(struct ste_llm *l, const char *peft_dir, int *handle, struct ste_err *err);
-int ste_llm_add_adapter(struct ste_llm *l, struct ste_lora *lora, int *handle, struct ste_err *err);
-void ste_llm_drop_adapter(struct ste_llm *l, int handle);
-const char *ste_llm_adapter_hash(const struct ste_llm *l, int handle); /* "" for 0 */
-/* For requests put to the engine itself; NULL for 0. */
-const struct ste_adapter *ste_llm_adapter(const struct ste_llm *l, int handle);
 
 struct ste_ask {
     const struct ste_message *messages;
     size_t n_messages;
     const char *prefill; /* the plain start of the answer, or NULL */
-    /* The plain text of an answer whose likelihood is asked, or NULL. Nothing is sampled: the completion is that of a
-     * model which wrote this text and ended its turn. Goes without max_tokens and choices. */
+    /* Token ids in place of messages and prefill (STE_CAN_TOKEN_IDS); NULL: the messages. */
+    const int32_t *ids;
+    size_t n_ids;
+    /* The plain text of an answer whose likelihood is asked, or NULL (STE_CAN_GIVEN). Nothing is sampled: the
+     * completion is that of a model which wrote this text and ended its turn. Goes without max_tokens and choices. */
     const char *given;
     int adapter;
     struct ste_sampling sampling;
     int max_tokens;
     const char *stops[STE_MAX_STOPS];
     int n_stops;
-    const char *closing; /* text put behind the free part before the choice; NULL: none */
-    const char *choices[STE_MAX_CHOICES];
+    const char *closing;                  /* text put behind the free part before the choice; NULL: none */
+    const char *choices[STE_MAX_CHOICES]; /* STE_CAN_CHOICES */
     int n_choices;
     bool sample_choice;
     uint64_t seed; /* the run's */
@@ -75,6 +46,7 @@ struct ste_answer {
     char address[65];
     bool from_cache;
     struct ste_completion completion;
+    size_t n_written; /* tokens of the free part less the end of the turn */
     char *text; /* the free part's text, less end-of-turn; always valid UTF-8 (a cut character at the end is left out,
                    other wrong bytes become U+FFFD) */
     size_t n_prompt;
@@ -88,16 +60,101 @@ struct ste_likelihood {
     int tokens;
 };
 /* END: with the end-of-turn token, where there is one. */
-struct ste_likelihood ste_answer_likelihood(const struct ste_llm *l, const struct ste_answer *a, bool end);
+struct ste_likelihood ste_answer_likelihood(const struct ste_answer *a, bool end);
 
-/* As the engine's: submit, then next until it returns 0. STE_ETOOLONG: does not fit the context; nothing was submitted.
- */
+/* What an implementation can do. */
+enum {
+    STE_CAN_LOGPROBS = 1,
+    STE_CAN_CHOICES = 2,
+    STE_CAN_GIVEN = 4,
+    STE_CAN_TOKEN_IDS = 8, /* takes them as a prompt, and gives those of prompts and answers */
+    STE_CAN_ADAPTERS = 16,
+    STE_IS_DETERMINISTIC = 32,
+};
+
+struct ste_llm_about {
+    const char *name;       /* as given to open */
+    const char *model_hash; /* SHA-256 of the file */
+    const char *numerics;   /* what else decides the numbers: kind and revision of what computes them */
+    unsigned can;
+    size_t window; /* questions that a caller should keep in flight */
+    int ctx;       /* tokens that a question and its answer may have together; 0: not known */
+};
+
+/* ---- for callers ---- */
+
+struct ste_llm; /* one model; adapters are switched per question */
+struct ste_llm_params {
+    int threads, batch, ctx;       /* 0: default */
+    const char *isa, *activations; /* NULL: default */
+    const char *cache;             /* path of the cache database; NULL: none */
+};
+/* MODEL: a catalogue name or a .gguf path. */
+int ste_llm_open(struct ste_llm **out, const char *model, const struct ste_llm_params *p, struct ste_err *err);
+void ste_llm_close(struct ste_llm *l);
+const struct ste_llm_about *ste_llm_about(const struct ste_llm *l);
+
+/* Adapters by handle; 0 is the base. A folder whose hash is loaded already gives the same handle, and is dropped when
+ * it has been as often as it was loaded (none of its questions may be in flight then). */
+int ste_llm_load_adapter(struct ste_llm *l, const char *peft_dir, int *handle, struct ste_err *err);
+void ste_llm_drop_adapter(struct ste_llm *l, int handle);
+const char *ste_llm_adapter_hash(const struct ste_llm *l, int handle); /* "" for 0 */
+
+/* Submit, then next until it returns 0: 1 with an answer (the caller clears it), in the order in which they end.
+ * STE_ETOOLONG: does not fit the context; nothing was submitted. */
 int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticket, struct ste_err *err);
+/* Forgets a question; nothing comes back for it. Unknown tickets (already answered) are passed over. */
 void ste_llm_cancel(struct ste_llm *l, uint64_t ticket);
 int ste_llm_next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err);
 size_t ste_llm_in_flight(const struct ste_llm *l);
-/* How many questions a caller should keep in flight: about twice the batch, so that prompts fill in as samples end. */
-size_t ste_llm_window(const struct ste_llm *l);
+
+/* Tokens a second, read and written, from a short measurement; 0 where there is none to be had. */
+struct ste_llm_speed {
+    double read, written;
+};
+int ste_llm_speed(struct ste_llm *l, struct ste_llm_speed *out, struct ste_err *err);
+
+/* ---- for implementations ---- */
+
+/* An ask made ready by an implementation, which owns OWN. */
+struct ste_question {
+    uint64_t ticket;
+    void *tag;
+    char address[65];
+    int32_t *prompt; /* (n_prompt) ids; NULL where they are not known */
+    size_t n_prompt;
+    void *own;
+    void (*free_own)(void *own);
+};
+void ste_question_clear(struct ste_question *q);
+
+struct ste_llm_ops {
+    /* Fills all of Q but ticket and tag; copies what it needs of ASK. */
+    int (*prepare)(struct ste_llm *l, const struct ste_ask *ask, struct ste_question *q, struct ste_err *err);
+    /* Takes Q, and leaves it empty, when it returns 0. Q's ticket is that of the answer to come. */
+    int (*submit)(struct ste_llm *l, struct ste_question *q, struct ste_err *err);
+    void (*cancel)(struct ste_llm *l, uint64_t ticket); /* only of tickets in flight */
+    /* 1: *OUT is an answer; 0: none is in flight. */
+    int (*next)(struct ste_llm *l, struct ste_answer *out, struct ste_err *err);
+    void (*close)(struct ste_llm *l); /* frees L itself, not what it wraps */
+    /* A wrapper leaves the rest NULL: what it wraps is asked. */
+    int (*load_adapter)(struct ste_llm *l, const char *peft_dir, int *handle, struct ste_err *err);
+    void (*drop_adapter)(struct ste_llm *l, int handle);
+    const char *(*adapter_hash)(const struct ste_llm *l, int handle);
+    int (*speed)(struct ste_llm *l, struct ste_llm_speed *out, struct ste_err *err); /* may be NULL */
+};
+
+/* The first member of every implementation's own struct. */
+struct ste_llm {
+    const struct ste_llm_ops *ops;
+    struct ste_llm_about about; /* its texts live as long as L */
+    struct ste_llm *inner;      /* what a wrapper wraps, and closes with itself; else NULL */
+    uint64_t last_ticket;
+    uint64_t *flying; /* (n_flying) tickets */
+    size_t n_flying, cap_flying;
+};
+/* What stands under all wrappers. */
+struct ste_llm *ste_llm_innermost(struct ste_llm *l);
 
 /* Rough figures for estimates, as seen in real runs. */
 #define STE_CHARS_PER_TOKEN 4.2 /* of plain text */

@@ -149,18 +149,19 @@ static int one_less(struct checking *g, struct check_job *j, struct ste_err *err
     return --j->waiting == 0 ? put_check(g, j, err) : 0;
 }
 
-static int check_too_long(void *arg, void *tag, struct ste_err *err)
+static int check_too_long(void *arg, void *tag, const char *why, struct ste_err *err)
 {
+    ste_warn("%s", why);
     struct check_job *j = ((struct check_tag *)tag)->job;
     j->too_long = true;
     return one_less(arg, j, err);
 }
 
-static int check_answer(void *arg, const struct ste_answer *a, struct ste_err *err)
+static int check_answer(void *arg, struct ste_answer *a, struct ste_err *err)
 {
     struct checking *g = arg;
     const struct check_tag *t = a->tag;
-    t->job->found[t->side][t->behind] = ste_answer_likelihood(g->voice.llm, a, false);
+    t->job->found[t->side][t->behind] = ste_answer_likelihood(a, false);
     return one_less(g, t->job, err);
 }
 
@@ -270,8 +271,8 @@ static int check_all(struct checking *g, struct ste_err *err)
     if (rc != 0)
         return rc;
     g->progress = ste_progress_new("check", "pairs", g->n);
-    const struct ste_drive d = {g->voice.llm, g, check_next, check_submitted, check_too_long, check_answer};
-    rc = ste_loop_drive(g->l, &d, err);
+    struct ste_pump p = {.llm = g->voice.llm, .arg = g, .next = check_next, .submitted = check_submitted, .too_long = check_too_long, .answer = check_answer};
+    rc = ste_loop_pump(g->l, &p, err);
     ste_progress_end(g->progress);
     return rc;
 }

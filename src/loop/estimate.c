@@ -112,8 +112,8 @@ static void measure(const struct ste_recipe *r, double *read, double *written)
         ste_warn("time is not estimated: %s", err.msg);
         return;
     }
-    struct ste_speed speed;
-    if (ste_engine_speed_roughly(ste_llm_engine(llm), &speed, &err) == 0) {
+    struct ste_llm_speed speed;
+    if (ste_llm_speed(llm, &speed, &err) == 0) {
         *read = speed.read;
         *written = speed.written;
     } else {

@@ -10,8 +10,6 @@
 #include "loop/figures.h"
 #include "loop/internal.h"
 
-#define CHUNK 32 /* pairs a commit: a kill costs that many judgments twice */
-
 struct suite {
     struct ste_loop *l;
     const char *name;
@@ -19,20 +17,10 @@ struct suite {
     struct ste_voice voice;
     struct ste_judge_setting setting;
     struct ste_answer_pairs pairs;
+    struct ste_id provenance;
 };
 
-static uint64_t prompt_key(const struct ste_dialogue *d)
-{
-    json_t *list = ste_dialogue_json(d);
-    char *text = ste_json_canonical(list);
-    json_decref(list);
-    uint64_t key = ste_key_of("prompt", text, NULL);
-    free(text);
-    return key;
-}
-
-static int put_order(struct suite *u, size_t position, int order, const struct ste_outcome *o, const char *prov,
-                     struct ste_err *err)
+static int put_order(struct suite *u, size_t position, int order, const struct ste_outcome *o, struct ste_err *err)
 {
     const struct ste_answer_pair *p = &u->pairs.items[position];
     const struct ste_judgment *j = &o->order[order];
@@ -41,7 +29,7 @@ static int put_order(struct suite *u, size_t position, int order, const struct s
     snprintf(place, sizeof place, "%zu", position);
     snprintf(turn, sizeof turn, "%d", u->iteration);
     snprintf(step, sizeof step, "%d", u->step);
-    snprintf(key, sizeof key, "%016llx", (unsigned long long)prompt_key(&p->prompt));
+    snprintf(key, sizeof key, "%016llx", (unsigned long long)o->prompt_key);
     const char *winner = order == STE_ORDER_AB ? "A" : "B";
     struct ste_id id = ste_id_of("evaluation", u->name, p->id, place, turn, step, winner, NULL);
     return ste_store_exec(u->l->store, err,
@@ -53,47 +41,62 @@ static int put_order(struct suite *u, size_t position, int order, const struct s
                           tied         ? "tied"
                           : o->skipped ? ste_invalid_name(STE_INVALID_TOO_LONG)
                                        : ste_invalid_name(j->reason),
-                          asked ? j->logprob_a : NAN, asked ? j->logprob_b : NAN, j->reasoning, prov);
+                          asked ? j->logprob_a : NAN, asked ? j->logprob_b : NAN, j->reasoning, u->provenance.s);
 }
 
-static int put_chunk(struct suite *u, size_t from, size_t n, const struct ste_outcome *o, struct ste_err *err)
+static int put_pair(void *arg, size_t position, const struct ste_outcome *o, struct ste_err *err)
 {
-    struct ste_id prov;
-    int rc = ste_store_begin(u->l->store, err);
-    if (rc == 0)
-        rc = ste_loop_provenance(u->l, "evaluate", &u->voice, &u->setting.sampling, u->setting.max_tokens,
-                                 u->setting.mode == STE_MODE_FREE ? "free" : "closed", u->iteration, &prov, err);
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        for (int order = 0; rc == 0 && order < 2; order++)
-            rc = put_order(u, from + i, order, &o[i], prov.s, err);
-    return ste_store_end(u->l->store, rc, err);
+    int rc = 0;
+    for (int order = 0; rc == 0 && order < 2; order++)
+        rc = put_order(arg, position, order, o, err);
+    return rc;
 }
 
-/* Scores the pairs from the first that has no rows yet. */
-static int score(struct suite *u, struct ste_err *err)
+static int save(void *arg, struct ste_err *err)
 {
-    int64_t done;
-    int rc = ste_loop_scored(u->l->store, u->name, u->iteration, u->step, &done, err);
-    if (rc != 0 || (size_t)done >= u->pairs.n)
-        return rc;
+    return ste_loop_save(((struct suite *)arg)->l, err);
+}
+
+/* Scores the pairs that have no rows yet. */
+static int score_rest(struct suite *u, const bool *known, size_t left, struct ste_err *err)
+{
+    const struct ste_eval_setting setting = {.votes = 1};
     char what[80];
     snprintf(what, sizeof what, "%.40s, %s %d", u->name, u->iteration ? "iteration" : "seed, iteration", u->iteration);
     ste_loop_judge_setting(u->l, &u->voice, true, &u->setting);
-    /* ste_eval_pairs counts judgments: two a pair. */
-    struct ste_progress *progress = ste_progress_new(what, "judgments", 2 * (u->pairs.n - (size_t)done));
-    for (size_t from = (size_t)done; rc == 0 && from < u->pairs.n; from += CHUNK) {
-        size_t n = u->pairs.n - from < CHUNK ? u->pairs.n - from : CHUNK;
-        struct ste_answer_pairs part = u->pairs;
-        part.items += from;
-        part.n = n;
-        struct ste_outcome *o = ste_xcalloc(n, sizeof *o);
-        rc = ste_eval_pairs(u->voice.llm, &u->setting, &part, o, progress, err);
-        if (rc == 0)
-            rc = put_chunk(u, from, n, o, err);
-        ste_outcomes_clear(o, n);
-        free(o);
-    }
-    ste_progress_end(progress);
+    int rc = ste_store_begin(u->l->store, err);
+    if (rc != 0)
+        return rc;
+    const struct ste_judging judging = {.llm = u->voice.llm,
+                                        .judge = &u->setting,
+                                        .setting = &setting,
+                                        .progress = ste_progress_new(what, "judgments", 2 * left),
+                                        .known = known,
+                                        .judged = put_pair,
+                                        .tick = save,
+                                        .arg = u};
+    struct ste_outcome *o = ste_xcalloc(u->pairs.n + 1, sizeof *o);
+    rc = ste_loop_provenance(u->l, "evaluate", &u->voice, &u->setting.sampling, u->setting.max_tokens,
+                             u->setting.mode == STE_MODE_FREE ? "free" : "closed", u->iteration, &u->provenance, err);
+    if (rc == 0)
+        rc = ste_judge_pairs(&judging, &u->pairs, o, err);
+    rc = ste_loop_saved(u->l, rc, err);
+    ste_progress_end(judging.progress);
+    ste_outcomes_clear(o, u->pairs.n);
+    free(o);
+    return rc;
+}
+
+static int score(struct suite *u, struct ste_err *err)
+{
+    bool *known = ste_xcalloc(u->pairs.n + 1, sizeof *known);
+    size_t left = u->pairs.n;
+    int rc = ste_loop_scored(u->l->store, u->name, u->iteration, u->step, known, u->pairs.n, err);
+    for (size_t i = 0; i < u->pairs.n; i++)
+        left -= known[i];
+    if (rc == 0 && left > 0)
+        rc = score_rest(u, known, left, err);
+    free(known);
     return rc;
 }
 

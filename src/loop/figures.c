@@ -67,11 +67,19 @@ int ste_loop_outcomes_of_kind(struct ste_store *s, const char *suite, const char
     return rc < 0 ? rc : 0;
 }
 
-int ste_loop_scored(struct ste_store *s, const char *suite, int iteration, int step, int64_t *pairs,
+int ste_loop_scored(struct ste_store *s, const char *suite, int iteration, int step, bool *known, size_t n,
                     struct ste_err *err)
 {
-    return ste_store_count(s, pairs, err,
-                           "SELECT count(DISTINCT position) FROM evaluation WHERE suite = ? AND iteration = ? AND "
-                           "step = ?",
-                           "tii", suite, (int64_t)iteration, (int64_t)step);
+    sqlite3_stmt *q = NULL;
+    int rc = ste_store_query(s, &q, err,
+                             "SELECT DISTINCT position FROM evaluation WHERE suite = ? AND iteration = ? AND step = ?",
+                             "tii", suite, (int64_t)iteration, (int64_t)step);
+    while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1) {
+        const int64_t position = sqlite3_column_int64(q, 0);
+        if (position >= 0 && (size_t)position < n)
+            known[position] = true;
+        rc = 0;
+    }
+    ste_store_done(s, q);
+    return rc < 0 ? rc : 0;
 }

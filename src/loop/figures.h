@@ -12,8 +12,8 @@ int ste_loop_outcomes(struct ste_store *s, const char *suite, int iteration, int
 /* The same of the synthetic pairs of KIND alone. */
 int ste_loop_outcomes_of_kind(struct ste_store *s, const char *suite, const char *kind, int iteration, int step,
                               struct ste_outcome **out, size_t *n, struct ste_err *err);
-/* How many pairs of SUITE are scored. */
-int ste_loop_scored(struct ste_store *s, const char *suite, int iteration, int step, int64_t *pairs,
+/* Sets KNOWN[i] where pair i, of the N of SUITE, is scored. */
+int ste_loop_scored(struct ste_store *s, const char *suite, int iteration, int step, bool *known, size_t n,
                     struct ste_err *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include "core/hash.h"
 #include "core/log.h"
 #include "eval/eval.h"
+#include "llm/pump.h"
 #include "loop/loop.h"
 
 /* A model in a role: where to ask, with which adapter, and the id of the provenance row for what comes back. */
@@ -35,21 +36,12 @@ int ste_loop_provenance_given(struct ste_loop *l, struct ste_id *id, struct ste_
 void ste_loop_judge_setting(struct ste_loop *l, const struct ste_voice *v, bool evaluation,
                             struct ste_judge_setting *out);
 
-/*
- * Keeps a model's window full. NEXT fills an ask and returns 1, or 0 when there is nothing to ask now (there may be
- * after an answer). SUBMITTED gets its ticket and frees the ask's texts; TOO_LONG comes in its place when the prompt
- * does not fit. ANSWER takes an answer. All run inside a transaction that is committed every few seconds, at the end
- * and on Ctrl-C; whatever is still in flight is then cancelled.
- */
-struct ste_drive {
-    struct ste_llm *llm;
-    void *arg;
-    int (*next)(void *arg, struct ste_ask *ask, struct ste_err *err);
-    void (*submitted)(void *arg, void *tag, uint64_t ticket);
-    int (*too_long)(void *arg, void *tag, struct ste_err *err);
-    int (*answer)(void *arg, const struct ste_answer *a, struct ste_err *err);
-};
-int ste_loop_drive(struct ste_loop *l, const struct ste_drive *d, struct ste_err *err);
+/* Commits what there is and goes on: for a pump's tick, whose argument is the loop. Inside a transaction. */
+int ste_loop_save(void *loop, struct ste_err *err);
+/* Ends the transaction by how the work went: what came before Ctrl-C is kept. Returns RC, or the commit's error. */
+int ste_loop_saved(struct ste_loop *l, int rc, struct ste_err *err);
+/* Runs P (all but its tick is set) inside transactions. */
+int ste_loop_pump(struct ste_loop *l, struct ste_pump *p, struct ste_err *err);
 
 /* Every kept instruction has a pair: else STE_EUSAGE names the step that is missing. */
 int ste_loop_paired(struct ste_loop *l, struct ste_err *err);
@@ -74,23 +66,6 @@ void ste_loop_split(const char *const *ids, const size_t *cluster_of, size_t n, 
  * Which ones of the larger class stay is drawn by KEY. Counts are before the cut. */
 void ste_loop_balance(const char *const *ids, const char *labels, size_t n, const char *key, bool *keep, size_t *a,
                       size_t *b);
-
-/*
- * The samples of one pair in one order, which arrive in any order. Sample k becomes final once all below it are; with
- * STOP_EARLY nothing above the first right one is ever final. So the final ones do not depend on who came first.
- */
-struct ste_samples {
-    int limit;     /* N */
-    int asked_to;  /* samples below this may be asked */
-    int next_ask;  /* the next to ask */
-    int final;     /* how many are final: 0 .. final-1 */
-    bool stop_early, done;
-};
-void ste_samples_init(struct ste_samples *s, int limit, int already, int speculate, bool stop_early);
-/* The next to be asked, or -1: wait, or done. */
-int ste_samples_ask(struct ste_samples *s);
-/* Sample FINAL of S is known and RIGHT or not. Then DONE may be set. Returns true when more may be asked. */
-bool ste_samples_final(struct ste_samples *s, bool right);
 
 /* Why a text that ended by FINISH is of no use to anybody: "empty", "cut off", ..., or NULL. */
 const char *ste_loop_degenerate(const char *text, const char *finish);

@@ -27,6 +27,8 @@ struct ste_loop {
     struct ste_store *store;
     struct ste_pack *pack;
     char secret[STE_ID_LEN + 1]; /* of the fences; derives from the recipe's seed */
+    /* Opens the model of a role; ste_llm_open unless the caller sets another one before the first step. */
+    int (*open_llm)(struct ste_llm **out, const char *model, const struct ste_llm_params *p, struct ste_err *err);
     struct ste_loop_model *models;
     size_t n_models;
 };

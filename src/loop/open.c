@@ -88,6 +88,7 @@ int ste_loop_open(struct ste_loop **out, const char *dir, const struct ste_recip
 {
     struct ste_loop *l = ste_xcalloc(1, sizeof *l);
     ste_recipe_init(&l->recipe);
+    l->open_llm = ste_llm_open;
     int rc = r ? ste_recipe_check(r, err) : 0;
     if (rc == 0)
         rc = ste_store_open(&l->store, dir, r != NULL, 0, err);

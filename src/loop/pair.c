@@ -288,12 +288,13 @@ static int put_attempt(struct pairing *g, const struct ask_tag *tag, const char 
     return rc != 0 ? rc : try_pair(g, j, err);
 }
 
-static int pair_too_long(void *arg, void *tag, struct ste_err *err)
+static int pair_too_long(void *arg, void *tag, const char *why, struct ste_err *err)
 {
+    ste_warn("%s", why);
     return put_attempt(arg, tag, NULL, "too long", 0, NULL, err);
 }
 
-static int pair_answer(void *arg, const struct ste_answer *a, struct ste_err *err)
+static int pair_answer(void *arg, struct ste_answer *a, struct ste_err *err)
 {
     static const char *const finishes[] = {"end", "stop", "length", "choice", "failed"};
     return put_attempt(arg, a->tag, a->text ? a->text : "", finishes[a->completion.finish], a->completion.n, a->address,
@@ -514,9 +515,9 @@ static int ask_all(struct pairing *g, struct ste_err *err)
         for (int k = 0; rc == 0 && k < 3; k++) {
             if (!(g->asked = g->voices[roles[k]].llm))
                 continue;
-            const struct ste_drive d = {g->asked, g, pair_next, pair_submitted, pair_too_long, pair_answer};
+            struct ste_pump p = {.llm = g->asked, .arg = g, .next = pair_next, .submitted = pair_submitted, .too_long = pair_too_long, .answer = pair_answer};
             g->first = 0;
-            rc = ste_loop_drive(g->l, &d, err);
+            rc = ste_loop_pump(g->l, &p, err);
         }
     return rc;
 }

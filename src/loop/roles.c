@@ -38,12 +38,12 @@ static int check_model(struct ste_loop *l, const char *name, struct ste_llm *llm
     char *hash = ste_store_meta(l->store, key);
     int rc = 0;
     if (!hash)
-        rc = ste_store_meta_set(l->store, key, ste_llm_model_hash(llm), err);
-    else if (strcmp(hash, ste_llm_model_hash(llm)) != 0)
+        rc = ste_store_meta_set(l->store, key, ste_llm_about(llm)->model_hash, err);
+    else if (strcmp(hash, ste_llm_about(llm)->model_hash) != 0)
         rc = ste_err_set(err, STE_EINPUT,
                          "the model %s is another file than when the run in %s began (sha256 %.12s, then %.12s): put "
                          "the old file back or give another folder with --run",
-                         name, ste_store_dir(l->store), ste_llm_model_hash(llm), hash);
+                         name, ste_store_dir(l->store), ste_llm_about(llm)->model_hash, hash);
     free(hash);
     free(key);
     return rc;
@@ -64,7 +64,7 @@ static int open_model(struct ste_loop *l, const char *name, struct ste_llm **out
                                .activations = r->activations,
                                .cache = *r->cache ? r->cache : NULL};
     struct ste_llm *llm = NULL;
-    int rc = ste_llm_open(&llm, name, &p, err);
+    int rc = l->open_llm(&llm, name, &p, err);
     if (rc != 0)
         return rc;
     if ((rc = check_model(l, name, llm, err)) != 0) {
@@ -148,8 +148,8 @@ int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct st
     char seed[32], turn[16];
     snprintf(seed, sizeof seed, "%lld", l->recipe.seed);
     snprintf(turn, sizeof turn, "%d", round);
-    const char *adapter = ste_llm_adapter_hash(v->llm, v->adapter), *hash = ste_llm_model_hash(v->llm);
-    const char *numerics = ste_llm_numerics(v->llm);
+    const char *adapter = ste_llm_adapter_hash(v->llm, v->adapter), *hash = ste_llm_about(v->llm)->model_hash;
+    const char *numerics = ste_llm_about(v->llm)->numerics;
     *id = ste_id_of("provenance", role, v->model, hash, adapter, l->pack->hash, numerics, how_text, seed, turn, NULL);
     int rc = ste_store_exec(l->store, err,
                             "INSERT OR IGNORE INTO provenance (id, role, model, model_hash, adapter_hash, pack_hash, "

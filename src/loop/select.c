@@ -276,12 +276,13 @@ static int put_label(struct labelling *g, const struct label_job *j, const char 
                           id.s, j->instruction, kinds[j->kind].name, value, logprob, address, prov.s);
 }
 
-static int label_too_long(void *arg, void *tag, struct ste_err *err)
+static int label_too_long(void *arg, void *tag, const char *why, struct ste_err *err)
 {
+    ste_warn("%s", why);
     return put_label(arg, tag, NULL, 0, NULL, err);
 }
 
-static int label_answer(void *arg, const struct ste_answer *a, struct ste_err *err)
+static int label_answer(void *arg, struct ste_answer *a, struct ste_err *err)
 {
     const struct label_job *j = a->tag;
     int c = a->completion.choice;
@@ -320,8 +321,8 @@ static int label_all(struct ste_loop *l, struct ste_err *err)
     int rc = label_jobs(&g, err);
     if (rc == 0 && g.n > 0 && (rc = ste_loop_voice(l, STE_LOOP_LABEL, 0, &g.voice, err)) == 0) {
         g.progress = ste_progress_new("select: labels", "labels", g.n);
-        const struct ste_drive d = {g.voice.llm, &g, label_next, label_submitted, label_too_long, label_answer};
-        rc = ste_loop_drive(l, &d, err);
+        struct ste_pump p = {.llm = g.voice.llm, .arg = &g, .next = label_next, .submitted = label_submitted, .too_long = label_too_long, .answer = label_answer};
+        rc = ste_loop_pump(l, &p, err);
         ste_progress_end(g.progress);
     }
     for (size_t i = 0; i < g.n; i++) {

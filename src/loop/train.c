@@ -18,6 +18,7 @@
 #include "core/rng.h"
 #include "eval/calibration.h"
 #include "loop/figures.h"
+#include "llm/local.h"
 #include "loop/internal.h"
 
 #define SAVE_SECONDS 300.0 /* at most this much work is lost by a kill */
@@ -48,7 +49,7 @@ struct training {
  */
 static void add_example(struct training *g, const struct ste_loop_example *x)
 {
-    const struct ste_model *m = ste_engine_model(ste_llm_engine(g->seed.llm));
+    const struct ste_model *m = ste_engine_model(ste_local_engine(g->seed.llm));
     size_t free_part = x->n_free;
     if (x->n_free && x->n > x->n_free && ste_token_ends_turn(m->tokenizer, x->completion[x->n_free - 1]))
         free_part--;
@@ -87,7 +88,7 @@ static int load_examples(struct training *g, struct ste_err *err)
     sqlite3_stmt *q = NULL;
     static const char shuffled[] = STE_LOOP_EXAMPLE_ROWS STE_LOOP_IN_TWOS,
                       easy[] = STE_LOOP_EXAMPLE_ROWS STE_LOOP_EASY_FIRST;
-    const struct ste_model *m = ste_engine_model(ste_llm_engine(g->seed.llm));
+    const struct ste_model *m = ste_engine_model(ste_local_engine(g->seed.llm));
     rc = ste_store_query(g->l->store, &q, err, easy_first(g) ? easy : shuffled, "i", (int64_t)g->iteration);
     while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
         struct ste_loop_example x;
@@ -214,7 +215,7 @@ static int score_checkpoint(struct training *g, struct ste_err *err)
     ste_lora_rehash(lora);
     struct ste_metrics m;
     double log_loss;
-    if ((rc = ste_llm_add_adapter(v.llm, lora, &v.adapter, err)) != 0)
+    if ((rc = ste_local_add_adapter(v.llm, lora, &v.adapter, err)) != 0)
         return rc;
     rc = ste_loop_evaluate_dev(g->l, &v, g->iteration, step, &m, &log_loss, err);
     ste_llm_drop_adapter(v.llm, v.adapter);
@@ -235,7 +236,7 @@ static int set_params(struct training *g, struct ste_err *err)
     const struct ste_recipe *r = &g->l->recipe;
     struct ste_train_params *p = &g->params;
     ste_train_default_params(p);
-    p->pool = ste_llm_pool(g->seed.llm);
+    p->pool = ste_local_pool(g->seed.llm);
     int rc = ste_isa_choose(*r->isa ? r->isa : NULL, &p->isa, err);
     if (rc == 0)
         rc = ste_schedule_by_name(r->schedule, &p->schedule, err);
@@ -266,7 +267,7 @@ static int set_params(struct training *g, struct ste_err *err)
 
 static int start(struct training *g, struct ste_err *err)
 {
-    struct ste_engine *e = ste_llm_engine(g->seed.llm);
+    struct ste_engine *e = ste_local_engine(g->seed.llm);
     if (!e)
         return ste_err_set(err, STE_EUSAGE, "the seed %s is no model of this machine: it cannot be trained here",
                            g->seed.model);
@@ -403,7 +404,7 @@ static int publish(struct training *g, struct ste_err *err)
     char *path = state_path(g, best), *folder = ste_loop_adapter_folder(g->l, g->iteration),
          *adapters = ste_path_join(ste_store_dir(g->l->store), "adapters"), *key = state_key(g);
     char *gguf = ste_path_join(folder, "adapter.gguf");
-    const struct ste_model *m = ste_engine_model(ste_llm_engine(g->seed.llm));
+    const struct ste_model *m = ste_engine_model(ste_local_engine(g->seed.llm));
     int rc = ste_trainer_steps_done(g->trainer) == best ? 0 : ste_trainer_load(g->trainer, path, err);
     struct ste_lora *lora = ste_trainer_lora(g->trainer);
     if (rc == 0)

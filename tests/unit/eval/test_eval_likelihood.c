@@ -10,6 +10,7 @@
 #include "../engine/small_model.h"
 #include "core/json.h"
 #include "eval/likelihood.h"
+#include "llm/local.h"
 
 enum { PAIRS = 4, TIED = 2, LONG = 3 };
 
@@ -58,7 +59,7 @@ static double by_logits(struct ste_llm *l, const struct ste_message *m, size_t n
                         size_t *tokens)
 {
     static float logits[400 * TINY_VOCAB];
-    const struct ste_model *model = ste_engine_model(ste_llm_engine(l));
+    const struct ste_model *model = ste_engine_model(ste_local_engine(l));
     struct ste_tokens ids = {0};
     double log_p = 0;
     assert_int_equal(ste_chat_tokenize(model, m, n_messages, NULL, &ids, NULL), 0);
@@ -67,7 +68,7 @@ static double by_logits(struct ste_llm *l, const struct ste_message *m, size_t n
     if (end || ids.n == n_prompt)
         ste_tokens_add(&ids, TINY_END);
     assert_in_range(ids.n, 1, 400);
-    assert_int_equal(ste_engine_logits(ste_llm_engine(l), NULL, ids.ids, ids.n, logits, NULL), 0);
+    assert_int_equal(ste_engine_logits(ste_local_engine(l), NULL, ids.ids, ids.n, logits, NULL), 0);
     for (size_t t = n_prompt; t < ids.n; t++) {
         const float *row = logits + (t - 1) * TINY_VOCAB;
         double sum = 0;

@@ -1,4 +1,4 @@
-/* ste_eval_pairs against a scripted judge: here stand the few functions of llm/ that it calls. */
+/* ste_judge_pairs against a scripted judge. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,81 +11,83 @@
 #include "core/mem.h"
 #include "eval/eval.h"
 
-struct question {
-    uint64_t ticket;
-    void *tag;
-    char *text;
-};
-struct ste_llm {
-    struct question waiting[64];
-    size_t n, most, window;
-    uint64_t tickets, cancelled;
+struct paper {
+    struct ste_llm llm;
+    struct ste_question waiting[64]; /* their text is their own */
+    size_t n, most;
+    uint64_t cancelled;
     bool newest_first; /* the order in which answers come back */
     int fail_after;    /* answers until transport of the whole judge ends; -1: never */
 };
 
-int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticket, struct ste_err *err)
+static int prepare(struct ste_llm *l, const struct ste_ask *ask, struct ste_question *q, struct ste_err *err)
 {
     const char *text = ask->messages[ask->n_messages - 1].content;
     /* Too long in the order in which the long answer stands second. */
     const char *lengthy = strstr(text, "LENGTHY"), *b = strstr(text, "answer B]");
     if (lengthy && lengthy > b)
         return ste_err_set(err, STE_ETOOLONG, "too long");
-    *ticket = ++l->tickets;
-    l->waiting[l->n++] = (struct question){*ticket, ask->tag, ste_xstrdup(text)};
-    l->most = l->n > l->most ? l->n : l->most;
+    q->own = ste_xstrdup(text);
+    q->free_own = free;
     return 0;
 }
 
-static struct question take(struct ste_llm *l, size_t i)
+static int submit(struct ste_llm *l, struct ste_question *q, struct ste_err *err)
 {
-    struct question q = l->waiting[i];
-    memmove(l->waiting + i, l->waiting + i + 1, (l->n - i - 1) * sizeof q);
-    l->n--;
+    struct paper *p = (struct paper *)l;
+    p->waiting[p->n++] = *q;
+    *q = (struct ste_question){0};
+    p->most = p->n > p->most ? p->n : p->most;
+    return 0;
+}
+
+static struct ste_question take(struct paper *p, size_t i)
+{
+    struct ste_question q = p->waiting[i];
+    memmove(p->waiting + i, p->waiting + i + 1, (p->n - i - 1) * sizeof q);
+    p->n--;
     return q;
 }
 
-void ste_llm_cancel(struct ste_llm *l, uint64_t ticket)
+static void cancel(struct ste_llm *l, uint64_t ticket)
 {
-    for (size_t i = 0; i < l->n; i++) {
-        if (l->waiting[i].ticket != ticket)
+    struct paper *p = (struct paper *)l;
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->waiting[i].ticket != ticket)
             continue;
-        free(take(l, i).text);
-        l->cancelled++;
+        struct ste_question q = take(p, i);
+        ste_question_clear(&q);
+        p->cancelled++;
         return;
     }
 }
 
-int ste_llm_next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
+static int next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
 {
-    if (l->n == 0)
-        return 0;
-    if (l->fail_after >= 0 && l->fail_after-- == 0)
+    struct paper *p = (struct paper *)l;
+    if (p->fail_after >= 0 && p->fail_after-- == 0)
         return ste_err_set(err, STE_EFAIL, "the judge is gone");
-    struct question q = take(l, l->newest_first ? l->n - 1 : 0);
+    struct ste_question q = take(p, p->newest_first ? p->n - 1 : 0);
     *out = (struct ste_answer){.ticket = q.ticket, .tag = q.tag};
     out->completion = (struct ste_completion){.finish = STE_FINISH_CHOICE, .free_finish = STE_FINISH_END};
     /* Prefers the answer with GOOD in it; knows nothing of FIRST, for which it takes the one shown first; is unsure of
      * the labels at UNSURE. */
-    const char *good = strstr(q.text, "GOOD"), *b = strstr(q.text, "answer B]");
+    const char *text = q.own, *good = strstr(text, "GOOD"), *b = strstr(text, "answer B]");
     out->completion.choice = good && good > b;
-    bool unsure = strstr(q.text, "UNSURE");
+    bool unsure = strstr(text, "UNSURE");
     out->completion.choice_logprobs[0] = out->completion.choice ? -3 : -0.1f;
     out->completion.choice_logprobs[1] = out->completion.choice ? -0.1f : -3;
     if (unsure)
         out->completion.choice_logprobs[0] = out->completion.choice_logprobs[1] = -4;
-    free(q.text);
+    ste_question_clear(&q);
     return 1;
 }
 
-void ste_answer_clear(struct ste_answer *a)
+static struct paper paper(size_t window)
 {
-    *a = (struct ste_answer){0};
-}
-
-size_t ste_llm_window(const struct ste_llm *l)
-{
-    return l->window;
+    static const struct ste_llm_ops ops = {.prepare = prepare, .submit = submit, .cancel = cancel, .next = next};
+    return (struct paper){.llm = {.ops = &ops, .about = {.name = "paper", .can = 63, .window = window}},
+                          .fail_after = -1};
 }
 
 /* (prompt, chosen, rejected, tied) */
@@ -119,18 +121,20 @@ static void free_pairs(struct ste_answer_pair *items)
     }
 }
 
-static int run(struct ste_llm *l, bool both, struct ste_outcome *out, struct ste_err *err)
+static int run(struct paper *l, bool both, struct ste_outcome *out, struct ste_err *err)
 {
     struct ste_pack *pack;
     struct ste_answer_pair items[N];
     struct ste_answer_pairs pairs;
     assert_int_equal(ste_pack_load(&pack, "direct", NULL, NULL), 0);
     make_pairs(&pairs, items);
-    struct ste_judge_setting s = {.pack = pack, .secret = "s", .mode = pack->mode, .sampling = {.top_p = 1}};
-    int rc =
-        both ? ste_eval_pairs(l, &s, &pairs, out, NULL, err) : ste_judge_pairs(l, &s, &pairs, false, out, NULL, err);
+    const struct ste_judge_setting s = {.pack = pack, .secret = "s", .mode = pack->mode, .sampling = {.top_p = 1}};
+    const struct ste_eval_setting e = {.votes = 1};
+    const struct ste_judging j = {.llm = &l->llm, .judge = &s, .setting = &e, .one_order = !both};
+    int rc = ste_judge_pairs(&j, &pairs, out, err);
     free_pairs(items);
     ste_pack_free(pack);
+    free(l->llm.flying);
     return rc;
 }
 
@@ -138,11 +142,12 @@ static void both_orders(void **state)
 {
     /* Whatever the window and the order in which answers return, the outcomes are the same. */
     for (int way = 0; way < 6; way++) {
-        struct ste_llm l = {.window = way < 2 ? 1 : way < 4 ? 3 : 64, .newest_first = way % 2, .fail_after = -1};
+        struct paper l = paper(way < 2 ? 1 : way < 4 ? 3 : 64);
+        l.newest_first = way % 2;
         struct ste_outcome o[N];
         assert_int_equal(run(&l, true, o, NULL), 0);
         assert_int_equal(l.n, 0);
-        assert_true(l.most <= l.window + 1);
+        assert_true(l.most <= l.llm.about.window);
         static const char *const want[N] = {"AB", "AA", "tied", "long", "invalid", "BA", "long", "AB"};
         for (size_t i = 0; i < N; i++) {
             assert_int_equal(o[i].judged, strcmp(want[i], "tied") != 0);
@@ -171,10 +176,10 @@ static void both_orders(void **state)
 
 static void one_order(void **state)
 {
-    struct ste_llm l = {.window = 4, .fail_after = -1};
+    struct paper l = paper(4);
     struct ste_outcome o[N];
     assert_int_equal(run(&l, false, o, NULL), 0);
-    assert_int_equal(l.tickets, N - 2); /* the tied one and the one too long in this order were not asked */
+    assert_int_equal(l.llm.last_ticket, N - 2); /* the tied one and the one too long in this order were not asked */
     assert_int_equal(o[0].order[0].verdict, STE_VERDICT_A);
     assert_true(o[3].skipped);
     assert_false(o[6].skipped);
@@ -183,11 +188,12 @@ static void one_order(void **state)
 
 static void failure_cancels_the_rest(void **state)
 {
-    struct ste_llm l = {.window = 6, .fail_after = 3};
+    struct paper l = paper(6);
+    l.fail_after = 3;
     struct ste_outcome o[N];
     struct ste_err err = {0};
     assert_int_equal(run(&l, true, o, &err), STE_EFAIL);
-    assert_string_equal(err.msg, "the judge is gone");
+    assert_non_null(strstr(err.msg, "the judge is gone"));
     assert_int_equal(l.n, 0);
     assert_true(l.cancelled > 0);
     ste_outcomes_clear(o, N);

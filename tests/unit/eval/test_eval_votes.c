@@ -15,59 +15,62 @@
 
 enum { PAIRS = 1000, VOTES = 8 };
 
-struct question {
-    uint64_t ticket, draw;
-    void *tag;
-};
-struct ste_llm {
-    struct question *waiting;
-    size_t n, cap, window;
-    uint64_t tickets, cancelled, shuffle;
+struct paper {
+    struct ste_llm llm;
+    struct ste_question *waiting; /* their own is the number drawn */
+    size_t n, cap;
+    uint64_t cancelled, shuffle;
 };
 
 /* A sample's numbers come from the question and its index alone. */
-int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticket, struct ste_err *err)
+static int prepare(struct ste_llm *l, const struct ste_ask *ask, struct ste_question *q, struct ste_err *err)
 {
     char sample[16];
     snprintf(sample, sizeof sample, "%d", ask->sample);
-    STE_GROW(l->waiting, l->cap, l->n + 1);
-    *ticket = ++l->tickets;
-    l->waiting[l->n++] =
-        (struct question){*ticket, ste_key_of(ask->messages[ask->n_messages - 1].content, sample, NULL), ask->tag};
+    const uint64_t draw = ste_key_of(ask->messages[ask->n_messages - 1].content, sample, NULL);
+    q->own = ste_xmemdup(&draw, sizeof draw);
+    q->free_own = free;
     return 0;
 }
 
-void ste_llm_cancel(struct ste_llm *l, uint64_t ticket)
+static int submit(struct ste_llm *l, struct ste_question *q, struct ste_err *err)
 {
-    l->cancelled++;
+    struct paper *p = (struct paper *)l;
+    STE_GROW(p->waiting, p->cap, p->n + 1);
+    p->waiting[p->n++] = *q;
+    *q = (struct ste_question){0};
+    return 0;
 }
 
-int ste_llm_next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
+static void cancel(struct ste_llm *l, uint64_t ticket)
 {
-    if (l->n == 0)
-        return 0;
-    l->shuffle = l->shuffle * 6364136223846793005u + 1442695040888963407u;
-    size_t i = (size_t)(l->shuffle >> 33) % l->n;
-    struct question q = l->waiting[i];
-    l->waiting[i] = l->waiting[--l->n];
+    ((struct paper *)l)->cancelled++;
+}
+
+static int next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
+{
+    struct paper *paper = (struct paper *)l;
+    paper->shuffle = paper->shuffle * 6364136223846793005u + 1442695040888963407u;
+    size_t i = (size_t)(paper->shuffle >> 33) % paper->n;
+    struct ste_question q = paper->waiting[i];
+    paper->waiting[i] = paper->waiting[--paper->n];
+    const uint64_t draw = *(uint64_t *)q.own;
     *out = (struct ste_answer){.ticket = q.ticket, .tag = q.tag};
+    ste_question_clear(&q);
     out->completion = (struct ste_completion){.finish = STE_FINISH_CHOICE, .free_finish = STE_FINISH_END};
-    double p = 0.01 + 0.98 * (double)(q.draw % 1000) / 1000;
-    bool unsure = q.draw / 1000 % 10 == 0; /* a tenth is invalid */
+    double p = 0.01 + 0.98 * (double)(draw % 1000) / 1000;
+    bool unsure = draw / 1000 % 10 == 0; /* a tenth is invalid */
     out->completion.choice = p < 0.5;
     out->completion.choice_logprobs[0] = (float)log(unsure ? 0.1 : p);
     out->completion.choice_logprobs[1] = (float)log(unsure ? 0.1 : 1 - p);
     return 1;
 }
 
-void ste_answer_clear(struct ste_answer *a)
+static struct paper paper(size_t window, uint64_t shuffle)
 {
-    *a = (struct ste_answer){0};
-}
-
-size_t ste_llm_window(const struct ste_llm *l)
-{
-    return l->window;
+    static const struct ste_llm_ops ops = {.prepare = prepare, .submit = submit, .cancel = cancel, .next = next};
+    return (struct paper){.llm = {.ops = &ops, .about = {.name = "paper", .can = 63, .window = window}},
+                          .shuffle = shuffle};
 }
 
 static void judge(const struct ste_answer_pairs *pairs, bool all, size_t window, uint64_t shuffle,
@@ -75,19 +78,20 @@ static void judge(const struct ste_answer_pairs *pairs, bool all, size_t window,
 {
     struct ste_pack *pack;
     struct ste_err err = {0};
-    struct ste_llm l = {.window = window, .shuffle = shuffle};
+    struct paper l = paper(window, shuffle);
     assert_int_equal(ste_pack_load(&pack, "direct", NULL, NULL), 0);
-    struct ste_judge_setting s = {.pack = pack,
-                                  .secret = "s",
-                                  .mode = pack->mode,
-                                  .sampling = {.temperature = 0.7, .top_p = 1},
-                                  .votes = VOTES,
-                                  .all_votes = all};
-    assert_int_equal(ste_eval_pairs(&l, &s, pairs, out, NULL, &err), 0);
+    const struct ste_judge_setting s = {.pack = pack,
+                                        .secret = "s",
+                                        .mode = pack->mode,
+                                        .sampling = {.temperature = 0.7, .top_p = 1}};
+    const struct ste_eval_setting e = {.votes = VOTES, .all_votes = all};
+    const struct ste_judging j = {.llm = &l.llm, .judge = &s, .setting = &e};
+    assert_int_equal(ste_judge_pairs(&j, pairs, out, &err), 0);
     assert_int_equal(l.n, 0);
     assert_int_equal(l.cancelled, 0);
-    *calls = l.tickets;
+    *calls = l.llm.last_ticket;
     free(l.waiting);
+    free(l.llm.flying);
     ste_pack_free(pack);
 }
 
@@ -110,7 +114,7 @@ static int fewest(const struct ste_judgment *votes)
 static void samples_of(const struct ste_answer_pair *p, bool swapped, struct ste_judgment *votes)
 {
     struct ste_pack *pack;
-    struct ste_llm l = {.window = 1};
+    struct paper l = paper(1, 0);
     struct ste_judge_prompt texts;
     assert_int_equal(ste_pack_load(&pack, "direct", NULL, NULL), 0);
     struct ste_judge_setting s = {.pack = pack, .secret = "s", .mode = pack->mode};
@@ -121,12 +125,13 @@ static void samples_of(const struct ste_answer_pair *p, bool swapped, struct ste
         const struct ste_judge_material m = {p->id, &p->prompt, swapped ? p->second : p->first,
                                              swapped ? p->first : p->second, NULL};
         ste_judge_ask(&s, &m, i, &texts, &ask);
-        ste_llm_submit(&l, &ask, &ticket, NULL);
+        assert_int_equal(ste_llm_submit(&l.llm, &ask, &ticket, NULL), 0);
         ste_judge_prompt_clear(&texts);
-        assert_int_equal(ste_llm_next(&l, &answer, NULL), 1);
+        assert_int_equal(ste_llm_next(&l.llm, &answer, NULL), 1);
         ste_judge_read(&s, &answer, &votes[i]);
     }
     free(l.waiting);
+    free(l.llm.flying);
     ste_pack_free(pack);
 }
 

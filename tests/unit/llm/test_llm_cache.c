@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,47 +15,53 @@
 #include "core/mem.h"
 #include "llm/cache.h"
 
-static struct ste_completion sample(void)
+static struct ste_answer sample(const char *address)
 {
-    struct ste_completion c = {
+    struct ste_answer a = {.n_written = 1, .text = ste_xstrdup("a \xc3\xa9")};
+    a.completion = (struct ste_completion){
         .finish = STE_FINISH_CHOICE, .free_finish = STE_FINISH_STOP, .n = 3, .n_free = 2, .choice = 1};
     const int32_t tokens[] = {5, 70000, 32};
     const float logprobs[] = {-0.5f, -1.25f, 0};
-    c.tokens = ste_xmemdup(tokens, sizeof tokens);
-    c.logprobs = ste_xmemdup(logprobs, sizeof logprobs);
-    c.choice_logprobs[0] = -INFINITY;
-    c.choice_logprobs[1] = -0.125f;
-    return c;
+    a.completion.tokens = ste_xmemdup(tokens, sizeof tokens);
+    a.completion.logprobs = ste_xmemdup(logprobs, sizeof logprobs);
+    a.completion.choice_logprobs[0] = -INFINITY;
+    a.completion.choice_logprobs[1] = -0.125f;
+    memcpy(a.address, address, strlen(address) + 1);
+    return a;
 }
 
 static void comes_back(void **state)
 {
     char path[] = "/tmp/ste-cache-XXXXXX";
     close(mkstemp(path));
-    struct ste_completion c = sample(), got;
+    struct ste_answer x = sample("x"), z = sample("z"), got;
     struct ste_cache *a = ste_cache_open(path, "engine 1"), *b = ste_cache_open(path, "engine 2");
     assert_non_null(a);
     assert_non_null(b);
     assert_false(ste_cache_get(a, "x", &got));
-    ste_cache_put(a, "x", &c);
+    ste_cache_put(a, &x);
     assert_false(ste_cache_get(a, "y", &got));
     assert_false(ste_cache_get(b, "x", &got));
     ste_cache_close(a);
     a = ste_cache_open(path, "engine 1");
     assert_true(ste_cache_get(a, "x", &got));
-    assert_int_equal(got.n, 3);
-    assert_int_equal(got.n_free, 2);
-    assert_int_equal(got.choice, 1);
-    assert_int_equal(got.finish, STE_FINISH_CHOICE);
-    assert_int_equal(got.free_finish, STE_FINISH_STOP);
-    assert_memory_equal(got.tokens, c.tokens, 12);
-    assert_memory_equal(got.logprobs, c.logprobs, 12);
-    assert_memory_equal(got.choice_logprobs, c.choice_logprobs, sizeof c.choice_logprobs);
-    ste_completion_clear(&got);
-    c.finish = STE_FINISH_FAILED; /* failed transport is never kept */
-    ste_cache_put(a, "z", &c);
+    const struct ste_completion *c = &got.completion;
+    assert_int_equal(c->n, 3);
+    assert_int_equal(c->n_free, 2);
+    assert_int_equal(got.n_written, 1);
+    assert_string_equal(got.text, x.text);
+    assert_int_equal(c->choice, 1);
+    assert_int_equal(c->finish, STE_FINISH_CHOICE);
+    assert_int_equal(c->free_finish, STE_FINISH_STOP);
+    assert_memory_equal(c->tokens, x.completion.tokens, 12);
+    assert_memory_equal(c->logprobs, x.completion.logprobs, 12);
+    assert_memory_equal(c->choice_logprobs, x.completion.choice_logprobs, sizeof c->choice_logprobs);
+    ste_answer_clear(&got);
+    z.completion.finish = STE_FINISH_FAILED; /* failed transport is never kept */
+    ste_cache_put(a, &z);
     assert_false(ste_cache_get(a, "z", &got));
-    ste_completion_clear(&c);
+    ste_answer_clear(&x);
+    ste_answer_clear(&z);
     ste_cache_close(a);
     ste_cache_close(b);
     unlink(path);
@@ -62,30 +69,126 @@ static void comes_back(void **state)
 
 static void damage_is_no_answer(void **state)
 {
-    struct ste_completion c = sample(), got;
+    struct ste_answer x = sample("x"), got;
     struct ste_buf b = STE_BUF_INIT;
-    ste_completion_pack(&c, &b);
+    ste_answer_pack(&x, &b);
     for (size_t n = 0; n < b.len; n++)
-        assert_false(ste_completion_unpack(b.s, n, &got));
-    assert_true(ste_completion_unpack(b.s, b.len, &got));
-    ste_completion_clear(&got);
+        assert_false(ste_answer_unpack(b.s, n, &got));
+    assert_true(ste_answer_unpack(b.s, b.len, &got));
+    ste_answer_clear(&got);
     b.s[8] = 99; /* the choice's index */
-    assert_false(ste_completion_unpack(b.s, b.len, &got));
+    assert_false(ste_answer_unpack(b.s, b.len, &got));
     ste_buf_clear(&b);
-    ste_completion_clear(&c);
+    ste_answer_clear(&x);
+}
+
+/* A model that answers each question with its text, and counts what it is asked. */
+struct echo {
+    struct ste_llm llm;
+    struct ste_question q[8];
+    size_t n;
+    int asked, cancelled;
+};
+
+static int echo_prepare(struct ste_llm *l, const struct ste_ask *ask, struct ste_question *q, struct ste_err *err)
+{
+    snprintf(q->address, sizeof q->address, "%s", ask->messages[0].content);
+    return 0;
+}
+
+static int echo_submit(struct ste_llm *l, struct ste_question *q, struct ste_err *err)
+{
+    struct echo *e = (struct echo *)l;
+    e->asked++;
+    e->q[e->n++] = *q;
+    *q = (struct ste_question){0};
+    return 0;
+}
+
+static void echo_cancel(struct ste_llm *l, uint64_t ticket)
+{
+    struct echo *e = (struct echo *)l;
+    e->cancelled++;
+    for (size_t i = 0; i < e->n; i++)
+        if (e->q[i].ticket == ticket)
+            e->q[i] = e->q[--e->n];
+}
+
+static int echo_next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
+{
+    struct echo *e = (struct echo *)l;
+    const struct ste_question q = e->q[--e->n];
+    *out = sample(q.address);
+    free(out->text);
+    out->text = ste_xstrdup(q.address);
+    out->ticket = q.ticket;
+    out->tag = q.tag;
+    return 1;
+}
+
+static void echo_close(struct ste_llm *l)
+{
+}
+
+static uint64_t ask(struct ste_llm *l, const char *text)
+{
+    const struct ste_message m = {"user", text};
+    const struct ste_ask a = {.messages = &m, .n_messages = 1, .tag = (void *)text};
+    uint64_t ticket = 0;
+    assert_int_equal(ste_llm_submit(l, &a, &ticket, NULL), 0);
+    return ticket;
+}
+
+static void wraps_any_model(void **state)
+{
+    static const struct ste_llm_ops ops = {.prepare = echo_prepare,
+                                           .submit = echo_submit,
+                                           .cancel = echo_cancel,
+                                           .next = echo_next,
+                                           .close = echo_close};
+    char path[] = "/tmp/ste-cache-XXXXXX";
+    close(mkstemp(path));
+    for (int again = 0; again < 2; again++) {
+        struct echo e = {.llm = {.ops = &ops, .about = {.name = "echo", .numerics = "e", .window = 4}}};
+        struct ste_llm *l = ste_cache_wrap(&e.llm, path);
+        assert_ptr_equal(ste_llm_innermost(l), &e.llm);
+        assert_string_equal(ste_llm_about(l)->name, "echo");
+        struct ste_answer a;
+        const uint64_t gone = ask(l, "x"), kept = ask(l, "y");
+        ask(l, "x");
+        ste_llm_cancel(l, gone);
+        ste_llm_cancel(l, gone); /* passed over */
+        assert_int_equal(e.asked, again ? 0 : 3);
+        assert_int_equal(e.cancelled, !again);
+        bool seen = false;
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(ste_llm_next(l, &a, NULL), 1);
+            assert_string_equal(a.text, a.tag);
+            assert_string_equal(a.text, a.address);
+            assert_int_equal(a.from_cache, again);
+            seen |= a.ticket == kept;
+            ste_answer_clear(&a);
+        }
+        assert_true(seen);
+        assert_int_equal(ste_llm_next(l, &a, NULL), 0);
+        /* One that is never taken goes with the model. */
+        if (again)
+            ask(l, "x");
+        ste_llm_close(l);
+    }
+    unlink(path);
 }
 
 static void goes_on_without(void **state)
 {
-    assert_null(ste_cache_open("/dev/null/no/cache.db", "engine 1"));
-    struct ste_completion got;
-    assert_false(ste_cache_get(NULL, "x", &got));
-    ste_cache_put(NULL, "x", &got);
+    struct echo e = {.llm = {.about = {.numerics = "e"}}};
+    assert_ptr_equal(ste_cache_wrap(&e.llm, "/dev/null/no/cache.db"), &e.llm);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(comes_back), cmocka_unit_test(damage_is_no_answer),
+                                       cmocka_unit_test(wraps_any_model),
                                        cmocka_unit_test(goes_on_without)};
     return cmocka_run_group_tests_name("llm cache", tests, NULL, NULL);
 }

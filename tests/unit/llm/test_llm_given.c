@@ -10,7 +10,7 @@
 
 #include "../engine/small_model.h"
 #include "core/json.h"
-#include "llm/llm.h"
+#include "llm/local.h"
 
 enum { TEXTS = 5 };
 static const char *const texts[TEXTS] = {
@@ -58,8 +58,8 @@ static bool ask_all(struct ste_llm *l, const char *user, struct found out[TEXTS]
         memcpy(f->tokens, c->tokens, c->n * sizeof *c->tokens);
         memcpy(f->logprobs, c->logprobs, c->n * sizeof *c->logprobs);
         memcpy(f->address, a.address, sizeof a.address);
-        const struct ste_likelihood with = ste_answer_likelihood(l, &a, true),
-                                    without = ste_answer_likelihood(l, &a, false);
+        const struct ste_likelihood with = ste_answer_likelihood(&a, true),
+                                    without = ste_answer_likelihood(&a, false);
         assert_int_equal(with.tokens, c->n);
         assert_int_equal(without.tokens, c->n - 1);
         assert_true(fabs(with.sum - without.sum - (double)c->logprobs[c->n - 1]) < 1e-9);
@@ -76,12 +76,12 @@ static void check_against_logits(struct ste_llm *l, const char *user, const stru
     static float logits[400 * TINY_VOCAB];
     const struct ste_message m = {"user", user};
     struct ste_tokens ids = {0};
-    assert_int_equal(ste_chat_tokenize(ste_engine_model(ste_llm_engine(l)), &m, 1, NULL, &ids, NULL), 0);
+    assert_int_equal(ste_chat_tokenize(ste_engine_model(ste_local_engine(l)), &m, 1, NULL, &ids, NULL), 0);
     const size_t n_prompt = ids.n;
     for (size_t i = 0; i < f->n; i++)
         ste_tokens_add(&ids, f->tokens[i]);
     assert_in_range(ids.n, 1, 400);
-    assert_int_equal(ste_engine_logits(ste_llm_engine(l), NULL, ids.ids, ids.n, logits, NULL), 0);
+    assert_int_equal(ste_engine_logits(ste_local_engine(l), NULL, ids.ids, ids.n, logits, NULL), 0);
     for (size_t i = 0; i < f->n; i++) {
         const float *row = logits + (n_prompt + i - 1) * TINY_VOCAB;
         double sum = 0;

@@ -64,36 +64,6 @@ static void test_balance(void **state)
         assert_false(keep[i]);
 }
 
-static void test_samples(void **state)
-{
-    struct ste_samples s;
-    ste_samples_init(&s, 15, 0, 2, true);
-    assert_int_equal(ste_samples_ask(&s), 0);
-    assert_int_equal(ste_samples_ask(&s), 1);
-    assert_int_equal(ste_samples_ask(&s), -1);
-    assert_false(ste_samples_final(&s, false));
-    assert_true(ste_samples_final(&s, false));
-    for (int k = 2; k < 4; k++)
-        assert_int_equal(ste_samples_ask(&s), k);
-    assert_int_equal(ste_samples_ask(&s), -1);
-    assert_false(ste_samples_final(&s, true));
-    assert_true(s.done);
-    assert_int_equal(s.final, 3);
-    assert_int_equal(ste_samples_ask(&s), -1);
-
-    ste_samples_init(&s, 3, 0, 1, false); /* all of them, right or not */
-    for (int k = 0; k < 3; k++)
-        assert_int_equal(ste_samples_ask(&s), k);
-    ste_samples_final(&s, true);
-    ste_samples_final(&s, true);
-    assert_false(s.done);
-    ste_samples_final(&s, false);
-    assert_true(s.done);
-
-    ste_samples_init(&s, 15, 6, 2, true); /* going on: six are in the store */
-    assert_int_equal(ste_samples_ask(&s), 6);
-}
-
 static void test_degenerate(void **state)
 {
     assert_null(ste_loop_degenerate("A fine answer.", "end"));
@@ -257,7 +227,7 @@ static void test_recipes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_split),      cmocka_unit_test(test_balance), cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_split),      cmocka_unit_test(test_balance),
         cmocka_unit_test(test_degenerate), cmocka_unit_test(test_texts), cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_tokens),     cmocka_unit_test(test_easy_first), cmocka_unit_test(test_recipes),
     };

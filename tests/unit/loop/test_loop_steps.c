@@ -19,90 +19,16 @@
 
 /* ---- the paper model ---- */
 
-struct ste_llm {
-    struct ste_answer *flying;
+struct paper {
+    struct ste_llm llm;
+    struct ste_answer *flying; /* answered when asked, told later */
     size_t n, cap;
-    uint64_t ticket;
 };
 
 static size_t window = 8;
 static int arrival;       /* 0: first in first out, 1: last in first out, 2: shuffled */
 static long answers_left; /* then it is interrupted; negative: never */
 static double share_a = 0.5; /* of verdicts for A */
-
-int ste_llm_open(struct ste_llm **out, const char *model, const struct ste_llm_params *p, struct ste_err *err)
-{
-    *out = ste_xcalloc(1, sizeof **out);
-    return 0;
-}
-void ste_llm_close(struct ste_llm *l)
-{
-    for (size_t i = 0; i < l->n; i++)
-        ste_answer_clear(&l->flying[i]);
-    free(l->flying);
-    free(l);
-}
-const char *ste_llm_name(const struct ste_llm *l)
-{
-    return "paper";
-}
-const char *ste_llm_model_hash(const struct ste_llm *l)
-{
-    return "0123";
-}
-const char *ste_llm_numerics(const struct ste_llm *l)
-{
-    return "paper 1";
-}
-struct ste_engine *ste_llm_engine(struct ste_llm *l)
-{
-    return NULL;
-}
-struct ste_pool *ste_llm_pool(struct ste_llm *l)
-{
-    return NULL;
-}
-unsigned ste_llm_capabilities(const struct ste_llm *l)
-{
-    return 31;
-}
-int ste_llm_load_adapter(struct ste_llm *l, const char *dir, int *handle, struct ste_err *err)
-{
-    *handle = 1;
-    return 0;
-}
-int ste_llm_add_adapter(struct ste_llm *l, struct ste_lora *lora, int *handle, struct ste_err *err)
-{
-    *handle = 1;
-    return 0;
-}
-void ste_llm_drop_adapter(struct ste_llm *l, int handle)
-{
-}
-const char *ste_llm_adapter_hash(const struct ste_llm *l, int handle)
-{
-    return handle ? "abcd" : "";
-}
-void ste_answer_clear(struct ste_answer *a)
-{
-    free(a->text);
-    free(a->prompt);
-    free(a->completion.tokens);
-    free(a->completion.logprobs);
-    memset(a, 0, sizeof *a);
-}
-struct ste_likelihood ste_answer_likelihood(const struct ste_llm *l, const struct ste_answer *a, bool end)
-{
-    return (struct ste_likelihood){-(double)(a->completion.tokens[0] & 0xff) / 8, 10};
-}
-size_t ste_llm_in_flight(const struct ste_llm *l)
-{
-    return l->n;
-}
-size_t ste_llm_window(const struct ste_llm *l)
-{
-    return window;
-}
 
 static double share(uint64_t *key)
 {
@@ -111,7 +37,7 @@ static double share(uint64_t *key)
     return ste_rng_uniform(&r);
 }
 
-int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticket, struct ste_err *err)
+static int paper_prepare(struct ste_llm *l, const struct ste_ask *ask, struct ste_question *q, struct ste_err *err)
 {
     char how[64];
     snprintf(how, sizeof how, "%d/%d/%g/%llu", ask->sample, ask->adapter, ask->sampling.temperature,
@@ -120,12 +46,13 @@ int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticke
     uint64_t key = ste_key_of(last, how, NULL);
     if (strstr(last, "endless"))
         return ste_err_set(err, STE_ETOOLONG, "too long for the paper model");
-    STE_GROW(l->flying, l->cap, l->n + 1);
-    struct ste_answer *a = &l->flying[l->n++];
-    *a = (struct ste_answer){.ticket = *ticket = ++l->ticket, .tag = ask->tag, .n_prompt = 2};
-    snprintf(a->address, sizeof a->address, "%016llx", (unsigned long long)key);
-    a->prompt = ste_xcalloc(2, sizeof *a->prompt);
-    a->prompt[0] = (int32_t)(ste_key_of(last, NULL) & 0xffff);
+    snprintf(q->address, sizeof q->address, "%016llx", (unsigned long long)key);
+    q->n_prompt = 2;
+    q->prompt = ste_xcalloc(2, sizeof *q->prompt);
+    q->prompt[0] = (int32_t)(ste_key_of(last, NULL) & 0xffff);
+    struct ste_answer *a = ste_xcalloc(1, sizeof *a);
+    q->own = a;
+    q->free_own = free;
     double u = share(&key);
     struct ste_completion *c = &a->completion;
     c->choice = -1;
@@ -152,41 +79,112 @@ int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticke
         a->text = ste_xstrdup(ask->given);
     }
     c->tokens = ste_xcalloc(c->n, sizeof *c->tokens);
+    c->logprobs = ste_xcalloc(c->n, sizeof *c->logprobs);
     c->tokens[0] = (int32_t)(key & 0xffff);
+    if (ask->given) { /* ten tokens, as likely as the hash says */
+        a->n_written = 1;
+        c->logprobs[0] = -(float)(key & 0xff) / 8;
+    }
     return 0;
 }
 
-static void take(struct ste_llm *l, size_t i, struct ste_answer *out)
+static int paper_submit(struct ste_llm *l, struct ste_question *q, struct ste_err *err)
 {
-    *out = l->flying[i];
-    memmove(&l->flying[i], &l->flying[i + 1], (l->n - i - 1) * sizeof *l->flying);
-    l->n--;
+    struct paper *p = (struct paper *)l;
+    STE_GROW(p->flying, p->cap, p->n + 1);
+    struct ste_answer *a = &p->flying[p->n++];
+    *a = *(struct ste_answer *)q->own;
+    a->ticket = q->ticket;
+    a->tag = q->tag;
+    memcpy(a->address, q->address, sizeof a->address);
+    a->prompt = q->prompt;
+    a->n_prompt = q->n_prompt;
+    q->prompt = NULL;
+    ste_question_clear(q);
+    return 0;
 }
 
-void ste_llm_cancel(struct ste_llm *l, uint64_t ticket)
+static void take(struct paper *p, size_t i, struct ste_answer *out)
 {
-    for (size_t i = 0; i < l->n; i++)
-        if (l->flying[i].ticket == ticket) {
+    *out = p->flying[i];
+    memmove(&p->flying[i], &p->flying[i + 1], (p->n - i - 1) * sizeof *p->flying);
+    p->n--;
+}
+
+static void paper_cancel(struct ste_llm *l, uint64_t ticket)
+{
+    struct paper *p = (struct paper *)l;
+    for (size_t i = 0; i < p->n; i++)
+        if (p->flying[i].ticket == ticket) {
             struct ste_answer a;
-            take(l, i, &a);
+            take(p, i, &a);
             ste_answer_clear(&a);
             return;
         }
 }
 
-int ste_llm_next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
+static int paper_next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
 {
+    struct paper *p = (struct paper *)l;
     static uint64_t turn;
     if (answers_left == 0)
         return ste_err_set(err, STE_EINTERRUPTED, "interrupted");
     if (answers_left > 0)
         answers_left--;
-    if (l->n == 0)
-        return 0;
     turn++;
     uint64_t key = turn;
-    take(l, arrival == 0 ? 0 : arrival == 1 ? l->n - 1 : (size_t)(share(&key) * (double)l->n), out);
+    take(p, arrival == 0 ? 0 : arrival == 1 ? p->n - 1 : (size_t)(share(&key) * (double)p->n), out);
     return 1;
+}
+
+static void paper_close(struct ste_llm *l)
+{
+    struct paper *p = (struct paper *)l;
+    for (size_t i = 0; i < p->n; i++)
+        ste_answer_clear(&p->flying[i]);
+    free(p->flying);
+    free(p);
+}
+
+static int paper_load_adapter(struct ste_llm *l, const char *dir, int *handle, struct ste_err *err)
+{
+    *handle = 1;
+    return 0;
+}
+
+static void paper_drop_adapter(struct ste_llm *l, int handle)
+{
+}
+
+static const char *paper_adapter_hash(const struct ste_llm *l, int handle)
+{
+    return "abcd";
+}
+
+static int paper_open(struct ste_llm **out, const char *model, const struct ste_llm_params *params, struct ste_err *err)
+{
+    static const struct ste_llm_ops ops = {.prepare = paper_prepare,
+                                           .submit = paper_submit,
+                                           .cancel = paper_cancel,
+                                           .next = paper_next,
+                                           .close = paper_close,
+                                           .load_adapter = paper_load_adapter,
+                                           .drop_adapter = paper_drop_adapter,
+                                           .adapter_hash = paper_adapter_hash};
+    struct paper *p = ste_xcalloc(1, sizeof *p);
+    p->llm = (struct ste_llm){
+        .ops = &ops,
+        .about = {.name = "paper", .model_hash = "0123", .numerics = "paper 1", .can = 63, .window = window}};
+    *out = &p->llm;
+    return 0;
+}
+
+static int open_loop(struct ste_loop **out, const char *dir, const struct ste_recipe *r, struct ste_err *err)
+{
+    int rc = ste_loop_open(out, dir, r, err);
+    if (rc == 0)
+        (*out)->open_llm = paper_open;
+    return rc;
 }
 
 /* ---- runs ---- */
@@ -265,7 +263,7 @@ static char *run(const char *more, long interrupt, char **dir_out)
     for (int turn = 0; rc == STE_EINTERRUPTED && turn < 2000; turn++) {
         struct ste_loop *l;
         answers_left = interrupt;
-        if (ste_loop_open(&l, dir, &r, &err) != 0)
+        if (open_loop(&l, dir, &r, &err) != 0)
             fail_msg("%s", err.msg);
         rc = steps(l, &err);
         if (rc == 0) {
@@ -357,7 +355,7 @@ static void test_match_length(void **state)
     char *dir;
     free(run("check.match_length=true;check.margin=-100;pair.kinds=modify=1,weaker=1", -1, &dir));
     struct ste_loop *l;
-    assert_int_equal(ste_loop_open(&l, dir, NULL, NULL), 0);
+    assert_int_equal(open_loop(&l, dir, NULL, NULL), 0);
     assert_true(count(l, "SELECT count(*) FROM pair WHERE state = 'check: cut to match length'") > 0);
     assert_int_equal(count(l, "SELECT count(*) FROM (SELECT 1 FROM pair WHERE state = 'kept' GROUP BY kind, split HAVING "
                               "sum(length(chosen) > length(rejected)) <> sum(length(chosen) < length(rejected)))"), 0);
@@ -370,7 +368,7 @@ static void test_held_back(void **state)
     char *dir;
     free(run("pair.kinds=modify=1,other=1,weaker=2", -1, &dir));
     struct ste_loop *l;
-    assert_int_equal(ste_loop_open(&l, dir, NULL, NULL), 0);
+    assert_int_equal(open_loop(&l, dir, NULL, NULL), 0);
     const int64_t other = count(l, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train' AND kind = 'other'"),
                   all = count(l, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train'");
     struct ste_strings held, again;
@@ -398,7 +396,7 @@ static void test_counts(void **state)
     char *dir;
     free(run("pair.tries=1", -1, &dir));
     struct ste_loop *l;
-    assert_int_equal(ste_loop_open(&l, dir, NULL, NULL), 0);
+    assert_int_equal(open_loop(&l, dir, NULL, NULL), 0);
     assert_int_equal(count(l, "SELECT count(*) FROM instruction"), 63);
     assert_int_equal(count(l, "SELECT count(*) FROM instruction WHERE state = 'too short'"), 1);
     assert_int_equal(count(l, "SELECT count(*) FROM instruction WHERE state LIKE '% duplicate' AND duplicate_of IS NOT "
@@ -437,7 +435,7 @@ static void test_one_sided(void **state)
     struct ste_err err = {0};
     answers_left = -1;
     share_a = 1;
-    assert_int_equal(ste_loop_open(&l, dir, &r, &err), 0);
+    assert_int_equal(open_loop(&l, dir, &r, &err), 0);
     assert_int_equal(steps(l, &err), STE_ETHRESHOLD);
     assert_non_null(strstr(err.msg, "label B"));
     share_a = 0.5;
@@ -454,18 +452,18 @@ static void test_changed_recipe(void **state)
     struct ste_loop *l = NULL;
     struct ste_err err = {0};
     recipe(&r, "judge.samples=9");
-    assert_int_equal(ste_loop_open(&l, dir, &r, &err), STE_EUSAGE);
+    assert_int_equal(open_loop(&l, dir, &r, &err), STE_EUSAGE);
     assert_non_null(strstr(err.msg, "judge.samples: 5 -> 9"));
     ste_recipe_clear(&r);
     recipe(&r, "engine.threads=3");
     assert_int_equal(ste_options_set(ste_recipe_options, &r, "iterations=7", NULL), 0);
-    assert_int_equal(ste_loop_open(&l, dir, &r, &err), 0);
+    assert_int_equal(open_loop(&l, dir, &r, &err), 0);
     struct ste_loop *second = NULL;
-    assert_int_equal(ste_loop_open(&second, dir, &r, &err), STE_EBUSY);
+    assert_int_equal(open_loop(&second, dir, &r, &err), STE_EBUSY);
     ste_loop_close(l);
     ste_recipe_clear(&r);
     recipe(&r, "iterations=3"); /* fewer than 7: that is a change */
-    assert_int_equal(ste_loop_open(&l, dir, &r, &err), STE_EUSAGE);
+    assert_int_equal(open_loop(&l, dir, &r, &err), STE_EUSAGE);
     ste_recipe_clear(&r);
     free(dir);
 }

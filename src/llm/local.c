@@ -1,0 +1,412 @@
+#include "llm/local.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/hash.h"
+#include "core/mem.h"
+#include "core/profile.h"
+#include "core/utf8.h"
+#include "data/catalogue.h"
+
+/* A question put to the engine, whose ticket it has there. */
+struct flying {
+    uint64_t engine_ticket;
+    struct ste_question question;
+};
+
+struct loaded {
+    struct ste_adapter *adapter; /* NULL: dropped */
+    int users;
+};
+
+struct local {
+    struct ste_llm llm;
+    char *name;
+    struct ste_model *model;
+    struct ste_pool *pool;
+    struct ste_engine *engine;
+    struct loaded *adapters; /* handle - 1 */
+    int n_adapters;
+    struct flying *flying;
+    size_t n_flying, cap_flying;
+};
+
+static struct local *of(struct ste_llm *l)
+{
+    return (struct local *)l;
+}
+
+/* ---- adapters ---- */
+
+static struct ste_adapter *adapter_of(const struct local *l, int handle)
+{
+    return handle > 0 && handle <= l->n_adapters ? l->adapters[handle - 1].adapter : NULL;
+}
+
+static int add_adapter(struct local *l, struct ste_lora *lora, int *handle, struct ste_err *err)
+{
+    ste_lora_rehash(lora);
+    int place = l->n_adapters;
+    for (int i = 0; i < l->n_adapters; i++) {
+        if (!l->adapters[i].adapter)
+            place = i;
+        else if (strcmp(ste_adapter_hash(l->adapters[i].adapter), lora->hash) == 0) {
+            l->adapters[i].users++;
+            *handle = i + 1;
+            return 0;
+        }
+    }
+    struct ste_adapter *a = NULL;
+    int rc = ste_adapter_new(&a, l->engine, lora, err);
+    if (rc)
+        return rc;
+    if (place == l->n_adapters)
+        l->adapters = ste_xrealloc(l->adapters, (size_t)++l->n_adapters * sizeof *l->adapters);
+    l->adapters[place] = (struct loaded){a, 1};
+    *handle = place + 1;
+    return 0;
+}
+
+static int load_adapter(struct ste_llm *llm, const char *peft_dir, int *handle, struct ste_err *err)
+{
+    struct local *l = of(llm);
+    struct ste_lora *lora = NULL;
+    int rc = ste_lora_read_peft(&lora, l->model, peft_dir, err);
+    if (!rc)
+        rc = add_adapter(l, lora, handle, err);
+    ste_lora_free(lora);
+    return rc;
+}
+
+static void drop_adapter(struct ste_llm *llm, int handle)
+{
+    struct local *l = of(llm);
+    if (!adapter_of(l, handle) || --l->adapters[handle - 1].users > 0)
+        return;
+    ste_adapter_free(l->adapters[handle - 1].adapter);
+    l->adapters[handle - 1] = (struct loaded){0};
+}
+
+static const char *adapter_hash(const struct ste_llm *l, int handle)
+{
+    return ste_adapter_hash(adapter_of((const struct local *)l, handle));
+}
+
+/* ---- questions ---- */
+
+/* A request that owns what it points to. */
+struct own_request {
+    struct ste_request r;
+    struct ste_tokens given, closing, choices[STE_MAX_CHOICES];
+    char *stops[STE_MAX_STOPS];
+};
+
+static void own_request_free(void *arg)
+{
+    struct own_request *o = arg;
+    ste_tokens_clear(&o->given);
+    ste_tokens_clear(&o->closing);
+    for (int i = 0; i < STE_MAX_CHOICES; i++)
+        ste_tokens_clear(&o->choices[i]);
+    for (int i = 0; i < o->r.n_stops; i++)
+        free(o->stops[i]);
+    free(o);
+}
+
+/* Contract 3's address, as 64 hex characters; its first 8 bytes are the request's random key. */
+static void address_of(const struct local *l, const struct ste_ask *ask, struct ste_request *r, char out[65])
+{
+    struct ste_hasher *h = ste_hasher_new();
+    ste_hasher_adds(h, "ste request 1");
+    ste_hasher_adds(h, l->model->sha256);
+    ste_hasher_adds(h, ste_adapter_hash(r->adapter));
+    ste_hasher_addu(h, r->n_prompt);
+    ste_hasher_add(h, r->prompt, r->n_prompt * sizeof *r->prompt);
+    ste_hasher_addu(h, r->n_closing);
+    ste_hasher_add(h, r->closing, r->n_closing * sizeof *r->closing);
+    ste_hasher_addu(h, (uint64_t)r->n_choices);
+    for (int i = 0; i < r->n_choices; i++) {
+        ste_hasher_addu(h, r->choice_len[i]);
+        ste_hasher_add(h, r->choices[i], r->choice_len[i] * sizeof *r->choices[i]);
+    }
+    ste_hasher_addu(h, r->sample_choice);
+    ste_hasher_addu(h, (uint64_t)r->n_stops);
+    for (int i = 0; i < r->n_stops; i++)
+        ste_hasher_adds(h, r->stops[i]);
+    ste_hasher_addu(h, (uint64_t)r->max_tokens);
+    const double reals[3] = {r->sampling.temperature, r->sampling.top_p, r->sampling.min_p};
+    ste_hasher_add(h, reals, sizeof reals);
+    ste_hasher_addu(h, (uint64_t)r->sampling.top_k);
+    ste_hasher_addu(h, ask->seed);
+    ste_hasher_addu(h, (uint64_t)ask->sample);
+    if (r->n_given) { /* so that questions without keep their address */
+        ste_hasher_addu(h, r->n_given);
+        ste_hasher_add(h, r->given, r->n_given * sizeof *r->given);
+    }
+    uint8_t digest[32];
+    ste_hasher_done(h, digest);
+    ste_hex(digest, 32, out);
+    r->key = ste_hash_u64(digest);
+}
+
+static int add_prompt(const struct local *l, const struct ste_ask *ask, struct ste_tokens *out, struct ste_err *err)
+{
+    if (!ask->ids)
+        return ste_chat_tokenize(l->model, ask->messages, ask->n_messages, ask->prefill, out, err);
+    for (size_t i = 0; i < ask->n_ids; i++) {
+        if (ask->ids[i] < 0 || ask->ids[i] >= l->model->hp.n_vocab)
+            return ste_err_set(err, STE_EINPUT, "token %zu is %d, which is no id from 0 to %d", i, ask->ids[i],
+                               l->model->hp.n_vocab - 1);
+        ste_tokens_add(out, ask->ids[i]);
+    }
+    return 0;
+}
+
+/* The texts of ASK as tokens. */
+static int tokenize_all(const struct local *l, const struct ste_ask *ask, struct ste_tokens *prompt,
+                        struct own_request *o, struct ste_err *err)
+{
+    const struct ste_tokenizer *tok = l->model->tokenizer;
+    int rc = add_prompt(l, ask, prompt, err);
+    if (!rc && ask->closing)
+        rc = ste_tokenize(tok, ask->closing, strlen(ask->closing), false, &o->closing, err);
+    if (!rc && ask->given) {
+        rc = ste_tokenize(tok, ask->given, strlen(ask->given), false, &o->given, err);
+        ste_tokens_add(&o->given, ste_token_end_of_turn(tok));
+    }
+    for (int i = 0; i < ask->n_choices && !rc; i++) {
+        rc = ste_tokenize(tok, ask->choices[i], strlen(ask->choices[i]), false, &o->choices[i], err);
+        o->r.choices[i] = o->choices[i].ids;
+        o->r.choice_len[i] = o->choices[i].n;
+    }
+    o->r.prompt = prompt->ids;
+    o->r.n_prompt = prompt->n;
+    o->r.given = o->given.ids;
+    o->r.n_given = o->given.n;
+    o->r.closing = o->closing.ids;
+    o->r.n_closing = o->closing.n;
+    return rc;
+}
+
+static int prepare(struct ste_llm *llm, const struct ste_ask *ask, struct ste_question *q, struct ste_err *err)
+{
+    struct local *l = of(llm);
+    struct ste_adapter *adapter = adapter_of(l, ask->adapter);
+    if (ask->adapter && !adapter)
+        return ste_err_set(err, STE_EUSAGE, "adapter %d is not loaded", ask->adapter);
+    struct own_request *o = ste_xcalloc(1, sizeof *o);
+    o->r = (struct ste_request){.adapter = adapter,
+                                .sampling = ask->sampling,
+                                .max_tokens = ask->max_tokens,
+                                .n_stops = ask->n_stops,
+                                .n_choices = ask->n_choices,
+                                .sample_choice = ask->sample_choice};
+    for (int i = 0; i < ask->n_stops; i++)
+        o->r.stops[i] = o->stops[i] = ste_xstrdup(ask->stops[i]);
+    struct ste_tokens prompt = {0};
+    int rc = tokenize_all(l, ask, &prompt, o, err);
+    if (rc) {
+        ste_tokens_clear(&prompt);
+        own_request_free(o);
+        return rc;
+    }
+    address_of(l, ask, &o->r, q->address);
+    q->prompt = prompt.ids; /* passes to the question, then to the answer */
+    q->n_prompt = prompt.n;
+    q->own = o;
+    q->free_own = own_request_free;
+    return 0;
+}
+
+static int submit(struct ste_llm *llm, struct ste_question *q, struct ste_err *err)
+{
+    struct local *l = of(llm);
+    uint64_t ticket;
+    int rc = ste_engine_submit(l->engine, &((struct own_request *)q->own)->r, &ticket, err);
+    if (rc)
+        return rc;
+    q->free_own(q->own); /* the engine has its own copy */
+    q->own = NULL;
+    q->free_own = NULL;
+    STE_GROW(l->flying, l->cap_flying, l->n_flying + 1);
+    l->flying[l->n_flying++] = (struct flying){ticket, *q};
+    *q = (struct ste_question){0};
+    return 0;
+}
+
+static void cancel(struct ste_llm *llm, uint64_t ticket)
+{
+    struct local *l = of(llm);
+    for (size_t i = 0; i < l->n_flying; i++)
+        if (l->flying[i].question.ticket == ticket) {
+            ste_engine_cancel(l->engine, l->flying[i].engine_ticket);
+            ste_question_clear(&l->flying[i].question);
+            l->flying[i] = l->flying[--l->n_flying];
+            return;
+        }
+}
+
+/* ---- answers ---- */
+
+/* Models can write bytes that are no UTF-8: those become U+FFFD, a character cut off by the end is left out. */
+static char *text_of(const struct local *l, const int32_t *tokens, size_t n)
+{
+    struct ste_buf raw = STE_BUF_INIT, text = STE_BUF_INIT;
+    ste_detokenize(l->model->tokenizer, tokens, n, false, &raw);
+    size_t whole = ste_utf8_whole(raw.s, raw.len);
+    for (size_t at = 0; at < whole;) {
+        size_t good = ste_utf8_bad(raw.s + at, whole - at);
+        ste_buf_add(&text, raw.s + at, good);
+        at += good;
+        if (at < whole) {
+            ste_buf_adds(&text, "\xEF\xBF\xBD");
+            at++;
+        }
+    }
+    ste_buf_clear(&raw);
+    return ste_buf_detach(&text);
+}
+
+static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err)
+{
+    struct local *l = of(llm);
+    struct ste_completion *c = &out->completion;
+    int rc = ste_engine_next(l->engine, c, err);
+    if (rc <= 0)
+        return rc;
+    size_t at = 0;
+    while (at < l->n_flying && l->flying[at].engine_ticket != c->ticket)
+        at++;
+    if (at == l->n_flying) {
+        ste_completion_clear(c);
+        return ste_err_set(err, STE_EFAIL, "the engine answered a question that was not asked (a bug in ste)");
+    }
+    const struct ste_question *q = &l->flying[at].question;
+    out->ticket = c->ticket = q->ticket;
+    out->tag = q->tag;
+    memcpy(out->address, q->address, sizeof out->address);
+    out->prompt = q->prompt;
+    out->n_prompt = q->n_prompt;
+    out->n_written = c->n_free;
+    while (out->n_written && ste_token_ends_turn(l->model->tokenizer, c->tokens[out->n_written - 1]))
+        out->n_written--;
+    out->text = text_of(l, c->tokens, out->n_written);
+    l->flying[at] = l->flying[--l->n_flying];
+    return 1;
+}
+
+static int speed(struct ste_llm *llm, struct ste_llm_speed *out, struct ste_err *err)
+{
+    struct ste_speed s;
+    int rc = ste_engine_speed_roughly(of(llm)->engine, &s, err);
+    if (rc == 0)
+        *out = (struct ste_llm_speed){s.read, s.written};
+    return rc;
+}
+
+/* ---- opening and closing ---- */
+
+static void close_local(struct ste_llm *llm)
+{
+    struct local *l = of(llm);
+    for (size_t i = 0; i < l->n_flying; i++)
+        ste_question_clear(&l->flying[i].question);
+    free(l->flying);
+    for (int i = 0; i < l->n_adapters; i++)
+        ste_adapter_free(l->adapters[i].adapter);
+    free(l->adapters);
+    ste_engine_free(l->engine);
+    ste_model_close(l->model);
+    ste_pool_free(l->pool);
+    free(l->name);
+    free(l);
+}
+
+static const struct ste_llm_ops local_ops = {
+    .prepare = prepare,
+    .submit = submit,
+    .cancel = cancel,
+    .next = next,
+    .close = close_local,
+    .load_adapter = load_adapter,
+    .drop_adapter = drop_adapter,
+    .adapter_hash = adapter_hash,
+    .speed = speed,
+};
+
+static int set_params(struct ste_engine_params *ep, const struct ste_llm_params *p, struct ste_err *err)
+{
+    ste_engine_default_params(ep);
+    int rc = ste_isa_choose(p->isa, &ep->isa, err);
+    if (!rc)
+        rc = ste_activations_by_name(p->activations ? p->activations : "auto", ep->isa, false, &ep->activations, err);
+    if (p->ctx > 0)
+        ep->n_ctx = p->ctx;
+    if (p->batch > 0)
+        ep->max_batch = p->batch;
+    return rc;
+}
+
+int ste_local_open(struct ste_llm **out, const char *model, const struct ste_llm_params *p, struct ste_err *err)
+{
+    *out = NULL;
+    struct ste_engine_params ep;
+    char *path = NULL;
+    int rc = set_params(&ep, p, err);
+    if (rc || (rc = ste_model_resolve(model, &path, err)) != 0)
+        return rc;
+    struct local *l = ste_xcalloc(1, sizeof *l);
+    l->name = ste_xstrdup(model);
+    l->pool = ep.pool = ste_pool_new(p->threads);
+    enum ste_work before = ste_profile_begin(STE_WORK_LOAD);
+    rc = ste_model_open(&l->model, path, err);
+    free(path);
+    if (!rc)
+        rc = ste_engine_new(&l->engine, l->model, &ep, err);
+    ste_profile_end(before);
+    if (rc) {
+        close_local(&l->llm);
+        return rc;
+    }
+    l->llm.ops = &local_ops;
+    /* Twice the batch, so that prompts fill in as samples end. */
+    l->llm.about = (struct ste_llm_about){.name = l->name,
+                                          .model_hash = l->model->sha256,
+                                          .numerics = ste_engine_numerics(l->engine),
+                                          .can = STE_CAN_LOGPROBS | STE_CAN_CHOICES | STE_CAN_GIVEN |
+                                                 STE_CAN_TOKEN_IDS | STE_CAN_ADAPTERS | STE_IS_DETERMINISTIC,
+                                          .window = 2 * (size_t)ep.max_batch,
+                                          .ctx = ste_engine_ctx(l->engine)};
+    *out = &l->llm;
+    return 0;
+}
+
+/* ---- for what needs the engine ---- */
+
+static struct local *under(struct ste_llm *l)
+{
+    l = ste_llm_innermost(l);
+    return l->ops == &local_ops ? of(l) : NULL;
+}
+
+struct ste_engine *ste_local_engine(struct ste_llm *l)
+{
+    struct local *local = under(l);
+    return local ? local->engine : NULL;
+}
+
+struct ste_pool *ste_local_pool(struct ste_llm *l)
+{
+    return under(l)->pool;
+}
+
+const struct ste_adapter *ste_local_adapter(struct ste_llm *l, int handle)
+{
+    return adapter_of(under(l), handle);
+}
+
+int ste_local_add_adapter(struct ste_llm *l, struct ste_lora *lora, int *handle, struct ste_err *err)
+{
+    return add_adapter(under(l), lora, handle, err);
+}

@@ -1,0 +1,63 @@
+#include "llm/pump.h"
+
+#include <stdlib.h>
+
+#include "core/interrupt.h"
+#include "core/log.h"
+#include "core/mem.h"
+
+#define TICK_SECONDS 2.0
+
+/* Asks until the window is full or there is nothing to ask. */
+static int fill(const struct ste_pump *p, struct ste_err *err)
+{
+    while (ste_llm_in_flight(p->llm) < ste_llm_about(p->llm)->window) {
+        struct ste_ask ask = {0};
+        int rc = p->next(p->arg, &ask, err);
+        if (rc <= 0)
+            return rc;
+        uint64_t ticket = 0;
+        struct ste_err why = {0};
+        rc = ste_llm_submit(p->llm, &ask, &ticket, &why);
+        p->submitted(p->arg, ask.tag, ticket);
+        if (rc == STE_ETOOLONG)
+            rc = p->too_long(p->arg, ask.tag, why.msg, err);
+        else if (rc && err)
+            *err = why;
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int work(const struct ste_pump *p, struct ste_err *err)
+{
+    double ticked = ste_now();
+    for (;;) {
+        int rc = ste_interrupt_check(err);
+        if (rc == 0)
+            rc = fill(p, err);
+        if (rc)
+            return rc;
+        struct ste_answer a;
+        rc = ste_llm_next(p->llm, &a, err);
+        if (rc <= 0)
+            return rc; /* 0: nothing in flight, and fill found nothing to ask */
+        rc = p->answer(p->arg, &a, err);
+        ste_answer_clear(&a);
+        if (rc == 0 && p->tick && ste_now() - ticked > TICK_SECONDS) {
+            rc = p->tick(p->tick_arg, err);
+            ticked = ste_now();
+        }
+        if (rc)
+            return rc;
+    }
+}
+
+int ste_pump_run(const struct ste_pump *p, struct ste_err *err)
+{
+    int rc = work(p, err);
+    while (ste_llm_in_flight(p->llm))
+        ste_llm_cancel(p->llm, p->llm->flying[0]);
+    return rc;
+}

@@ -1,0 +1,28 @@
+/*
+ * The one place where a model's answers are taken. It asks until the model's window is full, hands each answer to its
+ * caller, lets the caller save what it has every few seconds, and stops on Ctrl-C; what is in flight then is cancelled.
+ */
+#ifndef STE_LLM_PUMP_H
+#define STE_LLM_PUMP_H
+
+#include "llm/llm.h"
+
+struct ste_pump {
+    struct ste_llm *llm;
+    void *arg;
+    /* Fills ASK and returns 1, or 0 when there is nothing to ask now (there may be after an answer). */
+    int (*next)(void *arg, struct ste_ask *ask, struct ste_err *err);
+    /* ASK is submitted as TICKET, or did not fit (0, and TOO_LONG comes next): its texts may go. */
+    void (*submitted)(void *arg, void *tag, uint64_t ticket);
+    /* WHY: a sentence with the lengths, for a warning. */
+    int (*too_long)(void *arg, void *tag, const char *why, struct ste_err *err);
+    /* May move what it wants out of A; the rest is cleared. */
+    int (*answer)(void *arg, struct ste_answer *a, struct ste_err *err);
+    /* Every two seconds, between answers, to save what is there; NULL: nothing is to be saved. */
+    int (*tick)(void *tick_arg, struct ste_err *err);
+    void *tick_arg;
+};
+/* 0 when nothing is left to ask. All callbacks' errors end it. */
+int ste_pump_run(const struct ste_pump *p, struct ste_err *err);
+
+#endif
