@@ -5,9 +5,12 @@ PRESET ?= release
 
 .PHONY: all setup test demo bench interop clean install debug sanitize quick
 
+# A compiler's warnings and errors, and a line at the start and at the end; `make VERBOSE=1` shows every command.
 all: setup
 	@cmake --preset $(PRESET) -B $(BUILD) >/dev/null
-	@cmake --build $(BUILD) -j $(JOBS)
+	@[ -x $(BUILD)/ste ] || echo "building ste in $(BUILD): a few minutes the first time"
+	@cmake --build $(BUILD) -j $(JOBS) -- --no-print-directory
+	@echo "$(BUILD)/ste is built"
 
 setup:
 	@sh scripts/setup.sh

@@ -137,7 +137,7 @@ static int add_prompt(void *arg, json_t *row, const char *where, struct ste_err 
     STE_GROW(p->items, p->cap, p->n + 1);
     struct ste_tokens *t = &p->items[p->n++];
     *t = (struct ste_tokens){0};
-    int rc = ste_json_tokens(row, r->m, where, t, err);
+    int rc = ste_json_tokens(row, "tokens", r->m, where, t, err);
     if (!rc && p->n <= (size_t)o->rounds && t->n < (size_t)o->prompt_tokens)
         rc = ste_err_set(err, STE_EINPUT, "%s has %zu tokens: too few for --prompt-tokens %lld", where, t->n,
                          o->prompt_tokens);

@@ -87,7 +87,7 @@ static int all_rows(struct ste_engine *e, const struct ste_adapter *a, const cha
         }
         struct ste_tokens t = {0};
         char *where = ste_xasprintf("%s:%ld", in, ste_jsonl_line(f));
-        rc = ste_json_tokens(row, ste_engine_model(e), where, &t, err);
+        rc = ste_json_tokens(row, "tokens", ste_engine_model(e), where, &t, err);
         if (!rc)
             rc = one_row(e, a, &t, top, perplexity, out, &sums, err);
         free(where);

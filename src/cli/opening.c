@@ -18,12 +18,12 @@ int ste_open_model(struct ste_llm **out, const char *model, const char *adapter,
     return rc;
 }
 
-int ste_json_tokens(const json_t *row, const struct ste_model *m, const char *where, struct ste_tokens *out,
-                    struct ste_err *err)
+int ste_json_tokens(const json_t *row, const char *key, const struct ste_model *m, const char *where,
+                    struct ste_tokens *out, struct ste_err *err)
 {
-    const json_t *list = json_object_get(row, "tokens");
+    const json_t *list = json_object_get(row, key);
     if (!json_is_array(list) || json_array_size(list) == 0)
-        return ste_err_set(err, STE_EINPUT, "%s: \"tokens\" must be a list of token ids", where);
+        return ste_err_set(err, STE_EINPUT, "%s: \"%s\" must be a list of token ids", where, key);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *id = json_array_get(list, i);
         if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= m->hp.n_vocab)

@@ -62,8 +62,13 @@ static int read_row(const struct ste_model *m, const json_t *row, struct ste_tok
                  *completion = json_object_get(row, "completion");
     int rc;
     if (json_object_get(row, "tokens")) {
-        rc = ste_json_tokens(row, m, where, ids, err);
+        rc = ste_json_tokens(row, "tokens", m, where, ids, err);
         return rc ? rc : ste_json_int(row, "n_prompt", true, n_prompt, where, err);
+    }
+    if (json_object_get(row, "completion_ids")) { /* of `ste export`, or of TRL */
+        rc = ste_json_tokens(row, "prompt_ids", m, where, ids, err);
+        *n_prompt = (long long)ids->n;
+        return rc ? rc : ste_json_tokens(row, "completion_ids", m, where, ids, err);
     }
     if (json_is_array(messages))
         rc = read_chat(m, messages, NULL, ids, n_prompt, where, err);
@@ -77,7 +82,9 @@ static int read_row(const struct ste_model *m, const json_t *row, struct ste_tok
                               err);
     } else
         return ste_err_set(err, STE_EINPUT,
-                           "%s: no example in it; give messages, prompt and completion, or tokens and n_prompt", where);
+                           "%s: no example in it; give messages, prompt and completion, prompt_ids and completion_ids, or "
+                           "tokens and n_prompt",
+                           where);
     if (!rc)
         ste_tokens_add(ids, ste_token_end_of_turn(m->tokenizer));
     return rc;
@@ -244,7 +251,8 @@ static int sft(int argc, char **argv, struct ste_err *err)
         {"in", STE_FLAG_STRING, &o.in, "FILE.jsonl",
          "examples, one a line: {\"messages\": [...]} (the last one, the assistant's, is learnt), {\"prompt\", "
          "\"completion\"} "
-         "(both texts or both lists of messages), or {\"tokens\": [...], \"n_prompt\": N}; \"weight\" is optional"},
+         "(both texts or both lists of messages), {\"prompt_ids\", \"completion_ids\"} (of `ste export`), or "
+         "{\"tokens\": [...], \"n_prompt\": N}; \"weight\" is optional"},
         {"out", STE_FLAG_STRING, &o.out, "DIR", "new folder for the adapter: PEFT's files and adapter.gguf"},
         {"adapter", STE_FLAG_STRING, &o.adapter, "DIR", "start from this PEFT folder (its rank and alpha hold)"},
         {"order", STE_FLAG_STRING, &o.order, "O", "shuffle (each epoch anew, default) or file"},

@@ -61,6 +61,16 @@ const char *ste_llm_adapter_hash(const struct ste_llm *l, int handle)
     return handle ? l->ops->adapter_hash(l, handle) : "";
 }
 
+int ste_llm_tokenize(struct ste_llm *l, const char *text, int32_t **ids, size_t *n, struct ste_err *err)
+{
+    *ids = NULL;
+    *n = 0;
+    l = ste_llm_innermost(l);
+    if (!(l->about.can & STE_CAN_TOKEN_IDS))
+        return ste_err_set(err, STE_EUSAGE, "%s tells no token ids", l->about.name);
+    return l->ops->tokenize(l, text, ids, n, err);
+}
+
 int ste_llm_speed(struct ste_llm *l, struct ste_llm_speed *out, struct ste_err *err)
 {
     *out = (struct ste_llm_speed){0};

@@ -100,6 +100,9 @@ int ste_llm_load_adapter(struct ste_llm *l, const char *peft_dir, int *handle, s
 void ste_llm_drop_adapter(struct ste_llm *l, int handle);
 const char *ste_llm_adapter_hash(const struct ste_llm *l, int handle); /* "" for 0 */
 
+/* TEXT, without control tokens, as ids (STE_CAN_TOKEN_IDS); the caller frees *IDS. */
+int ste_llm_tokenize(struct ste_llm *l, const char *text, int32_t **ids, size_t *n, struct ste_err *err);
+
 /* Submit, then next until it returns 0: 1 with an answer (the caller clears it), in the order in which they end.
  * STE_ETOOLONG: does not fit the context; nothing was submitted. */
 int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticket, struct ste_err *err);
@@ -141,6 +144,7 @@ struct ste_llm_ops {
     int (*load_adapter)(struct ste_llm *l, const char *peft_dir, int *handle, struct ste_err *err);
     void (*drop_adapter)(struct ste_llm *l, int handle);
     const char *(*adapter_hash)(const struct ste_llm *l, int handle);
+    int (*tokenize)(struct ste_llm *l, const char *text, int32_t **ids, size_t *n, struct ste_err *err);
     int (*speed)(struct ste_llm *l, struct ste_llm_speed *out, struct ste_err *err); /* may be NULL */
 };
 

@@ -296,6 +296,19 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
     return 1;
 }
 
+static int tokenize(struct ste_llm *llm, const char *text, int32_t **ids, size_t *n, struct ste_err *err)
+{
+    struct ste_tokens t = {0};
+    int rc = ste_tokenize(of(llm)->model->tokenizer, text, strlen(text), false, &t, err);
+    if (rc) {
+        ste_tokens_clear(&t);
+        return rc;
+    }
+    *ids = t.ids;
+    *n = t.n;
+    return 0;
+}
+
 static int speed(struct ste_llm *llm, struct ste_llm_speed *out, struct ste_err *err)
 {
     struct ste_speed s;
@@ -332,6 +345,7 @@ static const struct ste_llm_ops local_ops = {
     .load_adapter = load_adapter,
     .drop_adapter = drop_adapter,
     .adapter_hash = adapter_hash,
+    .tokenize = tokenize,
     .speed = speed,
 };
 

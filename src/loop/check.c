@@ -8,10 +8,12 @@
 #include "loop/internal.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/utf8.h"
 #include "eval/likelihood.h"
 #include "loop/kinds/kind.h"
 
@@ -122,23 +124,24 @@ static int put_check(struct checking *g, struct check_job *j, struct ste_err *er
     json_t *how = json_object();
     json_object_set_new(how, "likelihood", json_string(ste_normalise_name(STE_NORMALISE_EVEN)));
     int rc = ste_loop_provenance_of(g->l, "check", &g->voice, how, 0, &prov, err);
+    const struct ste_check_row row = {.pair = j->id,
+                                      .margin = swap ? -margin : margin,
+                                      .chosen_x = figure(j, c, BEHIND_X),
+                                      .chosen_none = figure(j, c, BEHIND_NONE),
+                                      .chosen_modified = figure(j, c, BEHIND_MODIFIED),
+                                      .rejected_x = figure(j, w, BEHIND_X),
+                                      .rejected_none = figure(j, w, BEHIND_NONE),
+                                      .rejected_modified = figure(j, w, BEHIND_MODIFIED),
+                                      .chosen_tokens = j->found[c][BEHIND_X].tokens,
+                                      .rejected_tokens = j->found[w][BEHIND_X].tokens,
+                                      .swapped = swap,
+                                      .provenance = prov.s};
     if (rc == 0)
-        rc = ste_store_exec(g->l->store, err,
-                            "INSERT INTO pair_check (pair, margin, chosen_x, chosen_none, chosen_modified, rejected_x, "
-                            "rejected_none, rejected_modified, chosen_tokens, rejected_tokens, swapped, provenance) "
-                            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                            "trrrrrrriiit", j->id, swap ? -margin : margin, figure(j, c, BEHIND_X),
-                            figure(j, c, BEHIND_NONE), figure(j, c, BEHIND_MODIFIED), figure(j, w, BEHIND_X),
-                            figure(j, w, BEHIND_NONE), figure(j, w, BEHIND_MODIFIED),
-                            (int64_t)j->found[c][BEHIND_X].tokens, (int64_t)j->found[w][BEHIND_X].tokens, (int64_t)swap,
-                            prov.s);
+        rc = ste_put_check(g->l->store, &row, err);
     if (rc == 0 && swap)
-        rc = ste_store_exec(g->l->store, err,
-                            "UPDATE pair SET chosen = rejected, rejected = chosen, chosen_from = rejected_from, "
-                            "rejected_from = chosen_from WHERE id = ?",
-                            "t", j->id);
+        rc = ste_swap_pair(g->l->store, j->id, err);
     if (rc == 0 && state)
-        rc = ste_store_exec(g->l->store, err, "UPDATE pair SET state = ? WHERE id = ?", "tt", state, j->id);
+        rc = ste_set_pair_state(g->l->store, j->id, state, err);
     ste_progress_add(g->progress, 1);
     return rc;
 }
@@ -165,34 +168,21 @@ static int check_answer(void *arg, struct ste_answer *a, struct ste_err *err)
     return one_less(g, t->job, err);
 }
 
-static int load(struct checking *g, struct ste_err *err)
+static int add_job(void *arg, const struct ste_pair_view *v, struct ste_err *err)
 {
-    sqlite3_stmt *q = NULL;
-    int rc = ste_store_query(g->l->store, &q, err,
-                             "SELECT p.id, p.kind, p.chosen, p.rejected, coalesce(p.modified, ''), i.dialogue FROM "
-                             "pair p JOIN instruction i ON i.id = p.instruction WHERE p.state = "
-                             "'kept' AND p.id NOT IN (SELECT pair FROM pair_check) ORDER BY p.position, p.id",
-                             "");
-    while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
-        const struct ste_pair_kind *k = ste_pair_kind_of(&g->l->recipe, ste_loop_text(q, 1));
-        rc = 0;
-        if (!k || k->evidence == STE_EVIDENCE_NONE)
-            continue;
-        STE_GROW(g->jobs, g->cap, g->n + 1);
-        struct check_job *j = &g->jobs[g->n];
-        *j = (struct check_job){.kind = k};
-        if ((rc = ste_loop_dialogue(ste_loop_text(q, 5), &j->x, err)) != 0)
-            break;
-        j->id = ste_loop_text_dup(q, 0);
-        j->texts[CHOSEN] = ste_loop_text_dup(q, 2);
-        j->texts[REJECTED] = ste_loop_text_dup(q, 3);
-        j->modified = ste_loop_text_dup(q, 4);
-        for (int b = 0; b < N_BEHIND; b++)
-            j->waiting += N_SIDES * needs(j, (enum behind)b);
-        g->n++;
-    }
-    ste_store_done(g->l->store, q);
-    return rc;
+    struct checking *g = arg;
+    const struct ste_pair_kind *k = ste_pair_kind_of(&g->l->recipe, v->row.kind);
+    if (v->checked || !k || k->evidence == STE_EVIDENCE_NONE)
+        return 0;
+    STE_GROW(g->jobs, g->cap, g->n + 1);
+    struct check_job *j = &g->jobs[g->n++];
+    *j = (struct check_job){.id = ste_xstrdup(v->row.id),
+                            .texts = {ste_xstrdup(v->row.chosen), ste_xstrdup(v->row.rejected)},
+                            .modified = ste_xstrdup(v->row.modified ? v->row.modified : ""),
+                            .kind = k};
+    for (int b = 0; b < N_BEHIND; b++)
+        j->waiting += N_SIDES * needs(j, (enum behind)b);
+    return ste_loop_dialogue(v->dialogue, &j->x, err);
 }
 
 static void clear(struct checking *g)
@@ -211,51 +201,63 @@ static void clear(struct checking *g)
 /* ---- length ---- */
 
 struct sized {
-    char *id, *group; /* its kind and part */
-    bool longer;      /* the chosen answer is */
+    struct ste_id id;
+    char group[64]; /* its kind and part */
+    char longer;    /* 'A': the chosen answer is */
 };
+
+struct sizes {
+    struct sized *items;
+    size_t n, cap;
+};
+
+static int add_size(void *arg, const struct ste_pair_view *v, struct ste_err *err)
+{
+    struct sizes *g = arg;
+    const size_t chosen = ste_utf8_length(v->row.chosen), rejected = ste_utf8_length(v->row.rejected);
+    if (chosen == rejected)
+        return 0;
+    STE_GROW(g->items, g->cap, g->n + 1);
+    struct sized *x = &g->items[g->n++];
+    *x = (struct sized){.longer = chosen > rejected ? 'A' : 'B'};
+    snprintf(x->id.s, sizeof x->id.s, "%s", v->row.id);
+    snprintf(x->group, sizeof x->group, "%s, %s", v->row.kind, v->row.split);
+    return 0;
+}
+
+static int by_group(const void *a, const void *b)
+{
+    const struct sized *x = a, *y = b;
+    const int groups = strcmp(x->group, y->group);
+    return groups ? groups : strcmp(x->id.s, y->id.s);
+}
 
 /* Cuts each kind of each part so that the chosen answer is the longer one in half of its pairs. Which ones stay is
  * drawn by a hash of their ids; pairs of equal length stay. */
 static int match_length(struct ste_loop *l, struct ste_err *err)
 {
-    struct sized *p = NULL;
-    size_t n = 0, cap = 0;
-    sqlite3_stmt *q = NULL;
-    int rc =
-        ste_store_query(l->store, &q, err,
-                        "SELECT id, kind || ', ' || split, length(chosen) > length(rejected) FROM pair WHERE state = "
-                        "'kept' AND length(chosen) <> length(rejected) ORDER BY kind, split, id",
-                        "");
-    while (rc == 0 && (rc = ste_store_row(l->store, q, err)) == 1) {
-        STE_GROW(p, cap, n + 1);
-        p[n++] = (struct sized){ste_loop_text_dup(q, 0), ste_loop_text_dup(q, 1), sqlite3_column_int(q, 2) != 0};
-        rc = 0;
-    }
-    ste_store_done(l->store, q);
-    const char **ids = ste_xcalloc(n + 1, sizeof *ids);
-    char *longer = ste_xcalloc(n + 1, 1), seed[48];
-    bool *keep = ste_xcalloc(n + 1, sizeof *keep);
+    struct sizes g = {0};
+    int rc = ste_each_pair(l->store, NULL, add_size, &g, err);
+    if (g.n)
+        qsort(g.items, g.n, sizeof *g.items, by_group);
+    const char **ids = ste_xcalloc(g.n + 1, sizeof *ids);
+    char *longer = ste_xcalloc(g.n + 1, 1), seed[48];
+    bool *keep = ste_xcalloc(g.n + 1, sizeof *keep);
     snprintf(seed, sizeof seed, "length %lld", l->recipe.seed);
-    for (size_t i = 0; i < n; i++) {
-        ids[i] = p[i].id;
-        longer[i] = p[i].longer ? 'A' : 'B';
+    for (size_t i = 0; i < g.n; i++) {
+        ids[i] = g.items[i].id.s;
+        longer[i] = g.items[i].longer;
     }
-    for (size_t from = 0, to; rc == 0 && from < n; from = to) {
+    for (size_t from = 0, to; rc == 0 && from < g.n; from = to) {
         size_t a, b;
-        for (to = from; to < n && strcmp(p[to].group, p[from].group) == 0;)
+        for (to = from; to < g.n && strcmp(g.items[to].group, g.items[from].group) == 0;)
             to++;
         ste_loop_balance(ids + from, longer + from, to - from, seed, keep + from, &a, &b);
         for (size_t i = from; rc == 0 && i < to; i++)
             if (!keep[i])
-                rc = ste_store_exec(l->store, err, "UPDATE pair SET state = 'check: cut to match length' WHERE id = ?",
-                                    "t", ids[i]);
+                rc = ste_set_pair_state(l->store, ids[i], "check: cut to match length", err);
     }
-    for (size_t i = 0; i < n; i++) {
-        free(p[i].id);
-        free(p[i].group);
-    }
-    free(p);
+    free(g.items);
     free(ids);
     free(longer);
     free(keep);
@@ -271,7 +273,12 @@ static int check_all(struct checking *g, struct ste_err *err)
     if (rc != 0)
         return rc;
     g->progress = ste_progress_new("check", "pairs", g->n);
-    struct ste_pump p = {.llm = g->voice.llm, .arg = g, .next = check_next, .submitted = check_submitted, .too_long = check_too_long, .answer = check_answer};
+    struct ste_pump p = {.llm = g->voice.llm,
+                         .arg = g,
+                         .next = check_next,
+                         .submitted = check_submitted,
+                         .too_long = check_too_long,
+                         .answer = check_answer};
     rc = ste_loop_pump(g->l, &p, err);
     ste_progress_end(g->progress);
     return rc;
@@ -291,17 +298,19 @@ static int finish(struct ste_loop *l, struct ste_err *err)
 
 int ste_loop_check(struct ste_loop *l, struct ste_err *err)
 {
-    char *done = ste_store_meta(l->store, "check");
+    char *done = NULL;
+    int rc = ste_loop_paired(l, err);
+    if (rc == 0)
+        rc = ste_store_meta(l->store, "check", &done, err);
     const bool over = done != NULL;
     free(done);
-    int rc = ste_loop_paired(l, err);
     if (rc != 0 || over)
         return rc;
     struct checking g = {.l = l};
     struct ste_loop_clock clock;
     ste_loop_clock_start(&clock, "check", 0);
     if (strcmp(l->recipe.check, "likelihood") == 0)
-        rc = load(&g, err);
+        rc = ste_each_pair(l->store, NULL, add_job, &g, err);
     if (rc == 0 && g.n > 0)
         rc = check_all(&g, err);
     if (rc == 0)

@@ -67,23 +67,16 @@ static int selected(const struct ste_recipe *r, double *read, double *labels, do
     if (rc == 0)
         rc = ste_loop_select(l, err);
     int64_t all = 0, kept = 0, chars = 0, asked = 0, given = 0;
-    if (rc == 0)
-        rc = ste_store_count(l->store, &all, err, "SELECT count(*) FROM instruction", "");
-    if (rc == 0)
-        rc = ste_store_count(l->store, &kept, err, "SELECT count(*) FROM instruction WHERE state = 'kept'", "");
-    if (rc == 0)
-        rc = ste_store_count(l->store, &chars, err,
-                             "SELECT coalesce(sum(length(dialogue)), 0) FROM instruction WHERE state = 'kept'", "");
-    if (rc == 0)
-        rc = ste_store_count(l->store, &asked, err,
-                             "SELECT count(*) FROM instruction WHERE state IN ('kept', 'category', 'complexity', "
-                             "'expected length', 'category full', 'over the limit')",
-                             "");
-    if (rc == 0)
-        rc = ste_store_count(l->store, &given, err,
-                             "SELECT coalesce(avg(length(text)), 0) FROM generation g JOIN instruction i ON i.id = "
-                             "g.instruction WHERE i.state = 'kept'",
-                             "");
+    const struct {
+        enum ste_counted what;
+        int64_t *out;
+    } counts[] = {{STE_COUNT_INSTRUCTIONS, &all},
+                  {STE_COUNT_INSTRUCTIONS_KEPT, &kept},
+                  {STE_COUNT_KEPT_CHARS, &chars},
+                  {STE_COUNT_INSTRUCTIONS_ASKED, &asked},
+                  {STE_COUNT_GIVEN_CHARS, &given}};
+    for (size_t i = 0; rc == 0 && i < sizeof counts / sizeof *counts; i++)
+        rc = ste_count(l->store, counts[i].what, 0, counts[i].out, err);
     *read = (double)all;
     if (ste_recipe_labelled(r))
         *answer = (double)given / STE_CHARS_PER_TOKEN;

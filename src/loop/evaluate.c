@@ -32,16 +32,21 @@ static int put_order(struct suite *u, size_t position, int order, const struct s
     snprintf(key, sizeof key, "%016llx", (unsigned long long)o->prompt_key);
     const char *winner = order == STE_ORDER_AB ? "A" : "B";
     struct ste_id id = ste_id_of("evaluation", u->name, p->id, place, turn, step, winner, NULL);
-    return ste_store_exec(u->l->store, err,
-                          "INSERT INTO evaluation (id, suite, item, position, iteration, step, winner, prompt_key, "
-                          "verdict, reason, logprob_a, logprob_b, reasoning, provenance) VALUES (?, ?, ?, ?, ?, ?, ?, "
-                          "?, ?, ?, ?, ?, ?, ?)",
-                          "tttiiittttrrtt", id.s, u->name, p->id, (int64_t)position, (int64_t)u->iteration,
-                          (int64_t)u->step, winner, key, tied ? "tied" : ste_verdict_name(j->verdict),
-                          tied         ? "tied"
-                          : o->skipped ? ste_invalid_name(STE_INVALID_TOO_LONG)
-                                       : ste_invalid_name(j->reason),
-                          asked ? j->logprob_a : NAN, asked ? j->logprob_b : NAN, j->reasoning, u->provenance.s);
+    const struct ste_evaluation_row row = {.id = id.s,
+                                           .suite = u->name,
+                                           .item = p->id,
+                                           .position = (int64_t)position,
+                                           .iteration = u->iteration,
+                                           .step = u->step,
+                                           .winner = winner,
+                                           .prompt_key = key,
+                                           .verdict = tied ? "tied" : ste_verdict_name(j->verdict),
+                                           .reason = tied ? "tied" : ste_invalid_name(j->reason),
+                                           .logprob_a = asked ? j->logprob_a : NAN,
+                                           .logprob_b = asked ? j->logprob_b : NAN,
+                                           .reasoning = j->reasoning,
+                                           .provenance = u->provenance.s};
+    return ste_put_evaluation(u->l->store, &row, err);
 }
 
 static int put_pair(void *arg, size_t position, const struct ste_outcome *o, struct ste_err *err)
@@ -100,28 +105,28 @@ static int score(struct suite *u, struct ste_err *err)
     return rc;
 }
 
+struct synthetic {
+    struct ste_answer_pairs *pairs;
+    size_t cap;
+};
+
+static int add_pair(void *arg, const struct ste_pair_view *v, struct ste_err *err)
+{
+    struct synthetic *g = arg;
+    STE_GROW(g->pairs->items, g->cap, g->pairs->n + 1);
+    struct ste_answer_pair *p = &g->pairs->items[g->pairs->n++];
+    *p = (struct ste_answer_pair){.line = (long)g->pairs->n,
+                                  .id = ste_xstrdup(v->row.id),
+                                  .first = ste_xstrdup(v->row.chosen),
+                                  .second = ste_xstrdup(v->row.rejected)};
+    return ste_loop_dialogue(v->dialogue, &p->prompt, err);
+}
+
 static int synthetic(struct ste_loop *l, const char *split, struct ste_answer_pairs *out, struct ste_err *err)
 {
-    size_t cap = 0;
-    sqlite3_stmt *q = NULL;
     *out = (struct ste_answer_pairs){.name = ste_xstrdup(split), .path = ste_xstrdup(split)};
-    int rc = ste_store_query(l->store, &q, err,
-                             "SELECT p.id, p.chosen, p.rejected, i.dialogue FROM pair p JOIN instruction i ON i.id = "
-                             "p.instruction WHERE p.state = 'kept' AND p.split = ? ORDER BY p.position, p.id",
-                             "t", split);
-    while (rc == 0 && (rc = ste_store_row(l->store, q, err)) == 1) {
-        STE_GROW(out->items, cap, out->n + 1);
-        struct ste_answer_pair *p = &out->items[out->n];
-        *p = (struct ste_answer_pair){.line = (long)out->n + 1};
-        if ((rc = ste_loop_dialogue(ste_loop_text(q, 3), &p->prompt, err)) != 0)
-            break;
-        p->id = ste_loop_text_dup(q, 0);
-        p->first = ste_loop_text_dup(q, 1);
-        p->second = ste_loop_text_dup(q, 2);
-        out->n++;
-    }
-    ste_store_done(l->store, q);
-    return rc < 0 ? rc : 0;
+    struct synthetic g = {.pairs = out};
+    return ste_each_pair(l->store, split, add_pair, &g, err);
 }
 
 int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_voice *v, int iteration, int step,
@@ -156,8 +161,7 @@ int ste_loop_evaluate(struct ste_loop *l, int iteration, struct ste_err *err)
     struct ste_loop_clock clock;
     ste_loop_clock_start(&clock, "evaluate", iteration);
     int64_t before, after;
-    int rc = ste_store_count(l->store, &before, err, "SELECT count(*) FROM evaluation WHERE iteration = ?", "i",
-                             (int64_t)iteration);
+    int rc = ste_count(l->store, STE_COUNT_EVALUATIONS, iteration, &before, err);
     struct suite u = {.l = l, .iteration = iteration, .name = "test"};
     if (rc == 0)
         rc = synthetic(l, "test", &u.pairs, err);
@@ -179,8 +183,7 @@ int ste_loop_evaluate(struct ste_loop *l, int iteration, struct ste_err *err)
         free(name);
     }
     if (rc == 0)
-        rc = ste_store_count(l->store, &after, err, "SELECT count(*) FROM evaluation WHERE iteration = ?", "i",
-                             (int64_t)iteration);
+        rc = ste_count(l->store, STE_COUNT_EVALUATIONS, iteration, &after, err);
     if (rc == 0 && after > before)
         rc = ste_loop_clock_stop(l, &clock, err);
     return rc;

@@ -5,52 +5,53 @@
 #include "core/mem.h"
 #include "loop/internal.h"
 
-static size_t label_ids(const struct ste_pack *p, const struct ste_tokenizer *t, char label, struct ste_tokens *out)
+int ste_loop_label_ids(struct ste_loop *l, struct ste_label_ids *out, struct ste_err *err)
 {
-    const char *text = label == 'B' ? p->label_b : p->label_a;
-    *out = (struct ste_tokens){0};
-    return text && ste_tokenize(t, text, strlen(text), false, out, NULL) == 0 ? out->n : 0;
+    const char *labels[2] = {l->pack->label_a, l->pack->label_b};
+    struct ste_llm *seed;
+    int rc = ste_loop_seed(l, &seed, err);
+    for (int i = 0; rc == 0 && i < 2; i++)
+        if (labels[i])
+            rc = ste_llm_tokenize(seed, labels[i], &out->ids[i], &out->n[i], err);
+    return rc;
 }
 
-/* Puts the right label in the place of the one that the completion ends with, if it ends with one. */
-static void set_label(struct ste_loop_example *x, const struct ste_pack *p, const struct ste_tokenizer *t)
+void ste_loop_label_ids_clear(struct ste_label_ids *l)
 {
-    struct ste_tokens right;
-    size_t drop = 0;
-    for (int i = 0; i < 2; i++) {
-        struct ste_tokens ids;
-        const size_t n = label_ids(p, t, "AB"[i], &ids);
-        if (n && n <= x->n - x->n_free && memcmp(x->completion + x->n - n, ids.ids, n * sizeof *ids.ids) == 0)
-            drop = n;
-        ste_tokens_clear(&ids);
-    }
-    x->n_label = label_ids(p, t, *x->label, &right);
-    if (drop && right.n) {
-        const size_t keep = x->n - drop;
-        x->completion = ste_xrealloc(x->completion, (keep + right.n) * sizeof *x->completion);
-        memcpy(x->completion + keep, right.ids, right.n * sizeof *right.ids);
-        x->n = keep + right.n;
-    }
-    ste_tokens_clear(&right);
+    free(l->ids[0]);
+    free(l->ids[1]);
+    *l = (struct ste_label_ids){0};
 }
 
-void ste_loop_example_read(sqlite3_stmt *q, const struct ste_pack *p, const struct ste_tokenizer *t,
-                           struct ste_loop_example *out)
+/* Tokens of a label that N ids end with; 0: of none. */
+static size_t label_at_end(const int32_t *ids, size_t n, const struct ste_label_ids *l)
 {
-    *out = (struct ste_loop_example){.n_free = (size_t)sqlite3_column_int64(q, 2),
-                                     .label = ste_loop_text(q, 3),
-                                     .weight = sqlite3_column_double(q, 4),
-                                     .id = ste_loop_text(q, 5),
-                                     .label_source = ste_loop_text(q, 6)};
-    out->prompt = ste_loop_tokens_unpack(sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0), &out->n_prompt);
-    out->completion = ste_loop_tokens_unpack(sqlite3_column_blob(q, 1), (size_t)sqlite3_column_bytes(q, 1), &out->n);
-    if (out->n_free <= out->n)
-        set_label(out, p, t);
+    for (int i = 0; i < 2; i++)
+        if (l->n[i] && l->n[i] <= n && memcmp(ids + n - l->n[i], l->ids[i], l->n[i] * sizeof *ids) == 0)
+            return l->n[i];
+    return 0;
 }
 
-void ste_loop_example_clear(struct ste_loop_example *x)
+/*
+ * The end-of-turn token before the closing words was not part of what the verdict was read from, so it goes. Behind
+ * reasoning the closing words and the label belong to the answer; a verdict at once has nothing of the judge's but its
+ * label, so there the closing words belong to the prompt.
+ */
+void ste_loop_training_ids(struct ste_training_ids *x, const struct ste_label_ids *labels, char label)
 {
-    free(x->prompt);
-    free(x->completion);
-    *x = (struct ste_loop_example){0};
+    const int right = label == 'B';
+    const size_t rest = x->n - x->n_free, free_part = rest ? x->n_written : x->n_free,
+                 drop = labels->n[right] ? label_at_end(x->completion + x->n_free, rest, labels) : 0,
+                 put = drop ? labels->n[right] : 0;
+    int32_t *ids = ste_xmalloc((free_part + rest + put + 1) * sizeof *ids);
+    size_t n = free_part;
+    memcpy(ids, x->completion, free_part * sizeof *ids);
+    memcpy(ids + n, x->completion + x->n_free, (rest - drop) * sizeof *ids);
+    n += rest - drop;
+    if (put)
+        memcpy(ids + n, labels->ids[right], put * sizeof *ids);
+    n += put;
+    x->border = x->n_free == 0 && put && put < n ? n - put : 0;
+    x->completion = ids;
+    x->n = n;
 }

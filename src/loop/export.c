@@ -1,5 +1,6 @@
 #include "loop/export.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,95 +21,106 @@ static int add_text(const struct ste_model *m, json_t *row, const char *key, con
     return bad ? ste_err_set(err, STE_EINPUT, "an example's %s is not UTF-8 and cannot be exported", key) : 0;
 }
 
-static int sft_rows(struct ste_store *s, const struct ste_model *m, const struct ste_pack *p, int64_t iteration,
-                    struct ste_jsonl_writer *w, size_t *n, struct ste_err *err)
+struct writing {
+    const struct ste_model *m;
+    struct ste_jsonl_writer *w;
+    size_t *n;
+};
+
+static json_t *ids_json(const int32_t *ids, size_t n)
 {
-    sqlite3_stmt *q = NULL;
-    int rc = ste_store_query(s, &q, err, STE_LOOP_EXAMPLE_ROWS STE_LOOP_IN_TWOS, "i", iteration);
-    while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1) {
-        struct ste_loop_example x;
-        json_t *row = json_object();
-        ste_loop_example_read(q, p, m->tokenizer, &x);
-        json_object_set_new(row, "id", json_string(x.id));
-        rc = add_text(m, row, "prompt", x.prompt, x.n_prompt, err);
-        if (rc == 0)
-            rc = add_text(m, row, "completion", x.completion, x.n, err);
-        json_object_set_new(row, "weight", json_real(x.weight));
-        json_object_set_new(row, "label_source", json_string(x.label_source));
-        ste_loop_example_clear(&x);
-        if (rc == 0)
-            rc = ste_jsonl_write(w, row, err);
-        json_decref(row);
-        *n += rc == 0;
-    }
-    ste_store_done(s, q);
-    return rc < 0 ? rc : 0;
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_integer(ids[i]));
+    return list;
+}
+
+static int put_sft(void *arg, const struct ste_example_view *v, struct ste_err *err)
+{
+    struct writing *g = arg;
+    const size_t border = (size_t)v->row.border, n_prompt = v->prompt.n + border, n = v->row.completion.n - border;
+    int32_t *prompt = ste_xmalloc((n_prompt + 1) * sizeof *prompt);
+    const int32_t *completion = v->row.completion.ids + border;
+    memcpy(prompt, v->prompt.ids, v->prompt.n * sizeof *prompt);
+    memcpy(prompt + v->prompt.n, v->row.completion.ids, border * sizeof *prompt);
+    json_t *row = json_object();
+    json_object_set_new(row, "id", json_string(v->row.id));
+    int rc = add_text(g->m, row, "prompt", prompt, n_prompt, err);
+    if (rc == 0)
+        rc = add_text(g->m, row, "completion", completion, n, err);
+    json_object_set_new(row, "prompt_ids", ids_json(prompt, n_prompt));
+    json_object_set_new(row, "completion_ids", ids_json(completion, n));
+    json_object_set_new(row, "weight", json_real(v->row.weight));
+    json_object_set_new(row, "label_source", json_string(v->row.label_source));
+    free(prompt);
+    if (rc == 0)
+        rc = ste_jsonl_write(g->w, row, err);
+    json_decref(row);
+    *g->n += rc == 0;
+    return rc;
+}
+
+/* The run's seed model, whose tokenizer the ids are of. */
+static int open_seed(struct ste_store *s, struct ste_model **out, struct ste_err *err)
+{
+    char *json = NULL, *path = NULL;
+    struct ste_recipe r;
+    int rc = ste_store_meta(s, "recipe", &json, err);
+    if (rc == 0)
+        rc = ste_recipe_from_json(&r, json ? json : "{}", err);
+    free(json);
+    if (rc != 0)
+        return rc;
+    rc = ste_model_resolve(r.seed_model, &path, err);
+    if (rc == 0)
+        rc = ste_model_open(out, path, err);
+    ste_recipe_clear(&r);
+    free(path);
+    return rc;
 }
 
 int ste_export_sft(struct ste_store *s, int iteration, const char *out, size_t *n, struct ste_err *err)
 {
     int64_t turn = iteration;
+    struct ste_model *m = NULL;
+    struct ste_jsonl_writer *w = NULL;
     *n = 0;
-    int rc = iteration ? 0 : ste_store_count(s, &turn, err, "SELECT coalesce(max(iteration), 0) FROM example", "");
+    int rc = iteration ? 0 : ste_count(s, STE_COUNT_LAST_EXAMPLES, 0, &turn, err);
     if (rc == 0 && turn == 0)
         rc = ste_err_set(err, STE_ENOTFOUND, "the run in %s has no training examples yet", ste_store_dir(s));
-    char *json = ste_store_meta(s, "recipe"), *path = NULL;
-    struct ste_recipe r;
-    ste_recipe_init(&r);
-    if (rc == 0) {
-        ste_recipe_clear(&r);
-        rc = ste_recipe_from_json(&r, json ? json : "{}", err);
-    }
-    struct ste_model *m = NULL;
-    struct ste_pack *pack = NULL;
     if (rc == 0)
-        rc = ste_pack_load(&pack, r.pack, *r.pack_folder ? r.pack_folder : NULL, err);
-    struct ste_jsonl_writer *w = NULL;
-    if (rc == 0 && (rc = ste_model_resolve(r.seed_model, &path, err)) == 0)
-        rc = ste_model_open(&m, path, err);
-    if (rc == 0 && (rc = ste_jsonl_create(&w, out, err)) == 0)
-        rc = ste_jsonl_end(w, sft_rows(s, m, pack, turn, w, n, err), err);
+        rc = open_seed(s, &m, err);
+    if (rc == 0 && (rc = ste_jsonl_create(&w, out, err)) == 0) {
+        struct writing g = {m, w, n};
+        rc = ste_jsonl_end(w, ste_each_example(s, turn, put_sft, &g, err), err);
+    }
     if (m)
         ste_model_close(m);
-    ste_pack_free(pack);
-    ste_recipe_clear(&r);
-    free(path);
-    free(json);
     return rc;
 }
 
-static int pair_rows(struct ste_store *s, struct ste_jsonl_writer *w, size_t *n, struct ste_err *err)
+static int put_pair(void *arg, const struct ste_pair_view *v, struct ste_err *err)
 {
-    sqlite3_stmt *q = NULL;
-    int rc =
-        ste_store_query(s, &q, err,
-                        "SELECT p.id, i.dialogue, p.chosen, p.rejected, p.split, p.label_source, p.kind, c.margin FROM "
-                        "pair p JOIN instruction i ON i.id = p.instruction LEFT JOIN pair_check c ON c.pair = p.id "
-                        "WHERE p.state = 'kept' ORDER BY p.position, p.id",
-                        "");
-    while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1) {
-        const char *dialogue = ste_loop_text(q, 1);
-        json_t *row = json_object(), *messages = ste_json_parse(dialogue, strlen(dialogue), "a dialogue", err);
-        const json_t *only = json_array_get(messages, 0);
-        json_object_set_new(row, "id", json_string(ste_loop_text(q, 0)));
-        if (json_array_size(messages) == 1)
-            json_object_set(row, "prompt", json_object_get(only, "content"));
-        else
-            json_object_set(row, "messages", messages);
-        json_object_set_new(row, "chosen", json_string(ste_loop_text(q, 2)));
-        json_object_set_new(row, "rejected", json_string(ste_loop_text(q, 3)));
-        json_object_set_new(row, "split", json_string(ste_loop_text(q, 4)));
-        json_object_set_new(row, "label_source", json_string(ste_loop_text(q, 5)));
-        json_object_set_new(row, "kind", json_string(ste_loop_text(q, 6)));
-        if (sqlite3_column_type(q, 7) != SQLITE_NULL)
-            json_object_set_new(row, "margin", json_real(sqlite3_column_double(q, 7)));
-        rc = messages ? ste_jsonl_write(w, row, err) : STE_EINPUT;
-        json_decref(messages);
-        json_decref(row);
-        *n += rc == 0;
-    }
-    ste_store_done(s, q);
-    return rc < 0 ? rc : 0;
+    struct writing *g = arg;
+    json_t *row = json_object(), *messages = ste_json_parse(v->dialogue, strlen(v->dialogue), "a dialogue", err);
+    const json_t *only = json_array_get(messages, 0);
+    json_object_set_new(row, "id", json_string(v->row.id));
+    if (json_array_size(messages) == 1)
+        json_object_set(row, "prompt", json_object_get(only, "content"));
+    else
+        json_object_set(row, "messages", messages);
+    json_object_set_new(row, "chosen", json_string(v->row.chosen));
+    json_object_set_new(row, "rejected", json_string(v->row.rejected));
+    json_object_set_new(row, "split", json_string(v->row.split));
+    json_object_set_new(row, "label_source", json_string(v->row.label_source));
+    json_object_set_new(row, "kind", json_string(v->row.kind));
+    if (!isnan(v->margin))
+        json_object_set_new(row, "margin", json_real(v->margin));
+    int rc = messages ? ste_jsonl_write(g->w, row, err) : STE_EINPUT;
+    json_decref(messages);
+    json_decref(row);
+    *g->n += rc == 0;
+    return rc;
 }
 
 int ste_export_pairs(struct ste_store *s, const char *out, size_t *n, struct ste_err *err)
@@ -116,5 +128,6 @@ int ste_export_pairs(struct ste_store *s, const char *out, size_t *n, struct ste
     struct ste_jsonl_writer *w = NULL;
     *n = 0;
     int rc = ste_jsonl_create(&w, out, err);
-    return rc == 0 ? ste_jsonl_end(w, pair_rows(s, w, n, err), err) : rc;
+    struct writing g = {NULL, w, n};
+    return rc == 0 ? ste_jsonl_end(w, ste_each_pair(s, NULL, put_pair, &g, err), err) : rc;
 }

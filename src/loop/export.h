@@ -2,9 +2,10 @@
 #ifndef STE_LOOP_EXPORT_H
 #define STE_LOOP_EXPORT_H
 
-#include "store/store.h"
+#include "store/rows.h"
 
-/* TRL's prompt and completion, as the model read and wrote them (with the template's control tokens), and weight,
+/* The examples of an iteration in the order of the first epoch, as they are trained on: prompt_ids and completion_ids
+ * (the loss falls on these), the same as TRL's texts prompt and completion (with the template's control tokens), weight,
  * label_source. ITERATION 0: the last one that has examples. The run's seed model must be at hand. */
 int ste_export_sft(struct ste_store *s, int iteration, const char *out, size_t *n, struct ste_err *err);
 /* Kept pairs: id, prompt or messages, chosen, rejected, split, label_source: what `ste eval --data` reads. */

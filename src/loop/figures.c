@@ -14,72 +14,66 @@ static enum ste_invalid reason_of(const char *name)
     return STE_INVALID_TRANSPORT;
 }
 
-static double real_or_nan(sqlite3_stmt *q, int column)
-{
-    return sqlite3_column_type(q, column) == SQLITE_NULL ? (double)NAN : sqlite3_column_double(q, column);
-}
-
-static const char *text(sqlite3_stmt *q, int column)
-{
-    const char *s = (const char *)sqlite3_column_text(q, column);
-    return s ? s : "";
-}
-
 int ste_loop_outcomes(struct ste_store *s, const char *suite, int iteration, int step, struct ste_outcome **out,
                       size_t *n, struct ste_err *err)
 {
     return ste_loop_outcomes_of_kind(s, suite, NULL, iteration, step, out, n, err);
 }
 
+struct reading {
+    struct ste_outcome *items;
+    size_t n, cap;
+    int64_t last; /* position */
+};
+
+static int add_verdict(void *arg, const struct ste_evaluation_row *r, struct ste_err *err)
+{
+    struct reading *g = arg;
+    if (r->position != g->last) {
+        g->last = r->position;
+        STE_GROW(g->items, g->cap, g->n + 1);
+        g->items[g->n++] = (struct ste_outcome){.judged = true, .prompt_key = strtoull(r->prompt_key, NULL, 16)};
+    }
+    struct ste_outcome *o = &g->items[g->n - 1];
+    struct ste_judgment *j = &o->order[r->winner[0] == 'B' ? STE_ORDER_BA : STE_ORDER_AB];
+    const int verdict = ste_verdict_parse(r->verdict);
+    *j = (struct ste_judgment){.verdict = verdict < 0 ? STE_VERDICT_INVALID : (enum ste_verdict)verdict,
+                               .reason = reason_of(r->reason),
+                               .logprob_a = r->logprob_a,
+                               .logprob_b = r->logprob_b};
+    if (strcmp(r->verdict, "tied") == 0)
+        o->judged = false;
+    if (j->reason == STE_INVALID_TOO_LONG)
+        o->skipped = true;
+    return 0;
+}
+
 int ste_loop_outcomes_of_kind(struct ste_store *s, const char *suite, const char *kind, int iteration, int step,
                               struct ste_outcome **out, size_t *n, struct ste_err *err)
 {
-    size_t cap = 0;
-    int64_t last = -1;
-    sqlite3_stmt *q = NULL;
-    *out = NULL;
-    *n = 0;
-    int rc = ste_store_query(s, &q, err,
-                             "SELECT position, winner, prompt_key, verdict, reason, logprob_a, logprob_b FROM "
-                             "evaluation e WHERE suite = ?1 AND iteration = ?2 AND step = ?3 AND (?4 IS NULL OR EXISTS "
-                             "(SELECT 1 FROM pair p WHERE p.id = e.item AND p.kind = ?4)) ORDER BY position, winner",
-                             "tiit", suite, (int64_t)iteration, (int64_t)step, kind);
-    while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1) {
-        rc = 0;
-        if (sqlite3_column_int64(q, 0) != last) {
-            last = sqlite3_column_int64(q, 0);
-            STE_GROW(*out, cap, *n + 1);
-            (*out)[(*n)++] = (struct ste_outcome){.judged = true, .prompt_key = strtoull(text(q, 2), NULL, 16)};
-        }
-        struct ste_outcome *o = &(*out)[*n - 1];
-        struct ste_judgment *j = &o->order[text(q, 1)[0] == 'B' ? STE_ORDER_BA : STE_ORDER_AB];
-        int verdict = ste_verdict_parse(text(q, 3));
-        *j = (struct ste_judgment){.verdict = verdict < 0 ? STE_VERDICT_INVALID : (enum ste_verdict)verdict,
-                                   .reason = reason_of(text(q, 4)),
-                                   .logprob_a = real_or_nan(q, 5),
-                                   .logprob_b = real_or_nan(q, 6)};
-        if (strcmp(text(q, 3), "tied") == 0)
-            o->judged = false;
-        if (j->reason == STE_INVALID_TOO_LONG)
-            o->skipped = true;
-    }
-    ste_store_done(s, q);
-    return rc < 0 ? rc : 0;
+    struct reading g = {.last = -1};
+    int rc = ste_each_evaluation(s, suite, kind, iteration, step, add_verdict, &g, err);
+    *out = g.items;
+    *n = g.n;
+    return rc;
+}
+
+struct known {
+    bool *known;
+    size_t n;
+};
+
+static int add_known(void *arg, const struct ste_evaluation_row *r, struct ste_err *err)
+{
+    const struct known *k = arg;
+    if (r->position >= 0 && (size_t)r->position < k->n)
+        k->known[r->position] = true;
+    return 0;
 }
 
 int ste_loop_scored(struct ste_store *s, const char *suite, int iteration, int step, bool *known, size_t n,
                     struct ste_err *err)
 {
-    sqlite3_stmt *q = NULL;
-    int rc = ste_store_query(s, &q, err,
-                             "SELECT DISTINCT position FROM evaluation WHERE suite = ? AND iteration = ? AND step = ?",
-                             "tii", suite, (int64_t)iteration, (int64_t)step);
-    while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1) {
-        const int64_t position = sqlite3_column_int64(q, 0);
-        if (position >= 0 && (size_t)position < n)
-            known[position] = true;
-        rc = 0;
-    }
-    ste_store_done(s, q);
-    return rc < 0 ? rc : 0;
+    struct known k = {known, n};
+    return ste_each_evaluation(s, suite, NULL, iteration, step, add_known, &k, err);
 }

@@ -3,7 +3,7 @@
 #define STE_LOOP_FIGURES_H
 
 #include "eval/eval.h"
-#include "store/store.h"
+#include "store/rows.h"
 
 /* The outcomes of SUITE ("test": the held-out synthetic pairs, "dev", "eval:NAME" for a file) by iteration (0: the
  * seed) and step (0 but for dev), in the order of the suite. Free with ste_outcomes_clear and free. */

@@ -11,11 +11,21 @@
 
 #include "core/mem.h"
 #include "core/profile.h"
+#include "loop/order.h"
+
+/* A judgment that may be trained on: what of it an example needs. */
+struct candidate {
+    bool there;
+    struct ste_id id, prompt;
+    int32_t *completion; /* (n) */
+    size_t n, n_free, n_written;
+};
 
 struct outcome {
-    char *pair;
-    char right[2][STE_ID_LEN + 1]; /* the right judgment of lowest index with the winner at A, at B; "" for none */
-    char first[2][STE_ID_LEN + 1]; /* sample 0 by the winner's place; "" where its prompt was too long */
+    char *pair, *kind, *label_source;
+    double margin;             /* the check's */
+    struct candidate right[2]; /* the right judgment of lowest index with the winner at A, at B */
+    struct candidate first[2]; /* sample 0 by the winner's place, unless its prompt was too long */
     int judgments, valid, right_ones, too_long;
     double odds[2]; /* log-odds of the winner, summed over the judgments that have them */
     int with_odds[2];
@@ -23,66 +33,84 @@ struct outcome {
     const char *state;
 };
 
+struct chosen {
+    size_t pair;
+    char label;
+    const struct candidate *judgment;
+};
+
 struct filtering {
     struct ste_loop *l;
     int iteration;
     struct outcome *pairs;
-    size_t n, cap;
+    size_t n, cap, at; /* AT: the pair whose judgments are being read */
     /* sample 0 */
     int first, first_right, first_invalid, first_a;
     int judgments;
-    /* the candidates */
-    const char **ids;
-    size_t *of;
-    char *labels;
+    struct chosen *chosen; /* [2 n] */
     bool *keep;
-    size_t n_candidates;
+    size_t n_chosen;
     struct ste_strings held; /* pairs that have no part in this iteration */
+    struct ste_label_ids labels;
+    char *threshold; /* why nothing can be trained on; NULL: something can */
 };
 
-static int load(struct filtering *g, struct ste_err *err)
+static int add_pair(void *arg, const struct ste_pair_view *v, struct ste_err *err)
 {
-    sqlite3_stmt *q = NULL;
-    int rc = ste_store_query(g->l->store, &q, err,
-                             "SELECT j.pair, j.id, j.winner, j.sample, j.verdict, j.correct, j.prompt IS NULL, "
-                             "j.logprob_a, j.logprob_b FROM judgment j JOIN pair p ON p.id = j.pair WHERE j.iteration "
-                             "= ? ORDER BY p.position, p.id, "
-                             "j.winner, j.sample",
-                             "i", (int64_t)g->iteration);
-    while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
-        rc = 0;
-        const char *pair = ste_loop_text(q, 0), *verdict = ste_loop_text(q, 4);
-        if (g->n == 0 || strcmp(g->pairs[g->n - 1].pair, pair) != 0) {
-            STE_GROW(g->pairs, g->cap, g->n + 1);
-            g->pairs[g->n++] = (struct outcome){.pair = ste_xstrdup(pair)};
-        }
-        struct outcome *o = &g->pairs[g->n - 1];
-        bool valid = strcmp(verdict, "invalid") != 0;
-        const int place = ste_loop_text(q, 2)[0] == 'B';
-        char *right = o->right[place];
-        o->judgments++;
-        o->valid += valid;
-        o->too_long += sqlite3_column_int(q, 6);
-        o->right_ones += sqlite3_column_int(q, 5);
-        if (sqlite3_column_type(q, 7) != SQLITE_NULL && sqlite3_column_type(q, 8) != SQLITE_NULL) {
-            const double odds = sqlite3_column_double(q, 7) - sqlite3_column_double(q, 8);
-            o->odds[place] += place ? -odds : odds;
-            o->with_odds[place]++;
-        }
-        if (sqlite3_column_int(q, 3) == 0 && !sqlite3_column_int(q, 6))
-            snprintf(o->first[place], sizeof o->first[place], "%s", ste_loop_text(q, 1));
-        if (sqlite3_column_int(q, 5) && !*right)
-            snprintf(right, sizeof o->right[0], "%s", ste_loop_text(q, 1));
-        g->judgments++;
-        if (sqlite3_column_int(q, 3) == 0) {
-            g->first++;
-            g->first_right += sqlite3_column_int(q, 5);
-            g->first_invalid += !valid;
-            g->first_a += strcmp(verdict, "A") == 0;
-        }
+    struct filtering *g = arg;
+    if (ste_loop_is_held_back(&g->held, v->row.id))
+        return 0;
+    STE_GROW(g->pairs, g->cap, g->n + 1);
+    g->pairs[g->n++] = (struct outcome){.pair = ste_xstrdup(v->row.id),
+                                        .kind = ste_xstrdup(v->row.kind),
+                                        .label_source = ste_xstrdup(v->row.label_source),
+                                        .margin = v->margin};
+    return 0;
+}
+
+static void take(struct candidate *c, const struct ste_judgment_row *r)
+{
+    c->there = true;
+    snprintf(c->id.s, sizeof c->id.s, "%s", r->id);
+    snprintf(c->prompt.s, sizeof c->prompt.s, "%s", r->prompt);
+    c->n = r->completion.n;
+    c->completion = ste_xmemdup(r->completion.ids, c->n * sizeof *c->completion);
+    c->n_free = (size_t)r->n_free;
+    c->n_written = (size_t)r->n_written;
+}
+
+/* Judgments come in the order of the pairs. */
+static int add_judgment(void *arg, const struct ste_judgment_row *r, struct ste_err *err)
+{
+    struct filtering *g = arg;
+    while (g->at < g->n && strcmp(g->pairs[g->at].pair, r->pair) != 0)
+        g->at++;
+    if (g->at == g->n)
+        return ste_err_set(err, STE_EFAIL, "the judgment %s is of no pair that is trained on (a bug in ste)", r->id);
+    struct outcome *o = &g->pairs[g->at];
+    const bool valid = strcmp(r->verdict, "invalid") != 0, too_long = !r->prompt;
+    const int place = r->winner[0] == 'B';
+    o->judgments++;
+    o->valid += valid;
+    o->too_long += too_long;
+    o->right_ones += (int)r->correct;
+    if (!isnan(r->logprob_a) && !isnan(r->logprob_b)) {
+        const double odds = r->logprob_a - r->logprob_b;
+        o->odds[place] += place ? -odds : odds;
+        o->with_odds[place]++;
     }
-    ste_store_done(g->l->store, q);
-    return rc < 0 ? rc : 0;
+    if (r->sample == 0 && !too_long)
+        take(&o->first[place], r);
+    if (r->correct && !o->right[place].there)
+        take(&o->right[place], r);
+    g->judgments++;
+    if (r->sample == 0) {
+        g->first++;
+        g->first_right += (int)r->correct;
+        g->first_invalid += !valid;
+        g->first_a += strcmp(r->verdict, "A") == 0;
+    }
+    return 0;
 }
 
 /* The judge's probability for the winner. From log-odds: their mean in each order, then over the orders, so that no
@@ -94,18 +122,11 @@ static double probability_of(const struct outcome *o)
     return o->valid ? (double)o->right_ones / o->valid : (double)NAN;
 }
 
-static void add(struct filtering *g, size_t pair, const char *judgment, int label)
-{
-    g->ids[g->n_candidates] = judgment;
-    g->of[g->n_candidates] = pair;
-    g->labels[g->n_candidates++] = "AB"[label];
-}
-
 /* The state of a pair before labels are balanced. */
 static const char *state_of(const struct filtering *g, const struct outcome *o)
 {
     const struct ste_recipe *r = &g->l->recipe;
-    const bool a = *o->right[0], b = *o->right[1], margin = strcmp(r->rule, "margin") == 0;
+    const bool a = o->right[0].there, b = o->right[1].there, margin = strcmp(r->rule, "margin") == 0;
     if (o->too_long == o->judgments)
         return "prompt too long";
     if (margin && isnan(o->probability))
@@ -124,8 +145,7 @@ static const char *state_of(const struct filtering *g, const struct outcome *o)
 static void choose(struct filtering *g)
 {
     const struct ste_recipe *r = &g->l->recipe;
-    const bool per_order = strcmp(r->per_pair, "order") == 0,
-               any = ste_loop_any_label(g->l);
+    const bool per_order = strcmp(r->per_pair, "order") == 0, any = ste_loop_any_label(g->l);
     char turn[16];
     snprintf(turn, sizeof turn, "%d", g->iteration);
     for (size_t i = 0; i < g->n; i++) {
@@ -134,146 +154,221 @@ static void choose(struct filtering *g)
         o->state = state_of(g, o);
         if (strcmp(o->state, "kept") != 0)
             continue;
-        const char *judgment[2] = {any ? o->first[0] : o->right[0], any ? o->first[1] : o->right[1]};
-        const bool a = *judgment[0], b = *judgment[1];
-        const bool one = a && b && !per_order; /* of both orders one is kept */
+        const struct candidate *from = any ? o->first : o->right;
+        const bool one = from[0].there && from[1].there && !per_order; /* of both orders one is kept */
         const int which = (int)(ste_key_of("which order", o->pair, turn, NULL) & 1);
         for (int order = 0; order < 2; order++)
-            if (*judgment[order] && (!one || which == order))
-                add(g, i, judgment[order], order);
+            if (from[order].there && (!one || which == order))
+                g->chosen[g->n_chosen++] = (struct chosen){i, "AB"[order], &from[order]};
     }
 }
 
-static int cut(struct filtering *g, struct ste_err *err)
+/* Balances the labels; where nothing is left to train on, says why. */
+static void cut(struct filtering *g)
 {
     char key[64];
     snprintf(key, sizeof key, "%lld/%d", g->l->recipe.seed, g->iteration);
-    size_t a = 0, b = 0;
-    ste_loop_balance(g->ids, g->labels, g->n_candidates, key, g->keep, &a, &b);
-    if (a + b == 0)
-        return ste_err_set(
-            err, STE_ETHRESHOLD,
-            "filter, iteration %d: no right judgment was found for any of %zu pairs: more judge.samples, "
-            "another pack or a stronger seed may help",
-            g->iteration, g->n);
-    if (!g->l->recipe.balance) {
-        memset(g->keep, 1, g->n_candidates * sizeof *g->keep);
-        return 0;
+    const char **ids = ste_xcalloc(g->n_chosen + 1, sizeof *ids);
+    char *labels = ste_xcalloc(g->n_chosen + 1, 1);
+    for (size_t k = 0; k < g->n_chosen; k++) {
+        ids[k] = g->chosen[k].judgment->id.s;
+        labels[k] = g->chosen[k].label;
     }
-    if (a == 0 || b == 0)
-        return ste_err_set(
-            err, STE_ETHRESHOLD,
-            "filter, iteration %d: no right judgment has the label %c (%zu have %c), so there is nothing "
-            "to balance: the judge never says %c; more judge.samples, a higher judge.temperature or "
-            "filter.balance=false may help",
-            g->iteration, a == 0 ? 'A' : 'B', a + b, a == 0 ? 'B' : 'A', a == 0 ? 'A' : 'B');
-    return 0;
+    size_t a = 0, b = 0;
+    ste_loop_balance(ids, labels, g->n_chosen, key, g->keep, &a, &b);
+    free(ids);
+    free(labels);
+    if (a + b == 0)
+        g->threshold = ste_xasprintf("filter, iteration %d: no right judgment was found for any of %zu pairs: more "
+                                     "judge.samples, another pack or a stronger seed may help",
+                                     g->iteration, g->n);
+    else if (!g->l->recipe.balance)
+        memset(g->keep, 1, g->n_chosen * sizeof *g->keep);
+    else if (a == 0 || b == 0)
+        g->threshold = ste_xasprintf("filter, iteration %d: no right judgment has the label %c (%zu have %c), so there "
+                                     "is nothing to balance: the judge never says %c; more judge.samples, a higher "
+                                     "judge.temperature or filter.balance=false may help",
+                                     g->iteration, a == 0 ? 'A' : 'B', a + b, a == 0 ? 'B' : 'A', a == 0 ? 'A' : 'B');
+}
+
+/* ---- writing ---- */
+
+static int put_example(struct filtering *g, const struct chosen *c, int64_t position, struct ste_err *err)
+{
+    const struct outcome *o = &g->pairs[c->pair];
+    const struct candidate *j = c->judgment;
+    const char label[2] = {c->label, 0};
+    struct ste_training_ids ids = {
+        .completion = j->completion, .n = j->n, .n_free = j->n_free, .n_written = j->n_written};
+    ste_loop_training_ids(&ids, &g->labels, c->label);
+    const struct ste_id id = ste_id_of("example", j->id.s, NULL);
+    const struct ste_example_row row = {.id = id.s,
+                                        .judgment = j->id.s,
+                                        .pair = o->pair,
+                                        .iteration = g->iteration,
+                                        .position = position,
+                                        .label = label,
+                                        .label_source = o->label_source,
+                                        .weight = g->l->recipe.weigh && !isnan(o->probability) ? o->probability : 1.0,
+                                        .prompt = j->prompt.s,
+                                        .completion = {ids.completion, ids.n},
+                                        .border = (int64_t)ids.border};
+    int rc = ste_put_example(g->l->store, &row, err);
+    free(ids.completion);
+    return rc;
+}
+
+static const char *opposed(const struct outcome *o)
+{
+    return strcmp(o->kind, "refuse") == 0 || strcmp(o->kind, "comply") == 0 ? o->kind : NULL;
+}
+
+static int put_examples(struct filtering *g, struct ste_err *err)
+{
+    struct ste_ordered *order = ste_xcalloc(g->n_chosen + 1, sizeof *order);
+    const struct chosen **of = ste_xcalloc(g->n_chosen + 1, sizeof *of);
+    size_t n = 0;
+    for (size_t k = 0; k < g->n_chosen; k++)
+        if (g->keep[k] && !g->threshold) {
+            const struct outcome *o = &g->pairs[g->chosen[k].pair];
+            of[n] = &g->chosen[k];
+            order[n++] = (struct ste_ordered){
+                .pair = o->pair, .opposed = opposed(o), .label = g->chosen[k].label, .margin = o->margin};
+        }
+    ste_loop_order(order, n, strcmp(g->l->recipe.order, "easy_first") == 0);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = put_example(g, of[order[i].index], (int64_t)i, err);
+    free(order);
+    free(of);
+    return rc;
+}
+
+static int put_outcome(struct filtering *g, const char *pair, const char *state, double probability,
+                       struct ste_err *err)
+{
+    char turn[16];
+    snprintf(turn, sizeof turn, "%d", g->iteration);
+    const struct ste_id id = ste_id_of("outcome", pair, turn, NULL);
+    const struct ste_outcome_row row = {id.s, pair, g->iteration, state, probability};
+    return ste_put_outcome(g->l->store, &row, err);
 }
 
 static int write_rows(struct filtering *g, struct ste_err *err)
 {
     struct ste_store *s = g->l->store;
-    const bool weigh = g->l->recipe.weigh;
-    int64_t turn = g->iteration, kept = 0, examples = 0;
+    int64_t kept = 0, examples = 0;
     bool *used = ste_xcalloc(g->n + 1, sizeof *used);
-    char text[16];
-    snprintf(text, sizeof text, "%d", g->iteration);
-    int rc = 0;
-    for (size_t k = 0; rc == 0 && k < g->n_candidates; k++) {
-        if (!g->keep[k])
-            continue;
-        used[g->of[k]] = true;
-        examples++;
-        char label[2] = {g->labels[k], 0};
-        struct ste_id id = ste_id_of("example", g->ids[k], NULL);
-        rc = ste_store_exec(s, err,
-                            "INSERT INTO example (id, judgment, pair, iteration, label, label_source, weight) SELECT "
-                            "?, ?, id, ?, ?, label_source, ? FROM pair WHERE id = ?",
-                            "ttitrt", id.s, g->ids[k], turn, label,
-                            weigh && !isnan(g->pairs[g->of[k]].probability) ? g->pairs[g->of[k]].probability : 1.0,
-                            g->pairs[g->of[k]].pair);
-    }
+    for (size_t k = 0; k < g->n_chosen && !g->threshold; k++)
+        if (g->keep[k]) {
+            used[g->chosen[k].pair] = true;
+            examples++;
+        }
+    int rc = put_examples(g, err);
     for (size_t i = 0; rc == 0 && i < g->n; i++) {
         struct outcome *o = &g->pairs[i];
         if (strcmp(o->state, "kept") == 0 && !used[i])
             o->state = "cut for balance";
-        kept += strcmp(o->state, "kept") == 0;
-        struct ste_id id = ste_id_of("outcome", o->pair, text, NULL);
-        rc = ste_store_exec(s, err,
-                            "INSERT INTO outcome (id, pair, iteration, state, probability) VALUES (?, ?, ?, ?, ?)",
-                            "ttitr", id.s, o->pair, turn, o->state, o->probability);
+        kept += used[i];
+        rc = put_outcome(g, o->pair, o->state, o->probability, err);
     }
-    for (size_t i = 0; rc == 0 && i < g->held.n; i++) {
-        struct ste_id id = ste_id_of("outcome", g->held.items[i], text, NULL);
-        rc = ste_store_exec(s, err, "INSERT INTO outcome (id, pair, iteration, state) VALUES (?, ?, ?, 'held back')",
-                            "tti", id.s, g->held.items[i], turn);
-    }
+    for (size_t i = 0; rc == 0 && i < g->held.n; i++)
+        rc = put_outcome(g, g->held.items[i], "held back", NAN, err);
     free(used);
-    int valid = g->first - g->first_invalid;
-    if (rc == 0)
-        rc = ste_store_exec(s, err,
-                            "INSERT INTO iteration (iteration, pairs, agreement, invalid_share, first_position, "
-                            "judgments, kept, examples) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                            "iirrriii", turn, (int64_t)g->n, g->first ? (double)g->first_right / g->first : 0.0,
-                            g->first ? (double)g->first_invalid / g->first : 0.0,
-                            valid ? (double)g->first_a / valid : 0.0, (int64_t)g->judgments, kept, examples);
-    return rc;
+    const int valid = g->first - g->first_invalid;
+    const struct ste_iteration_row row = {.iteration = g->iteration,
+                                          .pairs = (int64_t)g->n,
+                                          .agreement = g->first ? (double)g->first_right / g->first : 0.0,
+                                          .invalid_share = g->first ? (double)g->first_invalid / g->first : 0.0,
+                                          .first_position = valid ? (double)g->first_a / valid : 0.0,
+                                          .judgments = g->judgments,
+                                          .kept = kept,
+                                          .examples = examples,
+                                          .chosen_step = STE_NO_INT,
+                                          .chosen_sure = NAN,
+                                          .stop = g->threshold};
+    return rc == 0 ? ste_put_iteration(s, &row, err) : rc;
 }
 
 /* Pairs whose judgments are not all there. */
 static int check_judged(struct ste_loop *l, int iteration, size_t held, struct ste_err *err)
 {
     int64_t pairs, complete;
-    int rc = ste_store_count(l->store, &pairs, err,
-                             "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train'", "");
+    int rc = ste_count(l->store, STE_COUNT_TRAIN_PAIRS, 0, &pairs, err);
     if (rc == 0)
-        rc = ste_store_count(l->store, &complete, err,
-                             "SELECT count(*) FROM (SELECT 1 FROM judgment WHERE iteration = ? GROUP BY pair, winner "
-                             "HAVING count(*) >= ? OR (? AND sum(correct) > 0) OR sum(prompt IS NULL) > 0)",
-                             "iii", (int64_t)iteration, (int64_t)ste_loop_samples(l), (int64_t)ste_loop_stops_early(l));
+        rc = ste_count_judged(l->store, iteration, ste_loop_samples(l), ste_loop_stops_early(l), &complete, err);
+    if (rc != 0)
+        return rc;
     pairs -= (int64_t)held;
-    int64_t want = strcmp(l->recipe.orders, "both") == 0 ? 2 * pairs : pairs;
-    if (rc == 0 && (pairs == 0 || complete < want))
-        rc = ste_err_set(
+    const int64_t want = strcmp(l->recipe.orders, "both") == 0 ? 2 * pairs : pairs;
+    if (pairs == 0 || complete < want)
+        return ste_err_set(
             err, STE_EUSAGE, "iteration %d of the run in %s is not judged yet (%lld of %lld done): `ste judge %s`",
             iteration, ste_store_dir(l->store), (long long)complete, (long long)want, ste_store_dir(l->store));
+    return 0;
+}
+
+/* An iteration that was filtered before: its threshold error, where it has one. */
+static int filtered(void *arg, const struct ste_iteration_row *r, struct ste_err *err)
+{
+    *(bool *)arg = true;
+    return r->examples == 0 && r->stop ? ste_err_set(err, STE_ETHRESHOLD, "%s", r->stop) : 0;
+}
+
+static void clear(struct filtering *g)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        struct outcome *o = &g->pairs[i];
+        for (int order = 0; order < 2; order++) {
+            free(o->right[order].completion);
+            free(o->first[order].completion);
+        }
+        free(o->pair);
+        free(o->kind);
+        free(o->label_source);
+    }
+    free(g->pairs);
+    free(g->chosen);
+    free(g->keep);
+    free(g->threshold);
+    ste_strings_clear(&g->held);
+    ste_loop_label_ids_clear(&g->labels);
+}
+
+static int load(struct filtering *g, struct ste_err *err)
+{
+    int rc = ste_each_pair(g->l->store, "train", add_pair, g, err);
+    if (rc == 0)
+        rc = ste_each_judgment(g->l->store, g->iteration, add_judgment, g, err);
+    if (rc == 0 && !g->l->pack->reasoning)
+        rc = ste_loop_label_ids(g->l, &g->labels, err);
+    g->chosen = ste_xcalloc(2 * g->n + 1, sizeof *g->chosen);
+    g->keep = ste_xcalloc(2 * g->n + 1, sizeof *g->keep);
     return rc;
 }
 
 int ste_loop_filter(struct ste_loop *l, int iteration, struct ste_err *err)
 {
-    int64_t done;
+    bool done = false;
     ste_profile_step("filter");
-    int rc = ste_store_count(l->store, &done, err, "SELECT count(*) FROM iteration WHERE iteration = ?", "i",
-                             (int64_t)iteration);
+    int rc = ste_each_iteration(l->store, iteration, filtered, &done, err);
     if (rc != 0 || done)
         return rc;
     struct filtering g = {.l = l, .iteration = iteration};
     rc = ste_loop_held_back(l, iteration, &g.held, err);
-    if (rc == 0 && (rc = check_judged(l, iteration, g.held.n, err)) != 0)
-        ste_strings_clear(&g.held);
-    if (rc != 0)
-        return rc;
-    rc = load(&g, err);
-    g.ids = ste_xcalloc(2 * g.n + 1, sizeof *g.ids);
-    g.of = ste_xcalloc(2 * g.n + 1, sizeof *g.of);
-    g.labels = ste_xcalloc(2 * g.n + 1, 1);
-    g.keep = ste_xcalloc(2 * g.n + 1, sizeof *g.keep);
+    if (rc == 0)
+        rc = check_judged(l, iteration, g.held.n, err);
+    if (rc == 0)
+        rc = load(&g, err);
     if (rc == 0) {
         choose(&g);
-        rc = cut(&g, err);
+        cut(&g);
+        rc = ste_store_begin(l->store, err);
     }
-    if (rc == 0 && (rc = ste_store_begin(l->store, err)) == 0) {
-        rc = write_rows(&g, err);
-        rc = ste_store_end(l->store, rc, err);
-    }
-    for (size_t i = 0; i < g.n; i++)
-        free(g.pairs[i].pair);
-    ste_strings_clear(&g.held);
-    free(g.pairs);
-    free(g.ids);
-    free(g.of);
-    free(g.labels);
-    free(g.keep);
+    if (rc == 0)
+        rc = ste_store_end(l->store, write_rows(&g, err), err);
+    if (rc == 0 && g.threshold)
+        rc = ste_err_set(err, STE_ETHRESHOLD, "%s", g.threshold);
+    clear(&g);
     return rc;
 }

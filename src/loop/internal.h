@@ -8,7 +8,7 @@
 #include "llm/pump.h"
 #include "loop/loop.h"
 
-/* A model in a role: where to ask, with which adapter, and the id of the provenance row for what comes back. */
+/* A model in a role: where to ask, and with which adapter. */
 struct ste_voice {
     struct ste_llm *llm;
     int adapter;
@@ -70,51 +70,23 @@ void ste_loop_balance(const char *const *ids, const char *labels, size_t n, cons
 /* Why a text that ended by FINISH is of no use to anybody: "empty", "cut off", ..., or NULL. */
 const char *ste_loop_degenerate(const char *text, const char *finish);
 
-/*
- * The examples of an iteration (its number is the query's first value) in twos, an A and a B: both orders of one pair,
- * then what is left of the two labels. A batch takes them together, so that its step teaches no position: what says "A"
- * whatever the answers are is pushed as hard one way as the other. And twos in twos: a pair of `refuse` with one of
- * `comply`, as far as there are both, so that a step does not teach that to decline is right, or wrong, whatever was asked.
- * PLACE of PLACES is an example's rank by the check's margin, the clearest first, among those of its label.
- */
-#define STE_LOOP_EXAMPLES                                                                                              \
-    "(SELECT o.*, row_number() OVER (PARTITION BY o.opposed, o.label ORDER BY o.margin DESC, o.pair) AS place, "       \
-    "1.0 * count(*) OVER (PARTITION BY o.opposed, o.label) AS places FROM (SELECT x.*, c.margin, count(*) OVER "       \
-    "(PARTITION BY x.pair) AS orders, CASE WHEN p.kind IN ('refuse', 'comply') THEN p.kind END AS opposed FROM example x "\
-    "JOIN pair p ON p.id = x.pair LEFT JOIN pair_check c ON c.pair = x.pair WHERE x.iteration = ?) o) e"
-#define STE_LOOP_IN_TWOS                                                                                               \
-    "ORDER BY e.orders DESC, e.opposed IS NULL, row_number() OVER (PARTITION BY e.orders, e.opposed, e.label ORDER BY "  \
-    "e.pair), e.opposed, e.label"
-/* The clearest first, by the check's margin, and harder ones among them as it goes on: a pair is kept back by its rank,
- * then comes at a time of its own (multiples of the golden ratio lie evenly). Pairs without a margin, which rank as they
- * come, are kept back for a third, still in twos of twos. */
-#define STE_LOOP_RANK                                                                                                  \
-    "(CASE WHEN e.opposed IS NULL THEN e.place / e.places ELSE 0.33 + 0.67 * e.place / e.places END)"
-#define STE_LOOP_EASY_FIRST                                                                                            \
-    "ORDER BY " STE_LOOP_RANK " + (1 - " STE_LOOP_RANK ") * (0.618034 * e.place - CAST(0.618034 * e.place AS INTEGER)), "\
-    "e.opposed, e.pair, e.label"
-#define STE_LOOP_TOGETHER 4 /* examples that a shuffle moves as one */
-
-/* Token ids to and from a blob: four bytes each, little endian. */
-void ste_loop_tokens_pack(const int32_t *ids, size_t n, struct ste_buf *out);
-int32_t *ste_loop_tokens_unpack(const void *blob, size_t bytes, size_t *n); /* caller frees */
-
-/* A stored example as token ids. The completion ends with the label that is right, whichever the judgment drew. */
-struct ste_loop_example {
-    int32_t *prompt, *completion;
-    size_t n_prompt, n, n_free; /* N_FREE of the completion are the judge's own text */
-    size_t n_label;             /* ids of the label; 0: cannot be told */
-    const char *id, *label, *label_source; /* valid until the next row */
-    double weight;
+/* The ids of the labels A and B, where a verdict comes at once. */
+struct ste_label_ids {
+    int32_t *ids[2];
+    size_t n[2];
 };
-/* The examples of an iteration (the query's only value); behind it an order, STE_LOOP_IN_TWOS or STE_LOOP_EASY_FIRST. */
-#define STE_LOOP_EXAMPLE_ROWS                                                                                          \
-    "SELECT p.tokens, j.completion, j.n_free, e.label, e.weight, e.id, e.label_source FROM " STE_LOOP_EXAMPLES          \
-    " JOIN judgment j ON j.id = e.judgment JOIN prompt p ON p.id = j.prompt "
-/* The row that the query stands at; ste_loop_example_clear frees. */
-void ste_loop_example_read(sqlite3_stmt *q, const struct ste_pack *p, const struct ste_tokenizer *t,
-                           struct ste_loop_example *out);
-void ste_loop_example_clear(struct ste_loop_example *x);
+int ste_loop_label_ids(struct ste_loop *l, struct ste_label_ids *out, struct ste_err *err);
+void ste_loop_label_ids_clear(struct ste_label_ids *l);
+
+/* A judgment's completion, and what is trained of it. */
+struct ste_training_ids {
+    int32_t *completion; /* (n) */
+    size_t n, n_free, n_written; /* as of a judgment's row */
+    size_t border; /* of the completion so many are given, like the prompt */
+};
+/* Puts a completion in the place of X's, which stays the caller's: with the label that is right, whichever the judgment
+ * drew. The caller frees the new one. */
+void ste_loop_training_ids(struct ste_training_ids *x, const struct ste_label_ids *labels, char label);
 
 struct ste_loop_clock {
     const char *step;
@@ -124,9 +96,6 @@ struct ste_loop_clock {
 void ste_loop_clock_start(struct ste_loop_clock *c, const char *step, int iteration);
 int ste_loop_clock_stop(struct ste_loop *l, const struct ste_loop_clock *c, struct ste_err *err);
 
-/* A column's text, never NULL ("" for null); valid until the next step of the query. */
-const char *ste_loop_text(sqlite3_stmt *q, int column);
-char *ste_loop_text_dup(sqlite3_stmt *q, int column); /* NULL for null; caller frees */
 int ste_loop_dialogue(const char *json, struct ste_dialogue *out, struct ste_err *err);
 
 /* Evaluates V on the dev pairs (STEP of ITERATION) and gives their figures; LOG_LOSS as of ste_log_loss. */

@@ -7,52 +7,55 @@
 #include "core/mem.h"
 #include "loop/internal.h"
 
-int ste_loop_iterate(struct ste_loop *l, int iteration, struct ste_err *err)
-{
-    int rc = ste_loop_judge(l, iteration, err);
-    if (rc == 0)
-        rc = ste_loop_filter(l, iteration, err);
-    if (rc == 0)
-        rc = ste_loop_train(l, iteration, err);
-    if (rc == 0)
-        rc = ste_loop_evaluate(l, iteration, err);
-    return rc;
-}
-
 int ste_loop_current(struct ste_loop *l, int *iteration, struct ste_err *err)
 {
     int64_t trained;
-    int rc =
-        ste_store_count(l->store, &trained, err, "SELECT count(*) FROM iteration WHERE adapter_hash IS NOT NULL", "");
+    int rc = ste_count(l->store, STE_COUNT_TRAINED, 0, &trained, err);
     *iteration = trained < l->recipe.iterations ? (int)trained + 1 : (int)l->recipe.iterations;
     return rc;
 }
 
-static int column(struct ste_loop *l, const char *sql, int iteration, char **out, struct ste_err *err)
+/* What the store says of an iteration. */
+struct turn {
+    bool there;
+    double first_position, log_loss; /* of the chosen checkpoint on dev pairs; NAN: none */
+    int64_t chosen_step;
+    char *stop;
+};
+
+static int add_turn(void *arg, const struct ste_iteration_row *r, struct ste_err *err)
 {
-    sqlite3_stmt *q = NULL;
-    *out = NULL;
-    int rc = ste_store_query(l->store, &q, err, sql, "i", (int64_t)iteration);
-    if (rc == 0 && (rc = ste_store_row(l->store, q, err)) == 1)
-        *out = ste_loop_text_dup(q, 0);
-    ste_store_done(l->store, q);
-    return rc < 0 ? rc : 0;
+    struct turn *t = arg;
+    t->there = true;
+    t->first_position = r->first_position;
+    t->chosen_step = r->chosen_step;
+    t->stop = r->stop ? ste_xstrdup(r->stop) : NULL;
+    return 0;
 }
 
-static int number(struct ste_loop *l, const char *sql, int iteration, double *out, struct ste_err *err)
+static int add_log_loss(void *arg, const struct ste_checkpoint_row *r, struct ste_err *err)
 {
-    char *text;
-    int rc = column(l, sql, iteration, &text, err);
-    *out = text ? strtod(text, NULL) : (double)NAN;
-    free(text);
-    return rc;
+    struct turn *t = arg;
+    if (r->step == t->chosen_step)
+        t->log_loss = r->log_loss;
+    return 0;
+}
+
+/* The caller frees T's stop. */
+static int read_turn(struct ste_loop *l, int iteration, struct turn *t, struct ste_err *err)
+{
+    *t = (struct turn){.first_position = NAN, .log_loss = NAN};
+    int rc = ste_each_iteration(l->store, iteration, add_turn, t, err);
+    return rc == 0 ? ste_each_checkpoint(l->store, iteration, add_log_loss, t, err) : rc;
 }
 
 /* Drift: the judge of this iteration says mostly one position. Seen before training, so nothing is trained on it. */
 static int drifted(struct ste_loop *l, int iteration, char **why, struct ste_err *err)
 {
-    double first;
-    int rc = number(l, "SELECT first_position FROM iteration WHERE iteration = ?", iteration, &first, err);
+    struct turn t;
+    int rc = read_turn(l, iteration, &t, err);
+    free(t.stop);
+    const double first = t.first_position;
     double limit = l->recipe.stop_drift;
     if (rc == 0 && limit < 1 && iteration > 1 && (first > limit || 1 - first > limit))
         *why = ste_xasprintf("drift: the judge of iteration %d gives %.0f %% of its verdicts to the %s position "
@@ -65,11 +68,13 @@ static int drifted(struct ste_loop *l, int iteration, char **why, struct ste_err
 /* The seed's log-loss on the dev pairs is needed only where the gain over it decides. */
 static int dev_log_loss(struct ste_loop *l, int iteration, double *out, struct ste_err *err)
 {
-    if (iteration > 0)
-        return number(l,
-                      "SELECT c.log_loss FROM iteration i JOIN checkpoint c ON c.iteration = i.iteration AND c.step = "
-                      "i.chosen_step WHERE i.iteration = ?",
-                      iteration, out, err);
+    if (iteration > 0) {
+        struct turn t;
+        int rc = read_turn(l, iteration, &t, err);
+        free(t.stop);
+        *out = t.log_loss;
+        return rc;
+    }
     struct ste_voice v;
     struct ste_metrics m;
     int rc = ste_loop_trained(l, 0, &v, err);
@@ -98,17 +103,11 @@ static int same_examples(struct ste_loop *l, int iteration, char **why, struct s
     int64_t now = 0, same = 0, before = 0;
     if (iteration == 1 || l->pack->reasoning)
         return 0;
-    int rc = ste_store_count(l->store, &now, err, "SELECT count(*) FROM example WHERE iteration = ?", "i",
-                             (int64_t)iteration);
+    int rc = ste_count(l->store, STE_COUNT_EXAMPLES, iteration, &now, err);
     if (rc == 0)
-        rc = ste_store_count(l->store, &before, err, "SELECT count(*) FROM example WHERE iteration = ?", "i",
-                             (int64_t)iteration - 1);
+        rc = ste_count(l->store, STE_COUNT_EXAMPLES, iteration - 1, &before, err);
     if (rc == 0)
-        rc = ste_store_count(
-            l->store, &same, err,
-            "SELECT count(*) FROM example e JOIN example f ON f.pair = e.pair AND f.label = e.label AND "
-            "f.iteration = e.iteration - 1 WHERE e.iteration = ? AND abs(e.weight - f.weight) < 0.05",
-            "i", (int64_t)iteration);
+        rc = ste_count(l->store, STE_COUNT_SAME_EXAMPLES, iteration, &same, err);
     const int64_t most = now > before ? now : before;
     if (rc == 0 && most && (double)same >= l->recipe.stop_same * (double)most)
         *why = ste_xasprintf(
@@ -121,33 +120,42 @@ static int same_examples(struct ste_loop *l, int iteration, char **why, struct s
 static int stop(struct ste_loop *l, int iteration, const char *why, struct ste_err *err)
 {
     ste_info("stopped after iteration %d: %s", iteration, why);
-    return ste_store_exec(l->store, err, "UPDATE iteration SET stop = ? WHERE iteration = ?", "ti", why,
-                          (int64_t)iteration);
+    return ste_set_stop(l->store, iteration, why, err);
 }
 
-/* One iteration of a run; *STOPPED says why the loop ends with it. */
+/* One iteration of a run; *STOPPED (the caller's to free) says why the loop ends with it. */
 static int turn(struct ste_loop *l, int iteration, char **stopped, struct ste_err *err)
 {
-    int rc = column(l, "SELECT stop FROM iteration WHERE iteration = ?", iteration, stopped, err);
-    if (rc != 0 || *stopped)
-        return rc;
-    rc = ste_loop_judge(l, iteration, err);
+    struct turn t;
+    *stopped = NULL;
+    int rc = ste_loop_judge(l, iteration, err);
     if (rc == 0)
         rc = ste_loop_filter(l, iteration, err);
     if (rc == 0)
-        rc = drifted(l, iteration, stopped, err);
-    if (rc == 0 && !*stopped)
-        rc = same_examples(l, iteration, stopped, err);
+        rc = read_turn(l, iteration, &t, err);
     if (rc != 0)
         return rc;
-    if (*stopped)
-        return stop(l, iteration, *stopped, err);
-    rc = ste_loop_train(l, iteration, err);
-    if (rc == 0)
-        rc = ste_loop_evaluate(l, iteration, err);
-    if (rc == 0)
-        rc = gain_ended(l, iteration, stopped, err);
+    if ((*stopped = t.stop))
+        return 0; /* by an earlier call */
+    rc = drifted(l, iteration, stopped, err);
+    if (rc == 0 && !*stopped)
+        rc = same_examples(l, iteration, stopped, err);
+    if (rc == 0 && !*stopped) {
+        rc = ste_loop_train(l, iteration, err);
+        if (rc == 0)
+            rc = ste_loop_evaluate(l, iteration, err);
+        if (rc == 0)
+            rc = gain_ended(l, iteration, stopped, err);
+    }
     return rc == 0 && *stopped ? stop(l, iteration, *stopped, err) : rc;
+}
+
+int ste_loop_iterate(struct ste_loop *l, int iteration, struct ste_err *err)
+{
+    char *stopped = NULL;
+    int rc = turn(l, iteration, &stopped, err);
+    free(stopped);
+    return rc;
 }
 
 int ste_loop_run(struct ste_loop *l, struct ste_err *err)
@@ -159,13 +167,12 @@ int ste_loop_run(struct ste_loop *l, struct ste_err *err)
         rc = ste_loop_check(l, err);
     if (rc == 0)
         rc = ste_loop_evaluate(l, 0, err);
-    for (int i = 1; rc == 0 && i <= l->recipe.iterations; i++) {
+    bool end = false;
+    for (int i = 1; rc == 0 && !end && i <= l->recipe.iterations; i++) {
         char *stopped = NULL;
         rc = turn(l, i, &stopped, err);
-        bool end = stopped != NULL;
+        end = stopped != NULL;
         free(stopped);
-        if (end)
-            break;
     }
     return rc;
 }

@@ -21,25 +21,11 @@ struct judging {
     struct ste_judge_setting setting;
     struct judge_pair *pairs;
     size_t n_pairs, cap_pairs;
+    struct ste_strings held;  /* pairs that have no part in this iteration */
     struct ste_trial *trials; /* a pair in an order each */
     size_t n;
     struct ste_progress *progress;
 };
-
-static int put_prompt(struct judging *g, const struct ste_answer *a, struct ste_id *id, struct ste_err *err)
-{
-    struct ste_buf blob = STE_BUF_INIT;
-    ste_loop_tokens_pack(a->prompt, a->n_prompt, &blob);
-    uint8_t digest[32];
-    char hex[65];
-    ste_sha256(blob.s, blob.len, digest);
-    ste_hex(digest, 32, hex);
-    *id = ste_id_of("prompt", hex, NULL);
-    int rc = ste_store_exec(g->l->store, err, "INSERT OR IGNORE INTO prompt (id, tokens) VALUES (?, ?)", "tb", id->s,
-                            blob.s, blob.len);
-    ste_buf_clear(&blob);
-    return rc;
-}
 
 /* A NULL: the prompt was too long to be asked. */
 static int put_judgment(struct judging *g, const struct ste_trial *t, int sample, const struct ste_judgment *j,
@@ -54,22 +40,29 @@ static int put_judgment(struct judging *g, const struct ste_trial *t, int sample
     int rc = ste_loop_provenance(g->l, "judge", &g->voice, &g->setting.sampling, ste_judge_max_tokens(&g->setting),
                                  g->setting.mode == STE_MODE_FREE ? "free" : "closed", g->iteration, &prov, err);
     if (rc == 0 && a)
-        rc = put_prompt(g, a, &prompt, err);
+        rc = ste_put_prompt(g->l->store, (struct ste_token_ids){a->prompt, a->n_prompt}, &prompt, err);
     if (rc != 0)
         return rc;
-    struct ste_buf blob = STE_BUF_INIT;
-    if (a)
-        ste_loop_tokens_pack(a->completion.tokens, a->completion.n, &blob);
-    rc = ste_store_exec(g->l->store, err,
-                        "INSERT INTO judgment (id, pair, iteration, winner, sample, verdict, reason, correct, "
-                        "logprob_a, logprob_b, reasoning, prompt, completion, n_free, address, provenance) VALUES "
-                        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                        "ttitittirrttbitt", id.s, p->id, (int64_t)g->iteration, winner, (int64_t)sample,
-                        ste_verdict_name(j->verdict), ste_invalid_name(j->reason), (int64_t)(j->verdict == t->right),
-                        j->logprob_a, j->logprob_b, j->reasoning, a ? prompt.s : NULL, a ? blob.s : NULL, blob.len,
-                        (int64_t)(a ? a->completion.n_free : 0), a ? a->address : NULL, prov.s);
-    ste_buf_clear(&blob);
-    return rc;
+    struct ste_judgment_row row = {.id = id.s,
+                                   .pair = p->id,
+                                   .iteration = g->iteration,
+                                   .winner = winner,
+                                   .sample = sample,
+                                   .verdict = ste_verdict_name(j->verdict),
+                                   .reason = ste_invalid_name(j->reason),
+                                   .correct = j->verdict == t->right,
+                                   .logprob_a = j->logprob_a,
+                                   .logprob_b = j->logprob_b,
+                                   .reasoning = j->reasoning,
+                                   .provenance = prov.s};
+    if (a) {
+        row.prompt = prompt.s;
+        row.completion = (struct ste_token_ids){a->completion.tokens, a->completion.n};
+        row.n_free = (int64_t)a->completion.n_free;
+        row.n_written = (int64_t)a->n_written;
+        row.address = a->address;
+    }
+    return ste_put_judgment(g->l->store, &row, err);
 }
 
 static int judge_counts(void *arg, struct ste_trial *t, int sample, const struct ste_judgment *j,
@@ -102,56 +95,34 @@ static enum ste_verdict place_of(const struct ste_loop *l, const char *pair, int
     return ste_key_of("winner's place", seed, pair, turn, NULL) & 1 ? STE_VERDICT_B : STE_VERDICT_A;
 }
 
-/* How many judgments of the trial are in the store, and whether they are all there will be. */
+/* What is in the store of a trial, and whether that is all there will be. */
 static int already(struct judging *g, struct ste_trial *t, struct ste_err *err)
 {
-    sqlite3_stmt *q = NULL;
-    int64_t n = 0, right = 0, too_long = 0;
+    struct ste_judged was;
     int rc =
-        ste_store_query(g->l->store, &q, err,
-                        "SELECT count(*), coalesce(sum(correct), 0), coalesce(sum(prompt IS NULL), 0) FROM "
-                        "judgment WHERE iteration = ? AND pair = ? AND winner = ?",
-                        "itt", (int64_t)g->iteration, ((struct judge_pair *)t->tag)->id, ste_verdict_name(t->right));
-    if (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
-        n = sqlite3_column_int64(q, 0);
-        right = sqlite3_column_int64(q, 1);
-        too_long = sqlite3_column_int64(q, 2);
-    }
-    ste_store_done(g->l->store, q);
-    if (rc < 0)
-        return rc;
-    t->already = (int)n;
-    t->over = too_long || n >= ste_loop_samples(g->l) || (right && ste_loop_stops_early(g->l));
-    return 0;
+        ste_judged(g->l->store, g->iteration, ((struct judge_pair *)t->tag)->id, ste_verdict_name(t->right), &was, err);
+    t->already = (int)was.n;
+    t->over = was.too_long || was.n >= ste_loop_samples(g->l) || (was.right && ste_loop_stops_early(g->l));
+    return rc;
+}
+
+static int add_pair(void *arg, const struct ste_pair_view *v, struct ste_err *err)
+{
+    struct judging *g = arg;
+    if (ste_loop_is_held_back(&g->held, v->row.id))
+        return 0;
+    STE_GROW(g->pairs, g->cap_pairs, g->n_pairs + 1);
+    struct judge_pair *p = &g->pairs[g->n_pairs++];
+    *p = (struct judge_pair){
+        .id = ste_xstrdup(v->row.id), .chosen = ste_xstrdup(v->row.chosen), .rejected = ste_xstrdup(v->row.rejected)};
+    return ste_loop_dialogue(v->dialogue, &p->x, err);
 }
 
 static int load(struct judging *g, struct ste_err *err)
 {
-    sqlite3_stmt *q = NULL;
-    struct ste_strings held;
-    int rc = ste_loop_held_back(g->l, g->iteration, &held, err);
-    if (rc != 0)
-        return rc;
-    rc = ste_store_query(g->l->store, &q, err,
-                         "SELECT p.id, p.chosen, p.rejected, i.dialogue FROM pair p JOIN instruction i ON i.id = "
-                         "p.instruction WHERE p.state = 'kept' AND p.split = 'train' ORDER BY p.position, p.id",
-                         "");
-    while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
-        rc = 0;
-        if (ste_loop_is_held_back(&held, ste_loop_text(q, 0)))
-            continue;
-        STE_GROW(g->pairs, g->cap_pairs, g->n_pairs + 1);
-        struct judge_pair *p = &g->pairs[g->n_pairs];
-        *p = (struct judge_pair){0};
-        if ((rc = ste_loop_dialogue(ste_loop_text(q, 3), &p->x, err)) != 0)
-            break;
-        p->id = ste_loop_text_dup(q, 0);
-        p->chosen = ste_loop_text_dup(q, 1);
-        p->rejected = ste_loop_text_dup(q, 2);
-        g->n_pairs++;
-    }
-    ste_store_done(g->l->store, q);
-    ste_strings_clear(&held);
+    int rc = ste_loop_held_back(g->l, g->iteration, &g->held, err);
+    if (rc == 0)
+        rc = ste_each_pair(g->l->store, "train", add_pair, g, err);
     const bool both = strcmp(g->l->recipe.orders, "both") == 0;
     g->trials = ste_xcalloc(2 * g->n_pairs + 1, sizeof *g->trials);
     for (size_t i = 0; rc == 0 && i < g->n_pairs; i++)
@@ -178,20 +149,18 @@ static void clear(struct judging *g)
         free(g->pairs[i].rejected);
         ste_dialogue_clear(&g->pairs[i].x);
     }
+    ste_strings_clear(&g->held);
     free(g->trials);
     free(g->pairs);
 }
 
 int ste_loop_paired(struct ste_loop *l, struct ste_err *err)
 {
-    int64_t kept, waiting;
-    int rc = ste_store_count(l->store, &kept, err, "SELECT count(*) FROM pair", "");
+    int64_t pairs, waiting;
+    int rc = ste_count(l->store, STE_COUNT_PAIRS, 0, &pairs, err);
     if (rc == 0)
-        rc = ste_store_count(l->store, &waiting, err,
-                             "SELECT count(*) FROM instruction WHERE state = 'read' OR (state = 'kept' AND id NOT IN "
-                             "(SELECT instruction FROM pair))",
-                             "");
-    if (rc == 0 && (kept == 0 || waiting > 0))
+        rc = ste_count(l->store, STE_COUNT_INSTRUCTIONS_WAITING, 0, &waiting, err);
+    if (rc == 0 && (pairs == 0 || waiting > 0))
         rc = ste_err_set(err, STE_EUSAGE, "the pairs of the run in %s are not all made yet: `ste pair %s`",
                          ste_store_dir(l->store), ste_store_dir(l->store));
     return rc;
@@ -199,8 +168,10 @@ int ste_loop_paired(struct ste_loop *l, struct ste_err *err)
 
 static int checked(struct ste_loop *l, struct ste_err *err)
 {
-    char *done = ste_store_meta(l->store, "check");
+    char *done = NULL;
     int rc = ste_loop_paired(l, err);
+    if (rc == 0)
+        rc = ste_store_meta(l->store, "check", &done, err);
     if (rc == 0 && !done)
         rc = ste_err_set(err, STE_EUSAGE, "the pairs of the run in %s are not checked yet: `ste check %s`",
                          ste_store_dir(l->store), ste_store_dir(l->store));

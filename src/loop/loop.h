@@ -9,7 +9,8 @@
 #include "core/hash.h"
 #include "judge/judge.h"
 #include "loop/recipe.h"
-#include "store/store.h"
+#include "llm/llm.h"
+#include "store/rows.h"
 
 enum ste_loop_role {
     STE_LOOP_LABEL,

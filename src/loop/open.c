@@ -16,9 +16,9 @@ static int check_pack(struct ste_loop *l, struct ste_err *err)
     int rc = ste_pack_load(&l->pack, l->recipe.pack, folder, err);
     if (rc != 0)
         return rc;
-    char *hash = ste_store_meta(l->store, "pack_hash");
-    if (!hash)
-        return 0;
+    char *hash = NULL;
+    if ((rc = ste_store_meta(l->store, "pack_hash", &hash, err)) != 0 || !hash)
+        return rc;
     if (strcmp(hash, l->pack->hash) != 0)
         rc = ste_err_set(err, STE_EUSAGE,
                          "the prompt pack %s is not the one that the run in %s was made with (its text changed): give "
@@ -54,9 +54,9 @@ static int write_recipe(struct ste_loop *l, struct ste_err *err)
 /* L's recipe: R, or the run's own one. A deep copy of R goes over its JSON. */
 static int take_recipe(struct ste_loop *l, const struct ste_recipe *r, struct ste_err *err)
 {
-    char *old = ste_store_meta(l->store, "recipe");
-    int rc = 0;
-    if (!old && !r)
+    char *old = NULL;
+    int rc = ste_store_meta(l->store, "recipe", &old, err);
+    if (rc == 0 && !old && !r)
         rc = ste_err_set(err, STE_ENOTFOUND, "the run in %s has no recipe yet: give one with --recipe",
                          ste_store_dir(l->store));
     if (rc == 0 && r) {
@@ -126,25 +126,10 @@ void ste_loop_clock_start(struct ste_loop_clock *c, const char *step, int iterat
     ste_profile_step(step);
 }
 
-/* Adds to what an interrupted step has there already. */
+/* Adds to what the step took before. A step that is interrupted is not counted. */
 int ste_loop_clock_stop(struct ste_loop *l, const struct ste_loop_clock *c, struct ste_err *err)
 {
-    return ste_store_exec(l->store, err,
-                          "INSERT INTO work (step, iteration, seconds) VALUES (?, ?, ?) ON CONFLICT (step, iteration) "
-                          "DO UPDATE SET seconds = seconds + excluded.seconds",
-                          "tir", c->step, (int64_t)c->iteration, ste_now() - c->began);
-}
-
-const char *ste_loop_text(sqlite3_stmt *q, int column)
-{
-    const char *s = (const char *)sqlite3_column_text(q, column);
-    return s ? s : "";
-}
-
-char *ste_loop_text_dup(sqlite3_stmt *q, int column)
-{
-    const char *s = (const char *)sqlite3_column_text(q, column);
-    return s ? ste_xstrdup(s) : NULL;
+    return ste_add_work(l->store, c->step, c->iteration, ste_now() - c->began, err);
 }
 
 int ste_loop_dialogue(const char *json, struct ste_dialogue *out, struct ste_err *err)
@@ -156,26 +141,4 @@ int ste_loop_dialogue(const char *json, struct ste_dialogue *out, struct ste_err
     int rc = ste_dialogue_from_json(out, list, "a dialogue in the store", err);
     json_decref(list);
     return rc;
-}
-
-void ste_loop_tokens_pack(const int32_t *ids, size_t n, struct ste_buf *out)
-{
-    ste_buf_reserve(out, 4 * n + 1);
-    for (size_t i = 0; i < n; i++) {
-        uint32_t v = (uint32_t)ids[i];
-        unsigned char b[4] = {(unsigned char)v, (unsigned char)(v >> 8), (unsigned char)(v >> 16),
-                              (unsigned char)(v >> 24)};
-        ste_buf_add(out, b, 4);
-    }
-}
-
-int32_t *ste_loop_tokens_unpack(const void *blob, size_t bytes, size_t *n)
-{
-    const unsigned char *p = blob;
-    *n = bytes / 4;
-    int32_t *ids = ste_xmalloc((*n + 1) * sizeof *ids);
-    for (size_t i = 0; i < *n; i++)
-        ids[i] = (int32_t)((uint32_t)p[4 * i] | (uint32_t)p[4 * i + 1] << 8 | (uint32_t)p[4 * i + 2] << 16 |
-                           (uint32_t)p[4 * i + 3] << 24);
-    return ids;
 }

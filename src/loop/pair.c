@@ -158,13 +158,20 @@ static int put_pair(struct pairing *g, struct ste_pair_job *j, const char *state
     j->paired = true;
     say_yield(g, state);
     ste_progress_add(g->progress, 1);
-    return ste_store_exec(
-        g->l->store, err,
-        "INSERT INTO pair (id, instruction, position, split, kind, state, chosen_from, modified_from, "
-        "rejected_from, chosen, modified, rejected, label_source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, "
-        "?, ?, ?, ?)",
-        "ttitttttttttt", id.s, j->instruction, j->position, j->split, j->kind->name, state, from[0], from[1], from[2],
-        t->chosen, t->modified, t->rejected, j->kind->label_source);
+    const struct ste_pair_row row = {.id = id.s,
+                                     .instruction = j->instruction,
+                                     .position = j->position,
+                                     .split = j->split,
+                                     .kind = j->kind->name,
+                                     .state = state,
+                                     .chosen_from = from[0],
+                                     .modified_from = from[1],
+                                     .rejected_from = from[2],
+                                     .chosen = t->chosen,
+                                     .modified = t->modified,
+                                     .rejected = t->rejected,
+                                     .label_source = j->kind->label_source};
+    return ste_put_pair(g->l->store, &row, err);
 }
 
 static const char *row_of(const struct ste_pair_job *j, int piece)
@@ -278,12 +285,18 @@ static int put_attempt(struct pairing *g, const struct ask_tag *tag, const char 
     int rc = ste_loop_provenance(g->l, ste_loop_role_name(k->role), &g->voices[k->role], &tag->sampling,
                                  room_of(g->l, j), "free", 0, &prov, err);
     p->id = ste_id_of("generation", k->name, j->instruction, parent ? parent : "", prov.s, sample, NULL);
+    const struct ste_generation_row row = {.id = p->id.s,
+                                           .instruction = j->instruction,
+                                           .kind = k->name,
+                                           .parent = parent,
+                                           .sample = p->attempts,
+                                           .text = text,
+                                           .finish = finish,
+                                           .tokens = (int64_t)tokens,
+                                           .address = address,
+                                           .provenance = prov.s};
     if (rc == 0)
-        rc = ste_store_exec(g->l->store, err,
-                            "INSERT INTO generation (id, instruction, kind, parent, sample, text, finish, tokens, "
-                            "address, provenance) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                            "ttttittitt", p->id.s, j->instruction, k->name, parent, (int64_t)p->attempts, text, finish,
-                            (int64_t)tokens, address, prov.s);
+        rc = ste_put_generation(g->l->store, &row, err);
     take_attempt(g->l, j, tag->piece, text, finish);
     return rc != 0 ? rc : try_pair(g, j, err);
 }
@@ -303,49 +316,44 @@ static int pair_answer(void *arg, struct ste_answer *a, struct ste_err *err)
 
 /* ---- loading ---- */
 
+struct attempts {
+    struct pairing *g;
+    struct ste_pair_job *job;
+    int piece;
+};
+
+static int add_attempt(void *arg, const struct ste_generation_row *r, struct ste_err *err)
+{
+    const struct attempts *a = arg;
+    snprintf(a->job->pieces[a->piece].id.s, sizeof a->job->pieces[0].id.s, "%s", r->id);
+    take_attempt(a->g->l, a->job, a->piece, r->text, r->finish);
+    return 0;
+}
+
 static int load_attempts(struct pairing *g, struct ste_pair_job *j, struct ste_err *err)
 {
-    sqlite3_stmt *q = NULL;
     int rc = 0;
     /* A piece's fault may look at the ones before it. */
     for (int k = 0; rc == 0 && k < j->kind->n; k++) {
-        struct ste_piece *p = &j->pieces[k];
-        rc = ste_store_query(
-            g->l->store, &q, err,
-            "SELECT id, text, finish FROM generation WHERE instruction = ? AND kind = ? ORDER BY sample", "tt",
-            j->instruction, j->kind->pieces[k].name);
-        while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
-            snprintf(p->id.s, sizeof p->id.s, "%s", ste_loop_text(q, 0));
-            take_attempt(g->l, j, k, (const char *)sqlite3_column_text(q, 1), ste_loop_text(q, 2));
-            rc = 0;
-        }
-        ste_store_done(g->l->store, q);
+        struct attempts a = {g, j, k};
+        rc = ste_each_generation(g->l->store, j->instruction, j->kind->pieces[k].name, add_attempt, &a, err);
     }
     return rc;
 }
 
-static int load_jobs(struct pairing *g, struct ste_err *err)
+static int add_job(void *arg, const struct ste_instruction_view *v, struct ste_err *err)
 {
-    sqlite3_stmt *q = NULL;
-    int rc = ste_store_query(g->l->store, &q, err,
-                             "SELECT id, split, position, dialogue, category, expected_length, EXISTS (SELECT 1 FROM "
-                             "pair WHERE pair.instruction = i.id) FROM instruction i WHERE state = 'kept' ORDER BY "
-                             "position",
-                             "");
-    while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
-        STE_GROW(g->jobs, g->cap, g->n + 1);
-        struct ste_pair_job *j = &g->jobs[g->n];
-        *j = (struct ste_pair_job){.position = sqlite3_column_int64(q, 2), .paired = sqlite3_column_int(q, 6)};
-        if ((rc = ste_loop_dialogue(ste_loop_text(q, 3), &j->x, err)) != 0)
-            break;
-        j->instruction = ste_loop_text_dup(q, 0);
-        j->split = ste_loop_text_dup(q, 1);
-        j->category = ste_loop_text_dup(q, 4);
-        j->length = ste_loop_text_dup(q, 5);
-        g->n++;
-    }
-    ste_store_done(g->l->store, q);
-    return rc;
+    struct pairing *g = arg;
+    const struct ste_instruction_row *r = &v->row;
+    STE_GROW(g->jobs, g->cap, g->n + 1);
+    struct ste_pair_job *j = &g->jobs[g->n++];
+    *j = (struct ste_pair_job){.instruction = ste_xstrdup(r->id),
+                               .split = ste_xstrdup(r->split),
+                               .category = r->category ? ste_xstrdup(r->category) : NULL,
+                               .length = r->expected_length ? ste_xstrdup(r->expected_length) : NULL,
+                               .position = r->position,
+                               .paired = v->paired};
+    return ste_loop_dialogue(r->dialogue, &j->x, err);
 }
 
 /* ---- kinds ---- */
@@ -477,8 +485,7 @@ static int borrow(struct pairing *g, struct ste_pair_job *j, struct ste_err *err
 int ste_loop_pairs_left(struct ste_loop *l, const char *step, struct ste_err *err)
 {
     int64_t kept;
-    int rc =
-        ste_store_count(l->store, &kept, err, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train'", "");
+    int rc = ste_count(l->store, STE_COUNT_TRAIN_PAIRS, 0, &kept, err);
     if (rc == 0 && kept == 0)
         rc = ste_err_set(err, STE_ETHRESHOLD, "%s: no pair to train on is left; `ste report %s` says why", step,
                          ste_store_dir(l->store));
@@ -515,7 +522,12 @@ static int ask_all(struct pairing *g, struct ste_err *err)
         for (int k = 0; rc == 0 && k < 3; k++) {
             if (!(g->asked = g->voices[roles[k]].llm))
                 continue;
-            struct ste_pump p = {.llm = g->asked, .arg = g, .next = pair_next, .submitted = pair_submitted, .too_long = pair_too_long, .answer = pair_answer};
+            struct ste_pump p = {.llm = g->asked,
+                                 .arg = g,
+                                 .next = pair_next,
+                                 .submitted = pair_submitted,
+                                 .too_long = pair_too_long,
+                                 .answer = pair_answer};
             g->first = 0;
             rc = ste_loop_pump(g->l, &p, err);
         }
@@ -573,16 +585,19 @@ static int make_pairs(struct pairing *g, size_t missing, struct ste_err *err)
 
 int ste_loop_pair(struct ste_loop *l, struct ste_err *err)
 {
-    char *selected = ste_store_meta(l->store, "select");
-    bool ok = selected && strcmp(selected, "done") == 0;
+    char *selected = NULL;
+    int rc = ste_store_meta(l->store, "select", &selected, err);
+    const bool ok = selected && strcmp(selected, "done") == 0;
     free(selected);
+    if (rc != 0)
+        return rc;
     if (!ok)
         return ste_err_set(err, STE_EUSAGE, "the instructions of the run in %s are not selected yet: `ste select %s`",
                            ste_store_dir(l->store), ste_store_dir(l->store));
     struct pairing g = {.l = l};
     struct ste_loop_clock clock;
     ste_loop_clock_start(&clock, "pair", 0);
-    int rc = load_jobs(&g, err);
+    rc = ste_each_instruction(l->store, "kept", add_job, &g, err);
     g.tags = ste_xcalloc(g.n + 1, sizeof *g.tags);
     size_t missing = 0;
     for (size_t i = 0; i < g.n; i++)

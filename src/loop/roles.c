@@ -34,12 +34,11 @@ void ste_loop_models_close(struct ste_loop *l)
 /* A model's bytes are part of what a run is: the hash seen first is the run's. */
 static int check_model(struct ste_loop *l, const char *name, struct ste_llm *llm, struct ste_err *err)
 {
-    char *key = ste_xasprintf("model %s", name);
-    char *hash = ste_store_meta(l->store, key);
-    int rc = 0;
-    if (!hash)
+    char *key = ste_xasprintf("model %s", name), *hash = NULL;
+    int rc = ste_store_meta(l->store, key, &hash, err);
+    if (rc == 0 && !hash)
         rc = ste_store_meta_set(l->store, key, ste_llm_about(llm)->model_hash, err);
-    else if (strcmp(hash, ste_llm_about(llm)->model_hash) != 0)
+    else if (rc == 0 && strcmp(hash, ste_llm_about(llm)->model_hash) != 0)
         rc = ste_err_set(err, STE_EINPUT,
                          "the model %s is another file than when the run in %s began (sha256 %.12s, then %.12s): put "
                          "the old file back or give another folder with --run",
@@ -87,20 +86,20 @@ char *ste_loop_adapter_folder(const struct ste_loop *l, int iteration)
     return ste_xasprintf("%s/adapters/iter-%d", ste_store_dir(l->store), iteration);
 }
 
+static int adapter_of(void *arg, const struct ste_iteration_row *r, struct ste_err *err)
+{
+    *(char **)arg = r->adapter_hash ? ste_xstrdup(r->adapter_hash) : NULL;
+    return 0;
+}
+
 int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, struct ste_err *err)
 {
     *out = (struct ste_voice){.model = l->recipe.seed_model};
     int rc = ste_loop_seed(l, &out->llm, err);
     if (rc != 0 || iteration == 0)
         return rc;
-    sqlite3_stmt *q = NULL;
     char *hash = NULL;
-    rc = ste_store_query(l->store, &q, err, "SELECT adapter_hash FROM iteration WHERE iteration = ?", "i",
-                         (int64_t)iteration);
-    if (rc == 0 && (rc = ste_store_row(l->store, q, err)) == 1)
-        hash = ste_loop_text_dup(q, 0);
-    ste_store_done(l->store, q);
-    if (rc < 0)
+    if ((rc = ste_each_iteration(l->store, iteration, adapter_of, &hash, err)) != 0)
         return rc;
     if (!hash)
         return ste_err_set(err, STE_ENOTFOUND, "iteration %d of the run in %s is not trained yet: `ste train %s` first",
@@ -151,11 +150,9 @@ int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct st
     const char *adapter = ste_llm_adapter_hash(v->llm, v->adapter), *hash = ste_llm_about(v->llm)->model_hash;
     const char *numerics = ste_llm_about(v->llm)->numerics;
     *id = ste_id_of("provenance", role, v->model, hash, adapter, l->pack->hash, numerics, how_text, seed, turn, NULL);
-    int rc = ste_store_exec(l->store, err,
-                            "INSERT OR IGNORE INTO provenance (id, role, model, model_hash, adapter_hash, pack_hash, "
-                            "numerics, sampling, seed, round) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                            "ttttttttti", id->s, role, v->model, hash, adapter, l->pack->hash, numerics, how_text, seed,
-                            (int64_t)round);
+    const struct ste_provenance_row row = {
+        id->s, role, v->model, hash, adapter, l->pack->hash, numerics, how_text, seed, round};
+    int rc = ste_put_provenance(l->store, &row, err);
     free(how_text);
     return rc;
 }
@@ -163,7 +160,8 @@ int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct st
 int ste_loop_provenance_given(struct ste_loop *l, struct ste_id *id, struct ste_err *err)
 {
     *id = ste_id_of("provenance", "given", NULL);
-    return ste_store_exec(l->store, err, "INSERT OR IGNORE INTO provenance (id, role) VALUES (?, 'given')", "t", id->s);
+    const struct ste_provenance_row row = {.id = id->s, .role = "given", .round = STE_NO_INT};
+    return ste_put_provenance(l->store, &row, err);
 }
 
 int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_voice *v,

@@ -98,10 +98,13 @@ static int put_given(struct reading *g, const struct ste_id *instruction, const 
     int rc = ste_loop_provenance_given(g->l, &given, err);
     for (int i = 0; rc == 0 && i < 2; i++) {
         struct ste_id id = ste_id_of("generation", kinds_given[i], instruction->s, given.s, NULL);
-        rc = ste_store_exec(g->l->store, err,
-                            "INSERT INTO generation (id, instruction, kind, sample, text, finish, tokens, provenance) "
-                            "VALUES (?, ?, ?, 0, ?, 'given', 0, ?)",
-                            "ttttt", id.s, instruction->s, kinds_given[i], texts[i], given.s);
+        const struct ste_generation_row row = {.id = id.s,
+                                               .instruction = instruction->s,
+                                               .kind = kinds_given[i],
+                                               .text = texts[i],
+                                               .finish = "given",
+                                               .provenance = given.s};
+        rc = ste_put_generation(g->l->store, &row, err);
     }
     return rc;
 }
@@ -128,13 +131,16 @@ static int read_one(struct reading *g, const struct ste_instruction *it, const s
         copy_of = NULL;
     }
     bool category = strcmp(g->l->recipe.labels, "file") == 0 && it->category;
-    int rc = ste_store_exec(g->l->store, err,
-                            "INSERT INTO instruction (id, position, source, dialogue, category, labelled_by, state, "
-                            "duplicate_of) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                            "tittttt"
-                            "t",
-                            id.s, position, it->id, dialogue, category ? it->category : NULL, category ? "file" : NULL,
-                            state, copy_of);
+    const struct ste_instruction_row row = {.id = id.s,
+                                            .position = position,
+                                            .source = it->id,
+                                            .dialogue = dialogue,
+                                            .category = category ? it->category : NULL,
+                                            .complexity = STE_NO_INT,
+                                            .labelled_by = category ? "file" : NULL,
+                                            .state = state,
+                                            .duplicate_of = copy_of};
+    int rc = ste_put_instruction(g->l->store, &row, err);
     if (strcmp(state, "read") == 0) {
         STE_GROW(g->folds, g->cap, g->n + 1);
         STE_GROW(g->ids, g->cap_ids, g->n + 1);
@@ -268,12 +274,8 @@ static int put_label(struct labelling *g, const struct label_job *j, const char 
         return rc;
     id = ste_id_of("label", j->instruction, kinds[j->kind].name, NULL);
     ste_progress_add(g->progress, 1);
-    return ste_store_exec(g->l->store, err,
-                          "INSERT INTO label (id, instruction, kind, value, logprob, address, provenance) VALUES "
-                          "(?, ?, ?, ?, ?, ?, ?)",
-                          "tttt"
-                          "rtt",
-                          id.s, j->instruction, kinds[j->kind].name, value, logprob, address, prov.s);
+    const struct ste_label_row row = {id.s, j->instruction, kinds[j->kind].name, value, logprob, address, prov.s};
+    return ste_put_label(g->l->store, &row, err);
 }
 
 static int label_too_long(void *arg, void *tag, const char *why, struct ste_err *err)
@@ -290,38 +292,39 @@ static int label_answer(void *arg, struct ste_answer *a, struct ste_err *err)
                      a->address, err);
 }
 
-static int label_jobs(struct labelling *g, struct ste_err *err)
+static int add_label_jobs(void *arg, const struct ste_instruction_view *v, struct ste_err *err)
 {
-    sqlite3_stmt *q = NULL;
-    int rc = 0;
-    for (int k = 0; rc == 0 && k < N_KINDS; k++) {
-        rc = ste_store_query(g->l->store, &q, err,
-                             "SELECT id, dialogue FROM instruction WHERE state = 'read' AND NOT EXISTS (SELECT 1 FROM "
-                             "label WHERE instruction = instruction.id AND kind = ?) ORDER BY position",
-                             "t", kinds[k].name);
-        while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
-            struct ste_dialogue d;
-            if ((rc = ste_loop_dialogue(ste_loop_text(q, 1), &d, err)) != 0)
-                break;
-            struct ste_buf text = STE_BUF_INIT;
-            ste_dialogue_text(&d, &text);
-            ste_dialogue_clear(&d);
-            STE_GROW(g->jobs, g->cap, g->n + 1);
-            g->jobs[g->n++] = (struct label_job){ste_loop_text_dup(q, 0), ste_buf_detach(&text), k};
-        }
-        ste_store_done(g->l->store, q);
-        q = NULL;
+    struct labelling *g = arg;
+    const int64_t has[N_KINDS] = {v->has_category, v->has_complexity, v->has_expected_length};
+    struct ste_dialogue d;
+    int rc = ste_loop_dialogue(v->row.dialogue, &d, err);
+    if (rc != 0)
+        return rc;
+    struct ste_buf text = STE_BUF_INIT;
+    ste_dialogue_text(&d, &text);
+    ste_dialogue_clear(&d);
+    for (int k = 0; k < N_KINDS; k++) {
+        if (has[k])
+            continue;
+        STE_GROW(g->jobs, g->cap, g->n + 1);
+        g->jobs[g->n++] = (struct label_job){ste_xstrdup(v->row.id), ste_xstrdup(text.s ? text.s : ""), k};
     }
-    return rc;
+    ste_buf_clear(&text);
+    return 0;
 }
 
 static int label_all(struct ste_loop *l, struct ste_err *err)
 {
     struct labelling g = {.l = l};
-    int rc = label_jobs(&g, err);
+    int rc = ste_each_instruction(l->store, "read", add_label_jobs, &g, err);
     if (rc == 0 && g.n > 0 && (rc = ste_loop_voice(l, STE_LOOP_LABEL, 0, &g.voice, err)) == 0) {
         g.progress = ste_progress_new("select: labels", "labels", g.n);
-        struct ste_pump p = {.llm = g.voice.llm, .arg = &g, .next = label_next, .submitted = label_submitted, .too_long = label_too_long, .answer = label_answer};
+        struct ste_pump p = {.llm = g.voice.llm,
+                             .arg = &g,
+                             .next = label_next,
+                             .submitted = label_submitted,
+                             .too_long = label_too_long,
+                             .answer = label_answer};
         rc = ste_loop_pump(l, &p, err);
         ste_progress_end(g.progress);
     }
@@ -416,13 +419,11 @@ static int write_choices(struct ste_loop *l, struct choice *c, size_t n, struct 
     bool llm = strcmp(r->labels, "llm") == 0;
     for (size_t i = 0; rc == 0 && i < n; i++) {
         bool keep = strcmp(c[i].state, "kept") == 0;
-        rc = ste_store_exec(l->store, err, "UPDATE instruction SET state = ?, cluster = ?, split = ? WHERE id = ?",
-                            "tttt", c[i].state, keep ? ids[cluster[k]] : NULL, keep ? split[k] : NULL, c[i].id);
+        rc = ste_choose_instruction(l->store, c[i].id, c[i].state, keep ? ids[cluster[k]] : NULL,
+                                    keep ? split[k] : NULL, err);
         if (rc == 0 && llm)
-            rc = ste_store_exec(l->store, err,
-                                "UPDATE instruction SET category = ?, expected_length = ?, complexity = nullif(?, 0), "
-                                "labelled_by = 'llm' WHERE id = ?",
-                                "ttit", c[i].category, c[i].length, c[i].complexity, c[i].id);
+            rc = ste_label_instruction(l->store, c[i].id, c[i].category, c[i].length,
+                                       c[i].complexity ? c[i].complexity : STE_NO_INT, err);
         k += keep;
     }
     if (rc == 0)
@@ -438,58 +439,58 @@ static int write_choices(struct ste_loop *l, struct choice *c, size_t n, struct 
     return rc;
 }
 
+struct choices {
+    struct choice *items;
+    size_t n, cap;
+    char seed[32];
+};
+
+static int add_choice(void *arg, const struct ste_instruction_view *v, struct ste_err *err)
+{
+    struct choices *g = arg;
+    struct ste_dialogue d;
+    int rc = ste_loop_dialogue(v->row.dialogue, &d, err);
+    if (rc != 0)
+        return rc;
+    struct ste_buf text = STE_BUF_INIT;
+    ste_dialogue_text(&d, &text);
+    ste_dialogue_clear(&d);
+    const char *category = v->row.category ? v->row.category : v->category;
+    STE_GROW(g->items, g->cap, g->n + 1);
+    g->items[g->n++] = (struct choice){.id = ste_xstrdup(v->row.id),
+                                       .text = ste_buf_detach(&text),
+                                       .category = category ? ste_xstrdup(category) : NULL,
+                                       .length = v->expected_length ? ste_xstrdup(v->expected_length) : NULL,
+                                       .complexity = v->complexity ? strtoll(v->complexity, NULL, 10) : 0,
+                                       .state = "read",
+                                       .key = ste_id_of("select", g->seed, v->row.id, NULL)};
+    return 0;
+}
+
 static int finish(struct ste_loop *l, struct ste_err *err)
 {
-    struct choice *c = NULL;
-    size_t n = 0, cap = 0;
-    char seed[32];
-    snprintf(seed, sizeof seed, "%lld", l->recipe.seed);
-    sqlite3_stmt *q = NULL;
-    int rc = ste_store_query(
-        l->store, &q, err,
-        "SELECT id, dialogue, coalesce(category, (SELECT value FROM label WHERE instruction = i.id AND kind = "
-        "'category')), (SELECT value FROM label WHERE instruction = i.id AND kind = 'expected_length'), (SELECT value "
-        "FROM label WHERE instruction = i.id AND kind = 'complexity') FROM instruction i WHERE state = 'read' ORDER BY "
-        "position",
-        "");
-    while (rc == 0 && (rc = ste_store_row(l->store, q, err)) == 1) {
-        struct ste_dialogue d;
-        if ((rc = ste_loop_dialogue(ste_loop_text(q, 1), &d, err)) != 0)
-            break;
-        struct ste_buf text = STE_BUF_INIT;
-        ste_dialogue_text(&d, &text);
-        ste_dialogue_clear(&d);
-        STE_GROW(c, cap, n + 1);
-        c[n] = (struct choice){ste_loop_text_dup(q, 0),
-                               ste_buf_detach(&text),
-                               ste_loop_text_dup(q, 2),
-                               ste_loop_text_dup(q, 3),
-                               strtoll(ste_loop_text(q, 4), NULL, 10),
-                               "read",
-                               {{0}}};
-        c[n].key = ste_id_of("select", seed, c[n].id, NULL);
-        n++;
-    }
-    ste_store_done(l->store, q);
+    struct choices g = {0};
+    snprintf(g.seed, sizeof g.seed, "%lld", l->recipe.seed);
+    int rc = ste_each_instruction(l->store, "read", add_choice, &g, err);
     if (rc == 0) {
-        choose(&l->recipe, c, n);
-        rc = write_choices(l, c, n, err);
+        choose(&l->recipe, g.items, g.n);
+        rc = write_choices(l, g.items, g.n, err);
     }
-    for (size_t i = 0; i < n; i++) {
-        free(c[i].id);
-        free(c[i].text);
-        free(c[i].category);
-        free(c[i].length);
+    for (size_t i = 0; i < g.n; i++) {
+        free(g.items[i].id);
+        free(g.items[i].text);
+        free(g.items[i].category);
+        free(g.items[i].length);
     }
-    free(c);
+    free(g.items);
     return rc;
 }
 
 int ste_loop_select(struct ste_loop *l, struct ste_err *err)
 {
-    char *state = ste_store_meta(l->store, "select");
-    int rc = 0;
-    if (!state || strcmp(state, "done") != 0) {
+    char *state = NULL;
+    int rc = ste_store_meta(l->store, "select", &state, err);
+    if (rc == 0 && (!state || strcmp(state, "done") != 0)) {
         struct ste_loop_clock clock;
         ste_loop_clock_start(&clock, "select", 0);
         if (!state)

@@ -32,22 +32,19 @@ bool ste_loop_is_held_back(const struct ste_strings *held, const char *pair)
     return held->n && bsearch(&pair, held->items, held->n, sizeof *held->items, by_name);
 }
 
-static int load(struct ste_loop *l, struct ranked **out, size_t *n, struct ste_err *err)
-{
-    sqlite3_stmt *q = NULL;
-    size_t cap = 0;
+struct ranking {
+    struct ranked *items;
+    size_t n, cap;
     char seed[32];
-    snprintf(seed, sizeof seed, "%lld", l->recipe.seed);
-    int rc =
-        ste_store_query(l->store, &q, err, "SELECT id, kind FROM pair WHERE state = 'kept' AND split = 'train'", "");
-    while (rc == 0 && (rc = ste_store_row(l->store, q, err)) == 1) {
-        STE_GROW(*out, cap, *n + 1);
-        (*out)[(*n)++] = (struct ranked){ste_loop_text_dup(q, 0), ste_loop_text_dup(q, 1),
-                                         ste_id_of("turn", seed, ste_loop_text(q, 0), NULL)};
-        rc = 0;
-    }
-    ste_store_done(l->store, q);
-    return rc;
+};
+
+static int add_pair(void *arg, const struct ste_pair_view *v, struct ste_err *err)
+{
+    struct ranking *g = arg;
+    STE_GROW(g->items, g->cap, g->n + 1);
+    g->items[g->n++] =
+        (struct ranked){ste_xstrdup(v->row.id), ste_xstrdup(v->row.kind), ste_id_of("turn", g->seed, v->row.id, NULL)};
+    return 0;
 }
 
 /* How many pairs of all kinds together the shares allow: a kind that has none at all holds nobody up. */
@@ -68,15 +65,17 @@ int ste_loop_held_back(struct ste_loop *l, int iteration, struct ste_strings *he
 {
     const struct ste_strings *all = &l->recipe.filter_kinds;
     struct ste_strings shares = {0};
-    struct ranked *p = NULL;
-    size_t n = 0;
+    struct ranking g = {0};
     *held = (struct ste_strings){0};
     if (all->n == 0)
         return 0;
     const size_t at = (size_t)iteration <= all->n ? (size_t)iteration - 1 : all->n - 1;
+    snprintf(g.seed, sizeof g.seed, "%lld", l->recipe.seed);
     int rc = ste_pair_kinds_parse(all->items[at], &shares, err);
     if (rc == 0)
-        rc = load(l, &p, &n, err);
+        rc = ste_each_pair(l->store, "train", add_pair, &g, err);
+    struct ranked *p = g.items;
+    const size_t n = g.n;
     if (n)
         qsort(p, n, sizeof *p, by_kind_and_key);
     double most = rc == 0 ? most_of(p, n, &shares) : 0;

@@ -20,6 +20,7 @@
 #include "loop/figures.h"
 #include "llm/local.h"
 #include "loop/internal.h"
+#include "loop/order.h"
 
 #define SAVE_SECONDS 300.0 /* at most this much work is lost by a kill */
 
@@ -30,6 +31,7 @@ struct training {
     struct ste_example *examples;
     int32_t **tokens; /* owned */
     int n;
+    size_t cap_tokens, cap_examples;
     struct ste_train_params params;
     struct ste_trainer *trainer;
     int total, every;
@@ -42,64 +44,35 @@ struct training {
 
 /* ---- examples ---- */
 
-/*
- * What is trained: the ids as they were generated. The end-of-turn token before the closing words was not part of what
- * the verdict was read from, so it goes. Behind reasoning the closing words and the label belong to the answer; a
- * verdict at once has nothing of the judge's but its label, so there the closing words belong to the prompt.
- */
-static void add_example(struct training *g, const struct ste_loop_example *x)
-{
-    const struct ste_model *m = ste_engine_model(ste_local_engine(g->seed.llm));
-    size_t free_part = x->n_free;
-    if (x->n_free && x->n > x->n_free && ste_token_ends_turn(m->tokenizer, x->completion[x->n_free - 1]))
-        free_part--;
-    size_t rest = x->n - x->n_free;
-    int32_t *ids = ste_xmalloc((x->n_prompt + free_part + rest + 1) * sizeof *ids);
-    memcpy(ids, x->prompt, x->n_prompt * sizeof *ids);
-    memcpy(ids + x->n_prompt, x->completion, free_part * sizeof *ids);
-    memcpy(ids + x->n_prompt + free_part, x->completion + x->n_free, rest * sizeof *ids);
-    size_t from = x->n_prompt;
-    if (x->n_free == 0 && rest > 1 && x->n_label && x->n_label < rest)
-        from += rest - x->n_label;
-    g->tokens[g->n] = ids;
-    g->examples[g->n++] = (struct ste_example){.tokens = ids,
-                                               .n = (int)(x->n_prompt + free_part + rest),
-                                               .n_prompt = (int)from,
-                                               .weight = (float)x->weight};
-}
-
 static bool easy_first(const struct training *g)
 {
     return strcmp(g->l->recipe.order, "easy_first") == 0;
 }
 
+static int add_example(void *arg, const struct ste_example_view *v, struct ste_err *err)
+{
+    struct training *g = arg;
+    const size_t n_prompt = v->prompt.n, n = v->row.completion.n;
+    int32_t *ids = ste_xmalloc((n_prompt + n + 1) * sizeof *ids);
+    memcpy(ids, v->prompt.ids, n_prompt * sizeof *ids);
+    memcpy(ids + n_prompt, v->row.completion.ids, n * sizeof *ids);
+    STE_GROW(g->tokens, g->cap_tokens, (size_t)g->n + 1);
+    STE_GROW(g->examples, g->cap_examples, (size_t)g->n + 1);
+    g->tokens[g->n] = ids;
+    g->examples[g->n++] = (struct ste_example){.tokens = ids,
+                                               .n = (int)(n_prompt + n),
+                                               .n_prompt = (int)(n_prompt + (size_t)v->row.border),
+                                               .weight = (float)v->row.weight};
+    return 0;
+}
+
 static int load_examples(struct training *g, struct ste_err *err)
 {
-    int64_t count;
-    int rc = ste_store_count(g->l->store, &count, err, "SELECT count(*) FROM example WHERE iteration = ?", "i",
-                             (int64_t)g->iteration);
-    if (rc != 0)
-        return rc;
-    if (count == 0)
+    int rc = ste_each_example(g->l->store, g->iteration, add_example, g, err);
+    if (rc == 0 && g->n == 0)
         return ste_err_set(err, STE_EUSAGE, "iteration %d of the run in %s has no examples yet: `ste filter %s`",
                            g->iteration, ste_store_dir(g->l->store), ste_store_dir(g->l->store));
-    g->examples = ste_xcalloc((size_t)count + 1, sizeof *g->examples);
-    g->tokens = ste_xcalloc((size_t)count + 1, sizeof *g->tokens);
-    sqlite3_stmt *q = NULL;
-    static const char shuffled[] = STE_LOOP_EXAMPLE_ROWS STE_LOOP_IN_TWOS,
-                      easy[] = STE_LOOP_EXAMPLE_ROWS STE_LOOP_EASY_FIRST;
-    const struct ste_model *m = ste_engine_model(ste_local_engine(g->seed.llm));
-    rc = ste_store_query(g->l->store, &q, err, easy_first(g) ? easy : shuffled, "i", (int64_t)g->iteration);
-    while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
-        struct ste_loop_example x;
-        ste_loop_example_read(q, g->l->pack, m->tokenizer, &x);
-        if (x.n_free <= x.n && g->n < count)
-            add_example(g, &x);
-        ste_loop_example_clear(&x);
-        rc = 0;
-    }
-    ste_store_done(g->l->store, q);
-    return rc < 0 ? rc : 0;
+    return rc;
 }
 
 /* ---- states ---- */
@@ -114,18 +87,49 @@ static char *state_key(const struct training *g)
     return ste_xasprintf("training %d", g->iteration);
 }
 
+static double zero_if_none(double v)
+{
+    return isnan(v) ? 0 : v;
+}
+
+/* A was chosen before B if both could be. */
+static bool better(const struct ste_checkpoint_row *a, const struct ste_checkpoint_row *b)
+{
+    const bool scored = a->pairs != STE_NO_INT;
+    if (scored != (b->pairs != STE_NO_INT))
+        return scored;
+    if (isnan(a->log_loss) != isnan(b->log_loss))
+        return isnan(b->log_loss);
+    if (!isnan(a->log_loss) && a->log_loss != b->log_loss)
+        return a->log_loss < b->log_loss;
+    const double x[2] = {zero_if_none(a->consistent), zero_if_none(a->accuracy)},
+                 y[2] = {zero_if_none(b->consistent), zero_if_none(b->accuracy)};
+    if (x[0] != y[0] || x[1] != y[1])
+        return x[0] != y[0] ? x[0] > y[0] : x[1] > y[1];
+    return scored && a->pairs > 0 ? a->step < b->step : a->step > b->step;
+}
+
+struct best {
+    bool there;
+    struct ste_checkpoint_row row; /* its texts are gone */
+};
+
+static int take_better(void *arg, const struct ste_checkpoint_row *r, struct ste_err *err)
+{
+    struct best *best = arg;
+    if (!best->there || better(r, &best->row))
+        best->row = *r;
+    best->there = true;
+    return 0;
+}
+
+/* The least log-loss on dev pairs decides; a judge without log-probabilities goes by right in both orders, then
+ * accuracy. The earlier step of two equal ones. Without dev pairs: the last. 0 where there is no checkpoint. */
 static int best_step(struct training *g, struct ste_err *err)
 {
-    int64_t step;
-    /* The least log-loss on dev pairs decides; a judge without log-probabilities goes by right in both orders, then
-     * accuracy. The earlier step of two equal ones. Without dev pairs: the last. */
-    int rc = ste_store_count(
-        g->l->store, &step, err,
-        "SELECT step FROM checkpoint WHERE iteration = ? ORDER BY pairs IS NULL, log_loss IS "
-        "NULL, log_loss, coalesce(consistent, 0) DESC, coalesce(accuracy, 0) DESC, CASE WHEN pairs > 0 THEN step ELSE "
-        "-step END LIMIT 1",
-        "i", (int64_t)g->iteration);
-    return rc != 0 ? rc : (int)step;
+    struct best best = {0};
+    int rc = ste_each_checkpoint(g->l->store, g->iteration, take_better, &best, err);
+    return rc != 0 ? rc : best.there ? (int)best.row.step : 0;
 }
 
 /* Removes the states that are neither the newest nor the best; all of them when NEWEST is -1. */
@@ -153,11 +157,14 @@ static int put_log(struct training *g, struct ste_err *err)
     int rc = 0;
     for (int i = 0; rc == 0 && i < g->n_log; i++) {
         const struct ste_train_step *s = &g->log[i];
-        rc = ste_store_exec(g->l->store, err,
-                            "INSERT INTO train_step (iteration, step, loss, lr, grad_norm, tokens, loss_tokens) VALUES "
-                            "(?, ?, ?, ?, ?, ?, ?)",
-                            "iirrrii", (int64_t)g->iteration, (int64_t)s->step, s->loss, s->lr, s->grad_norm,
-                            (int64_t)s->tokens, (int64_t)s->loss_tokens);
+        const struct ste_train_step_row row = {.iteration = g->iteration,
+                                               .step = s->step,
+                                               .loss = s->loss,
+                                               .lr = s->lr,
+                                               .grad_norm = s->grad_norm,
+                                               .tokens = (int64_t)s->tokens,
+                                               .loss_tokens = (int64_t)s->loss_tokens};
+        rc = ste_put_train_step(g->l->store, &row, err);
     }
     return rc;
 }
@@ -176,9 +183,17 @@ static int save(struct training *g, bool checkpoint, struct ste_err *err)
         if (rc == 0 && checkpoint) {
             struct ste_lora *lora = ste_trainer_lora(g->trainer);
             ste_lora_rehash(lora);
-            rc = ste_store_exec(g->l->store, err,
-                                "INSERT OR IGNORE INTO checkpoint (iteration, step, adapter_hash) VALUES (?, ?, ?)",
-                                "iit", (int64_t)g->iteration, (int64_t)step, lora->hash);
+            const struct ste_checkpoint_row row = {.iteration = g->iteration,
+                                                   .step = step,
+                                                   .adapter_hash = lora->hash,
+                                                   .pairs = STE_NO_INT,
+                                                   .log_loss = NAN,
+                                                   .accuracy = NAN,
+                                                   .consistent = NAN,
+                                                   .two_order = NAN,
+                                                   .first_position = NAN,
+                                                   .invalid = STE_NO_INT};
+            rc = ste_put_checkpoint(g->l->store, &row, err);
         }
         rc = ste_store_end(g->l->store, rc, err);
     }
@@ -193,40 +208,49 @@ static int save(struct training *g, bool checkpoint, struct ste_err *err)
 
 /* ---- checkpoints ---- */
 
-static int dev_pairs(struct training *g, int64_t *n, struct ste_err *err)
+struct open_checkpoint {
+    int step;
+    bool open; /* STEP is a checkpoint without a score */
+};
+
+static int find_open(void *arg, const struct ste_checkpoint_row *r, struct ste_err *err)
 {
-    return ste_store_count(g->l->store, n, err, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'dev'", "");
+    struct open_checkpoint *c = arg;
+    c->open |= r->step == c->step && r->pairs == STE_NO_INT;
+    return 0;
 }
 
 /* Scores the trainer's adapter on the dev pairs if this step is a checkpoint without a score. */
 static int score_checkpoint(struct training *g, struct ste_err *err)
 {
-    int step = ste_trainer_steps_done(g->trainer);
-    int64_t open, n;
-    int rc = ste_store_count(g->l->store, &open, err,
-                             "SELECT count(*) FROM checkpoint WHERE iteration = ? AND step = ? AND pairs IS NULL", "ii",
-                             (int64_t)g->iteration, (int64_t)step);
+    struct open_checkpoint c = {.step = ste_trainer_steps_done(g->trainer)};
+    int64_t dev = 0;
+    int rc = ste_each_checkpoint(g->l->store, g->iteration, find_open, &c, err);
     if (rc == 0)
-        rc = dev_pairs(g, &n, err);
-    if (rc != 0 || !open || n == 0)
+        rc = ste_count(g->l->store, STE_COUNT_DEV_PAIRS, 0, &dev, err);
+    if (rc != 0 || !c.open || dev == 0)
         return rc;
     struct ste_voice v = g->seed;
     struct ste_lora *lora = ste_trainer_lora(g->trainer);
-    ste_lora_rehash(lora);
     struct ste_metrics m;
     double log_loss;
     if ((rc = ste_local_add_adapter(v.llm, lora, &v.adapter, err)) != 0)
         return rc;
-    rc = ste_loop_evaluate_dev(g->l, &v, g->iteration, step, &m, &log_loss, err);
+    rc = ste_loop_evaluate_dev(g->l, &v, g->iteration, c.step, &m, &log_loss, err);
     ste_llm_drop_adapter(v.llm, v.adapter);
     if (rc != 0)
         return rc;
-    return ste_store_exec(g->l->store, err,
-                          "UPDATE checkpoint SET pairs = ?, log_loss = ?, accuracy = ?, consistent = ?, two_order = ?, "
-                          "first_position = ?, invalid = ? WHERE iteration = ? AND step = ?",
-                          "irrrrriii", (int64_t)m.pairs, log_loss, m.accuracy.value, m.consistent.value,
-                          m.two_order.value, m.first_position, (int64_t)m.invalid, (int64_t)g->iteration,
-                          (int64_t)step);
+    const struct ste_checkpoint_row row = {.iteration = g->iteration,
+                                           .step = c.step,
+                                           .adapter_hash = lora->hash,
+                                           .pairs = (int64_t)m.pairs,
+                                           .log_loss = log_loss,
+                                           .accuracy = m.accuracy.value,
+                                           .consistent = m.consistent.value,
+                                           .two_order = m.two_order.value,
+                                           .first_position = m.first_position,
+                                           .invalid = (int64_t)m.invalid};
+    return ste_score_checkpoint(g->l->store, &row, err);
 }
 
 /* ---- the steps ---- */
@@ -276,7 +300,9 @@ static int start(struct training *g, struct ste_err *err)
         rc = ste_trainer_new(&g->trainer, ste_engine_model(e), ste_engine_weights(e), &g->params, err);
     if (rc == 0)
         rc = ste_mkdirs(g->folder, err);
-    char *key = state_key(g), *at = ste_store_meta(g->l->store, key);
+    char *key = state_key(g), *at = NULL;
+    if (rc == 0)
+        rc = ste_store_meta(g->l->store, key, &at, err);
     if (rc == 0 && at) {
         char *path = state_path(g, atoi(at));
         rc = ste_trainer_load(g->trainer, path, err);
@@ -335,63 +361,77 @@ static int step_all(struct training *g, struct ste_err *err)
     return rc;
 }
 
+struct scored {
+    int steps[256], n;
+};
+
+static int add_scored(void *arg, const struct ste_checkpoint_row *r, struct ste_err *err)
+{
+    struct scored *s = arg;
+    if (!isnan(r->log_loss) && s->n < (int)(sizeof s->steps / sizeof *s->steps))
+        s->steps[s->n++] = (int)r->step;
+    return 0;
+}
+
+/* The log-loss of every dev pair at every checkpoint that has one, (checkpoints, pairs); NULL where their numbers
+ * differ. */
+static int dev_losses(struct training *g, const struct scored *s, double **out, size_t *pairs, struct ste_err *err)
+{
+    int rc = 0;
+    *out = NULL;
+    *pairs = 0;
+    for (int k = 0; rc == 0 && k < s->n; k++) {
+        struct ste_outcome *o = NULL;
+        size_t n = 0;
+        rc = ste_loop_outcomes(g->l->store, "dev", g->iteration, s->steps[k], &o, &n, err);
+        if (k == 0) {
+            *pairs = n;
+            *out = ste_xcalloc((size_t)s->n * n + 1, sizeof **out);
+        }
+        for (size_t i = 0; rc == 0 && i < n && n == *pairs; i++)
+            (*out)[(size_t)k * n + i] = zero_if_none(ste_log_loss(&o[i]));
+        ste_outcomes_clear(o, n);
+        free(o);
+    }
+    return rc;
+}
+
 /* How sure the choice of BEST is: the share of draws of the dev pairs (with replacement) in which it has the least
  * log-loss of all checkpoints. NAN where nothing was chosen. */
 static int sureness(struct training *g, int best, double *out, struct ste_err *err)
 {
     enum { DRAWS = 1000 };
-    struct ste_outcome *o = NULL;
-    double *loss = NULL; /* (checkpoints, pairs) */
-    int *steps = NULL, n_steps = 0, chosen = -1;
-    size_t pairs = 0, n = 0, cap = 0;
-    sqlite3_stmt *q = NULL;
+    struct scored s = {.n = 0};
+    double *loss = NULL;
+    size_t pairs = 0;
     *out = NAN;
-    int rc = ste_store_query(g->l->store, &q, err,
-                             "SELECT step FROM checkpoint WHERE iteration = ? AND log_loss IS NOT NULL ORDER BY step",
-                             "i", (int64_t)g->iteration);
-    while (rc == 0 && (rc = ste_store_row(g->l->store, q, err)) == 1) {
-        STE_GROW(steps, cap, (size_t)n_steps + 1);
-        steps[n_steps++] = sqlite3_column_int(q, 0);
-        rc = 0;
-    }
-    ste_store_done(g->l->store, q);
-    for (int s = 0; rc == 0 && s < n_steps; s++) {
-        rc = ste_loop_outcomes(g->l->store, "dev", g->iteration, steps[s], &o, &n, err);
-        if (s == 0) {
-            pairs = n;
-            loss = ste_xcalloc((size_t)n_steps * pairs + 1, sizeof *loss);
-        }
-        for (size_t i = 0; rc == 0 && i < n && n == pairs; i++) {
-            double v = ste_log_loss(&o[i]);
-            loss[(size_t)s * pairs + i] = isnan(v) ? 0 : v;
-        }
-        ste_outcomes_clear(o, n);
-        free(o);
-        o = NULL;
-        chosen = steps[s] == best ? s : chosen;
-    }
-    if (rc == 0 && n_steps > 1 && pairs && chosen >= 0) {
+    int rc = ste_each_checkpoint(g->l->store, g->iteration, add_scored, &s, err);
+    if (rc == 0)
+        rc = dev_losses(g, &s, &loss, &pairs, err);
+    int chosen = s.n - 1;
+    while (chosen >= 0 && s.steps[chosen] != best)
+        chosen--;
+    if (rc == 0 && s.n > 1 && pairs && chosen >= 0) {
         struct ste_rng r;
         ste_rng_init(&r, ste_key_of("how sure", NULL), (uint64_t)g->iteration);
-        double *sum = ste_xcalloc((size_t)n_steps, sizeof *sum);
+        double *sum = ste_xcalloc((size_t)s.n, sizeof *sum);
         int wins = 0;
         for (int d = 0; d < DRAWS; d++) {
-            memset(sum, 0, (size_t)n_steps * sizeof *sum);
+            memset(sum, 0, (size_t)s.n * sizeof *sum);
             for (size_t i = 0; i < pairs; i++) {
                 size_t which = (size_t)(ste_rng_uniform(&r) * (double)pairs);
-                for (int s = 0; s < n_steps; s++)
-                    sum[s] += loss[(size_t)s * pairs + which];
+                for (int k = 0; k < s.n; k++)
+                    sum[k] += loss[(size_t)k * pairs + which];
             }
             bool least = true;
-            for (int s = 0; s < n_steps; s++)
-                least &= s == chosen || sum[chosen] < sum[s];
+            for (int k = 0; k < s.n; k++)
+                least &= k == chosen || sum[chosen] < sum[k];
             wins += least;
         }
         free(sum);
         *out = (double)wins / DRAWS;
     }
     free(loss);
-    free(steps);
     return rc;
 }
 
@@ -429,13 +469,15 @@ static int publish(struct training *g, struct ste_err *err)
         rc = sureness(g, best, &sure, err);
     if (rc == 0 && (rc = ste_store_begin(g->l->store, err)) == 0) {
         rc = ste_loop_provenance_of(g->l, "train", &g->seed, json_incref(how), g->iteration, &prov, err);
+        const struct ste_iteration_row row = {.iteration = g->iteration,
+                                              .chosen_step = best,
+                                              .chosen_sure = sure,
+                                              .adapter_hash = lora->hash,
+                                              .provenance = prov.s};
         if (rc == 0)
-            rc = ste_store_exec(g->l->store, err,
-                                "UPDATE iteration SET chosen_step = ?, chosen_sure = ?, adapter_hash = ?, provenance = "
-                                "? WHERE iteration = ?",
-                                "irtti", (int64_t)best, sure, lora->hash, prov.s, (int64_t)g->iteration);
+            rc = ste_set_adapter(g->l->store, &row, err);
         if (rc == 0)
-            rc = ste_store_exec(g->l->store, err, "DELETE FROM meta WHERE key = ?", "t", key);
+            rc = ste_store_meta_remove(g->l->store, key, err);
         rc = ste_store_end(g->l->store, rc, err);
     }
     json_decref(how);
@@ -460,12 +502,16 @@ static void clear(struct training *g)
     free(g->log);
 }
 
+static int has_adapter(void *arg, const struct ste_iteration_row *r, struct ste_err *err)
+{
+    *(bool *)arg = r->adapter_hash != NULL;
+    return 0;
+}
+
 int ste_loop_train(struct ste_loop *l, int iteration, struct ste_err *err)
 {
-    int64_t done;
-    int rc = ste_store_count(l->store, &done, err,
-                             "SELECT count(*) FROM iteration WHERE iteration = ? AND adapter_hash IS NOT NULL", "i",
-                             (int64_t)iteration);
+    bool done = false;
+    int rc = ste_each_iteration(l->store, iteration, has_adapter, &done, err);
     struct training g = {.l = l, .iteration = iteration};
     g.folder = ste_xasprintf("%s/training/iter-%d", ste_store_dir(l->store), iteration);
     if (rc != 0 || done) {

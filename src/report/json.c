@@ -8,118 +8,51 @@
 #include "core/mem.h"
 #include "loop/figures.h"
 #include "report/report.h"
+#include "store/tables.h"
 
-static json_t *value_of(sqlite3_stmt *q, int column)
-{
-    switch (sqlite3_column_type(q, column)) {
-    case SQLITE_INTEGER:
-        return json_integer(sqlite3_column_int64(q, column));
-    case SQLITE_FLOAT: {
-        double v = sqlite3_column_double(q, column);
-        return isfinite(v) ? json_real(v) : json_null();
-    }
-    case SQLITE_TEXT:
-        return json_string((const char *)sqlite3_column_text(q, column));
-    default:
-        return json_null();
-    }
-}
-
-/* {"state": count, ...} of a query with two columns; the sum goes to *SUM. */
-static int counts(struct ste_store *s, const char *sql, int64_t iteration, json_t **out, int64_t *sum,
-                  struct ste_err *err)
-{
-    sqlite3_stmt *q = NULL;
-    *out = json_object();
-    *sum = 0;
-    int rc = ste_store_query(s, &q, err, sql, strchr(sql, '?') ? "i" : "", iteration);
-    while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1) {
-        const char *name = (const char *)sqlite3_column_text(q, 0);
-        json_object_set_new(*out, name ? name : "none", json_integer(sqlite3_column_int64(q, 1)));
-        *sum += sqlite3_column_int64(q, 1);
-        rc = 0;
-    }
-    ste_store_done(s, q);
-    return rc < 0 ? rc : 0;
-}
-
-/* All rows of a query as objects. */
-static int rows(struct ste_store *s, const char *sql, json_t *list, struct ste_err *err)
-{
-    sqlite3_stmt *q = NULL;
-    int rc = ste_store_query(s, &q, err, sql, "");
-    while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1) {
-        json_t *row = json_object();
-        for (int i = 0; i < sqlite3_column_count(q); i++)
-            json_object_set_new(row, sqlite3_column_name(q, i), value_of(q, i));
-        json_array_append_new(list, row);
-        rc = 0;
-    }
-    ste_store_done(s, q);
-    return rc < 0 ? rc : 0;
-}
-
-static json_t *group(json_t *states, int64_t sum)
-{
-    json_t *g = json_object();
-    json_object_set_new(g, "total", json_integer(sum));
-    json_object_set_new(g, "states", states);
-    return g;
-}
-
-static int add_counts(struct ste_store *s, json_t *funnel, const char *name, const char *sql, int64_t iteration,
+/* Adds the states of WHAT to OBJECT as NAME. */
+static int add_states(struct ste_store *s, json_t *object, const char *name, enum ste_states what, int64_t iteration,
                       struct ste_err *err)
 {
     json_t *states;
-    int64_t sum;
-    int rc = counts(s, sql, iteration, &states, &sum, err);
-    json_object_set_new(funnel, name, group(states, sum));
+    int rc = ste_states(s, what, iteration, &states, err);
+    json_object_set_new(object, name, states);
     return rc;
 }
 
-static int last_iteration(struct ste_store *s, int64_t *last, struct ste_err *err)
+static int add_list(struct ste_store *s, json_t *object, const char *name, enum ste_listed what, struct ste_err *err)
 {
-    return ste_store_count(s, last, err, "SELECT coalesce(max(iteration), 0) FROM judgment", "");
+    json_t *list;
+    int rc = ste_list(s, what, &list, err);
+    json_object_set_new(object, name, list);
+    return rc;
 }
 
 static int funnel(struct ste_store *s, json_t *report, struct ste_err *err)
 {
     json_t *f = json_object(), *turns = json_array();
     json_object_set_new(report, "funnel", f);
+    json_object_set_new(f, "iterations", turns);
     int64_t last = 0;
-    int rc = add_counts(s, f, "instructions", "SELECT state, count(*) FROM instruction GROUP BY state ORDER BY state",
-                        0, err);
+    int rc = add_states(s, f, "instructions", STE_STATES_INSTRUCTIONS, 0, err);
     if (rc == 0)
-        rc = add_counts(s, f, "split",
-                        "SELECT split, count(*) FROM instruction WHERE state = 'kept' GROUP BY split ORDER BY split", 0,
-                        err);
+        rc = add_states(s, f, "split", STE_STATES_SPLIT, 0, err);
     if (rc == 0)
-        rc = add_counts(s, f, "pairs",
-                        "SELECT coalesce(p.state, 'not made yet'), count(*) FROM instruction i LEFT JOIN pair p ON "
-                        "p.instruction = i.id WHERE i.state = 'kept' GROUP BY 1 ORDER BY 1",
-                        0, err);
+        rc = add_states(s, f, "pairs", STE_STATES_PAIRS, 0, err);
     if (rc == 0)
-        rc = add_counts(s, f, "pairs_split",
-                        "SELECT split, count(*) FROM pair WHERE state = 'kept' GROUP BY split ORDER BY split", 0, err);
+        rc = add_states(s, f, "pairs_split", STE_STATES_PAIR_SPLIT, 0, err);
     if (rc == 0)
-        rc = last_iteration(s, &last, err);
+        rc = ste_count(s, STE_COUNT_LAST_JUDGED, 0, &last, err);
     for (int64_t i = 1; rc == 0 && i <= last; i++) {
         json_t *t = json_object();
         json_object_set_new(t, "iteration", json_integer(i));
-        rc =
-            add_counts(s, t, "judgments",
-                       "SELECT CASE WHEN verdict = 'invalid' THEN 'invalid: ' || reason WHEN correct THEN 'right' ELSE "
-                       "'wrong' END, count(*) FROM judgment WHERE iteration = ? GROUP BY 1 ORDER BY 1",
-                       i, err);
-        if (rc == 0)
-            rc = add_counts(s, t, "outcomes",
-                            "SELECT state, count(*) FROM outcome WHERE iteration = ? GROUP BY 1 ORDER BY 1", i, err);
-        if (rc == 0)
-            rc = add_counts(s, t, "examples",
-                            "SELECT label, count(*) FROM example WHERE iteration = ? GROUP BY 1 ORDER BY 1", i, err);
         json_array_append_new(turns, t);
+        rc = add_states(s, t, "judgments", STE_STATES_JUDGMENTS, i, err);
+        if (rc == 0)
+            rc = add_states(s, t, "outcomes", STE_STATES_OUTCOMES, i, err);
+        if (rc == 0)
+            rc = add_states(s, t, "examples", STE_STATES_EXAMPLES, i, err);
     }
-    json_object_set_new(f, "iterations", turns);
     return rc;
 }
 
@@ -130,14 +63,12 @@ static void named(json_t *row, const char *suite, const char *kind, int64_t iter
     json_object_set_new(row, "iteration", json_integer(iteration));
 }
 
-/* Adds the figures of SUITE (of the pairs of KIND alone, unless that is NULL) for every iteration scored, and each
+/* Adds the figures of SUITE (of the pairs of KIND alone, unless that is NULL) for every iteration up to LAST, and each
  * one's comparison with the seed. */
-static int add_suite(struct ste_store *s, const char *suite, const char *kind, uint64_t seed, json_t *evaluations,
-                     json_t *comparisons, struct ste_err *err)
+static int add_suite(struct ste_store *s, const char *suite, const char *kind, int64_t last, uint64_t seed,
+                     json_t *evaluations, json_t *comparisons, struct ste_err *err)
 {
-    int64_t last;
-    int rc = ste_store_count(s, &last, err, "SELECT coalesce(max(iteration), -1) FROM evaluation WHERE suite = ?", "t",
-                             suite);
+    int rc = 0;
     struct ste_outcome *base = NULL;
     size_t n_base = 0;
     for (int64_t i = 0; rc == 0 && i <= last; i++) {
@@ -174,94 +105,56 @@ static int add_suite(struct ste_store *s, const char *suite, const char *kind, u
 
 static int evaluations(struct ste_store *s, json_t *report, struct ste_err *err)
 {
-    json_t *list = json_array(), *comparisons = json_array(), *suites = json_array();
+    json_t *list = json_array(), *comparisons = json_array(), *suites;
     json_object_set_new(report, "evaluation", list);
     json_object_set_new(report, "comparison", comparisons);
-    uint64_t seed = (uint64_t)json_integer_value(json_object_get(json_object_get(report, "recipe"), "seed"));
-    /* The held-out synthetic pairs first. */
-    int rc = rows(s, "SELECT DISTINCT suite FROM evaluation WHERE suite <> 'dev' ORDER BY suite <> 'test', suite",
-                  suites, err);
-    for (size_t i = 0; rc == 0 && i < json_array_size(suites); i++)
-        rc = add_suite(s, json_string_value(json_object_get(json_array_get(suites, i), "suite")), NULL, seed, list,
-                       comparisons, err);
+    const uint64_t seed = (uint64_t)json_integer_value(json_object_get(json_object_get(report, "recipe"), "seed"));
+    int rc = ste_list(s, STE_LIST_SUITES, &suites, err);
+    int64_t last_test = -1;
+    for (size_t i = 0; rc == 0 && i < json_array_size(suites); i++) {
+        const char *suite = json_string_value(json_object_get(json_array_get(suites, i), "suite"));
+        const int64_t last = json_integer_value(json_object_get(json_array_get(suites, i), "last"));
+        last_test = strcmp(suite, "test") == 0 ? last : last_test;
+        rc = add_suite(s, suite, NULL, last, seed, list, comparisons, err);
+    }
     const json_t *kinds = json_object_get(report, "kinds");
     for (size_t i = 0; rc == 0 && i < json_array_size(kinds); i++)
-        rc = add_suite(s, "test", json_string_value(json_object_get(json_array_get(kinds, i), "kind")), seed, list,
-                       comparisons, err);
+        rc = add_suite(s, "test", json_string_value(json_object_get(json_array_get(kinds, i), "kind")), last_test, seed,
+                       list, comparisons, err);
     json_decref(suites);
     return rc;
 }
 
-#define MARKED(text)                                                                                                   \
-    "(" text " LIKE '%**%' OR " text " LIKE '%```%' OR " text " LIKE '%' || char(10) || '- %' OR " text                \
-    " LIKE '%' || char(10) || '# %')"
-
 /* What became of each kind of pair, and what could give its label away: length and Markdown of either answer. */
 static int kinds(struct ste_store *s, json_t *report, struct ste_err *err)
 {
-    json_t *list = json_array();
-    json_object_set_new(report, "kinds", list);
-    int rc = rows(
-        s,
-        "SELECT kind, count(*) AS pairs, sum(state = 'kept') AS kept, sum(state LIKE 'check: %') AS checked_out, "
-        "avg(CASE WHEN state = 'kept' THEN length(chosen) END) AS chosen_chars, avg(CASE WHEN state = 'kept' "
-        "THEN length(rejected) END) AS rejected_chars, avg(CASE WHEN state = 'kept' THEN length(chosen) > "
-        "length(rejected) END) AS chosen_longer, avg(CASE WHEN state = 'kept' THEN " MARKED(
-            "chosen") " END) AS chosen_marked, avg(CASE WHEN state = 'kept' THEN " MARKED("rejected") " END) AS "
-                                                                                                      "rejected_marked,"
-                                                                                                      " (SELECT "
-                                                                                                      "avg(margin) "
-                                                                                                      "FROM pair_check "
-                                                                                                      "c JOIN pair q "
-                                                                                                      "ON q.id = "
-                                                                                                      "c.pair WHERE "
-                                                                                                      "q.kind = p.kind "
-                                                                                                      "AND q.state = "
-                                                                                                      "'kept') AS "
-                                                                                                      "margin FROM "
-                                                                                                      "pair p GROUP BY "
-                                                                                                      "kind ORDER BY "
-                                                                                                      "kind",
-        list, err);
     int64_t tokens = 0, kept = 0;
+    int rc = add_list(s, report, "kinds", STE_LIST_KINDS, err);
     if (rc == 0)
-        rc = ste_store_count(s, &tokens, err, "SELECT coalesce(sum(tokens), 0) FROM generation", "");
+        rc = ste_count(s, STE_COUNT_TOKENS, 0, &tokens, err);
     if (rc == 0)
-        rc = ste_store_count(s, &kept, err, "SELECT count(*) FROM pair WHERE state = 'kept'", "");
+        rc = ste_count(s, STE_COUNT_PAIRS_KEPT, 0, &kept, err);
     json_object_set_new(report, "tokens_a_pair", kept ? json_real((double)tokens / (double)kept) : json_null());
     return rc;
 }
 
 int ste_report_json(struct ste_store *s, json_t **out, struct ste_err *err)
 {
-    json_t *report = json_object(), *turns = json_array(), *work = json_array(), *checkpoints = json_array();
-    char *recipe = ste_store_meta(s, "recipe");
+    json_t *report = json_object();
+    char *recipe = NULL;
+    int rc = ste_store_meta(s, "recipe", &recipe, err);
     json_object_set_new(report, "recipe", recipe ? ste_json_parse(recipe, strlen(recipe), "the recipe", NULL) : NULL);
     free(recipe);
-    int rc = funnel(s, report, err);
+    if (rc == 0)
+        rc = funnel(s, report, err);
     if (rc == 0)
         rc = kinds(s, report, err);
     if (rc == 0)
-        rc = rows(s,
-                  "SELECT i.iteration, i.pairs, i.agreement, i.invalid_share, i.first_position, i.judgments, i.kept, "
-                  "CASE WHEN i.pairs > 0 THEN 1.0 * i.kept / i.pairs END AS yield, i.examples, (SELECT max(step) FROM "
-                  "train_step t WHERE t.iteration = i.iteration) AS steps, (SELECT loss FROM train_step t WHERE "
-                  "t.iteration = i.iteration ORDER BY step LIMIT 1) AS first_loss, (SELECT avg(loss) FROM (SELECT loss "
-                  "FROM train_step t WHERE t.iteration = i.iteration ORDER BY step DESC LIMIT 3)) AS last_loss, "
-                  "i.chosen_step, i.chosen_sure, i.adapter_hash, i.stop FROM iteration i ORDER BY 1",
-                  turns, err);
+        rc = add_list(s, report, "iterations", STE_LIST_ITERATIONS, err);
     if (rc == 0)
-        rc = rows(
-            s,
-            "SELECT iteration, step, pairs, log_loss, accuracy, consistent, two_order, first_position, invalid FROM "
-            "checkpoint ORDER "
-            "BY 1, 2",
-            checkpoints, err);
+        rc = add_list(s, report, "checkpoints", STE_LIST_CHECKPOINTS, err);
     if (rc == 0)
-        rc = rows(s, "SELECT step, iteration, seconds FROM work ORDER BY iteration, step", work, err);
-    json_object_set_new(report, "iterations", turns);
-    json_object_set_new(report, "checkpoints", checkpoints);
-    json_object_set_new(report, "work", work);
+        rc = add_list(s, report, "work", STE_LIST_WORK, err);
     if (rc == 0)
         rc = evaluations(s, report, err);
     if (rc != 0) {

@@ -6,6 +6,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "store/schema.h"
+#include "store/statement.h"
 
 /* Blobs are arrays of int32 token ids, four bytes little endian each. */
 static json_t *tokens_of(const unsigned char *p, int n)

@@ -25,7 +25,8 @@ const char ste_schema[] =
     "CREATE INDEX generation_instruction ON generation (instruction);"
 
     "CREATE TABLE pair (id TEXT PRIMARY KEY, instruction TEXT NOT NULL, position INTEGER NOT NULL, split TEXT NOT NULL,"
-    " kind TEXT NOT NULL, state TEXT NOT NULL, chosen_from TEXT, modified_from TEXT, rejected_from TEXT, chosen TEXT, modified TEXT,"
+    " kind TEXT NOT NULL, state TEXT NOT NULL, chosen_from TEXT, modified_from TEXT, rejected_from TEXT, chosen TEXT, "
+    "modified TEXT,"
     " rejected TEXT, label_source TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX pair_state ON pair (state, split, position);"
 
@@ -39,16 +40,19 @@ const char ste_schema[] =
     "CREATE TABLE judgment (id TEXT PRIMARY KEY, pair TEXT NOT NULL, iteration INTEGER NOT NULL,"
     " winner TEXT NOT NULL, sample INTEGER NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL,"
     " correct INTEGER NOT NULL, logprob_a REAL, logprob_b REAL, reasoning TEXT, prompt TEXT, completion BLOB,"
-    " n_free INTEGER, address TEXT, provenance TEXT NOT NULL) WITHOUT ROWID;"
+    " n_free INTEGER, n_written INTEGER, address TEXT, provenance TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX judgment_pair ON judgment (iteration, pair, winner, sample);"
 
     "CREATE TABLE outcome (id TEXT PRIMARY KEY, pair TEXT NOT NULL, iteration INTEGER NOT NULL, state TEXT NOT NULL,"
     " probability REAL) WITHOUT ROWID;"
     "CREATE INDEX outcome_iteration ON outcome (iteration, state);"
 
+    /* What is trained on, token by token: the prompt's ids, then the completion's, of which the first BORDER are given
+     * as well. */
     "CREATE TABLE example (id TEXT PRIMARY KEY, judgment TEXT NOT NULL, pair TEXT NOT NULL,"
-    " iteration INTEGER NOT NULL, label TEXT NOT NULL, label_source TEXT NOT NULL, weight REAL NOT NULL) WITHOUT ROWID;"
-    "CREATE INDEX example_iteration ON example (iteration, id);"
+    " iteration INTEGER NOT NULL, position INTEGER NOT NULL, label TEXT NOT NULL, label_source TEXT NOT NULL,"
+    " weight REAL NOT NULL, prompt TEXT NOT NULL, completion BLOB NOT NULL, border INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX example_iteration ON example (iteration, position);"
 
     "CREATE TABLE train_step (iteration INTEGER NOT NULL, step INTEGER NOT NULL, loss REAL, lr REAL, grad_norm REAL,"
     " tokens INTEGER, loss_tokens INTEGER, PRIMARY KEY (iteration, step)) WITHOUT ROWID;"
@@ -83,7 +87,7 @@ const struct ste_table ste_tables[] = {
     {"prompt", "id"},
     {"judgment", "iteration, pair, winner, sample"},
     {"outcome", "iteration, id"},
-    {"example", "iteration, id"},
+    {"example", "iteration, position"},
     {"train_step", "iteration, step"},
     {"checkpoint", "iteration, step"},
     {"iteration", "iteration"},

@@ -9,6 +9,7 @@
 #include "core/mem.h"
 #include "core/profile.h"
 #include "store/schema.h"
+#include "store/statement.h"
 
 struct cached {
     char *sql;
@@ -91,15 +92,16 @@ static int check_schema(struct ste_store *s, int read_only, struct ste_err *err)
     if (rc != 0)
         return rc;
     if (version > STE_STORE_VERSION)
-        return ste_err_set(err, STE_EINPUT, "%s has schema version %d and this ste knows %d: use the newer ste", s->path,
-                           version, STE_STORE_VERSION);
+        return ste_err_set(err, STE_EINPUT, "%s has schema version %d and this ste knows %d: use the newer ste",
+                           s->path, version, STE_STORE_VERSION);
     if (version == STE_STORE_VERSION)
         return 0;
     if (version > 0)
-        return ste_err_set(err, STE_EINPUT,
-                           "%s was made by an older ste (schema version %d, this one has %d), whose pairs had no kinds: use "
-                           "that ste, or give another folder with --run",
-                           s->path, version, STE_STORE_VERSION);
+        return ste_err_set(
+            err, STE_EINPUT,
+            "%s was made by an older ste (schema version %d, this one has %d), which kept other rows: use that "
+            "ste, or give another folder with --run",
+            s->path, version, STE_STORE_VERSION);
     if (read_only)
         return ste_err_set(err, STE_ENOTFOUND, "%s holds no run yet", s->path);
     if ((rc = ste_store_begin(s, err)) != 0)
@@ -168,8 +170,8 @@ static int open_store(struct ste_store *s, int create, int read_only, struct ste
     if (sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK)
         return fail(s, err, "opening the run");
     sqlite3_busy_timeout(s->db, 10000);
-    /* FULL, not NORMAL: a training state is deleted once the row that replaces it is committed, so a commit that a power
-     * cut takes back would point to a file that is gone. A few commits a second can afford the sync. */
+    /* FULL, not NORMAL: a training state is deleted once the row that replaces it is committed, so a commit that a
+     * power cut takes back would point to a file that is gone. A few commits a second can afford the sync. */
     if ((rc = simple(s, "PRAGMA journal_mode = WAL", "opening the run", err)) != 0 ||
         (rc = simple(s, "PRAGMA synchronous = FULL", "opening the run", err)) != 0)
         return rc;
@@ -311,19 +313,26 @@ int ste_store_exec(struct ste_store *s, struct ste_err *err, const char *sql, co
     return rc;
 }
 
-int ste_store_query(struct ste_store *s, sqlite3_stmt **out, struct ste_err *err, const char *sql, const char *types,
-                    ...)
+int ste_store_vquery(struct ste_store *s, sqlite3_stmt **out, struct ste_err *err, const char *sql, const char *types,
+                     va_list ap)
 {
     struct cached *c;
-    va_list ap;
-    va_start(ap, types);
     int rc = start(s, sql, types, ap, &c, err);
-    va_end(ap);
     if (rc != 0)
         return rc;
     c->busy = 1;
     *out = c->stmt;
     return 0;
+}
+
+int ste_store_query(struct ste_store *s, sqlite3_stmt **out, struct ste_err *err, const char *sql, const char *types,
+                    ...)
+{
+    va_list ap;
+    va_start(ap, types);
+    int rc = ste_store_vquery(s, out, err, sql, types, ap);
+    va_end(ap);
+    return rc;
 }
 
 int ste_store_row(struct ste_store *s, sqlite3_stmt *q, struct ste_err *err)
@@ -350,15 +359,20 @@ int ste_store_meta_set(struct ste_store *s, const char *key, const char *value, 
     return ste_store_exec(s, err, "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", "tt", key, value);
 }
 
-char *ste_store_meta(struct ste_store *s, const char *key)
+int ste_store_meta_remove(struct ste_store *s, const char *key, struct ste_err *err)
+{
+    return ste_store_exec(s, err, "DELETE FROM meta WHERE key = ?", "t", key);
+}
+
+int ste_store_meta(struct ste_store *s, const char *key, char **value, struct ste_err *err)
 {
     sqlite3_stmt *q = NULL;
-    char *value = NULL;
-    if (ste_store_query(s, &q, NULL, "SELECT value FROM meta WHERE key = ?", "t", key) == 0 &&
-        ste_store_row(s, q, NULL) == 1)
-        value = ste_xstrdup((const char *)sqlite3_column_text(q, 0));
+    *value = NULL;
+    int rc = ste_store_query(s, &q, err, "SELECT value FROM meta WHERE key = ?", "t", key);
+    if (rc == 0 && (rc = ste_store_row(s, q, err)) == 1 && sqlite3_column_text(q, 0))
+        *value = ste_xstrdup((const char *)sqlite3_column_text(q, 0));
     ste_store_done(s, q);
-    return value;
+    return rc < 0 ? rc : 0;
 }
 
 int ste_store_count(struct ste_store *s, int64_t *out, struct ste_err *err, const char *sql, const char *types, ...)

@@ -1,4 +1,5 @@
 /* The parts of the loop that are functions of their arguments: split, balance, samples, refusals, recipes. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 
 #include "core/mem.h"
 #include "loop/internal.h"
+#include "loop/order.h"
 #include "loop/kinds/kind.h"
 
 enum { N = 200 };
@@ -134,61 +136,97 @@ static void test_kinds(void **state)
             assert_int_equal(ste_pair_kinds[k]->pieces[p].after >> p, 0);
 }
 
-static void test_tokens(void **state)
+/* 40 pairs with a margin (p01 the clearest), 8 of `refuse` and 8 of `comply` without, both labels of each. */
+#define PAIRS 56
+static size_t make_examples(char names[PAIRS][4], struct ste_ordered *out)
 {
-    const int32_t ids[] = {0, 1, -1, 151643, INT32_MAX, INT32_MIN};
-    struct ste_buf b = STE_BUF_INIT;
-    size_t n;
-    ste_loop_tokens_pack(ids, 6, &b);
-    int32_t *back = ste_loop_tokens_unpack(b.s, b.len, &n);
-    assert_int_equal(n, 6);
-    assert_memory_equal(ids, back, sizeof ids);
-    free(back);
-    ste_buf_clear(&b);
+    size_t n = 0;
+    for (int i = 0; i < PAIRS; i++) {
+        const char kind = i < 40 ? 'p' : i < 48 ? 'r' : 'c';
+        const int number = kind == 'p' ? i + 1 : (i - 40) % 8 + 1;
+        snprintf(names[i], 4, "%c%02d", kind, number);
+        for (int label = 0; label < 2; label++)
+            out[n++] = (struct ste_ordered){.pair = names[i],
+                                            .opposed = kind == 'r' ? "refuse" : kind == 'c' ? "comply" : NULL,
+                                            .label = "AB"[label],
+                                            .margin = kind == 'p' ? 100 - number : (double)NAN};
+    }
+    return n;
 }
 
-/* 40 pairs with a margin (p01 the clearest), 8 of `refuse` and 8 of `comply` without, both labels of each. */
-static void make_examples(sqlite3 *db)
+/* Both orders of a pair side by side, an A and a B; and a pair of `refuse` behind one of `comply`. */
+static void are_twos(const struct ste_ordered *x, size_t n)
 {
-    static const char sql[] =
-        "CREATE TABLE pair (id, kind); CREATE TABLE pair_check (pair, margin); CREATE TABLE example (pair, label, iteration);"
-        "WITH n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 40) INSERT INTO pair SELECT printf('p%02d', i), "
-        "'modify' FROM n UNION ALL SELECT printf('r%02d', i), 'refuse' FROM n WHERE i <= 8 UNION ALL SELECT "
-        "printf('c%02d', i), 'comply' FROM n WHERE i <= 8;"
-        "INSERT INTO pair_check SELECT id, 100 - substr(id, 2) FROM pair WHERE kind = 'modify';"
-        "INSERT INTO example SELECT id, label, 1 FROM pair, (SELECT 'A' AS label UNION SELECT 'B');";
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    for (size_t i = 0; i < n; i += 2) {
+        assert_string_equal(x[i].pair, x[i + 1].pair);
+        assert_int_equal(x[i].label, 'A');
+        assert_int_equal(x[i + 1].label, 'B');
+        if (x[i].pair[0] == 'c')
+            assert_int_equal(x[i + 2].pair[0] == 'r' && atoi(x[i + 2].pair + 1) == atoi(x[i].pair + 1), 1);
+    }
 }
 
 static void test_easy_first(void **state)
 {
-    sqlite3 *db;
-    sqlite3_stmt *q;
-    assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
-    make_examples(db);
-    assert_int_equal(sqlite3_prepare_v2(db, "SELECT e.pair FROM " STE_LOOP_EXAMPLES " " STE_LOOP_EASY_FIRST, -1, &q, NULL),
-                     SQLITE_OK);
-    sqlite3_bind_int(q, 1, 1);
-    char order[112][4];
-    int n = 0, easy_late = 0;
-    for (; sqlite3_step(q) == SQLITE_ROW && n < 112; n++)
-        snprintf(order[n], sizeof order[n], "%s", (const char *)sqlite3_column_text(q, 0));
-    assert_int_equal(n, 112);
-    for (int i = 0; i < n; i += 2) {
-        const int rank = atoi(order[i] + 1);
-        assert_string_equal(order[i], order[i + 1]); /* both orders of a pair, side by side */
-        if (order[i][0] == 'p') {
+    char names[PAIRS][4];
+    struct ste_ordered x[2 * PAIRS];
+    const size_t n = make_examples(names, x);
+    int easy_late = 0;
+    ste_loop_order(x, n, true);
+    are_twos(x, n);
+    for (size_t i = 0; i < n; i += 2) {
+        const int rank = atoi(x[i].pair + 1);
+        if (x[i].pair[0] == 'p') {
             assert_true(i >= n / 5 || rank <= 20); /* the first fifth is of the clearer half */
             easy_late += i >= 3 * n / 4 && rank <= 20;
         } else {
             assert_true(i >= n / 8); /* nor of these */
         }
-        if (order[i][0] == 'c') /* declining is right beside a pair where it is wrong */
-            assert_int_equal(order[i + 2][0] == 'r' && atoi(order[i + 2] + 1) == rank, 1);
     }
     assert_true(easy_late > 0); /* and mixed: the end is not the hardest alone */
-    sqlite3_finalize(q);
-    sqlite3_close(db);
+}
+
+static void test_in_twos(void **state)
+{
+    char names[PAIRS][4];
+    struct ste_ordered x[2 * PAIRS], alone[4] = {{.pair = "b", .label = 'B'}, {.pair = "a", .label = 'A'},
+                                                 {.pair = "c", .label = 'A'}, {.pair = "d", .label = 'B'}};
+    const size_t n = make_examples(names, x);
+    ste_loop_order(x, n, false);
+    are_twos(x, n);
+    for (size_t i = 0; i < 32; i++)
+        assert_int_equal(x[i].pair[0], i % 4 < 2 ? 'c' : 'r');
+    ste_loop_order(alone, 4, false); /* pairs in one order each: by label, in turns */
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(alone[i].pair[0], "abcd"[i]);
+        assert_int_equal(alone[i].label, "ABAB"[i]);
+    }
+}
+
+static void check_ids(struct ste_training_ids x, const struct ste_label_ids *labels, char label, const int32_t *want,
+                      size_t n, size_t border)
+{
+    ste_loop_training_ids(&x, labels, label);
+    assert_int_equal(x.n, n);
+    assert_memory_equal(x.completion, want, n * sizeof *want);
+    assert_int_equal(x.border, border);
+    free(x.completion);
+}
+
+static void test_training_ids(void **state)
+{
+    enum { END = 99, A = 1, B = 2, B2 = 3 };
+    int32_t a[] = {A}, b[] = {B, B2};
+    const struct ste_label_ids labels = {{a, b}, {1, 2}}, none = {{NULL}, {0}};
+    /* At once: the closing words are given, the right label is put in the place of the one that was drawn. */
+    int32_t drawn_a[] = {50, 51, A}, drawn_b[] = {50, 51, B, B2};
+    check_ids((struct ste_training_ids){drawn_a, 3, 0, 0, 0}, &labels, 'A', (int32_t[]){50, 51, A}, 3, 2);
+    check_ids((struct ste_training_ids){drawn_a, 3, 0, 0, 0}, &labels, 'B', (int32_t[]){50, 51, B, B2}, 4, 2);
+    check_ids((struct ste_training_ids){drawn_b, 4, 0, 0, 0}, &labels, 'A', (int32_t[]){50, 51, A}, 3, 2);
+    /* Behind reasoning: all is learnt, but for the end of the turn between it and the closing words. */
+    int32_t reasoned[] = {7, 8, END, 50, A}, free_one[] = {7, 8, END};
+    check_ids((struct ste_training_ids){reasoned, 5, 3, 2, 0}, &none, 'A', (int32_t[]){7, 8, 50, A}, 4, 0);
+    check_ids((struct ste_training_ids){free_one, 3, 3, 2, 0}, &none, 'A', free_one, 3, 0);
 }
 
 static void test_recipes(void **state)
@@ -229,7 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split),      cmocka_unit_test(test_balance),
         cmocka_unit_test(test_degenerate), cmocka_unit_test(test_texts), cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_tokens),     cmocka_unit_test(test_easy_first), cmocka_unit_test(test_recipes),
+        cmocka_unit_test(test_training_ids), cmocka_unit_test(test_in_twos),     cmocka_unit_test(test_easy_first), cmocka_unit_test(test_recipes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

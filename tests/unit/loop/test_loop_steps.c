@@ -16,6 +16,7 @@
 #include "core/rng.h"
 #include "loop/figures.h"
 #include "loop/internal.h"
+#include "store/statement.h"
 
 /* ---- the paper model ---- */
 
@@ -156,6 +157,15 @@ static void paper_drop_adapter(struct ste_llm *l, int handle)
 {
 }
 
+static int paper_tokenize(struct ste_llm *l, const char *text, int32_t **ids, size_t *n, struct ste_err *err)
+{
+    *n = strlen(text);
+    *ids = ste_xcalloc(*n + 1, sizeof **ids);
+    for (size_t i = 0; i < *n; i++)
+        (*ids)[i] = (unsigned char)text[i];
+    return 0;
+}
+
 static const char *paper_adapter_hash(const struct ste_llm *l, int handle)
 {
     return "abcd";
@@ -170,7 +180,8 @@ static int paper_open(struct ste_llm **out, const char *model, const struct ste_
                                            .close = paper_close,
                                            .load_adapter = paper_load_adapter,
                                            .drop_adapter = paper_drop_adapter,
-                                           .adapter_hash = paper_adapter_hash};
+                                           .adapter_hash = paper_adapter_hash,
+                                           .tokenize = paper_tokenize};
     struct paper *p = ste_xcalloc(1, sizeof *p);
     p->llm = (struct ste_llm){
         .ops = &ops,

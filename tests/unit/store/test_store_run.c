@@ -14,7 +14,8 @@
 
 #include "core/file.h"
 #include "core/mem.h"
-#include "store/store.h"
+#include "store/rows.h"
+#include "store/statement.h"
 
 static char *base;
 
@@ -94,13 +95,13 @@ static void test_rows(void **state)
     struct ste_store *s = open_run("rows", 1);
     const int32_t ids[] = {1, -2, 300000};
     assert_int_equal(ste_store_begin(s, NULL), 0);
-    assert_int_equal(ste_store_exec(s, NULL, "INSERT INTO prompt (id, tokens) VALUES (?, ?)", "tb", "b", ids,
-                                    sizeof ids), 0);
-    assert_int_equal(ste_store_exec(s, NULL, "INSERT INTO prompt (id, tokens) VALUES (?, ?)", "tb", "a", ids, (size_t)4),
+    assert_int_equal(
+        ste_store_exec(s, NULL, "INSERT INTO prompt (id, tokens) VALUES (?, ?)", "tb", "b", ids, sizeof ids), 0);
+    assert_int_equal(
+        ste_store_exec(s, NULL, "INSERT INTO prompt (id, tokens) VALUES (?, ?)", "tb", "a", ids, (size_t)4), 0);
+    assert_int_equal(ste_store_exec(s, NULL, "INSERT INTO train_step (iteration, step, loss, lr) VALUES (?, ?, ?, ?)",
+                                    "iirr", (int64_t)1, (int64_t)2, 0.1, (double)NAN),
                      0);
-    assert_int_equal(ste_store_exec(s, NULL,
-                                    "INSERT INTO train_step (iteration, step, loss, lr) VALUES (?, ?, ?, ?)", "iirr",
-                                    (int64_t)1, (int64_t)2, 0.1, (double)NAN), 0);
     assert_int_equal(ste_store_exec(s, NULL, "INSERT INTO work (step, iteration, seconds) VALUES ('pair', 0, 3.5)", ""),
                      0);
     assert_int_equal(ste_store_commit(s, NULL), 0);
@@ -114,7 +115,9 @@ static void test_rows(void **state)
     assert_int_equal(ste_store_begin(s, NULL), 0);
     assert_int_equal(ste_store_meta_set(s, "key", "value", NULL), 0);
     ste_store_rollback(s);
-    assert_null(ste_store_meta(s, "key"));
+    char *gone;
+    assert_int_equal(ste_store_meta(s, "key", &gone, NULL), 0);
+    assert_null(gone);
     /* a query that is under way does not hinder the same statement */
     sqlite3_stmt *q, *p;
     const char *sql = "SELECT id FROM prompt ORDER BY id";
@@ -129,6 +132,107 @@ static void test_rows(void **state)
     assert_int_equal(ste_store_row(s, q, NULL), 0);
     ste_store_done(s, p);
     ste_store_done(s, q);
+    ste_store_close(s);
+}
+
+static int take_generation(void *arg, const struct ste_generation_row *r, struct ste_err *err)
+{
+    assert_string_equal(r->id, "g");
+    assert_string_equal(r->instruction, "i");
+    assert_null(r->parent);
+    assert_string_equal(r->text, "caf\xc3\xa9");
+    assert_int_equal(r->tokens, 7);
+    ++*(int *)arg;
+    return 0;
+}
+
+static int take_example(void *arg, const struct ste_example_view *v, struct ste_err *err)
+{
+    const int32_t prompt[] = {5, 151643}, completion[] = {-1, 9, 70000};
+    const int n = ++*(int *)arg;
+    assert_int_equal(v->row.position, n - 1);
+    assert_string_equal(v->row.id, n == 1 ? "second" : "first");
+    assert_int_equal(v->prompt.n, 2);
+    assert_memory_equal(v->prompt.ids, prompt, sizeof prompt);
+    assert_int_equal(v->row.completion.n, 3);
+    assert_memory_equal(v->row.completion.ids, completion, sizeof completion);
+    assert_float_equal(v->row.weight, 0.25, 0);
+    assert_int_equal(v->row.border, 1);
+    return n == 3 ? ste_err_set(err, STE_EFAIL, "enough") : 0;
+}
+
+static int take_checkpoint(void *arg, const struct ste_checkpoint_row *r, struct ste_err *err)
+{
+    *(struct ste_checkpoint_row *)arg = *r;
+    return 0;
+}
+
+/* What is put comes back, nulls too; a reader's error ends the reading. */
+static void test_typed_rows(void **state)
+{
+    struct ste_store *s = open_run("typed", 1);
+    assert_int_equal(ste_store_begin(s, NULL), 0);
+    const struct ste_generation_row g = {.id = "g",
+                                         .instruction = "i",
+                                         .kind = "answer",
+                                         .text = "caf\xc3\xa9",
+                                         .finish = "end",
+                                         .tokens = 7,
+                                         .provenance = "p"};
+    assert_int_equal(ste_put_generation(s, &g, NULL), 0);
+    int n = 0;
+    assert_int_equal(ste_each_generation(s, "i", "answer", take_generation, &n, NULL), 0);
+    assert_int_equal(ste_each_generation(s, "i", "rejected", take_generation, &n, NULL), 0);
+    assert_int_equal(n, 1);
+    const int32_t prompt[] = {5, 151643}, completion[] = {-1, 9, 70000};
+    struct ste_id id, same;
+    assert_int_equal(ste_put_prompt(s, (struct ste_token_ids){prompt, 2}, &id, NULL), 0);
+    assert_int_equal(ste_put_prompt(s, (struct ste_token_ids){prompt, 2}, &same, NULL), 0);
+    assert_string_equal(id.s, same.s);
+    struct ste_example_row e = {.id = "first",
+                                .judgment = "j",
+                                .pair = "p",
+                                .iteration = 2,
+                                .position = 1,
+                                .label = "A",
+                                .label_source = "constructed",
+                                .weight = 0.25,
+                                .prompt = id.s,
+                                .completion = {completion, 3},
+                                .border = 1};
+    assert_int_equal(ste_put_example(s, &e, NULL), 0);
+    e.id = "second";
+    e.position = 0;
+    assert_int_equal(ste_put_example(s, &e, NULL), 0);
+    n = 0;
+    assert_int_equal(ste_each_example(s, 2, take_example, &n, NULL), 0);
+    assert_int_equal(n, 2);
+    n = 2;
+    struct ste_err err = {0};
+    assert_int_equal(ste_put_example(s, &e, &err), STE_EFAIL); /* there is one of that id */
+    int64_t count;
+    assert_int_equal(ste_count(s, STE_COUNT_EXAMPLES, 2, &count, NULL), 0);
+    assert_int_equal(count, 2);
+    struct ste_checkpoint_row c = {.iteration = 1,
+                                   .step = 4,
+                                   .adapter_hash = "h",
+                                   .pairs = STE_NO_INT,
+                                   .log_loss = NAN,
+                                   .accuracy = NAN,
+                                   .consistent = NAN,
+                                   .two_order = NAN,
+                                   .first_position = NAN,
+                                   .invalid = STE_NO_INT},
+                              got;
+    assert_int_equal(ste_put_checkpoint(s, &c, NULL), 0);
+    assert_int_equal(ste_each_checkpoint(s, 1, take_checkpoint, &got, NULL), 0);
+    assert_true(got.pairs == STE_NO_INT && isnan(got.log_loss));
+    c.pairs = 30;
+    c.log_loss = 0.5;
+    assert_int_equal(ste_score_checkpoint(s, &c, NULL), 0);
+    assert_int_equal(ste_each_checkpoint(s, 1, take_checkpoint, &got, NULL), 0);
+    assert_true(got.pairs == 30 && got.log_loss == 0.5 && isnan(got.accuracy));
+    assert_int_equal(ste_store_commit(s, NULL), 0);
     ste_store_close(s);
 }
 
@@ -149,7 +253,8 @@ static void test_full(void **state)
     assert_int_equal(rc, STE_EIO);
     assert_non_null(strstr(err.msg, "disk is full"));
     ste_store_rollback(s);
-    char *kept = ste_store_meta(s, "kept");
+    char *kept;
+    assert_int_equal(ste_store_meta(s, "kept", &kept, NULL), 0);
     assert_string_equal(kept, "yes");
     free(kept);
     free(big);
@@ -194,8 +299,9 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_missing), cmocka_unit_test(test_lock), cmocka_unit_test(test_version),
-        cmocka_unit_test(test_rows),    cmocka_unit_test(test_full), cmocka_unit_test(test_read_only),
+        cmocka_unit_test(test_missing),   cmocka_unit_test(test_lock),       cmocka_unit_test(test_version),
+        cmocka_unit_test(test_rows),      cmocka_unit_test(test_typed_rows), cmocka_unit_test(test_full),
+        cmocka_unit_test(test_read_only),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,0 +1,25 @@
+/* Statements of SQL, for this folder and for tests. */
+#ifndef STE_STORE_STATEMENT_H
+#define STE_STORE_STATEMENT_H
+
+#include <sqlite3.h>
+#include <stdarg.h>
+
+#include "store/store.h"
+
+sqlite3 *ste_store_db(struct ste_store *s);
+
+/* A prepared statement, cached by its text. Binds by TYPES: t text, i int64, r real, b blob (pointer, size_t), n null;
+ * a NULL text is null. */
+int ste_store_exec(struct ste_store *s, struct ste_err *err, const char *sql, const char *types, ...);
+/* For queries: step with ste_store_row (1 a row, 0 the end, negative an error), then ste_store_done. */
+int ste_store_query(struct ste_store *s, sqlite3_stmt **out, struct ste_err *err, const char *sql, const char *types,
+                    ...);
+int ste_store_vquery(struct ste_store *s, sqlite3_stmt **out, struct ste_err *err, const char *sql, const char *types,
+                     va_list ap);
+int ste_store_row(struct ste_store *s, sqlite3_stmt *q, struct ste_err *err);
+void ste_store_done(struct ste_store *s, sqlite3_stmt *q);
+/* The first column of the first row as an integer; 0 when there is none. */
+int ste_store_count(struct ste_store *s, int64_t *out, struct ste_err *err, const char *sql, const char *types, ...);
+
+#endif
