@@ -8,7 +8,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/profile.h"
-#include "engine/forward.h"
+#include "engine/cpu/forward.h"
 #include "engine/sequence.h"
 
 #define ENGINE_REVISION 2 /* raised when the numbers change: the request cache keys on it */

@@ -6,7 +6,7 @@
 #ifndef STE_ENGINE_ENGINE_H
 #define STE_ENGINE_ENGINE_H
 
-#include "engine/weights.h"
+#include "engine/cpu/weights.h"
 #include "engine/request.h"
 #include "model/lora.h"
 #include "model/model.h"

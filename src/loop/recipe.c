@@ -9,7 +9,7 @@
 #include "core/mem.h"
 #include "core/yaml.h"
 #include "data/embedded.h"
-#include "engine/kernels.h"
+#include "engine/cpu/kernels.h"
 #include "loop/kinds/kind.h"
 
 #define AT(field) offsetof(struct ste_recipe, field)

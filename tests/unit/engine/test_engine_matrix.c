@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "core/mem.h"
-#include "engine/kernels.h"
+#include "engine/cpu/kernels.h"
 
 static const enum ste_type types[] = {STE_F32,  STE_F16,  STE_BF16, STE_Q4_0, STE_Q4_1, STE_Q5_0,
                                       STE_Q5_1, STE_Q8_0, STE_Q4_K, STE_Q5_K, STE_Q6_K};

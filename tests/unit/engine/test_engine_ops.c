@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "engine/kernels.h"
+#include "engine/cpu/kernels.h"
 
 #define MAX 200
 
