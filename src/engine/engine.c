@@ -59,8 +59,8 @@ int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct st
     size_t block = (size_t)STE_KV_BLOCK * 2 * (size_t)hp->head_dim * (size_t)hp->n_kv_heads * (size_t)hp->n_layers *
                    sizeof(uint16_t);
     size_t least = (size_t)e->p.n_ctx / STE_KV_BLOCK + 2, blocks = e->p.kv_bytes / block;
-    snprintf(e->numerics, sizeof e->numerics, "engine %d, %s, kv f16, activations %s", ENGINE_REVISION,
-             ste_isa_name(p->isa), ste_activations_name(p->activations));
+    snprintf(e->numerics, sizeof e->numerics, "engine %d, kv f16, activations %s", ENGINE_REVISION,
+             ste_activations_name(p->activations));
     int rc = ste_weights_new(&e->weights, m, p->isa, p->pool, err);
     if (!rc)
         rc =

@@ -13,7 +13,7 @@
 
 struct ste_engine_params {
     struct ste_pool *pool; /* the caller's; must outlive the engine */
-    enum ste_isa isa;
+    enum ste_isa isa; /* speed only */
     enum ste_activations activations;
     int n_ctx;        /* tokens a sequence may have; 0: the smaller of the model's and 8192 */
     int max_batch;    /* sequences in flight; speed only */
@@ -30,8 +30,8 @@ const struct ste_model *ste_engine_model(const struct ste_engine *e);
 int ste_engine_ctx(const struct ste_engine *e);
 /* The packed weights, for a trainer in the same process. */
 const struct ste_weights *ste_engine_weights(const struct ste_engine *e);
-/* What else than the request decides the numbers: engine revision, KV type, activation precision and instruction set
- * where it matters. */
+/* What else than the request decides the numbers: engine revision, KV type and how products round. Not the instruction
+ * set: all give the same bits. */
 const char *ste_engine_numerics(const struct ste_engine *e);
 
 struct ste_adapter; /* a LoRA ready to be applied; switched per request without touching the base */

@@ -41,7 +41,7 @@ int ste_llm_open(struct ste_llm **out, const char *model, const struct ste_llm_p
     ste_engine_default_params(&ep);
     int rc = ste_isa_choose(p->isa, &ep.isa, err);
     if (!rc)
-        rc = ste_activations_by_name(p->activations ? p->activations : "auto", ep.isa, false, &ep.activations, err);
+        rc = ste_activations_by_name(p->activations ? p->activations : "auto", false, &ep.activations, err);
     char *path = NULL;
     if (rc || (rc = ste_model_resolve(model, &path, err)) != 0)
         return rc;

@@ -15,7 +15,6 @@
 #endif
 
 static const char *const names[] = {"portable", "avx2", "avx-vnni", "avx512", "amx"};
-static const char *const activations[] = {"f32", "int8", "bf16", "bf16x3", "int8-g128", "int8-g64"};
 
 /* Tiles are kept for a process that asks for them: from here on, all its threads. */
 static bool has_tiles(void)
@@ -76,41 +75,13 @@ const char *ste_isa_name(enum ste_isa isa)
     return names[isa];
 }
 
-int ste_activations_by_name(const char *name, enum ste_isa isa, bool training, enum ste_activations *out,
-                            struct ste_err *err)
+enum ste_activations ste_cpu_activations(bool training)
 {
-    if (!name)
-        return 0;
-    if (!strcmp(name, "auto")) {
-        *out = isa == STE_ISA_AMX                     ? (training ? STE_ACT_BF16X3 : STE_ACT_BF16)
-               : training                             ? STE_ACT_F32
-               : ste_int8_kernels_of(isa)->groups_pay ? STE_ACT_INT8_G128
-                                                      : STE_ACT_INT8;
-        return 0;
-    }
-    for (int i = 0; i < (int)(sizeof activations / sizeof *activations); i++)
-        if (!strcmp(name, activations[i])) {
-            *out = (enum ste_activations)i;
-            return 0;
-        }
-    return ste_err_set(
-        err, STE_EUSAGE,
-        "there is no activation precision \"%s\": use auto, f32, int8, int8-g128, int8-g64, bf16 or bf16x3", name);
-}
-
-const char *ste_activations_name(enum ste_activations act)
-{
-    return activations[act];
-}
-
-bool ste_activations_are_int8(enum ste_activations act)
-{
-    return act == STE_ACT_INT8 || act == STE_ACT_INT8_G128 || act == STE_ACT_INT8_G64;
-}
-
-enum ste_activations ste_activations_of(enum ste_activations act, enum ste_linear l)
-{
-    return act == STE_ACT_INT8_G128 && l == STE_DOWN ? STE_ACT_INT8_G64 : act;
+    enum ste_isa best = STE_ISA_PORTABLE;
+    ste_isa_choose(NULL, &best, NULL);
+    if (best == STE_ISA_AMX)
+        return training ? STE_ACT_BF16X3 : STE_ACT_BF16;
+    return training ? STE_ACT_F32 : ste_int8_kernels_of(best)->groups_pay ? STE_ACT_INT8_G128 : STE_ACT_INT8;
 }
 
 #if defined(__x86_64__)

@@ -14,36 +14,12 @@
 #include <stddef.h>
 
 #include "core/thread.h"
+#include "engine/arithmetic.h"
+#include "engine/cpu/isa.h"
 #include "model/gguf.h"
 #include "model/model.h"
 
 #define STE_PANEL 16
-
-enum ste_isa {
-    STE_ISA_PORTABLE,
-    STE_ISA_AVX2,
-    STE_ISA_AVX_VNNI, /* AVX2 with VNNI for the integer path */
-    STE_ISA_AVX512,   /* F, BW, VL, DQ, and VNNI for the integer path */
-    STE_ISA_AMX       /* AVX512 with BF16 and VNNI, and tiles for the bf16 path */
-};
-/* How X is rounded before a product with quantized weights: not at all; to 8-bit integers, a scale for 32 inputs; to
- * bf16, or to the sum of two of them, the weights too (bf16.h); to 8-bit integers with a scale for 128 or 64 inputs
- * where all weights of X are of K types, which are brought to 8 bits with one scale for a block of 256. */
-enum ste_activations { STE_ACT_F32, STE_ACT_INT8, STE_ACT_BF16, STE_ACT_BF16X3, STE_ACT_INT8_G128, STE_ACT_INT8_G64 };
-
-/* The best set of this machine, or the one called NAME; STE_EUSAGE when the machine lacks it. */
-int ste_isa_choose(const char *name, enum ste_isa *out, struct ste_err *err);
-const char *ste_isa_name(enum ste_isa isa);
-/* "f32", "int8", "int8-g128", "int8-g64", "bf16", "bf16x3", or "auto": to generate, what is fastest with ISA, bf16 with
- * tiles, int8-g128 with VNNI and int8 without; to train, what is about exact: bf16x3 with tiles and f32 without. NAME
- * NULL leaves *OUT as it is. STE_EUSAGE for another name. */
-int ste_activations_by_name(const char *name, enum ste_isa isa, bool training, enum ste_activations *out,
-                            struct ste_err *err);
-const char *ste_activations_name(enum ste_activations act);
-bool ste_activations_are_int8(enum ste_activations act);
-/* What ACT means for linear layer L: with int8-g128 the down projection has groups of 64, since what SwiGLU makes has
- * the largest outliers. */
-enum ste_activations ste_activations_of(enum ste_activations act, enum ste_linear l);
 
 struct ste_matrix; /* W (out, in), read-only */
 int ste_matrix_pack(struct ste_matrix **out, const struct ste_tensor *t, enum ste_isa isa, struct ste_pool *pool,

@@ -14,8 +14,9 @@ enum { PROMPTS = 4, SAMPLES = 5, JOBS = PROMPTS * SAMPLES * 2 };
 struct setup {
     int threads, batch, budget;
     size_t kv_bytes;
-    bool alone; /* one request at a time, each in a fresh engine: nothing can be shared */
-    int cancel; /* every CANCEL-th request is cancelled after the first answer; 0: none */
+    bool alone;      /* one request at a time, each in a fresh engine: nothing can be shared */
+    int cancel;      /* every CANCEL-th request is cancelled after the first answer; 0: none */
+    const char *isa; /* NULL: the best; one that the machine lacks: the best too */
 };
 
 struct world {
@@ -105,7 +106,8 @@ static void run(const struct world *w, const struct setup *s, struct ste_buf res
     uint64_t ticket[JOBS];
     int rc;
     ste_engine_default_params(&p);
-    ste_isa_choose(NULL, &p.isa, NULL);
+    if (ste_isa_choose(s->isa, &p.isa, NULL))
+        ste_isa_choose(NULL, &p.isa, NULL);
     p.pool = ste_pool_new(s->threads);
     p.max_batch = s->batch;
     p.token_budget = s->budget;
@@ -145,10 +147,13 @@ static void run(const struct world *w, const struct setup *s, struct ste_buf res
 static void results_depend_on_the_request_alone(void **state)
 {
     static const struct setup setups[] = {
-        {1, 32, 512, 64 << 20, true, 0}, /* the measure */
-        {1, 1, 16, 64 << 20, false, 0},  {2, 7, 16, 64 << 20, false, 0}, {3, 32, 512, 64 << 20, false, 0},
-        {2, 32, 64, 64 << 20, false, 0}, {2, 7, 512, 0, false, 0}, /* the smallest cache: blocks give way */
-        {2, 32, 512, 0, false, 0},       {2, 7, 64, 64 << 20, false, 3}, {1, 32, 512, 0, false, 2},
+        {1, 32, 512, 64 << 20, true, 0, NULL}, /* the measure */
+        {1, 1, 16, 64 << 20, false, 0, NULL},   {2, 7, 16, 64 << 20, false, 0, NULL},
+        {3, 32, 512, 64 << 20, false, 0, NULL}, {2, 32, 64, 64 << 20, false, 0, NULL},
+        {2, 7, 512, 0, false, 0, NULL}, /* the smallest cache: blocks give way */
+        {2, 32, 512, 0, false, 0, NULL},        {2, 7, 64, 64 << 20, false, 3, NULL},
+        {1, 32, 512, 0, false, 2, NULL},        {2, 7, 64, 64 << 20, false, 0, "portable"},
+        {1, 32, 512, 0, false, 0, "avx2"},
     };
     struct world w;
     char *path;
@@ -182,6 +187,31 @@ static void results_depend_on_the_request_alone(void **state)
         ste_buf_clear(&want[i]);
     ste_lora_free(w.lora);
     ste_model_close(w.m);
+    tiny_model_remove(path);
+}
+
+/* What stands in ids and keys the cache: how products round, and not which instructions do it. */
+static void numerics_name_no_instruction_set(void **state)
+{
+    char *path;
+    struct ste_model *m = sm_open(&path, "llama");
+    struct ste_engine_params p;
+    struct ste_engine *e;
+    char want[128];
+    ste_engine_default_params(&p);
+    p.isa = STE_ISA_PORTABLE;
+    assert_int_equal(ste_engine_new(&e, m, &p, NULL), 0);
+    strcpy(want, ste_engine_numerics(e));
+    ste_engine_free(e);
+    ste_isa_choose(NULL, &p.isa, NULL);
+    assert_int_equal(ste_engine_new(&e, m, &p, NULL), 0);
+    assert_string_equal(ste_engine_numerics(e), want);
+    ste_engine_free(e);
+    p.activations = STE_ACT_BF16;
+    assert_int_equal(ste_engine_new(&e, m, &p, NULL), 0);
+    assert_string_not_equal(ste_engine_numerics(e), want);
+    ste_engine_free(e);
+    ste_model_close(m);
     tiny_model_remove(path);
 }
 
@@ -402,6 +432,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(results_depend_on_the_request_alone),
+        cmocka_unit_test(numerics_name_no_instruction_set),
         cmocka_unit_test(samples_share_their_prompt),
         cmocka_unit_test(a_choice_may_follow_the_end_of_the_turn),
         cmocka_unit_test(log_probabilities_are_those_of_the_logits),

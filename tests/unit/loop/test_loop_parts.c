@@ -114,7 +114,8 @@ static void test_texts(void **state)
         {"The sky is blue. It scatters light. And then the", "The sky is blue. It scatters light."},
         {"\"Come in!\" she said (quietly.) Then she opened the wi", "\"Come in!\" she said (quietly.)"},
         {"1. Flour\n2. Eggs\n3. But", "1. Flour\n2. Eggs"}, /* numbers of a list end no sentence */
-        {"Use a loop:\nthen run it.\n```\nfor x in y. \n  print(x) # and so on\n", NULL}, /* inside of code nothing ends */
+        {"Use a loop:\nthen run it.\n```\nfor x in y. \n  print(x) # and so on\n",
+         NULL}, /* inside of code nothing ends */
         {"Version 1.5 of the program has no sentence that ends", NULL},
         {"Yes. But here a very long sentence begins that is cut off before its end", NULL}, /* too little remains */
     };
@@ -126,6 +127,22 @@ static void test_texts(void **state)
             assert_string_equal(whole, cut[i][1]);
         free(whole);
     }
+}
+
+/* What `auto` becomes is the machine's, whatever instruction set is forced: that changes the speed only. */
+static void test_settle(void **state)
+{
+    struct ste_recipe free_choice, forced;
+    ste_recipe_init(&free_choice);
+    ste_recipe_init(&forced);
+    assert_int_equal(ste_options_set(ste_recipe_options, &forced, "engine.isa=portable", NULL), 0);
+    assert_int_equal(ste_recipe_settle(&free_choice, NULL, NULL), 0);
+    assert_int_equal(ste_recipe_settle(&forced, NULL, NULL), 0);
+    assert_string_equal(forced.activations, free_choice.activations);
+    assert_string_equal(forced.train_activations, free_choice.train_activations);
+    assert_string_not_equal(forced.activations, "auto");
+    ste_recipe_clear(&free_choice);
+    ste_recipe_clear(&forced);
 }
 
 static void test_kinds(void **state)
@@ -181,8 +198,10 @@ static void test_tokens(void **state)
 static void make_examples(sqlite3 *db)
 {
     static const char sql[] =
-        "CREATE TABLE pair (id, kind); CREATE TABLE pair_check (pair, margin); CREATE TABLE example (pair, label, iteration);"
-        "WITH n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 40) INSERT INTO pair SELECT printf('p%02d', i), "
+        "CREATE TABLE pair (id, kind); CREATE TABLE pair_check (pair, margin); CREATE TABLE example (pair, label, "
+        "iteration);"
+        "WITH n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 40) INSERT INTO pair SELECT printf('p%02d', "
+        "i), "
         "'modify' FROM n UNION ALL SELECT printf('r%02d', i), 'refuse' FROM n WHERE i <= 8 UNION ALL SELECT "
         "printf('c%02d', i), 'comply' FROM n WHERE i <= 8;"
         "INSERT INTO pair_check SELECT id, 100 - substr(id, 2) FROM pair WHERE kind = 'modify';"
@@ -196,8 +215,9 @@ static void test_easy_first(void **state)
     sqlite3_stmt *q;
     assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
     make_examples(db);
-    assert_int_equal(sqlite3_prepare_v2(db, "SELECT e.pair FROM " STE_LOOP_EXAMPLES " " STE_LOOP_EASY_FIRST, -1, &q, NULL),
-                     SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(db, "SELECT e.pair FROM " STE_LOOP_EXAMPLES " " STE_LOOP_EASY_FIRST, -1, &q, NULL),
+        SQLITE_OK);
     sqlite3_bind_int(q, 1, 1);
     char order[112][4];
     int n = 0, easy_late = 0;
@@ -258,8 +278,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split),      cmocka_unit_test(test_balance), cmocka_unit_test(test_samples),
-        cmocka_unit_test(test_degenerate), cmocka_unit_test(test_texts), cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_tokens),     cmocka_unit_test(test_easy_first), cmocka_unit_test(test_recipes),
+        cmocka_unit_test(test_degenerate), cmocka_unit_test(test_texts),   cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_settle),     cmocka_unit_test(test_tokens),  cmocka_unit_test(test_easy_first),
+        cmocka_unit_test(test_recipes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
