@@ -30,7 +30,7 @@ struct ste_engine {
     struct list ended;                          /* in the order in which they ended */
     struct ste_row *rows;
     int max_rows;
-    uint64_t next_ticket;
+    uint64_t next_ticket, adapters; /* ADAPTERS: how many were made */
     char numerics[128];
     struct ste_engine_stats stats;
 };
@@ -124,6 +124,11 @@ const char *ste_engine_numerics(const struct ste_engine *e)
 void ste_engine_stats(const struct ste_engine *e, struct ste_engine_stats *out)
 {
     *out = e->stats;
+}
+
+uint64_t ste_engine_new_serial(struct ste_engine *e)
+{
+    return ++e->adapters;
 }
 
 static void put(struct list *l, size_t at, struct ste_sequence *s)

@@ -36,6 +36,7 @@ const char *ste_engine_numerics(const struct ste_engine *e);
 
 struct ste_adapter; /* a LoRA ready to be applied; switched per request without touching the base */
 int ste_adapter_new(struct ste_adapter **out, struct ste_engine *e, const struct ste_lora *l, struct ste_err *err);
+struct ste_adapter *ste_adapter_hold(struct ste_adapter *a); /* A again, for one more holder: each calls ..._free */
 void ste_adapter_free(struct ste_adapter *a);
 const char *ste_adapter_hash(const struct ste_adapter *a); /* "" for NULL */
 

@@ -134,18 +134,15 @@ const struct ste_adapter *ste_llm_adapter(const struct ste_llm *l, int handle)
 int ste_llm_add_adapter(struct ste_llm *l, struct ste_lora *lora, int *handle, struct ste_err *err)
 {
     ste_lora_rehash(lora);
-    int place = l->n_adapters;
+    int place = l->n_adapters, rc = 0;
+    struct ste_adapter *a = NULL;
     for (int i = 0; i < l->n_adapters; i++) {
         if (!l->adapters[i])
             place = i;
-        else if (strcmp(ste_adapter_hash(l->adapters[i]), lora->hash) == 0) {
-            *handle = i + 1;
-            return 0;
-        }
+        else if (!a && strcmp(ste_adapter_hash(l->adapters[i]), lora->hash) == 0)
+            a = ste_adapter_hold(l->adapters[i]);
     }
-    struct ste_adapter *a = NULL;
-    int rc = ste_adapter_new(&a, l->engine, lora, err);
-    if (rc)
+    if (!a && (rc = ste_adapter_new(&a, l->engine, lora, err)) != 0)
         return rc;
     if (place == l->n_adapters)
         l->adapters = ste_xrealloc(l->adapters, (size_t)++l->n_adapters * sizeof *l->adapters);

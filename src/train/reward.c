@@ -15,7 +15,7 @@ void ste_reward_rows(struct ste_trainer *t, const struct ste_pack *pk, double sc
 {
     struct ste_scratch *s = &t->s;
     const size_t d = (size_t)t->model->hp.d_model;
-    const int chunk = s->chunk / 2 * 2; /* pairs stay together */
+    const int chunk = s->chunk > 1 ? s->chunk / 2 * 2 : 1; /* pairs stay together */
     enum ste_work before = ste_profile_begin(STE_WORK_LOSS);
     if (scale > 0)
         memset(s->dx, 0, (size_t)pk->tokens * d * sizeof *s->dx);

@@ -79,7 +79,8 @@ int ste_trainer_loss(struct ste_trainer *t, const struct ste_example *batch, int
 int ste_trainer_grads(struct ste_trainer *t, const struct ste_example *batch, int n, struct ste_lora *grads,
                       double *loss, struct ste_err *err);
 
-/* Scores of a reward model: SCORES has N items. Neighbours with one prompt share it. */
+/* Scores of a reward model: SCORES has N items. Neighbours with one prompt share it. Examples as of a step, but for
+ * their being pairs: STE_EINPUT for a token that the model does not know. */
 int ste_trainer_scores(struct ste_trainer *t, const struct ste_example *examples, int n, double *scores,
                        struct ste_err *err);
 

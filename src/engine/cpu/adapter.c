@@ -16,7 +16,6 @@ static float *turned(const float *src, int rows, int cols)
 
 int ste_adapter_new(struct ste_adapter **out, struct ste_engine *e, const struct ste_lora *l, struct ste_err *err)
 {
-    static uint64_t serial; /* 0 is the base */
     const struct ste_hparams *hp = &ste_engine_model(e)->hp;
     if (l->n_layers != hp->n_layers || l->r < 1 || l->r > STE_MAX_LORA_R)
         return ste_err_set(err, STE_EINPUT,
@@ -40,7 +39,8 @@ int ste_adapter_new(struct ste_adapter **out, struct ste_engine *e, const struct
         }
     }
     struct ste_adapter *a = ste_xcalloc(1, sizeof *a);
-    a->serial = ++serial;
+    a->serial = ste_engine_new_serial(e);
+    a->holders = 1;
     a->r = l->r;
     a->scale = (float)(l->alpha / l->r);
     memcpy(a->hash, l->hash, sizeof a->hash);
@@ -59,9 +59,15 @@ int ste_adapter_new(struct ste_adapter **out, struct ste_engine *e, const struct
     return 0;
 }
 
+struct ste_adapter *ste_adapter_hold(struct ste_adapter *a)
+{
+    a->holders++;
+    return a;
+}
+
 void ste_adapter_free(struct ste_adapter *a)
 {
-    if (!a)
+    if (!a || --a->holders > 0)
         return;
     for (int i = 0; i < a->n_layers; i++) {
         for (int k = 0; k < STE_N_LINEAR; k++) {

@@ -395,8 +395,8 @@ static void product_of(const struct ste_inputs *in, const struct ste_matrix *w, 
 static void test_gated_products(void **s)
 {
     (void)s;
-    enum { WIDTH = 256, FF = 768, OUT = 80, M = 203 };
-    static const int counts[] = {1, 3, 7, M};
+    enum { WIDTH = 256, FF = 768, OUT = 80, M = 508 };
+    static const int counts[] = {1, 3, 7, 203, M};
     static const enum ste_type kinds[][3] = {
         {STE_Q4_K, STE_Q4_K, STE_Q6_K}, {STE_Q5_0, STE_Q5_0, STE_Q4_K}, {STE_Q4_K, STE_Q8_0, STE_Q5_0}};
     float *x = floats((size_t)M * WIDTH), *gate = floats((size_t)M * FF), *up = floats((size_t)M * FF),
@@ -413,7 +413,9 @@ static void test_gated_products(void **s)
             for (size_t c = 0; c < 2 * sizeof counts / sizeof *counts; c++) {
                 const int m = counts[c / 2];
                 const enum ste_activations act = c % 2 ? STE_ACT_INT8_G128 : STE_ACT_INT8,
-                                           act_down = ste_activations_of(act, STE_DOWN);
+                                           act_down = m == M ? act : ste_activations_of(act, STE_DOWN);
+                if (m == M && (isa != STE_ISA_PORTABLE || act == STE_ACT_INT8 || i != 0))
+                    continue; /* many rows whose results go in groups of 128: cut so that a group has room */
                 const struct ste_product pair[] = {{w[0], NULL, gate, FF}, {w[1], NULL, up, FF}},
                                          down = {w[2], NULL, NULL, OUT};
                 ste_inputs_begin(in, pair, 2, act, x, WIDTH, m);

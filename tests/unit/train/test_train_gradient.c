@@ -329,9 +329,31 @@ static void reward_model(void **state)
     check_model(STE_ROPE_HALVES, true, false, true, 13);
 }
 
+/* The first that a trainer is asked for may be one token long; a token that the model does not have is refused. */
+static void scores_of_any_example(void **state)
+{
+    struct ste_err err = {0};
+    struct tiny *y = tiny_new(STE_ROPE_HALVES, true, false, 14);
+    struct ste_train_params p;
+    struct ste_trainer *t;
+    double score = NAN;
+    ste_train_default_params(&p);
+    p.reward = true;
+    assert_int_equal(ste_trainer_new(&t, &y->m, NULL, &p, &err), 0);
+    ste_trainer_lora(t)->head[0] = 1;
+    const int32_t ids[2] = {5, TINY_VOCAB};
+    const struct ste_example one = {ids, 1, 0, 1}, unknown = {ids, 2, 1, 1};
+    assert_int_equal(ste_trainer_scores(t, &one, 1, &score, &err), 0);
+    assert_true(isfinite(score) && score != 0);
+    assert_int_equal(ste_trainer_scores(t, &unknown, 1, &score, &err), STE_EINPUT);
+    assert_non_null(strstr(err.msg, "token 100"));
+    ste_trainer_free(t);
+    tiny_free(y);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(adjacent_tied), cmocka_unit_test(halves_biases),
-                                       cmocka_unit_test(reward_model)};
+                                       cmocka_unit_test(reward_model), cmocka_unit_test(scores_of_any_example)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -243,7 +243,7 @@ static void copy_out(const struct place *from, int m, int wide, int columns, boo
 static void run(const struct product *t, int columns, int m0, int m, const float *start, bool add, float *y, size_t ldy)
 {
     _Alignas(64) uint16_t b[2][2 * LOW];
-    _Alignas(64) float sums[STE_BF16_COLUMNS * STE_BF16_ROWS];
+    float *sums = ste_part_scratch(STE_BF16_COLUMNS * STE_BF16_ROWS * sizeof *sums);
     struct ste_tile_config config = {.palette = 1};
     for (int i = 0; i < 8; i++) {
         config.row_bytes[i] = STE_TILE_BYTES;

@@ -76,7 +76,9 @@ static void write_panel(const struct gemm *g, const float *sums, int m, int i0, 
 static void gemm_part(void *arg, int part)
 {
     const struct gemm *g = arg;
-    _Alignas(64) float sums[PANELS * ROWS * STE_PANEL], packed_a[ROWS * INPUTS], packed_b[PANELS * INPUTS * STE_PANEL];
+    enum { SUMS = PANELS * ROWS * STE_PANEL, PACKED_A = ROWS * INPUTS, PACKED_B = PANELS * INPUTS * STE_PANEL };
+    float *sums = ste_part_scratch((SUMS + PACKED_A + PACKED_B) * sizeof *sums), *packed_a = sums + SUMS,
+          *packed_b = packed_a + PACKED_A;
     const int i0 = part % g->row_parts * g->rows, p0 = part / g->row_parts * g->panels;
     const int m = g->m - i0 < g->rows ? g->m - i0 : g->rows;
     int panels = (g->n + STE_PANEL - 1) / STE_PANEL - p0;

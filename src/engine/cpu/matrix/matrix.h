@@ -61,7 +61,9 @@ extern const struct ste_matrix_kernels ste_matrix_portable, ste_matrix_avx2, ste
 extern const struct ste_ops ste_ops_portable, ste_ops_avx2, ste_ops_avx512;
 const struct ste_matrix_kernels *ste_matrix_kernels_of(enum ste_isa isa);
 
-/* Memory that the calling thread keeps from call to call: at least SIZE bytes, 64-byte aligned. */
+/* Memory that the calling thread keeps from call to call: at least SIZE bytes, 64-byte aligned. A part of a job takes
+ * the second, since the thread's first may be what all parts of the job read: stacks can be as small as 128 KB. */
 void *ste_scratch(size_t size);
+void *ste_part_scratch(size_t size);
 
 #endif

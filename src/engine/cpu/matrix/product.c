@@ -26,13 +26,16 @@ static void *at_least(struct scratch *s, size_t size)
     return s->p;
 }
 
+/* Of a thread: of the call, whose parts read it in other threads, and of the part that the thread is at. */
+enum { OF_CALL, OF_PART, N_SCRATCHES };
 static pthread_key_t scratch_key;
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
 
 static void scratch_free(void *arg)
 {
     struct scratch *s = arg;
-    free(s->p);
+    for (int i = 0; i < N_SCRATCHES; i++)
+        free(s[i].p);
     free(s);
 }
 
@@ -41,15 +44,25 @@ static void scratch_init(void)
     pthread_key_create(&scratch_key, scratch_free);
 }
 
-void *ste_scratch(size_t size)
+static void *scratch(int which, size_t size)
 {
     pthread_once(&scratch_once, scratch_init);
     struct scratch *s = pthread_getspecific(scratch_key);
     if (!s) {
-        s = ste_xcalloc(1, sizeof *s);
+        s = ste_xcalloc(N_SCRATCHES, sizeof *s);
         pthread_setspecific(scratch_key, s);
     }
-    return at_least(s, size);
+    return at_least(&s[which], size);
+}
+
+void *ste_scratch(size_t size)
+{
+    return scratch(OF_CALL, size);
+}
+
+void *ste_part_scratch(size_t size)
+{
+    return scratch(OF_PART, size);
 }
 
 #define TILE_PANELS 2      /* of a tile */
@@ -220,11 +233,10 @@ static struct ste_panel taken_next(const struct work *t, const struct cut *c, co
     return (struct ste_panel){w, next < w->panels ? next : piece->p0};
 }
 
-/* Rows m0..m0+m of P's panels p0..p0+np into Y (m, 16 * np). */
+/* Rows m0..m0+m of P's panels p0..p0+np into Y (m, 16 * np). SUMS: Y_FLOATS of scratch. */
 static void mul_int8(const struct ste_inputs *in, const struct ste_product *p, int p0, int np, struct ste_panel after,
-                     int m0, int m, float *y, size_t ldy)
+                     int m0, int m, float *sums, float *y, size_t ldy)
 {
-    _Alignas(64) float sums[Y_FLOATS];
     const int width = p->w->in, inputs = BYTES_INT8 / m / 256 * 256;
     for (int k = 0; k < width; k += inputs)
         in->int8->mul(p->w, p0, np, after, k, width - k < inputs ? width - k : inputs, &in->rounded, m0, m, p->bias,
@@ -249,12 +261,12 @@ static void product_part(void *arg, int part)
         in->bf16->mul(w, p0, np, &in->rows, m0, m, p->bias, p->y, p->ldy);
         return;
     }
+    float *y = ste_part_scratch(Y_FLOATS * sizeof *y);
     if (in->int8 && w->bits != 32) {
-        mul_int8(in, p, p0, np, taken_next(t, c, w, &piece), m0, m, p->y + (size_t)m0 * p->ldy + (size_t)p0 * STE_PANEL,
-                 p->ldy);
+        mul_int8(in, p, p0, np, taken_next(t, c, w, &piece), m0, m, y,
+                 p->y + (size_t)m0 * p->ldy + (size_t)p0 * STE_PANEL, p->ldy);
         return;
     }
-    _Alignas(64) float y[Y_FLOATS];
     for (int j = 0; j < np; j++) {
         float row[STE_PANEL] = {0};
         const int first = (p0 + j) * STE_PANEL;
@@ -283,8 +295,12 @@ static int cut(struct cut *c, const struct ste_inputs *in, const struct ste_prod
 {
     const bool bf16 = in->bf16 && p->w->bits != 32;
     const int multiple = bf16 ? 2 * STE_TILE_ROWS : 12; /* rows of a tile */
+    int most_rows = bf16 ? STE_BF16_ROWS : ROWS;
+    if (!bf16 &&
+        most_rows > Y_FLOATS / STE_PANEL / together / multiple * multiple) /* what is TOGETHER must have room */
+        most_rows = Y_FLOATS / STE_PANEL / together / multiple * multiple;
     c->p = p;
-    c->row_parts = ceil_div(in->m, bf16 ? STE_BF16_ROWS : ROWS);
+    c->row_parts = ceil_div(in->m, most_rows);
     c->rows = ceil_div(ceil_div(in->m, c->row_parts), multiple) * multiple;
     if (c->rows > in->m && !bf16)
         c->rows = in->m;
@@ -315,17 +331,17 @@ static void gated_part(void *arg, int part)
     const struct ste_inputs *in = t->in, *to = t->next;
     const struct cut *c = t->cuts;
     const struct ste_product *gate = c->p, *up = c->p + 1;
-    _Alignas(64) float y[2][Y_FLOATS];
+    float *y = ste_part_scratch(3 * Y_FLOATS * sizeof *y), *up_y = y + Y_FLOATS, *sums = up_y + Y_FLOATS;
     const struct piece piece = piece_of(c, in, gate->w->panels, part);
     const int m0 = piece.m0, m = piece.m, p0 = piece.p0, np = piece.np;
     if (m <= 0 || np <= 0)
         return;
     const size_t width = (size_t)np * STE_PANEL;
-    mul_int8(in, gate, p0, np, (struct ste_panel){up->w, p0}, m0, m, y[0], width);
-    mul_int8(in, up, p0, np, taken_next(t, c, gate->w, &piece), m0, m, y[1], width);
+    mul_int8(in, gate, p0, np, (struct ste_panel){up->w, p0}, m0, m, sums, y, width);
+    mul_int8(in, up, p0, np, taken_next(t, c, gate->w, &piece), m0, m, sums, up_y, width);
     for (size_t r = 0; r < (size_t)m; r++)
-        ste_ops_of(gate->w->isa)->silu_mul(y[0] + r * width, y[0] + r * width, y[1] + r * width, width);
-    to->int8->round(y[0], width, m0, m, p0 * STE_PANEL / STE_CELL, (int)width / STE_CELL, &to->rounded);
+        ste_ops_of(gate->w->isa)->silu_mul(y + r * width, y + r * width, up_y + r * width, width);
+    to->int8->round(y, width, m0, m, p0 * STE_PANEL / STE_CELL, (int)width / STE_CELL, &to->rounded);
 }
 
 bool ste_inputs_gate(const struct ste_inputs *in, const struct ste_product pair[2], struct ste_inputs *next,
@@ -372,8 +388,8 @@ static void back_part(void *arg, int part)
 {
     const struct back *t = arg;
     const struct ste_matrix *w = t->w;
-    _Alignas(64) float turned[BACK_INPUTS * BACK_PANELS * STE_PANEL];
-    _Alignas(64) float acc[BACK_INPUTS * BACK_ROWS];
+    enum { TURNED = BACK_INPUTS * BACK_PANELS * STE_PANEL, ACC = BACK_INPUTS * BACK_ROWS };
+    float *turned = ste_part_scratch((TURNED + ACC) * sizeof *turned), *acc = turned + TURNED;
     const int m0 = part % t->row_parts * t->rows, k0 = part / t->row_parts * BACK_INPUTS;
     const int m = t->m - m0 < t->rows ? t->m - m0 : t->rows;
     const int kc = w->in - k0 < BACK_INPUTS ? w->in - k0 : BACK_INPUTS, groups = ceil_div(kc, STE_PANEL);
