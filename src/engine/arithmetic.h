@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 #include "core/err.h"
-#include "model/model.h"
+#include "model/block.h"
 
 /* How X is rounded before a product with quantized weights: not at all; to 8-bit integers, a scale for 32 inputs; to
  * bf16, or to the sum of two of them, the weights too (bf16.h); to 8-bit integers with a scale for 128 or 64 inputs
@@ -22,7 +22,7 @@ enum ste_activations { STE_ACT_F32, STE_ACT_INT8, STE_ACT_BF16, STE_ACT_BF16X3, 
 int ste_activations_by_name(const char *name, bool training, enum ste_activations *out, struct ste_err *err);
 const char *ste_activations_name(enum ste_activations act);
 bool ste_activations_are_int8(enum ste_activations act);
-/* What ACT means for linear layer L: with int8-g128 the down projection has groups of 64, since what SwiGLU makes has
+/* What ACT means for linear layer L: with int8-g128 the down projection has groups of 64, since what the gate makes has
  * the largest outliers. */
 enum ste_activations ste_activations_of(enum ste_activations act, enum ste_linear l);
 

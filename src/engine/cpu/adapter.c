@@ -35,7 +35,7 @@ int ste_adapter_new(struct ste_adapter **out, struct ste_engine *e, const struct
                 return ste_err_set(err, STE_EINPUT,
                                    "cannot use the adapter: %s of layer %d is %d x %d, the model's is %d x %d; it was "
                                    "made for another model",
-                                   ste_linear_peft_name[k], i, p->out, p->in, rows, cols);
+                                   ste_linear_peft_name(hp->arch, (enum ste_linear)k), i, p->out, p->in, rows, cols);
         }
     }
     struct ste_adapter *a = ste_xcalloc(1, sizeof *a);

@@ -136,13 +136,24 @@ static void add_and_norm(const struct each *e, size_t r)
         norm(e, r);
 }
 
-static void swiglu(const struct each *e, size_t r)
+static void gate_row(const struct each *e, size_t r)
 {
-    size_t d = (size_t)e->f->model->hp.d_ff;
-    e->f->ops->silu_mul(e->f->gate + r * d, e->f->gate + r * d, e->f->up + r * d, d);
+    const struct ste_hparams *hp = &e->f->model->hp;
+    size_t d = (size_t)hp->d_ff;
+    e->f->ops->gate(hp->arch->gate, e->f->gate + r * d, e->f->gate + r * d, e->f->up + r * d, d);
 }
 
-/* RoPE, then K and V of the row into their block. */
+/* The norm WHICH, where there is one, on X (n) in pieces of its width. */
+static void norm_pieces(const struct each *e, enum ste_norm which, float *x, size_t n)
+{
+    const struct ste_hparams *hp = &e->f->model->hp;
+    const float *w = e->f->w->layers[e->layer].norm[which];
+    const size_t width = (size_t)ste_width(hp, hp->arch->norm[which].width);
+    for (size_t at = 0; w && at < n; at += width)
+        e->f->ops->rmsnorm(x + at, x + at, w, (float)hp->rms_eps, width);
+}
+
+/* The norms of Q and K, RoPE, then K and V of the row into their block. */
 static void place(const struct each *e, size_t r)
 {
     const struct ste_forward *f = e->f;
@@ -152,9 +163,11 @@ static void place(const struct each *e, size_t r)
     size_t in_block = (size_t)pos % STE_KV_BLOCK;
     const float *rope = f->rope + (size_t)pos * hd;
     uint16_t k16[STE_MAX_HEAD_DIM];
-    f->ops->rope(hp->rope, rope, f->q + r * n_q, hp->n_heads, hp->head_dim, false);
-    f->ops->rope(hp->rope, rope, f->k + r * n_kv, hp->n_kv_heads, hp->head_dim, false);
-    f->ops->scale(f->q + r * n_q, 1.0f / sqrtf((float)hp->head_dim), n_q);
+    norm_pieces(e, STE_NORM_Q, f->q + r * n_q, n_q);
+    norm_pieces(e, STE_NORM_K, f->k + r * n_kv, n_kv);
+    f->ops->rope(hp->arch->rope, rope, f->q + r * n_q, hp->n_heads, hp->head_dim, false);
+    f->ops->rope(hp->arch->rope, rope, f->k + r * n_kv, hp->n_kv_heads, hp->head_dim, false);
+    f->ops->scale(f->q + r * n_q, (float)hp->attn_scale, n_q);
     for (int h = 0; h < hp->n_kv_heads; h++) {
         uint16_t *k = ste_kv_k(f->kv, block, e->layer, h) + ste_kv_k_at(f->kv, in_block),
                  *v = ste_kv_v(f->kv, block, e->layer, h);
@@ -250,13 +263,13 @@ static void gate(const struct each *e, const struct linears *gate_up, struct lin
     if (!adapted && ste_activations_are_int8(f->act)) {
         enum ste_work before = ste_profile_begin(STE_WORK_PRODUCTS);
         ste_inputs_begin(f->gated, down->products, down->n, ste_activations_of(f->act, STE_DOWN), NULL, 0, e->n);
-        done = ste_inputs_gate(gate_up->inputs, gate_up->products, f->gated, f->pool);
+        done = ste_inputs_gate(gate_up->inputs, gate_up->products, f->model->hp.arch->gate, f->gated, f->pool);
         down->inputs = f->gated;
         ste_profile_end(before);
     }
     if (!done) {
         multiply(e, gate_up);
-        make_inputs(e, swiglu, down, f->gate);
+        make_inputs(e, gate_row, down, f->gate);
     }
 }
 
@@ -290,7 +303,7 @@ void ste_forward_run(struct ste_forward *f, struct ste_row *rows, int n)
     }
     STE_GROW(f->u, f->u_cap, most * (size_t)f->max_rows);
     each_row(e, embed);
-    e.norm = f->w->layers[0].attn_norm;
+    e.norm = f->w->layers[0].norm[STE_NORM_ATTN];
     for (int l = 0; l < hp->n_layers; l++) {
         const struct ste_layer_weights *w = &f->w->layers[l];
         struct linears qkv = {0}, o = {0}, gate_up = {0}, down = {0};
@@ -310,11 +323,11 @@ void ste_forward_run(struct ste_forward *f, struct ste_row *rows, int n)
             return;
         attend(&e, &o);
         multiply(&e, &o);
-        e.norm = w->ffn_norm;
+        e.norm = w->norm[STE_NORM_FFN];
         make_inputs(&e, add_and_norm, &gate_up, f->xn);
         gate(&e, &gate_up, &down, most > 0);
         multiply(&e, &down);
-        e.norm = l + 1 < hp->n_layers ? f->w->layers[l + 1].attn_norm : NULL;
+        e.norm = l + 1 < hp->n_layers ? f->w->layers[l + 1].norm[STE_NORM_ATTN] : NULL;
     }
     each_row(e, add_and_norm);
 }

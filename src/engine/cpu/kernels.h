@@ -17,7 +17,6 @@
 #include "engine/arithmetic.h"
 #include "engine/cpu/isa.h"
 #include "model/gguf.h"
-#include "model/model.h"
 
 #define STE_PANEL 16
 
@@ -57,10 +56,10 @@ int ste_inputs_columns(const struct ste_inputs *in);
 /* Inputs K0..K0+K of rows M0..M0+M of X are there. By any threads, before ste_inputs_mul. */
 void ste_inputs_round(struct ste_inputs *in, int m0, int m, int k0, int k);
 void ste_inputs_mul(const struct ste_inputs *in, const struct ste_product *products, int n, struct ste_pool *pool);
-/* NEXT (M, out) = silu(X . W0^T + bias0) * (X . W1^T + bias1), rounded by who made it: neither product goes to memory,
+/* NEXT (M, out) = gate(X . W0^T + bias0) * (X . W1^T + bias1), rounded by who made it: neither product goes to memory,
  * and NEXT's X need not be. False, and nothing done, where these are not rounded to integers. */
-bool ste_inputs_gate(const struct ste_inputs *in, const struct ste_product pair[2], struct ste_inputs *next,
-                     struct ste_pool *pool);
+bool ste_inputs_gate(const struct ste_inputs *in, const struct ste_product pair[2], enum ste_gate kind,
+                     struct ste_inputs *next, struct ste_pool *pool);
 /* dX (M, in) = dY (M, out) . W, added to what is in dX when ACCUMULATE; W is expanded tile by tile. With STE_ACT_INT8
  * as in f32: gradients are not rounded to integers. */
 void ste_matrix_mul_back(const struct ste_matrix *w, enum ste_activations act, const float *dy, size_t lddy, int m,
@@ -81,13 +80,18 @@ struct ste_ops {
     void (*scale)(float *y, float a, size_t n);
     void (*exp)(float *y, const float *x, size_t n); /* our own, within 2 ulp; the same on every set */
     float (*exp_sub_sum)(float *y, const float *x, float sub, size_t n); /* y = exp(x - sub); returns the sum */
+    /* Of each operation of a block, its backward pass follows it. RMSNorm: Y = X / rms(X) * W; Y may be X. DX += its
+     * input's gradient, given DY, which is overwritten. */
     void (*rmsnorm)(float *y, const float *x, const float *w, float eps, size_t n);
-    void (*silu_mul)(float *y, const float *gate, const float *up, size_t n); /* y = gate * sigmoid(gate) * up */
-    void (*to_f16)(uint16_t *y, const float *x, size_t n);                    /* beyond f16's range: its largest */
-    void (*from_f16)(float *y, const uint16_t *x, size_t n);
-    /* Rotates HEADS heads of HEAD_DIM at X in place by ste_rope_table's COS_SIN; INVERSE turns back (the backward
-     * pass). */
+    void (*rmsnorm_backward)(float *dx, const float *x, const float *w, float *dy, float eps, size_t n);
+    /* Y = act(GATE) * UP; Y may be either. GATE and UP become their gradients, given DH. */
+    void (*gate)(enum ste_gate kind, float *y, const float *gate, const float *up, size_t n);
+    void (*gate_backward)(enum ste_gate kind, float *gate, float *up, const float *dh, size_t n);
+    /* Rotates HEADS heads of HEAD_DIM at X in place by ste_rope_table's COS_SIN; INVERSE turns back: the backward
+     * pass. */
     void (*rope)(enum ste_rope form, const float *cos_sin, float *x, int heads, int head_dim, bool inverse);
+    void (*to_f16)(uint16_t *y, const float *x, size_t n); /* beyond f16's range: its largest */
+    void (*from_f16)(float *y, const uint16_t *x, size_t n);
 };
 const struct ste_ops *ste_ops_of(enum ste_isa isa);
 /* COS_SIN (head_dim: head_dim/2 cosines, then as many sines) of position POS. */

@@ -28,9 +28,10 @@ static int layer(struct ste_weights *w, int i, enum ste_isa isa, struct ste_pool
 {
     const struct ste_layer *from = &w->model->layers[i];
     struct ste_layer_weights *to = &w->layers[i];
-    int rc = vector(&to->attn_norm, from->attn_norm, &w->bytes, err);
-    if (!rc)
-        rc = vector(&to->ffn_norm, from->ffn_norm, &w->bytes, err);
+    int rc = 0;
+    for (int n = 0; n < STE_N_NORM && !rc; n++)
+        if (from->norm[n])
+            rc = vector(&to->norm[n], from->norm[n], &w->bytes, err);
     for (int l = 0; l < STE_N_LINEAR && !rc; l++) {
         rc = matrix(&to->linear[l], w, from->linear[l], isa, pool, err);
         if (!rc && from->bias[l])
@@ -74,8 +75,8 @@ void ste_weights_free(struct ste_weights *w)
         return;
     for (int i = 0; i < w->model->hp.n_layers; i++) {
         struct ste_layer_weights *l = &w->layers[i];
-        free(l->attn_norm);
-        free(l->ffn_norm);
+        for (int n = 0; n < STE_N_NORM; n++)
+            free(l->norm[n]);
         for (int j = 0; j < STE_N_LINEAR; j++) {
             ste_matrix_free(l->linear[j]);
             free(l->bias[j]);

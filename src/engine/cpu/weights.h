@@ -3,11 +3,12 @@
 #define STE_ENGINE_CPU_WEIGHTS_H
 
 #include "engine/cpu/kernels.h"
+#include "model/model.h"
 
 struct ste_layer_weights {
-    float *attn_norm, *ffn_norm;             /* (d_model) */
+    float *norm[STE_N_NORM];                 /* (width); NULL: none */
     struct ste_matrix *linear[STE_N_LINEAR]; /* (out, in) */
-    float *bias[STE_N_LINEAR];               /* (out) or NULL */
+    float *bias[STE_N_LINEAR];               /* (out); NULL: none */
 };
 
 struct ste_weights {

@@ -421,11 +421,11 @@ static void test_gated_products(void **s)
                 ste_inputs_begin(in, pair, 2, act, x, WIDTH, m);
                 ste_inputs_round(in, 0, m, 0, WIDTH);
                 ste_inputs_begin(next, &down, 1, act_down, NULL, 0, m);
-                assert_true(ste_inputs_gate(in, pair, next, pool));
+                assert_true(ste_inputs_gate(in, pair, STE_GATE_SILU, next, pool));
                 product_of(next, w[2], m, y, pool);
                 ste_inputs_mul(in, pair, 2, pool);
                 for (int r = 0; r < m; r++)
-                    ste_ops_of(isa)->silu_mul(gate + r * FF, gate + r * FF, up + r * FF, FF);
+                    ste_ops_of(isa)->gate(STE_GATE_SILU, gate + r * FF, gate + r * FF, up + r * FF, FF);
                 ste_inputs_begin(next, &down, 1, act_down, gate, FF, m);
                 const int half = FF / 2 / ste_inputs_columns(next) * ste_inputs_columns(next);
                 ste_inputs_round(next, 0, m, half, FF - half); /* in any order of parts */

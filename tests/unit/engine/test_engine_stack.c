@@ -34,7 +34,7 @@ static void *products(void *arg)
         ste_inputs_begin(in, pair, 2, w->act, w->x, IN, ROWS);
         ste_inputs_round(in, 0, ROWS, 0, IN);
         ste_inputs_begin(next, pair, 1, w->act, NULL, 0, ROWS);
-        ste_inputs_gate(in, pair, next, NULL);
+        ste_inputs_gate(in, pair, STE_GATE_SILU, next, NULL);
         ste_inputs_free(in);
         ste_inputs_free(next);
     }

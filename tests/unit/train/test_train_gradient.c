@@ -42,8 +42,8 @@ static struct ref_model *ref_new(const struct tiny *y)
     r->output = ref_values(y->m.output);
     r->output_norm = ref_values(y->m.output_norm);
     for (int l = 0; l < TINY_LAYERS; l++) {
-        r->norm[l][0] = ref_values(y->layers[l].attn_norm);
-        r->norm[l][1] = ref_values(y->layers[l].ffn_norm);
+        r->norm[l][0] = ref_values(y->layers[l].norm[STE_NORM_ATTN]);
+        r->norm[l][1] = ref_values(y->layers[l].norm[STE_NORM_FFN]);
         for (int i = 0; i < STE_N_LINEAR; i++) {
             r->linear[l][i] = ref_values(y->layers[l].linear[i]);
             if (y->layers[l].bias[i])
@@ -102,8 +102,8 @@ static void ref_rope(const struct ste_hparams *hp, double *x, int heads, int pos
     for (int h = 0; h < heads; h++)
         for (int i = 0; i < TINY_HD / 2; i++) {
             double angle = pos * pow(hp->rope_base, -2.0 * i / TINY_HD), c = cos(angle), s = sin(angle);
-            int p = hp->rope == STE_ROPE_HALVES ? i : 2 * i,
-                q = hp->rope == STE_ROPE_HALVES ? i + TINY_HD / 2 : 2 * i + 1;
+            int p = hp->arch->rope == STE_ROPE_HALVES ? i : 2 * i,
+                q = hp->arch->rope == STE_ROPE_HALVES ? i + TINY_HD / 2 : 2 * i + 1;
             double *v = x + h * TINY_HD, a = v[p], b = v[q];
             v[p] = a * c - b * s;
             v[q] = a * s + b * c;
@@ -277,8 +277,8 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, bool reward,
             double relative = tensor_error(y, ref, &rl, batch, values, i % 2 ? g->b : g->a, l, n);
             worst = relative > worst ? relative : worst;
             if (!(relative < 1e-4))
-                fail_msg("layer %d %s.%s: relative error %g", l, ste_linear_peft_name[i / 2], i % 2 ? "B" : "A",
-                         relative);
+                fail_msg("layer %d %s.%s: relative error %g", l,
+                         ste_linear_peft_name(y->m.hp.arch, (enum ste_linear)(i / 2)), i % 2 ? "B" : "A", relative);
         }
     if (reward) {
         double relative = tensor_error(y, ref, &rl, batch, rl.head, grads->head, 0, TINY_D);

@@ -18,7 +18,7 @@ struct ste_attn_row {
     int pos;           /* sees positions 0 .. POS */
 };
 
-/* Q and OUT are (N, n_heads * head_dim); Q is already scaled by 1/sqrt(head_dim). Rows of the sequences that share
+/* Q and OUT are (N, n_heads * head_dim); Q is already scaled. Rows of the sequences that share
  * blocks must be neighbours. INPUTS, whose X is OUT, are rounded as parts of OUT are done; NULL: nobody's. */
 void ste_attention(const struct ste_kv *kv, int layer, int n_heads, enum ste_isa isa, const struct ste_attn_row *rows,
                    int n, const float *q, float *out, struct ste_inputs *inputs, struct ste_pool *pool);

@@ -211,6 +211,7 @@ struct work {
     int n, threads;
     bool accumulate;         /* backward */
     struct ste_inputs *next; /* of two gated products */
+    enum ste_gate gate;
 };
 
 /* Rows and panels of a part; some are empty. */
@@ -340,14 +341,14 @@ static void gated_part(void *arg, int part)
     mul_int8(in, gate, p0, np, (struct ste_panel){up->w, p0}, m0, m, sums, y, width);
     mul_int8(in, up, p0, np, taken_next(t, c, gate->w, &piece), m0, m, sums, up_y, width);
     for (size_t r = 0; r < (size_t)m; r++)
-        ste_ops_of(gate->w->isa)->silu_mul(y + r * width, y + r * width, up_y + r * width, width);
+        ste_ops_of(gate->w->isa)->gate(t->gate, y + r * width, y + r * width, up_y + r * width, width);
     to->int8->round(y, width, m0, m, p0 * STE_PANEL / STE_CELL, (int)width / STE_CELL, &to->rounded);
 }
 
-bool ste_inputs_gate(const struct ste_inputs *in, const struct ste_product pair[2], struct ste_inputs *next,
-                     struct ste_pool *pool)
+bool ste_inputs_gate(const struct ste_inputs *in, const struct ste_product pair[2], enum ste_gate kind,
+                     struct ste_inputs *next, struct ste_pool *pool)
 {
-    struct work t = {.in = in, .n = 1, .threads = ste_pool_size(pool), .next = next};
+    struct work t = {.in = in, .n = 1, .threads = ste_pool_size(pool), .next = next, .gate = kind};
     if (!in->int8 || !next->int8 || pair[0].w->bits == 32 || pair[1].w->bits == 32)
         return false;
     /* A part's result must be whole groups of the next product's inputs. */

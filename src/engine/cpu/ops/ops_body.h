@@ -129,44 +129,97 @@ static void rmsnorm(float *y, const float *x, const float *w, float eps, size_t 
         y[i] = x[i] * s * w[i];
 }
 
-ALWAYS vf silu_of(vf x, vf up)
+/* y_i = x_i s w_i with s = (mean(x^2) + eps)^-1/2, so dx_i = s (w_i dy_i) - x_i s^3 / n sum_j w_j dy_j x_j. */
+static void rmsnorm_backward(float *dx, const float *x, const float *w, float *dy, float eps, size_t n)
 {
-    return v_mul(v_div(x, v_add(v_set1(1.0f), v_exp(v_sub(v_zero(), x)))), up);
+    for (size_t i = 0; i < n; i++)
+        dy[i] *= w[i];
+    const float s = 1.0f / sqrtf(sum_squares(x, n) / (float)n + eps);
+    axpy(dx, s, dy, n);
+    axpy(dx, -s * s * s * (dot(dy, x, n) / (float)n), x, n);
 }
 
-static void silu_mul(float *y, const float *gate, const float *up, size_t n)
+/* Both gates are x sig(z), since (1 + tanh(u)) / 2 = sig(2u): z is x itself, or GELU_1 x + GELU_3 x^3. */
+#define GELU_1 1.5957691216057308f /* 2 sqrt(2/pi) */
+#define GELU_3 0.0713548162726f    /* that times 0.044715 */
+
+/* 1 / sig(z): who divides by it rounds once. */
+ALWAYS vf one_by_sigmoid(const enum ste_gate kind, vf x)
+{
+    vf z = x;
+    if (kind == STE_GATE_GELU)
+        z = v_mul(x, v_fma(v_mul(x, x), v_set1(GELU_3), v_set1(GELU_1)));
+    return v_add(v_set1(1.0f), v_exp(v_sub(v_zero(), z)));
+}
+
+ALWAYS vf gated(const enum ste_gate kind, vf x, vf up)
+{
+    return v_mul(v_div(x, one_by_sigmoid(kind, x)), up);
+}
+
+ALWAYS void gate_by(const enum ste_gate kind, float *y, const float *gate, const float *up, size_t n)
 {
     size_t i = 0;
     for (; i + VL <= n; i += VL)
-        v_store(y + i, silu_of(v_load(gate + i), v_load(up + i)));
+        v_store(y + i, gated(kind, v_load(gate + i), v_load(up + i)));
     if (i < n) {
         float g[LANES], u[LANES];
         load_tail(g, gate + i, n - i, 0);
         load_tail(u, up + i, n - i, 0);
-        v_store(g, silu_of(v_load(g), v_load(u)));
+        v_store(g, gated(kind, v_load(g), v_load(u)));
         memcpy(y + i, g, (n - i) * sizeof *y);
     }
 }
 
-/* An infinity would reach rows that must not see it. */
-ALWAYS void store_f16(uint16_t *y, vf x)
+static void gate(enum ste_gate kind, float *y, const float *gate, const float *up, size_t n)
 {
-    v_store_f16(y, v_max(v_set1(-65504.0f), v_min(v_set1(65504.0f), x))); /* in this order NaN stays NaN */
+    if (kind == STE_GATE_GELU)
+        gate_by(STE_GATE_GELU, y, gate, up, n);
+    else
+        gate_by(STE_GATE_SILU, y, gate, up, n);
 }
 
-static void to_f16(uint16_t *y, const float *x, size_t n)
+/* h = x sig(z) u, so dx = dh u (sig(z) + x sig(z) (1 - sig(z)) z') and du = dh x sig(z). */
+ALWAYS void gate_gradients(const enum ste_gate kind, vf *gate, vf *up, vf dh)
+{
+    const vf one = v_set1(1.0f), x = *gate, u = *up;
+    const vf sig = v_div(one, one_by_sigmoid(kind, x)), xs = v_mul(x, sig);
+    vf slope = v_mul(xs, v_sub(one, sig));
+    if (kind == STE_GATE_GELU)
+        slope = v_mul(slope, v_fma(v_mul(x, x), v_set1(3 * GELU_3), v_set1(GELU_1)));
+    *gate = v_mul(v_mul(dh, u), v_add(sig, slope));
+    *up = v_mul(dh, xs);
+}
+
+ALWAYS void gate_backward_by(const enum ste_gate kind, float *gate, float *up, const float *dh, size_t n)
 {
     size_t i = 0;
-    for (; i + VL <= n; i += VL)
-        store_f16(y + i, v_load(x + i));
-    if (i < n) {
-        float tail[LANES];
-        uint16_t h[LANES];
-        load_tail(tail, x + i, n - i, 0);
-        for (int k = 0; k < LANES; k += VL)
-            store_f16(h + k, v_load(tail + k));
-        memcpy(y + i, h, (n - i) * sizeof *y);
+    for (; i + VL <= n; i += VL) {
+        vf g = v_load(gate + i), u = v_load(up + i);
+        gate_gradients(kind, &g, &u, v_load(dh + i));
+        v_store(gate + i, g);
+        v_store(up + i, u);
     }
+    if (i < n) {
+        float g[LANES], u[LANES], d[LANES];
+        load_tail(g, gate + i, n - i, 0);
+        load_tail(u, up + i, n - i, 0);
+        load_tail(d, dh + i, n - i, 0);
+        vf x = v_load(g), y = v_load(u);
+        gate_gradients(kind, &x, &y, v_load(d));
+        v_store(g, x);
+        v_store(u, y);
+        memcpy(gate + i, g, (n - i) * sizeof *gate);
+        memcpy(up + i, u, (n - i) * sizeof *up);
+    }
+}
+
+static void gate_backward(enum ste_gate kind, float *gate, float *up, const float *dh, size_t n)
+{
+    if (kind == STE_GATE_GELU)
+        gate_backward_by(STE_GATE_GELU, gate, up, dh, n);
+    else
+        gate_backward_by(STE_GATE_SILU, gate, up, dh, n);
 }
 
 /* A pair's two elements lie STEP * I and OTHER behind that. */
@@ -188,6 +241,27 @@ static void rope(enum ste_rope form, const float *cos_sin, float *x, int heads, 
             rotate(2, 1, half, cos_sin, cos_sin + half, x, inverse);
         else
             rotate(1, half, half, cos_sin, cos_sin + half, x, inverse);
+    }
+}
+
+/* An infinity would reach rows that must not see it. */
+ALWAYS void store_f16(uint16_t *y, vf x)
+{
+    v_store_f16(y, v_max(v_set1(-65504.0f), v_min(v_set1(65504.0f), x))); /* in this order NaN stays NaN */
+}
+
+static void to_f16(uint16_t *y, const float *x, size_t n)
+{
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        store_f16(y + i, v_load(x + i));
+    if (i < n) {
+        float tail[LANES];
+        uint16_t h[LANES];
+        load_tail(tail, x + i, n - i, 0);
+        for (int k = 0; k < LANES; k += VL)
+            store_f16(h + k, v_load(tail + k));
+        memcpy(y + i, h, (n - i) * sizeof *y);
     }
 }
 
@@ -214,7 +288,9 @@ const struct ste_ops OPS = {.dot = dot,
                             .exp = exp_all,
                             .exp_sub_sum = exp_sub_sum,
                             .rmsnorm = rmsnorm,
-                            .silu_mul = silu_mul,
+                            .rmsnorm_backward = rmsnorm_backward,
+                            .gate = gate,
+                            .gate_backward = gate_backward,
+                            .rope = rope,
                             .to_f16 = to_f16,
-                            .from_f16 = from_f16,
-                            .rope = rope};
+                            .from_f16 = from_f16};
