@@ -1,7 +1,6 @@
 #include "engine/cpu/adapter.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/mem.h"
 
@@ -14,36 +13,11 @@ static float *turned(const float *src, int rows, int cols)
     return dst;
 }
 
-int ste_adapter_new(struct ste_adapter **out, struct ste_engine *e, const struct ste_lora *l, struct ste_err *err)
+struct ste_cpu_adapter *ste_cpu_adapter_new(const struct ste_lora *l)
 {
-    const struct ste_hparams *hp = &ste_engine_model(e)->hp;
-    if (l->n_layers != hp->n_layers || l->r < 1 || l->r > STE_MAX_LORA_R)
-        return ste_err_set(err, STE_EINPUT,
-                           "cannot use the adapter: it has %d layers and rank %d; this model has %d layers, and ranks "
-                           "go from 1 to %d",
-                           l->n_layers, l->r, hp->n_layers, STE_MAX_LORA_R);
-    if (l->head)
-        return ste_err_set(
-            err, STE_EINPUT,
-            "cannot generate with the adapter: it is a reward model's; `ste eval --judge` takes its folder");
-    for (int i = 0; i < l->n_layers; i++) {
-        for (int k = 0; k < STE_N_LINEAR; k++) {
-            int rows, cols;
-            ste_linear_shape(hp, (enum ste_linear)k, &rows, &cols);
-            const struct ste_lora_pair *p = &l->pairs[i][k];
-            if (p->a && p->b && (p->out != rows || p->in != cols))
-                return ste_err_set(err, STE_EINPUT,
-                                   "cannot use the adapter: %s of layer %d is %d x %d, the model's is %d x %d; it was "
-                                   "made for another model",
-                                   ste_linear_peft_name(hp->arch, (enum ste_linear)k), i, p->out, p->in, rows, cols);
-        }
-    }
-    struct ste_adapter *a = ste_xcalloc(1, sizeof *a);
-    a->serial = ste_engine_new_serial(e);
-    a->holders = 1;
+    struct ste_cpu_adapter *a = ste_xcalloc(1, sizeof *a);
     a->r = l->r;
     a->scale = (float)(l->alpha / l->r);
-    memcpy(a->hash, l->hash, sizeof a->hash);
     a->n_layers = l->n_layers;
     a->pairs = ste_xcalloc((size_t)l->n_layers, sizeof *a->pairs);
     for (int i = 0; i < l->n_layers; i++) {
@@ -55,19 +29,12 @@ int ste_adapter_new(struct ste_adapter **out, struct ste_engine *e, const struct
             }
         }
     }
-    *out = a;
-    return 0;
-}
-
-struct ste_adapter *ste_adapter_hold(struct ste_adapter *a)
-{
-    a->holders++;
     return a;
 }
 
-void ste_adapter_free(struct ste_adapter *a)
+void ste_cpu_adapter_free(struct ste_cpu_adapter *a)
 {
-    if (!a || --a->holders > 0)
+    if (!a)
         return;
     for (int i = 0; i < a->n_layers; i++) {
         for (int k = 0; k < STE_N_LINEAR; k++) {
@@ -79,15 +46,10 @@ void ste_adapter_free(struct ste_adapter *a)
     free(a);
 }
 
-const char *ste_adapter_hash(const struct ste_adapter *a)
+void ste_cpu_adapter_apply(const struct ste_cpu_adapter *a, int layer, enum ste_linear l, enum ste_isa isa,
+                           const float *x, int in, int m, float *y, int out, float *u, struct ste_pool *pool)
 {
-    return a ? a->hash : "";
-}
-
-void ste_adapter_apply(const struct ste_adapter *a, int layer, enum ste_linear l, enum ste_isa isa, const float *x,
-                       int in, int m, float *y, int out, float *u, struct ste_pool *pool)
-{
-    const struct ste_adapter_pair *p = &a->pairs[layer][l];
+    const struct ste_cpu_adapter_pair *p = &a->pairs[layer][l];
     if (!p->at)
         return;
     size_t r = (size_t)a->r;

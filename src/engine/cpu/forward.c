@@ -7,21 +7,21 @@
 #include "core/mem.h"
 #include "core/profile.h"
 
-int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, struct ste_kv *kv, struct ste_pool *pool,
-                     enum ste_isa isa, enum ste_activations act, int max_rows, int n_ctx, struct ste_err *err)
+int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, const struct ste_kv_store *kv,
+                     const struct ste_device_params *p, struct ste_err *err)
 {
     const struct ste_hparams *hp = &w->model->hp;
-    size_t hd = (size_t)hp->head_dim, rows = (size_t)max_rows;
+    size_t hd = (size_t)hp->head_dim, rows = (size_t)p->max_rows;
     size_t n_q = (size_t)hp->n_heads * hd, n_kv = (size_t)hp->n_kv_heads * hd;
     *f = (struct ste_forward){.w = w,
                               .model = w->model,
                               .kv = kv,
-                              .pool = pool,
-                              .isa = isa,
-                              .act = act,
-                              .ops = ste_ops_of(isa),
-                              .max_rows = max_rows,
-                              .n_ctx = n_ctx};
+                              .pool = p->pool,
+                              .isa = p->isa,
+                              .act = p->activations,
+                              .ops = ste_ops_of(p->isa),
+                              .max_rows = p->max_rows,
+                              .n_ctx = p->n_ctx};
     if (hd % 16 || hd > STE_MAX_HEAD_DIM || hp->n_heads % hp->n_kv_heads ||
         hp->n_heads / hp->n_kv_heads > STE_MAX_GROUP)
         return ste_err_set(err, STE_EINPUT,
@@ -42,7 +42,7 @@ int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, struct 
                    {&f->gate, rows * (size_t)hp->d_ff},
                    {&f->up, rows * (size_t)hp->d_ff},
                    {&f->logits, STE_LOGIT_ROWS * (size_t)hp->n_vocab},
-                   {&f->rope, (size_t)n_ctx * hd}};
+                   {&f->rope, (size_t)p->n_ctx * hd}};
     enum {
         LINE = 64 / sizeof(float)
     }; /* each begins a cache line: stores that cross lines cost a fifth of a product */
@@ -61,8 +61,8 @@ int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, struct 
     f->place = ste_xcalloc(rows, sizeof *f->place);
     f->inputs = ste_inputs_new();
     f->gated = ste_inputs_new();
-    for (int p = 0; p < n_ctx; p++)
-        ste_rope_table(hp->rope_base, hp->head_dim, p, f->rope + (size_t)p * hd);
+    for (int pos = 0; pos < p->n_ctx; pos++)
+        ste_rope_table(hp->rope_base, hp->head_dim, pos, f->rope + (size_t)pos * hd);
     return 0;
 }
 
@@ -159,7 +159,7 @@ static void place(const struct each *e, size_t r)
     const struct ste_forward *f = e->f;
     const struct ste_hparams *hp = &f->model->hp;
     size_t hd = (size_t)hp->head_dim, n_q = (size_t)hp->n_heads * hd, n_kv = (size_t)hp->n_kv_heads * hd;
-    int pos = e->rows[r].at.pos, block = e->rows[r].at.blocks[pos / STE_KV_BLOCK];
+    int pos = e->rows[r].pos, block = e->rows[r].blocks[pos / STE_KV_BLOCK];
     size_t in_block = (size_t)pos % STE_KV_BLOCK;
     const float *rope = f->rope + (size_t)pos * hd;
     uint16_t k16[STE_MAX_HEAD_DIM];
@@ -223,7 +223,7 @@ static void attend(const struct each *e, struct linears *o)
     struct ste_forward *f = e->f;
     struct ste_attn_row at[e->n];
     for (int r = 0; r < e->n; r++)
-        at[r] = e->rows[r].at;
+        at[r] = (struct ste_attn_row){e->rows[r].blocks, e->rows[r].pos};
     enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
     begin_inputs(e, o, f->att);
     const int of_kv_head = o->in / f->model->hp.n_kv_heads;
@@ -248,8 +248,8 @@ static void multiply(const struct each *e, const struct linears *ls)
             ;
         for (int i = 0; rows[r].adapter && i < ls->n; i++) {
             const struct ste_product *p = &ls->products[i];
-            ste_adapter_apply(rows[r].adapter, e->layer, ls->l[i], f->isa, ls->x + (size_t)r * (size_t)ls->in, ls->in,
-                              end - r, p->y + (size_t)r * p->ldy, (int)p->ldy, f->u, f->pool);
+            ste_cpu_adapter_apply(rows[r].adapter, e->layer, ls->l[i], f->isa, ls->x + (size_t)r * (size_t)ls->in,
+                                  ls->in, end - r, p->y + (size_t)r * p->ldy, (int)p->ldy, f->u, f->pool);
         }
     }
     ste_profile_end(before);
@@ -298,8 +298,9 @@ void ste_forward_run(struct ste_forward *f, struct ste_row *rows, int n)
     struct each e = {.f = f, .rows = rows, .n = n};
     size_t most = 0;
     for (int r = 0; r < n; r++) {
-        if (rows[r].adapter && (size_t)rows[r].adapter->r > most)
-            most = (size_t)rows[r].adapter->r;
+        const struct ste_cpu_adapter *a = rows[r].adapter;
+        if (a && (size_t)a->r > most)
+            most = (size_t)a->r;
     }
     STE_GROW(f->u, f->u_cap, most * (size_t)f->max_rows);
     each_row(e, embed);
@@ -340,7 +341,7 @@ static void output_norm(const struct each *e, size_t r)
                        d);
 }
 
-void ste_forward_logits(struct ste_forward *f, const int *index, int n)
+const float *ste_forward_logits(struct ste_forward *f, const int *index, int n)
 {
     const struct ste_hparams *hp = &f->model->hp;
     struct each e = {.f = f, .index = index, .norm = f->w->output_norm, .n = n};
@@ -348,4 +349,5 @@ void ste_forward_logits(struct ste_forward *f, const int *index, int n)
     enum ste_work before = ste_profile_begin(STE_WORK_PRODUCTS);
     ste_matrix_mul(f->w->output, f->act, f->xn, (size_t)hp->d_model, n, NULL, f->logits, (size_t)hp->n_vocab, f->pool);
     ste_profile_end(before);
+    return f->logits;
 }

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "../engine/small_model.h"
-#include "engine/cpu/adapter.h"
+#include "engine/adapter.h"
 #include "llm/llm.h"
 
 static struct ste_llm *open_llm(const char *path)

@@ -9,7 +9,7 @@
 #define BATCH 48    /* query rows times heads that go through a block together */
 
 struct job {
-    const struct ste_kv *kv;
+    const struct ste_kv_store *kv;
     const struct ste_ops *ops;
     const struct ste_attn_kernels *kern;
     const struct ste_attn_row *rows;
@@ -119,8 +119,9 @@ static void part(void *arg, int index)
         ste_inputs_round(j->inputs, first, last - first, (int)at, j->group * (int)hd);
 }
 
-void ste_attention(const struct ste_kv *kv, int layer, int n_heads, enum ste_isa isa, const struct ste_attn_row *rows,
-                   int n, const float *q, float *out, struct ste_inputs *inputs, struct ste_pool *pool)
+void ste_attention(const struct ste_kv_store *kv, int layer, int n_heads, enum ste_isa isa,
+                   const struct ste_attn_row *rows, int n, const float *q, float *out, struct ste_inputs *inputs,
+                   struct ste_pool *pool)
 {
     struct job j = {.kv = kv,
                     .ops = ste_ops_of(isa),

@@ -8,7 +8,7 @@
 #define STE_ENGINE_CPU_ATTENTION_H
 
 #include "engine/cpu/kernels.h"
-#include "engine/kv.h"
+#include "engine/cpu/kv_store.h"
 
 #define STE_MAX_HEAD_DIM 256
 #define STE_MAX_GROUP 16 /* query heads to a KV head */
@@ -20,8 +20,9 @@ struct ste_attn_row {
 
 /* Q and OUT are (N, n_heads * head_dim); Q is already scaled. Rows of the sequences that share
  * blocks must be neighbours. INPUTS, whose X is OUT, are rounded as parts of OUT are done; NULL: nobody's. */
-void ste_attention(const struct ste_kv *kv, int layer, int n_heads, enum ste_isa isa, const struct ste_attn_row *rows,
-                   int n, const float *q, float *out, struct ste_inputs *inputs, struct ste_pool *pool);
+void ste_attention(const struct ste_kv_store *kv, int layer, int n_heads, enum ste_isa isa,
+                   const struct ste_attn_row *rows, int n, const float *q, float *out, struct ste_inputs *inputs,
+                   struct ste_pool *pool);
 
 /* Running state of one row and head: begins with -INFINITY and 0. */
 struct ste_attn_state {
@@ -37,7 +38,7 @@ struct ste_attn_ahead {
 /* What is done with a block, once for each instruction set, in this order. Sums run in the order of head_dim and of
  * positions, fused; those of weights in 16 lanes, folded in halves. */
 struct ste_attn_kernels {
-    /* S (n, 64) = Q . K^T for the first N_POS positions (rounded up to 16); K as kv.h has it */
+    /* S (n, 64) = Q . K^T for the first N_POS positions (rounded up to 16); K as kv_store.h has it */
     void (*scores)(const float *const *q, int n, const uint16_t *k, int head_dim, int n_pos, float *s,
                    struct ste_attn_ahead ahead);
     /* S = exp(S - max) for the first VALID[i] positions of row i, and 0 up to N_POS, where the row's maximum is raised
