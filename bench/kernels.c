@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "core/mem.h"
-#include "engine/kernels.h"
+#include "engine/cpu/kernels.h"
 
 /* One thread's own time: other load on the machine then counts less. */
 static clockid_t the_clock = CLOCK_MONOTONIC;

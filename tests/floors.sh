@@ -22,5 +22,15 @@ while IFS=: read -r file line; do
         bad=1
     fi
 done < <(grep -rHE '^#include "' --include='*.[ch]' . | sed 's|^\./||' | grep -v '"ste\.h"')
+# A device knows the table that it fills, and nothing of the scheduler above it.
+if grep -rHE '^#include "engine/' --include='*.[ch]' engine/cpu | grep -vE '"engine/(cpu/|device\.h|arithmetic\.h)'; then
+    echo "engine/cpu/ may include device.h and arithmetic.h of engine/ only"
+    bad=1
+fi
+# No header includes itself by way of others.
+if ! grep -rHE '^#include "' --include='*.h' . | sed -E 's|^\./||; s|:#include "(.*)"| \1|' | tsort >/dev/null; then
+    echo "headers include each other in a circle"
+    bad=1
+fi
 [ "$seen" -gt 20 ] || { echo "floors.sh read only $seen includes"; bad=1; }
 exit $bad

@@ -224,8 +224,7 @@ static int train(const struct options *o, struct figures *f, struct ste_err *err
     ste_train_default_params(&p);
     int rc = ste_isa_choose(o->engine.isa, &p.isa, err);
     if (!rc)
-        rc = ste_activations_by_name(o->train_activations ? o->train_activations : "auto", p.isa, true, &p.activations,
-                                     err);
+        rc = ste_activations_by_name(o->train_activations ? o->train_activations : "auto", true, &p.activations, err);
     if (!rc)
         rc = ste_model_resolve(o->model, &path, err);
     if (!rc)

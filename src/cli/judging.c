@@ -128,8 +128,7 @@ static int load_reward(struct ste_open_judge *j, const struct ste_judging_flags 
     enum ste_activations activations;
     int rc = ste_isa_choose(f->engine.isa, &isa, err);
     if (!rc)
-        rc = ste_activations_by_name(f->engine.activations ? f->engine.activations : "auto", isa, false, &activations,
-                                     err);
+        rc = ste_activations_by_name(f->engine.activations ? f->engine.activations : "auto", false, &activations, err);
     if (rc)
         return rc;
     j->pool = ste_pool_new((int)f->engine.threads);

@@ -45,7 +45,7 @@ static int params_of(const struct ste_training_flags *f, struct ste_train_params
     if (!rc)
         rc = ste_isa_choose(f->isa, &p->isa, err);
     if (!rc)
-        rc = ste_activations_by_name(f->activations ? f->activations : "auto", p->isa, true, &p->activations, err);
+        rc = ste_activations_by_name(f->activations ? f->activations : "auto", true, &p->activations, err);
     if (rc)
         return rc;
     p->pool = ste_pool_new((int)f->threads);

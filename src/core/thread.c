@@ -15,6 +15,7 @@
 /* Of the state: which job it is in the high half, then whether the job may still be joined, and how many workers are
  * in it. One word, so that a job is given out and joined without a lock: two threads that meet at a lock for each of
  * some hundred jobs a token would put each other to sleep. */
+#define STACK (1 << 20) /* of a worker: what a thread gets unasked can be 128 KB (musl) or what ulimit -s says */
 #define ONE_JOB (1ull << 32)
 #define OPEN (1ull << 31)
 #define BUSY (OPEN - 1)
@@ -98,8 +99,12 @@ struct ste_pool *ste_pool_new(int n_threads)
     pthread_cond_init(&p->done, NULL);
     p->threads = ste_xcalloc((size_t)want, sizeof *p->threads);
     p->n_threads = 1;
-    while (p->n_threads < want && pthread_create(&p->threads[p->n_threads - 1], NULL, worker, p) == 0)
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK);
+    while (p->n_threads < want && pthread_create(&p->threads[p->n_threads - 1], &attr, worker, p) == 0)
         p->n_threads++; /* fewer threads than asked for change the speed only */
+    pthread_attr_destroy(&attr);
     return p;
 }
 

@@ -1,26 +1,21 @@
-/* A LoRA as the forward pass wants it: A and B turned, so that the products run along contiguous memory. */
+/* An adapter of an engine: what its device made of a LoRA, and its name in the KV cache. */
 #ifndef STE_ENGINE_ADAPTER_H
 #define STE_ENGINE_ADAPTER_H
 
-#include "engine/engine.h"
+#include "engine/device.h"
 
 #define STE_MAX_LORA_R 1024
 
-struct ste_adapter_pair {
-    float *at; /* (in, r); NULL: that layer is not adapted */
-    float *bt; /* (r, out) */
-};
 struct ste_adapter {
-    uint64_t serial; /* its name in the KV cache: never used again, unlike its address */
-    int r;
-    float scale; /* alpha / r */
+    uint64_t serial; /* its name in the KV cache, from 1: never used again by its engine, unlike its address */
+    int holders;     /* the last one to let go frees it */
     char hash[65];
-    struct ste_adapter_pair (*pairs)[STE_N_LINEAR];
-    int n_layers;
+    struct ste_device *device; /* must outlive it */
+    void *on_device;
 };
 
-/* Y (m, out) += scale * X (m, in) . A^T . B^T; U (m, r) is scratch. */
-void ste_adapter_apply(const struct ste_adapter *a, int layer, enum ste_linear l, enum ste_isa isa, const float *x,
-                       int in, int m, float *y, int out, float *u, struct ste_pool *pool);
+/* STE_EINPUT for a LoRA that does not fit the model HP on the device. */
+int ste_adapter_make(struct ste_adapter **out, struct ste_device *d, const struct ste_hparams *hp, uint64_t serial,
+                     const struct ste_lora *l, struct ste_err *err);
 
 #endif

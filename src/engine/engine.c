@@ -8,7 +8,9 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/profile.h"
-#include "engine/forward.h"
+#include "engine/adapter.h"
+#include "engine/cpu/cpu.h"
+#include "engine/kv.h"
 #include "engine/sequence.h"
 
 #define ENGINE_REVISION 2 /* raised when the numbers change: the request cache keys on it */
@@ -21,16 +23,16 @@ struct list {
 struct ste_engine {
     struct ste_model *model;
     struct ste_engine_params p;
-    struct ste_weights *weights;
+    struct ste_device *device;
+    const struct ste_ops *ops; /* the host's, to sample with */
     struct ste_kv *kv;
-    struct ste_forward f;
     struct ste_sampler sampler[STE_LOGIT_ROWS]; /* scratch of each row whose logits are there */
     struct list waiting;                        /* in the order of tickets */
     struct list running;                        /* by adapter, then blocks: rows that share either are neighbours */
     struct list ended;                          /* in the order in which they ended */
     struct ste_row *rows;
     int max_rows;
-    uint64_t next_ticket;
+    uint64_t next_ticket, adapters; /* ADAPTERS: how many were made */
     char numerics[128];
     struct ste_engine_stats stats;
 };
@@ -56,21 +58,23 @@ int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct st
     if (e->p.n_ctx <= 0 || e->p.n_ctx > hp->n_ctx_train)
         e->p.n_ctx = e->p.n_ctx > 0 || hp->n_ctx_train < 8192 ? hp->n_ctx_train : 8192;
     e->max_rows = e->p.token_budget > e->p.max_batch ? e->p.token_budget : e->p.max_batch;
-    size_t block = (size_t)STE_KV_BLOCK * 2 * (size_t)hp->head_dim * (size_t)hp->n_kv_heads * (size_t)hp->n_layers *
-                   sizeof(uint16_t);
-    size_t least = (size_t)e->p.n_ctx / STE_KV_BLOCK + 2, blocks = e->p.kv_bytes / block;
-    snprintf(e->numerics, sizeof e->numerics, "engine %d, %s, kv f16, activations %s", ENGINE_REVISION,
-             ste_isa_name(p->isa), ste_activations_name(p->activations));
-    int rc = ste_weights_new(&e->weights, m, p->isa, p->pool, err);
-    if (!rc)
-        rc =
-            ste_kv_new(&e->kv, hp->n_layers, hp->n_kv_heads, hp->head_dim, (int)(blocks > least ? blocks : least), err);
-    if (!rc)
-        rc = ste_forward_init(&e->f, e->weights, e->kv, p->pool, p->isa, p->activations, e->max_rows, e->p.n_ctx, err);
+    const struct ste_device_ops *kind = p->device ? p->device : &ste_cpu;
+    size_t least = (size_t)e->p.n_ctx / STE_KV_BLOCK + 2, blocks = e->p.kv_bytes / kind->block_bytes(hp);
+    const struct ste_device_params device = {.pool = p->pool,
+                                             .isa = p->isa,
+                                             .activations = p->activations,
+                                             .n_ctx = e->p.n_ctx,
+                                             .max_rows = e->max_rows,
+                                             .n_blocks = (int)(blocks > least ? blocks : least)};
+    snprintf(e->numerics, sizeof e->numerics, "engine %d, %s, activations %s", ENGINE_REVISION, kind->numerics,
+             ste_activations_name(p->activations));
+    int rc = kind->open(&e->device, m, &device, err);
     if (rc) {
         ste_engine_free(e);
         return rc;
     }
+    e->ops = ste_ops_of(p->isa);
+    e->kv = ste_kv_new(device.n_blocks);
     e->rows = ste_xcalloc((size_t)e->max_rows, sizeof *e->rows);
     *out = e;
     return 0;
@@ -92,11 +96,11 @@ void ste_engine_free(struct ste_engine *e)
     free_list(&e->waiting);
     free_list(&e->running);
     free_list(&e->ended);
-    ste_forward_clear(&e->f);
     for (int i = 0; i < STE_LOGIT_ROWS; i++)
         ste_sampler_clear(&e->sampler[i]);
     ste_kv_free(e->kv);
-    ste_weights_free(e->weights);
+    if (e->device)
+        e->device->ops->close(e->device);
     free(e->rows);
     free(e);
 }
@@ -113,7 +117,7 @@ int ste_engine_ctx(const struct ste_engine *e)
 
 const struct ste_weights *ste_engine_weights(const struct ste_engine *e)
 {
-    return e->weights;
+    return ste_cpu_weights(e->device);
 }
 
 const char *ste_engine_numerics(const struct ste_engine *e)
@@ -124,6 +128,11 @@ const char *ste_engine_numerics(const struct ste_engine *e)
 void ste_engine_stats(const struct ste_engine *e, struct ste_engine_stats *out)
 {
     *out = e->stats;
+}
+
+int ste_adapter_new(struct ste_adapter **out, struct ste_engine *e, const struct ste_lora *l, struct ste_err *err)
+{
+    return ste_adapter_make(out, e->device, &e->model->hp, ++e->adapters, l, err);
 }
 
 static void put(struct list *l, size_t at, struct ste_sequence *s)
@@ -229,6 +238,22 @@ static int by_blocks(const void *pa, const void *pb)
     return (a->out.ticket > b->out.ticket) - (a->out.ticket < b->out.ticket);
 }
 
+/* A chain for a sequence, with what is there of its prefix: as ste_kv_start. */
+static long start_chain(struct ste_engine *e, struct ste_chain *c, const struct ste_adapter *a, const int32_t *ids,
+                        size_t n_prefix, size_t n_max)
+{
+    struct ste_kv_copy copy;
+    long have = ste_kv_start(e->kv, c, adapter_serial(a), ids, n_prefix, n_max, &copy);
+    if (have >= 0 && copy.n)
+        e->device->ops->copy(e->device, copy.to, copy.from, copy.n);
+    return have;
+}
+
+static const void *on_device(const struct ste_adapter *a)
+{
+    return a ? a->on_device : NULL;
+}
+
 static void admit(struct ste_engine *e)
 {
     bool admitted = false;
@@ -240,7 +265,7 @@ static void admit(struct ste_engine *e)
             i++;
             continue;
         }
-        long have = ste_kv_start(e->kv, &s->chain, adapter_serial(s->r.adapter), s->ids, n_prefix, s->n_max);
+        long have = start_chain(e, &s->chain, s->r.adapter, s->ids, n_prefix, s->n_max);
         if (have < 0)
             break; /* in order: a long one is not overtaken for ever */
         s->done = (size_t)have;
@@ -289,8 +314,9 @@ static int plan(struct ste_engine *e)
         ste_kv_extend(e->kv, &s->chain, s->done + (size_t)s->n_rows);
         for (int k = 0; k < s->n_rows; k++) {
             size_t pos = s->done + (size_t)k;
-            e->rows[n++] = (struct ste_row){.at = {.blocks = s->chain.blocks, .pos = (int)pos},
-                                            .adapter = s->r.adapter,
+            e->rows[n++] = (struct ste_row){.blocks = s->chain.blocks,
+                                            .pos = (int)pos,
+                                            .adapter = on_device(s->r.adapter),
                                             .token = s->ids[pos],
                                             .scored = before_given(s, pos) || pos + 1 == s->n};
         }
@@ -298,9 +324,10 @@ static int plan(struct ste_engine *e)
     return n;
 }
 
-/* Work on rows of logits that stand in e->f.logits, one part a row. */
+/* Work on rows of logits, one part a row. */
 struct drawing {
     struct ste_engine *e;
+    const float *logits;
     struct ste_sequence *whose[STE_LOGIT_ROWS];
     size_t next[STE_LOGIT_ROWS]; /* which given token the row is scored for */
 };
@@ -310,14 +337,14 @@ static void score_row(void *arg, int part)
     struct drawing *d = arg;
     struct ste_sequence *s = d->whose[part];
     int n_vocab = d->e->model->hp.n_vocab;
-    const float *logits = d->e->f.logits + (size_t)part * (size_t)n_vocab;
+    const float *logits = d->logits + (size_t)part * (size_t)n_vocab;
     const size_t k = d->next[part];
-    s->out.logprobs[k] = (float)((double)logits[s->out.tokens[k]] - ste_log_sum(d->e->f.ops, logits, n_vocab));
+    s->out.logprobs[k] = (float)((double)logits[s->out.tokens[k]] - ste_log_sum(d->e->ops, logits, n_vocab));
 }
 
 static void score_rows(struct drawing *d, const int *index, int n)
 {
-    ste_forward_logits(&d->e->f, index, n);
+    d->logits = d->e->device->ops->logits(d->e->device, index, n);
     ste_pool_run(d->e->p.pool, score_row, d, n);
 }
 
@@ -349,9 +376,8 @@ static void draw_row(void *arg, int part)
 {
     struct drawing *d = arg;
     int n_vocab = d->e->model->hp.n_vocab;
-    d->whose[part]->over =
-        ste_sequence_advance(d->whose[part], &d->e->sampler[part], d->e->f.ops, d->e->model->tokenizer,
-                             d->e->f.logits + (size_t)part * (size_t)n_vocab, n_vocab);
+    d->whose[part]->over = ste_sequence_advance(d->whose[part], &d->e->sampler[part], d->e->ops, d->e->model->tokenizer,
+                                                d->logits + (size_t)part * (size_t)n_vocab, n_vocab);
 }
 
 /* The next token of every sequence whose last one was computed in this step. */
@@ -374,7 +400,7 @@ static void draw(struct ste_engine *e)
         }
         if (n == 0)
             break;
-        ste_forward_logits(&e->f, index, n);
+        d.logits = e->device->ops->logits(e->device, index, n);
         enum ste_work before = ste_profile_begin(STE_WORK_SAMPLING);
         ste_pool_run(e->p.pool, draw_row, &d, n);
         ste_profile_end(before);
@@ -396,7 +422,7 @@ static void step(struct ste_engine *e)
 {
     double start = ste_now();
     int n = plan(e), decoding = 0;
-    ste_forward_run(&e->f, e->rows, n);
+    e->device->ops->run(e->device, e->rows, n);
     score(e);
     for (size_t i = 0; i < e->running.n; i++) {
         struct ste_sequence *s = e->running.items[i];
@@ -441,24 +467,25 @@ int ste_engine_logits(struct ste_engine *e, const struct ste_adapter *a, const i
     for (size_t i = 0; i < n; i++)
         if (ids[i] < 0 || (size_t)ids[i] >= n_vocab)
             return ste_err_set(err, STE_EINPUT, "token %d at position %zu is not in the vocabulary", ids[i], i);
-    if (ste_kv_start(e->kv, &chain, adapter_serial(a), ids, 0, n) < 0)
+    if (start_chain(e, &chain, a, ids, 0, n) < 0)
         return ste_err_set(err, STE_EBUSY, "the KV cache is taken by requests in flight");
     for (size_t done = 0; done < n;) {
         int rows = n - done < (size_t)e->max_rows ? (int)(n - done) : e->max_rows, index[STE_LOGIT_ROWS];
         ste_kv_extend(e->kv, &chain, done + (size_t)rows);
         for (int k = 0; k < rows; k++)
-            e->rows[k] = (struct ste_row){.at = {.blocks = chain.blocks, .pos = (int)done + k},
-                                          .adapter = a,
+            e->rows[k] = (struct ste_row){.blocks = chain.blocks,
+                                          .pos = (int)done + k,
+                                          .adapter = on_device(a),
                                           .token = ids[done + (size_t)k],
                                           .scored = true};
-        ste_forward_run(&e->f, e->rows, rows);
+        e->device->ops->run(e->device, e->rows, rows);
         ste_kv_commit(e->kv, &chain, ids, done, done + (size_t)rows);
         for (int k = 0; k < rows; k += STE_LOGIT_ROWS) {
             int m = rows - k < STE_LOGIT_ROWS ? rows - k : STE_LOGIT_ROWS;
             for (int j = 0; j < m; j++)
                 index[j] = k + j;
-            ste_forward_logits(&e->f, index, m);
-            memcpy(out + (done + (size_t)k) * n_vocab, e->f.logits, (size_t)m * n_vocab * sizeof *out);
+            const float *logits = e->device->ops->logits(e->device, index, m);
+            memcpy(out + (done + (size_t)k) * n_vocab, logits, (size_t)m * n_vocab * sizeof *out);
         }
         done += (size_t)rows;
     }

@@ -1,19 +1,18 @@
 /*
- * The CPU engine: a model ready to generate, a KV cache in blocks, a scheduler that keeps the batch full. Requests are
- * submitted and come back in the order in which they end; what comes back depends on the request alone (contract 3).
- * Not thread-safe: one thread owns an engine; it works with the pool's.
+ * The engine: a model ready to generate on a device, a KV cache in blocks, a scheduler that keeps the batch full.
+ * Requests are submitted and come back in the order in which they end; what comes back depends on the request alone
+ * (contract 3). Not thread-safe: one thread owns an engine; it works with the pool's.
  */
 #ifndef STE_ENGINE_ENGINE_H
 #define STE_ENGINE_ENGINE_H
 
-#include "engine/weights.h"
+#include "engine/device.h"
 #include "engine/request.h"
-#include "model/lora.h"
-#include "model/model.h"
 
 struct ste_engine_params {
-    struct ste_pool *pool; /* the caller's; must outlive the engine */
-    enum ste_isa isa;
+    struct ste_pool *pool;               /* the caller's; must outlive the engine */
+    const struct ste_device_ops *device; /* NULL: the CPU */
+    enum ste_isa isa;                    /* of the CPU; speed only */
     enum ste_activations activations;
     int n_ctx;        /* tokens a sequence may have; 0: the smaller of the model's and 8192 */
     int max_batch;    /* sequences in flight; speed only */
@@ -28,14 +27,16 @@ int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct st
 void ste_engine_free(struct ste_engine *e);
 const struct ste_model *ste_engine_model(const struct ste_engine *e);
 int ste_engine_ctx(const struct ste_engine *e);
-/* The packed weights, for a trainer in the same process. */
+/* The packed weights, for a trainer in the same process; NULL: they are on another device than the CPU. */
 const struct ste_weights *ste_engine_weights(const struct ste_engine *e);
-/* What else than the request decides the numbers: engine revision, KV type, activation precision and instruction set
- * where it matters. */
+/* What else than the request decides the numbers: engine revision, what the device rounds and how products round. Not
+ * the instruction set: all give the same bits. */
 const char *ste_engine_numerics(const struct ste_engine *e);
 
-struct ste_adapter; /* a LoRA ready to be applied; switched per request without touching the base */
+/* A LoRA ready to be applied; switched per request without touching the base. The engine must outlive it. */
+struct ste_adapter;
 int ste_adapter_new(struct ste_adapter **out, struct ste_engine *e, const struct ste_lora *l, struct ste_err *err);
+struct ste_adapter *ste_adapter_hold(struct ste_adapter *a); /* A again, for one more holder: each calls ..._free */
 void ste_adapter_free(struct ste_adapter *a);
 const char *ste_adapter_hash(const struct ste_adapter *a); /* "" for NULL */
 

@@ -5,37 +5,21 @@
 
 #include "core/mem.h"
 
-int ste_kv_new(struct ste_kv **out, int n_layers, int n_kv_heads, int head_dim, int n_blocks, struct ste_err *err)
+struct ste_kv *ste_kv_new(int n_blocks)
 {
     struct ste_kv *kv = ste_xcalloc(1, sizeof *kv);
-    kv->n_layers = n_layers;
-    kv->n_kv_heads = n_kv_heads;
-    kv->head_dim = head_dim;
-    kv->head_size = 2 * (size_t)STE_KV_BLOCK * (size_t)head_dim;
-    kv->block_size = kv->head_size * (size_t)n_layers * (size_t)n_kv_heads;
     kv->n_blocks = n_blocks;
-    uint64_t bytes;
-    void *data = NULL;
-    if (ste_mul_overflows((uint64_t)n_blocks, kv->block_size * sizeof(uint16_t), &bytes) ||
-        ste_big_alloc(&data, bytes, "the KV cache", err) < 0) {
-        free(kv);
-        return STE_ENOMEM;
-    }
-    kv->data = data;
-    kv->data_bytes = bytes;
     kv->blocks = ste_xcalloc((size_t)n_blocks, sizeof *kv->blocks);
     kv->free_list = ste_xcalloc((size_t)n_blocks, sizeof *kv->free_list);
     for (int i = 0; i < n_blocks; i++)
         kv->free_list[kv->n_free++] = n_blocks - 1 - i; /* low blocks first: pages are touched only when needed */
-    *out = kv;
-    return 0;
+    return kv;
 }
 
 void ste_kv_free(struct ste_kv *kv)
 {
     if (!kv)
         return;
-    ste_big_free(kv->data, kv->data_bytes);
     free(kv->blocks);
     free(kv->free_list);
     free(kv->roots);
@@ -169,21 +153,15 @@ static void use_block(struct ste_kv *kv, struct ste_chain *c, int block)
 }
 
 /* The first M positions of one block, for another sequence that goes on differently behind them. */
-static void copy_positions(struct ste_kv *kv, int to, int from, size_t m)
+static struct ste_kv_copy copy_positions(struct ste_kv *kv, int to, int from, size_t m)
 {
-    const size_t hd = (size_t)kv->head_dim, runs = (m + STE_KV_RUN - 1) / STE_KV_RUN;
-    for (int l = 0; l < kv->n_layers; l++) {
-        for (int h = 0; h < kv->n_kv_heads; h++) {
-            memcpy(ste_kv_k(kv, to, l, h), ste_kv_k(kv, from, l, h), runs * STE_KV_RUN * hd * sizeof *kv->data);
-            memcpy(ste_kv_v(kv, to, l, h), ste_kv_v(kv, from, l, h), m * hd * sizeof *kv->data);
-        }
-    }
     memcpy(kv->blocks[to].tokens, kv->blocks[from].tokens, m * sizeof(int32_t));
     kv->blocks[to].n = (int)m;
+    return (struct ste_kv_copy){to, from, m};
 }
 
 long ste_kv_start(struct ste_kv *kv, struct ste_chain *c, uint64_t adapter, const int32_t *ids, size_t n_prefix,
-                  size_t n_max)
+                  size_t n_max, struct ste_kv_copy *copy)
 {
     int total = (int)((n_max + STE_KV_BLOCK - 1) / STE_KV_BLOCK);
     int root = find_root(kv, adapter), node = root;
@@ -200,6 +178,7 @@ long ste_kv_start(struct ste_kv *kv, struct ste_chain *c, uint64_t adapter, cons
         done += STE_KV_BLOCK;
         node = child;
     }
+    *copy = (struct ste_kv_copy){0};
     if (total - shared > kv->n_free + kv->n_idle - idle - kv->reserved)
         return -1;
 
@@ -224,7 +203,7 @@ long ste_kv_start(struct ste_kv *kv, struct ste_chain *c, uint64_t adapter, cons
             kv->blocks[partial].ref++;
             kv->n_idle -= was_idle;
             ste_kv_extend(kv, c, done + match);
-            copy_positions(kv, c->blocks[c->n - 1], partial, match);
+            *copy = copy_positions(kv, c->blocks[c->n - 1], partial, match);
             kv->blocks[partial].ref--;
             kv->n_idle += was_idle;
             if (was_idle)

@@ -1,11 +1,8 @@
 /*
- * The KV cache: blocks of 64 absolute positions, f16, all layers and heads of a block in one piece. Blocks form a
- * prefix tree: a block's parent holds the 64 positions before it, so that (adapter, tokens so far) names a block and
- * sequences with a common prefix use the same ones. Blocks are counted by the sequences that use them; one that no
- * sequence uses stays until its memory is needed, the least recently used first.
- *
- * Within a block, for each layer and KV head: K, turned in runs of 16 positions, (4, head_dim, 16), then V, (64,
- * head_dim). What the first positions take is in one piece.
+ * The prefix tree of the KV cache: which block of 64 absolute positions holds which tokens, by number; what is in the
+ * blocks is the device's matter (device.h). A block's parent holds the 64 positions before it, so that (adapter, tokens
+ * so far) names a block and sequences with a common prefix use the same ones. Blocks are counted by the sequences that
+ * use them; one that no sequence uses stays until its room is needed, the least recently used first.
  */
 #ifndef STE_ENGINE_KV_H
 #define STE_ENGINE_KV_H
@@ -14,10 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/err.h"
-
-#define STE_KV_BLOCK 64
-#define STE_KV_RUN 16 /* positions whose K lie turned together */
+#include "engine/device.h"
 
 struct ste_kv_block {
     int ref;                     /* sequences that use it */
@@ -35,10 +29,6 @@ struct ste_kv_root { /* one for each adapter in use */
 };
 
 struct ste_kv {
-    int n_layers, n_kv_heads, head_dim;
-    size_t head_size, block_size; /* f16 elements of one head's K and V; of a block */
-    uint16_t *data;
-    size_t data_bytes;
     struct ste_kv_block *blocks;
     int n_blocks, *free_list, n_free, n_idle; /* idle: in the tree, used by nobody */
     int reserved;                             /* promised to running sequences and not yet taken */
@@ -53,34 +43,26 @@ struct ste_chain {
     int reserved; /* blocks it may still take */
 };
 
-int ste_kv_new(struct ste_kv **out, int n_layers, int n_kv_heads, int head_dim, int n_blocks, struct ste_err *err);
+/* The first N positions of block FROM are to be copied to block TO; N 0: nothing is. */
+struct ste_kv_copy {
+    int to, from;
+    size_t n;
+};
+
+struct ste_kv *ste_kv_new(int n_blocks);
 void ste_kv_free(struct ste_kv *kv);
 /* How many of the first N tokens are there for this adapter. */
 size_t ste_kv_find(const struct ste_kv *kv, uint64_t adapter, const int32_t *ids, size_t n);
 /* Starts a sequence that will have at most N_MAX positions with what is there of the first N_PREFIX tokens: whole
- * blocks are shared, the matching part of one more is copied. Returns how many positions are covered, or -1 when
- * memory for N_MAX cannot be promised now. */
+ * blocks are shared, the matching part of one more is to be copied by the caller, before anything else: COPY says
+ * what. Returns how many positions are then covered, or -1 when room for N_MAX cannot be promised now. */
 long ste_kv_start(struct ste_kv *kv, struct ste_chain *c, uint64_t adapter, const int32_t *ids, size_t n_prefix,
-                  size_t n_max);
+                  size_t n_max, struct ste_kv_copy *copy);
 /* Makes room for positions below N; always succeeds within N_MAX. */
 void ste_kv_extend(struct ste_kv *kv, struct ste_chain *c, size_t n);
 /* Positions FROM .. TO-1 are computed; IDS are the tokens from position 0. */
 void ste_kv_commit(struct ste_kv *kv, struct ste_chain *c, const int32_t *ids, size_t from, size_t to);
 /* Ends a sequence. Its first KEEP positions stay findable; what was generated after them goes at once. */
 void ste_kv_stop(struct ste_kv *kv, struct ste_chain *c, size_t keep);
-
-static inline uint16_t *ste_kv_k(const struct ste_kv *kv, int block, int layer, int head)
-{
-    return kv->data + (size_t)block * kv->block_size + (size_t)(layer * kv->n_kv_heads + head) * kv->head_size;
-}
-/* Where a position's K begins, an element every STE_KV_RUN, from that of the block. */
-static inline size_t ste_kv_k_at(const struct ste_kv *kv, size_t in_block)
-{
-    return in_block / STE_KV_RUN * STE_KV_RUN * (size_t)kv->head_dim + in_block % STE_KV_RUN;
-}
-static inline uint16_t *ste_kv_v(const struct ste_kv *kv, int block, int layer, int head)
-{
-    return ste_kv_k(kv, block, layer, head) + (size_t)STE_KV_BLOCK * (size_t)kv->head_dim;
-}
 
 #endif

@@ -6,7 +6,7 @@
 #ifndef STE_ENGINE_SAMPLER_H
 #define STE_ENGINE_SAMPLER_H
 
-#include "engine/kernels.h"
+#include "engine/cpu/kernels.h"
 #include "engine/request.h"
 
 struct ste_candidate {

@@ -6,7 +6,6 @@
 #define STE_ENGINE_SEQUENCE_H
 
 #include "core/buf.h"
-#include "engine/adapter.h"
 #include "engine/kv.h"
 #include "engine/sampler.h"
 

@@ -6,7 +6,7 @@
 #ifndef STE_EVAL_REWARD_H
 #define STE_EVAL_REWARD_H
 
-#include "engine/kernels.h"
+#include "engine/cpu/kernels.h"
 #include "eval/eval.h"
 #include "model/model.h"
 

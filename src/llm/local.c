@@ -15,18 +15,13 @@ struct flying {
     struct ste_question question;
 };
 
-struct loaded {
-    struct ste_adapter *adapter; /* NULL: dropped */
-    int users;
-};
-
 struct local {
     struct ste_llm llm;
     char *name;
     struct ste_model *model;
     struct ste_pool *pool;
     struct ste_engine *engine;
-    struct loaded *adapters; /* handle - 1 */
+    struct ste_adapter **adapters; /* handle - 1; NULL: dropped */
     int n_adapters;
     struct flying *flying;
     size_t n_flying, cap_flying;
@@ -41,29 +36,25 @@ static struct local *of(struct ste_llm *l)
 
 static struct ste_adapter *adapter_of(const struct local *l, int handle)
 {
-    return handle > 0 && handle <= l->n_adapters ? l->adapters[handle - 1].adapter : NULL;
+    return handle > 0 && handle <= l->n_adapters ? l->adapters[handle - 1] : NULL;
 }
 
 static int add_adapter(struct local *l, struct ste_lora *lora, int *handle, struct ste_err *err)
 {
     ste_lora_rehash(lora);
-    int place = l->n_adapters;
-    for (int i = 0; i < l->n_adapters; i++) {
-        if (!l->adapters[i].adapter)
-            place = i;
-        else if (strcmp(ste_adapter_hash(l->adapters[i].adapter), lora->hash) == 0) {
-            l->adapters[i].users++;
-            *handle = i + 1;
-            return 0;
-        }
-    }
+    int place = l->n_adapters, rc = 0;
     struct ste_adapter *a = NULL;
-    int rc = ste_adapter_new(&a, l->engine, lora, err);
-    if (rc)
+    for (int i = 0; i < l->n_adapters; i++) {
+        if (!l->adapters[i])
+            place = i;
+        else if (!a && strcmp(ste_adapter_hash(l->adapters[i]), lora->hash) == 0)
+            a = ste_adapter_hold(l->adapters[i]);
+    }
+    if (!a && (rc = ste_adapter_new(&a, l->engine, lora, err)) != 0)
         return rc;
     if (place == l->n_adapters)
         l->adapters = ste_xrealloc(l->adapters, (size_t)++l->n_adapters * sizeof *l->adapters);
-    l->adapters[place] = (struct loaded){a, 1};
+    l->adapters[place] = a;
     *handle = place + 1;
     return 0;
 }
@@ -82,10 +73,10 @@ static int load_adapter(struct ste_llm *llm, const char *peft_dir, int *handle, 
 static void drop_adapter(struct ste_llm *llm, int handle)
 {
     struct local *l = of(llm);
-    if (!adapter_of(l, handle) || --l->adapters[handle - 1].users > 0)
+    if (!adapter_of(l, handle))
         return;
-    ste_adapter_free(l->adapters[handle - 1].adapter);
-    l->adapters[handle - 1] = (struct loaded){0};
+    ste_adapter_free(l->adapters[handle - 1]);
+    l->adapters[handle - 1] = NULL;
 }
 
 static const char *adapter_hash(const struct ste_llm *l, int handle)
@@ -327,7 +318,7 @@ static void close_local(struct ste_llm *llm)
         ste_question_clear(&l->flying[i].question);
     free(l->flying);
     for (int i = 0; i < l->n_adapters; i++)
-        ste_adapter_free(l->adapters[i].adapter);
+        ste_adapter_free(l->adapters[i]);
     free(l->adapters);
     ste_engine_free(l->engine);
     ste_model_close(l->model);
@@ -354,7 +345,7 @@ static int set_params(struct ste_engine_params *ep, const struct ste_llm_params 
     ste_engine_default_params(ep);
     int rc = ste_isa_choose(p->isa, &ep->isa, err);
     if (!rc)
-        rc = ste_activations_by_name(p->activations ? p->activations : "auto", ep->isa, false, &ep->activations, err);
+        rc = ste_activations_by_name(p->activations ? p->activations : "auto", false, &ep->activations, err);
     if (p->ctx > 0)
         ep->n_ctx = p->ctx;
     if (p->batch > 0)

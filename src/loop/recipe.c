@@ -9,7 +9,7 @@
 #include "core/mem.h"
 #include "core/yaml.h"
 #include "data/embedded.h"
-#include "engine/kernels.h"
+#include "engine/arithmetic.h"
 #include "loop/kinds/kind.h"
 
 #define AT(field) offsetof(struct ste_recipe, field)
@@ -346,12 +346,12 @@ int ste_recipe_from_json(struct ste_recipe *r, const char *json, struct ste_err 
     return rc;
 }
 
-static int settle(char **field, const char *old, enum ste_isa isa, bool training, struct ste_err *err)
+static int settle(char **field, const char *old, bool training, struct ste_err *err)
 {
     enum ste_activations act;
     if (strcmp(*field, "auto") != 0)
         return 0;
-    int rc = ste_activations_by_name("auto", isa, training, &act, err);
+    int rc = ste_activations_by_name("auto", training, &act, err);
     free(*field);
     *field = ste_xstrdup(old ? old : rc == 0 ? ste_activations_name(act) : "f32");
     return rc;
@@ -359,13 +359,8 @@ static int settle(char **field, const char *old, enum ste_isa isa, bool training
 
 int ste_recipe_settle(struct ste_recipe *r, const struct ste_recipe *old, struct ste_err *err)
 {
-    enum ste_isa isa;
-    int rc = ste_isa_choose(*r->isa ? r->isa : NULL, &isa, err);
-    if (rc == 0)
-        rc = settle(&r->activations, old ? old->activations : NULL, isa, false, err);
-    if (rc == 0)
-        rc = settle(&r->train_activations, old ? old->train_activations : NULL, isa, true, err);
-    return rc;
+    int rc = settle(&r->activations, old ? old->activations : NULL, false, err);
+    return rc ? rc : settle(&r->train_activations, old ? old->train_activations : NULL, true, err);
 }
 
 int ste_recipe_may_continue(const struct ste_recipe *old, const struct ste_recipe *r, const char *dir,

@@ -265,7 +265,7 @@ static int set_params(struct training *g, struct ste_err *err)
     if (rc == 0)
         rc = ste_schedule_by_name(r->schedule, &p->schedule, err);
     if (rc == 0)
-        rc = ste_activations_by_name(r->train_activations, p->isa, true, &p->activations, err);
+        rc = ste_activations_by_name(r->train_activations, true, &p->activations, err);
     p->r = (int)r->rank;
     p->alpha = r->alpha;
     p->learning_rate = r->learning_rate;

@@ -113,8 +113,8 @@ int ste_chat_tokenize(const struct ste_model *m, const struct ste_message *messa
     if (!m->chat)
         return ste_err_set(
             err, STE_EINPUT,
-            "%s has no chat template that is known; name one with STE_CHAT_TEMPLATE=chatml-smollm2 or chatml-qwen2.5",
-            ste_gguf_path(m->gguf));
+            "%s has no chat template that is known; name one: STE_CHAT_TEMPLATE=%s is that of most %s models",
+            ste_gguf_path(m->gguf), m->hp.arch->chat ? m->hp.arch->chat : templates[0].name, m->hp.arch->name);
     if (r.start < 0 || r.end < 0)
         return ste_err_set(err, STE_EINPUT,
                            "%s: the vocabulary lacks <|im_start|> or <|im_end|>, which the chat template %s writes",

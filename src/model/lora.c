@@ -101,19 +101,18 @@ void ste_lora_rehash(struct ste_lora *l)
     ste_hex(digest, 32, l->hash);
 }
 
-/* Row ROW of a GGUF file's tensor is this row of Hugging Face's. In GGUF's llama the two halves of a head, which RoPE
- * turns together, are interleaved: row 2i + s of a head was row s * head_dim / 2 + i. */
+/* Row ROW of a GGUF file's tensor is this row of Hugging Face's: see interleaved in arch.h. */
 static int hf_row(const struct ste_hparams *hp, enum ste_linear l, int row)
 {
-    if (hp->rope != STE_ROPE_ADJACENT || (l != STE_Q && l != STE_K))
+    if (!hp->arch->interleaved || (l != STE_Q && l != STE_K))
         return row;
     int head = row / hp->head_dim, in_head = row % hp->head_dim;
     return head * hp->head_dim + in_head % 2 * (hp->head_dim / 2) + in_head / 2;
 }
 
-static char *peft_name(int layer, int l, char matrix)
+static char *peft_name(const struct ste_arch *arch, int layer, int l, char matrix)
 {
-    return ste_xasprintf("base_model.model.model.layers.%d.%s.lora_%c.weight", layer, ste_linear_peft_path[l], matrix);
+    return ste_xasprintf("base_model.model.model.layers.%d.%s.lora_%c.weight", layer, arch->linear[l].peft, matrix);
 }
 
 static const char head_name[] = "base_model.model.score.weight", head_module[] = "score", head_task[] = "SEQ_CLS";
@@ -231,7 +230,7 @@ static int read_pairs(struct ste_lora *l, const struct ste_hparams *hp, const st
     int rc = 0;
     for (int i = 0; i < l->n_layers && !rc; i++)
         for (int k = 0; k < STE_N_LINEAR && !rc; k++) {
-            char *name_a = peft_name(i, k, 'A'), *name_b = peft_name(i, k, 'B');
+            char *name_a = peft_name(hp->arch, i, k, 'A'), *name_b = peft_name(hp->arch, i, k, 'B');
             const struct ste_st_tensor *a = ste_safetensors_find(st, name_a), *b = ste_safetensors_find(st, name_b);
             if (a && b) {
                 rc = read_pair(l, hp, i, k, a, b, path, err);
@@ -288,13 +287,14 @@ int ste_lora_read_peft(struct ste_lora **out, const struct ste_model *m, const c
 
 /* ---- writing one ---- */
 
-static int write_config(const struct ste_lora *l, const char *base_name, const char *dir, struct ste_err *err)
+static int write_config(const struct ste_lora *l, const struct ste_arch *arch, const char *base_name, const char *dir,
+                        struct ste_err *err)
 {
     json_t *targets = json_array();
     for (int k = 0; k < STE_N_LINEAR; k++)
         for (int i = 0; i < l->n_layers; i++)
             if (l->pairs[i][k].a) {
-                json_array_append_new(targets, json_string(ste_linear_peft_name[k]));
+                json_array_append_new(targets, json_string(ste_linear_peft_name(arch, (enum ste_linear)k)));
                 break;
             }
     bool whole = l->alpha == floor(l->alpha) && l->alpha < 1e15;
@@ -329,10 +329,10 @@ static int write_weights(const struct ste_lora *l, const struct ste_hparams *hp,
             float *b = turned[n / 2] = ste_xmalloc((size_t)p->out * r * sizeof *b);
             for (int row = 0; row < p->out; row++)
                 memcpy(b + (size_t)hf_row(hp, (enum ste_linear)k, row) * r, p->b + (size_t)row * r, r * sizeof *b);
-            t[n++] = (struct ste_st_tensor){peft_name(i, k, 'A'), STE_ST_F32, 2,
-                                            {r, (uint64_t)p->in}, p->a,       (uint64_t)p->in * r * 4};
-            t[n++] = (struct ste_st_tensor){peft_name(i, k, 'B'),  STE_ST_F32, 2,
-                                            {(uint64_t)p->out, r}, b,          (uint64_t)p->out * r * 4};
+            t[n++] = (struct ste_st_tensor){peft_name(hp->arch, i, k, 'A'), STE_ST_F32, 2,
+                                            {r, (uint64_t)p->in},           p->a,       (uint64_t)p->in * r * 4};
+            t[n++] = (struct ste_st_tensor){peft_name(hp->arch, i, k, 'B'), STE_ST_F32, 2,
+                                            {(uint64_t)p->out, r},          b,          (uint64_t)p->out * r * 4};
         }
     if (l->head)
         t[n++] = (struct ste_st_tensor){ste_xstrdup(head_name),   STE_ST_F32, 2,
@@ -377,7 +377,7 @@ int ste_lora_write_peft(struct ste_lora *l, const struct ste_model *m, const cha
     if (!rc)
         rc = write_weights(l, &m->hp, at, err);
     if (!rc)
-        rc = write_config(l, base_name, at, err);
+        rc = write_config(l, m->hp.arch, base_name, at, err);
     if (!rc && !there && rename(at, dir))
         rc = ste_err_errno(err, "cannot rename %s to %s", at, dir);
     if (rc && !there)
@@ -447,7 +447,7 @@ int ste_lora_write_gguf(struct ste_lora *l, const struct ste_model *m, const cha
     add_u32(&b, 3);
     add_u64(&b, n);
     add_u64(&b, 4); /* keys */
-    add_key(&b, "general.architecture", m->arch);
+    add_key(&b, "general.architecture", m->hp.arch->name);
     add_key(&b, "general.type", "adapter");
     add_key(&b, "adapter.type", "lora");
     add_string(&b, "adapter.lora.alpha");
@@ -467,7 +467,7 @@ int ste_lora_write_gguf(struct ste_lora *l, const struct ste_model *m, const cha
                     pad(&b);
                     continue;
                 }
-                snprintf(name, sizeof name, "blk.%d.%s.weight.lora_a", i, ste_linear_gguf_name[k]);
+                snprintf(name, sizeof name, "blk.%d.%s.weight.lora_a", i, m->hp.arch->linear[k].gguf);
                 add_info(&b, name, (uint64_t)p->in, r, &offset);
                 name[strlen(name) - 1] = 'b';
                 add_info(&b, name, r, (uint64_t)p->out, &offset);

@@ -9,63 +9,66 @@
 #include "core/mem.h"
 #include "model/chat.h"
 
-const char *const ste_linear_peft_name[STE_N_LINEAR] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
-                                                        "gate_proj", "up_proj", "down_proj"};
-const char *const ste_linear_peft_path[STE_N_LINEAR] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
-                                                        "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
-                                                        "mlp.down_proj"};
-const char *const ste_linear_gguf_name[STE_N_LINEAR] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
-                                                        "ffn_gate", "ffn_up", "ffn_down"};
-
-/* What tells one architecture from another. Keys are NAME.block_count and so on. */
-static const struct architecture {
-    const char *name;
-    enum ste_rope rope;
-    bool qkv_bias; /* required, otherwise forbidden */
-} architectures[] = {
-    {"llama", STE_ROPE_ADJACENT, false},
-    {"qwen2", STE_ROPE_HALVES, true},
-};
-
-void ste_linear_shape(const struct ste_hparams *hp, enum ste_linear l, int *out, int *in)
-{
-    int q = hp->n_heads * hp->head_dim, kv = hp->n_kv_heads * hp->head_dim;
-    const int outs[STE_N_LINEAR] = {q, kv, kv, hp->d_model, hp->d_ff, hp->d_ff, hp->d_model};
-    *out = outs[l];
-    *in = l == STE_O ? q : l == STE_DOWN ? hp->d_ff : hp->d_model;
-}
-
 /* ---- hyperparameters ---- */
 
 struct reader {
     struct ste_model *m;
-    const struct architecture *arch;
+    const struct ste_arch *arch;
     struct ste_err *err;
+};
+
+/* Those that every architecture has. */
+#define WHOLE(key, member, optional, max)                                                                              \
+    {                                                                                                                  \
+        key, offsetof(struct ste_hparams, member), false, optional, max                                                \
+    }
+#define REAL(key, member, optional)                                                                                    \
+    {                                                                                                                  \
+        key, offsetof(struct ste_hparams, member), true, optional, 0                                                   \
+    }
+static const struct ste_key usual_keys[] = {
+    WHOLE("block_count", n_layers, false, 1000),
+    WHOLE("embedding_length", d_model, false, 1 << 16),
+    WHOLE("feed_forward_length", d_ff, false, 1 << 20),
+    WHOLE("attention.head_count", n_heads, false, 1 << 12),
+    WHOLE("context_length", n_ctx_train, false, 1 << 30),
+    REAL("attention.layer_norm_rms_epsilon", rms_eps, false),
+    REAL("rope.freq_base", rope_base, true),
+    WHOLE("attention.head_count_kv", n_kv_heads, true, 1 << 12),
+    WHOLE("attention.key_length", head_dim, true, 1 << 12),
+    {NULL, 0, false, false, 0},
 };
 
 static int read_arch(struct reader *r)
 {
     struct ste_str s;
     const char *path = ste_gguf_path(r->m->gguf);
+    const struct ste_arch *const *known = r->arch ? (const struct ste_arch *const[]){r->arch, NULL} : ste_archs;
     if (!ste_gguf_string(r->m->gguf, "general.architecture", &s))
         return ste_err_set(r->err, STE_EINPUT, "%s does not name its architecture (general.architecture)", path);
-    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++)
-        if (strlen(architectures[i].name) == s.n && !memcmp(architectures[i].name, s.s, s.n))
-            r->arch = &architectures[i];
-    if (!r->arch)
-        return ste_err_set(r->err, STE_EINPUT, "%s is of architecture '%.*s'; ste runs llama and qwen2", path,
-                           (int)(s.n < 40 ? s.n : 40), s.s);
-    r->m->arch = r->arch->name;
-    return 0;
+    struct ste_buf names = STE_BUF_INIT;
+    r->arch = NULL;
+    for (size_t i = 0; known[i]; i++) {
+        if (strlen(known[i]->name) == s.n && !memcmp(known[i]->name, s.s, s.n))
+            r->arch = known[i];
+        ste_buf_addf(&names, "%s%s", i == 0 ? "" : known[i + 1] ? ", " : " and ", known[i]->name);
+    }
+    int rc = r->arch ? 0
+                     : ste_err_set(r->err, STE_EINPUT, "%s is of architecture '%.*s'; ste runs %s", path,
+                                   (int)(s.n < 40 ? s.n : 40), s.s, names.s);
+    ste_buf_clear(&names);
+    r->m->hp.arch = r->arch;
+    return rc;
 }
 
-static int read_int(struct reader *r, const char *name, int max, int *out)
+static int read_int(struct reader *r, const char *name, bool optional, int max, int *out)
 {
     char key[96];
     int64_t v;
     snprintf(key, sizeof key, "%s.%s", r->arch->name, name);
     if (!ste_gguf_int(r->m->gguf, key, &v))
-        return ste_err_set(r->err, STE_EINPUT, "%s has no whole number %s", ste_gguf_path(r->m->gguf), key);
+        return optional ? 0
+                        : ste_err_set(r->err, STE_EINPUT, "%s has no whole number %s", ste_gguf_path(r->m->gguf), key);
     if (v < 1 || v > max)
         return ste_err_set(r->err, STE_EINPUT, "%s: %s is %lld, not from 1 to %d", ste_gguf_path(r->m->gguf), key,
                            (long long)v, max);
@@ -73,24 +76,28 @@ static int read_int(struct reader *r, const char *name, int max, int *out)
     return 0;
 }
 
-static int read_optional_int(struct reader *r, const char *name, int max, int *out)
+static int read_real(struct reader *r, const char *name, bool optional, double *out)
 {
     char key[96];
-    int64_t v;
+    double v;
     snprintf(key, sizeof key, "%s.%s", r->arch->name, name);
-    return ste_gguf_int(r->m->gguf, key, &v) ? read_int(r, name, max, out) : 0;
+    if (!ste_gguf_real(r->m->gguf, key, &v))
+        return optional ? 0 : ste_err_set(r->err, STE_EINPUT, "%s has no number %s", ste_gguf_path(r->m->gguf), key);
+    if (!(v > 0) || !isfinite(v))
+        return ste_err_set(r->err, STE_EINPUT, "%s: %s is %g, not a positive number", ste_gguf_path(r->m->gguf), key,
+                           v);
+    *out = v;
+    return 0;
 }
 
-static int read_real(struct reader *r, const char *name, bool required, double *out)
+static int read_keys(struct reader *r, const struct ste_key *keys)
 {
-    char key[96];
-    snprintf(key, sizeof key, "%s.%s", r->arch->name, name);
-    if (!ste_gguf_real(r->m->gguf, key, out) && required)
-        return ste_err_set(r->err, STE_EINPUT, "%s has no number %s", ste_gguf_path(r->m->gguf), key);
-    if (!(*out > 0) || !isfinite(*out))
-        return ste_err_set(r->err, STE_EINPUT, "%s: %s is %g, not a positive number", ste_gguf_path(r->m->gguf), key,
-                           *out);
-    return 0;
+    int rc = 0;
+    for (const struct ste_key *k = keys; !rc && k && k->name; k++) {
+        void *member = (char *)&r->m->hp + k->at;
+        rc = k->real ? read_real(r, k->name, k->optional, member) : read_int(r, k->name, k->optional, k->max, member);
+    }
+    return rc;
 }
 
 /* What would change the forward pass and is not built must be refused, not passed over. */
@@ -121,32 +128,25 @@ static int read_hparams(struct reader *r)
     struct ste_hparams *hp = &r->m->hp;
     const char *path = ste_gguf_path(r->m->gguf);
     int rc;
-    hp->rope = r->arch->rope;
     hp->rope_base = 10000;
-    if ((rc = read_int(r, "block_count", 1000, &hp->n_layers)) ||
-        (rc = read_int(r, "embedding_length", 1 << 16, &hp->d_model)) ||
-        (rc = read_int(r, "feed_forward_length", 1 << 20, &hp->d_ff)) ||
-        (rc = read_int(r, "attention.head_count", 1 << 12, &hp->n_heads)) ||
-        (rc = read_int(r, "context_length", 1 << 30, &hp->n_ctx_train)) ||
-        (rc = read_real(r, "attention.layer_norm_rms_epsilon", true, &hp->rms_eps)) ||
-        (rc = read_real(r, "rope.freq_base", false, &hp->rope_base)))
+    if ((rc = read_keys(r, usual_keys)) || (rc = read_keys(r, r->arch->keys)))
         return rc;
-    hp->n_kv_heads = hp->n_heads;
-    if ((rc = read_optional_int(r, "attention.head_count_kv", 1 << 12, &hp->n_kv_heads)))
-        return rc;
+    if (!hp->n_kv_heads)
+        hp->n_kv_heads = hp->n_heads;
     if (hp->n_heads % hp->n_kv_heads)
         return ste_err_set(r->err, STE_EINPUT, "%s: %d attention heads cannot share %d key-value heads", path,
                            hp->n_heads, hp->n_kv_heads);
-    hp->head_dim = hp->d_model % hp->n_heads ? 0 : hp->d_model / hp->n_heads;
-    if ((rc = read_optional_int(r, "attention.key_length", 1 << 12, &hp->head_dim)))
-        return rc;
+    if (!hp->head_dim && hp->d_model % hp->n_heads == 0)
+        hp->head_dim = hp->d_model / hp->n_heads;
     int value_dim = hp->head_dim, rope_dims = hp->head_dim;
-    if ((rc = read_optional_int(r, "attention.value_length", 1 << 12, &value_dim)) ||
-        (rc = read_optional_int(r, "rope.dimension_count", 1 << 12, &rope_dims)))
+    if ((rc = read_int(r, "attention.value_length", true, 1 << 12, &value_dim)) ||
+        (rc = read_int(r, "rope.dimension_count", true, 1 << 12, &rope_dims)))
         return rc;
     if (!hp->head_dim || hp->head_dim % 2 || value_dim != hp->head_dim)
         return ste_err_set(r->err, STE_EINPUT, "%s: a width of %d does not divide into %d heads of an even width", path,
                            hp->d_model, hp->n_heads);
+    if (!(hp->attn_scale > 0))
+        hp->attn_scale = (double)(1.0f / sqrtf((float)hp->head_dim));
     return check_nothing_else(r, rope_dims);
 }
 
@@ -175,26 +175,47 @@ static int get_layer(struct reader *r, int i)
     const struct ste_hparams *hp = &r->m->hp;
     struct ste_layer *layer = &r->m->layers[i];
     char name[96];
-    int rc, out, in;
-    snprintf(name, sizeof name, "blk.%d.attn_norm.weight", i);
-    if ((rc = get(r, name, hp->d_model, 0, &layer->attn_norm)))
-        return rc;
-    snprintf(name, sizeof name, "blk.%d.ffn_norm.weight", i);
-    if ((rc = get(r, name, hp->d_model, 0, &layer->ffn_norm)))
-        return rc;
-    for (int l = 0; l < STE_N_LINEAR; l++) {
-        ste_linear_shape(hp, (enum ste_linear)l, &out, &in);
-        snprintf(name, sizeof name, "blk.%d.%s.weight", i, ste_linear_gguf_name[l]);
-        if ((rc = get(r, name, in, out, &layer->linear[l])))
-            return rc;
-        snprintf(name, sizeof name, "blk.%d.%s.bias", i, ste_linear_gguf_name[l]);
-        if (r->arch->qkv_bias && l <= STE_V) {
-            if ((rc = get(r, name, out, 0, &layer->bias[l])))
-                return rc;
-        } else if (ste_gguf_tensor(r->m->gguf, name)) {
-            return ste_err_set(r->err, STE_EINPUT, "%s has a tensor '%s', which ste does not compute for %s models",
-                               ste_gguf_path(r->m->gguf), name, r->arch->name);
+    int rc = 0;
+    for (int n = 0; n < STE_N_NORM && !rc; n++)
+        if (r->arch->norm[n].gguf) {
+            snprintf(name, sizeof name, "blk.%d.%s.weight", i, r->arch->norm[n].gguf);
+            rc = get(r, name, ste_width(hp, r->arch->norm[n].width), 0, &layer->norm[n]);
         }
+    for (int l = 0; l < STE_N_LINEAR && !rc; l++) {
+        int out, in;
+        ste_linear_shape(hp, (enum ste_linear)l, &out, &in);
+        snprintf(name, sizeof name, "blk.%d.%s.weight", i, r->arch->linear[l].gguf);
+        rc = get(r, name, in, out, &layer->linear[l]);
+        snprintf(name, sizeof name, "blk.%d.%s.bias", i, r->arch->linear[l].gguf);
+        if (!rc && r->arch->bias[l])
+            rc = get(r, name, out, 0, &layer->bias[l]);
+    }
+    return rc;
+}
+
+static bool is_used(const struct ste_model *m, const struct ste_tensor *t)
+{
+    if (t == m->embedding || t == m->output || t == m->output_norm)
+        return true;
+    for (int i = 0; i < m->hp.n_layers; i++) {
+        for (int n = 0; n < STE_N_NORM; n++)
+            if (t == m->layers[i].norm[n])
+                return true;
+        for (int l = 0; l < STE_N_LINEAR; l++)
+            if (t == m->layers[i].linear[l] || t == m->layers[i].bias[l])
+                return true;
+    }
+    return false;
+}
+
+/* A tensor that no description names is a part of the model that would silently be left out. */
+static int check_all_used(struct reader *r)
+{
+    for (uint64_t i = 0; i < ste_gguf_n_tensors(r->m->gguf); i++) {
+        const struct ste_tensor *t = ste_gguf_tensor_at(r->m->gguf, i);
+        if (!is_used(r->m, t))
+            return ste_err_set(r->err, STE_EINPUT, "%s has a tensor '%s', which ste does not compute for %s models",
+                               ste_gguf_path(r->m->gguf), t->name, r->arch->name);
     }
     return 0;
 }
@@ -213,14 +234,14 @@ static int get_tensors(struct reader *r)
     m->layers = ste_xcalloc((size_t)hp->n_layers, sizeof *m->layers);
     for (int i = 0; i < hp->n_layers && !rc; i++)
         rc = get_layer(r, i);
-    return rc;
+    return rc ? rc : check_all_used(r);
 }
 
 /* ---- the file ---- */
 
-static int open_model(struct ste_model *m, const char *path, struct ste_err *err)
+static int open_model(struct ste_model *m, const char *path, const struct ste_arch *arch, struct ste_err *err)
 {
-    struct reader r = {m, NULL, err};
+    struct reader r = {m, arch, err};
     const char *chat = getenv("STE_CHAT_TEMPLATE");
     int rc;
     if ((rc = ste_gguf_open(&m->gguf, path, err)) || (rc = read_arch(&r)) || (rc = read_hparams(&r)) ||
@@ -234,16 +255,21 @@ static int open_model(struct ste_model *m, const char *path, struct ste_err *err
     return 0;
 }
 
-int ste_model_open(struct ste_model **out, const char *path, struct ste_err *err)
+int ste_model_open_as(struct ste_model **out, const char *path, const struct ste_arch *arch, struct ste_err *err)
 {
     struct ste_model *m = ste_xcalloc(1, sizeof *m);
-    int rc = open_model(m, path, err);
+    int rc = open_model(m, path, arch, err);
     *out = m;
     if (rc) {
         ste_model_close(m);
         *out = NULL;
     }
     return rc;
+}
+
+int ste_model_open(struct ste_model **out, const char *path, struct ste_err *err)
+{
+    return ste_model_open_as(out, path, NULL, err);
 }
 
 void ste_model_close(struct ste_model *m)

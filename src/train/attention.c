@@ -33,7 +33,7 @@ static struct shape shape_of(const struct ste_hparams *hp)
 {
     struct shape s = {(size_t)hp->head_dim, (size_t)hp->n_heads * (size_t)hp->head_dim,
                       (size_t)hp->n_kv_heads * (size_t)hp->head_dim, hp->n_heads / hp->n_kv_heads,
-                      1.0f / sqrtf((float)hp->head_dim)};
+                      (float)hp->attn_scale};
     return s;
 }
 

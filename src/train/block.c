@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "core/profile.h"
 #include "train/internal.h"
 
@@ -54,18 +56,37 @@ static void linear_backward(struct ste_trainer *t, const struct ste_pack *pk, in
     ste_profile_end(before);
 }
 
+/* The norm WHICH on N numbers, piece by piece. */
+static void norm_forward(struct ste_trainer *t, int layer, enum ste_norm which, const float *x, float *y, size_t n)
+{
+    const int width = ste_width(&t->model->hp, t->model->hp.arch->norm[which].width);
+    ste_rows_norm(t, y, x, t->w->layers[layer].norm[which], (int)(n / (size_t)width), width);
+}
+
+/* DX += the gradient of its input X, given DY, which is overwritten. */
+static void norm_backward(struct ste_trainer *t, int layer, enum ste_norm which, const float *x, float *dy, float *dx,
+                          size_t n)
+{
+    const int width = ste_width(&t->model->hp, t->model->hp.arch->norm[which].width);
+    ste_rows_norm_backward(t, dx, x, t->w->layers[layer].norm[which], dy, (int)(n / (size_t)width), width);
+}
+
 void ste_block_forward(struct ste_trainer *t, const struct ste_pack *pk, int layer, float *out)
 {
     const struct ste_hparams *hp = &t->model->hp;
-    const struct ste_layer_weights *w = &t->w->layers[layer];
     struct ste_acts *a = &t->s.acts[layer];
     int rows = pk->tokens;
-    size_t n = (size_t)rows * (size_t)hp->d_model;
+    size_t n = (size_t)rows * (size_t)hp->d_model, n_q = (size_t)rows * (size_t)ste_width(hp, STE_WIDTH_Q),
+           n_kv = (size_t)rows * (size_t)ste_width(hp, STE_WIDTH_KV);
 
-    ste_rows_norm(t, t->s.norm, a->x, w->attn_norm, rows);
-    linear_forward(t, rows, layer, STE_Q, t->s.norm, a->low[STE_Q], a->q);
-    linear_forward(t, rows, layer, STE_K, t->s.norm, a->low[STE_K], a->k);
+    norm_forward(t, layer, STE_NORM_ATTN, a->x, t->s.norm, n);
+    linear_forward(t, rows, layer, STE_Q, t->s.norm, a->low[STE_Q], a->q_raw ? a->q_raw : a->q);
+    linear_forward(t, rows, layer, STE_K, t->s.norm, a->low[STE_K], a->k_raw ? a->k_raw : a->k);
     linear_forward(t, rows, layer, STE_V, t->s.norm, a->low[STE_V], a->v);
+    if (a->q_raw)
+        norm_forward(t, layer, STE_NORM_Q, a->q_raw, a->q, n_q);
+    if (a->k_raw)
+        norm_forward(t, layer, STE_NORM_K, a->k_raw, a->k, n_kv);
     ste_rows_rope(t, pk, a->q, hp->n_heads, false);
     ste_rows_rope(t, pk, a->k, hp->n_kv_heads, false);
     enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
@@ -74,43 +95,63 @@ void ste_block_forward(struct ste_trainer *t, const struct ste_pack *pk, int lay
     linear_forward(t, rows, layer, STE_O, a->o, a->low[STE_O], a->x2);
     t->ops->add(a->x2, a->x, n);
 
-    ste_rows_norm(t, t->s.norm, a->x2, w->ffn_norm, rows);
+    norm_forward(t, layer, STE_NORM_FFN, a->x2, t->s.norm, n);
     linear_forward(t, rows, layer, STE_GATE, t->s.norm, a->low[STE_GATE], a->gate);
     linear_forward(t, rows, layer, STE_UP, t->s.norm, a->low[STE_UP], a->up);
-    ste_rows_swiglu(t, t->s.h, a->gate, a->up, rows);
+    ste_rows_gate(t, t->s.h, a->gate, a->up, rows);
     linear_forward(t, rows, layer, STE_DOWN, t->s.h, a->low[STE_DOWN], out);
     if (out)
         t->ops->add(out, a->x2, n);
 }
 
-void ste_block_backward(struct ste_trainer *t, const struct ste_pack *pk, int layer)
+/* From s.dq and s.dk, after RoPE, to the gradients of what Q and K gave. */
+static void heads_backward(struct ste_trainer *t, const struct ste_pack *pk, int layer, float **dq, float **dk)
 {
     const struct ste_hparams *hp = &t->model->hp;
-    const struct ste_layer_weights *w = &t->w->layers[layer];
+    const struct ste_acts *a = &t->s.acts[layer];
+    struct ste_scratch *s = &t->s;
+    size_t n_q = (size_t)pk->tokens * (size_t)ste_width(hp, STE_WIDTH_Q),
+           n_kv = (size_t)pk->tokens * (size_t)ste_width(hp, STE_WIDTH_KV);
+    ste_rows_rope(t, pk, s->dq, hp->n_heads, true);
+    ste_rows_rope(t, pk, s->dk, hp->n_kv_heads, true);
+    *dq = s->dq;
+    *dk = s->dk;
+    if (a->q_raw) { /* those of single heads are folded by now */
+        *dq = memset(s->dk_heads, 0, n_q * sizeof **dq);
+        norm_backward(t, layer, STE_NORM_Q, a->q_raw, s->dq, *dq, n_q);
+    }
+    if (a->k_raw) {
+        *dk = memset(s->dv_heads, 0, n_kv * sizeof **dk);
+        norm_backward(t, layer, STE_NORM_K, a->k_raw, s->dk, *dk, n_kv);
+    }
+}
+
+void ste_block_backward(struct ste_trainer *t, const struct ste_pack *pk, int layer)
+{
     struct ste_acts *a = &t->s.acts[layer];
     struct ste_scratch *s = &t->s;
     int rows = pk->tokens;
+    size_t n = (size_t)rows * (size_t)t->model->hp.d_model;
 
-    ste_rows_swiglu(t, s->h, a->gate, a->up, rows);
+    ste_rows_gate(t, s->h, a->gate, a->up, rows);
     linear_backward(t, pk, layer, STE_DOWN, s->h, a->low[STE_DOWN], s->dx, s->dh, false);
-    ste_rows_swiglu_backward(t, a->gate, a->up, s->dh, rows);
-    ste_rows_norm(t, s->norm, a->x2, w->ffn_norm, rows);
+    ste_rows_gate_backward(t, a->gate, a->up, s->dh, rows);
+    norm_forward(t, layer, STE_NORM_FFN, a->x2, s->norm, n);
     linear_backward(t, pk, layer, STE_GATE, s->norm, a->low[STE_GATE], a->gate, s->dnorm, false);
     linear_backward(t, pk, layer, STE_UP, s->norm, a->low[STE_UP], a->up, s->dnorm, true);
-    ste_rows_norm_backward(t, s->dx, a->x2, w->ffn_norm, s->dnorm, rows);
+    norm_backward(t, layer, STE_NORM_FFN, a->x2, s->dnorm, s->dx, n);
 
-    float *d_o = s->h; /* (T, H*HD): free by now, and wide enough */
+    float *d_o = s->h, *dq, *dk; /* (T, H*HD): free by now, and wide enough */
     linear_backward(t, pk, layer, STE_O, a->o, a->low[STE_O], s->dx, d_o, false);
     enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
     ste_attention_backward(t, pk, a, d_o);
     ste_profile_end(before);
-    ste_rows_rope(t, pk, s->dq, hp->n_heads, true);
-    ste_rows_rope(t, pk, s->dk, hp->n_kv_heads, true);
-    ste_rows_norm(t, s->norm, a->x, w->attn_norm, rows);
+    heads_backward(t, pk, layer, &dq, &dk);
+    norm_forward(t, layer, STE_NORM_ATTN, a->x, s->norm, n);
     float *dnorm = layer ? s->dnorm : NULL; /* the embedding is frozen */
-    linear_backward(t, pk, layer, STE_Q, s->norm, a->low[STE_Q], s->dq, dnorm, false);
-    linear_backward(t, pk, layer, STE_K, s->norm, a->low[STE_K], s->dk, dnorm, true);
+    linear_backward(t, pk, layer, STE_Q, s->norm, a->low[STE_Q], dq, dnorm, false);
+    linear_backward(t, pk, layer, STE_K, s->norm, a->low[STE_K], dk, dnorm, true);
     linear_backward(t, pk, layer, STE_V, s->norm, a->low[STE_V], s->dv, dnorm, true);
     if (dnorm)
-        ste_rows_norm_backward(t, s->dx, a->x, w->attn_norm, dnorm, rows);
+        norm_backward(t, layer, STE_NORM_ATTN, a->x, dnorm, s->dx, n);
 }

@@ -37,6 +37,7 @@ struct ste_pack {
 struct ste_acts {
     float *x;                 /* (T, D) input */
     float *q, *k, *v;         /* (T, H*HD), (T, HK*HD) x 2: q and k after RoPE */
+    float *q_raw, *k_raw;     /* the same before their norms; NULL: they have none */
     float *lse;               /* (T, H) log-sum-exp of the scores */
     float *o;                 /* (T, H*HD) attention output */
     float *x2;                /* (T, D) after attention */
@@ -95,13 +96,12 @@ void ste_attention_forward(struct ste_trainer *t, const struct ste_pack *pk, con
 void ste_attention_backward(struct ste_trainer *t, const struct ste_pack *pk, const struct ste_acts *a,
                             const float *d_o);
 
-/* rows.c: what is done row by row, spread over the pool. */
-void ste_rows_norm(struct ste_trainer *t, float *y, const float *x, const float *w, int rows);
-/* DX += the gradient of RMSNorm's input, given DY of its output; DY is overwritten. */
-void ste_rows_norm_backward(struct ste_trainer *t, float *dx, const float *x, const float *w, float *dy, int rows);
-void ste_rows_swiglu(struct ste_trainer *t, float *h, const float *gate, const float *up, int rows);
-/* GATE and UP become their gradients, given DH. */
-void ste_rows_swiglu_backward(struct ste_trainer *t, float *gate, float *up, const float *dh, int rows);
+/* rows.c: the operations of struct ste_ops (engine/cpu/kernels.h) on all rows, spread over the pool. */
+void ste_rows_norm(struct ste_trainer *t, float *y, const float *x, const float *w, int rows, int width);
+void ste_rows_norm_backward(struct ste_trainer *t, float *dx, const float *x, const float *w, float *dy, int rows,
+                            int width);
+void ste_rows_gate(struct ste_trainer *t, float *h, const float *gate, const float *up, int rows);
+void ste_rows_gate_backward(struct ste_trainer *t, float *gate, float *up, const float *dh, int rows);
 void ste_rows_rope(struct ste_trainer *t, const struct ste_pack *pk, float *x, int heads, bool inverse);
 
 /* block.c. OUT (T, D) is the layer's output; NULL when only the activations are wanted again. */

@@ -40,7 +40,7 @@ void ste_loss_rows(struct ste_trainer *t, const struct ste_pack *pk, double scal
         int rows = pk->n_loss - from < s->chunk ? pk->n_loss - from : s->chunk;
         for (int i = 0; i < rows; i++)
             memcpy(s->loss_x + (size_t)i * d, s->final + (size_t)pk->loss_rows[from + i] * d, d * sizeof(float));
-        ste_rows_norm(t, s->loss_norm, s->loss_x, t->w->output_norm, rows);
+        ste_rows_norm(t, s->loss_norm, s->loss_x, t->w->output_norm, rows, (int)d);
         enum ste_work before = ste_profile_begin(STE_WORK_PRODUCTS);
         ste_matrix_mul(t->w->output, t->p.activations, s->loss_norm, d, rows, NULL, s->logits, v, t->p.pool);
         ste_profile_begin(STE_WORK_LOSS);
@@ -53,7 +53,7 @@ void ste_loss_rows(struct ste_trainer *t, const struct ste_pack *pk, double scal
         ste_matrix_mul_back(t->w->output, t->p.activations, s->logits, v, rows, s->loss_norm, d, false, t->p.pool);
         ste_profile_end(before);
         memset(s->loss_d, 0, (size_t)rows * d * sizeof *s->loss_d);
-        ste_rows_norm_backward(t, s->loss_d, s->loss_x, t->w->output_norm, s->loss_norm, rows);
+        ste_rows_norm_backward(t, s->loss_d, s->loss_x, t->w->output_norm, s->loss_norm, rows, (int)d);
         for (int i = 0; i < rows; i++)
             memcpy(s->dx + (size_t)pk->loss_rows[from + i] * d, s->loss_d + (size_t)i * d, d * sizeof(float));
     }

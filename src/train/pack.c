@@ -187,6 +187,8 @@ static void lay_out_acts(struct walk *w, struct ste_acts *a, const struct ste_hp
     a->q = take(w, t, q);
     a->k = take(w, t, kv);
     a->v = take(w, t, kv);
+    a->q_raw = hp->arch->norm[STE_NORM_Q].gguf ? take(w, t, q) : NULL;
+    a->k_raw = hp->arch->norm[STE_NORM_K].gguf ? take(w, t, kv) : NULL;
     a->lse = take(w, t, (size_t)hp->n_heads);
     a->o = take(w, t, q);
     a->x2 = take(w, t, d);

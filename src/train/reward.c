@@ -15,7 +15,7 @@ void ste_reward_rows(struct ste_trainer *t, const struct ste_pack *pk, double sc
 {
     struct ste_scratch *s = &t->s;
     const size_t d = (size_t)t->model->hp.d_model;
-    const int chunk = s->chunk / 2 * 2; /* pairs stay together */
+    const int chunk = s->chunk > 1 ? s->chunk / 2 * 2 : 1; /* pairs stay together */
     enum ste_work before = ste_profile_begin(STE_WORK_LOSS);
     if (scale > 0)
         memset(s->dx, 0, (size_t)pk->tokens * d * sizeof *s->dx);
@@ -23,7 +23,7 @@ void ste_reward_rows(struct ste_trainer *t, const struct ste_pack *pk, double sc
         const int rows = pk->n_loss - from < chunk ? pk->n_loss - from : chunk;
         for (int i = 0; i < rows; i++)
             memcpy(s->loss_x + (size_t)i * d, s->final + (size_t)pk->loss_rows[from + i] * d, d * sizeof(float));
-        ste_rows_norm(t, s->loss_norm, s->loss_x, t->w->output_norm, rows);
+        ste_rows_norm(t, s->loss_norm, s->loss_x, t->w->output_norm, rows, (int)d);
         for (int i = 0; i < rows; i++)
             s->nll[from + i] = (double)t->ops->dot(s->loss_norm + (size_t)i * d, t->lora->head, d);
         if (scale <= 0)
@@ -37,7 +37,7 @@ void ste_reward_rows(struct ste_trainer *t, const struct ste_pack *pk, double sc
             t->ops->axpy(norm, g, t->lora->head, d);
         }
         memset(s->loss_d, 0, (size_t)rows * d * sizeof *s->loss_d);
-        ste_rows_norm_backward(t, s->loss_d, s->loss_x, t->w->output_norm, s->loss_norm, rows);
+        ste_rows_norm_backward(t, s->loss_d, s->loss_x, t->w->output_norm, s->loss_norm, rows, (int)d);
         for (int i = 0; i < rows; i++)
             memcpy(s->dx + (size_t)pk->loss_rows[from + i] * d, s->loss_d + (size_t)i * d, d * sizeof(float));
     }

@@ -16,7 +16,7 @@
 #ifndef STE_TRAIN_TRAIN_H
 #define STE_TRAIN_TRAIN_H
 
-#include "engine/weights.h"
+#include "engine/cpu/weights.h"
 #include "model/lora.h"
 
 struct ste_example {
@@ -36,8 +36,8 @@ struct ste_train_params {
         max_grad_norm; /* AdamW, decoupled decay; norm 0: no clipping */
     enum ste_schedule schedule;
     int warmup_steps, total_steps;
-    int batch_examples; /* examples an optimizer step */
-    int micro_tokens;   /* packed tokens a forward pass: accumulation is over such packs; speed and memory only */
+    int batch_examples;      /* examples an optimizer step */
+    int micro_tokens;        /* packed tokens a forward pass: accumulation is over such packs; speed and memory only */
     size_t activation_bytes; /* a pack that needs more keeps no layer's activations: they are computed again in the
                               * backward pass, a third more time; speed and memory only */
     /* STE_ACT_INT8: the forward pass multiplies rounded activations with the base's integers, as generation does; the
@@ -48,7 +48,7 @@ struct ste_train_params {
      * one prompt, chosen before rejected, and the loss is that of Bradley and Terry, the mean of
      * w * -log sigmoid(score(chosen) - score(rejected)). */
     bool reward;
-    uint64_t seed;      /* of A, and of the order of examples */
+    uint64_t seed; /* of A, and of the order of examples */
 };
 /* r 16, alpha 32, AdamW (.9, .999, 1e-8) at 1e-4 without decay, norm 1, constant schedule, 8 examples a step, 512
  * tokens a pack, 2 GB of activations, all in f32. */
@@ -79,7 +79,8 @@ int ste_trainer_loss(struct ste_trainer *t, const struct ste_example *batch, int
 int ste_trainer_grads(struct ste_trainer *t, const struct ste_example *batch, int n, struct ste_lora *grads,
                       double *loss, struct ste_err *err);
 
-/* Scores of a reward model: SCORES has N items. Neighbours with one prompt share it. */
+/* Scores of a reward model: SCORES has N items. Neighbours with one prompt share it. Examples as of a step, but for
+ * their being pairs: STE_EINPUT for a token that the model does not know. */
 int ste_trainer_scores(struct ste_trainer *t, const struct ste_example *examples, int n, double *scores,
                        struct ste_err *err);
 

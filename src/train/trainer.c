@@ -162,10 +162,8 @@ static int check_pairs(const struct ste_example *batch, int n, struct ste_err *e
     return 0;
 }
 
-static int check_batch(const struct ste_trainer *t, const struct ste_example *batch, int n, struct ste_err *err)
+static int check_examples(const struct ste_trainer *t, const struct ste_example *batch, int n, struct ste_err *err)
 {
-    long loss_tokens = 0;
-    double weight = 0;
     for (int e = 0; e < n; e++) {
         const struct ste_example *x = &batch[e];
         if (x->n < 1 || x->n_prompt < 0 || x->n_prompt > x->n)
@@ -178,12 +176,21 @@ static int check_batch(const struct ste_trainer *t, const struct ste_example *ba
             if (x->tokens[i] < 0 || x->tokens[i] >= t->model->hp.n_vocab)
                 return ste_err_set(err, STE_EINPUT, "example %d of the batch has the token %d; the model knows 0 to %d",
                                    e + 1, (int)x->tokens[i], t->model->hp.n_vocab - 1);
-        int loss = loss_tokens_of(t, x);
-        loss_tokens += loss;
-        weight += loss * (double)x->weight;
     }
-    if (t->p.reward && check_pairs(batch, n, err))
+    return 0;
+}
+
+static int check_batch(const struct ste_trainer *t, const struct ste_example *batch, int n, struct ste_err *err)
+{
+    long loss_tokens = 0;
+    double weight = 0;
+    if (check_examples(t, batch, n, err) || (t->p.reward && check_pairs(batch, n, err)))
         return STE_EINPUT;
+    for (int e = 0; e < n; e++) {
+        int loss = loss_tokens_of(t, &batch[e]);
+        loss_tokens += loss;
+        weight += loss * (double)batch[e].weight;
+    }
     if (!loss_tokens || !(weight > 0))
         return ste_err_set(err, STE_EINPUT, "a batch of %d examples has no completion token to learn from", n);
     return 0;
@@ -307,10 +314,10 @@ int ste_trainer_loss(struct ste_trainer *t, const struct ste_example *batch, int
 int ste_trainer_scores(struct ste_trainer *t, const struct ste_example *examples, int n, double *scores,
                        struct ste_err *err)
 {
-    int rc = 0, largest = 0;
-    for (int e = 0, tokens; e<n; largest = tokens> largest ? tokens : largest)
+    int rc = check_examples(t, examples, n, err), largest = 0;
+    for (int e = 0, tokens; !rc && e<n; largest = tokens> largest ? tokens : largest)
         e += ste_pack_count(examples + e, n - e, t->p.micro_tokens, &tokens);
-    if (n > 0)
+    if (!rc && n > 0)
         rc = ste_scratch_reserve(t, largest, err);
     for (int e = 0, count, tokens; !rc && e < n; e += count) {
         struct ste_pack pk;

@@ -20,19 +20,39 @@ static void sm_tensor(struct gw *w, const char *name, int cols, int rows, double
     free(v);
 }
 
-static struct ste_model *sm_open(char **path, const char *arch)
+/* The tensors of a block, as the architecture's description names them. */
+static inline void sm_layer(struct gw *w, const struct ste_hparams *hp, int i, struct ste_rng *rng)
 {
-    static const char *const linear[] = {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"};
-    static const int in[] = {SM_D, SM_D, SM_D, SM_HEADS * SM_HD, SM_D, SM_D, SM_FF};
-    static const int out[] = {SM_HEADS * SM_HD, SM_KV * SM_HD, SM_KV * SM_HD, SM_D, SM_FF, SM_FF, SM_D};
-    bool qwen = !strcmp(arch, "qwen2");
+    const struct ste_arch *arch = hp->arch;
+    char name[64];
+    for (int l = 0; l < STE_N_LINEAR; l++) {
+        int out, in;
+        ste_linear_shape(hp, (enum ste_linear)l, &out, &in);
+        snprintf(name, sizeof name, "blk.%d.%s.weight", i, arch->linear[l].gguf);
+        sm_tensor(w, name, in, out, 0, 0.2, rng);
+        snprintf(name, sizeof name, "blk.%d.%s.bias", i, arch->linear[l].gguf);
+        if (arch->bias[l])
+            sm_tensor(w, name, out, 0, 0, 0.5, rng);
+    }
+    for (int n = 0; n < STE_N_NORM; n++) {
+        snprintf(name, sizeof name, "blk.%d.%s.weight", i, arch->norm[n].gguf);
+        if (arch->norm[n].gguf)
+            sm_tensor(w, name, ste_width(hp, arch->norm[n].width), 0, 1, 0.1, rng);
+    }
+}
+
+/* A file of ARCH with the keys that every architecture has and REAL of its own, if any, at 0.3. */
+static inline char *sm_write(const struct ste_arch *arch, const char *real)
+{
+    const struct ste_hparams hp = {
+        .arch = arch, .d_model = SM_D, .n_heads = SM_HEADS, .n_kv_heads = SM_KV, .head_dim = SM_HD, .d_ff = SM_FF};
     struct gw w = {0};
     struct ste_buf b = STE_BUF_INIT;
     struct ste_rng rng;
     char key[64];
     ste_rng_init(&rng, 7, 1);
-#define KEY(name) (snprintf(key, sizeof key, "%s.%s", arch, name), key)
-    gw_key_str(&w, "general.architecture", arch);
+#define KEY(of) (snprintf(key, sizeof key, "%s.%s", arch->name, of), key)
+    gw_key_str(&w, "general.architecture", arch->name);
     gw_key_u32(&w, KEY("block_count"), SM_LAYERS);
     gw_key_u32(&w, KEY("context_length"), SM_CTX);
     gw_key_u32(&w, KEY("embedding_length"), SM_D);
@@ -41,29 +61,26 @@ static struct ste_model *sm_open(char **path, const char *arch)
     gw_key_u32(&w, KEY("attention.head_count_kv"), SM_KV);
     gw_key_f32(&w, KEY("attention.layer_norm_rms_epsilon"), 1e-5f);
     gw_key_f32(&w, KEY("rope.freq_base"), 10000.0f);
-    tiny_tokenizer(&w, qwen ? "qwen2" : "smollm", NULL);
+    if (real)
+        gw_key_f32(&w, KEY(real), 0.3f);
+    tiny_tokenizer(&w, strcmp(arch->name, "qwen2") ? "smollm" : "qwen2", NULL);
     sm_tensor(&w, "token_embd.weight", SM_D, TINY_VOCAB, 0, 1, &rng);
     sm_tensor(&w, "output_norm.weight", SM_D, 0, 0.4, 0.05, &rng);
-    for (int i = 0; i < SM_LAYERS; i++) {
-        for (int l = 0; l < 7; l++) {
-            snprintf(key, sizeof key, "blk.%d.%s.weight", i, linear[l]);
-            sm_tensor(&w, key, in[l], out[l], 0, 0.2, &rng);
-            snprintf(key, sizeof key, "blk.%d.%s.bias", i, linear[l]);
-            if (l < 3 && qwen)
-                sm_tensor(&w, key, out[l], 0, 0, 0.5, &rng);
-        }
-        snprintf(key, sizeof key, "blk.%d.attn_norm.weight", i);
-        sm_tensor(&w, key, SM_D, 0, 1, 0.1, &rng);
-        snprintf(key, sizeof key, "blk.%d.ffn_norm.weight", i);
-        sm_tensor(&w, key, SM_D, 0, 1, 0.1, &rng);
-    }
+    for (int i = 0; i < SM_LAYERS; i++)
+        sm_layer(&w, &hp, i, &rng);
     gw_file(&w, &b);
-    *path = gw_temp("m.gguf");
-    gw_write(*path, b.s, b.len);
+    char *path = gw_temp("m.gguf");
+    gw_write(path, b.s, b.len);
     ste_buf_clear(&b);
 #undef KEY
+    return path;
+}
+
+static inline struct ste_model *sm_open(char **path, const char *name)
+{
     struct ste_model *m = NULL;
     struct ste_err err = {0};
+    *path = sm_write(strcmp(name, "qwen2") ? &ste_arch_llama : &ste_arch_qwen2, NULL);
     if (ste_model_open(&m, *path, &err)) {
         fprintf(stderr, "%s\n", err.msg);
         abort();

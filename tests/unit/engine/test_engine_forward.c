@@ -72,12 +72,12 @@ static void reference(const struct ste_model *m, const struct ste_lora *lora, co
 #define LINEAR(which, src, dst)                                                                                        \
     product(w->linear[which], w->bias[which], lora, lora ? &lora->pairs[l][which] : NULL, src, dst)
         for (int t = 0; t < N; t++) {
-            norm(w->attn_norm, x[t], xn);
+            norm(w->norm[STE_NORM_ATTN], x[t], xn);
             LINEAR(STE_Q, xn, q);
             LINEAR(STE_K, xn, k[t]);
             LINEAR(STE_V, xn, v[t]);
-            rotate(q, SM_HEADS, t, m->hp.rope);
-            rotate(k[t], SM_KV, t, m->hp.rope);
+            rotate(q, SM_HEADS, t, m->hp.arch->rope);
+            rotate(k[t], SM_KV, t, m->hp.arch->rope);
             for (int i = 0; i < SM_KV * SM_HD; i++) { /* the cache holds f16 */
                 k[t][i] = (double)ste_f16_to_f32(ste_f32_to_f16((float)k[t][i]));
                 v[t][i] = (double)ste_f16_to_f32(ste_f32_to_f16((float)v[t][i]));
@@ -100,7 +100,7 @@ static void reference(const struct ste_model *m, const struct ste_lora *lora, co
             LINEAR(STE_O, att, y);
             for (int i = 0; i < SM_D; i++)
                 x[t][i] += y[i];
-            norm(w->ffn_norm, x[t], xn);
+            norm(w->norm[STE_NORM_FFN], x[t], xn);
             LINEAR(STE_GATE, xn, gate);
             LINEAR(STE_UP, xn, up);
             for (int i = 0; i < SM_FF; i++)

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "core/mem.h"
-#include "engine/kernels.h"
+#include "engine/cpu/kernels.h"
 
 static float *floats(size_t n, uint32_t seed)
 {

@@ -14,8 +14,10 @@ enum { PROMPTS = 4, SAMPLES = 5, JOBS = PROMPTS * SAMPLES * 2 };
 struct setup {
     int threads, batch, budget;
     size_t kv_bytes;
-    bool alone; /* one request at a time, each in a fresh engine: nothing can be shared */
-    int cancel; /* every CANCEL-th request is cancelled after the first answer; 0: none */
+    bool alone;      /* one request at a time, each in a fresh engine: nothing can be shared */
+    int cancel;      /* every CANCEL-th request is cancelled after the first answer; 0: none */
+    const char *isa; /* NULL: the best; one that the machine lacks: the best too */
+    const struct ste_device_ops *device;
 };
 
 struct world {
@@ -105,7 +107,9 @@ static void run(const struct world *w, const struct setup *s, struct ste_buf res
     uint64_t ticket[JOBS];
     int rc;
     ste_engine_default_params(&p);
-    ste_isa_choose(NULL, &p.isa, NULL);
+    if (ste_isa_choose(s->isa, &p.isa, NULL))
+        ste_isa_choose(NULL, &p.isa, NULL);
+    p.device = s->device;
     p.pool = ste_pool_new(s->threads);
     p.max_batch = s->batch;
     p.token_budget = s->budget;
@@ -145,10 +149,13 @@ static void run(const struct world *w, const struct setup *s, struct ste_buf res
 static void results_depend_on_the_request_alone(void **state)
 {
     static const struct setup setups[] = {
-        {1, 32, 512, 64 << 20, true, 0}, /* the measure */
-        {1, 1, 16, 64 << 20, false, 0},  {2, 7, 16, 64 << 20, false, 0}, {3, 32, 512, 64 << 20, false, 0},
-        {2, 32, 64, 64 << 20, false, 0}, {2, 7, 512, 0, false, 0}, /* the smallest cache: blocks give way */
-        {2, 32, 512, 0, false, 0},       {2, 7, 64, 64 << 20, false, 3}, {1, 32, 512, 0, false, 2},
+        {1, 32, 512, 64 << 20, true, 0, NULL, NULL}, /* the measure */
+        {1, 1, 16, 64 << 20, false, 0, NULL, NULL},   {2, 7, 16, 64 << 20, false, 0, NULL, NULL},
+        {3, 32, 512, 64 << 20, false, 0, NULL, NULL}, {2, 32, 64, 64 << 20, false, 0, NULL, NULL},
+        {2, 7, 512, 0, false, 0, NULL, NULL}, /* the smallest cache: blocks give way */
+        {2, 32, 512, 0, false, 0, NULL, NULL},        {2, 7, 64, 64 << 20, false, 3, NULL, NULL},
+        {1, 32, 512, 0, false, 2, NULL, NULL},        {2, 7, 64, 64 << 20, false, 0, "portable", NULL},
+        {1, 32, 512, 0, false, 0, "avx2", NULL},
     };
     struct world w;
     char *path;
@@ -180,6 +187,100 @@ static void results_depend_on_the_request_alone(void **state)
     }
     for (int i = 0; i < JOBS; i++)
         ste_buf_clear(&want[i]);
+    ste_lora_free(w.lora);
+    ste_model_close(w.m);
+    tiny_model_remove(path);
+}
+
+/* What stands in ids and keys the cache: how products round, and not which instructions do it. */
+static void numerics_name_no_instruction_set(void **state)
+{
+    char *path;
+    struct ste_model *m = sm_open(&path, "llama");
+    struct ste_engine_params p;
+    struct ste_engine *e;
+    char want[128];
+    ste_engine_default_params(&p);
+    p.isa = STE_ISA_PORTABLE;
+    assert_int_equal(ste_engine_new(&e, m, &p, NULL), 0);
+    strcpy(want, ste_engine_numerics(e));
+    ste_engine_free(e);
+    ste_isa_choose(NULL, &p.isa, NULL);
+    assert_int_equal(ste_engine_new(&e, m, &p, NULL), 0);
+    assert_string_equal(ste_engine_numerics(e), want);
+    ste_engine_free(e);
+    p.activations = STE_ACT_BF16;
+    assert_int_equal(ste_engine_new(&e, m, &p, NULL), 0);
+    assert_string_not_equal(ste_engine_numerics(e), want);
+    ste_engine_free(e);
+    ste_model_close(m);
+    tiny_model_remove(path);
+}
+
+/* A device of another kind: the CPU's work, counted. */
+static struct ste_device_ops counted;
+static int runs, copies, adapters;
+
+static int open_counted(struct ste_device **out, const struct ste_model *m, const struct ste_device_params *p,
+                        struct ste_err *err)
+{
+    int rc = ste_cpu.open(out, m, p, err);
+    if (!rc)
+        (*out)->ops = &counted;
+    return rc;
+}
+
+static void run_counted(struct ste_device *d, struct ste_row *rows, int n)
+{
+    runs++;
+    ste_cpu.run(d, rows, n);
+}
+
+static void copy_counted(struct ste_device *d, int to, int from, size_t n)
+{
+    copies++;
+    ste_cpu.copy(d, to, from, n);
+}
+
+static void free_counted(struct ste_device *d, void *adapter)
+{
+    adapters++;
+    ste_cpu.adapter_free(d, adapter);
+}
+
+/* All that the scheduler wants of a device goes through its table. */
+static void a_device_is_a_table(void **state)
+{
+    struct world w;
+    char *path;
+    struct ste_buf want[JOBS] = {{0}}, got[JOBS] = {{0}};
+    struct ste_engine_stats stats;
+    struct setup s = {2, 7, 64, 64 << 20, false, 0, NULL, NULL};
+    make_world(&w, &path);
+    run(&w, &s, want, &stats);
+    counted = ste_cpu;
+    counted.open = open_counted;
+    counted.run = run_counted;
+    counted.copy = copy_counted;
+    counted.adapter_free = free_counted;
+    s.device = &counted;
+    run(&w, &s, got, &stats);
+    assert_int_equal(runs, stats.steps);
+    assert_true(copies > 0);
+    assert_int_equal(adapters, 1);
+    for (int i = 0; i < JOBS; i++) {
+        assert_int_equal(got[i].len, want[i].len);
+        assert_memory_equal(got[i].s, want[i].s, want[i].len);
+        ste_buf_clear(&want[i]);
+        ste_buf_clear(&got[i]);
+    }
+    struct ste_engine_params p;
+    struct ste_engine *e;
+    ste_engine_default_params(&p);
+    p.device = &counted;
+    assert_int_equal(ste_engine_new(&e, w.m, &p, NULL), 0);
+    assert_null(ste_engine_weights(e)); /* not the CPU's: a trainer packs its own */
+    ste_engine_free(e);
     ste_lora_free(w.lora);
     ste_model_close(w.m);
     tiny_model_remove(path);
@@ -402,6 +503,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(results_depend_on_the_request_alone),
+        cmocka_unit_test(numerics_name_no_instruction_set),
+        cmocka_unit_test(a_device_is_a_table),
         cmocka_unit_test(samples_share_their_prompt),
         cmocka_unit_test(a_choice_may_follow_the_end_of_the_turn),
         cmocka_unit_test(log_probabilities_are_those_of_the_logits),

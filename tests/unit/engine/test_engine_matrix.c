@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "core/mem.h"
-#include "engine/kernels.h"
+#include "engine/cpu/kernels.h"
 
 static const enum ste_type types[] = {STE_F32,  STE_F16,  STE_BF16, STE_Q4_0, STE_Q4_1, STE_Q5_0,
                                       STE_Q5_1, STE_Q8_0, STE_Q4_K, STE_Q5_K, STE_Q6_K};
@@ -395,8 +395,8 @@ static void product_of(const struct ste_inputs *in, const struct ste_matrix *w, 
 static void test_gated_products(void **s)
 {
     (void)s;
-    enum { WIDTH = 256, FF = 768, OUT = 80, M = 203 };
-    static const int counts[] = {1, 3, 7, M};
+    enum { WIDTH = 256, FF = 768, OUT = 80, M = 508 };
+    static const int counts[] = {1, 3, 7, 203, M};
     static const enum ste_type kinds[][3] = {
         {STE_Q4_K, STE_Q4_K, STE_Q6_K}, {STE_Q5_0, STE_Q5_0, STE_Q4_K}, {STE_Q4_K, STE_Q8_0, STE_Q5_0}};
     float *x = floats((size_t)M * WIDTH), *gate = floats((size_t)M * FF), *up = floats((size_t)M * FF),
@@ -413,17 +413,19 @@ static void test_gated_products(void **s)
             for (size_t c = 0; c < 2 * sizeof counts / sizeof *counts; c++) {
                 const int m = counts[c / 2];
                 const enum ste_activations act = c % 2 ? STE_ACT_INT8_G128 : STE_ACT_INT8,
-                                           act_down = ste_activations_of(act, STE_DOWN);
+                                           act_down = m == M ? act : ste_activations_of(act, STE_DOWN);
+                if (m == M && (isa != STE_ISA_PORTABLE || act == STE_ACT_INT8 || i != 0))
+                    continue; /* many rows whose results go in groups of 128: cut so that a group has room */
                 const struct ste_product pair[] = {{w[0], NULL, gate, FF}, {w[1], NULL, up, FF}},
                                          down = {w[2], NULL, NULL, OUT};
                 ste_inputs_begin(in, pair, 2, act, x, WIDTH, m);
                 ste_inputs_round(in, 0, m, 0, WIDTH);
                 ste_inputs_begin(next, &down, 1, act_down, NULL, 0, m);
-                assert_true(ste_inputs_gate(in, pair, next, pool));
+                assert_true(ste_inputs_gate(in, pair, STE_GATE_SILU, next, pool));
                 product_of(next, w[2], m, y, pool);
                 ste_inputs_mul(in, pair, 2, pool);
                 for (int r = 0; r < m; r++)
-                    ste_ops_of(isa)->silu_mul(gate + r * FF, gate + r * FF, up + r * FF, FF);
+                    ste_ops_of(isa)->gate(STE_GATE_SILU, gate + r * FF, gate + r * FF, up + r * FF, FF);
                 ste_inputs_begin(next, &down, 1, act_down, gate, FF, m);
                 const int half = FF / 2 / ste_inputs_columns(next) * ste_inputs_columns(next);
                 ste_inputs_round(next, 0, m, half, FF - half); /* in any order of parts */

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "engine/kernels.h"
+#include "engine/cpu/kernels.h"
 
 #define MAX 200
 
@@ -73,7 +73,13 @@ static void test_sets_agree(void **s)
             VECTOR("scale", q->scale(r, 0.3f, n));
             VECTOR("exp", q->exp(r, a, n));
             VECTOR("rmsnorm", q->rmsnorm(r, a, b, 1e-5f, n));
-            VECTOR("silu_mul", q->silu_mul(r, a, b, n));
+            VECTOR("silu", q->gate(STE_GATE_SILU, r, a, b, n));
+            VECTOR("gelu", q->gate(STE_GATE_GELU, r, a, b, n));
+            float z[MAX]; /* of what goes back, both results: their sum */
+#define OVER(call) (memcpy(z, a, sizeof z), (call), q->add(r, z, n))
+            VECTOR("silu backward", OVER(q->gate_backward(STE_GATE_SILU, z, r, b, n)));
+            VECTOR("gelu backward", OVER(q->gate_backward(STE_GATE_GELU, z, r, b, n)));
+            VECTOR("rmsnorm backward", OVER(q->rmsnorm_backward(r, b, b, z, 1e-5f, n)));
             o->to_f16(h, a, n);
             p->to_f16(g, a, n);
             same(h, g, n * sizeof *h, "to_f16", isa, n);
@@ -149,16 +155,78 @@ static void test_against_double(void **s)
         o->rmsnorm(y, a, b, 1e-6f, n);
         for (size_t i = 0; i < n; i++)
             assert_true(fabs((double)y[i] - (double)a[i] * (double)b[i] / sqrt(squares / (double)n + 1e-6)) < 1e-5);
-        o->silu_mul(y, a, b, n);
+        o->gate(STE_GATE_SILU, y, a, b, n);
         for (size_t i = 0; i < n; i++)
             assert_true(fabs((double)y[i] - (double)a[i] / (1 + exp(-(double)a[i])) * (double)b[i]) < 1e-5);
         float c[MAX];
         memcpy(c, b, sizeof c); /* in place, over either input */
-        o->silu_mul(c, a, c, n);
-        same(c, y, n * sizeof *c, "silu_mul over up", STE_ISA_PORTABLE, n);
+        o->gate(STE_GATE_SILU, c, a, c, n);
+        same(c, y, n * sizeof *c, "silu over up", STE_ISA_PORTABLE, n);
         memcpy(c, a, sizeof c);
-        o->silu_mul(c, c, b, n);
-        same(c, y, n * sizeof *c, "silu_mul over gate", STE_ISA_PORTABLE, n);
+        o->gate(STE_GATE_SILU, c, c, b, n);
+        same(c, y, n * sizeof *c, "silu over gate", STE_ISA_PORTABLE, n);
+    }
+}
+
+static double gated(enum ste_gate kind, double x, double up)
+{
+    const double pi = 3.14159265358979323846;
+    if (kind == STE_GATE_GELU)
+        return x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x))) / 2 * up;
+    return x / (1 + exp(-x)) * up;
+}
+
+/* Both gates and their gradients, against finite differences in double. */
+static void test_gates(void **s)
+{
+    (void)s;
+    const struct ste_ops *o = ste_ops_of(STE_ISA_PORTABLE);
+    const double h = 1e-5;
+    for (enum ste_gate kind = STE_GATE_SILU; kind <= STE_GATE_GELU; kind++) {
+        float x[MAX], up[MAX], y[MAX], dx[MAX], du[MAX], dy[MAX];
+        fill(x, MAX, 6);
+        fill(up, MAX, 2);
+        fill(dy, MAX, 1);
+        memcpy(dx, x, sizeof dx);
+        memcpy(du, up, sizeof du);
+        o->gate(kind, y, x, up, MAX);
+        o->gate_backward(kind, dx, du, dy, MAX);
+        for (size_t i = 0; i < MAX; i++) {
+            const double a = (double)x[i], b = (double)up[i], d = (double)dy[i];
+            assert_true(fabs((double)y[i] - gated(kind, a, b)) < 2e-6 * (1 + fabs(a * b)));
+            assert_true(fabs((double)du[i] - d * gated(kind, a, 1)) < 2e-6 * (1 + fabs(a)));
+            assert_true(fabs((double)dx[i] - d * (gated(kind, a + h, b) - gated(kind, a - h, b)) / (2 * h)) < 1e-5);
+        }
+    }
+}
+
+static void test_rmsnorm_backward(void **s)
+{
+    (void)s;
+    enum { N = 37 };
+    const struct ste_ops *o = ste_ops_of(STE_ISA_PORTABLE);
+    const double h = 1e-5, eps = 1e-3;
+    float x[N], w[N], dy[N], g[N], dx[N];
+    fill(x, N, 3);
+    fill(w, N, 1);
+    fill(dy, N, 1);
+    memcpy(g, dy, sizeof g);
+    for (int i = 0; i < N; i++)
+        dx[i] = 0.5f; /* it is added to */
+    o->rmsnorm_backward(dx, x, w, g, (float)eps, N);
+    for (int i = 0; i < N; i++) {
+        double f[2];
+        for (int side = 0; side < 2; side++) {
+            double sum = 0, moved[N];
+            for (int k = 0; k < N; k++) {
+                moved[k] = (double)x[k] + (k == i ? (side ? h : -h) : 0);
+                sum += moved[k] * moved[k];
+            }
+            f[side] = 0;
+            for (int k = 0; k < N; k++)
+                f[side] += (double)dy[k] * (double)w[k] * moved[k] / sqrt(sum / N + eps);
+        }
+        assert_true(fabs((double)dx[i] - 0.5 - (f[1] - f[0]) / (2 * h)) < 1e-5);
     }
 }
 
@@ -194,8 +262,9 @@ static void test_rope(void **s)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sets_agree), cmocka_unit_test(test_exp),
-                                       cmocka_unit_test(test_against_double), cmocka_unit_test(test_rope),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sets_agree),       cmocka_unit_test(test_exp),
+                                       cmocka_unit_test(test_against_double),   cmocka_unit_test(test_gates),
+                                       cmocka_unit_test(test_rmsnorm_backward), cmocka_unit_test(test_rope),
                                        cmocka_unit_test(test_beyond_f16)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,7 +86,8 @@ static void test_texts(void **state)
         {"The sky is blue. It scatters light. And then the", "The sky is blue. It scatters light."},
         {"\"Come in!\" she said (quietly.) Then she opened the wi", "\"Come in!\" she said (quietly.)"},
         {"1. Flour\n2. Eggs\n3. But", "1. Flour\n2. Eggs"}, /* numbers of a list end no sentence */
-        {"Use a loop:\nthen run it.\n```\nfor x in y. \n  print(x) # and so on\n", NULL}, /* inside of code nothing ends */
+        {"Use a loop:\nthen run it.\n```\nfor x in y. \n  print(x) # and so on\n",
+         NULL}, /* inside of code nothing ends */
         {"Version 1.5 of the program has no sentence that ends", NULL},
         {"Yes. But here a very long sentence begins that is cut off before its end", NULL}, /* too little remains */
     };
@@ -98,6 +99,22 @@ static void test_texts(void **state)
             assert_string_equal(whole, cut[i][1]);
         free(whole);
     }
+}
+
+/* What `auto` becomes is the machine's, whatever instruction set is forced: that changes the speed only. */
+static void test_settle(void **state)
+{
+    struct ste_recipe free_choice, forced;
+    ste_recipe_init(&free_choice);
+    ste_recipe_init(&forced);
+    assert_int_equal(ste_options_set(ste_recipe_options, &forced, "engine.isa=portable", NULL), 0);
+    assert_int_equal(ste_recipe_settle(&free_choice, NULL, NULL), 0);
+    assert_int_equal(ste_recipe_settle(&forced, NULL, NULL), 0);
+    assert_string_equal(forced.activations, free_choice.activations);
+    assert_string_equal(forced.train_activations, free_choice.train_activations);
+    assert_string_not_equal(forced.activations, "auto");
+    ste_recipe_clear(&free_choice);
+    ste_recipe_clear(&forced);
 }
 
 static void test_kinds(void **state)

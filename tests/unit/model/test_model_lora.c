@@ -259,7 +259,7 @@ static void a_gguf_adapter_reads_back(void **state)
         for (int k = 0; k < STE_N_LINEAR; k++) {
             const struct ste_lora_pair *p = &l->pairs[i][k];
             char name[64];
-            snprintf(name, sizeof name, "blk.%d.%s.weight.lora_a", i, ste_linear_gguf_name[k]);
+            snprintf(name, sizeof name, "blk.%d.%s.weight.lora_a", i, m->hp.arch->linear[k].gguf);
             const struct ste_tensor *a = ste_gguf_tensor(g, name);
             name[strlen(name) - 1] = 'b';
             const struct ste_tensor *b = ste_gguf_tensor(g, name);

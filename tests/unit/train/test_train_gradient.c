@@ -42,8 +42,8 @@ static struct ref_model *ref_new(const struct tiny *y)
     r->output = ref_values(y->m.output);
     r->output_norm = ref_values(y->m.output_norm);
     for (int l = 0; l < TINY_LAYERS; l++) {
-        r->norm[l][0] = ref_values(y->layers[l].attn_norm);
-        r->norm[l][1] = ref_values(y->layers[l].ffn_norm);
+        r->norm[l][0] = ref_values(y->layers[l].norm[STE_NORM_ATTN]);
+        r->norm[l][1] = ref_values(y->layers[l].norm[STE_NORM_FFN]);
         for (int i = 0; i < STE_N_LINEAR; i++) {
             r->linear[l][i] = ref_values(y->layers[l].linear[i]);
             if (y->layers[l].bias[i])
@@ -102,8 +102,8 @@ static void ref_rope(const struct ste_hparams *hp, double *x, int heads, int pos
     for (int h = 0; h < heads; h++)
         for (int i = 0; i < TINY_HD / 2; i++) {
             double angle = pos * pow(hp->rope_base, -2.0 * i / TINY_HD), c = cos(angle), s = sin(angle);
-            int p = hp->rope == STE_ROPE_HALVES ? i : 2 * i,
-                q = hp->rope == STE_ROPE_HALVES ? i + TINY_HD / 2 : 2 * i + 1;
+            int p = hp->arch->rope == STE_ROPE_HALVES ? i : 2 * i,
+                q = hp->arch->rope == STE_ROPE_HALVES ? i + TINY_HD / 2 : 2 * i + 1;
             double *v = x + h * TINY_HD, a = v[p], b = v[q];
             v[p] = a * c - b * s;
             v[q] = a * s + b * c;
@@ -277,8 +277,8 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, bool reward,
             double relative = tensor_error(y, ref, &rl, batch, values, i % 2 ? g->b : g->a, l, n);
             worst = relative > worst ? relative : worst;
             if (!(relative < 1e-4))
-                fail_msg("layer %d %s.%s: relative error %g", l, ste_linear_peft_name[i / 2], i % 2 ? "B" : "A",
-                         relative);
+                fail_msg("layer %d %s.%s: relative error %g", l,
+                         ste_linear_peft_name(y->m.hp.arch, (enum ste_linear)(i / 2)), i % 2 ? "B" : "A", relative);
         }
     if (reward) {
         double relative = tensor_error(y, ref, &rl, batch, rl.head, grads->head, 0, TINY_D);
@@ -329,9 +329,31 @@ static void reward_model(void **state)
     check_model(STE_ROPE_HALVES, true, false, true, 13);
 }
 
+/* The first that a trainer is asked for may be one token long; a token that the model does not have is refused. */
+static void scores_of_any_example(void **state)
+{
+    struct ste_err err = {0};
+    struct tiny *y = tiny_new(STE_ROPE_HALVES, true, false, 14);
+    struct ste_train_params p;
+    struct ste_trainer *t;
+    double score = NAN;
+    ste_train_default_params(&p);
+    p.reward = true;
+    assert_int_equal(ste_trainer_new(&t, &y->m, NULL, &p, &err), 0);
+    ste_trainer_lora(t)->head[0] = 1;
+    const int32_t ids[2] = {5, TINY_VOCAB};
+    const struct ste_example one = {ids, 1, 0, 1}, unknown = {ids, 2, 1, 1};
+    assert_int_equal(ste_trainer_scores(t, &one, 1, &score, &err), 0);
+    assert_true(isfinite(score) && score != 0);
+    assert_int_equal(ste_trainer_scores(t, &unknown, 1, &score, &err), STE_EINPUT);
+    assert_non_null(strstr(err.msg, "token 100"));
+    ste_trainer_free(t);
+    tiny_free(y);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(adjacent_tied), cmocka_unit_test(halves_biases),
-                                       cmocka_unit_test(reward_model)};
+                                       cmocka_unit_test(reward_model), cmocka_unit_test(scores_of_any_example)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

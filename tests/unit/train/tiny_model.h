@@ -54,17 +54,26 @@ static struct tiny *tiny_new(enum ste_rope rope, bool biases, bool tied, uint64_
     struct tiny *y = calloc(1, sizeof *y);
     struct ste_rng rng;
     ste_rng_init(&rng, seed, 1);
-    y->m.arch = rope == STE_ROPE_HALVES ? "qwen2" : "llama";
     strcpy(y->m.sha256, "tiny");
-    y->m.hp = (struct ste_hparams){TINY_LAYERS, TINY_D, TINY_HEADS, TINY_KV, TINY_HD, TINY_FF,
-                                   TINY_VOCAB,  512,    100.0,      1e-5,    rope};
+    y->m.hp = (struct ste_hparams){.arch = rope == STE_ROPE_HALVES ? &ste_arch_qwen2 : &ste_arch_llama,
+                                   .n_layers = TINY_LAYERS,
+                                   .d_model = TINY_D,
+                                   .n_heads = TINY_HEADS,
+                                   .n_kv_heads = TINY_KV,
+                                   .head_dim = TINY_HD,
+                                   .d_ff = TINY_FF,
+                                   .n_vocab = TINY_VOCAB,
+                                   .n_ctx_train = 512,
+                                   .rope_base = 100,
+                                   .rms_eps = 1e-5,
+                                   .attn_scale = 1 / sqrt(TINY_HD)};
     y->m.embedding = tiny_tensor(y, STE_Q8_0, TINY_D, TINY_VOCAB, 0, 1, &rng);
     y->m.output = tied ? y->m.embedding : tiny_tensor(y, STE_F32, TINY_D, TINY_VOCAB, 0, 0.5, &rng);
     y->m.output_norm = tiny_tensor(y, STE_F32, TINY_D, 1, 1, 0.2, &rng);
     y->m.layers = y->layers;
     for (int l = 0; l < TINY_LAYERS; l++) {
-        y->layers[l].attn_norm = tiny_tensor(y, STE_F32, TINY_D, 1, 1, 0.2, &rng);
-        y->layers[l].ffn_norm = tiny_tensor(y, STE_F32, TINY_D, 1, 1, 0.2, &rng);
+        y->layers[l].norm[STE_NORM_ATTN] = tiny_tensor(y, STE_F32, TINY_D, 1, 1, 0.2, &rng);
+        y->layers[l].norm[STE_NORM_FFN] = tiny_tensor(y, STE_F32, TINY_D, 1, 1, 0.2, &rng);
         for (int i = 0; i < STE_N_LINEAR; i++) {
             int out, in;
             ste_linear_shape(&y->m.hp, (enum ste_linear)i, &out, &in);

@@ -1,0 +1,29 @@
+/*
+ * How products round: a part of what a result is, on every device. It does not depend on the instruction set, since all
+ * sets give the same bits.
+ */
+#ifndef STE_ENGINE_ARITHMETIC_H
+#define STE_ENGINE_ARITHMETIC_H
+
+#include <stdbool.h>
+
+#include "core/err.h"
+#include "model/block.h"
+
+/* How X is rounded before a product with quantized weights: not at all; to 8-bit integers, a scale for 32 inputs; to
+ * bf16, or to the sum of two of them, the weights too (bf16.h); to 8-bit integers with a scale for 128 or 64 inputs
+ * where all weights of X are of K types, which are brought to 8 bits with one scale for a block of 256. */
+enum ste_activations { STE_ACT_F32, STE_ACT_INT8, STE_ACT_BF16, STE_ACT_BF16X3, STE_ACT_INT8_G128, STE_ACT_INT8_G64 };
+
+/* "f32", "int8", "int8-g128", "int8-g64", "bf16", "bf16x3", or "auto": to generate, what is fastest on this machine,
+ * bf16 with tiles, int8-g128 with VNNI and int8 without; to train, what is about exact: bf16x3 with tiles and f32
+ * without. An instruction set that is forced does not change what "auto" is: it changes the speed only. NAME NULL
+ * leaves *OUT as it is. STE_EUSAGE for another name. */
+int ste_activations_by_name(const char *name, bool training, enum ste_activations *out, struct ste_err *err);
+const char *ste_activations_name(enum ste_activations act);
+bool ste_activations_are_int8(enum ste_activations act);
+/* What ACT means for linear layer L: with int8-g128 the down projection has groups of 64, since what the gate makes has
+ * the largest outliers. */
+enum ste_activations ste_activations_of(enum ste_activations act, enum ste_linear l);
+
+#endif

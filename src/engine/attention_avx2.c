@@ -1,3 +1,0 @@
-#define STE_SIMD 2
-#define ATTN_KERNELS ste_attn_avx2
-#include "engine/attention_body.h"

@@ -1,3 +1,0 @@
-#define STE_SIMD 512
-#define ATTN_KERNELS ste_attn_avx512
-#include "engine/attention_body.h"

@@ -1,3 +1,0 @@
-#define STE_SIMD 0
-#define ATTN_KERNELS ste_attn_portable
-#include "engine/attention_body.h"

@@ -1,3 +1,0 @@
-#define STE_SIMD 2
-#define BF16_KERNELS ste_bf16_avx2
-#include "engine/bf16_body.h"

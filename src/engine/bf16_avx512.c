@@ -1,3 +1,0 @@
-#define STE_SIMD 512
-#define BF16_KERNELS ste_bf16_avx512
-#include "engine/bf16_body.h"

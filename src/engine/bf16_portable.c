@@ -1,3 +1,0 @@
-#define STE_SIMD 0
-#define BF16_KERNELS ste_bf16_portable
-#include "engine/bf16_body.h"

@@ -1,0 +1,3 @@
+#define STE_SIMD 0
+#define ATTN_KERNELS ste_attn_portable
+#include "engine/cpu/attention/attention_body.h"

@@ -1,0 +1,3 @@
+#define STE_SIMD 512
+#define BF16_KERNELS ste_bf16_avx512
+#include "engine/cpu/bf16/bf16_body.h"

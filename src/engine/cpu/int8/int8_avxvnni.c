@@ -1,0 +1,3 @@
+#define STE_SIMD 2
+#define INT8_KERNELS ste_int8_avxvnni
+#include "engine/cpu/int8/int8_body.h"

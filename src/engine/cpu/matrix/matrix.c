@@ -1,0 +1,344 @@
+#include "engine/cpu/matrix/matrix.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+
+struct form {
+    enum ste_type type;
+    int bits, zero, sub;
+    enum ste_scale scale;
+};
+static const struct form forms[] = {
+    {STE_F32, 32, 0, 32, STE_SCALE_NONE},  {STE_F16, 32, 0, 32, STE_SCALE_NONE},
+    {STE_BF16, 32, 0, 32, STE_SCALE_NONE}, {STE_Q4_0, 4, 8, 32, STE_SCALE_BLOCK},
+    {STE_Q4_1, 4, 0, 32, STE_SCALE_MIN},   {STE_Q5_0, 5, 16, 32, STE_SCALE_BLOCK},
+    {STE_Q5_1, 5, 0, 32, STE_SCALE_MIN},   {STE_Q8_0, 8, 128, 32, STE_SCALE_BLOCK},
+    {STE_Q4_K, 4, 0, 32, STE_SCALE_K},     {STE_Q5_K, 5, 0, 32, STE_SCALE_K},
+    {STE_Q6_K, 6, 32, 16, STE_SCALE_K16},
+};
+/* Bytes of scales for the 16 rows: of a cell, or of the 8 cells of a block of 256. */
+static const size_t scale_bytes[] = {[STE_SCALE_NONE] = 0,
+                                     [STE_SCALE_BLOCK] = 32,
+                                     [STE_SCALE_MIN] = 64,
+                                     [STE_SCALE_K] = STE_K_SCALES,
+                                     [STE_SCALE_K16] = STE_K16_SCALES};
+
+/* The scale and minimum of sub-block J of a K block: 6 bits each, the first four apart from the last four. */
+static void k_scale(const uint8_t *packed, int j, uint8_t *scale, uint8_t *min)
+{
+    if (j < 4) {
+        *scale = packed[j] & 63;
+        *min = packed[j + 4] & 63;
+    } else {
+        *scale = (uint8_t)((packed[j + 4] & 15) | (packed[j - 4] >> 6 << 4));
+        *min = (uint8_t)((packed[j + 4] >> 4) | (packed[j] >> 6 << 4));
+    }
+}
+
+/* A block of the file as unsigned integers. */
+static void read_weights(enum ste_type type, const void *src, uint8_t *q)
+{
+    switch (type) {
+    case STE_Q4_0:
+    case STE_Q4_1: {
+        const uint8_t *qs =
+            type == STE_Q4_0 ? ((const struct ste_block_q4_0 *)src)->qs : ((const struct ste_block_q4_1 *)src)->qs;
+        for (int i = 0; i < 16; i++) {
+            q[i] = qs[i] & 15;
+            q[i + 16] = qs[i] >> 4;
+        }
+        break;
+    }
+    case STE_Q5_0:
+    case STE_Q5_1: {
+        const struct ste_block_q5_0 *b0 = src;
+        const struct ste_block_q5_1 *b1 = src;
+        const uint8_t *qs = type == STE_Q5_0 ? b0->qs : b1->qs, *qh = type == STE_Q5_0 ? b0->qh : b1->qh;
+        for (int i = 0; i < 16; i++) {
+            q[i] = (uint8_t)((qs[i] & 15) | ((qh[i / 8] >> (i % 8)) & 1) << 4);
+            q[i + 16] = (uint8_t)((qs[i] >> 4) | ((qh[2 + i / 8] >> (i % 8)) & 1) << 4);
+        }
+        break;
+    }
+    case STE_Q8_0:
+        for (int i = 0; i < 32; i++)
+            q[i] = (uint8_t)(((const struct ste_block_q8_0 *)src)->qs[i] + 128);
+        break;
+    case STE_Q4_K:
+    case STE_Q5_K: {
+        const struct ste_block_q4_k *b4 = src;
+        const struct ste_block_q5_k *b5 = src;
+        const uint8_t *qs = type == STE_Q4_K ? b4->qs : b5->qs;
+        for (int j = 0; j < 8; j++)
+            for (int i = 0; i < 32; i++) {
+                int n = j % 2 ? qs[j / 2 * 32 + i] >> 4 : qs[j / 2 * 32 + i] & 15;
+                if (type == STE_Q5_K)
+                    n |= ((b5->qh[i] >> j) & 1) << 4;
+                q[j * 32 + i] = (uint8_t)n;
+            }
+        break;
+    }
+    case STE_Q6_K: {
+        const struct ste_block_q6_k *b = src;
+        for (int half = 0; half < 2; half++)
+            for (int i = 0; i < 128; i++) {
+                int low = b->ql[half * 64 + i % 64], high = b->qh[half * 32 + i % 32];
+                q[half * 128 + i] = (uint8_t)((i < 64 ? low & 15 : low >> 4) | ((high >> (i / 32 * 2)) & 3) << 4);
+            }
+        break;
+    }
+    default:
+        break;
+    }
+}
+
+/* Row R's scales of a block, into the block's place among the panel's. */
+static void pack_scales(enum ste_type type, const void *src, uint8_t *dst, int r)
+{
+    uint16_t first = 0, second = 0;
+    float largest = 0; /* of the block */
+    switch (type) {
+    case STE_Q4_0:
+        first = ((const struct ste_block_q4_0 *)src)->d;
+        break;
+    case STE_Q5_0:
+        first = ((const struct ste_block_q5_0 *)src)->d;
+        break;
+    case STE_Q8_0:
+        first = ((const struct ste_block_q8_0 *)src)->d;
+        break;
+    case STE_Q4_1:
+        first = ((const struct ste_block_q4_1 *)src)->d;
+        second = ((const struct ste_block_q4_1 *)src)->m;
+        break;
+    case STE_Q5_1:
+        first = ((const struct ste_block_q5_1 *)src)->d;
+        second = ((const struct ste_block_q5_1 *)src)->m;
+        break;
+    case STE_Q4_K:
+    case STE_Q5_K: {
+        const struct ste_block_q4_k *b4 = src;
+        const struct ste_block_q5_k *b5 = src;
+        first = type == STE_Q4_K ? b4->d : b5->d;
+        second = type == STE_Q4_K ? b4->dmin : b5->dmin;
+        const float d = ste_f16_to_f32(first), dmin = ste_f16_to_f32(second);
+        for (int j = 0; j < 8; j++) {
+            uint8_t *scale = &dst[64 + j * 32 + r], *min = scale + 16;
+            k_scale(type == STE_Q4_K ? b4->scales : b5->scales, j, scale, min);
+            const float least = -(dmin * (float)*min),
+                        most = d * (float)(*scale * (type == STE_Q4_K ? 15 : 31)) + least;
+            largest = fmaxf(largest, fmaxf(fabsf(least), fabsf(most)));
+        }
+        memcpy(dst + STE_LARGEST_AT(STE_K_SCALES) + 4 * r, &largest, 4);
+        break;
+    }
+    case STE_Q6_K: {
+        const struct ste_block_q6_k *b = src;
+        first = b->d;
+        const float d = ste_f16_to_f32(first);
+        for (int j = 0; j < 16; j++) {
+            dst[32 + j * 16 + r] = (uint8_t)b->scales[j];
+            largest = fmaxf(largest, 32 * fabsf(d * (float)b->scales[j]));
+        }
+        memcpy(dst + STE_LARGEST_AT(STE_K16_SCALES) + 4 * r, &largest, 4);
+        break;
+    }
+    default:
+        return;
+    }
+    memcpy(dst + 2 * r, &first, 2);
+    if (type != STE_Q4_0 && type != STE_Q5_0 && type != STE_Q8_0 && type != STE_Q6_K)
+        memcpy(dst + 32 + 2 * r, &second, 2);
+}
+
+/* 32 weights of row R into a cell. */
+static void pack_cell(int bits, const uint8_t *q, uint8_t *dst, int r)
+{
+    uint32_t quad[8], out;
+    memcpy(quad, q, sizeof quad);
+    if (bits == 8) {
+        for (int i = 0; i < 8; i++)
+            memcpy(dst + i * STE_QUAD_BYTES + 4 * r, &quad[i], 4);
+        return;
+    }
+    for (int g = 0; g < 4; g++) {
+        out = (quad[2 * g] & 0x0f0f0f0f) | (quad[2 * g + 1] & 0x0f0f0f0f) << 4;
+        memcpy(dst + g * STE_QUAD_BYTES + 4 * r, &out, 4);
+    }
+    if (bits == 5) {
+        out = 0;
+        for (int i = 0; i < 8; i++)
+            out |= (quad[i] >> 4 & 0x01010101) << i;
+        memcpy(dst + 4 * STE_QUAD_BYTES + 4 * r, &out, 4);
+    } else if (bits == 6) {
+        for (int h = 0; h < 2; h++) {
+            out = 0;
+            for (int i = 0; i < 4; i++)
+                out |= (quad[4 * h + i] >> 4 & 0x03030303) << (2 * i);
+            memcpy(dst + (4 + h) * STE_QUAD_BYTES + 4 * r, &out, 4);
+        }
+    }
+}
+
+struct packing {
+    struct ste_matrix *w;
+    const struct ste_tensor *t;
+    size_t row_bytes;
+};
+
+static void pack_panel(void *arg, int panel)
+{
+    const struct packing *p = arg;
+    struct ste_matrix *w = p->w;
+    const enum ste_type type = p->t->type;
+    const int block = ste_type_block(type);
+    uint8_t *weights = w->weights + (size_t)panel * w->panel_weights;
+    uint8_t *scales = w->scales + (size_t)panel * w->panel_scales;
+    for (int r = 0; r < STE_PANEL && panel * STE_PANEL + r < w->out; r++) {
+        const uint8_t *src = (const uint8_t *)p->t->data + (size_t)(panel * STE_PANEL + r) * p->row_bytes;
+        if (w->bits == 32) {
+            for (int k = 0; k < w->in; k++)
+                ste_dequantize(type, src + (size_t)k * ste_type_bytes(type),
+                               (float *)(void *)weights + (size_t)k * STE_PANEL + r, 1);
+            continue;
+        }
+        for (int b = 0; b < w->in / block; b++, src += ste_type_bytes(type)) {
+            uint8_t q[256];
+            read_weights(type, src, q);
+            for (int c = 0; c < block / STE_CELL; c++)
+                pack_cell(w->bits, q + c * STE_CELL, weights + (size_t)(b * (block / STE_CELL) + c) * w->cell_bytes, r);
+            pack_scales(type, src, scales + (size_t)b * scale_bytes[w->scale], r);
+        }
+    }
+}
+
+int ste_matrix_pack(struct ste_matrix **out, const struct ste_tensor *t, enum ste_isa isa, struct ste_pool *pool,
+                    struct ste_err *err)
+{
+    *out = NULL;
+    const struct form *form = NULL;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (forms[i].type == t->type)
+            form = &forms[i];
+    if (!form)
+        return ste_err_set(err, STE_EINPUT, "cannot pack %s: its weight type %d has no kernels", t->name, (int)t->type);
+    const uint64_t in = t->shape[0], rows = t->n_dims > 1 ? t->shape[1] : 1, block = (uint64_t)ste_type_block(t->type);
+    uint64_t weights, scales, panels = (rows + STE_PANEL - 1) / STE_PANEL;
+    if (!in || !rows || in > 1 << 24 || rows > 1 << 26 || in % block)
+        return ste_err_set(err, STE_EINPUT, "cannot pack %s: %llu x %llu is no shape for a matrix of type %s", t->name,
+                           (unsigned long long)rows, (unsigned long long)in, ste_type_name(t->type));
+    if (t->size / (in / block * ste_type_bytes(t->type)) < rows)
+        return ste_err_set(err, STE_EINPUT, "cannot pack %s: its data is shorter than its shape says", t->name);
+    struct ste_matrix *w = ste_xcalloc(1, sizeof *w);
+    w->out = (int)rows;
+    w->in = (int)in;
+    w->panels = (int)panels;
+    w->bits = form->bits;
+    w->zero = form->zero;
+    w->sub = form->sub;
+    w->scale = form->scale;
+    w->isa = isa;
+    w->cell_bytes = (size_t)form->bits * STE_QUAD_BYTES;
+    w->panel_weights = form->bits == 32 ? in * STE_PANEL * sizeof(float) : in / STE_CELL * w->cell_bytes;
+    w->panel_scales = in / block * scale_bytes[form->scale];
+    int rc = 0;
+    if (ste_mul_overflows(panels, w->panel_weights, &weights) || ste_mul_overflows(panels, w->panel_scales, &scales)) {
+        rc = ste_err_set(err, STE_ENOMEM, "cannot pack %s: it is too large", t->name);
+    } else if ((rc = ste_big_alloc((void **)&w->weights, weights, t->name, err)) == 0) {
+        w->weights_size = weights;
+        if ((rc = ste_big_alloc((void **)&w->scales, scales, t->name, err)) == 0)
+            w->scales_size = scales;
+    }
+    if (rc) {
+        ste_matrix_free(w);
+        return rc;
+    }
+    struct packing p = {w, t, (size_t)(in / block) * ste_type_bytes(t->type)};
+    ste_pool_run(pool, pack_panel, &p, w->panels);
+    *out = w;
+    return 0;
+}
+
+void ste_matrix_free(struct ste_matrix *w)
+{
+    if (!w)
+        return;
+    ste_big_free(w->weights, w->weights_size);
+    ste_big_free(w->scales, w->scales_size);
+    free(w);
+}
+
+int ste_matrix_out(const struct ste_matrix *w)
+{
+    return w->out;
+}
+
+int ste_matrix_in(const struct ste_matrix *w)
+{
+    return w->in;
+}
+
+size_t ste_matrix_bytes(const struct ste_matrix *w)
+{
+    return w->weights_size + w->scales_size;
+}
+
+static float f16_at(const uint8_t *p, int i)
+{
+    uint16_t h;
+    memcpy(&h, p + 2 * i, 2);
+    return ste_f16_to_f32(h);
+}
+
+/* Row R's d and c of the SUBth scale of a cell. */
+static void row_scale(const struct ste_matrix *w, const uint8_t *scales, int cell, int sub, int r, float *d, float *c)
+{
+    const uint8_t *s = scales + (size_t)cell * scale_bytes[w->scale];
+    switch (w->scale) {
+    case STE_SCALE_MIN:
+        *d = f16_at(s, r);
+        *c = f16_at(s + 32, r);
+        return;
+    case STE_SCALE_K:
+        s = scales + (size_t)(cell / 8) * scale_bytes[w->scale];
+        *d = f16_at(s, r) * (float)s[64 + cell % 8 * 32 + r];
+        *c = -(f16_at(s + 32, r) * (float)s[64 + cell % 8 * 32 + 16 + r]);
+        return;
+    case STE_SCALE_K16:
+        s = scales + (size_t)(cell / 8) * scale_bytes[w->scale];
+        *d = f16_at(s, r) * (float)(int8_t)s[32 + (cell % 8 * 2 + sub) * 16 + r];
+        break;
+    default:
+        *d = f16_at(s, r);
+    }
+    *c = *d * (float)-w->zero;
+}
+
+void ste_matrix_row(const struct ste_matrix *w, int row, float *dst)
+{
+    const int panel = row / STE_PANEL, r = row % STE_PANEL;
+    const uint8_t *weights = w->weights + (size_t)panel * w->panel_weights;
+    const uint8_t *scales = w->scales + (size_t)panel * w->panel_scales;
+    if (w->bits == 32) {
+        for (int k = 0; k < w->in; k++)
+            dst[k] = ((const float *)(const void *)weights)[(size_t)k * STE_PANEL + r];
+        return;
+    }
+    for (int k = 0; k < w->in; k += STE_CELL, weights += w->cell_bytes)
+        for (int i = 0; i < STE_CELL; i++) {
+            const int quad = i / 4, at = 4 * r + i % 4;
+            int q = weights[(w->bits == 8 ? quad : quad / 2) * STE_QUAD_BYTES + at];
+            if (w->bits < 8)
+                q = quad % 2 ? q >> 4 : q & 15;
+            if (w->bits == 5)
+                q |= (weights[4 * STE_QUAD_BYTES + at] >> quad & 1) << 4;
+            else if (w->bits == 6)
+                q |= (weights[(4 + quad / 4) * STE_QUAD_BYTES + at] >> (2 * (quad % 4)) & 3) << 4;
+            float d, c;
+            row_scale(w, scales, k / STE_CELL, w->sub == 16 ? i / 16 : 0, r, &d, &c);
+            dst[k + i] = d * (float)q + c; /* the product is exact */
+        }
+}

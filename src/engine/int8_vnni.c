@@ -1,3 +1,0 @@
-#define STE_SIMD 512
-#define INT8_KERNELS ste_int8_vnni
-#include "engine/int8_body.h"

@@ -1,3 +1,0 @@
-#define STE_SIMD 2
-#define MATRIX_KERNELS ste_matrix_avx2
-#include "engine/matrix_body.h"

@@ -1,3 +1,0 @@
-#define STE_SIMD 512
-#define MATRIX_KERNELS ste_matrix_avx512
-#include "engine/matrix_body.h"

@@ -1,3 +1,0 @@
-#define STE_SIMD 2
-#define OPS ste_ops_avx2
-#include "engine/ops_body.h"

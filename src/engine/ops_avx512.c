@@ -1,3 +1,0 @@
-#define STE_SIMD 512
-#define OPS ste_ops_avx512
-#include "engine/ops_body.h"

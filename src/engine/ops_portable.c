@@ -1,3 +1,0 @@
-#define STE_SIMD 0
-#define OPS ste_ops_portable
-#include "engine/ops_body.h"

@@ -1,0 +1,90 @@
+/*
+ * What tells one architecture from another, as data: the keys of its files, its tensors and their shapes, and what a
+ * block does with them. Each architecture is one file in model/arch/ and one line of ste_archs. The loader, the engine,
+ * the trainer and the files of adapters walk this description; none of them asks for an architecture by its name.
+ *
+ * A block adds to its input x, a row of d_model numbers, twice:
+ *   x += O . attention(rope(norm_q(Q h)), rope(norm_k(K h)), V h)    h = norm_attn(x)
+ *   x += DOWN . (act(GATE h) * UP h)                                 h = norm_ffn(x)
+ * Each capital is a linear layer, with a bias where the description has one. A norm that the description does not have
+ * is left out. Each operation has its backward pass, so what can be described can be trained.
+ */
+#ifndef STE_MODEL_ARCH_H
+#define STE_MODEL_ARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "model/block.h"
+
+/* The norms of a block (RMS), in the order in which it meets them. */
+enum ste_norm { STE_NORM_ATTN, STE_NORM_Q, STE_NORM_K, STE_NORM_FFN, STE_N_NORM };
+
+/* The lengths that tensors have. */
+enum ste_width {
+    STE_WIDTH_MODEL, /* d_model */
+    STE_WIDTH_Q,     /* n_heads * head_dim */
+    STE_WIDTH_KV,    /* n_kv_heads * head_dim */
+    STE_WIDTH_HEAD,  /* head_dim */
+    STE_WIDTH_FF,    /* d_ff */
+};
+
+struct ste_hparams {
+    const struct ste_arch *arch;
+    int n_layers, d_model, n_heads, n_kv_heads, head_dim, d_ff, n_vocab, n_ctx_train;
+    double rope_base, rms_eps;
+    double attn_scale; /* of the scores: 1 / sqrt(head_dim) where no key says otherwise */
+};
+
+/* A number of the file. Its key is the architecture's name, a dot and NAME. */
+struct ste_key {
+    const char *name;
+    size_t at;     /* offsetof the member of ste_hparams: an int, or with REAL a double */
+    bool real;     /* a positive number; otherwise a whole one from 1 to MAX */
+    bool optional; /* the member keeps what it has */
+    int max;
+};
+
+struct ste_arch {
+    const char *name; /* general.architecture */
+    /* Keys beside those that every architecture has (model.c); NULL: none. Ends with a name of NULL. */
+    const struct ste_key *keys;
+    struct {
+        const char *gguf; /* "attn_q": the tensor is blk.N.attn_q.weight, (out, in) */
+        const char *peft; /* "self_attn.q_proj", its path in a Hugging Face model; NULL: LoRA has no name for it */
+        enum ste_width out, in;
+    } linear[STE_N_LINEAR];
+    bool bias[STE_N_LINEAR]; /* blk.N.attn_q.bias, (out) f32 */
+    struct {
+        const char *gguf; /* blk.N.NAME.weight, (width) f32; NULL: there is no such norm */
+        /* A row is normed in pieces of this length: STE_WIDTH_HEAD norms each head by itself. */
+        enum ste_width width;
+    } norm[STE_N_NORM];
+    enum ste_gate gate;
+    enum ste_rope rope;
+    /* The rows of Q and K lie otherwise than in Hugging Face's files: of a head of n rows, row 2i + s was row
+     * s * n/2 + i. */
+    bool interleaved;
+    const char *chat; /* the chat template of most of its models, named where a file has none that is known */
+};
+
+/* The names that most architectures give to their linear layers. */
+#define STE_USUAL_LINEARS                                                                                              \
+    [STE_Q] = {"attn_q", "self_attn.q_proj", STE_WIDTH_Q, STE_WIDTH_MODEL},                                            \
+    [STE_K] = {"attn_k", "self_attn.k_proj", STE_WIDTH_KV, STE_WIDTH_MODEL},                                           \
+    [STE_V] = {"attn_v", "self_attn.v_proj", STE_WIDTH_KV, STE_WIDTH_MODEL},                                           \
+    [STE_O] = {"attn_output", "self_attn.o_proj", STE_WIDTH_MODEL, STE_WIDTH_Q},                                       \
+    [STE_GATE] = {"ffn_gate", "mlp.gate_proj", STE_WIDTH_FF, STE_WIDTH_MODEL},                                         \
+    [STE_UP] = {"ffn_up", "mlp.up_proj", STE_WIDTH_FF, STE_WIDTH_MODEL},                                               \
+    [STE_DOWN] = {"ffn_down", "mlp.down_proj", STE_WIDTH_MODEL, STE_WIDTH_FF}
+
+extern const struct ste_arch ste_arch_llama, ste_arch_qwen2;
+extern const struct ste_arch *const ste_archs[]; /* those that ste runs; ends with NULL */
+
+int ste_width(const struct ste_hparams *hp, enum ste_width w);
+/* Rows and columns of a linear layer: out and in. */
+void ste_linear_shape(const struct ste_hparams *hp, enum ste_linear l, int *out, int *in);
+/* "q_proj": the last part of its PEFT path. */
+const char *ste_linear_peft_name(const struct ste_arch *arch, enum ste_linear l);
+
+#endif
