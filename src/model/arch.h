@@ -4,10 +4,11 @@
  * the trainer and the files of adapters walk this description; none of them asks for an architecture by its name.
  *
  * A block adds to its input x, a row of d_model numbers, twice:
- *   x += O . attention(rope(norm_q(Q h)), rope(norm_k(K h)), V h)    h = norm_attn(x)
- *   x += DOWN . (act(GATE h) * UP h)                                 h = norm_ffn(x)
+ *   x += c norm_attn_out(O . attention(rope(norm_q(Q h)), rope(norm_k(K h)), V h))    h = norm_attn(x)
+ *   x += c norm_ffn_out(DOWN . (act(GATE h) * UP h))                                  h = norm_ffn(x)
  * Each capital is a linear layer, with a bias where the description has one. A norm that the description does not have
- * is left out. Each operation has its backward pass, so what can be described can be trained.
+ * is left out; c is 1 unless a key says otherwise. Each operation has its backward pass, so what can be described can
+ * be trained.
  */
 #ifndef STE_MODEL_ARCH_H
 #define STE_MODEL_ARCH_H
@@ -18,7 +19,7 @@
 #include "model/block.h"
 
 /* The norms of a block (RMS), in the order in which it meets them. */
-enum ste_norm { STE_NORM_ATTN, STE_NORM_Q, STE_NORM_K, STE_NORM_FFN, STE_N_NORM };
+enum ste_norm { STE_NORM_ATTN, STE_NORM_Q, STE_NORM_K, STE_NORM_ATTN_OUT, STE_NORM_FFN, STE_NORM_FFN_OUT, STE_N_NORM };
 
 /* The lengths that tensors have. */
 enum ste_width {
@@ -34,6 +35,9 @@ struct ste_hparams {
     int n_layers, d_model, n_heads, n_kv_heads, head_dim, d_ff, n_vocab, n_ctx_train;
     double rope_base, rms_eps;
     double attn_scale; /* of the scores: 1 / sqrt(head_dim) where no key says otherwise */
+    /* Factors of the embedding, of what a block adds (C above) and of the last state before the logits; 1 where no key
+     * says otherwise. */
+    double embedding_scale, residual_scale, output_scale;
 };
 
 /* A number of the file. Its key is the architecture's name, a dot and NAME. */
@@ -44,6 +48,18 @@ struct ste_key {
     bool optional; /* the member keeps what it has */
     int max;
 };
+#define STE_KEY_WHOLE(key, member, is_optional, most)                                                                  \
+    {                                                                                                                  \
+        key, offsetof(struct ste_hparams, member), false, is_optional, most                                            \
+    }
+#define STE_KEY_REAL(key, member, is_optional)                                                                         \
+    {                                                                                                                  \
+        key, offsetof(struct ste_hparams, member), true, is_optional, 0                                                \
+    }
+#define STE_KEYS_END                                                                                                   \
+    {                                                                                                                  \
+        NULL, 0, false, false, 0                                                                                       \
+    }
 
 struct ste_arch {
     const char *name; /* general.architecture */

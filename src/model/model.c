@@ -18,25 +18,17 @@ struct reader {
 };
 
 /* Those that every architecture has. */
-#define WHOLE(key, member, optional, max)                                                                              \
-    {                                                                                                                  \
-        key, offsetof(struct ste_hparams, member), false, optional, max                                                \
-    }
-#define REAL(key, member, optional)                                                                                    \
-    {                                                                                                                  \
-        key, offsetof(struct ste_hparams, member), true, optional, 0                                                   \
-    }
 static const struct ste_key usual_keys[] = {
-    WHOLE("block_count", n_layers, false, 1000),
-    WHOLE("embedding_length", d_model, false, 1 << 16),
-    WHOLE("feed_forward_length", d_ff, false, 1 << 20),
-    WHOLE("attention.head_count", n_heads, false, 1 << 12),
-    WHOLE("context_length", n_ctx_train, false, 1 << 30),
-    REAL("attention.layer_norm_rms_epsilon", rms_eps, false),
-    REAL("rope.freq_base", rope_base, true),
-    WHOLE("attention.head_count_kv", n_kv_heads, true, 1 << 12),
-    WHOLE("attention.key_length", head_dim, true, 1 << 12),
-    {NULL, 0, false, false, 0},
+    STE_KEY_WHOLE("block_count", n_layers, false, 1000),
+    STE_KEY_WHOLE("embedding_length", d_model, false, 1 << 16),
+    STE_KEY_WHOLE("feed_forward_length", d_ff, false, 1 << 20),
+    STE_KEY_WHOLE("attention.head_count", n_heads, false, 1 << 12),
+    STE_KEY_WHOLE("context_length", n_ctx_train, false, 1 << 30),
+    STE_KEY_REAL("attention.layer_norm_rms_epsilon", rms_eps, false),
+    STE_KEY_REAL("rope.freq_base", rope_base, true),
+    STE_KEY_WHOLE("attention.head_count_kv", n_kv_heads, true, 1 << 12),
+    STE_KEY_WHOLE("attention.key_length", head_dim, true, 1 << 12),
+    STE_KEYS_END,
 };
 
 static int read_arch(struct reader *r)
@@ -129,6 +121,7 @@ static int read_hparams(struct reader *r)
     const char *path = ste_gguf_path(r->m->gguf);
     int rc;
     hp->rope_base = 10000;
+    hp->embedding_scale = hp->residual_scale = hp->output_scale = 1;
     if ((rc = read_keys(r, usual_keys)) || (rc = read_keys(r, r->arch->keys)))
         return rc;
     if (!hp->n_kv_heads)

@@ -56,9 +56,13 @@ static void linear_backward(struct ste_trainer *t, const struct ste_pack *pk, in
     ste_profile_end(before);
 }
 
-/* The norm WHICH on N numbers, piece by piece. */
+/* The norm WHICH on N numbers, piece by piece; where the block has none, a copy. */
 static void norm_forward(struct ste_trainer *t, int layer, enum ste_norm which, const float *x, float *y, size_t n)
 {
+    if (!t->w->layers[layer].norm[which]) {
+        memcpy(y, x, n * sizeof *y);
+        return;
+    }
     const int width = ste_width(&t->model->hp, t->model->hp.arch->norm[which].width);
     ste_rows_norm(t, y, x, t->w->layers[layer].norm[which], (int)(n / (size_t)width), width);
 }
@@ -67,8 +71,42 @@ static void norm_forward(struct ste_trainer *t, int layer, enum ste_norm which, 
 static void norm_backward(struct ste_trainer *t, int layer, enum ste_norm which, const float *x, float *dy, float *dx,
                           size_t n)
 {
+    if (!t->w->layers[layer].norm[which]) {
+        t->ops->add(dx, dy, n);
+        return;
+    }
     const int width = ste_width(&t->model->hp, t->model->hp.arch->norm[which].width);
     ste_rows_norm_backward(t, dx, x, t->w->layers[layer].norm[which], dy, (int)(n / (size_t)width), width);
+}
+
+/* OUT = X + c norm(RAW), where OUT holds what is added if there is no norm. */
+static void add_forward(struct ste_trainer *t, int layer, enum ste_norm which, const float *raw, const float *x,
+                        float *out, size_t n)
+{
+    const double c = t->model->hp.residual_scale;
+    if (raw)
+        norm_forward(t, layer, which, raw, out, n);
+    if (c != 1)
+        t->ops->scale(out, (float)c, n);
+    t->ops->add(out, x, n);
+}
+
+/* The gradient of what the linear layer gave, given s.dx of the sum, which stays: it is X's too. Uses s.norm, s.dnorm.
+ */
+static const float *add_backward(struct ste_trainer *t, int layer, enum ste_norm which, const float *raw, size_t n)
+{
+    const double c = t->model->hp.residual_scale;
+    struct ste_scratch *s = &t->s;
+    if (!raw && c == 1)
+        return s->dx;
+    memcpy(s->dnorm, s->dx, n * sizeof *s->dnorm);
+    if (c != 1)
+        t->ops->scale(s->dnorm, (float)c, n);
+    if (!raw)
+        return s->dnorm;
+    memset(s->norm, 0, n * sizeof *s->norm);
+    norm_backward(t, layer, which, raw, s->dnorm, s->norm, n);
+    return s->norm;
 }
 
 void ste_block_forward(struct ste_trainer *t, const struct ste_pack *pk, int layer, float *out)
@@ -92,16 +130,16 @@ void ste_block_forward(struct ste_trainer *t, const struct ste_pack *pk, int lay
     enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
     ste_attention_forward(t, pk, a);
     ste_profile_end(before);
-    linear_forward(t, rows, layer, STE_O, a->o, a->low[STE_O], a->x2);
-    t->ops->add(a->x2, a->x, n);
+    linear_forward(t, rows, layer, STE_O, a->o, a->low[STE_O], a->attn_out ? a->attn_out : a->x2);
+    add_forward(t, layer, STE_NORM_ATTN_OUT, a->attn_out, a->x, a->x2, n);
 
     norm_forward(t, layer, STE_NORM_FFN, a->x2, t->s.norm, n);
     linear_forward(t, rows, layer, STE_GATE, t->s.norm, a->low[STE_GATE], a->gate);
     linear_forward(t, rows, layer, STE_UP, t->s.norm, a->low[STE_UP], a->up);
     ste_rows_gate(t, t->s.h, a->gate, a->up, rows);
-    linear_forward(t, rows, layer, STE_DOWN, t->s.h, a->low[STE_DOWN], out);
+    linear_forward(t, rows, layer, STE_DOWN, t->s.h, a->low[STE_DOWN], a->ffn_out ? a->ffn_out : out);
     if (out)
-        t->ops->add(out, a->x2, n);
+        add_forward(t, layer, STE_NORM_FFN_OUT, a->ffn_out, a->x2, out, n);
 }
 
 /* From s.dq and s.dk, after RoPE, to the gradients of what Q and K gave. */
@@ -134,7 +172,8 @@ void ste_block_backward(struct ste_trainer *t, const struct ste_pack *pk, int la
     size_t n = (size_t)rows * (size_t)t->model->hp.d_model;
 
     ste_rows_gate(t, s->h, a->gate, a->up, rows);
-    linear_backward(t, pk, layer, STE_DOWN, s->h, a->low[STE_DOWN], s->dx, s->dh, false);
+    linear_backward(t, pk, layer, STE_DOWN, s->h, a->low[STE_DOWN],
+                    add_backward(t, layer, STE_NORM_FFN_OUT, a->ffn_out, n), s->dh, false);
     ste_rows_gate_backward(t, a->gate, a->up, s->dh, rows);
     norm_forward(t, layer, STE_NORM_FFN, a->x2, s->norm, n);
     linear_backward(t, pk, layer, STE_GATE, s->norm, a->low[STE_GATE], a->gate, s->dnorm, false);
@@ -142,7 +181,8 @@ void ste_block_backward(struct ste_trainer *t, const struct ste_pack *pk, int la
     norm_backward(t, layer, STE_NORM_FFN, a->x2, s->dnorm, s->dx, n);
 
     float *d_o = s->h, *dq, *dk; /* (T, H*HD): free by now, and wide enough */
-    linear_backward(t, pk, layer, STE_O, a->o, a->low[STE_O], s->dx, d_o, false);
+    linear_backward(t, pk, layer, STE_O, a->o, a->low[STE_O], add_backward(t, layer, STE_NORM_ATTN_OUT, a->attn_out, n),
+                    d_o, false);
     enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
     ste_attention_backward(t, pk, a, d_o);
     ste_profile_end(before);

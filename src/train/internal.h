@@ -35,14 +35,15 @@ struct ste_pack {
 
 /* What a layer's backward pass needs of its forward pass. */
 struct ste_acts {
-    float *x;                 /* (T, D) input */
-    float *q, *k, *v;         /* (T, H*HD), (T, HK*HD) x 2: q and k after RoPE */
-    float *q_raw, *k_raw;     /* the same before their norms; NULL: they have none */
-    float *lse;               /* (T, H) log-sum-exp of the scores */
-    float *o;                 /* (T, H*HD) attention output */
-    float *x2;                /* (T, D) after attention */
-    float *gate, *up;         /* (T, F) x 2; the backward pass writes their gradients over them */
-    float *low[STE_N_LINEAR]; /* (T, r): inputs times A^T */
+    float *x;                  /* (T, D) input */
+    float *q, *k, *v;          /* (T, H*HD), (T, HK*HD) x 2: q and k after RoPE */
+    float *q_raw, *k_raw;      /* the same before their norms; NULL: they have none */
+    float *lse;                /* (T, H) log-sum-exp of the scores */
+    float *o;                  /* (T, H*HD) attention output */
+    float *attn_out, *ffn_out; /* (T, D) of O and DOWN before their norms; NULL: they have none */
+    float *x2;                 /* (T, D) after attention */
+    float *gate, *up;          /* (T, F) x 2; the backward pass writes their gradients over them */
+    float *low[STE_N_LINEAR];  /* (T, r): inputs times A^T */
 };
 
 /* Memory of one pass, for up to CAP tokens. */

@@ -33,6 +33,7 @@ static void softmax_row(void *arg, int part)
 void ste_loss_rows(struct ste_trainer *t, const struct ste_pack *pk, double scale)
 {
     struct ste_scratch *s = &t->s;
+    const double c = t->model->hp.output_scale;
     size_t d = (size_t)t->model->hp.d_model, v = (size_t)t->model->hp.n_vocab;
     if (scale > 0)
         memset(s->dx, 0, (size_t)pk->tokens * d * sizeof *s->dx);
@@ -41,6 +42,8 @@ void ste_loss_rows(struct ste_trainer *t, const struct ste_pack *pk, double scal
         for (int i = 0; i < rows; i++)
             memcpy(s->loss_x + (size_t)i * d, s->final + (size_t)pk->loss_rows[from + i] * d, d * sizeof(float));
         ste_rows_norm(t, s->loss_norm, s->loss_x, t->w->output_norm, rows, (int)d);
+        if (c != 1)
+            t->ops->scale(s->loss_norm, (float)c, (size_t)rows * d);
         enum ste_work before = ste_profile_begin(STE_WORK_PRODUCTS);
         ste_matrix_mul(t->w->output, t->p.activations, s->loss_norm, d, rows, NULL, s->logits, v, t->p.pool);
         ste_profile_begin(STE_WORK_LOSS);
@@ -52,6 +55,8 @@ void ste_loss_rows(struct ste_trainer *t, const struct ste_pack *pk, double scal
         ste_profile_begin(STE_WORK_BACKWARD);
         ste_matrix_mul_back(t->w->output, t->p.activations, s->logits, v, rows, s->loss_norm, d, false, t->p.pool);
         ste_profile_end(before);
+        if (c != 1)
+            t->ops->scale(s->loss_norm, (float)c, (size_t)rows * d);
         memset(s->loss_d, 0, (size_t)rows * d * sizeof *s->loss_d);
         ste_rows_norm_backward(t, s->loss_d, s->loss_x, t->w->output_norm, s->loss_norm, rows, (int)d);
         for (int i = 0; i < rows; i++)

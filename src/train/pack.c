@@ -191,6 +191,8 @@ static void lay_out_acts(struct walk *w, struct ste_acts *a, const struct ste_hp
     a->k_raw = hp->arch->norm[STE_NORM_K].gguf ? take(w, t, kv) : NULL;
     a->lse = take(w, t, (size_t)hp->n_heads);
     a->o = take(w, t, q);
+    a->attn_out = hp->arch->norm[STE_NORM_ATTN_OUT].gguf ? take(w, t, d) : NULL;
+    a->ffn_out = hp->arch->norm[STE_NORM_FFN_OUT].gguf ? take(w, t, d) : NULL;
     a->x2 = take(w, t, d);
     a->gate = take(w, t, f);
     a->up = take(w, t, f);

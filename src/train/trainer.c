@@ -221,6 +221,8 @@ static void pack_pass(struct ste_trainer *t, const struct ste_pack *pk, double s
         for (int i = 0; i < pk->spans[e].n; i++)
             ste_matrix_row(t->w->embedding, pk->spans[e].tokens[i],
                            s->acts[0].x + (size_t)(pk->spans[e].start + i) * (size_t)hp->d_model);
+    if (hp->embedding_scale != 1)
+        t->ops->scale(s->acts[0].x, (float)hp->embedding_scale, (size_t)pk->tokens * (size_t)hp->d_model);
     for (int l = 0; l < layers; l++)
         ste_block_forward(t, pk, l, l + 1 < layers ? s->acts[l + 1].x : s->final);
     if (t->p.reward)

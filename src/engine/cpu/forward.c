@@ -81,7 +81,7 @@ struct each {
     struct ste_forward *f;
     const struct ste_row *rows;
     const int *index;
-    const float *norm;
+    const float *norm, *norm_out; /* of the row, and before it of what is added to it; NULL: none */
     int layer, n, chunk, width;
     void (*fn)(const struct each *e, size_t row);
     bool rounds; /* then: the next products' inputs, WIDTH of a row */
@@ -118,22 +118,41 @@ static void each_row(struct each e, void (*fn)(const struct each *, size_t))
 
 static void embed(const struct each *e, size_t r)
 {
-    ste_matrix_row(e->f->w->embedding, e->rows[r].token, e->f->x + r * (size_t)e->f->model->hp.d_model);
+    const struct ste_hparams *hp = &e->f->model->hp;
+    float *x = e->f->x + r * (size_t)hp->d_model;
+    ste_matrix_row(e->f->w->embedding, e->rows[r].token, x);
+    if (hp->embedding_scale != 1)
+        e->f->ops->scale(x, (float)hp->embedding_scale, (size_t)hp->d_model);
 }
 
 static void norm(const struct each *e, size_t r)
 {
     const struct ste_hparams *hp = &e->f->model->hp;
     size_t d = (size_t)hp->d_model;
-    e->f->ops->rmsnorm(e->f->xn + r * d, e->f->x + r * d, e->norm, (float)hp->rms_eps, d);
+    float *x = e->f->x + r * d, *xn = e->f->xn + r * d;
+    if (e->norm)
+        e->f->ops->rmsnorm(xn, x, e->norm, (float)hp->rms_eps, d);
+    else
+        memcpy(xn, x, d * sizeof *xn);
+}
+
+/* What the linear layer before gave, to the row. */
+static void add(const struct each *e, size_t r)
+{
+    const struct ste_hparams *hp = &e->f->model->hp;
+    size_t d = (size_t)hp->d_model;
+    float *x = e->f->x + r * d, *y = e->f->y + r * d;
+    if (e->norm_out)
+        e->f->ops->rmsnorm(y, y, e->norm_out, (float)hp->rms_eps, d);
+    if (hp->residual_scale != 1)
+        e->f->ops->scale(y, (float)hp->residual_scale, d);
+    e->f->ops->add(x, y, d);
 }
 
 static void add_and_norm(const struct each *e, size_t r)
 {
-    size_t d = (size_t)e->f->model->hp.d_model;
-    e->f->ops->add(e->f->x + r * d, e->f->y + r * d, d);
-    if (e->norm)
-        norm(e, r);
+    add(e, r);
+    norm(e, r);
 }
 
 static void gate_row(const struct each *e, size_t r)
@@ -304,7 +323,6 @@ void ste_forward_run(struct ste_forward *f, struct ste_row *rows, int n)
     }
     STE_GROW(f->u, f->u_cap, most * (size_t)f->max_rows);
     each_row(e, embed);
-    e.norm = f->w->layers[0].norm[STE_NORM_ATTN];
     for (int l = 0; l < hp->n_layers; l++) {
         const struct ste_layer_weights *w = &f->w->layers[l];
         struct linears qkv = {0}, o = {0}, gate_up = {0}, down = {0};
@@ -317,6 +335,7 @@ void ste_forward_run(struct ste_forward *f, struct ste_row *rows, int n)
         take(&down, w, STE_DOWN, f->y);
 
         e.layer = l;
+        e.norm = w->norm[STE_NORM_ATTN];
         make_inputs(&e, l ? add_and_norm : norm, &qkv, f->xn);
         multiply(&e, &qkv);
         each_row(e, place);
@@ -324,21 +343,24 @@ void ste_forward_run(struct ste_forward *f, struct ste_row *rows, int n)
             return;
         attend(&e, &o);
         multiply(&e, &o);
+        e.norm_out = w->norm[STE_NORM_ATTN_OUT];
         e.norm = w->norm[STE_NORM_FFN];
         make_inputs(&e, add_and_norm, &gate_up, f->xn);
         gate(&e, &gate_up, &down, most > 0);
         multiply(&e, &down);
-        e.norm = l + 1 < hp->n_layers ? f->w->layers[l + 1].norm[STE_NORM_ATTN] : NULL;
+        e.norm_out = w->norm[STE_NORM_FFN_OUT];
     }
-    each_row(e, add_and_norm);
+    each_row(e, add);
 }
 
 static void output_norm(const struct each *e, size_t r)
 {
     const struct ste_hparams *hp = &e->f->model->hp;
     size_t d = (size_t)hp->d_model;
-    e->f->ops->rmsnorm(e->f->xn + r * d, e->f->x + (size_t)e->f->place[e->index[r]] * d, e->norm, (float)hp->rms_eps,
-                       d);
+    float *xn = e->f->xn + r * d;
+    e->f->ops->rmsnorm(xn, e->f->x + (size_t)e->f->place[e->index[r]] * d, e->norm, (float)hp->rms_eps, d);
+    if (hp->output_scale != 1)
+        e->f->ops->scale(xn, (float)hp->output_scale, d);
 }
 
 const float *ste_forward_logits(struct ste_forward *f, const int *index, int n)

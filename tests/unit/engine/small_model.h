@@ -41,8 +41,8 @@ static inline void sm_layer(struct gw *w, const struct ste_hparams *hp, int i, s
     }
 }
 
-/* A file of ARCH with the keys that every architecture has and REAL of its own, if any, at 0.3. */
-static inline char *sm_write(const struct ste_arch *arch, const char *real)
+/* A file of ARCH; its own keys are all real numbers here. */
+static inline char *sm_write(const struct ste_arch *arch)
 {
     const struct ste_hparams hp = {
         .arch = arch, .d_model = SM_D, .n_heads = SM_HEADS, .n_kv_heads = SM_KV, .head_dim = SM_HD, .d_ff = SM_FF};
@@ -61,8 +61,8 @@ static inline char *sm_write(const struct ste_arch *arch, const char *real)
     gw_key_u32(&w, KEY("attention.head_count_kv"), SM_KV);
     gw_key_f32(&w, KEY("attention.layer_norm_rms_epsilon"), 1e-5f);
     gw_key_f32(&w, KEY("rope.freq_base"), 10000.0f);
-    if (real)
-        gw_key_f32(&w, KEY(real), 0.3f);
+    for (const struct ste_key *k = arch->keys; k && k->name; k++)
+        gw_key_f32(&w, KEY(k->name), 0.3f);
     tiny_tokenizer(&w, strcmp(arch->name, "qwen2") ? "smollm" : "qwen2", NULL);
     sm_tensor(&w, "token_embd.weight", SM_D, TINY_VOCAB, 0, 1, &rng);
     sm_tensor(&w, "output_norm.weight", SM_D, 0, 0.4, 0.05, &rng);
@@ -80,7 +80,7 @@ static inline struct ste_model *sm_open(char **path, const char *name)
 {
     struct ste_model *m = NULL;
     struct ste_err err = {0};
-    *path = sm_write(strcmp(name, "qwen2") ? &ste_arch_llama : &ste_arch_qwen2, NULL);
+    *path = sm_write(strcmp(name, "qwen2") ? &ste_arch_llama : &ste_arch_qwen2);
     if (ste_model_open(&m, *path, &err)) {
         fprintf(stderr, "%s\n", err.msg);
         abort();

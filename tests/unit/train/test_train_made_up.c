@@ -1,8 +1,5 @@
-/*
- * An architecture that ste does not know, made up in this file and nowhere else: it norms each head of q and all of k,
- * has another gate, a bias on the output of attention and a key for the scale of the scores. Its description is all
- * that loader, engine, trainer and adapters need.
- */
+/* An architecture that ste does not know, made up in this file and nowhere else. Its description is all that the
+ * loader, the engine, the trainer and the files of adapters need. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,17 +10,21 @@
 #include "../engine/small_model.h"
 #include "slopes.h"
 
-static const struct ste_key keys[] = {{"attention.scale", offsetof(struct ste_hparams, attn_scale), true, true, 0},
-                                      {NULL, 0, false, false, 0}};
+static const struct ste_key keys[] = {STE_KEY_REAL("attention.scale", attn_scale, true),
+                                      STE_KEY_REAL("embedding_scale", embedding_scale, true),
+                                      STE_KEY_REAL("residual_scale", residual_scale, true),
+                                      STE_KEY_REAL("output_scale", output_scale, true), STE_KEYS_END};
+/* It norms each head of q and all of k, and what a block adds instead of what attention reads. */
 static const struct ste_arch made_up = {
     .name = "madeup",
     .keys = keys,
     .linear = {STE_USUAL_LINEARS},
     .bias = {[STE_O] = true},
-    .norm = {[STE_NORM_ATTN] = {"attn_norm", STE_WIDTH_MODEL},
-             [STE_NORM_Q] = {"attn_q_norm", STE_WIDTH_HEAD},
+    .norm = {[STE_NORM_Q] = {"attn_q_norm", STE_WIDTH_HEAD},
              [STE_NORM_K] = {"attn_k_norm", STE_WIDTH_KV},
-             [STE_NORM_FFN] = {"ffn_norm", STE_WIDTH_MODEL}},
+             [STE_NORM_ATTN_OUT] = {"post_attention_norm", STE_WIDTH_MODEL},
+             [STE_NORM_FFN] = {"ffn_norm", STE_WIDTH_MODEL},
+             [STE_NORM_FFN_OUT] = {"post_ffw_norm", STE_WIDTH_MODEL}},
     .gate = STE_GATE_GELU,
     .rope = STE_ROPE_HALVES,
 };
@@ -37,7 +38,6 @@ static int32_t ids[N];
 static void it_loads(void **state)
 {
     assert_true(fabs(m->hp.attn_scale - 0.3) < 1e-6);
-    assert_int_equal(m->layers[1].norm[STE_NORM_Q]->shape[0], SM_HD);
     assert_int_equal(m->layers[1].norm[STE_NORM_K]->shape[0], SM_KV * SM_HD);
     struct ste_model *other;
     struct ste_lora *again;
@@ -105,7 +105,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(it_loads), cmocka_unit_test(it_generates_what_it_trains),
                                        cmocka_unit_test(it_trains)};
-    char *path = sm_write(&made_up, "attention.scale");
+    char *path = sm_write(&made_up);
     if (ste_model_open_as(&m, path, &made_up, &err))
         fail_msg("%s", err.msg);
     lora = sm_lora(m);

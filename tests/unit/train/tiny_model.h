@@ -66,7 +66,10 @@ static struct tiny *tiny_new(enum ste_rope rope, bool biases, bool tied, uint64_
                                    .n_ctx_train = 512,
                                    .rope_base = 100,
                                    .rms_eps = 1e-5,
-                                   .attn_scale = 1 / sqrt(TINY_HD)};
+                                   .attn_scale = 1 / sqrt(TINY_HD),
+                                   .embedding_scale = 1,
+                                   .residual_scale = 1,
+                                   .output_scale = 1};
     y->m.embedding = tiny_tensor(y, STE_Q8_0, TINY_D, TINY_VOCAB, 0, 1, &rng);
     y->m.output = tied ? y->m.embedding : tiny_tensor(y, STE_F32, TINY_D, TINY_VOCAB, 0, 0.5, &rng);
     y->m.output_norm = tiny_tensor(y, STE_F32, TINY_D, 1, 1, 0.2, &rng);
