@@ -9,7 +9,7 @@
 
 #include "../engine/small_model.h"
 #include "engine/adapter.h"
-#include "llm/llm.h"
+#include "llm/local.h"
 
 static struct ste_llm *open_llm(const char *path)
 {
@@ -28,25 +28,25 @@ static void an_equal_adapter_is_dropped_alone(void **state)
     ste_model_close(sm_open(&path, "llama"));
     struct ste_llm *l = open_llm(path), *other = open_llm(path);
     struct ste_lora *lora, *second;
-    const struct ste_hparams *hp = &ste_engine_model(ste_llm_engine(l))->hp;
+    const struct ste_hparams *hp = &ste_engine_model(ste_local_engine(l))->hp;
     assert_int_equal(ste_lora_new(&lora, hp, 4, 8, 1, &err), 0);
     assert_int_equal(ste_lora_new(&second, hp, 4, 8, 2, &err), 0);
     int first, again, third;
-    assert_int_equal(ste_llm_add_adapter(l, lora, &first, &err), 0);
-    assert_int_equal(ste_llm_add_adapter(l, lora, &again, &err), 0);
-    const struct ste_adapter *kept = ste_llm_adapter(l, first);
-    assert_ptr_equal(ste_llm_adapter(l, again), kept); /* and so the prompts computed with it are shared */
+    assert_int_equal(ste_local_add_adapter(l, lora, &first, &err), 0);
+    assert_int_equal(ste_local_add_adapter(l, lora, &again, &err), 0);
+    const struct ste_adapter *kept = ste_local_adapter(l, first);
+    assert_ptr_equal(ste_local_adapter(l, again), kept); /* and so the prompts computed with it are shared */
     ste_llm_drop_adapter(l, again);
-    assert_ptr_equal(ste_llm_adapter(l, first), kept);
+    assert_ptr_equal(ste_local_adapter(l, first), kept);
     assert_string_equal(ste_llm_adapter_hash(l, first), lora->hash);
-    assert_int_equal(ste_llm_add_adapter(l, second, &third, &err), 0);
+    assert_int_equal(ste_local_add_adapter(l, second, &third, &err), 0);
     assert_int_not_equal(third, first);
-    assert_int_equal(ste_llm_adapter(l, first)->serial, 1);
-    assert_int_equal(ste_llm_adapter(l, third)->serial, 2);
+    assert_int_equal(ste_local_adapter(l, first)->serial, 1);
+    assert_int_equal(ste_local_adapter(l, third)->serial, 2);
     ste_llm_drop_adapter(l, first);
-    assert_null(ste_llm_adapter(l, first));
-    assert_int_equal(ste_llm_add_adapter(other, second, &first, &err), 0);
-    assert_int_equal(ste_llm_adapter(other, first)->serial, 1);
+    assert_null(ste_local_adapter(l, first));
+    assert_int_equal(ste_local_add_adapter(other, second, &first, &err), 0);
+    assert_int_equal(ste_local_adapter(other, first)->serial, 1);
     ste_lora_free(lora);
     ste_lora_free(second);
     ste_llm_close(l);

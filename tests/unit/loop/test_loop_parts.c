@@ -283,7 +283,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split),      cmocka_unit_test(test_balance),
-        cmocka_unit_test(test_degenerate), cmocka_unit_test(test_texts), cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_degenerate), cmocka_unit_test(test_texts), cmocka_unit_test(test_settle),
+ cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_training_ids), cmocka_unit_test(test_in_twos),     cmocka_unit_test(test_easy_first), cmocka_unit_test(test_recipes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
