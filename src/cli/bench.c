@@ -274,6 +274,8 @@ static int run(int argc, char **argv, struct ste_err *err)
                            "--prompt-tokens, --samples (at most 4096), --new-tokens and --rounds are at least 1");
     if (o.job && !o.prompts)
         return ste_err_set(err, STE_EUSAGE, "--job takes samples of the prompts of a file: --prompts FILE");
+    if ((rc = ste_outputs_try(&o.json, 1, err)) != 0)
+        return rc;
     struct prompts prompts = {0};
     double *rounds = ste_xcalloc(3 * (size_t)o.rounds, sizeof *rounds);
     struct figures f = {.prefill = {"prefill_tokens_per_second", rounds},

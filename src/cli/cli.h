@@ -53,8 +53,7 @@ struct ste_engine_flags {
             "how products round (default: bf16 with AMX tiles, int8-g128 with AVX-512 VNNI, else int8); f32 is exact"  \
     }
 
-/* The commands in the order of `ste help`: C(symbol behind ste_cmd_, group). A command whose file is not there yet is
- * left out of the program, so a new one needs its file and, if it is not listed here, one line here. */
+/* The commands in the order of `ste help`: C(symbol behind ste_cmd_, group). */
 #define STE_COMMANDS(C)                                                                                                \
     C(run, "Train a judge")                                                                                            \
     C(select, "Train a judge, step by step")                                                                           \
@@ -81,7 +80,12 @@ struct ste_engine_flags {
     C(logits, "Models")                                                                                                \
     C(bench, "Models")
 
-/* J as text to the file PATH, or to the standard output where PATH is "-". Takes the reference. */
+/* Opens /dev/null for each of the descriptors 0, 1 and 2 that is closed (cron, daemons): a file that is opened later
+ * would take its number, and with it what is meant for the standard error. */
+int ste_standard_descriptors(struct ste_err *err);
+/* Before the work: whether each of PATHS (NULL: left out) can be written. "-" is the standard output. */
+int ste_outputs_try(const char *const *paths, size_t n, struct ste_err *err);
+/* J as text to the file PATH, or to the standard output where PATH is "-", as ste_result_write. Takes the reference. */
 int ste_write_json(const char *path, json_t *j, struct ste_err *err);
 /* Where time went, and a line before it; nothing where the profile is off. */
 void ste_print_profile(FILE *out);

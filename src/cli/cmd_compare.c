@@ -101,6 +101,8 @@ static int compare_run(int argc, char **argv, struct ste_err *err)
     f.several = true;
     if (!rc)
         rc = ste_judging_flags_check(&f, err);
+    if (!rc)
+        rc = ste_outputs_try(&json, 1, err);
     struct ste_pair_files files = {0};
     struct ste_outcome **outcomes[2] = {NULL, NULL};
     json_t *provenance = json_array();

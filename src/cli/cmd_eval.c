@@ -211,7 +211,8 @@ static int check(const struct eval_options *o, const struct ste_suite *suite, en
         return ste_err_set(err, STE_EUSAGE, "--min-margin must not be negative");
     if (o->calibrate && !o->score)
         return ste_err_set(err, STE_EUSAGE, "--calibrate fits the temperature of --score logits; add that");
-    return o->compat ? ste_compat_by_name(o->compat, compat, err) : 0;
+    int rc = o->compat ? ste_compat_by_name(o->compat, compat, err) : 0;
+    return rc ? rc : ste_outputs_try((const char *const[]){o->outcomes, o->json}, 2, err);
 }
 
 static int eval_run(int argc, char **argv, struct ste_err *err)
@@ -262,10 +263,12 @@ static int eval_run(int argc, char **argv, struct ste_err *err)
         rc = ste_judging_flags_check(&o.f, err);
     if (!rc)
         rc = o.from ? ste_outcomes_read(&m.table, o.from, err) : judge_suite(&o, suite, &m, err);
+    struct ste_err unwritten = {0}; /* the figures come all the same */
     if (!rc && o.outcomes)
-        rc = ste_outcomes_write(&m.table, compat, (uint64_t)o.f.seed, o.outcomes, err);
+        ste_outcomes_write(&m.table, compat, (uint64_t)o.f.seed, o.outcomes, &unwritten);
     if (!rc)
         rc = report(&o, suite, &m, compat, err);
+    rc = ste_err_pass(err, &unwritten, rc);
     json_decref(m.about);
     ste_outcome_table_clear(&m.table);
     free(m.attacked);

@@ -14,8 +14,8 @@ static int export_run(int argc, char **argv, struct ste_err *err)
     long long iteration = 0;
     struct ste_strings words = {0};
     const struct ste_flag flags[] = {
-        {"what", STE_FLAG_STRING, &what, "sft|pairs", "training examples (prompt, completion) or pairs (prompt, chosen, "
-                                                      "rejected)"},
+        {"what", STE_FLAG_STRING, &what, "sft|pairs",
+         "training examples (prompt, completion) or pairs (prompt, chosen, rejected)"},
         {"iteration", STE_FLAG_INT, &iteration, "N", "examples of this iteration (default: the last)"},
         {"out", STE_FLAG_STRING, &out, "FILE", "JSONL to write (default: the standard output)"},
         {0},
@@ -28,6 +28,8 @@ static int export_run(int argc, char **argv, struct ste_err *err)
     bool pairs = strcmp(what, "pairs") == 0;
     if (rc == 0 && !pairs && strcmp(what, "sft") != 0)
         rc = ste_err_set(err, STE_EUSAGE, "export: --what is sft or pairs, not \"%s\"", what);
+    if (rc == 0)
+        rc = ste_outputs_try(&out, 1, err);
     if (rc == 0)
         rc = ste_store_open(&s, words.items[0], 0, 1, err);
     if (rc == 0)

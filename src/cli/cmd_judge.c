@@ -7,42 +7,18 @@
 #include "core/json.h"
 #include "core/mem.h"
 
-/* `ste judge RUN` is the loop's step; it is in the program when the loop is. */
-extern const struct ste_command ste_cmd_judge_step __attribute__((weak));
-
-/* A run's folder and none of the flags that name a judge or a file: the loop's step. */
-static bool wants_step(int argc, char **argv)
-{
-    bool word = false;
-    for (int i = 1; i < argc; i++) {
-        static const char *const ours[] = {"--judge", "--in", "--out", "--help"};
-        for (size_t k = 0; k < sizeof ours / sizeof *ours; k++) {
-            size_t n = strlen(ours[k]);
-            if (strncmp(argv[i], ours[k], n) == 0 && (argv[i][n] == 0 || argv[i][n] == '='))
-                return false;
-        }
-        word |= argv[i][0] != '-';
-    }
-    return word;
-}
-
 /* The answer that a judgment names, as the row names them; SWAPPED: response_b was shown first. */
-static char named(const struct ste_judgment *j, bool swapped)
+static enum ste_verdict named(const struct ste_judgment *j, bool swapped)
 {
-    if (j->verdict == STE_VERDICT_INVALID)
-        return 0;
-    return (j->verdict == STE_VERDICT_A) != swapped ? 'A' : 'B';
+    const bool names = j->verdict == STE_VERDICT_A || j->verdict == STE_VERDICT_B;
+    return !names || !swapped ? j->verdict : j->verdict == STE_VERDICT_A ? STE_VERDICT_B : STE_VERDICT_A;
 }
 
-static const char *shown(char answer)
+static enum ste_verdict verdict_of(const struct ste_outcome *o, bool both)
 {
-    return answer == 'A' ? "A" : answer == 'B' ? "B" : "invalid";
-}
-
-static const char *verdict_of(const struct ste_outcome *o, bool both)
-{
-    const char ab = named(&o->order[0], false), ba = both ? named(&o->order[1], true) : ab;
-    return !ab || !ba ? "invalid" : ab == ba ? shown(ab) : "tie";
+    const enum ste_verdict ab = named(&o->order[0], false), ba = both ? named(&o->order[1], true) : ab;
+    const bool invalid = ab == STE_VERDICT_INVALID || ba == STE_VERDICT_INVALID;
+    return invalid ? STE_VERDICT_INVALID : ab == ba ? ab : STE_VERDICT_TIE;
 }
 
 /* The pair's first answer, which outcomes call the chosen one, is response_a. */
@@ -82,11 +58,11 @@ static int write_rows(struct ste_jsonl_writer *w, const struct ste_answer_pairs 
         if (!json_object_get(row, "id"))
             json_object_set_new(row, "id", json_string(pairs->items[i].id));
         const enum ste_invalid reason = ab->reason != STE_INVALID_NONE || !both ? ab->reason : ba->reason;
-        json_object_set_new(row, "verdict", json_string(verdict_of(&out[i], both)));
+        json_object_set_new(row, "verdict", json_string(ste_verdict_name(verdict_of(&out[i], both))));
         json_object_set_new(row, "reason", json_string(ste_invalid_name(reason)));
-        json_object_set_new(row, "verdict_ab", json_string(shown(named(ab, false))));
+        json_object_set_new(row, "verdict_ab", json_string(ste_verdict_name(named(ab, false))));
         if (both)
-            json_object_set_new(row, "verdict_ba", json_string(shown(named(ba, true))));
+            json_object_set_new(row, "verdict_ba", json_string(ste_verdict_name(named(ba, true))));
         set_number(row, "logprob_a", logprob_of(&out[i], both, false));
         set_number(row, "logprob_b", logprob_of(&out[i], both, true));
         if (both) {
@@ -104,28 +80,21 @@ static int write_rows(struct ste_jsonl_writer *w, const struct ste_answer_pairs 
 }
 
 struct counts {
-    size_t pairs, a, b, ties, invalid;
+    size_t pairs, of[STE_N_VERDICTS];
 };
 
 static void count(struct counts *c, const struct ste_outcome *out, size_t n, bool both)
 {
     c->pairs += n;
-    for (size_t i = 0; i < n; i++) {
-        const char first = *verdict_of(&out[i], both);
-        c->a += first == 'A';
-        c->b += first == 'B';
-        c->ties += first == 't';
-        c->invalid += first == 'i';
-    }
+    for (size_t i = 0; i < n; i++)
+        c->of[verdict_of(&out[i], both)]++;
 }
 
 static void say_counts(const struct counts *c, bool both)
 {
-    if (both)
-        ste_info("%zu pairs in both orders: A %zu, B %zu, the orders disagree (tie) %zu, invalid %zu", c->pairs, c->a,
-                 c->b, c->ties, c->invalid);
-    else
-        ste_info("%zu pairs in the order given: A %zu, B %zu, invalid %zu", c->pairs, c->a, c->b, c->invalid);
+    ste_info("%zu pairs in %s: A %zu, B %zu, %s %zu, invalid %zu", c->pairs, both ? "both orders" : "the order given",
+             c->of[STE_VERDICT_A], c->of[STE_VERDICT_B], both ? "tie (the orders disagree, or equal scores)" : "tie",
+             c->of[STE_VERDICT_TIE], c->of[STE_VERDICT_INVALID]);
 }
 
 #define STREAM 512 /* pairs of a stream that are judged together */
@@ -183,7 +152,7 @@ static int judge_stream(struct ste_open_judge *j, const struct ste_judging_flags
 
 static int judge_run(int argc, char **argv, struct ste_err *err)
 {
-    if (&ste_cmd_judge_step && wants_step(argc, argv))
+    if (argc > 1 && argv[1][0] != '-') /* a run's folder: the loop's step */
         return ste_cmd_judge_step.run(argc, argv, err);
     const char *judge = NULL, *in = NULL, *out_path = NULL;
     bool one_order = false;
@@ -207,6 +176,8 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
                                 : "--out");
     if (!rc)
         rc = ste_judging_flags_check(&f, err);
+    if (!rc)
+        rc = ste_outputs_try(&out_path, 1, err);
     if (rc)
         return rc < 0 ? rc : 0;
     const bool both = !one_order, stream = strcmp(in, "-") == 0;

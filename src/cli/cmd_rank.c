@@ -98,6 +98,8 @@ static const char *fastchat_winner(const struct ste_judgment *g, bool swapped)
 {
     if (g->verdict == STE_VERDICT_INVALID)
         return "error";
+    if (g->verdict == STE_VERDICT_TIE)
+        return "tie";
     return (g->verdict == STE_VERDICT_A) != swapped ? "model_1" : "model_2";
 }
 
@@ -219,7 +221,9 @@ static int hold(const struct options *o, struct ste_open_judge *judge, const str
     return rc;
 }
 
-static int by_judge(const struct options *o, struct contest *c, json_t *about, struct ste_err *err)
+/* UNWRITTEN: what went wrong with --out when all was judged. */
+static int by_judge(const struct options *o, struct contest *c, json_t *about, struct ste_err *unwritten,
+                    struct ste_err *err)
 {
     struct ste_open_judge judge = {0};
     struct ste_answers answers = {0};
@@ -241,7 +245,7 @@ static int by_judge(const struct options *o, struct contest *c, json_t *about, s
         json_object_set_new(about, "provenance", ste_judge_provenance(&judge));
     }
     if (w)
-        rc = ste_jsonl_end(w, rc, err);
+        ste_jsonl_end(w, rc, unwritten);
     ste_answers_clear(&answers);
     ste_judge_close(&judge);
     return rc;
@@ -263,7 +267,8 @@ static int check(const struct options *o, struct ste_err *err)
         return ste_err_set(err, STE_EUSAGE, "there is no format \"%s\": use fastchat or alpacaeval", o->format);
     if (strcmp(o->verdict, "both") != 0 && strcmp(o->verdict, "two-order") != 0)
         return ste_err_set(err, STE_EUSAGE, "there is no verdict \"%s\": use both or two-order", o->verdict);
-    return ste_judging_flags_check(&o->f, err);
+    int rc = ste_judging_flags_check(&o->f, err);
+    return rc ? rc : ste_outputs_try((const char *const[]){o->out, o->json}, 2, err);
 }
 
 static int rank_run(int argc, char **argv, struct ste_err *err)
@@ -297,7 +302,8 @@ static int rank_run(int argc, char **argv, struct ste_err *err)
     struct contest c = {.two_order = strcmp(o.verdict, "two-order") == 0};
     struct ste_ranking ranking = {0};
     json_t *about = json_pack("{s:s}", "verdict", o.verdict);
-    rc = o.from ? read_recorded(&c, o.from, err) : by_judge(&o, &c, about, err);
+    struct ste_err unwritten = {0};
+    rc = o.from ? read_recorded(&c, o.from, err) : by_judge(&o, &c, about, &unwritten, err);
     if (!rc)
         rc = ste_ranking_of(&ranking, &c.models, c.matches, c.n, c.invalid, (uint64_t)o.f.seed, err);
     if (!rc) {
@@ -312,6 +318,7 @@ static int rank_run(int argc, char **argv, struct ste_err *err)
         if (o.json)
             rc = ste_write_json(o.json, json_incref(about), err);
     }
+    rc = ste_err_pass(err, &unwritten, rc);
     json_decref(about);
     ste_ranking_clear(&ranking);
     free(c.matches);

@@ -25,7 +25,7 @@ static int write_rows(const char *path, const struct ste_answer_rows *rows, cons
         json_object_set_new(row, "score", there ? json_real(s->expected) : json_null());
         json_object_set_new(row, "likeliest", there ? json_integer(s->likeliest) : json_null());
         json_object_set_new(row, "probabilities", there ? json_incref(p) : json_null());
-        json_object_set_new(row, "mass", json_real(s->mass));
+        json_object_set_new(row, "mass", isfinite(s->mass) ? json_real(s->mass) : json_null());
         json_object_set_new(row, "reason", json_string(ste_invalid_name(s->reason)));
         if (s->reasoning)
             json_object_set_new(row, "reasoning", json_string(s->reasoning));
@@ -65,7 +65,8 @@ static int check(const char *judge, const char *in, const char *out, const struc
                                   : "--out");
     if (f->votes || f->all_votes || f->sample)
         return ste_err_set(err, STE_EUSAGE, "scores take no --votes, --all-votes and --sample");
-    return ste_judging_flags_check(f, err);
+    int rc = ste_judging_flags_check(f, err);
+    return rc ? rc : ste_outputs_try(&out, 1, err);
 }
 
 static int score_run(int argc, char **argv, struct ste_err *err)

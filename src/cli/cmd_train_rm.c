@@ -88,6 +88,22 @@ static int batch_of(const void *arg, int step, struct ste_example *batch)
     return 2 * n;
 }
 
+struct result {
+    const char *base;
+    const struct ste_model *m;
+    struct ste_lora *lora;
+};
+
+static int write_model(const void *arg, const char *folder, struct ste_err *err)
+{
+    const struct result *r = arg;
+    int rc = ste_lora_write_peft(r->lora, r->m, r->base, folder, err);
+    if (!rc)
+        printf("reward model %.12s in %s: PEFT folder with its head; ste eval --judge %s\n", r->lora->hash, folder,
+               folder);
+    return rc;
+}
+
 static int run_with(const struct options *o, const struct ste_model *m, struct ste_train_params *p, struct ste_err *err)
 {
     struct pairs x = {.p = p};
@@ -101,13 +117,12 @@ static int run_with(const struct options *o, const struct ste_model *m, struct s
     if (!rc) {
         ste_info("%zu pairs, %d steps of %d, rank %d, alpha %g", x.n, p->total_steps, p->batch_examples, p->r,
                  p->alpha);
-        rc = ste_training_run(&o->f, p, t, batch_of, &x, 2 * p->batch_examples, err);
+        struct ste_err unwritten = {0};
+        rc = ste_training_run(&o->f, p, t, batch_of, &x, 2 * p->batch_examples, &unwritten, err);
+        if (!rc)
+            rc = ste_training_write(write_model, &(struct result){o->model, m, ste_trainer_lora(t)}, o->out, err);
+        rc = ste_err_pass(err, &unwritten, rc);
     }
-    if (!rc)
-        rc = ste_lora_write_peft(ste_trainer_lora(t), m, o->model, o->out, err);
-    if (!rc)
-        printf("reward model %.12s in %s: PEFT folder with its head; ste eval --judge %s\n", ste_trainer_lora(t)->hash,
-               o->out, o->out);
     ste_trainer_free(t);
     pairs_clear(&x);
     return rc;
@@ -137,7 +152,9 @@ static int train_rm(int argc, char **argv, struct ste_err *err)
                            "train-rm takes --model NAME, --in PAIRS.jsonl and --out DIR; see `ste help train-rm`");
     if (ste_file_exists(o.out))
         return ste_err_set(err, STE_EUSAGE, "%s is already there; name a new folder for --out, or remove it", o.out);
-    rc = ste_training_open(&o.f, o.model, &p, &m, err);
+    rc = ste_training_try(&o.f, o.out, err);
+    if (!rc)
+        rc = ste_training_open(&o.f, o.model, &p, &m, err);
     if (!rc)
         rc = run_with(&o, m, &p, err);
     ste_training_close(&p, m);

@@ -79,8 +79,13 @@ int ste_judge_open(struct ste_open_judge *j, const char *judge, const struct ste
 {
     *j = (struct ste_open_judge){.name = judge, .scoring = j->scoring};
     int rc = ste_judge_spec_parse(&j->spec, judge, err);
-    if (rc)
+    if (!rc)
+        rc = ste_judge_spec_base(&j->spec, f->several && !j->spec.named_by ? NULL : f->base,
+                                 "--base MODEL says which it is: a catalogue name or a .gguf path", err);
+    if (rc) {
+        ste_judge_close(j);
         return rc;
+    }
     if ((rc = set_likelihood(j, f, err)) || j->spec.reward || j->spec.likelihood) {
         if (!rc && (j->scoring || (says_how_to_ask(f) && !f->several)))
             rc = ste_err_set(err, STE_EUSAGE,
@@ -135,17 +140,29 @@ static int load_reward(struct ste_open_judge *j, const struct ste_judging_flags 
     return ste_reward_open(&j->reward, j->spec.model, j->spec.adapter, j->pool, isa, activations, err);
 }
 
+/* NULL, with a warning, where its folder cannot be made or written. */
+static char *cache_path(void)
+{
+    struct ste_err why = {0};
+    char *home = ste_home_path(NULL);
+    const bool there = ste_mkdirs(home, &why) == 0 && ste_folder_try(home, &why) == 0;
+    free(home);
+    if (there)
+        return ste_home_path("cache.db");
+    ste_warn("%s; going on without the cache of answers (STE_HOME names another folder for it, --no-cache asks for "
+             "none)",
+             why.msg);
+    return NULL;
+}
+
 int ste_judge_load(struct ste_open_judge *j, const struct ste_judging_flags *f, struct ste_err *err)
 {
     if (j->spec.reward)
         return load_reward(j, f, err);
-    j->cached = !f->no_cache;
-    char *home = ste_home_path(NULL), *cache = f->no_cache ? NULL : ste_home_path("cache.db");
-    int rc = f->no_cache ? 0 : ste_mkdirs(home, err);
-    if (!rc)
-        rc = ste_open_model(&j->llm, j->spec.model, j->spec.adapter, &f->engine, cache, &j->setting.adapter, err);
+    char *cache = f->no_cache ? NULL : cache_path();
+    j->cached = cache != NULL;
+    int rc = ste_open_model(&j->llm, j->spec.model, j->spec.adapter, &f->engine, cache, &j->setting.adapter, err);
     j->likelihood.adapter = j->setting.adapter;
-    free(home);
     free(cache);
     return rc;
 }

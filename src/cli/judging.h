@@ -19,6 +19,7 @@ struct ste_judging_flags {
     const char *score, *normalise;
     bool several;       /* judges: what a flag cannot say to one of them it says to the other */
     const char *rubric; /* path */
+    const char *base;
     struct ste_engine_flags engine;
 };
 #define STE_JUDGING_FLAGS(f)                                                                                           \
@@ -41,9 +42,11 @@ struct ste_judging_flags {
          "how "                                                                                                        \
          "calibrated they are"},                                                                                       \
         {"normalise", STE_FLAG_STRING, &(f).normalise, "even|token|sum|plain|plain-sum",                               \
-         "of likelihoods: what the prompt adds, by the fourth root of the answer's tokens, a token or in all, or "      \
+         "of likelihoods: what the prompt adds, by the fourth root of the answer's tokens, a token or in all, or "     \
          "that behind the prompt alone (even)"},                                                                       \
         {"end-of-turn", STE_FLAG_BOOL, &(f).end_of_turn, NULL, "of likelihoods: the end of the answer counts too"},    \
+        {"base", STE_FLAG_STRING, &(f).base, "MODEL",                                                                  \
+         "of an adapter's folder: the model that it is for (default: the one that its adapter_config.json names)"},    \
         {"no-cache", STE_FLAG_BOOL, &(f).no_cache, NULL, "do not use the cache of answers"},                           \
         STE_ENGINE_FLAGS((f).engine)
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/opening.h"
+#include "core/file.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "llm/local.h"
@@ -46,7 +47,7 @@ static void add_nll(const float *logits, const struct ste_tokens *t, int n_vocab
 }
 
 static int one_row(struct ste_engine *e, const struct ste_adapter *a, const struct ste_tokens *t, int top,
-                   bool perplexity, FILE *out, struct sums *sums, struct ste_err *err)
+                   bool perplexity, struct ste_file_writer *out, struct sums *sums, struct ste_err *err)
 {
     int n_vocab = ste_engine_model(e)->hp.n_vocab;
     float *logits = NULL;
@@ -67,14 +68,14 @@ static int one_row(struct ste_engine *e, const struct ste_adapter *a, const stru
         free(s);
         json_decref(line);
     }
-    if (!rc && out && fwrite(logits, 1, size, out) != size)
-        rc = ste_err_errno(err, "cannot write the logits");
+    if (!rc && out)
+        rc = ste_file_put(out, logits, size, err);
     ste_big_free(logits, size);
     return rc;
 }
 
 static int all_rows(struct ste_engine *e, const struct ste_adapter *a, const char *in, int top, bool perplexity,
-                    FILE *out, struct ste_err *err)
+                    struct ste_file_writer *out, struct ste_err *err)
 {
     struct ste_jsonl *f = NULL;
     struct sums sums = {0};
@@ -122,15 +123,19 @@ static int run(int argc, char **argv, struct ste_err *err)
     if (!model || !in || (!out_path && top <= 0 && !perplexity))
         return ste_err_set(err, STE_EUSAGE, "logits needs --model, --in and one of --out, --top, --perplexity");
     struct ste_llm *llm = NULL;
-    FILE *out = NULL;
+    struct ste_file_writer *out = NULL;
     int adapter = 0;
-    rc = ste_open_model(&llm, model, adapter_dir, &ef, NULL, &adapter, err);
-    if (!rc && out_path && !(out = fopen(out_path, "wb")))
-        rc = ste_err_errno(err, "cannot write %s", out_path);
+    rc = ste_outputs_try(&out_path, 1, err);
+    if (!rc)
+        rc = ste_open_model(&llm, model, adapter_dir, &ef, NULL, &adapter, err);
+    if (!rc && out_path)
+        rc = ste_file_create(&out, out_path, true, err);
     if (!rc)
         rc = all_rows(ste_local_engine(llm), ste_local_adapter(llm, adapter), in, (int)top, perplexity, out, err);
-    if (out && fclose(out) && !rc)
-        rc = ste_err_errno(err, "cannot write %s", out_path);
+    if (rc)
+        ste_file_abort(out);
+    else if (out)
+        rc = ste_file_commit(out, err);
     ste_llm_close(llm);
     return rc;
 }

@@ -5,15 +5,7 @@
 #include "cli/cli.h"
 #include "core/interrupt.h"
 
-#if __has_include("loop/recipe.h")
 #include "loop/recipe.h"
-#define HAVE_RECIPE 1
-#endif
-
-/* Weak, so that the program links whichever of the commands are there. */
-#define C(name, group) extern const struct ste_command ste_cmd_##name __attribute__((weak));
-STE_COMMANDS(C)
-#undef C
 
 static const struct entry {
     const struct ste_command *cmd;
@@ -28,7 +20,7 @@ static const struct entry {
 static const struct ste_command *find(const char *name)
 {
     for (size_t i = 0; i < N_ENTRIES; i++)
-        if (entries[i].cmd && strcmp(entries[i].cmd->name, name) == 0)
+        if (strcmp(entries[i].cmd->name, name) == 0)
             return entries[i].cmd;
     return NULL;
 }
@@ -39,8 +31,6 @@ static void print_commands(void)
     printf("ste trains an LLM judge with no human labels.\n\n"
            "Usage: ste COMMAND [...]\n");
     for (size_t i = 0; i < N_ENTRIES; i++) {
-        if (!entries[i].cmd)
-            continue;
         if (strcmp(group, entries[i].group) != 0)
             printf("\n%s\n", entries[i].group);
         group = entries[i].group;
@@ -56,8 +46,7 @@ static int unknown_command(const char *name, struct ste_err *err)
     const char *names[N_ENTRIES + 2] = {"help"};
     size_t n = 1;
     for (size_t i = 0; i < N_ENTRIES; i++)
-        if (entries[i].cmd)
-            names[n++] = entries[i].cmd->name;
+        names[n++] = entries[i].cmd->name;
     const char *near = ste_nearest(name, names);
     if (near)
         return ste_err_set(err, STE_EUSAGE, "there is no command \"%s\"; did you mean \"ste %s\"?", name, near);
@@ -70,7 +59,6 @@ static int help(int argc, char **argv, struct ste_err *err)
         print_commands();
         return 0;
     }
-#ifdef HAVE_RECIPE
     if (!strcmp(argv[1], "recipe")) {
         struct ste_buf b = STE_BUF_INIT;
         ste_options_help(ste_recipe_options, 80, &b);
@@ -80,7 +68,6 @@ static int help(int argc, char **argv, struct ste_err *err)
         ste_buf_clear(&b);
         return 0;
     }
-#endif
     const struct ste_command *cmd = find(argv[1]);
     if (!cmd)
         return unknown_command(argv[1], err);
@@ -112,7 +99,9 @@ static int run(int argc, char **argv, struct ste_err *err)
 int main(int argc, char **argv)
 {
     struct ste_err err = {0};
-    int rc = run(argc, argv, &err);
+    int rc = ste_standard_descriptors(&err);
+    if (!rc)
+        rc = run(argc, argv, &err);
     /* Output that could not be written (a full disk behind a redirection) is a failure too. */
     if ((fflush(stdout) || ferror(stdout)) && !rc)
         rc = ste_err_errno(&err, "cannot write the standard output");

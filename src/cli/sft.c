@@ -178,16 +178,21 @@ static int write_grads(const struct sft_options *o, const struct ste_model *m, c
     return rc;
 }
 
-static int write_adapter(const struct sft_options *o, const struct ste_model *m, struct ste_trainer *t,
-                         struct ste_err *err)
+struct result {
+    const char *base;
+    const struct ste_model *m;
+    struct ste_lora *lora;
+};
+
+static int write_adapter(const void *arg, const char *folder, struct ste_err *err)
 {
-    struct ste_lora *l = ste_trainer_lora(t);
-    int rc = ste_lora_write_peft(l, m, o->model, o->out, err);
-    char *path = ste_path_join(o->out, "adapter.gguf");
+    const struct result *r = arg;
+    int rc = ste_lora_write_peft(r->lora, r->m, r->base, folder, err);
+    char *path = ste_path_join(folder, "adapter.gguf");
     if (!rc)
-        rc = ste_lora_write_gguf(l, m, path, err);
+        rc = ste_lora_write_gguf(r->lora, r->m, path, err);
     if (!rc)
-        printf("adapter %.12s in %s: PEFT folder, and adapter.gguf for llama.cpp\n", l->hash, o->out);
+        printf("adapter %.12s in %s: PEFT folder, and adapter.gguf for llama.cpp\n", r->lora->hash, folder);
     free(path);
     return rc;
 }
@@ -219,9 +224,11 @@ static int run_with(const struct sft_options *o, const struct ste_model *m, stru
     if (!rc && o->grads)
         rc = write_grads(o, m, p, t, &x, err);
     else if (!rc) {
-        rc = ste_training_run(&o->f, p, t, batch_of, &(struct batches){o, p, &x}, p->batch_examples, err);
+        struct ste_err unwritten = {0};
+        rc = ste_training_run(&o->f, p, t, batch_of, &(struct batches){o, p, &x}, p->batch_examples, &unwritten, err);
         if (!rc)
-            rc = write_adapter(o, m, t, err);
+            rc = ste_training_write(write_adapter, &(struct result){o->model, m, ste_trainer_lora(t)}, o->out, err);
+        rc = ste_err_pass(err, &unwritten, rc);
     }
     ste_trainer_free(t);
     examples_clear(&x);
@@ -237,7 +244,7 @@ static int check_options(const struct sft_options *o, struct ste_err *err)
         return ste_err_set(err, STE_EUSAGE, "--order is file or shuffle, not %s", o->order);
     if (o->out && !o->grads && ste_file_exists(o->out))
         return ste_err_set(err, STE_EUSAGE, "%s is already there; name a new folder for --out, or remove it", o->out);
-    return 0;
+    return ste_training_try(&o->f, o->grads ? o->grads : o->out, err);
 }
 
 static int sft(int argc, char **argv, struct ste_err *err)

@@ -97,9 +97,11 @@ static int run(int argc, char **argv, struct ste_err *err)
     struct ste_tokenizer *t = NULL;
     char *path = NULL;
     if ((rc = ste_model_resolve(model, &path, err)) == 0 && (rc = ste_gguf_open(&g, path, err)) == 0 &&
-        (rc = ste_tokenizer_new(&t, g, err)) == 0 && (jsonl || (rc = read_stdin(&text, err)) == 0))
+        (rc = ste_gguf_check_model(g, err)) == 0 && (rc = ste_tokenizer_new(&t, g, err)) == 0 &&
+        (jsonl || (rc = read_stdin(&text, err)) == 0))
         rc = jsonl ? print_jsonl(t, special, err)
-             : raw ? print_ids(t, text.s, text.len, special, err) : print_lines(t, &text, special, err);
+             : raw ? print_ids(t, text.s, text.len, special, err)
+                   : print_lines(t, &text, special, err);
     if (fflush(stdout) && !rc)
         rc = ste_err_errno(err, "cannot write the ids");
     ste_buf_clear(&text);

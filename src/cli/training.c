@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
@@ -105,7 +106,7 @@ static int log_step(struct ste_jsonl_writer *log, const struct ste_train_step *s
 
 int ste_training_run(const struct ste_training_flags *f, const struct ste_train_params *p, struct ste_trainer *t,
                      int (*batch_of)(const void *arg, int step, struct ste_example *batch), const void *arg, int most,
-                     struct ste_err *err)
+                     struct ste_err *unwritten, struct ste_err *err)
 {
     struct ste_jsonl_writer *log = NULL;
     struct ste_example *batch = ste_xcalloc((size_t)most, sizeof *batch);
@@ -115,9 +116,40 @@ int ste_training_run(const struct ste_training_flags *f, const struct ste_train_
         double from = ste_now();
         int n = batch_of(arg, step, batch);
         rc = ste_trainer_step(t, batch, n, &s, err);
-        if (!rc)
-            rc = log_step(log, &s, ste_now() - from, err);
+        if (!rc && log_step(log, &s, ste_now() - from, unwritten)) {
+            ste_jsonl_abort(log);
+            log = NULL;
+        }
     }
     free(batch);
-    return log ? ste_jsonl_end(log, rc, err) : rc;
+    if (log)
+        ste_jsonl_end(log, rc, unwritten);
+    return rc;
+}
+
+int ste_training_try(const struct ste_training_flags *f, const char *out, struct ste_err *err)
+{
+    int rc = out ? ste_folder_try(out, err) : 0;
+    return rc ? rc : ste_outputs_try(&f->log, 1, err);
+}
+
+int ste_training_write(int (*write)(const void *arg, const char *folder, struct ste_err *err), const void *arg,
+                       const char *out, struct ste_err *err)
+{
+    int rc = write(arg, out, err);
+    if (rc != STE_EIO)
+        return rc;
+    char *at;
+    for (int i = 0; (at = ste_keep_path(out, i)); i++) {
+        struct ste_err again = {0};
+        const bool kept = !ste_file_exists(at) && write(arg, at, &again) == 0;
+        if (kept) {
+            again = *err;
+            ste_err_set(err, rc, "%.500s; what was trained is kept in %s", again.msg, at);
+        }
+        free(at);
+        if (kept)
+            break;
+    }
+    return rc;
 }

@@ -49,6 +49,19 @@ int ste_err_wrap(struct ste_err *err, const char *fmt, ...)
     return err->code;
 }
 
+int ste_err_pass(struct ste_err *err, const struct ste_err *late, int rc)
+{
+    if (!late->code)
+        return rc;
+    if (err && rc) {
+        const size_t n = strlen(err->msg);
+        snprintf(err->msg + n, sizeof err->msg - n, "; and %.*s", (int)(sizeof err->msg - 1), late->msg);
+    } else if (err) {
+        *err = *late;
+    }
+    return rc ? rc : late->code;
+}
+
 int ste_exit_code(int rc)
 {
     switch (rc) {

@@ -32,6 +32,10 @@ int ste_err_errno(struct ste_err *err, const char *fmt, ...) __attribute__((form
 /* Puts "FMT: " before the sentence that is there; the code stays. Returns the code. */
 int ste_err_wrap(struct ste_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Of work that is done although LATE says that something beside it went wrong: RC, or LATE's code where RC is 0; both
+ * sentences where there are two. */
+int ste_err_pass(struct ste_err *err, const struct ste_err *late, int rc);
+
 /* 0 done, 1 failed, 2 usage, 3 a threshold was not met, 130 interrupted. */
 int ste_exit_code(int rc);
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/log.h"
 #include "core/mem.h"
 
 int ste_file_read(const char *path, size_t max_bytes, struct ste_buf *out, struct ste_err *err)
@@ -60,6 +61,9 @@ struct ste_file_writer {
     int fd;
     char *path, *tmp; /* TMP NULL: written in place */
     struct ste_buf pending;
+    bool keep, sent; /* SENT: something went out in place */
+    char *kept;      /* where the bytes go since PATH refused them for the reason WHY */
+    int why, tried;
 };
 
 /* Renaming onto /dev/null or /dev/stdout would replace the device or the link. */
@@ -69,10 +73,58 @@ static bool written_in_place(const char *path)
     return strncmp(path, "/dev/", 5) == 0 || (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
 }
 
-int ste_file_create(struct ste_file_writer **out, const char *path, struct ste_err *err)
+int ste_file_try(const char *path, struct ste_err *err)
+{
+    if (strcmp(path, "-") == 0)
+        return 0;
+    if (written_in_place(path)) /* not opened: that of a pipe would wait for its reader */
+        return access(path, W_OK) ? ste_err_errno(err, "cannot write %s", path) : 0;
+    struct ste_file_writer *w;
+    int rc = ste_file_create(&w, path, false, err);
+    if (!rc)
+        ste_file_abort(w);
+    return rc;
+}
+
+int ste_folder_try(const char *path, struct ste_err *err)
+{
+    char *at = ste_xstrdup(*path ? path : "."), *probe;
+    while (!ste_file_exists(at)) { /* the nearest that is there */
+        char *slash = strrchr(at, '/');
+        if (slash && !slash[1] && slash != at) {
+            *slash = 0;
+            continue;
+        }
+        if (!slash)
+            strcpy(at, ".");
+        else
+            slash[slash == at] = 0;
+    }
+    probe = ste_xasprintf("%s/.ste-try-%ld", at, (long)getpid());
+    int rc = mkdir(probe, 0777) || rmdir(probe) ? ste_err_errno(err, "cannot make the folder %s", path) : 0;
+    free(probe);
+    free(at);
+    return rc;
+}
+
+char *ste_keep_path(const char *path, int which)
+{
+    const char *tmp = getenv("TMPDIR"), *slash = strrchr(path, '/'), *name = slash && slash[1] ? slash + 1 : path;
+    char *home = ste_home_path(NULL);
+    const char *const folders[] = {tmp && *tmp ? tmp : "/tmp", "/tmp", "/var/tmp", home, "."};
+    char *at = NULL;
+    for (int i = 0; which < (int)(sizeof folders / sizeof *folders) && (!at || ste_file_exists(at)); i++) {
+        free(at);
+        at = ste_xasprintf("%s/ste-kept-%ld.%d-%.100s", folders[which], (long)getpid(), i, name);
+    }
+    free(home);
+    return at;
+}
+
+int ste_file_create(struct ste_file_writer **out, const char *path, bool keep, struct ste_err *err)
 {
     *out = NULL;
-    struct ste_file_writer w = {.fd = -1};
+    struct ste_file_writer w = {.fd = -1, .keep = keep};
     if (strcmp(path, "-") == 0) {
         w.fd = STDOUT_FILENO;
         w.path = ste_xstrdup("the standard output");
@@ -85,7 +137,7 @@ int ste_file_create(struct ste_file_writer **out, const char *path, struct ste_e
         char *target = realpath(path, NULL); /* a link stays a link */
         w.path = target ? target : ste_xstrdup(path);
         w.tmp = ste_xasprintf("%s.tmp%ld", w.path, (long)getpid());
-        w.fd = open(w.tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        w.fd = open(w.tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     }
     if (w.fd < 0) {
         int rc = ste_err_errno(err, "cannot write %s", path);
@@ -97,14 +149,84 @@ int ste_file_create(struct ste_file_writer **out, const char *path, struct ste_e
     return 0;
 }
 
+static bool write_all(int fd, const char *at, size_t n)
+{
+    while (n) {
+        ssize_t done = write(fd, at, n);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return false;
+        at += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+/* All bytes of FROM to TO. */
+static bool copy_bytes(int from, int to)
+{
+    char chunk[1 << 14];
+    ssize_t n;
+    for (off_t at = 0; (n = pread(from, chunk, sizeof chunk, at)) > 0; at += n)
+        if (!write_all(to, chunk, (size_t)n))
+            return false;
+    return n == 0;
+}
+
+static void close_and_remove(struct ste_file_writer *w)
+{
+    if (w->fd >= 0 && w->fd != STDOUT_FILENO)
+        close(w->fd);
+    if (w->tmp)
+        unlink(w->tmp);
+    if (w->kept)
+        unlink(w->kept);
+    w->fd = -1;
+}
+
+/* PATH takes no more (errno says why): goes on in another folder, with the bytes that are in the temporary file. False:
+ * nobody wants the bytes, or no folder takes them; errno stays. */
+static bool keep_elsewhere(struct ste_file_writer *w)
+{
+    const int why = errno;
+    if (!w->keep || why == EPIPE)
+        return false;
+    for (char *at; (at = ste_keep_path(w->fd == STDOUT_FILENO ? "stdout" : w->path, w->tried)); w->tried++) {
+        int fd = open(at, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 && (!(w->tmp || w->kept) || copy_bytes(w->fd, fd))) {
+            if (!w->kept) {
+                w->why = why;
+                ste_warn("cannot write %s: %s; going on in %s", w->path, strerror(why), at);
+            }
+            close_and_remove(w);
+            free(w->tmp);
+            free(w->kept);
+            w->fd = fd;
+            w->tmp = NULL;
+            w->kept = at;
+            w->tried++;
+            return true;
+        }
+        if (fd >= 0) {
+            close(fd);
+            unlink(at);
+        }
+        free(at);
+    }
+    errno = why;
+    return false;
+}
+
 static int drain(struct ste_file_writer *w, const char *at, size_t n, struct ste_err *err)
 {
     while (n) {
         ssize_t done = write(w->fd, at, n);
-        if (done < 0 && errno == EINTR)
+        if (done < 0 && (errno == EINTR || keep_elsewhere(w)))
             continue;
         if (done < 0)
             return ste_err_errno(err, "cannot write %s", w->path);
+        w->sent |= !w->tmp && !w->kept;
         at += done;
         n -= (size_t)done;
     }
@@ -133,6 +255,7 @@ static void writer_free(struct ste_file_writer *w)
     ste_buf_clear(&w->pending);
     free(w->path);
     free(w->tmp);
+    free(w->kept);
     free(w);
 }
 
@@ -140,36 +263,42 @@ void ste_file_abort(struct ste_file_writer *w)
 {
     if (!w)
         return;
-    if (w->fd != STDOUT_FILENO)
-        close(w->fd);
-    if (w->tmp)
-        unlink(w->tmp);
+    close_and_remove(w);
     writer_free(w);
+}
+
+/* The error of a path whose bytes are elsewhere. */
+static int kept_error(const struct ste_file_writer *w, struct ste_err *err)
+{
+    return ste_err_set(err, STE_EIO, "cannot write %s: %s; %s is kept in %s", w->path, strerror(w->why),
+                       w->sent ? "what had not gone out yet" : "the result", w->kept);
 }
 
 int ste_file_commit(struct ste_file_writer *w, struct ste_err *err)
 {
     int rc = drain(w, w->pending.s, w->pending.len, err);
-    if (!rc && w->tmp && fsync(w->fd))
-        rc = ste_err_errno(err, "cannot write %s", w->path);
+    while (!rc && (w->tmp || w->kept) && fsync(w->fd))
+        if (!keep_elsewhere(w))
+            rc = ste_err_errno(err, "cannot write %s", w->path);
+    if (!rc && w->tmp && rename(w->tmp, w->path) && !keep_elsewhere(w))
+        rc = ste_err_errno(err, "cannot rename %s to %s", w->tmp, w->path);
     if (w->fd != STDOUT_FILENO && close(w->fd) && !rc)
         rc = ste_err_errno(err, "cannot write %s", w->path);
-    if (!rc && w->tmp && rename(w->tmp, w->path))
-        rc = ste_err_errno(err, "cannot rename %s to %s", w->tmp, w->path);
-    if (w->tmp) {
-        if (rc)
-            unlink(w->tmp);
-        else
-            rc = sync_parent(w->path, err);
-    }
+    w->fd = -1;
+    if (rc)
+        close_and_remove(w);
+    else if (w->kept)
+        rc = kept_error(w, err);
+    else if (w->tmp)
+        rc = sync_parent(w->path, err);
     writer_free(w);
     return rc;
 }
 
-int ste_file_write(const char *path, const void *p, size_t n, struct ste_err *err)
+static int write_whole(const char *path, const void *p, size_t n, bool keep, struct ste_err *err)
 {
     struct ste_file_writer *w;
-    int rc = ste_file_create(&w, path, err);
+    int rc = ste_file_create(&w, path, keep, err);
     if (rc)
         return rc;
     rc = ste_file_put(w, p, n, err);
@@ -177,6 +306,16 @@ int ste_file_write(const char *path, const void *p, size_t n, struct ste_err *er
         return ste_file_commit(w, err);
     ste_file_abort(w);
     return rc;
+}
+
+int ste_file_write(const char *path, const void *p, size_t n, struct ste_err *err)
+{
+    return write_whole(path, p, n, false, err);
+}
+
+int ste_result_write(const char *path, const void *p, size_t n, struct ste_err *err)
+{
+    return write_whole(path, p, n, true, err);
 }
 
 bool ste_file_exists(const char *path)

@@ -11,13 +11,24 @@
 int ste_file_read(const char *path, size_t max_bytes, struct ste_buf *out, struct ste_err *err);
 /* Written to a temporary name beside PATH, synced, renamed: a reader sees the old file or the new one. */
 int ste_file_write(const char *path, const void *p, size_t n, struct ste_err *err);
-/* The same in pieces. A device, a pipe or a name under /dev is written in place; "-" is stdout. */
+/* The same of what took hours to make: where PATH does not take the bytes (a full disk), they go to another folder, and
+ * the error, STE_EIO all the same, says where they are. */
+int ste_result_write(const char *path, const void *p, size_t n, struct ste_err *err);
+/* The same in pieces. A device, a pipe or a name under /dev is written in place; "-" is stdout. KEEP: as
+ * ste_result_write; the pieces then go on elsewhere, which is warned of, and ste_file_commit returns the error. */
 struct ste_file_writer;
-int ste_file_create(struct ste_file_writer **out, const char *path, struct ste_err *err);
+int ste_file_create(struct ste_file_writer **out, const char *path, bool keep, struct ste_err *err);
 int ste_file_put(struct ste_file_writer *w, const void *p, size_t n, struct ste_err *err);
 int ste_file_flush(struct ste_file_writer *w, struct ste_err *err);  /* what is pending goes out */
 int ste_file_commit(struct ste_file_writer *w, struct ste_err *err); /* frees W, whatever it returns */
 void ste_file_abort(struct ste_file_writer *w);                      /* removes the temporary file; NULL is allowed */
+/* Whether PATH can be written as a file, or made as a folder: before the work whose result goes there. They leave
+ * nothing behind. */
+int ste_file_try(const char *path, struct ste_err *err);
+int ste_folder_try(const char *path, struct ste_err *err);
+/* A name for the result that PATH did not take, in the WHICH-th folder to try, from 0; NULL: there is no further one.
+ * Caller frees. */
+char *ste_keep_path(const char *path, int which);
 bool ste_file_exists(const char *path);
 char *ste_path_stem(const char *path); /* the file's name without folder and ending; "stdin" for "-". Caller frees. */
 bool ste_is_folder(const char *path);

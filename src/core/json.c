@@ -217,7 +217,7 @@ int ste_jsonl_create(struct ste_jsonl_writer **out, const char *path, struct ste
 {
     *out = NULL;
     struct ste_file_writer *file;
-    int rc = ste_file_create(&file, path, err);
+    int rc = ste_file_create(&file, path, true, err);
     if (rc)
         return rc;
     *out = ste_xmalloc(sizeof **out);

@@ -276,7 +276,9 @@ int ste_dataset_pull(const struct ste_dataset_pull *p, struct ste_err *err)
                         p->out, p->name, s.revision);
     } else if (!rc) {
         FILE *f = NULL;
-        rc = go_on(&s, err);
+        rc = ste_file_try(p->out, err);
+        if (!rc)
+            rc = go_on(&s, err);
         if (!rc && !(f = fopen(s.part, "ab")))
             rc = ste_err_errno(err, "cannot write %s", s.part);
         if (!rc)

@@ -39,7 +39,7 @@ bool ste_outcome_right(const struct ste_outcome *o, enum ste_order order);
 
 /* What both orders say together. */
 enum ste_final { STE_FINAL_CHOSEN, STE_FINAL_REJECTED, STE_FINAL_TIE, STE_FINAL_INVALID, STE_N_FINAL };
-/* TIE: the orders name different answers; INVALID: a verdict is missing in one. */
+/* TIE: the orders name different answers, or the verdicts are ties; INVALID: a verdict is missing in one. */
 enum ste_final ste_outcome_final(const struct ste_outcome *o);
 
 /* The log-odds of the labels for the chosen answer against the other, the mean of both orders; with votes each order's
@@ -86,7 +86,7 @@ struct ste_metrics {
     struct ste_rate two_order;   /* the two-order verdict is right */
     size_t undecided;            /* pairs whose margin is exactly 0: wrong */
     struct ste_coverage_point curve[STE_N_COVERAGE];
-    double first_position; /* share of valid verdicts for the first position; NAN when none is valid */
+    double first_position; /* of the verdicts that name an answer, those for the one shown first; NAN: none does */
     double invalid_share;
     double compat; /* mean of the outcomes' compat */
 };

@@ -128,8 +128,11 @@ int ste_likelihood_pairs(struct ste_llm *llm, const struct ste_likelihood_settin
         if (!out[i].judged)
             continue;
         const double first = score(s, l), second = score(s, l + 1);
+        bool asked = true; /* what does not fit has no token */
+        for (size_t k = 0; k < each; k++)
+            asked &= !(isnan(l[k].sum) && l[k].tokens == 0);
         l += each;
-        if (!isnan(first) && !isnan(second)) {
+        if (asked) {
             ste_outcome_of_scores(&out[i], first, second);
             continue;
         }

@@ -17,8 +17,9 @@ double ste_outcome_log_odds(const struct ste_outcome *o)
 static double lead(const struct ste_outcome *o, enum ste_order order)
 {
     const struct ste_tally *v = &o->votes[order];
+    const enum ste_verdict verdict = o->order[order].verdict;
     if (v->a + v->b == 0)
-        return o->order[order].verdict == STE_VERDICT_A ? 1 : -1;
+        return verdict == STE_VERDICT_A ? 1 : verdict == STE_VERDICT_B ? -1 : 0;
     return (double)(v->a - v->b) / (v->a + v->b);
 }
 

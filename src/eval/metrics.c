@@ -23,7 +23,9 @@ enum ste_final ste_outcome_final(const struct ste_outcome *o)
     enum ste_verdict ab = o->order[0].verdict, ba = o->order[1].verdict;
     if (o->skipped || ab == STE_VERDICT_INVALID || ba == STE_VERDICT_INVALID)
         return STE_FINAL_INVALID;
-    return ab == ba ? STE_FINAL_TIE : ab == STE_VERDICT_A ? STE_FINAL_CHOSEN : STE_FINAL_REJECTED;
+    return ab == ba || ab == STE_VERDICT_TIE || ba == STE_VERDICT_TIE ? STE_FINAL_TIE
+           : ab == STE_VERDICT_A                                      ? STE_FINAL_CHOSEN
+                                                                      : STE_FINAL_REJECTED;
 }
 
 static void values_of(const struct ste_outcome *o, double value[N_RATES])
@@ -48,7 +50,7 @@ static void clusters_of(const struct ste_outcome *o, size_t n, struct ste_cluste
 
 static void count(const struct ste_outcome *o, size_t n, struct ste_metrics *m)
 {
-    size_t right[2] = {0}, valid = 0, first = 0;
+    size_t right[2] = {0}, named = 0, first = 0;
     double total[N_RATES] = {0}, compat = 0;
     for (size_t i = 0; i < n; i++) {
         if (!o[i].judged || o[i].tie) {
@@ -70,7 +72,7 @@ static void count(const struct ste_outcome *o, size_t n, struct ste_metrics *m)
                 m->invalid++;
                 m->reasons[o[i].skipped ? STE_INVALID_TOO_LONG : j->reason]++;
             } else {
-                valid++;
+                named += j->verdict != STE_VERDICT_TIE;
                 first += j->verdict == STE_VERDICT_A; /* in both orders, A is the one shown first */
             }
         }
@@ -83,7 +85,7 @@ static void count(const struct ste_outcome *o, size_t n, struct ste_metrics *m)
     m->accuracy_ab = (double)right[0] / pairs;
     m->accuracy_ba = (double)right[1] / pairs;
     m->invalid_share = (double)m->invalid / (2 * pairs);
-    m->first_position = valid ? (double)first / (double)valid : NAN;
+    m->first_position = named ? (double)first / (double)named : NAN;
 }
 
 void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uint64_t seed, struct ste_metrics *out)

@@ -114,6 +114,7 @@ double ste_outcome_compat(const struct ste_outcome_row *row, enum ste_compat c, 
     const struct ste_judgment *j = &o->order[*order];
     if (isfinite(j->logprob_a))
         *winner = j->verdict == STE_VERDICT_INVALID ? STE_WINNER_ERROR
+                  : j->verdict == STE_VERDICT_TIE   ? STE_WINNER_TIE
                   : j->verdict == STE_VERDICT_A     ? STE_WINNER_A
                                                     : STE_WINNER_B;
     else
@@ -163,7 +164,7 @@ static int read_judgment(const json_t *j, struct ste_judgment *out, struct ste_t
         return rc;
     int v = ste_verdict_parse(verdict);
     if (v < 0)
-        return ste_err_set(err, STE_EINPUT, "%s: verdict is \"%s\"; it must be A, B or invalid", where, verdict);
+        return ste_err_set(err, STE_EINPUT, "%s: verdict is \"%s\"; it must be A, B, tie or invalid", where, verdict);
     out->verdict = (enum ste_verdict)v;
     out->reason = v == STE_VERDICT_INVALID ? STE_INVALID_NO_MARKER : STE_INVALID_NONE;
     for (int r = 0; r < STE_N_INVALID; r++)

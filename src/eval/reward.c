@@ -93,9 +93,16 @@ static double log_sigmoid(double x)
 
 static void set_verdict(struct ste_judgment *j, double a, double b)
 {
-    j->verdict = a >= b ? STE_VERDICT_A : STE_VERDICT_B;
+    if (!isfinite(a) || !isfinite(b)) {
+        j->verdict = STE_VERDICT_INVALID;
+        j->reason = STE_INVALID_NO_NUMBER;
+        return;
+    }
     j->logprob_a = log_sigmoid(a - b);
     j->logprob_b = log_sigmoid(b - a);
+    j->verdict = j->logprob_a > j->logprob_b   ? STE_VERDICT_A
+                 : j->logprob_a < j->logprob_b ? STE_VERDICT_B
+                                               : STE_VERDICT_TIE;
 }
 
 void ste_outcome_of_scores(struct ste_outcome *o, double first, double second)

@@ -15,8 +15,8 @@
 int ste_reward_tokens(const struct ste_model *m, const struct ste_dialogue *prompt, const char *answer,
                       struct ste_tokens *out, int *n_prompt, struct ste_err *err);
 
-/* The verdict of a judge that scores each answer by itself: in both orders the better score's, A's when they are equal,
- * with the labels' log-probabilities by Bradley and Terry. */
+/* The verdict of a judge that scores each answer by itself: in both orders the better score's, a tie when they are
+ * equal, invalid when one is no number; with the labels' log-probabilities by Bradley and Terry. */
 void ste_outcome_of_scores(struct ste_outcome *o, double first, double second);
 
 struct ste_reward;

@@ -10,9 +10,9 @@
 #define FREE_TOKENS 2048   /* free mode with a pack that names no limit */
 #define MIN_LABEL_MASS 0.5 /* DESIGN.md, contract 1 */
 
-static const char *const verdict_names[] = {"A", "B", "invalid"};
-static const char *const invalid_names[] = {"",          "cut off",        "no marker", "low label mass",
-                                            "transport", "prompt too long"};
+static const char *const verdict_names[] = {"A", "B", "invalid", "tie"};
+static const char *const invalid_names[] = {"",          "cut off",         "no marker",         "low label mass",
+                                            "transport", "prompt too long", "score is no number"};
 
 const char *ste_verdict_name(enum ste_verdict v)
 {
@@ -26,7 +26,7 @@ const char *ste_invalid_name(enum ste_invalid r)
 
 int ste_verdict_parse(const char *name)
 {
-    for (int i = 0; name && i < 3; i++)
+    for (int i = 0; name && i < STE_N_VERDICTS; i++)
         if (strcmp(verdict_names[i], name) == 0)
             return i;
     return -1;

@@ -10,7 +10,8 @@
 #include "judge/pack.h"
 #include "llm/llm.h"
 
-enum ste_verdict { STE_VERDICT_A, STE_VERDICT_B, STE_VERDICT_INVALID };
+/* TIE: of judges that score each answer by itself, whose scores can be equal; one that is asked says A or B. */
+enum ste_verdict { STE_VERDICT_A, STE_VERDICT_B, STE_VERDICT_INVALID, STE_VERDICT_TIE, STE_N_VERDICTS };
 enum ste_invalid {
     STE_INVALID_NONE,
     STE_INVALID_CUT,       /* "cut off": reached the token limit */
@@ -18,9 +19,10 @@ enum ste_invalid {
     STE_INVALID_LOW_MASS,  /* "low label mass": p(A) + p(B) < 0.5 */
     STE_INVALID_TRANSPORT, /* "transport" */
     STE_INVALID_TOO_LONG,  /* "prompt too long": never asked */
+    STE_INVALID_NO_NUMBER, /* "score is no number" */
     STE_N_INVALID
 };
-const char *ste_verdict_name(enum ste_verdict v); /* "A", "B", "invalid" */
+const char *ste_verdict_name(enum ste_verdict v); /* "A", "B", "invalid", "tie" */
 const char *ste_invalid_name(enum ste_invalid r); /* "" for none */
 int ste_verdict_parse(const char *name);          /* -1: none of them */
 
@@ -82,6 +84,7 @@ void ste_judge_read(const struct ste_judge_setting *s, const struct ste_answer *
  * finds the answers. */
 struct ste_judge_spec {
     char *model;       /* catalogue name or path */
+    char *named_by;    /* the adapter_config.json whose base MODEL is, or NULL: the user or the run named it */
     char *adapter;     /* PEFT folder, or NULL */
     char *pack;        /* the run's pack, or NULL: not said */
     char *pack_folder; /* the run's folder of packs, or NULL */
@@ -90,6 +93,9 @@ struct ste_judge_spec {
     bool likelihood;   /* nor is this one */
 };
 int ste_judge_spec_parse(struct ste_judge_spec *out, const char *judge, struct ste_err *err);
+/* BASE, if not NULL, is the model that an adapter's folder is for, in the place of what its config names: a hub's name
+ * or a path of another machine is no model here, which the error says, with HELP: how to name one. */
+int ste_judge_spec_base(struct ste_judge_spec *s, const char *base, const char *help, struct ste_err *err);
 void ste_judge_spec_clear(struct ste_judge_spec *s);
 
 #endif

@@ -5,6 +5,7 @@
 #include "core/file.h"
 #include "core/mem.h"
 #include "core/yaml.h"
+#include "data/catalogue.h"
 #include "judge/judge.h"
 
 static const char recipe_name[] = "recipe.resolved.yaml";
@@ -108,9 +109,11 @@ static bool read_peft(struct ste_judge_spec *out, const char *dir)
     if (named) {
         out->model = ste_xstrdup(base);
         out->adapter = ste_xstrdup(dir);
+        out->named_by = path;
+    } else {
+        free(path);
     }
     json_decref(c);
-    free(path);
     return named;
 }
 
@@ -153,9 +156,29 @@ int ste_judge_spec_parse(struct ste_judge_spec *out, const char *judge, struct s
     return rc;
 }
 
+int ste_judge_spec_base(struct ste_judge_spec *s, const char *base, const char *help, struct ste_err *err)
+{
+    char *path = NULL;
+    struct ste_err why = {0};
+    if (base && !s->named_by)
+        return ste_err_set(err, STE_EUSAGE, "%s is no adapter's folder, so there is no base to name (%s)", s->model,
+                           base);
+    if (base) {
+        free(s->model);
+        s->model = ste_xstrdup(base);
+    } else if (s->named_by && ste_model_resolve(s->model, &path, &why)) {
+        return ste_err_set(err, why.code,
+                           "%s says that the adapter's base is %.200s, which is no model here: %.300s; %s", s->named_by,
+                           s->model, why.msg, help);
+    }
+    free(path);
+    return 0;
+}
+
 void ste_judge_spec_clear(struct ste_judge_spec *s)
 {
     free(s->model);
+    free(s->named_by);
     free(s->adapter);
     free(s->pack);
     free(s->pack_folder);

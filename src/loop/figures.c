@@ -8,7 +8,7 @@
 
 static enum ste_invalid reason_of(const char *name)
 {
-    for (int r = STE_INVALID_NONE; r <= STE_INVALID_TOO_LONG; r++)
+    for (int r = STE_INVALID_NONE; r < STE_N_INVALID; r++)
         if (strcmp(ste_invalid_name((enum ste_invalid)r), name) == 0)
             return (enum ste_invalid)r;
     return STE_INVALID_TRANSPORT;

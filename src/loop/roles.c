@@ -132,6 +132,8 @@ int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, s
                          "models.%s: %s writes nothing; name a model, a RUN[:N] or an adapter that does",
                          ste_loop_role_name(role), name);
     if (rc == 0)
+        rc = ste_judge_spec_base(&spec, NULL, "put a catalogue name or a .gguf path there", err);
+    if (rc == 0)
         rc = open_model(l, spec.model, &out->llm, err);
     if (rc == 0 && spec.adapter)
         rc = ste_llm_load_adapter(out->llm, spec.adapter, &out->adapter, err);

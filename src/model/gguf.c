@@ -536,3 +536,32 @@ bool ste_gguf_ints(const struct ste_gguf *g, const char *key, int64_t **out, uin
     *n = v->n;
     return true;
 }
+
+static bool says(const struct ste_gguf *g, const char *key, const char *value)
+{
+    struct ste_str s;
+    return ste_gguf_string(g, key, &s) && s.n == strlen(value) && !memcmp(s.s, value, s.n);
+}
+
+int ste_gguf_check_model(const struct ste_gguf *g, struct ste_err *err)
+{
+    const char *path = g->path;
+    struct ste_str s;
+    int64_t parts = 1, part = 0;
+    if (says(g, "general.type", "adapter") || ste_gguf_string(g, "adapter.type", &s))
+        return ste_err_set(err, STE_EINPUT,
+                           "%s is a LoRA adapter for llama.cpp, not a model; name the folder with its "
+                           "adapter_config.json, or the model that it is for",
+                           path);
+    if (ste_gguf_int(g, "split.count", &parts) && parts > 1) {
+        ste_gguf_int(g, "split.no", &part);
+        return ste_err_set(err, STE_EINPUT,
+                           "%s is part %lld of %lld of a model; join them (llama.cpp's llama-gguf-split --merge FIRST "
+                           "WHOLE) and name the whole",
+                           path, (long long)part + 1, (long long)parts);
+    }
+    if (ste_gguf_string(g, "general.type", &s) && !says(g, "general.type", "model"))
+        return ste_err_set(err, STE_EINPUT, "%s is no model: its general.type is '%.*s'", path,
+                           (int)(s.n < 40 ? s.n : 40), s.s);
+    return 0;
+}

@@ -30,6 +30,8 @@ struct ste_gguf;
 int ste_gguf_open(struct ste_gguf **out, const char *path, struct ste_err *err);
 void ste_gguf_close(struct ste_gguf *g);
 const char *ste_gguf_path(const struct ste_gguf *g);
+/* Other files have this form too: an adapter, one part of a split model. STE_EINPUT names them for what they are. */
+int ste_gguf_check_model(const struct ste_gguf *g, struct ste_err *err);
 
 uint64_t ste_gguf_n_tensors(const struct ste_gguf *g);
 const struct ste_tensor *ste_gguf_tensor_at(const struct ste_gguf *g, uint64_t i);

@@ -138,19 +138,66 @@ static void read_values(const struct ste_st_tensor *t, uint64_t at, uint64_t n, 
     }
 }
 
-/* The settings that would change y = W x + (alpha / r) B A x, which is all that is computed. */
-static int check_config(const json_t *c, const char *path, struct ste_err *err)
+static bool is_on(const json_t *v)
 {
-    static const char *const off[] = {
-        "use_dora",     "use_rslora",    "fan_in_fan_out", "lora_bias", "trainable_token_indices",
-        "rank_pattern", "alpha_pattern", "use_qalora"};
+    return v && !json_is_null(v) && !json_is_false(v) && !(json_is_object(v) && !json_object_size(v)) &&
+           !(json_is_array(v) && !json_array_size(v));
+}
+
+#define MERGE "merge it into its base (PEFT's merge_and_unload) and make a GGUF file of that"
+
+/* PEFT's settings that change what an adapter is: y = W x + (alpha / r) B A x on the base as it stands is all that is
+ * computed. */
+static const struct setting {
+    const char *key, *what, *help;
+} settings[] = {
+    {"use_dora", "a DoRA: it scales the weights too", MERGE},
+    {"use_rslora", "scaled by the root of its rank",
+     "say lora_alpha * sqrt(r) for lora_alpha and leave use_rslora out"},
+    {"use_qalora", "a QALoRA: it adds to groups of a quantized base", MERGE},
+    {"fan_in_fan_out", "for weights that are stored turned", MERGE},
+    {"lora_bias", "one with biases", MERGE},
+    {"trainable_token_indices", "one with rows of the embedding", MERGE},
+    {"target_parameters", "for parameters of no linear layer", MERGE},
+    {"rank_pattern", "of several ranks", "train it with one rank, or " MERGE},
+    {"alpha_pattern", "of several scales", "train it with one lora_alpha, or " MERGE},
+    {"alora_invocation_tokens", "an activated LoRA: it holds only behind certain tokens",
+     "train it without alora_invocation_tokens"},
+    {"layer_replication", "for a base some of whose layers stand in it again", MERGE},
+    {"arrow_config", "a choice among other adapters", "name one of those"},
+};
+
+/* How PEFT made the first values: some ways take them out of the base, so that the adapter is for what is left of it.
+ */
+static int check_init(const json_t *c, const char *path, struct ste_err *err)
+{
+    static const char *const plain[] = {"gaussian", "eva", "orthogonal"};
+    const char *init = json_string_value(json_object_get(c, "init_lora_weights"));
+    for (size_t i = 0; init && i < sizeof plain / sizeof *plain; i++)
+        if (strcmp(init, plain[i]) == 0)
+            return 0;
+    if (!init)
+        return 0;
+    return ste_err_set(
+        err, STE_EINPUT,
+        "%s says init_lora_weights \"%.40s\": such an adapter is for a base that was changed when it was "
+        "made, not for the plain one; %s",
+        path, init,
+        strncmp(init, "loftq", 5) == 0
+            ? MERGE
+            : "save it as a plain one (PEFT's save_pretrained with path_initial_model_for_weight_"
+              "conversion), or " MERGE);
+}
+
+static int check_config(json_t *c, const char *path, struct ste_err *err)
+{
     const char *type = json_string_value(json_object_get(c, "peft_type")),
                *bias = json_string_value(json_object_get(c, "bias"));
     if (!type || strcmp(type, "LORA"))
         return ste_err_set(err, STE_EINPUT, "%s describes an adapter of type %.40s; ste reads LORA", path,
                            type ? type : "unknown");
     if (bias && strcmp(bias, "none"))
-        return ste_err_set(err, STE_EINPUT, "%s says bias \"%.40s\", which ste does not read", path, bias);
+        return ste_err_set(err, STE_EINPUT, "%s says bias \"%.40s\", which ste does not read; " MERGE, path, bias);
     const json_t *modules = json_object_get(c, "modules_to_save");
     for (size_t i = 0; i < json_array_size(modules); i++) {
         const char *name = json_string_value(json_array_get(modules, i));
@@ -159,14 +206,19 @@ static int check_config(const json_t *c, const char *path, struct ste_err *err)
                                "%s saves the module %.40s; ste reads no other than %s, a reward's head", path,
                                name ? name : "?", head_module);
     }
-    for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
-        const json_t *v = json_object_get(c, off[i]);
-        bool is_off = !v || json_is_null(v) || json_is_false(v) || (json_is_object(v) && !json_object_size(v)) ||
-                      (json_is_array(v) && !json_array_size(v));
-        if (!is_off)
-            return ste_err_set(err, STE_EINPUT, "%s sets %s, which ste does not read", path, off[i]);
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (is_on(json_object_get(c, settings[i].key)))
+            return ste_err_set(err, STE_EINPUT, "%s sets %s: the adapter is %s, which ste does not read; %s", path,
+                               settings[i].key, settings[i].what, settings[i].help);
+    const char *key;
+    json_t *v;
+    json_object_foreach(c, key, v)
+    {
+        if (strncmp(key, "use_", 4) == 0 && is_on(v))
+            return ste_err_set(err, STE_EINPUT,
+                               "%s sets %.60s, which ste does not know, so it may be no plain LoRA; " MERGE, path, key);
     }
-    return 0;
+    return check_init(c, path, err);
 }
 
 static int read_config(const char *dir, int *r, double *alpha, struct ste_err *err)
@@ -193,6 +245,16 @@ static int read_config(const char *dir, int *r, double *alpha, struct ste_err *e
     return rc;
 }
 
+static int check_values(const float *x, uint64_t n, const struct ste_st_tensor *t, const char *path,
+                        struct ste_err *err)
+{
+    for (uint64_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return ste_err_set(err, STE_EINPUT, "%s: tensor '%s' holds a value that is no number (%g at place %llu)",
+                               path, t->name, (double)x[i], (unsigned long long)i + 1);
+    return 0;
+}
+
 static int read_pair(struct ste_lora *l, const struct ste_hparams *hp, int layer, int k, const struct ste_st_tensor *a,
                      const struct ste_st_tensor *b, const char *path, struct ste_err *err)
 {
@@ -214,13 +276,8 @@ static int read_pair(struct ste_lora *l, const struct ste_hparams *hp, int layer
     read_values(a, 0, r * (uint64_t)in, p->a);
     for (int row = 0; row < out; row++)
         read_values(b, (uint64_t)hf_row(hp, (enum ste_linear)k, row) * r, r, p->b + (uint64_t)row * r);
-    for (uint64_t i = 0; i < r * (uint64_t)in; i++)
-        if (!isfinite(p->a[i]))
-            return ste_err_set(err, STE_EINPUT, "%s: tensor '%s' holds a value that is no number", path, a->name);
-    for (uint64_t i = 0; i < r * (uint64_t)out; i++)
-        if (!isfinite(p->b[i]))
-            return ste_err_set(err, STE_EINPUT, "%s: tensor '%s' holds a value that is no number", path, b->name);
-    return 0;
+    int rc = check_values(p->a, r * (uint64_t)in, a, path, err);
+    return rc ? rc : check_values(p->b, r * (uint64_t)out, b, path, err);
 }
 
 static int read_pairs(struct ste_lora *l, const struct ste_hparams *hp, const struct ste_safetensors *st,
@@ -249,6 +306,7 @@ static int read_pairs(struct ste_lora *l, const struct ste_hparams *hp, const st
     if (!rc && head) {
         ste_lora_add_head(l, hp->d_model);
         read_values(head, 0, (uint64_t)hp->d_model, l->head);
+        rc = check_values(l->head, (uint64_t)hp->d_model, head, path, err);
     }
     if (!rc && !used)
         rc = ste_err_set(err, STE_EINPUT, "%s holds no LoRA tensors for this model", path);

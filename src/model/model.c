@@ -36,6 +36,9 @@ static int read_arch(struct reader *r)
     struct ste_str s;
     const char *path = ste_gguf_path(r->m->gguf);
     const struct ste_arch *const *known = r->arch ? (const struct ste_arch *const[]){r->arch, NULL} : ste_archs;
+    int rc = ste_gguf_check_model(r->m->gguf, r->err);
+    if (rc)
+        return rc;
     if (!ste_gguf_string(r->m->gguf, "general.architecture", &s))
         return ste_err_set(r->err, STE_EINPUT, "%s does not name its architecture (general.architecture)", path);
     struct ste_buf names = STE_BUF_INIT;
@@ -45,8 +48,8 @@ static int read_arch(struct reader *r)
             r->arch = known[i];
         ste_buf_addf(&names, "%s%s", i == 0 ? "" : known[i + 1] ? ", " : " and ", known[i]->name);
     }
-    int rc = r->arch ? 0
-                     : ste_err_set(r->err, STE_EINPUT, "%s is of architecture '%.*s'; ste runs %s", path,
+    rc = r->arch ? 0
+                 : ste_err_set(r->err, STE_EINPUT, "%s is of architecture '%.*s'; ste runs %s", path,
                                    (int)(s.n < 40 ? s.n : 40), s.s, names.s);
     ste_buf_clear(&names);
     r->m->hp.arch = r->arch;
@@ -92,17 +95,53 @@ static int read_keys(struct reader *r, const struct ste_key *keys)
     return rc;
 }
 
+/* What KEY says, a number of either kind; IF_NONE without it. */
+static double number(const struct reader *r, const char *key, double if_none)
+{
+    double x;
+    int64_t i;
+    return ste_gguf_real(r->m->gguf, key, &x) ? x : ste_gguf_int(r->m->gguf, key, &i) ? (double)i : if_none;
+}
+
+/* Positions that are divided by a factor before RoPE: rope.scaling.type says how, and without it a factor, under its
+ * new name or its old one, is a linear one. 1 (and 0, with which some writers say "none") changes nothing. */
+static int check_scaling(struct reader *r)
+{
+    static const char *const factors[] = {"rope.scaling.factor", "rope.scale_linear", "rope.scale"};
+    const char *path = ste_gguf_path(r->m->gguf);
+    char key[96];
+    struct ste_str s = {0};
+    snprintf(key, sizeof key, "%s.rope.scaling.type", r->arch->name);
+    const bool said = ste_gguf_string(r->m->gguf, key, &s);
+    if (said && s.n == 4 && !memcmp(s.s, "none", 4))
+        return 0;
+    if (said && !(s.n == 6 && !memcmp(s.s, "linear", 6)))
+        return ste_err_set(r->err, STE_EINPUT,
+                           "%s stretches its positions (%s is %.*s), which ste does not do; use a file that was made "
+                           "without",
+                           path, key, (int)(s.n < 20 ? s.n : 20), s.s);
+    for (size_t i = 0; i < sizeof factors / sizeof *factors; i++) {
+        snprintf(key, sizeof key, "%s.%s", r->arch->name, factors[i]);
+        const double factor = number(r, key, 1);
+        if (factor != 1 && factor != 0)
+            return ste_err_set(r->err, STE_EINPUT,
+                               "%s stretches its positions by %g (%s), which ste does not do; use a file that was made "
+                               "without",
+                               path, factor, key);
+    }
+    return 0;
+}
+
 /* What would change the forward pass and is not built must be refused, not passed over. */
 static int check_nothing_else(struct reader *r, int rope_dims)
 {
     const struct ste_hparams *hp = &r->m->hp;
     const char *path = ste_gguf_path(r->m->gguf);
     char key[96];
-    struct ste_str s;
     int64_t v;
-    snprintf(key, sizeof key, "%s.rope.scaling.type", r->arch->name);
-    if (ste_gguf_string(r->m->gguf, key, &s) && !(s.n == 4 && !memcmp(s.s, "none", 4)))
-        return ste_err_set(r->err, STE_EINPUT, "%s stretches its positions (%s), which ste does not do", path, key);
+    int rc = check_scaling(r);
+    if (rc)
+        return rc;
     if (ste_gguf_tensor(r->m->gguf, "rope_freqs.weight"))
         return ste_err_set(r->err, STE_EINPUT, "%s stretches its positions (rope_freqs.weight), which ste does not do",
                            path);

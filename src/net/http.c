@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,11 +17,15 @@
 #include "core/interrupt.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/utf8.h"
 
 #define CONNECT_SECONDS 10L
 #define STALL_SECONDS 30L /* below 1 kB/s for so long is a time-out */
 #define MAX_TRIES 4
 #define MAX_REDIRECTS 10L
+#define MAX_WAIT 60L     /* seconds that a server may ask us to wait */
+#define MAX_REASON 65536 /* bytes of an error's body that are read */
+#define SHOWN_REASON 300 /* of what it says */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -40,11 +45,11 @@ struct transfer {
     uint64_t have, total;
     void (*progress)(void *, uint64_t, uint64_t);
     void *arg;
+    struct ste_buf reason; /* the body of an error */
     /* what went wrong on our side */
     bool begun; /* this try's body */
     bool too_large, write_failed;
     int write_errno;
-    long retry_after;
 };
 
 /* The body of an error (a 404's page) must not land in the file. */
@@ -74,8 +79,10 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 {
     struct transfer *t = arg;
     n *= size;
-    if (status_of(t) >= 300)
+    if (status_of(t) >= 300) {
+        ste_buf_add(&t->reason, p, n < MAX_REASON - t->reason.len ? n : MAX_REASON - t->reason.len);
         return n;
+    }
     if (t->out) {
         if (t->out->len + n > t->max_bytes) {
             t->too_large = true;
@@ -144,12 +151,19 @@ static struct curl_slist *header_list(const char *const *headers)
     return l;
 }
 
+/* What the server cannot do (501 and its like) it cannot do the next time either; 52x are those of proxies. */
+static bool passes(long status)
+{
+    return status == 408 || status == 425 || status == 429 || status == 500 || (status >= 502 && status <= 504) ||
+           (status >= 520 && status < 530);
+}
+
 /* Answers that another try may turn: the ones that say so and the ones that never came. */
 static bool worth_another_try(CURLcode code, long status)
 {
     switch (code) {
     case CURLE_OK:
-        return status == 408 || status == 429 || status >= 500;
+        return passes(status);
     case CURLE_PARTIAL_FILE:
     case CURLE_OPERATION_TIMEDOUT:
     case CURLE_RECV_ERROR:
@@ -166,7 +180,7 @@ static bool worth_another_try(CURLcode code, long status)
 /* Sleeps in small steps, so that Ctrl-C is heard. */
 static void wait_before_try(int try, long asked)
 {
-    double seconds = asked > 0 && asked <= 60 ? (double)asked : 0.5 * (double)(1 << try);
+    double seconds = asked > 0 ? (double)asked : 0.5 * (double)(1 << try);
     double end = ste_now() + seconds;
     while (ste_now() < end && !ste_interrupted())
         nanosleep(&(struct timespec){0, 50000000}, NULL);
@@ -184,7 +198,72 @@ static char *shown_address(const char *url)
     return ste_xasprintf("%.*s%.*s", (int)(host - url), url, (int)(url + n - at - 1), at + 1);
 }
 
-static int failure(const struct transfer *t, CURLcode code, long status, const char *url, struct ste_err *err)
+/* "error", "message" or "detail" of a JSON body, which may be an object with a message itself. */
+static const char *json_reason(const json_t *j)
+{
+    static const char *const keys[] = {"error", "message", "detail"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_t *v = json_object_get(j, keys[i]);
+        if (json_is_object(v))
+            v = json_object_get(v, "message");
+        if (json_is_string(v))
+            return json_string_value(v);
+    }
+    return NULL;
+}
+
+/* What the server itself says of its refusal, as one short line in brackets; "" where it says nothing. A page of HTML
+ * says it in its title. Caller frees. */
+static char *reason_of(const struct transfer *t)
+{
+    json_t *j = json_loadb(t->reason.s, t->reason.len, 0, NULL);
+    const char *said = json_reason(j), *text = said ? said : j || !t->reason.len ? "" : t->reason.s;
+    size_t n = strlen(text);
+    const char *title = strcasestr(text, "<title>");
+    if (title) {
+        text = title + strlen("<title>");
+        n = strcspn(text, "<");
+    } else if (text[strspn(text, " \t\r\n")] == '<') {
+        n = 0;
+    }
+    struct ste_buf line = STE_BUF_INIT;
+    for (size_t i = 0; i < n && line.len < SHOWN_REASON; i++) {
+        const unsigned char c = (unsigned char)text[i];
+        const bool space = c <= ' ' || c == 0x7F; /* what a terminal would act on, too */
+        if (!space)
+            ste_buf_addc(&line, (char)c);
+        else if (line.len && line.s[line.len - 1] != ' ')
+            ste_buf_addc(&line, ' ');
+    }
+    line.len = ste_utf8_bad(line.s, line.len);
+    while (line.len && line.s[line.len - 1] == ' ')
+        line.len--;
+    char *out = line.len ? ste_xasprintf(" (%.*s)", (int)line.len, line.s) : ste_xstrdup("");
+    ste_buf_clear(&line);
+    json_decref(j);
+    return out;
+}
+
+static int refusal(const struct transfer *t, long status, long asked, const char *at, struct ste_err *err)
+{
+    char *reason = reason_of(t);
+    char wait[128] = "; try again later";
+    if (asked > 0)
+        snprintf(wait, sizeof wait, "; it asks to wait %ld seconds, more than ste waits (%ld): try again then", asked,
+                 MAX_WAIT);
+    const char *hint = status == 401   ? "; either there is nothing of that name, or it wants a login (HF_TOKEN, or one "
+                                         "in the address)"
+                       : status == 403 ? "; it wants a login that may read this (HF_TOKEN, or one in the address)"
+                       : status == 404 ? "; there is no such file"
+                       : passes(status) ? wait
+                                        : "";
+    int rc = ste_err_set(err, STE_EIO, "cannot get %s: the server answered %ld%s%s", at, status, reason, hint);
+    free(reason);
+    return rc;
+}
+
+static int failure(const struct transfer *t, CURLcode code, long status, long asked, const char *url,
+                   struct ste_err *err)
 {
     char *at = shown_address(url);
     int rc;
@@ -193,12 +272,7 @@ static int failure(const struct transfer *t, CURLcode code, long status, const c
     } else if (t->too_large) {
         rc = ste_err_set(err, STE_EIO, "%s sent more than the %zu bytes that it should be", at, t->max_bytes);
     } else if (code == CURLE_OK) {
-        const char *hint = status == 401 || status == 403
-                               ? "; the server wants a login (HF_TOKEN, or one in the address)"
-                           : status == 404                  ? "; there is no such file"
-                           : status == 429 || status >= 500 ? "; try again later"
-                                                            : "";
-        rc = ste_err_set(err, STE_EIO, "cannot get %s: the server answered %ld%s", at, status, hint);
+        rc = refusal(t, status, asked, at, err);
     } else if (code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR) {
         rc = ste_err_set(err, STE_EIO, "%s was cut off; the same command goes on where it ended", at);
     } else {
@@ -217,6 +291,7 @@ static void prepare(struct transfer *t, const char *url, struct curl_slist *head
     t->problem[0] = 0;
     t->total = 0;
     t->begun = false;
+    ste_buf_reset(&t->reason);
     curl_easy_setopt(c, CURLOPT_URL, url);
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(c, CURLOPT_USERAGENT, "ste/" STE_VERSION);
@@ -266,8 +341,9 @@ static int run(struct transfer *t, const char *url, const char *const *headers, 
         curl_off_t asked = 0;
         curl_easy_getinfo(t->curl, CURLINFO_RETRY_AFTER, &asked);
         bool moved = t->have > had; /* a transfer that comes in pieces may take as many as it needs */
-        if (ste_interrupted() || t->too_large || !worth_another_try(code, status) || (try + 1 >= MAX_TRIES && !moved)) {
-            rc = failure(t, code, status, url, err);
+        if (ste_interrupted() || t->too_large || asked > MAX_WAIT || !worth_another_try(code, status) ||
+            (try + 1 >= MAX_TRIES && !moved)) {
+            rc = failure(t, code, status, asked > MAX_WAIT ? (long)asked : 0, url, err);
             break;
         }
         if (moved)
@@ -281,6 +357,7 @@ static int run(struct transfer *t, const char *url, const char *const *headers, 
     }
     curl_slist_free_all(list);
     curl_easy_cleanup(t->curl);
+    ste_buf_clear(&t->reason);
     return rc;
 }
 

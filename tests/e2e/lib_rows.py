@@ -15,9 +15,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             f.write(f"{self.path} {self.headers.get('Authorization', '-')}\n")
 
     def answer(self, code, body, extra=()):
-        data = json.dumps(body).encode()
+        page = isinstance(body, str)
+        data = body.encode() if page else json.dumps(body).encode()
         self.send_response(code)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", "text/html" if page else "application/json")
         self.send_header("Content-Length", str(len(data)))
         for k, v in extra:
             self.send_header(k, v)
@@ -31,6 +32,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         q = {k: v[0] for k, v in urllib.parse.parse_qs(url.query).items()}
         if url.path.startswith("/api/datasets/"):
             name = url.path[len("/api/datasets/"):]
+            if name not in SPLITS and fault == "login":
+                return self.answer(401, {"error": "Invalid username or password."})
             if name not in SPLITS:
                 return self.answer(404, {"error": "Repository not found"})
             calls += 1
@@ -44,6 +47,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         start, length = int(q["offset"]), int(q["length"])
         if length > 100:
             return self.answer(422, {"error": "Parameter 'length' must not be greater than 100"})
+        if fault == "never":
+            return self.answer(501, {"error": "The dataset viewer does not take this\ndata set."})
+        if fault == "later":
+            return self.answer(429, {"error": {"message": "Quota of the hour is used up"}}, [("Retry-After", "3600")])
+        if fault == "proxy":
+            return self.answer(503, "<html><head><title>503 Backend\x1b[31m away</title></head>" + "x" * 100000, [("Retry-After", "1")])
+        if fault == "long":
+            return self.answer(422, {"error": "e" * 5000})
         if fault == "down" and start >= 100:
             return self.answer(500, {"error": "Unexpected error."})
         if fault == "busy" and not os.path.exists(f"{folder}/was-busy"):

@@ -67,6 +67,25 @@ head -130 "$dir/rows.jsonl" | wc -l | grep -q 130 && [ "$(wc -l <"$dir/some.json
 pull some/none && fail "a data set that is not there"
 pull none && fail "a name without an owner"
 
+# a name that is not there looks to the Hub like one that wants a login: both are said, and what the Hub says
+serve login
+pull some/pears && fail "a data set that is not there"
+grep -q '401 (Invalid username or password.); either there is nothing of that name, or it wants a login (HF_TOKEN' "$tmp/err" ||
+    fail "401: not both readings"
+# what does not pass is not tried again, and a wait that is too long is refused; the server's reason is shown, in bounds
+for fault in never:'501 (The dataset viewer does not take this data set.)' \
+    later:'429 (Quota of the hour is used up); it asks to wait 3600 seconds' long:'422 (eeee'; do
+    serve "${fault%%:*}"
+    pull some/pairs && fail "${fault%%:*}: not refused"
+    grep -qF "${fault#*:}" "$tmp/err" || fail "${fault%%:*}: not said"
+    [ "$(grep -c '^/rows' "$dir/log")" = 1 ] || fail "${fault%%:*}: asked again"
+    [ "$(wc -c <"$tmp/err")" -lt 700 ] || fail "${fault%%:*}: too much is said"
+done
+serve proxy
+pull some/pairs && fail "proxy: not refused"
+grep -qF '503 (503 Backend [31m away); try again later' "$tmp/err" || fail "proxy: not said"
+[ "$(grep -c '^/rows' "$dir/log")" = 4 ] || fail "proxy: not four tries"
+
 # busy at first: asked again
 serve busy
 pull some/pairs || fail "busy: exit $?"
@@ -75,6 +94,7 @@ right "$dir/pairs.jsonl"
 # a server that fails on the second page: what came stays, and the same command goes on there
 serve down
 pull some/pairs && fail "down: not refused"
+grep -q '500 (Unexpected error.)' "$tmp/err" || fail "down: the reason is not shown"
 [ "$(wc -l <"$dir/pairs.jsonl.part")" = 100 ] && [ ! -e "$dir/pairs.jsonl" ] || fail "down: the first page is not kept"
 printf '{"id": 100, "pro' >>"$dir/pairs.jsonl.part" # cut in the midst of a row
 rm "$dir/fault"

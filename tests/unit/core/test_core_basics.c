@@ -193,7 +193,7 @@ static void writes_are_whole(void **state)
     assert_int_equal(ste_file_write(path, "old", 3, &err), 0);
     /* a writer that is given up leaves the old bytes and no temporary file */
     struct ste_file_writer *w;
-    assert_int_equal(ste_file_create(&w, path, &err), 0);
+    assert_int_equal(ste_file_create(&w, path, false, &err), 0);
     assert_int_equal(ste_file_put(w, "new", 3, &err), 0);
     assert_int_equal(files_in(sub), 2);
     ste_file_abort(w);
@@ -247,6 +247,81 @@ static void a_write_that_fails_midway_keeps_the_old_file(void **state)
     free(big);
     free(sub);
     free(path);
+}
+
+/* The file that the error names; it is removed. */
+static void kept_bytes(const struct ste_err *err, struct ste_buf *out)
+{
+    struct ste_err none;
+    const char *at = strstr(err->msg, "kept in ");
+    assert_non_null(at);
+    at += strlen("kept in ");
+    ste_buf_reset(out);
+    assert_int_equal(ste_file_read(at, 1 << 20, out, &none), 0);
+    unlink(at);
+}
+
+static void a_result_is_kept_elsewhere(void **state)
+{
+    struct ste_err err;
+    struct ste_buf b = STE_BUF_INIT;
+    char *sub = ste_path_join(folder, "gone"), *path = ste_path_join(sub, "f"), *big = ste_xmalloc(300000);
+    setenv("TMPDIR", folder, 1);
+    assert_int_equal(ste_result_write("/dev/full", "hello", 5, &err), STE_EIO);
+    assert_non_null(strstr(err.msg, "No space left"));
+    kept_bytes(&err, &b);
+    assert_string_equal(b.s, "hello");
+    /* the folder goes when most of the bytes are in it */
+    for (int i = 0; i < 300000; i++)
+        big[i] = (char)('a' + i % 26);
+    struct ste_file_writer *w;
+    assert_int_equal(ste_mkdirs(sub, &err), 0);
+    assert_int_equal(ste_file_create(&w, path, true, &err), 0);
+    assert_int_equal(ste_file_put(w, big, 200000, &err), 0);
+    char *remove = ste_xasprintf("rm -r '%s'", sub);
+    assert_int_equal(system(remove), 0);
+    assert_int_equal(ste_file_put(w, big + 200000, 100000, &err), 0);
+    assert_int_equal(ste_file_commit(w, &err), STE_EIO);
+    assert_non_null(strstr(err.msg, path));
+    kept_bytes(&err, &b);
+    assert_int_equal(b.len, 300000);
+    assert_memory_equal(b.s, big, 300000);
+    /* nowhere to keep it: the reason stands, and two results have two names */
+    char *first = ste_keep_path("x/f", 0), *second;
+    assert_int_equal(ste_file_write(first, "1", 1, &err), 0);
+    second = ste_keep_path("x/f", 0);
+    assert_string_not_equal(first, second);
+    unlink(first);
+    unsetenv("TMPDIR");
+    ste_buf_clear(&b);
+    free(remove);
+    free(first);
+    free(second);
+    free(big);
+    free(sub);
+    free(path);
+}
+
+static void paths_are_tried_before(void **state)
+{
+    struct ste_err err;
+    char *sub = ste_path_join(folder, "try"), *path = ste_path_join(sub, "f"), *deep = ste_path_join(sub, "a/b/c/"),
+         *under = ste_path_join(path, "x");
+    assert_int_equal(ste_file_try(path, &err), STE_EIO); /* no folder */
+    assert_non_null(strstr(err.msg, path));
+    assert_int_equal(ste_mkdirs(sub, &err), 0);
+    assert_int_equal(ste_file_try(path, &err), 0);
+    assert_int_equal(ste_file_try(sub, &err), STE_EIO);
+    assert_int_equal(ste_file_try("/dev/full", &err), 0);
+    assert_int_equal(ste_folder_try(deep, &err), 0);
+    assert_int_equal(files_in(sub), 0);
+    assert_int_equal(ste_file_write(path, "x", 1, &err), 0);
+    assert_int_equal(ste_folder_try(under, &err), STE_EIO);
+    assert_non_null(strstr(err.msg, under));
+    free(sub);
+    free(path);
+    free(deep);
+    free(under);
 }
 
 /* Root may write everywhere, so the check is made as nobody. */
@@ -310,6 +385,8 @@ int main(void)
         cmocka_unit_test(writes_are_whole),
         cmocka_unit_test(a_full_disk_is_said),
         cmocka_unit_test(a_write_that_fails_midway_keeps_the_old_file),
+        cmocka_unit_test(a_result_is_kept_elsewhere),
+        cmocka_unit_test(paths_are_tried_before),
         cmocka_unit_test(a_read_only_folder_is_said),
         cmocka_unit_test(locks_exclude),
         cmocka_unit_test(exit_codes),

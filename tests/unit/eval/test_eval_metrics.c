@@ -10,6 +10,7 @@
 
 #include "core/rng.h"
 #include "eval/eval.h"
+#include "eval/reward.h"
 #include "verdicts.h"
 
 /* "1AB": prompt 1, A where the chosen answer stands first, B where it stands second; "T": tied, "L": too long. */
@@ -221,13 +222,45 @@ static void json_and_table(void **state)
     ste_buf_clear(&b);
 }
 
+/* Judges that score each answer: equal scores name no answer and no position; what is no number is no verdict. */
+static void scores_that_say_nothing(void **state)
+{
+    (void)state;
+    const double scores[][2] = {{1, 1}, {0, 0}, {NAN, 1}, {1, INFINITY}, {-1, -2}, {NAN, NAN}};
+    enum { N = sizeof scores / sizeof *scores };
+    struct ste_outcome o[N];
+    memset(o, 0, sizeof o);
+    for (int i = 0; i < N; i++) {
+        o[i].judged = true;
+        o[i].prompt_key = (uint64_t)i;
+        ste_outcome_of_scores(&o[i], scores[i][0], scores[i][1]);
+        const enum ste_final final = i < 2 ? STE_FINAL_TIE : i == 4 ? STE_FINAL_CHOSEN : STE_FINAL_INVALID;
+        assert_int_equal(ste_outcome_final(&o[i]), final);
+        assert_int_equal(ste_outcome_two_order(&o[i]), final);
+    }
+    struct ste_metrics m;
+    ste_metrics_of(o, N, "scores", 0, &m);
+    assert_int_equal(m.pairs, N);
+    assert_int_equal(m.invalid, 6);
+    assert_int_equal(m.reasons[STE_INVALID_NO_NUMBER], 6);
+    assert_int_equal(m.undecided, 2);
+    assert_true(m.first_position == 0.5); /* of the one pair whose verdicts name an answer */
+    assert_float_equal(m.accuracy.value, 1.0 / N, 1e-12);
+    assert_float_equal(m.consistent.value, 1.0 / N, 1e-12);
+    ste_metrics_of(o, 2, "ties", 0, &m);
+    assert_true(isnan(m.first_position));
+    assert_int_equal(m.invalid, 0);
+    assert_true(m.accuracy.value == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(figures_by_hand),    cmocka_unit_test(tied_and_too_long),
-        cmocka_unit_test(nothing_to_measure), cmocka_unit_test(bounds_as_computed_apart),
-        cmocka_unit_test(interval_covers),    cmocka_unit_test(comparison_by_hand),
-        cmocka_unit_test(large_mcnemar),      cmocka_unit_test(json_and_table),
+        cmocka_unit_test(scores_that_say_nothing),  cmocka_unit_test(figures_by_hand),
+        cmocka_unit_test(tied_and_too_long),        cmocka_unit_test(nothing_to_measure),
+        cmocka_unit_test(bounds_as_computed_apart), cmocka_unit_test(interval_covers),
+        cmocka_unit_test(comparison_by_hand),       cmocka_unit_test(large_mcnemar),
+        cmocka_unit_test(json_and_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

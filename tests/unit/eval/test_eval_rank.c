@@ -61,6 +61,49 @@ static void no_finite_rating(void **state)
     ste_strings_clear(&models);
 }
 
+/* Models that never met: two groups, each with its own mean; one without a result has no rating. */
+static void groups_are_rated_apart(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"p", "q", "r", "s", "t", "alone"};
+    const struct ste_match m[] = {{0, 1, 1, 1}, {1, 0, 1, 2}, {2, 3, 1, 3}, {3, 2, 1, 4}, {3, 2, 1, 5}, {4, 3, 0.5, 6}};
+    struct ste_strings models = {0};
+    struct ste_ranking r;
+    struct ste_buf table = STE_BUF_INIT;
+    double apart[3];
+    int which;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        ste_strings_add(&models, names[i]);
+    assert_int_equal(ste_ranking_of(&r, &models, m, 6, 0, 0, NULL), 0);
+    assert_int_equal(r.n_groups, 3);
+    assert_false(r.penalized);
+    const int group[] = {0, 0, 1, 1, 1, 2}, order[] = {0, 1, 3, 4, 2, 5};
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(r.group[i], group[i]);
+        assert_int_equal(r.order[i], order[i]);
+    }
+    assert_float_equal(r.elo[0].value, 1000, 1e-6);
+    assert_float_equal(r.elo[1].value, 1000, 1e-6);
+    const struct ste_match of[] = {{0, 1, 1, 3}, {1, 0, 1, 4}, {1, 0, 1, 5}, {2, 1, 0.5, 6}};
+    assert_int_equal(ste_rate_models(of, 4, 3, 0, apart, &which, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        assert_float_equal(r.elo[2 + i].value, ste_elo(apart[i]), 1e-6);
+    assert_true(isnan(r.elo[5].value));
+    ste_ranking_table(&r, &table);
+    assert_non_null(strstr(table.s, "3 groups that never met"));
+    assert_non_null(strstr(table.s, "group 2\n"));
+    assert_null(strstr(table.s, "drawn a little"));
+    json_t *j = ste_ranking_json(&r);
+    assert_int_equal(json_integer_value(json_object_get(j, "groups")), 3);
+    const json_t *last = json_array_get(json_object_get(j, "models"), 5);
+    assert_int_equal(json_integer_value(json_object_get(last, "group")), 3);
+    assert_true(json_is_null(json_object_get(last, "rating")));
+    json_decref(j);
+    ste_buf_clear(&table);
+    ste_ranking_clear(&r);
+    ste_strings_clear(&models);
+}
+
 /* Intervals of simulated models hold the true difference to the mean about as often as they say. */
 static void intervals_hold(void **state)
 {
@@ -188,8 +231,9 @@ static void schedule_tells_most(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(two_models_by_hand),   cmocka_unit_test(no_finite_rating),    cmocka_unit_test(intervals_hold),
-        cmocka_unit_test(answers_of_all_forms), cmocka_unit_test(schedule_tells_most),
+        cmocka_unit_test(two_models_by_hand),     cmocka_unit_test(no_finite_rating),
+        cmocka_unit_test(groups_are_rated_apart), cmocka_unit_test(intervals_hold),
+        cmocka_unit_test(answers_of_all_forms),   cmocka_unit_test(schedule_tells_most),
     };
     if (!mkdtemp(folder))
         return 1;

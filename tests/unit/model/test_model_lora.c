@@ -1,4 +1,5 @@
 /* Adapters: what is written reads back, rows are turned for arch llama, wrong folders and files are refused. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -158,6 +159,68 @@ static void other_files_of_a_folder_stay(void **state)
     ste_lora_free(back);
     free(mine);
     remove_folder(dir);
+    ste_lora_free(l);
+    ste_model_close(m);
+    tiny_model_remove(path);
+}
+
+/* What is more or less than (alpha / r) B A on the base as it stands is refused by its name, with what would help. */
+static void other_kinds_of_adapters_are_refused(void **state)
+{
+    static const struct {
+        const char *setting, *says; /* SAYS NULL: a plain adapter */
+    } cases[] = {
+        {"\"init_lora_weights\": \"pissa\"", "path_initial_model_for_weight_conversion"},
+        {"\"init_lora_weights\": \"pissa_niter_16\"", "pissa_niter_16"},
+        {"\"init_lora_weights\": \"olora\"", "olora"},
+        {"\"init_lora_weights\": \"corda\"", "corda"},
+        {"\"init_lora_weights\": \"loftq\"", "merge_and_unload"},
+        {"\"init_lora_weights\": \"lora_ga\"", "lora_ga"},
+        {"\"init_lora_weights\": \"gaussian\"", NULL},
+        {"\"init_lora_weights\": \"eva\"", NULL},
+        {"\"init_lora_weights\": true", NULL},
+        {"\"alora_invocation_tokens\": [5, 6]", "alora_invocation_tokens"},
+        {"\"alora_invocation_tokens\": null", NULL},
+        {"\"layer_replication\": [[0, 2], [1, 2]]", "layer_replication"},
+        {"\"layer_replication\": null, \"loftq_config\": {}, \"corda_config\": null", NULL},
+        {"\"use_dora\": true", "use_dora"},
+        {"\"use_rslora\": true", "lora_alpha * sqrt(r)"},
+        {"\"use_rslora\": false", NULL},
+        {"\"use_something_new\": true", "use_something_new"},
+        {"\"target_parameters\": [\"mlp.experts.down_proj\"]", "target_parameters"},
+        {"\"arrow_config\": {\"top_k\": 2}", "arrow_config"},
+        {"\"rank_pattern\": {\"q_proj\": 8}", "rank_pattern"},
+        {"\"bias\": \"lora_only\"", "lora_only"},
+        {"\"layers_to_transform\": [0, 1], \"qalora_group_size\": 16, \"lora_dropout\": 0.1", NULL},
+    };
+    char *path;
+    struct ste_model *m = open_tiny(&path, "llama");
+    struct ste_lora *l = random_lora(m), *back;
+    char *dir = folder(path), *config = ste_path_join(dir, "adapter_config.json");
+    struct ste_err err = {0};
+    assert_int_equal(ste_lora_write_peft(l, m, "base", dir, &err), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = ste_xasprintf("{\"peft_type\": \"LORA\", \"r\": 3, \"lora_alpha\": 6, %s}", cases[i].setting);
+        assert_int_equal(ste_file_write(config, text, strlen(text), &err), 0);
+        const int rc = ste_lora_read_peft(&back, m, dir, &err);
+        if (cases[i].says) {
+            assert_null(back);
+            if (rc != STE_EINPUT || !strstr(err.msg, cases[i].says) || !strstr(err.msg, config))
+                fail_msg("%s: %d, %s", cases[i].setting, rc, err.msg);
+        } else if (rc) {
+            fail_msg("%s: refused: %s", cases[i].setting, err.msg);
+        }
+        ste_lora_free(back);
+        free(text);
+    }
+    /* a head that is no number, too */
+    ste_lora_add_head(l, m->hp.d_model);
+    l->head[2] = NAN;
+    assert_int_equal(ste_lora_write_peft(l, m, "base", dir, &err), 0);
+    assert_int_equal(ste_lora_read_peft(&back, m, dir, &err), STE_EINPUT);
+    assert_non_null(strstr(err.msg, "score.weight' holds a value that is no number (nan at place 3)"));
+    remove_folder(dir);
+    free(config);
     ste_lora_free(l);
     ste_model_close(m);
     tiny_model_remove(path);
@@ -325,9 +388,13 @@ static void damaged_safetensors_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_new_one_is_as_peft_draws_it), cmocka_unit_test(a_peft_folder_reads_back),
-        cmocka_unit_test(other_files_of_a_folder_stay),  cmocka_unit_test(half_precision_is_read),
-        cmocka_unit_test(a_gguf_adapter_reads_back),     cmocka_unit_test(damaged_safetensors_are_refused),
+        cmocka_unit_test(a_new_one_is_as_peft_draws_it),
+        cmocka_unit_test(a_peft_folder_reads_back),
+        cmocka_unit_test(other_kinds_of_adapters_are_refused),
+        cmocka_unit_test(other_files_of_a_folder_stay),
+        cmocka_unit_test(half_precision_is_read),
+        cmocka_unit_test(a_gguf_adapter_reads_back),
+        cmocka_unit_test(damaged_safetensors_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,7 +76,13 @@ static void what_is_wrong_is_named(void **state)
         {"heads", "cannot share"},
         {"width", "does not divide"},
         {"eps", "not a positive number"},
-        {"scaling", "stretches its positions"},
+        {"scaling", "stretches its positions (llama.rope.scaling.type is yarn)"},
+        {"factor", "stretches its positions by 4 (llama.rope.scaling.factor)"},
+        {"old factor", "stretches its positions by 2 (llama.rope.scale_linear)"},
+        {"whole factor", "stretches its positions by 8 (llama.rope.scale_linear)"},
+        {"part", "is part 2 of 5 of a model; join them"},
+        {"adapter", "is a LoRA adapter for llama.cpp, not a model"},
+        {"mmproj", "is no model: its general.type is 'mmproj'"},
         {"experts", "mixture of experts"},
         {"rope dims", "turns only 2"},
         {"missing", "lacks the tensor 'blk.1.ffn_up.weight'"},
@@ -103,6 +109,15 @@ static void what_is_wrong_is_named(void **state)
         assert_null(m);
         if (!strstr(err.msg, wrong[i][1]) || !strstr(err.msg, path))
             fail_msg("%s: '%s'", wrong[i][0], err.msg);
+    }
+    static const char *const right[] = {"factor 1", "none", "one part"};
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        struct ste_err err = {0};
+        struct ste_model *m;
+        tiny_model(path, "llama", right[i]);
+        if (ste_model_open(&m, path, &err))
+            fail_msg("%s: '%s'", right[i], err.msg);
+        ste_model_close(m);
     }
     tiny_model_remove(path);
 }

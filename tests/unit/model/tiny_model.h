@@ -80,6 +80,22 @@ static inline void tiny_model(const char *path, const char *arch, const char *wr
     gw_key_f32(&w, KEY("rope.freq_base"), 10000.0f);
     if (WRONG("scaling"))
         gw_key_str(&w, KEY("rope.scaling.type"), "yarn");
+    if (WRONG("factor") || WRONG("factor 1"))
+        gw_key_f32(&w, KEY("rope.scaling.factor"), WRONG("factor") ? 4 : 1);
+    if (WRONG("old factor"))
+        gw_key_f32(&w, KEY("rope.scale_linear"), 2);
+    if (WRONG("whole factor"))
+        gw_key_u32(&w, KEY("rope.scale_linear"), 8);
+    if (WRONG("none"))
+        gw_key_str(&w, KEY("rope.scaling.type"), "none");
+    if (WRONG("part")) {
+        gw_key_u32(&w, "split.no", 1);
+        gw_key_u32(&w, "split.count", 5);
+    }
+    if (WRONG("one part"))
+        gw_key_u32(&w, "split.count", 1);
+    if (WRONG("adapter") || WRONG("mmproj"))
+        gw_key_str(&w, "general.type", WRONG("adapter") ? "adapter" : "mmproj");
     if (WRONG("experts"))
         gw_key_u32(&w, KEY("expert_count"), 4);
     if (WRONG("rope dims"))

@@ -1,0 +1,115 @@
+"""A random model of a few kilobytes, for tests without a model to download: FOLDER/tiny.gguf (llama, two layers, width 32,
+the 256 bytes as its vocabulary), FOLDER/adapter (a LoRA of rank 2 whose B is zero) and FOLDER/reward (with a head)."""
+import json, os, random, struct, sys
+
+folder = sys.argv[1]
+D, HEADS, FF, LAYERS, CTX, R = 32, 2, 64, 2, 4096, 2
+random.seed(1)
+SHAPES = {"q": (D, D), "k": (D, D), "v": (D, D), "o": (D, D), "gate": (FF, D), "up": (FF, D), "down": (D, FF)}  # out, in
+GGUF = {"q": "attn_q", "k": "attn_k", "v": "attn_v", "o": "attn_output", "gate": "ffn_gate", "up": "ffn_up", "down": "ffn_down"}
+PEFT = {n: ("self_attn." if n in "qkvo" else "mlp.") + n + "_proj" for n in SHAPES}
+
+
+def alphabet():  # gpt2's characters of the bytes
+    own = set(range(0x21, 0x7F)) | set(range(0xA1, 0xAD)) | set(range(0xAE, 0x100))
+    other = iter(range(0x100, 0x200))
+    return [chr(b) if b in own else chr(next(other)) for b in range(256)]
+
+
+def text(s):
+    b = s.encode()
+    return struct.pack("<Q", len(b)) + b
+
+
+def key(name, value):
+    if isinstance(value, str):
+        return text(name) + struct.pack("<I", 8) + text(value)
+    if isinstance(value, float):
+        return text(name) + struct.pack("<If", 6, value)
+    if isinstance(value, list):
+        strings = isinstance(value[0], str)
+        items = b"".join(text(v) if strings else struct.pack("<i", v) for v in value)
+        return text(name) + struct.pack("<IIQ", 9, 8 if strings else 5, len(value)) + items
+    return text(name) + struct.pack("<II", 4, value)
+
+
+def gguf(path, keys, tensors):  # tensors: name -> (shape with the columns first, floats)
+    head, data = b"", b""
+    for name, (shape, values) in tensors.items():
+        head += text(name) + struct.pack("<I", len(shape)) + b"".join(struct.pack("<Q", n) for n in shape)
+        head += struct.pack("<IQ", 0, len(data))
+        data += struct.pack(f"<{len(values)}f", *values)
+        data += b"\0" * (-len(data) % 32)
+    start = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(keys)) + b"".join(key(k, v) for k, v in keys.items()) + head
+    with open(path, "wb") as f:
+        f.write(start + b"\0" * (-len(start) % 32) + data)
+
+
+def drawn(n, sd=0.3, mean=0.0):
+    return [random.gauss(mean, sd) for _ in range(n)]
+
+
+def keys(**more):
+    tokens = alphabet() + ["he", "<|im_start|>", "<|im_end|>"]
+    return {"general.architecture": "llama", "llama.block_count": LAYERS, "llama.context_length": CTX,
+            "llama.embedding_length": D, "llama.feed_forward_length": FF, "llama.attention.head_count": HEADS,
+            "llama.attention.layer_norm_rms_epsilon": 1e-5, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "smollm",
+            "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": [1] * 257 + [3, 3],
+            "tokenizer.ggml.merges": ["h e"], "tokenizer.ggml.eos_token_id": 258,
+            "tokenizer.chat_template": "{{ 'You are a helpful AI assistant named SmolLM, trained by Hugging Face' }}"
+                                       "{{ '<|im_start|>' + message }}<|im_start|>assistant", **more}
+
+
+def model():
+    t = {"token_embd.weight": ((D, 259), drawn(D * 259, 1)), "output_norm.weight": ((D,), drawn(D, 0.1, 1))}
+    for i in range(LAYERS):
+        for norm in ("attn_norm", "ffn_norm"):
+            t[f"blk.{i}.{norm}.weight"] = ((D,), drawn(D, 0.1, 1))
+        for n, (out, into) in SHAPES.items():
+            t[f"blk.{i}.{GGUF[n]}.weight"] = ((into, out), drawn(out * into))
+    return t
+
+
+def safetensors(path, tensors):  # name -> (shape, floats)
+    head, data = {}, b""
+    for name, (shape, values) in tensors.items():
+        b = struct.pack(f"<{len(values)}f", *values)
+        head[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [len(data), len(data) + len(b)]}
+        data += b
+    h = json.dumps(head).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(h)) + h + data)
+
+
+def adapter(name, head=None, **config):
+    os.makedirs(f"{folder}/{name}", exist_ok=True)
+    t = {}
+    for i in range(LAYERS):
+        for n, (out, into) in SHAPES.items():
+            path = f"base_model.model.model.layers.{i}.{PEFT[n]}"
+            t[path + ".lora_A.weight"] = ((R, into), drawn(R * into))
+            t[path + ".lora_B.weight"] = ((out, R), [0.0] * (out * R))
+    c = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": f"{folder}/tiny.gguf", "r": R, "lora_alpha": 4,
+         "bias": "none", "init_lora_weights": True, "target_modules": sorted(PEFT), **config}
+    if head:
+        t["base_model.model.score.weight"] = ((1, D), head)
+        c.update(task_type="SEQ_CLS", modules_to_save=["score"])
+    safetensors(f"{folder}/{name}/adapter_model.safetensors", t)
+    with open(f"{folder}/{name}/adapter_config.json", "w") as f:
+        json.dump(c, f)
+
+
+whole = model()
+gguf(f"{folder}/tiny.gguf", keys(), whole)
+gguf(f"{folder}/part.gguf", {"split.no": 1, "split.count": 3, "split.tensors.count": 20}, {"blk.1.ffn_norm.weight": ((D,), drawn(D))})
+gguf(f"{folder}/first.gguf", keys(**{"split.no": 0, "split.count": 3, "split.tensors.count": 20}), {"output_norm.weight": ((D,), drawn(D))})
+gguf(f"{folder}/lora.gguf", {"general.architecture": "llama", "general.type": "adapter", "adapter.type": "lora", "adapter.lora.alpha": 4.0},
+     {"blk.0.attn_q.weight.lora_a": ((D, R), drawn(D * R))})
+adapter("adapter")
+adapter("hub", base_model_name_or_path="some/model-7B")
+adapter("elsewhere", base_model_name_or_path="/home/somebody/models/x.gguf")
+adapter("reward", head=drawn(D))
+adapter("equal", head=[0.0] * (D - 1) + [1e-30])
+adapter("nan", head=drawn(D - 1) + [float("nan")])
+adapter("inf", head=[float("inf")] + drawn(D - 1))
+adapter("large", head=[3e38] * D)
