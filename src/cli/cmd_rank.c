@@ -129,7 +129,7 @@ static json_t *alpacaeval_row(const struct options *o, const struct ste_answered
     struct ste_buf text = STE_BUF_INIT;
     ste_dialogue_text(&p->prompt, &text);
     json_t *row = json_object();
-    json_object_set_new(row, "instruction", json_string(text.s ? text.s : ""));
+    json_object_set_new(row, "instruction", json_string(text.s));
     json_object_set_new(row, "output_1", json_string(output_1));
     json_object_set_new(row, "generator_1", json_string(first));
     json_object_set_new(row, "output_2", json_string(output_2));

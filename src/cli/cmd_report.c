@@ -23,7 +23,7 @@ static int report_run(int argc, char **argv, struct ste_err *err)
     } else if (rc == 0) {
         struct ste_buf text = STE_BUF_INIT;
         ste_report_text(report, &text);
-        fputs(text.s ? text.s : "", stdout);
+        fputs(text.s, stdout);
         ste_buf_clear(&text);
     }
     json_decref(report);

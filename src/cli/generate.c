@@ -30,10 +30,10 @@ static int read_prompt(const struct options *o, const struct ste_model *m, struc
     else
         ste_buf_adds(&text, given);
     if (!rc && o->chat) {
-        struct ste_message messages[2] = {{"system", o->system}, {"user", text.s ? text.s : ""}};
+        struct ste_message messages[2] = {{"system", o->system}, {"user", text.s}};
         rc = ste_chat_tokenize(m, o->system ? messages : messages + 1, o->system ? 2 : 1, NULL, out, err);
     } else if (!rc) {
-        rc = ste_tokenize(m->tokenizer, text.s ? text.s : "", text.len, true, out, err);
+        rc = ste_tokenize(m->tokenizer, text.s, text.len, true, out, err);
     }
     if (rc)
         ste_err_wrap(err, "cannot read the prompt");
@@ -55,9 +55,9 @@ static json_t *sample_json(const struct ste_model *m, const struct ste_completio
         json_array_append_new(tokens, json_integer(c->tokens[i]));
         json_array_append_new(logprobs, json_real((double)c->logprobs[i]));
     }
-    size_t good = ste_utf8_bad(text.s ? text.s : "", text.len);
-    json_t *j = json_pack("{ss#sososs}", "text", text.s ? text.s : "", (int)good, "tokens", tokens, "logprobs",
-                          logprobs, "finish", finish_name(c->finish));
+    size_t good = ste_utf8_bad(text.s, text.len);
+    json_t *j = json_pack("{ss#sososs}", "text", text.s, (int)good, "tokens", tokens, "logprobs", logprobs, "finish",
+                          finish_name(c->finish));
     ste_buf_clear(&text);
     return j;
 }

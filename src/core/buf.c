@@ -6,8 +6,14 @@
 
 #include "core/mem.h"
 
+char ste_buf_nothing[1];
+
 void ste_buf_reserve(struct ste_buf *b, size_t more)
 {
+    if (more >= SIZE_MAX / 2 - b->len)
+        ste_xmalloc(SIZE_MAX); /* says so and ends */
+    if (!b->cap)
+        b->s = NULL;
     STE_GROW(b->s, b->cap, b->len + more + 1);
     b->s[b->len] = 0;
 }
@@ -52,11 +58,16 @@ void ste_buf_addf(struct ste_buf *b, const char *fmt, ...)
     va_end(ap);
 }
 
+void ste_buf_cut(struct ste_buf *b, size_t len)
+{
+    b->len = len;
+    if (b->cap)
+        b->s[len] = 0;
+}
+
 void ste_buf_reset(struct ste_buf *b)
 {
-    b->len = 0;
-    if (b->s)
-        b->s[0] = 0;
+    ste_buf_cut(b, 0);
 }
 
 char *ste_buf_detach(struct ste_buf *b)
@@ -69,6 +80,7 @@ char *ste_buf_detach(struct ste_buf *b)
 
 void ste_buf_clear(struct ste_buf *b)
 {
-    free(b->s);
+    if (b->cap)
+        free(b->s);
     *b = (struct ste_buf)STE_BUF_INIT;
 }

@@ -124,7 +124,7 @@ char *ste_keep_path(const char *path, int which)
 int ste_file_create(struct ste_file_writer **out, const char *path, bool keep, struct ste_err *err)
 {
     *out = NULL;
-    struct ste_file_writer w = {.fd = -1, .keep = keep};
+    struct ste_file_writer w = {.fd = -1, .keep = keep, .pending = STE_BUF_INIT};
     if (strcmp(path, "-") == 0) {
         w.fd = STDOUT_FILENO;
         w.path = ste_xstrdup("the standard output");

@@ -53,6 +53,7 @@ int ste_jsonl_open(struct ste_jsonl **out, const char *path, struct ste_err *err
     if (fd < 0)
         return ste_err_errno(err, "cannot open %s", path);
     struct ste_jsonl *f = ste_xcalloc(1, sizeof *f);
+    f->buf = (struct ste_buf)STE_BUF_INIT;
     f->fd = fd;
     f->path = ste_xstrdup(std ? "stdin" : path);
     *out = f;

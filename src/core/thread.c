@@ -63,8 +63,9 @@ static void *worker(void *arg)
             look_away();
         if (job_of(p) == seen) {
             pthread_mutex_lock(&p->lock);
-            atomic_fetch_add(&p->asleep,
-                             1); /* before STATE is looked at; who opens a job does it the other way round */
+            /* A worker counts itself asleep before it looks at STATE; the caller opens a job before it looks at ASLEEP:
+             * so one of the two sees the other. */
+            atomic_fetch_add(&p->asleep, 1);
             while (atomic_load(&p->state) / ONE_JOB == seen && !atomic_load(&p->stop))
                 pthread_cond_wait(&p->start, &p->lock);
             atomic_fetch_sub(&p->asleep, 1);

@@ -1,6 +1,7 @@
 /*
- * One thread pool a process. Idle threads look for work for some tens of microseconds, then sleep. The parts of a job
- * are handed out in order to whoever is free; results must not depend on which thread takes which part.
+ * A pool of threads: a process may have several, one a model that is open. Idle threads look for work for some tens of
+ * microseconds, then sleep. The parts of a job are handed out in order to whoever is free; results must not depend on
+ * which thread takes which part.
  */
 #ifndef STE_CORE_THREAD_H
 #define STE_CORE_THREAD_H

@@ -255,7 +255,7 @@ json_t *ste_yaml_load(const char *path, struct ste_err *err)
     struct ste_buf b = STE_BUF_INIT;
     json_t *j = NULL;
     if (ste_file_read(path, MAX_FILE, &b, err) == 0)
-        j = ste_yaml_parse(b.s ? b.s : "", b.len, path, err);
+        j = ste_yaml_parse(b.s, b.len, path, err);
     ste_buf_clear(&b);
     return j;
 }

@@ -52,7 +52,7 @@ static json_t *get(char *url, struct ste_err *err)
     json_t *j = NULL;
     if (ste_http_get(url, login ? headers : NULL, MAX_ANSWER, &body, err) == 0) {
         url[strcspn(url, "?")] = 0;
-        j = ste_json_parse(body.s ? body.s : "", body.len, url, err);
+        j = ste_json_parse(body.s, body.len, url, err);
     }
     ste_buf_clear(&body);
     free(login);

@@ -19,7 +19,7 @@ static char *from_pip_conf(const char *path)
 {
     struct ste_buf b = STE_BUF_INIT;
     char *url = NULL;
-    if (ste_file_exists(path) && ste_file_read(path, 1 << 20, &b, NULL) == 0 && b.s) {
+    if (ste_file_exists(path) && ste_file_read(path, 1 << 20, &b, NULL) == 0) {
         char *save = NULL;
         bool ours = false;
         for (char *line = strtok_r(b.s, "\r\n", &save); line && !url; line = strtok_r(NULL, "\r\n", &save)) {
@@ -254,7 +254,7 @@ int ste_index_find(struct ste_index_file *out, const char *index, const char *pa
     char *url = ste_xasprintf("%s/%s/", index, name);
     int rc = ste_http_get(url, accept, MAX_PAGE, &page, err);
     if (!rc)
-        rc = ste_index_read_page(out, page.s ? page.s : "", page.len, url, package, version, err);
+        rc = ste_index_read_page(out, page.s, page.len, url, package, version, err);
     free(name);
     free(url);
     ste_buf_clear(&page);

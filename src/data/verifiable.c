@@ -172,7 +172,7 @@ void ste_verifiable_pairs(struct ste_answer_pairs *out, size_t n, uint64_t seed)
     *out = (struct ste_answer_pairs){.path = ste_xstrdup("verifiable"), .name = ste_xstrdup("verifiable"), .n = n};
     out->items = ste_xcalloc(n ? n : 1, sizeof *out->items);
     for (size_t i = 0; i < n; i++) {
-        struct made m = {.subset = subsets[i % 4].name};
+        struct made m = {subsets[i % 4].name, STE_BUF_INIT, STE_BUF_INIT, STE_BUF_INIT};
         struct ste_rng r;
         ste_rng_init(&r, seed, (uint32_t)i);
         subsets[i % 4].make(&r, &m);

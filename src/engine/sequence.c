@@ -71,6 +71,7 @@ int ste_sequence_new(struct ste_sequence **out, const struct ste_request *r, uin
     if (rc)
         return rc;
     struct ste_sequence *s = ste_xcalloc(1, sizeof *s);
+    s->text = (struct ste_buf)STE_BUF_INIT;
     s->r = *r;
     s->n_max = n_max;
     s->ids = ste_xmalloc(n_max * sizeof *s->ids);

@@ -27,7 +27,7 @@ static json_t *load_text(const char *name, char **what, struct ste_err *err)
             ste_buf_addf(&names, "%s%.*s", names.len ? ", " : "", (int)strlen(e->name + 7) - 5, e->name + 7);
     ste_err_set(err, STE_ENOTFOUND,
                 "no suite \"%s\": the built-in ones are %s; your own is given by its path (it ends in .yaml)", name,
-                names.s ? names.s : "(none)");
+                names.len ? names.s : "(none)");
     ste_buf_clear(&names);
     return NULL;
 }

@@ -103,12 +103,12 @@ void ste_judge_texts(const struct ste_judge_setting *s, const struct ste_judge_m
         ste_buf_adds(&references, one);
         free(one);
     }
-    const struct ste_slot slots[] = {{"prompt", request.s ? request.s : ""},
+    const struct ste_slot slots[] = {{"prompt", request.s},
                                      {"response_a", m->a},
                                      {"response_b", m->b ? m->b : ""},
                                      {"response", m->a},
                                      {"criteria", criteria ? criteria : ""},
-                                     {"references", references.s ? references.s : ""},
+                                     {"references", references.s},
                                      {"fence", fence}};
     *texts = (struct ste_judge_prompt){0};
     if (pack->judge_system) {

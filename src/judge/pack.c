@@ -188,7 +188,7 @@ static json_t *read_yaml(const char *name, const char *folder, char **what, stru
             ste_buf_addf(&names, "%s%.*s", names.len ? ", " : "", (int)strlen(e->name + 8) - 5, e->name + 8);
     ste_err_set(err, STE_ENOTFOUND,
                 "no prompt pack \"%s\": the built-in ones are %s; your own is given by its path (it ends in .yaml)",
-                name, names.s ? names.s : "(none)");
+                name, names.len ? names.s : "(none)");
     ste_buf_clear(&names);
     return NULL;
 }

@@ -201,7 +201,7 @@ static int unknown_recipe(const char *name, struct ste_err *err)
     names[n] = NULL;
     const char *near = ste_nearest(name, names);
     int rc = ste_err_set(err, STE_ENOTFOUND, "there is no built-in recipe %s (there are: %s)%s%s%s", name,
-                         list.s ? list.s : "none", near ? "; did you mean " : "; a path must hold a / or end in .yaml",
+                         list.len ? list.s : "none", near ? "; did you mean " : "; a path must hold a / or end in .yaml",
                          near ? near : "", near ? "?" : "");
     ste_buf_clear(&list);
     for (size_t i = 0; i < n; i++)

@@ -227,7 +227,7 @@ static int read_config(const char *dir, int *r, double *alpha, struct ste_err *e
     struct ste_buf b = STE_BUF_INIT;
     json_t *c = NULL;
     int rc = ste_file_read(path, 1 << 20, &b, err);
-    if (!rc && !(c = ste_json_parse(b.s ? b.s : "", b.len, path, err)))
+    if (!rc && !(c = ste_json_parse(b.s, b.len, path, err)))
         rc = STE_EINPUT;
     if (!rc)
         rc = check_config(c, path, err);

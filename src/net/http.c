@@ -251,10 +251,10 @@ static int refusal(const struct transfer *t, long status, long asked, const char
     if (asked > 0)
         snprintf(wait, sizeof wait, "; it asks to wait %ld seconds, more than ste waits (%ld): try again then", asked,
                  MAX_WAIT);
-    const char *hint = status == 401   ? "; either there is nothing of that name, or it wants a login (HF_TOKEN, or one "
-                                         "in the address)"
-                       : status == 403 ? "; it wants a login that may read this (HF_TOKEN, or one in the address)"
-                       : status == 404 ? "; there is no such file"
+    const char *hint = status == 401 ? "; either there is nothing of that name, or it wants a login (HF_TOKEN, or one "
+                                       "in the address)"
+                       : status == 403  ? "; it wants a login that may read this (HF_TOKEN, or one in the address)"
+                       : status == 404  ? "; there is no such file"
                        : passes(status) ? wait
                                         : "";
     int rc = ste_err_set(err, STE_EIO, "cannot get %s: the server answered %ld%s%s", at, status, reason, hint);
@@ -348,11 +348,8 @@ static int run(struct transfer *t, const char *url, const char *const *headers, 
         }
         if (moved)
             try = 0;
-        if (t->out) {
-            t->out->len = out_from;
-            if (t->out->s)
-                t->out->s[out_from] = 0;
-        }
+        if (t->out)
+            ste_buf_cut(t->out, out_from);
         wait_before_try(try, (long)asked);
     }
     curl_slist_free_all(list);
@@ -364,7 +361,7 @@ static int run(struct transfer *t, const char *url, const char *const *headers, 
 int ste_http_get(const char *url, const char *const *headers, size_t max_bytes, struct ste_buf *out,
                  struct ste_err *err)
 {
-    struct transfer t = {.out = out, .max_bytes = max_bytes, .fd = -1};
+    struct transfer t = {.out = out, .max_bytes = max_bytes, .fd = -1, .reason = STE_BUF_INIT};
     return run(&t, url, headers, NULL, err);
 }
 
@@ -375,7 +372,8 @@ int ste_http_download(const char *url, const char *const *headers, const char *p
     if (fd < 0)
         return ste_err_errno(err, "cannot write %s", path);
     off_t end = lseek(fd, 0, SEEK_END);
-    struct transfer t = {.fd = fd, .have = end > 0 ? (uint64_t)end : 0, .progress = progress, .arg = arg};
+    struct transfer t = {
+        .fd = fd, .have = end > 0 ? (uint64_t)end : 0, .progress = progress, .arg = arg, .reason = STE_BUF_INIT};
     int rc = run(&t, url, headers, path, err);
     if (!rc && fsync(fd))
         rc = ste_err_errno(err, "cannot write %s", path);

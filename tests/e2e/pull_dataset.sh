@@ -54,9 +54,13 @@ grep -q '"revision": "eeee' "$dir/pairs.jsonl.source.json" && grep -q '"rows": 2
 ls "$dir"/pairs.jsonl.part* >/dev/null 2>&1 && fail "parts are left"
 [ "$(grep -c '^/rows' "$dir/log")" = 3 ] || fail "not three pages: $(cat "$dir/log")"
 grep -vq 'Bearer sesame' "$dir/log" && fail "a question without the login"
-# again: nothing is asked but the revision; a file that is something else stays
+# with the standard descriptors closed, no line of the log lands among the rows
+(cd "$dir" && "$ste" pull dataset some/pairs --out closed.jsonl) >&- 2>&- || fail "closed descriptors: exit $?"
+right "$dir/closed.jsonl"
+: >"$dir/log"
 pull some/pairs || fail "again: exit $?"
-[ "$(grep -c '^/rows' "$dir/log")" = 3 ] || fail "again: rows were asked for"
+[ "$(grep -c '^/rows' "$dir/log")" = 0 ] || fail "again: rows were asked for"
+# again: nothing is asked but the revision; a file that is something else stays
 echo '{}' >"$dir/pairs.jsonl.source.json"
 pull some/pairs && fail "another file was written over"
 # the first rows of one split of many

@@ -37,7 +37,7 @@ void ste_ask_template(const struct ste_pair_job *j, const char *template, struct
 {
     struct ste_buf text = STE_BUF_INIT;
     ste_dialogue_text(&j->x, &text);
-    const struct ste_slot slots[] = {{"instruction", text.s ? text.s : ""}, {"prompt", text.s ? text.s : ""}};
+    const struct ste_slot slots[] = {{"instruction", text.s}, {"prompt", text.s}};
     out->owned = ste_pack_fill(template, slots, 2);
     ste_buf_clear(&text);
     out->messages = ste_xcalloc(1, sizeof *out->messages);
@@ -56,7 +56,7 @@ bool ste_text_repeats(const char *text, const char *question)
     struct ste_buf a = STE_BUF_INIT, b = STE_BUF_INIT;
     ste_text_fold(text, &a);
     ste_text_fold(question, &b);
-    bool yes = a.len > REPEATED && strstr(b.s ? b.s : "", a.s) != NULL;
+    bool yes = a.len > REPEATED && strstr(b.s, a.s) != NULL;
     ste_buf_clear(&a);
     ste_buf_clear(&b);
     return yes;
@@ -142,9 +142,9 @@ bool ste_text_refuses(const char *text)
         }
     }
     bool yes = false;
-    for (size_t i = 0; i < sizeof starts / sizeof *starts && low.s; i++)
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
         yes |= strncmp(low.s, starts[i], strlen(starts[i])) == 0;
-    for (size_t i = 0; i < sizeof others / sizeof *others && low.s; i++)
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         yes &= strncmp(low.s, others[i], strlen(others[i])) != 0;
     ste_buf_clear(&low);
     return yes;
@@ -155,7 +155,7 @@ bool ste_text_same(const char *a, const char *b)
     struct ste_buf fa = STE_BUF_INIT, fb = STE_BUF_INIT;
     ste_text_fold(a, &fa);
     ste_text_fold(b, &fb);
-    bool same = strcmp(fa.s ? fa.s : "", fb.s ? fb.s : "") == 0;
+    bool same = strcmp(fa.s, fb.s) == 0;
     ste_buf_clear(&fa);
     ste_buf_clear(&fb);
     return same;

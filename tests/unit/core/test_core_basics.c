@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -249,6 +250,44 @@ static void a_write_that_fails_midway_keeps_the_old_file(void **state)
     free(path);
 }
 
+static void buffers_are_strings(void **state)
+{
+    struct ste_buf b = STE_BUF_INIT, other = STE_BUF_INIT, zero = {0};
+    assert_string_equal(b.s, "");
+    ste_buf_reset(&b);
+    ste_buf_cut(&b, 0);
+    ste_buf_clear(&b);
+    assert_string_equal(b.s, "");
+    ste_buf_add(&b, NULL, 0);
+    ste_buf_addf(&b, "%s", "");
+    assert_int_equal(b.len, 0);
+    ste_buf_adds(&b, "four");
+    assert_string_equal(other.s, ""); /* what fresh ones share is not written to */
+    ste_buf_cut(&b, 2);
+    assert_string_equal(b.s, "fo");
+    char *s = ste_buf_detach(&b), *empty = ste_buf_detach(&other);
+    assert_string_equal(s, "fo");
+    assert_string_equal(empty, "");
+    assert_string_equal(b.s, "");
+    ste_buf_adds(&zero, "a zeroed struct is a buffer too");
+    ste_buf_clear(&zero);
+    free(s);
+    free(empty);
+    /* a size that does not fit ends the process with a sentence, and does not wrap around */
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(2);
+        ste_buf_adds(&b, "x");
+        ste_buf_reserve(&b, SIZE_MAX - 1);
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 1);
+}
+
 /* The file that the error names; it is removed. */
 static void kept_bytes(const struct ste_err *err, struct ste_buf *out)
 {
@@ -385,6 +424,7 @@ int main(void)
         cmocka_unit_test(writes_are_whole),
         cmocka_unit_test(a_full_disk_is_said),
         cmocka_unit_test(a_write_that_fails_midway_keeps_the_old_file),
+        cmocka_unit_test(buffers_are_strings),
         cmocka_unit_test(a_result_is_kept_elsewhere),
         cmocka_unit_test(paths_are_tried_before),
         cmocka_unit_test(a_read_only_folder_is_said),
