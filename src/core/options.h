@@ -19,7 +19,7 @@ enum ste_option_kind {
     STE_OPT_REAL,   /* double */
     STE_OPT_BOOL,   /* bool */
     STE_OPT_CHOICE, /* char *, one of CHOICES ("a|b|c") */
-    STE_OPT_LIST,   /* struct ste_strings: strings; --set takes them separated by commas */
+    STE_OPT_LIST,   /* struct ste_strings: strings; --set takes a,b or [a, b] */
     STE_OPT_SHARES, /* struct ste_strings: "name=share" each; a mapping in YAML; --set takes name=share,name=share */
 };
 

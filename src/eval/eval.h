@@ -75,7 +75,7 @@ void ste_coverage_curve(const struct ste_outcome *const *outcomes, const size_t 
                         struct ste_coverage_point *curve);
 
 struct ste_metrics {
-    char name[128];
+    const char *name;                     /* borrowed from who asked */
     size_t pairs, tied, skipped, invalid; /* SKIPPED pairs are too long, and among PAIRS; INVALID counts verdicts: of
                                              2 x pairs */
     size_t reasons[STE_N_INVALID];        /* the invalid ones by reason */
@@ -134,6 +134,8 @@ void ste_compare(const struct ste_outcome *first, const struct ste_outcome *seco
 
 json_t *ste_comparison_json(const struct ste_comparison *c);
 json_t *ste_metrics_json(const struct ste_metrics *m); /* the fields of `ste eval --json` */
+/* NAME in WIDTH columns, filled up with blanks; one that is longer ends in "..." behind a whole character. */
+void ste_name_column(struct ste_buf *out, const char *name, int width);
 /* The table of `ste eval`, 80 columns, with a coverage line. */
 void ste_metrics_table(const struct ste_metrics *suites, size_t n, const struct ste_metrics *overall,
                        struct ste_buf *out);

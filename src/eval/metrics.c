@@ -88,8 +88,7 @@ static void count(const struct ste_outcome *o, size_t n, struct ste_metrics *m)
 
 void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uint64_t seed, struct ste_metrics *out)
 {
-    *out = (struct ste_metrics){0};
-    strncpy(out->name, name, sizeof out->name - 1);
+    *out = (struct ste_metrics){.name = name};
     count(o, n, out);
     struct ste_clusters c;
     clusters_of(o, n, &c);
@@ -133,8 +132,7 @@ static void mean_add(double *sum, double *weights, double value, double weight)
 void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites,
                          const double *weights, uint64_t seed, struct ste_metrics *out)
 {
-    *out = (struct ste_metrics){0};
-    strcpy(out->name, "overall");
+    *out = (struct ste_metrics){.name = "overall"};
     struct ste_clusters *c = ste_xcalloc(suites ? suites : 1, sizeof *c);
     double sums[N_FIGURES] = {0}, of[N_FIGURES] = {0};
     for (size_t s = 0; s < suites; s++) {

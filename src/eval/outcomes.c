@@ -41,21 +41,32 @@ static bool names(const json_t *row, const char *key, const char *author)
     return s && strcmp(s, author) == 0;
 }
 
+/* The name of the subset that P is in; NULL: its row does not say. Caller frees. */
+static char *subset_of(const struct ste_answer_pairs *pairs, const struct ste_answer_pair *p, const char *group_by)
+{
+    const json_t *v = json_object_get(p->row, group_by);
+    if (strcmp(group_by, "file") == 0)
+        return ste_xstrdup(pairs->name);
+    char *name = ste_json_name(v),
+         *numbered = name && !ste_json_text(v) ? ste_xasprintf("%s %s", group_by, name) : NULL;
+    if (!numbered)
+        return name;
+    free(name);
+    return numbered;
+}
+
 int ste_outcomes_add(struct ste_outcome_table *t, const struct ste_answer_pairs *pairs, struct ste_outcome *o,
                      const char *group_by, const char *author, struct ste_err *err)
 {
     for (size_t i = 0; i < pairs->n; i++) {
         const struct ste_answer_pair *p = &pairs->items[i];
-        const json_t *v = json_object_get(p->row, group_by);
-        bool by_file = strcmp(group_by, "file") == 0;
-        if (!by_file && !json_is_string(v) && !json_is_integer(v))
+        char *subset = subset_of(pairs, p, group_by);
+        if (!subset)
             return ste_err_set(err, STE_EINPUT, "%s:%ld: the field \"%s\", which names the subset, is missing",
                                pairs->path, p->line, group_by);
         struct ste_outcome_row *r = add_row(t);
         r->suite = ste_xstrdup(pairs->name);
-        r->subset = by_file             ? ste_xstrdup(pairs->name)
-                    : json_is_string(v) ? ste_xstrdup(json_string_value(v))
-                                        : ste_xasprintf("%s %lld", group_by, (long long)json_integer_value(v));
+        r->subset = subset;
         r->id = ste_xstrdup(p->id);
         r->o = o[i];
         if (author)
@@ -191,9 +202,28 @@ static int read_side(const json_t *row, const char *key, signed char *out, const
     return *out ? 0 : ste_err_set(err, STE_EINPUT, "%s: %s is \"%s\"; it must be chosen or rejected", where, key, s);
 }
 
-static int read_line(void *table, json_t *row, const char *where, struct ste_err *err)
+struct reading {
+    struct ste_outcome_table *table;
+    json_t *seen; /* suite and id to the line that has them */
+};
+
+/* A pair that is there twice would count twice. */
+static int check_new(struct reading *g, const char *suite, const char *id, const char *where, struct ste_err *err)
 {
-    struct ste_outcome_row *r = add_row(table);
+    char *key = ste_xasprintf("%s\n%s", suite, id);
+    const char *before = json_string_value(json_object_get(g->seen, key));
+    int rc = before ? ste_err_set(err, STE_EINPUT, "%s: the pair %s of %s is there already (%s); take one of them out",
+                                  where, id, suite, before)
+                    : 0;
+    json_object_set_new(g->seen, key, json_string(where));
+    free(key);
+    return rc;
+}
+
+static int read_line(void *arg, json_t *row, const char *where, struct ste_err *err)
+{
+    struct reading *g = arg;
+    struct ste_outcome_row *r = add_row(g->table);
     const char *suite, *subset = NULL, *id, *key, *state, *label = "chosen";
     struct ste_outcome *o = &r->o;
     int rc = ste_json_string(row, "suite", true, &suite, where, err);
@@ -207,6 +237,8 @@ static int read_line(void *table, json_t *row, const char *where, struct ste_err
         rc = ste_json_string(row, "state", true, &state, where, err);
     if (!rc)
         rc = ste_json_string(row, "label", false, &label, where, err);
+    if (!rc)
+        rc = check_new(g, suite, id, where, err);
     if (rc)
         return rc;
     r->suite = ste_xstrdup(suite);
@@ -234,7 +266,9 @@ static int read_line(void *table, json_t *row, const char *where, struct ste_err
 
 int ste_outcomes_read(struct ste_outcome_table *t, const char *path, struct ste_err *err)
 {
-    int rc = ste_jsonl_each(path, read_line, t, err);
+    struct reading g = {t, json_object()};
+    int rc = ste_jsonl_each(path, read_line, &g, err);
+    json_decref(g.seen);
     if (!rc && !t->n)
         rc = ste_err_set(err, STE_EINPUT, "%s has no outcomes: `ste eval --outcomes FILE` writes them", path);
     return rc;

@@ -105,8 +105,9 @@ void ste_ranking_table(const struct ste_ranking *r, struct ste_buf *out)
         const double wins = share(r, i, -1, &played);
         char interval[32];
         snprintf(interval, sizeof interval, "[%.0f %.0f]", r->elo[i].lo, r->elo[i].hi);
-        ste_buf_addf(out, "%-4d%-36.36s%8.0f  %-15s%7.3f%8.0f\n", k + 1, r->models->items[i], r->elo[i].value, interval,
-                     wins, played);
+        ste_buf_addf(out, "%-4d", k + 1);
+        ste_name_column(out, r->models->items[i], 36);
+        ste_buf_addf(out, "%8.0f  %-15s%7.3f%8.0f\n", r->elo[i].value, interval, wins, played);
     }
     if (n > 2 && n <= MATRIX_MOST) {
         ste_buf_addf(out, "\nwins of the row over the column\n%-26s", "");
@@ -114,7 +115,8 @@ void ste_ranking_table(const struct ste_ranking *r, struct ste_buf *out)
             ste_buf_addf(out, "%6d", k + 1);
         ste_buf_adds(out, "\n");
         for (int k = 0; k < n; k++) {
-            ste_buf_addf(out, "%-4d%-22.22s", k + 1, r->models->items[r->order[k]]);
+            ste_buf_addf(out, "%-4d", k + 1);
+            ste_name_column(out, r->models->items[r->order[k]], 22);
             for (int l = 0; l < n; l++) {
                 const double wins = share(r, r->order[k], r->order[l], &played);
                 if (played > 0)

@@ -65,8 +65,7 @@ static void metrics_over(const struct groups *g, const double *weights, const ch
             w[used++] = weights[i];
         }
     ste_metrics_overall(o, n, used, w, seed, out);
-    strncpy(out->name, name, sizeof out->name - 1);
-    out->name[sizeof out->name - 1] = 0;
+    out->name = name;
     free(o);
     free(n);
     free(w);
@@ -254,6 +253,12 @@ static void agreement_lines(const struct ste_scores *s, struct ste_buf *out)
     }
 }
 
+static void compat_line(const struct ste_metrics *m, struct ste_buf *out)
+{
+    ste_name_column(out, m->name, 31);
+    ste_buf_addf(out, " %5zu  %.4f\n", m->pairs, m->compat);
+}
+
 void ste_scores_table(const struct ste_scores *s, struct ste_buf *out)
 {
     size_t n = s->n_subsets + s->n_sections;
@@ -288,8 +293,8 @@ void ste_scores_table(const struct ste_scores *s, struct ste_buf *out)
         ste_buf_addf(out, "\nscored as %s does (one order a pair, an unreadable verdict is half right):\n",
                      ste_compat_name(s->compat));
         for (size_t i = 0; i < s->n_sections; i++)
-            ste_buf_addf(out, "%-31s %5zu  %.4f\n", s->sections[i].name, s->sections[i].pairs, s->sections[i].compat);
-        ste_buf_addf(out, "%-31s %5zu  %.4f\n", "overall", s->overall.pairs, s->overall.compat);
+            compat_line(&s->sections[i], out);
+        compat_line(&s->overall, out);
     }
     if (s->logits) {
         const struct ste_calibration *c = &s->calibration;

@@ -93,6 +93,7 @@ static int read_run(struct ste_judge_spec *out, const char *run, long iteration,
         return ste_err_set(err, STE_ENOTFOUND, "run %s has no adapter of iteration %ld; its newest iteration is %ld",
                            run, iteration, newest);
     out->adapter = adapter_path(run, iteration);
+    out->run = ste_xstrdup(run);
     return 0;
 }
 
@@ -108,6 +109,11 @@ static bool read_peft(struct ste_judge_spec *out, const char *dir)
     if (named) {
         out->model = ste_xstrdup(base);
         out->adapter = ste_xstrdup(dir);
+        out->run = ste_path_join(dir, "../.."); /* RUN/adapters/iter-N */
+        if (!is_run(out->run)) {
+            free(out->run);
+            out->run = NULL;
+        }
     }
     json_decref(c);
     free(path);
@@ -160,5 +166,6 @@ void ste_judge_spec_clear(struct ste_judge_spec *s)
     free(s->pack);
     free(s->pack_folder);
     free(s->mode);
+    free(s->run);
     *s = (struct ste_judge_spec){0};
 }

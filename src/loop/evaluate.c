@@ -76,11 +76,11 @@ static int score(struct suite *u, struct ste_err *err)
     int rc = ste_loop_scored(u->l->store, u->name, u->iteration, u->step, &done, err);
     if (rc != 0 || (size_t)done >= u->pairs.n)
         return rc;
-    char what[80];
-    snprintf(what, sizeof what, "%.40s, %s %d", u->name, u->iteration ? "iteration" : "seed, iteration", u->iteration);
+    char *what = ste_xasprintf("%s, %s %d", u->name, u->iteration ? "iteration" : "seed, iteration", u->iteration);
     ste_loop_judge_setting(u->l, &u->voice, true, &u->setting);
     /* ste_eval_pairs counts judgments: two a pair. */
     struct ste_progress *progress = ste_progress_new(what, "judgments", 2 * (u->pairs.n - (size_t)done));
+    free(what);
     for (size_t from = (size_t)done; rc == 0 && from < u->pairs.n; from += CHUNK) {
         size_t n = u->pairs.n - from < CHUNK ? u->pairs.n - from : CHUNK;
         struct ste_answer_pairs part = u->pairs;
@@ -148,6 +148,39 @@ int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_voice *v, int ite
     return rc;
 }
 
+/* The file is what it was when the run read it first: figures of other pairs are not to be compared. */
+static int check_file(struct ste_loop *l, const char *name, const char *path, struct ste_err *err)
+{
+    char hash[65], *key = ste_xasprintf("eval file %s", name), *was = ste_store_meta(l->store, key);
+    int rc = ste_sha256_file(path, hash, err);
+    if (rc == 0 && was && strcmp(was, hash) != 0)
+        rc = ste_err_set(
+            err, STE_EUSAGE,
+            "%s is not the file that the run in %s was begun with (its SHA-256 was %.12s and is %.12s): put "
+            "that one back, or measure this one by `ste eval`",
+            path, ste_store_dir(l->store), was, hash);
+    if (rc == 0 && !was)
+        rc = ste_store_meta_set(l->store, key, hash, err);
+    free(key);
+    free(was);
+    return rc;
+}
+
+int ste_loop_eval_file(struct ste_loop *l, size_t which, size_t limit, struct ste_answer_pairs *out,
+                       struct ste_err *err)
+{
+    const struct ste_strings *paths = &l->recipe.eval_files;
+    struct ste_strings names;
+    *out = (struct ste_answer_pairs){0};
+    int rc = ste_pairs_names(paths, &names, err);
+    if (rc == 0)
+        rc = check_file(l, names.items[which], paths->items[which], err);
+    if (rc == 0)
+        rc = ste_answer_pairs_read(out, paths->items[which], names.items[which], STE_PAIRS_LABELLED, limit, err);
+    ste_strings_clear(&names);
+    return rc;
+}
+
 int ste_loop_evaluate(struct ste_loop *l, int iteration, struct ste_err *err)
 {
     struct ste_loop_clock clock;
@@ -164,10 +197,7 @@ int ste_loop_evaluate(struct ste_loop *l, int iteration, struct ste_err *err)
         rc = score(&u, err);
     ste_answer_pairs_clear(&u.pairs);
     for (size_t f = 0; rc == 0 && f < l->recipe.eval_files.n; f++) {
-        u.pairs = (struct ste_answer_pairs){0};
-        rc = ste_answer_pairs_read(&u.pairs, l->recipe.eval_files.items[f], STE_PAIRS_LABELLED,
-                                   (size_t)l->recipe.eval_limit, err);
-        if (rc != 0)
+        if ((rc = ste_loop_eval_file(l, f, (size_t)l->recipe.eval_limit, &u.pairs, err)) != 0)
             break;
         char *name = ste_xasprintf("eval:%s", u.pairs.name);
         u.name = name;

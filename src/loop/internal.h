@@ -31,6 +31,10 @@ int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct st
                            struct ste_id *id, struct ste_err *err);
 /* Of what no model wrote, but a file gave. */
 int ste_loop_provenance_given(struct ste_loop *l, struct ste_id *id, struct ste_err *err);
+/* The pairs of the recipe's eval.files[WHICH], up to LIMIT (0: all), under the name that tells the file from the others.
+ * Once it was read, another content under its path is STE_EUSAGE. */
+int ste_loop_eval_file(struct ste_loop *l, size_t which, size_t limit, struct ste_answer_pairs *out,
+                       struct ste_err *err);
 /* For evaluation: labels are not drawn. */
 void ste_loop_judge_setting(struct ste_loop *l, const struct ste_voice *v, bool evaluation,
                             struct ste_judge_setting *out);

@@ -10,13 +10,22 @@
 #include "core/profile.h"
 #include "loop/roles.h"
 
+/* Its instructions were read. A run whose first try failed before that has nothing yet that its recipe decided. */
+static bool has_begun(const struct ste_loop *l)
+{
+    char *state = ste_store_meta(l->store, "select");
+    const bool begun = state != NULL;
+    free(state);
+    return begun;
+}
+
 static int check_pack(struct ste_loop *l, struct ste_err *err)
 {
     const char *folder = *l->recipe.pack_folder ? l->recipe.pack_folder : NULL;
     int rc = ste_pack_load(&l->pack, l->recipe.pack, folder, err);
     if (rc != 0)
         return rc;
-    char *hash = ste_store_meta(l->store, "pack_hash");
+    char *hash = has_begun(l) ? ste_store_meta(l->store, "pack_hash") : NULL;
     if (!hash)
         return 0;
     if (strcmp(hash, l->pack->hash) != 0)
@@ -65,7 +74,7 @@ static int take_recipe(struct ste_loop *l, const struct ste_recipe *r, struct st
         rc = ste_recipe_from_json(&l->recipe, json, err);
         free(json);
     }
-    if (rc == 0 && old) {
+    if (rc == 0 && old && (!r || has_begun(l))) {
         struct ste_recipe was;
         rc = ste_recipe_from_json(&was, old, err);
         if (rc == 0 && r) {
