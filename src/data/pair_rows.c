@@ -1,6 +1,7 @@
 /* One row of a file as a pair of answers, in each of the forms of data/pairs.h. */
 #include "data/pair_rows.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,21 +36,34 @@ bool ste_pair_says_tie(const json_t *row)
     return json_is_true(tie) || (json_is_integer(tie) && json_integer_value(tie) != 0);
 }
 
-/* An answer as a dialogue: a text alone, or the messages that end with it, perhaps with all that went before. */
-static int read_answer(struct ste_dialogue *d, const json_t *row, const char *key, const char *where,
+/* Answers in a list of texts; 0: V is no such list. */
+static size_t texts_in(const json_t *v)
+{
+    return json_is_string(json_array_get(v, 0)) ? json_array_size(v) : 0;
+}
+
+size_t ste_pair_row_pairs(const json_t *row, enum ste_pairs_kind kind)
+{
+    const size_t chosen = texts_in(json_object_get(row, "chosen")),
+                 rejected = texts_in(json_object_get(row, "rejected"));
+    return kind == STE_PAIRS_LABELLED ? (chosen ? chosen : 1) * (rejected ? rejected : 1) : 1;
+}
+
+/* An answer as a dialogue: a text alone, or the messages that end with it, perhaps with all that went before. WHICH: of
+ * a list of answers; SIZE_MAX: there may be none. */
+static int read_answer(struct ste_dialogue *d, const json_t *row, const char *key, size_t which, const char *where,
                        struct ste_err *err)
 {
     const json_t *v = json_object_get(row, key);
+    if (texts_in(v) && which >= texts_in(v))
+        return ste_err_set(err, STE_EINPUT, "%s: \"%s\" is a list of texts; a pair to judge has one on each side",
+                           where, key);
+    if (texts_in(v))
+        v = json_array_get(v, which);
     const char *text = ste_json_text(v);
     int rc = 0;
     if (!v || json_is_null(v))
         return ste_err_set(err, STE_EINPUT, "%s: the field \"%s\" is missing", where, key);
-    if (json_is_string(json_array_get(v, 0)))
-        return ste_err_set(
-            err, STE_EINPUT,
-            "%s: \"%s\" is a list of texts, as in RewardBench 2, where each row has several answers; give "
-            "one chosen and one rejected answer a row",
-            where, key);
     if (text)
         ste_dialogue_add(d, STE_ROLE_ASSISTANT, text, strlen(text));
     else if (json_is_array(v))
@@ -112,13 +126,18 @@ static int join_answers(struct ste_answer_pair *p, struct ste_dialogue side[2], 
     return ste_dialogue_end(&p->prompt, row, where, err);
 }
 
-static int read_item(struct ste_answer_pair *p, const json_t *row, const char *name, bool labelled, const char *where,
-                     struct ste_err *err)
+static int read_item(struct ste_answer_pair *p, const json_t *row, size_t which, const char *name, bool labelled,
+                     const char *where, struct ste_err *err)
 {
+    static const char *const keys[2][2] = {{"response_a", "response_b"}, {"chosen", "rejected"}};
+    const size_t chosen = labelled ? texts_in(json_object_get(row, "chosen")) : 0,
+                 rejected = labelled ? texts_in(json_object_get(row, "rejected")) : 0,
+                 at[2] = {labelled ? which / (rejected ? rejected : 1) : SIZE_MAX,
+                          labelled ? which % (rejected ? rejected : 1) : SIZE_MAX};
     struct ste_dialogue side[2] = {{0}, {0}};
-    int rc = read_answer(&side[0], row, labelled ? "chosen" : "response_a", where, err);
-    if (!rc)
-        rc = read_answer(&side[1], row, labelled ? "rejected" : "response_b", where, err);
+    int rc = 0;
+    for (int i = 0; i < 2 && !rc; i++)
+        rc = read_answer(&side[i], row, keys[labelled][i], at[i], where, err);
     if (!rc)
         rc = join_answers(p, side, row, where, err);
     for (int i = 0; i < 2; i++)
@@ -128,6 +147,10 @@ static int read_item(struct ste_answer_pair *p, const json_t *row, const char *n
     p->id = ste_json_name(json_object_get(row, "id"));
     if (!p->id)
         p->id = ste_xasprintf("%s:%ld", name, p->line);
+    if (chosen || rejected) {
+        p->row_id = p->id;
+        p->id = ste_xasprintf("%s/%zu-%zu", p->row_id, at[0] + 1, at[1] + 1);
+    }
     p->tied = labelled && (ste_pair_says_tie(row) || strcmp(p->first, p->second) == 0);
     return 0;
 }
@@ -252,12 +275,13 @@ static int read_vote(struct ste_answer_pair *p, const json_t *row, const char *w
     return 0;
 }
 
-int ste_pair_row_read(struct ste_answer_pair *p, enum ste_pairs_kind kind, const char *name, json_t *waiting,
-                      const char *where, struct ste_err *err)
+int ste_pair_row_read(struct ste_answer_pair *p, enum ste_pairs_kind kind, size_t which, const char *name,
+                      json_t *waiting, const char *where, struct ste_err *err)
 {
     if (kind == STE_PAIRS_HELPSTEER2)
         return read_helpsteer2(p, p->row, name, waiting, where, err);
-    int rc = kind == STE_PAIRS_MTBENCH_VOTES ? read_vote(p, p->row, where, err)
-                                             : read_item(p, p->row, name, kind == STE_PAIRS_LABELLED, where, err);
+    int rc = kind == STE_PAIRS_MTBENCH_VOTES
+                 ? read_vote(p, p->row, where, err)
+                 : read_item(p, p->row, which, name, kind == STE_PAIRS_LABELLED, where, err);
     return rc ? rc : 1;
 }

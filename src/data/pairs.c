@@ -15,6 +15,7 @@
 static void item_clear(struct ste_answer_pair *p)
 {
     free(p->id);
+    free(p->row_id);
     free(p->first);
     free(p->second);
     ste_dialogue_clear(&p->prompt);
@@ -55,6 +56,12 @@ static int by_number(const void *a, const void *b)
                                   : (x->at > y->at) - (x->at < y->at);
 }
 
+/* Of the pairs of its row. */
+static bool is_first(const struct ste_answer_pairs *p, size_t i)
+{
+    return i == 0 || !p->items[i].row_id || p->items[i - 1].line != p->items[i].line;
+}
+
 void ste_answer_pairs_sample(struct ste_answer_pairs *p, size_t n, uint64_t seed)
 {
     struct draw *draws = ste_xcalloc(p->n + 1, sizeof *draws);
@@ -64,12 +71,13 @@ void ste_answer_pairs_sample(struct ste_answer_pairs *p, size_t n, uint64_t seed
     snprintf(text[0], sizeof text[0], "%llu", (unsigned long long)seed);
     for (size_t i = 0; i < p->n; i++) {
         snprintf(text[1], sizeof text[1], "%ld", p->items[i].line);
-        if (!p->items[i].tied)
+        if (!p->items[i].tied && is_first(p, i))
             draws[count++] = (struct draw){ste_key_of("sample", text[0], p->name, text[1], NULL), i};
     }
     qsort(draws, count, sizeof *draws, by_number);
     for (size_t i = 0; i < count && i < n; i++)
-        keep[draws[i].at] = true;
+        for (size_t k = draws[i].at; k == draws[i].at || (k < p->n && !is_first(p, k)); k++)
+            keep[k] = true;
     for (size_t i = 0; i < p->n; i++)
         if (keep[i])
             p->items[kept++] = p->items[i];
@@ -104,6 +112,8 @@ struct ste_pairs_reader {
     bool references, ended;
     struct ste_jsonl *f;
     char *path, *name;
+    json_t *row;           /* that has pairs left; NULL: none */
+    size_t next;           /* of its pairs */
     json_t *waiting;       /* rows that wait for another one of their prompt, by prompt */
     json_t *ids;           /* to the lines that bore them */
     size_t doubled;        /* votes that are there already */
@@ -133,6 +143,7 @@ void ste_pairs_reader_close(struct ste_pairs_reader *r)
     if (!r)
         return;
     ste_jsonl_close(r->f);
+    json_decref(r->row);
     json_decref(r->waiting);
     json_decref(r->ids);
     free(r->path);
@@ -172,22 +183,28 @@ static int check_id(struct ste_pairs_reader *r, struct ste_answer_pair *p, const
     return 1;
 }
 
-/* The next row, as P: 1; a row without a pair of its own, or the end: 0; negative: an error. */
-static int read_row(struct ste_pairs_reader *r, struct ste_answer_pair *p, struct ste_err *err)
+/* The next pair, as P: 1; a row without a pair of its own, or the end: 0; negative: an error. */
+static int read_pair(struct ste_pairs_reader *r, struct ste_answer_pair *p, struct ste_err *err)
 {
     *p = (struct ste_answer_pair){0};
-    int rc = ste_jsonl_next(r->f, &p->row, err);
+    int rc = r->row ? 1 : ste_jsonl_next(r->f, &r->row, err);
     r->ended = rc == 0;
     if (rc <= 0)
         return rc;
+    p->row = json_incref(r->row);
     p->line = ste_jsonl_line(r->f);
     char *where = ste_xasprintf("%s:%ld", ste_jsonl_path(r->f), p->line);
-    rc = ste_pair_row_read(p, r->kind, r->name, r->waiting, where, err);
+    rc = ste_pair_row_read(p, r->kind, r->next, r->name, r->waiting, where, err);
     if (rc > 0)
         rc = check_id(r, p, where, err);
     if (rc > 0 && r->references && ste_references_read(&p->references, p->row, where, err))
         rc = STE_EINPUT;
     free(where);
+    if (rc <= 0 || ++r->next == ste_pair_row_pairs(r->row, r->kind)) {
+        json_decref(r->row);
+        r->row = NULL;
+        r->next = 0;
+    }
     if (rc <= 0)
         item_clear(p);
     return rc;
@@ -197,7 +214,7 @@ int ste_pairs_reader_next(struct ste_pairs_reader *r, struct ste_answer_pairs *o
                           struct ste_err *err)
 {
     struct ste_answer_pair p;
-    size_t cap = 0;
+    size_t cap = 0, rows = 0;
     int rc = r->failed.code;
     *out = (struct ste_answer_pairs){0};
     if (rc) {
@@ -207,11 +224,12 @@ int ste_pairs_reader_next(struct ste_pairs_reader *r, struct ste_answer_pairs *o
     }
     out->path = ste_xstrdup(r->path);
     out->name = ste_xstrdup(r->name);
-    while (!r->ended && (!most || out->n < most) && !(ready && out->n && !ste_jsonl_ready(r->f)) &&
-           (rc = read_row(r, &p, out->n ? &r->failed : err)) >= 0)
+    while (!r->ended && (!most || rows < most) && !(ready && out->n && !r->row && !ste_jsonl_ready(r->f)) &&
+           (rc = read_pair(r, &p, out->n ? &r->failed : err)) >= 0)
         if (rc) {
             STE_GROW(out->items, cap, out->n + 1);
             out->items[out->n++] = p;
+            rows += !r->row;
         }
     if (rc < 0 && !out->n)
         ste_answer_pairs_clear(out);

@@ -28,6 +28,7 @@ struct ste_outcome {
     struct ste_judgment order[2];
     struct ste_tally votes[2];      /* cast in each order */
     uint64_t prompt_key;            /* pairs of one prompt are resampled together */
+    uint64_t row_key;               /* of the row, where it gave several pairs (data/pairs.h); else 0 */
     bool tie;                       /* the label is a tie: counts in agreement alone */
     signed char side[STE_N_SPLITS]; /* which answer has more of it: 1 the chosen one, -1 the other, 0 neither */
     double compat;                  /* the score by a published rule (outcomes.h), where one was asked for */
@@ -74,6 +75,16 @@ enum { STE_N_COVERAGE = 4 }; /* all, three quarters, a half, a quarter */
 void ste_coverage_curve(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites,
                         struct ste_coverage_point *curve);
 
+/* Rows with several answers on a side, whose pairs stand together: how many, and the share in which every chosen answer
+ * beats every rejected one by the two-order verdict. Of one chosen answer among four it is the best of four. */
+struct ste_best {
+    size_t rows;
+    struct ste_rate rate;
+};
+/* The weighted mean over SUITES, as in ste_metrics_overall. */
+void ste_best_of(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites, const double *weights,
+                 uint64_t seed, struct ste_best *out);
+
 struct ste_metrics {
     const char *name;                     /* borrowed from who asked */
     size_t pairs, tied, skipped, invalid; /* SKIPPED pairs are too long, and among PAIRS; INVALID counts verdicts: of
@@ -89,6 +100,7 @@ struct ste_metrics {
     double first_position; /* share of valid verdicts for the first position; NAN when none is valid */
     double invalid_share;
     double compat; /* mean of the outcomes' compat */
+    struct ste_best best;
 };
 
 /* Intervals: percentile bootstrap over prompts, 2000 draws keyed by SEED. */

@@ -30,6 +30,7 @@ void ste_outcome_table_clear(struct ste_outcome_table *t)
         free(t->rows[i].suite);
         free(t->rows[i].subset);
         free(t->rows[i].id);
+        free(t->rows[i].row_id);
     }
     free(t->rows);
     *t = (struct ste_outcome_table){0};
@@ -39,6 +40,13 @@ static bool names(const json_t *row, const char *key, const char *author)
 {
     const char *s = json_string_value(json_object_get(row, key));
     return s && strcmp(s, author) == 0;
+}
+
+/* Pairs of one row stand together under its key. */
+static void set_row(struct ste_outcome_row *r, const char *row_id)
+{
+    r->row_id = ste_xstrdup(row_id);
+    r->o.row_key = row_id ? ste_key_of("row", r->suite, row_id, NULL) | 1 : 0;
 }
 
 /* The name of the subset that P is in; NULL: its row does not say. Caller frees. */
@@ -69,6 +77,7 @@ int ste_outcomes_add(struct ste_outcome_table *t, const struct ste_answer_pairs 
         r->subset = subset;
         r->id = ste_xstrdup(p->id);
         r->o = o[i];
+        set_row(r, p->row_id);
         if (author)
             r->o.side[STE_SPLIT_AUTHOR] =
                 (signed char)(names(p->row, "chosen_model", author) - names(p->row, "rejected_model", author));
@@ -91,6 +100,8 @@ static json_t *line_of(const struct ste_outcome_row *r)
     json_object_set_new(row, "suite", json_string(r->suite));
     json_object_set_new(row, "subset", json_string(r->subset));
     json_object_set_new(row, "id", json_string(r->id));
+    if (r->row_id)
+        json_object_set_new(row, "row", json_string(r->row_id));
     json_object_set_new(row, "prompt_key", json_string(key));
     json_object_set_new(row, "state", json_string(!o->judged ? "tied" : o->skipped ? "skipped" : "judged"));
     json_object_set_new(row, "label", json_string(o->tie ? "tie" : "chosen"));
@@ -224,13 +235,15 @@ static int read_line(void *arg, json_t *row, const char *where, struct ste_err *
 {
     struct reading *g = arg;
     struct ste_outcome_row *r = add_row(g->table);
-    const char *suite, *subset = NULL, *id, *key, *state, *label = "chosen";
+    const char *suite, *subset = NULL, *id, *row_id = NULL, *key, *state, *label = "chosen";
     struct ste_outcome *o = &r->o;
     int rc = ste_json_string(row, "suite", true, &suite, where, err);
     if (!rc)
         rc = ste_json_string(row, "subset", false, &subset, where, err);
     if (!rc)
         rc = ste_json_string(row, "id", true, &id, where, err);
+    if (!rc)
+        rc = ste_json_string(row, "row", false, &row_id, where, err);
     if (!rc)
         rc = ste_json_string(row, "prompt_key", true, &key, where, err);
     if (!rc)
@@ -244,6 +257,7 @@ static int read_line(void *arg, json_t *row, const char *where, struct ste_err *
     r->suite = ste_xstrdup(suite);
     r->subset = ste_xstrdup(subset ? subset : suite);
     r->id = ste_xstrdup(id);
+    set_row(r, row_id);
     char *end;
     o->prompt_key = strtoull(key, &end, 16);
     if (*end || end == key)

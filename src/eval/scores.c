@@ -253,6 +253,29 @@ static void agreement_lines(const struct ste_scores *s, struct ste_buf *out)
     }
 }
 
+static void best_line(const struct ste_metrics *m, struct ste_buf *out)
+{
+    const struct ste_rate *r = &m->best.rate;
+    if (!m->best.rows)
+        return;
+    ste_name_column(out, m->name, 31);
+    ste_buf_addf(out, " %5zu  %.3f [%.3f %.3f]\n", m->best.rows, r->value, r->lo, r->hi);
+}
+
+/* Rows of several answers. */
+static void best_lines(const struct ste_scores *s, struct ste_buf *out)
+{
+    if (!s->overall.best.rows)
+        return;
+    ste_buf_adds(out, "\nall chosen answers beat all others rows (two-order)\n");
+    for (size_t i = 0; i < s->n_subsets; i++)
+        best_line(&s->subsets[i], out);
+    for (size_t i = 0; i < s->n_sections; i++)
+        best_line(&s->sections[i], out);
+    if (s->n_subsets + s->n_sections > 1)
+        best_line(&s->overall, out);
+}
+
 static void compat_line(const struct ste_metrics *m, struct ste_buf *out)
 {
     ste_name_column(out, m->name, 31);
@@ -303,6 +326,7 @@ void ste_scores_table(const struct ste_scores *s, struct ste_buf *out)
                      "at temperature %.3g the expected calibration error is %.3f\n",
                      c->pairs, c->accuracy.value, c->accuracy.lo, c->accuracy.hi, c->temperature, c->ece);
     }
+    best_lines(s, out);
     if (s->has_agreement)
         agreement_lines(s, out);
     side_lines(s, out);

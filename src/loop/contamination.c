@@ -5,7 +5,7 @@
 #include "core/json.h"
 #include "data/minhash.h"
 #include "loop/internal.h"
-#include "store/training.h"
+#include "store/reading.h"
 
 static int add(void *index, const char *dialogue, struct ste_err *err)
 {

@@ -9,15 +9,7 @@
 #include "core/mem.h"
 #include "core/profile.h"
 #include "loop/roles.h"
-
-/* Its instructions were read. A run whose first try failed before that has nothing yet that its recipe decided. */
-static bool has_begun(const struct ste_loop *l)
-{
-    char *state = ste_store_meta(l->store, "select");
-    const bool begun = state != NULL;
-    free(state);
-    return begun;
-}
+#include "store/reading.h"
 
 static int check_pack(struct ste_loop *l, struct ste_err *err)
 {
@@ -25,10 +17,11 @@ static int check_pack(struct ste_loop *l, struct ste_err *err)
     int rc = ste_pack_load(&l->pack, l->recipe.pack, folder, err);
     if (rc != 0)
         return rc;
-    char *hash = has_begun(l) ? ste_store_meta(l->store, "pack_hash") : NULL;
-    if (!hash)
-        return 0;
-    if (strcmp(hash, l->pack->hash) != 0)
+    char *hash = ste_store_meta(l->store, "pack_hash");
+    bool begun = false;
+    if (hash && strcmp(hash, l->pack->hash) != 0)
+        rc = ste_store_has_begun(l->store, &begun, err);
+    if (begun)
         rc = ste_err_set(err, STE_EUSAGE,
                          "the prompt pack %s is not the one that the run in %s was made with (its text changed): give "
                          "another folder with --run, or the old pack",
@@ -60,6 +53,21 @@ static int write_recipe(struct ste_loop *l, struct ste_err *err)
     return rc;
 }
 
+/* L's recipe, given by the user, in a run that has WAS. One that has not begun takes another: what it read is read
+ * anew.
+ */
+static int continue_with(struct ste_loop *l, const struct ste_recipe *was, struct ste_err *err)
+{
+    bool begun;
+    struct ste_err differs = {0};
+    int rc = ste_store_has_begun(l->store, &begun, err);
+    if (rc == 0)
+        rc = ste_recipe_settle(&l->recipe, was, err);
+    if (rc != 0 || ste_recipe_may_continue(was, &l->recipe, ste_store_dir(l->store), &differs) == 0)
+        return rc;
+    return begun ? ste_err_set(err, differs.code, "%s", differs.msg) : ste_store_empty(l->store, err);
+}
+
 /* L's recipe: R, or the run's own one. A deep copy of R goes over its JSON. */
 static int take_recipe(struct ste_loop *l, const struct ste_recipe *r, struct ste_err *err)
 {
@@ -74,13 +82,11 @@ static int take_recipe(struct ste_loop *l, const struct ste_recipe *r, struct st
         rc = ste_recipe_from_json(&l->recipe, json, err);
         free(json);
     }
-    if (rc == 0 && old && (!r || has_begun(l))) {
+    if (rc == 0 && old) {
         struct ste_recipe was;
         rc = ste_recipe_from_json(&was, old, err);
         if (rc == 0 && r) {
-            rc = ste_recipe_settle(&l->recipe, &was, err);
-            if (rc == 0)
-                rc = ste_recipe_may_continue(&was, &l->recipe, ste_store_dir(l->store), err);
+            rc = continue_with(l, &was, err);
             ste_recipe_clear(&was);
         } else if (rc == 0) {
             ste_recipe_clear(&l->recipe);

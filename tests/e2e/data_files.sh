@@ -43,8 +43,11 @@ grep -qF -e 'With a knife' -e 'Seven minutes' -e 'Sure.' "$dir/dump" && fail "an
 # What never began may begin otherwise, in the same folder.
 refuse 1 'cannot open nowhere.jsonl' select "$dir/again" --recipe demo --set instructions.files=nowhere.jsonl
 "$ste" select "$dir/again" --recipe demo --set instructions.files=[ultrachat.jsonl] --set seed=3 || fail "the second try"
-"$ste" select "$dir/again" --recipe demo --set instructions.files=[ultrachat.jsonl] 2>&1 | grep -qF 'seed: 3 -> 1' ||
-    fail "a run that has begun takes another seed"
+refuse 1 'nowhere' run demo --run "$dir/again" --set instructions.files=wildchat.jsonl --set models.seed=nowhere
+"$ste" select "$dir/again" --recipe demo --set instructions.files=[ultrachat.jsonl] || fail "the third try"
+"$ste" dump "$dir/again" >"$dir/dump"
+grep -qF 'Plan a walk' "$dir/dump" && fail "the run kept what an earlier try read"
+grep -qF 'peel an onion' "$dir/dump" || fail "the third try read nothing"
 refuse 2 'pair.modify must be one of' select "$dir/other" --recipe demo --set 'pair.modify=two_calls|one_call'
 
 # Recorded results: a tie as an export calls it, an unknown value by its name, what is there twice counts once.
@@ -74,4 +77,19 @@ iconv -f UTF-8 -t UTF-8 "$dir/table" >/dev/null || fail "the table cuts a charac
 grep -qE '^評{8}\.\.\.  +2 ' "$dir/table" || fail "the table's columns are off: $(cat "$dir/table")"
 cat "$dir/outcomes.jsonl" "$dir/outcomes.jsonl" >"$dir/doubled.jsonl"
 refuse 1 'doubled.jsonl:5: the pair' eval --from "$dir/doubled.jsonl"
+# Rows of several answers (RewardBench 2): right where each chosen answer beats each rejected one; means over subsets.
+pair() { # SUBSET ROW ID VERDICT_AB VERDICT_BA: right is A, then B
+    echo "{\"suite\": \"f\", \"subset\": \"$1\", \"id\": \"$2/$3\", \"row\": \"$2\", \"prompt_key\": \"0$2\", \"state\": \"judged\", \"ab\": {\"verdict\": \"$4\"}, \"ba\": {\"verdict\": \"$5\"}}"
+}
+for i in 1 2 3; do
+    pair Math 1 1-$i A B
+    pair Math 2 1-$i "$([ $i = 2 ] && echo B || echo A)" "$([ $i = 2 ] && echo A || echo B)"
+    pair Focus 3 1-$i A B
+done | sort >"$dir/rows.jsonl"
+"$ste" eval --from "$dir/rows.jsonl" --json "$dir/rows.json" >"$dir/rows.txt" || fail "rows of several answers"
+best() { sed -n 's/^ *"'"$1"'": \([0-9.]*\),*$/\1/p' "$dir/rows.json" | tr '\n' ' '; }
+[ "$(best best)" = "1.0 0.5 0.75 " ] && [ "$(best best_rows)" = "1 2 3 " ] || fail "best: $(best best) of $(best best_rows)"
+grep -qE '^overall +3  0.750 ' "$dir/rows.txt" || fail "the table lacks the best: $(cat "$dir/rows.txt")"
+"$ste" eval --from "$dir/rows.jsonl" --suite rewardbench2 --partial | grep -qF 'not its own score' || fail "suite rewardbench2"
+"$ste" eval --from "$dir/outcomes.jsonl" --json - | grep -q best && fail "best of rows that have one pair"
 echo "files as the field has them: read, or named"

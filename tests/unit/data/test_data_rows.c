@@ -170,7 +170,6 @@ static void dialogues_part_anywhere(void **state)
               ",\"prompt\":\"q\",\"system\":\"S\",\"messages\":[" U("q") "," A("a") "]"),
          "System: S\n\nUser: q", "a", "b"},
         {PAIR("[" U("q") "," U("a") "]", "[" U("q") "," A("b") "]", ""), NULL, "must end with the assistant's", NULL},
-        {PAIR("[\"4\"]", "[\"5\",\"6\"]", ",\"prompt\":\"2+2?\""), NULL, "list of texts, as in RewardBench 2", NULL},
         {PAIR("\"a\"", "99999999999999999999", ",\"prompt\":\"q\""), NULL, "\"rejected\" must be a string", NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -194,6 +193,40 @@ static void dialogues_part_anywhere(void **state)
         ste_buf_clear(&b);
         ste_answer_pairs_clear(&p);
     }
+}
+
+/* Each chosen answer against each rejected one; a limit and a sample take whole rows. */
+static void lists_of_answers_make_pairs(void **state)
+{
+    static const char *const ids[] = {"r/1-1", "r/1-2", "r/1-3", "plain", "t/1-1", "t/1-2", "t/2-1", "t/2-2"};
+    struct ste_answer_pairs p;
+    struct ste_err err = {0};
+    put(PAIR("[\"4\"]", "[\"5\",\"6\",\"22\"]", ",\"prompt\":\"2+2?\",\"id\":\"r\"")
+            PAIR("\"a\"", "\"b\"", ",\"prompt\":\"q\",\"id\":\"plain\"")
+                PAIR("[\"c\",\"d\"]", "[\"e\",\"f\"]", ",\"prompt\":\"Name one.\",\"id\":\"t\""));
+    assert_int_equal(ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_LABELLED, 0, &err), 0);
+    assert_int_equal(p.n, 8);
+    for (size_t i = 0; i < 8; i++)
+        assert_string_equal(p.items[i].id, ids[i]);
+    assert_string_equal(p.items[2].second, "22");
+    assert_string_equal(p.items[6].first, "d");
+    assert_string_equal(p.items[6].second, "e");
+    assert_string_equal(p.items[6].row_id, "t");
+    assert_null(p.items[3].row_id);
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        struct ste_answer_pairs drawn;
+        assert_int_equal(ste_answer_pairs_read(&drawn, path, NULL, STE_PAIRS_LABELLED, 0, &err), 0);
+        ste_answer_pairs_sample(&drawn, 1, seed);
+        assert_int_equal(drawn.n, drawn.items[0].line == 1 ? 3 : drawn.items[0].line == 2 ? 1 : 4);
+        ste_answer_pairs_clear(&drawn);
+    }
+    ste_answer_pairs_clear(&p);
+    assert_int_equal(ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_LABELLED, 1, &err), 0);
+    assert_int_equal(p.n, 3);
+    ste_answer_pairs_clear(&p);
+    put("{\"prompt\":\"q\",\"response_a\":[\"a\",\"b\"],\"response_b\":\"c\"}\n");
+    assert_int_equal(ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_UNLABELLED, 0, &err), STE_EINPUT);
+    has(&err, ":1: \"response_a\" is a list of texts");
 }
 
 /* Ratings of one prompt make pairs wherever they stand, each two of them. */
@@ -453,6 +486,7 @@ int main(void)
         cmocka_unit_test(dialogues_read_in_every_form),
         cmocka_unit_test(pairs_are_read),
         cmocka_unit_test(dialogues_part_anywhere),
+        cmocka_unit_test(lists_of_answers_make_pairs),
         cmocka_unit_test(ratings_find_their_partner),
         cmocka_unit_test(votes_are_read),
         cmocka_unit_test(readers_go_on_behind_bad_rows),

@@ -101,7 +101,15 @@ static void a_run_that_never_began_pins_nothing(void **state)
     assert_int_equal(count(l, "SELECT count(*) FROM instruction"), 2);
     assert_int_equal(l->recipe.seed, 7);
     ste_loop_close(l);
+    /* nor does what was read and nothing came of */
+    selected("first", (const char *[]){"instructions.files=@/bad.jsonl", "instructions.limit=1", NULL}, &l);
+    assert_int_equal(count(l, "SELECT count(*) FROM instruction"), 1);
+    assert_int_equal(l->recipe.seed, 1);
+    ste_loop_close(l);
     /* what has begun is held to its recipe */
+    selected("first", second, &l);
+    assert_int_equal(ste_store_meta_set(l->store, "model small", "its hash", &err), 0);
+    ste_loop_close(l);
     assert_int_equal(open_run(&l, "first", (const char *[]){"instructions.files=@/good.jsonl", NULL}, &err),
                      STE_EUSAGE);
     has(&err, "seed: 7 -> 1");
