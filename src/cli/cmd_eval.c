@@ -223,9 +223,8 @@ static int eval_run(int argc, char **argv, struct ste_err *err)
         {"data", STE_FLAG_LIST, &o.data, "FILE",
          "JSONL with prompt or messages, chosen, rejected; or a suite's folder"},
         {"suite", STE_FLAG_STRING, &o.suite, "SUITE",
-         "rewardbench, mtbench-human, helpsteer2, preference, pairs, verifiable (made, no --data) or a YAML file: how "
-         "rows make "
-         "subsets and sections"},
+         "rewardbench, rewardbench2, mtbench-human, helpsteer2, preference, pairs, verifiable (made, no --data) or a "
+         "YAML file: how rows make subsets and sections"},
         {"partial", STE_FLAG_BOOL, &o.partial, NULL, "score a suite over those of its subsets that are there"},
         {"from", STE_FLAG_STRING, &o.from, "FILE",
          "figures of outcomes that were written by --outcomes; asks no model"},

@@ -81,6 +81,8 @@ static int write_rows(struct ste_jsonl_writer *w, const struct ste_answer_pairs 
 
 struct counts {
     size_t pairs, of[STE_N_VERDICTS];
+    size_t bad; /* rows of a stream that are no pairs */
+    struct ste_err first_bad;
 };
 
 static void count(struct counts *c, const struct ste_outcome *out, size_t n, bool both)
@@ -115,9 +117,10 @@ static int judge_some(struct ste_open_judge *j, const struct ste_answer_pairs *p
 static int judge_file(struct ste_open_judge *j, const struct ste_answer_pairs *pairs, struct ste_jsonl_writer *w,
                       bool both, struct counts *c, struct ste_err *err)
 {
-    char title[256];
+    char *title = ste_judge_title(j);
     const size_t calls = ste_judge_calls(j, pairs->n, both);
-    ste_info("%s: %zu pairs, %zu calls", ste_judge_title(j, title, sizeof title), pairs->n, calls);
+    ste_info("%s: %zu pairs, %zu calls", title, pairs->n, calls);
+    free(title);
     struct ste_progress *progress = ste_progress_new("judge", "verdicts", calls);
     int rc = judge_some(j, pairs, w, both, progress, c, err);
     ste_progress_end(progress);
@@ -125,12 +128,12 @@ static int judge_file(struct ste_open_judge *j, const struct ste_answer_pairs *p
 }
 
 /* The pairs that are there are judged together and their rows written at once, so that a program which sends a pair and
- * waits for its verdict gets it. */
+ * waits for its verdict gets it. A bad row is named and counted, and those behind it are judged. */
 static int judge_stream(struct ste_open_judge *j, const struct ste_judging_flags *f, struct ste_jsonl_writer *w,
                         bool both, struct counts *c, struct ste_err *err)
 {
     struct ste_pairs_reader *r;
-    int rc = ste_pairs_reader_open(&r, "-", STE_PAIRS_UNLABELLED, err);
+    int rc = ste_pairs_reader_open(&r, "-", NULL, STE_PAIRS_UNLABELLED, f->reference, err);
     if (rc)
         return rc;
     for (size_t got = 1; got && !rc && (!f->limit || c->pairs < (size_t)f->limit);) {
@@ -138,14 +141,19 @@ static int judge_stream(struct ste_open_judge *j, const struct ste_judging_flags
         const size_t left = f->limit ? (size_t)f->limit - c->pairs : STREAM;
         rc = ste_pairs_reader_next(r, &pairs, left < STREAM ? left : STREAM, true, err);
         got = pairs.n;
-        if (!rc && f->reference)
-            rc = ste_answer_pairs_references(&pairs, err);
-        if (!rc && got)
+        if (rc == STE_EINPUT) {
+            ste_warn("%s", err->msg);
+            if (!c->bad++)
+                c->first_bad = *err;
+            got = 1;
+            rc = 0;
+        } else if (!rc && got) {
             rc = judge_some(j, &pairs, w, both, NULL, c, err);
+        }
         ste_answer_pairs_clear(&pairs);
     }
     ste_pairs_reader_close(r);
-    if (!rc && !c->pairs)
+    if (!rc && !c->pairs && !c->bad)
         rc = ste_err_set(err, STE_EINPUT, "the standard input holds no rows; one pair a line is expected");
     return rc;
 }
@@ -161,7 +169,7 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
         {"judge", STE_FLAG_STRING, &judge, "JUDGE", STE_JUDGE_HELP},
         {"in", STE_FLAG_STRING, &in, "PAIRS",
          "JSONL with prompt or messages, response_a, response_b, perhaps id (- is the standard input: each row is "
-         "judged as it comes)"},
+         "judged as it comes, and a bad one is named and passed over)"},
         {"out", STE_FLAG_STRING, &out_path, "VERDICTS",
          "the rows with verdict (A, B, tie, invalid), verdict_two_order, margin and more (- is the standard output)"},
         {"one-order", STE_FLAG_BOOL, &one_order, NULL,
@@ -190,7 +198,7 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
                            "--sample draws from a whole file; the standard input is judged as it comes");
     rc = ste_judge_open(&j, judge, &f, err);
     if (!rc && !stream)
-        rc = ste_answer_pairs_read(&pairs, in, STE_PAIRS_UNLABELLED, (size_t)f.limit, err);
+        rc = ste_answer_pairs_read(&pairs, in, NULL, STE_PAIRS_UNLABELLED, (size_t)f.limit, err);
     if (!rc && f.sample)
         ste_answer_pairs_sample(&pairs, (size_t)f.sample, (uint64_t)f.seed);
     if (!rc && f.reference)
@@ -205,6 +213,9 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
         rc = ste_jsonl_end(w, rc, err);
     if (!rc)
         say_counts(&c, both);
+    if (!rc && c.bad)
+        rc = ste_err_set(err, STE_EINPUT, "%zu row%s could not be judged%s: %s", c.bad, c.bad == 1 ? "" : "s",
+                         c.bad == 1 ? "" : ", the first one", c.first_bad.msg);
     ste_answer_pairs_clear(&pairs);
     ste_judge_close(&j);
     return rc;

@@ -21,7 +21,8 @@ struct options {
 struct contest {
     struct ste_strings models;
     struct ste_match *matches;
-    size_t n, cap, invalid;
+    size_t n, cap, invalid, doubled;
+    json_t *seen;   /* recorded results that say whose they are, word for word */
     bool two_order; /* a result is the margin's sign, not what both orders name */
 };
 
@@ -33,18 +34,36 @@ static void add_match(struct contest *c, int i, int j, double score, uint64_t cl
 
 /* ---- from recorded results ---- */
 
-/* 1, 0 or 0.5 for a winner as FastChat's files name it; -1: an error there; -2: no such name. */
-static double score_of(const char *winner)
+/* 1, 0 or 0.5 for a winner, -1 for a judgment that failed. */
+static int score_of(const json_t *row, const char *key, double *score, const char *where, struct ste_err *err)
 {
-    if (!winner)
-        return -2;
-    if (!strcmp(winner, "model_a") || !strcmp(winner, "model_1"))
-        return 1;
-    if (!strcmp(winner, "model_b") || !strcmp(winner, "model_2"))
+    const char *winner;
+    int sign, rc = ste_json_string(row, key, true, &winner, where, err);
+    if (rc)
+        return rc;
+    *score = -1;
+    if (strcmp(winner, "error") == 0)
         return 0;
-    if (!strncmp(winner, "tie", 3))
-        return 0.5;
-    return strcmp(winner, "error") == 0 ? -1 : -2;
+    if (ste_vote_read(winner, &sign))
+        return ste_err_set(err, STE_EINPUT,
+                           "%s: %s is \"%s\"; it must be model_a, model_b, tie or both_bad (of FastChat's judgments "
+                           "model_1, model_2, tie or error)",
+                           where, key, winner);
+    *score = (1 + sign) / 2.0;
+    return 0;
+}
+
+/* A result that is there already, where it says whose it is: like votes of two people may be two. */
+static bool is_doubled(struct contest *c, const json_t *row, bool pair)
+{
+    if (!pair && !json_object_get(row, "id") && !json_object_get(row, "judge"))
+        return false;
+    char *whole = ste_json_canonical(row);
+    const bool there = json_object_get(c->seen, whole);
+    json_object_set_new(c->seen, whole, json_true());
+    free(whole);
+    c->doubled += there;
+    return there;
 }
 
 /* A battle (model_a, model_b, winner), or FastChat's judgment of a pair (model_1, model_2, g1_winner, g2_winner), which
@@ -55,15 +74,18 @@ static int add_recorded(void *arg, json_t *row, const char *where, struct ste_er
     const bool pair = json_object_get(row, "g1_winner") != NULL;
     const char *a = json_string_value(json_object_get(row, pair ? "model_1" : "model_a")),
                *b = json_string_value(json_object_get(row, pair ? "model_2" : "model_b"));
-    double first = score_of(json_string_value(json_object_get(row, pair ? "g1_winner" : "winner"))), second = first;
-    if (pair)
-        second = score_of(json_string_value(json_object_get(row, "g2_winner")));
-    if (!a || !b || strcmp(a, b) == 0 || first == -2 || second == -2)
+    double first, second;
+    if (!a || !b || strcmp(a, b) == 0)
         return ste_err_set(
             err, STE_EINPUT,
-            "%s: no result in it; give model_a, model_b and winner (model_a, model_b or tie), or FastChat's "
-            "model_1, model_2, g1_winner and g2_winner (model_1, model_2, tie or error)",
+            "%s: no result in it; give model_a, model_b, which are two, and winner, or FastChat's model_1, "
+            "model_2, g1_winner and g2_winner",
             where);
+    int rc = score_of(row, pair ? "g1_winner" : "winner", &first, where, err);
+    if (!rc)
+        rc = score_of(row, pair ? "g2_winner" : "winner", &second, where, err);
+    if (rc || is_doubled(c, row, pair))
+        return rc;
     const json_t *margin = json_object_get(row, "margin");
     if (c->two_order && !(pair && (json_is_number(margin) || json_is_null(margin))))
         return ste_err_set(err, STE_EINPUT,
@@ -86,9 +108,14 @@ static int add_recorded(void *arg, json_t *row, const char *where, struct ste_er
 
 static int read_recorded(struct contest *c, const char *path, struct ste_err *err)
 {
+    c->seen = json_object();
     int rc = ste_jsonl_each(path, add_recorded, c, err);
+    json_decref(c->seen);
     if (!rc && c->models.n < 2)
         rc = ste_err_set(err, STE_EINPUT, "%s has no result", path);
+    if (!rc && c->doubled)
+        ste_warn("%s: %zu result%s there already and counted once", path, c->doubled,
+                 c->doubled == 1 ? " is" : "s are");
     return rc;
 }
 
@@ -195,9 +222,9 @@ static int hold(const struct options *o, struct ste_open_judge *judge, const str
                  a_round = total < all ? (total + ROUNDS - 1) / ROUNDS : total;
     if (total == 0)
         return ste_err_set(err, STE_EINPUT, "no prompt was answered by two models");
-    char title[256];
-    ste_info("%s: %zu of %zu pairs of answers of %zu models, in both orders",
-             ste_judge_title(judge, title, sizeof title), total, all, models);
+    char *title = ste_judge_title(judge);
+    ste_info("%s: %zu of %zu pairs of answers of %zu models, in both orders", title, total, all, models);
+    free(title);
     struct ste_bouts *s = ste_bouts_new(a, (uint64_t)o->f.seed);
     struct ste_bout *bouts = ste_xcalloc(a_round, sizeof *bouts);
     double *ratings = ste_xcalloc(models, sizeof *ratings);

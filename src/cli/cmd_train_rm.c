@@ -39,7 +39,7 @@ static int read_pairs(const struct options *o, const struct ste_model *m, struct
 {
     struct ste_answer_pairs rows;
     const size_t longest = (size_t)(o->f.max_tokens > 0 ? o->f.max_tokens : m->hp.n_ctx_train);
-    int rc = ste_answer_pairs_read(&rows, o->in, STE_PAIRS_LABELLED, 0, err);
+    int rc = ste_answer_pairs_read(&rows, o->in, NULL, STE_PAIRS_LABELLED, 0, err);
     if (rc)
         return rc;
     x->items = ste_xcalloc(2 * rows.n, sizeof *x->items);

@@ -11,6 +11,7 @@
 #include "core/mem.h"
 #include "core/utf8.h"
 #include "data/verifiable.h"
+#include "loop/loop.h"
 
 /* What only a judge can be told that is asked something. */
 static bool says_how_to_ask(const struct ste_judging_flags *f)
@@ -196,9 +197,11 @@ int ste_pair_files_read(struct ste_pair_files *p, const struct ste_strings *path
         pairs_of_our_own(p, f);
         return 0;
     }
+    struct ste_strings names;
     *p = (struct ste_pair_files){.files = ste_xcalloc(paths->n ? paths->n : 1, sizeof *p->files)};
-    for (size_t i = 0; i < paths->n; i++) {
-        int rc = ste_answer_pairs_read(&p->files[i], paths->items[i], kind, (size_t)f->limit, err);
+    int rc = ste_pairs_names(paths, &names, err);
+    for (size_t i = 0; i < paths->n && !rc; i++) {
+        rc = ste_answer_pairs_read(&p->files[i], paths->items[i], names.items[i], kind, (size_t)f->limit, err);
         p->n = i + 1;
         if (!rc && f->sample)
             ste_answer_pairs_sample(&p->files[i], (size_t)f->sample, (uint64_t)f->seed);
@@ -207,16 +210,15 @@ int ste_pair_files_read(struct ste_pair_files *p, const struct ste_strings *path
         if (!rc && p->files[i].n == 0)
             rc = ste_err_set(err, STE_EINPUT, "%s has no row; it needs prompt, chosen and rejected in each line",
                              paths->items[i]);
-        if (rc) {
-            ste_pair_files_clear(p);
-            return rc;
-        }
-        for (size_t k = 0; k < p->files[i].n; k++) {
+        for (size_t k = 0; k < p->files[i].n && !rc; k++) {
             p->pairs += !p->files[i].items[k].tied || kind == STE_PAIRS_MTBENCH_VOTES;
             p->tied += p->files[i].items[k].tied;
         }
     }
-    return 0;
+    ste_strings_clear(&names);
+    if (rc)
+        ste_pair_files_clear(p);
+    return rc;
 }
 
 void ste_pair_files_clear(struct ste_pair_files *p)
@@ -267,11 +269,8 @@ int ste_open_judge_pairs(struct ste_open_judge *j, const struct ste_answer_pairs
         j->likelihood.ask_ties = j->evaluation.ask_ties;
         return ste_likelihood_pairs(j->llm, &j->likelihood, pairs, out, progress, err);
     }
-    const struct ste_judging judging = {.llm = j->llm,
-                                        .judge = &j->setting,
-                                        .setting = &j->evaluation,
-                                        .one_order = !both,
-                                        .progress = progress};
+    const struct ste_judging judging = {
+        .llm = j->llm, .judge = &j->setting, .setting = &j->evaluation, .one_order = !both, .progress = progress};
     return ste_judge_pairs(&judging, pairs, out, err);
 }
 
@@ -280,13 +279,10 @@ const char *ste_judge_prompt_name(const struct ste_open_judge *j)
     return j->pack ? j->pack->name : "none";
 }
 
-const char *ste_judge_title(const struct ste_open_judge *j, char *out, size_t size)
+char *ste_judge_title(const struct ste_open_judge *j)
 {
-    if (j->pack)
-        snprintf(out, size, "%s with pack %s", j->name, j->pack->name);
-    else
-        snprintf(out, size, "%s, %s", j->name, j->reward ? "a reward model" : "by likelihood");
-    return out;
+    return j->pack ? ste_xasprintf("%s with pack %s", j->name, j->pack->name)
+                   : ste_xasprintf("%s, %s", j->name, j->reward ? "a reward model" : "by likelihood");
 }
 
 size_t ste_judge_calls(const struct ste_open_judge *j, size_t pairs, bool both)
@@ -296,11 +292,33 @@ size_t ste_judge_calls(const struct ste_open_judge *j, size_t pairs, bool both)
     return pairs * (both || j->spec.reward ? 2 : 1) * (size_t)(j->evaluation.votes > 1 ? j->evaluation.votes : 1);
 }
 
+/* Pairs that ask what the judge was trained on are judged, and said. */
+static void check_training(struct ste_open_judge *j, const struct ste_pair_files *p)
+{
+    struct ste_err why = {0};
+    size_t *counts = ste_xcalloc(p->n + 1, sizeof *counts);
+    j->in_training = 0;
+    if (j->spec.run && ste_loop_in_training(j->spec.run, p->files, p->n, counts, &why)) {
+        ste_warn("whether the pairs are like what %s was trained on is not known: %s", j->name, why.msg);
+        free(j->spec.run);
+        j->spec.run = NULL;
+    }
+    for (size_t i = 0; i < p->n && j->spec.run; i++) {
+        j->in_training += counts[i];
+        if (counts[i])
+            ste_warn(
+                "%s: %zu of %zu pairs have a prompt like one that %s was trained on; figures with them are too good",
+                p->files[i].path, counts[i], p->files[i].n, j->name);
+    }
+    free(counts);
+}
+
 int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, struct ste_outcome ***outcomes,
                     struct ste_err *err)
 {
-    char reasoning[64] = "the verdict at once", time[96] = "", title[256];
+    char reasoning[64] = "the verdict at once", time[96] = "";
     int limit = 0, rc = 0;
+    check_training(j, p);
     if (j->pack && (j->pack->reasoning || j->setting.mode == STE_MODE_FREE)) {
         limit = j->setting.max_tokens ? j->setting.max_tokens : j->pack->max_tokens;
         snprintf(reasoning, sizeof reasoning, "up to %d tokens of reasoning each", limit);
@@ -315,12 +333,13 @@ int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, st
                  j->more ? ", and as long again for the second judge" : "");
     }
     const size_t calls = ste_judge_calls(j, p->pairs, true);
-    ste_judge_title(j, title, sizeof title);
+    char *title = ste_judge_title(j);
     if (j->pack)
         ste_info("%s: %zu pairs in both orders, %s%zu calls, %s%s", title, p->pairs,
                  j->evaluation.votes > 1 ? "at most " : "", calls, reasoning, time);
     else
         ste_info("%s: %zu pairs%s", title, p->pairs, time);
+    free(title);
     struct ste_outcome **out = ste_xcalloc(p->n ? p->n : 1, sizeof *out);
     struct ste_progress *progress = ste_progress_new("judge", "verdicts", calls);
     for (size_t i = 0; i < p->n && !rc; i++) {
@@ -349,6 +368,8 @@ json_t *ste_judge_provenance(const struct ste_open_judge *j)
 {
     json_t *p = json_object();
     json_object_set_new(p, "model", json_string(j->spec.model));
+    if (j->spec.run)
+        json_object_set_new(p, "in_training", json_integer((json_int_t)j->in_training));
     if (j->reward) {
         json_object_set_new(p, "model_hash", json_string(ste_reward_model_hash(j->reward)));
         json_object_set_new(p, "adapter_hash", json_string(ste_reward_hash(j->reward)));

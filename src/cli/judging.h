@@ -60,8 +60,9 @@ struct ste_open_judge {
     bool cached;               /* answers may come from the cache */
     bool more;                 /* another judge follows on the same pairs: said with the time */
     char *secret, *rubric;
-    bool scoring;                             /* set before ste_judge_open: of single answers */
-    struct ste_judge_setting setting;         /* without votes deterministic: the likeliest token, the likelier label */
+    size_t in_training;               /* pairs judged last whose prompt is like one that the judge's run trains on */
+    bool scoring;                     /* set before ste_judge_open: of single answers */
+    struct ste_judge_setting setting; /* without votes deterministic: the likeliest token, the likelier label */
     struct ste_eval_setting evaluation;
     struct ste_likelihood_setting likelihood; /* where spec.likelihood says so */
 };
@@ -90,8 +91,8 @@ void ste_pair_files_clear(struct ste_pair_files *p);
 int ste_judge_files(struct ste_open_judge *j, const struct ste_pair_files *p, struct ste_outcome ***outcomes,
                     struct ste_err *err);
 void ste_outcome_arrays_free(struct ste_outcome **outcomes, const struct ste_pair_files *p);
-/* What a message calls it: "NAME with pack PACK" and the like, in the caller's buffer. */
-const char *ste_judge_title(const struct ste_open_judge *j, char *out, size_t size);
+/* What a message calls it: "NAME with pack PACK" and the like. Caller frees. */
+char *ste_judge_title(const struct ste_open_judge *j);
 const char *ste_judge_prompt_name(const struct ste_open_judge *j); /* the pack's; "none" where nothing is asked */
 /* How much progress so many pairs are. */
 size_t ste_judge_calls(const struct ste_open_judge *j, size_t pairs, bool both);

@@ -81,10 +81,11 @@ static int read_row(const struct ste_model *m, const json_t *row, struct ste_tok
             rc = ste_tokenize(m->tokenizer, json_string_value(completion), json_string_length(completion), false, ids,
                               err);
     } else
-        return ste_err_set(err, STE_EINPUT,
-                           "%s: no example in it; give messages, prompt and completion, prompt_ids and completion_ids, or "
-                           "tokens and n_prompt",
-                           where);
+        return ste_err_set(
+            err, STE_EINPUT,
+            "%s: no example in it; give messages, prompt and completion, prompt_ids and completion_ids, or "
+            "tokens and n_prompt",
+            where);
     if (!rc)
         ste_tokens_add(ids, ste_token_end_of_turn(m->tokenizer));
     return rc;

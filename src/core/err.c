@@ -5,6 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/utf8.h"
+
+/* A sentence that is too long ends behind a whole character. */
+static void end_whole(struct ste_err *err)
+{
+    err->msg[ste_utf8_whole(err->msg, strlen(err->msg))] = 0;
+}
+
 int ste_err_set(struct ste_err *err, int code, const char *fmt, ...)
 {
     if (err) {
@@ -12,6 +20,7 @@ int ste_err_set(struct ste_err *err, int code, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(err->msg, sizeof err->msg, fmt, ap);
         va_end(ap);
+        end_whole(err);
         err->code = code;
     }
     return code;
@@ -28,6 +37,7 @@ int ste_err_errno(struct ste_err *err, const char *fmt, ...)
         if (n >= 0 && (size_t)n < sizeof err->msg)
             snprintf(err->msg + n, sizeof err->msg - n, ": %s%s", strerror(e),
                      e == ENOSPC ? " (free some space and run the same command again)" : "");
+        end_whole(err);
         err->code = STE_EIO;
     }
     return STE_EIO;
@@ -46,6 +56,7 @@ int ste_err_wrap(struct ste_err *err, const char *fmt, ...)
     int n = snprintf(err->msg, sizeof err->msg, "%s: ", head);
     if (n > 0 && (size_t)n < sizeof err->msg)
         snprintf(err->msg + n, sizeof err->msg - (size_t)n, "%.*s", (int)(sizeof err->msg - (size_t)n - 1), rest);
+    end_whole(err);
     return err->code;
 }
 

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,25 +24,106 @@ char *ste_json_canonical(const json_t *j)
     return own;
 }
 
-json_t *ste_json_parse(const char *text, size_t n, const char *what, struct ste_err *err)
+/* The length of the JSON number that S begins with; 0: there is none. */
+static size_t number_length(const char *s)
+{
+    static const char digits[] = "0123456789";
+    const size_t sign = *s == '-', whole = strspn(s + sign, digits);
+    size_t n = sign + whole, more;
+    if (!whole || (whole > 1 && s[sign] == '0'))
+        return 0;
+    if (s[n] == '.') {
+        if (!(more = strspn(s + n + 1, digits)))
+            return 0;
+        n += 1 + more;
+    }
+    if (s[n] == 'e' || s[n] == 'E') {
+        const size_t from = n + 1 + (s[n + 1] == '+' || s[n + 1] == '-');
+        if (!(more = strspn(s + from, digits)))
+            return 0;
+        n = from + more;
+    }
+    return n;
+}
+
+static bool is_too_large(const char *number, size_t n)
+{
+    errno = 0;
+    if (strcspn(number, ".eE") < n)
+        return isinf(strtod(number, NULL));
+    return (strtoll(number, NULL, 10), errno == ERANGE);
+}
+
+/* Adds S to OUT, each number that is too large as ste_json_large has it. False: a text of S has a NUL of its own. */
+static bool keep_numbers(const char *s, struct ste_buf *out)
+{
+    bool in_text = false;
+    for (size_t n; *s; s += n) {
+        const size_t number = in_text ? 0 : number_length(s);
+        const bool escape = in_text && *s == '\\' && s[1];
+        n = number ? number : escape ? 2 : 1;
+        if (escape && strncmp(s, "\\u0000", 6) == 0)
+            return false;
+        in_text ^= *s == '"';
+        if (number && is_too_large(s, n))
+            ste_buf_addf(out, "\"\\u0000%.*s\"", (int)n, s);
+        else
+            ste_buf_add(out, s, n);
+    }
+    return true;
+}
+
+/* NULL: WHY says what is wrong. */
+static json_t *parse(const char *text, size_t n, char *why, size_t size)
 {
     json_error_t e;
+    json_t *j = json_loadb(text, n, JSON_DECODE_ANY, &e);
+    bool nul = !j && json_error_code(&e) == json_error_null_character;
+    if (!j && json_error_code(&e) == json_error_numeric_overflow) {
+        struct ste_buf kept = STE_BUF_INIT;
+        char *whole = ste_xstrndup(text, n);
+        nul = !keep_numbers(whole, &kept);
+        j = nul ? NULL : json_loadb(kept.s, kept.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
+        ste_buf_clear(&kept);
+        free(whole);
+    }
+    if (nul)
+        snprintf(why, size, "a text in it has a NUL character (\\u0000), which no text may have here; take it out");
+    else if (!j)
+        snprintf(why, size, "not JSON: %s (at byte %d)", e.text, e.position);
+    return j;
+}
+
+json_t *ste_json_parse(const char *text, size_t n, const char *what, struct ste_err *err)
+{
+    char why[JSON_ERROR_TEXT_LENGTH + 64];
     size_t bad = ste_utf8_bad(text, n);
     if (bad < n) {
         ste_err_set(err, STE_EINPUT, "%s: not UTF-8 at byte %zu; save it as UTF-8", what, bad + 1);
         return NULL;
     }
-    json_t *j = json_loadb(text, n, JSON_DECODE_ANY, &e);
+    json_t *j = parse(text, n, why, sizeof why);
     if (!j)
-        ste_err_set(err, STE_EINPUT, "%s: not JSON: %s (at byte %d)", what, e.text, e.position);
+        ste_err_set(err, STE_EINPUT, "%s: %s", what, why);
     return j;
+}
+
+const char *ste_json_large(const json_t *v)
+{
+    return json_is_string(v) && json_string_length(v) && !*json_string_value(v) ? json_string_value(v) + 1 : NULL;
+}
+
+const char *ste_json_text(const json_t *v)
+{
+    return ste_json_large(v) ? NULL : json_string_value(v);
 }
 
 struct ste_jsonl {
     int fd;
-    bool ended;
+    bool ended, began;
+    bool list; /* the file is one JSON list, whose items are the rows */
     char *path;
-    long line;
+    long line, within;  /* WITHIN: line ends within the row that was taken last */
     struct ste_buf buf; /* bytes read and not yet taken start at AT */
     size_t at;
 };
@@ -125,42 +208,118 @@ static int next_line(struct ste_jsonl *f, const char **text, size_t *n, struct s
     }
 }
 
+/* Passes blanks, counting lines; *C is the byte behind them, which stays, or 0 at the end of the file. */
+static int pass_blanks(struct ste_jsonl *f, char *c, struct ste_err *err)
+{
+    for (int rc;;) {
+        while (f->at < f->buf.len && strchr(" \t\r\n", f->buf.s[f->at]))
+            f->line += f->buf.s[f->at++] == '\n';
+        *c = f->at < f->buf.len ? f->buf.s[f->at] : 0;
+        if (f->at < f->buf.len || f->ended)
+            return 0;
+        if ((rc = fill(f, err)))
+            return rc;
+    }
+}
+
+/* A file whose first byte that is no blank is a bracket is a list. */
+static int begin(struct ste_jsonl *f, struct ste_err *err)
+{
+    char c;
+    int rc = 0;
+    while (!f->ended && f->buf.len < 3 && !rc)
+        rc = fill(f, err);
+    if (f->buf.len >= 3 && memcmp(f->buf.s, "\xEF\xBB\xBF", 3) == 0)
+        f->at = 3; /* a byte order mark, as some editors leave */
+    if (!rc)
+        rc = pass_blanks(f, &c, err);
+    if (rc)
+        return rc;
+    f->began = true;
+    f->list = c == '[';
+    f->line += f->list;
+    f->at += f->list;
+    return 0;
+}
+
+static int broken_list(struct ste_jsonl *f, const char *how, struct ste_err *err)
+{
+    f->list = false;
+    f->ended = true;
+    f->at = f->buf.len;
+    return ste_err_set(err, STE_EINPUT, "%s:%ld: the file is one JSON list, and %s", f->path, f->line, how);
+}
+
+/* The next item of a list; returns as next_line does. */
+static int next_item(struct ste_jsonl *f, const char **text, size_t *n, struct ste_err *err)
+{
+    bool in_text = false, escaped = false;
+    int depth = 0;
+    char c;
+    f->line += f->within;
+    f->within = 0;
+    int rc = pass_blanks(f, &c, err);
+    if (!rc && c == ']') {
+        f->list = false;
+        f->at++;
+        if (!(rc = pass_blanks(f, &c, err)) && c)
+            rc = broken_list(f, "something stands behind it; take that out, or give one object a line", err);
+        return rc;
+    }
+    for (size_t i = 0; !rc; i++) {
+        if (f->at + i == f->buf.len && !f->ended && i <= STE_JSONL_MAX_LINE)
+            rc = fill(f, err);
+        if (!rc && f->at + i == f->buf.len)
+            rc = broken_list(f, f->ended ? "it has no end" : "an item of it is longer than a row may be", err);
+        if (rc)
+            break;
+        c = f->buf.s[f->at + i];
+        if (!in_text && !depth && (c == ',' || c == ']')) {
+            *text = f->buf.s + f->at;
+            *n = i;
+            f->at += i + (c == ',');
+            return 1;
+        }
+        f->within += c == '\n';
+        depth += in_text ? 0 : (c == '{' || c == '[') - (c == '}' || c == ']');
+        in_text ^= c == '"' && !escaped;
+        escaped = in_text && c == '\\' && !escaped;
+    }
+    return rc;
+}
+
 int ste_jsonl_next(struct ste_jsonl *f, json_t **row, struct ste_err *err)
 {
     *row = NULL;
-    for (;;) {
+    int rc = f->began ? 0 : begin(f, err);
+    while (!rc) {
         const char *s = NULL;
+        char why[JSON_ERROR_TEXT_LENGTH + 64];
         size_t n = 0;
-        int rc = next_line(f, &s, &n, err);
+        rc = f->list ? next_item(f, &s, &n, err) : next_line(f, &s, &n, err);
         if (rc <= 0)
             return rc;
-        if (f->line == 1 && n >= 3 && memcmp(s, "\xEF\xBB\xBF", 3) == 0)
-            s += 3, n -= 3; /* a byte order mark, as some editors leave */
-        if (n && s[n - 1] == '\r')
-            n--;
-        size_t blank = 0;
-        while (blank < n && (s[blank] == ' ' || s[blank] == '\t'))
-            blank++;
-        if (blank == n)
+        rc = 0;
+        if (strspn(s, " \t\r") >= n)
             continue;
         size_t bad = ste_utf8_bad(s, n);
         if (bad < n)
-            return ste_err_set(err, STE_EINPUT, "%s:%ld: not UTF-8 at byte %zu of the line; save the file as UTF-8",
+            return ste_err_set(err, STE_EINPUT, "%s:%ld: not UTF-8 at byte %zu of the row; save the file as UTF-8",
                                f->path, f->line, bad + 1);
-        json_error_t e;
-        json_t *j = json_loadb(s, n, JSON_DECODE_ANY, &e);
+        json_t *j = parse(s, n, why, sizeof why);
         if (!j)
-            return ste_err_set(err, STE_EINPUT, "%s:%ld: not JSON: %s (at byte %d of the line)", f->path, f->line,
-                               e.text, e.position);
+            return ste_err_set(err, STE_EINPUT, "%s:%ld: %s", f->path, f->line, why);
         if (!json_is_object(j)) {
             json_decref(j);
             return ste_err_set(err, STE_EINPUT,
-                               "%s:%ld: not a JSON object; each line must be one, such as {\"prompt\": \"...\"}",
+                               "%s:%ld: not a JSON object; each line (or item of a list) must be one, such as "
+                               "{\"prompt\": \"...\"}",
                                f->path, f->line);
         }
         *row = j;
         return 1;
     }
+    return rc;
 }
 
 bool ste_jsonl_ready(const struct ste_jsonl *f)
@@ -199,7 +358,7 @@ int ste_jsonl_each(const char *path, int (*fn)(void *arg, json_t *row, const cha
     if (rc)
         return rc;
     while ((rc = ste_jsonl_next(f, &row, err)) > 0) {
-        char *where = ste_xasprintf("%s:%ld", path, ste_jsonl_line(f));
+        char *where = ste_xasprintf("%s:%ld", f->path, f->line);
         rc = fn(arg, row, where, err);
         free(where);
         json_decref(row);
@@ -226,12 +385,32 @@ int ste_jsonl_create(struct ste_jsonl_writer **out, const char *path, struct ste
     return 0;
 }
 
+/* Takes the marks of ste_json_large out of S, as a number stands there again; its new length. No text has a NUL, and a
+ * quote within one is escaped, so that the mark is seen nowhere else. */
+static size_t write_numbers(char *s)
+{
+    static const char mark[] = "\"\\u0000";
+    const char *const start = s;
+    char *to = s;
+    for (char *at; (at = strstr(s, mark));) {
+        const char *number = at + sizeof mark - 1;
+        const size_t before = (size_t)(at - s), n = strcspn(number, "\"");
+        memmove(to, s, before);
+        memmove(to + before, number, n);
+        to += before + n;
+        s = at + sizeof mark + n;
+    }
+    const size_t rest = strlen(s);
+    memmove(to, s, rest + 1);
+    return (size_t)(to - start) + rest;
+}
+
 int ste_jsonl_write(struct ste_jsonl_writer *w, const json_t *row, struct ste_err *err)
 {
     char *s = json_dumps(row, JSON_COMPACT | JSON_REAL_PRECISION(17));
     if (!s)
         return ste_err_set(err, STE_EFAIL, "cannot write a row as JSON");
-    size_t n = strlen(s);
+    size_t n = write_numbers(s);
     s[n] = '\n'; /* in place of the NUL */
     int rc = ste_file_put(w->file, s, n + 1, err);
     free(s);
@@ -267,6 +446,8 @@ void ste_jsonl_abort(struct ste_jsonl_writer *w)
 
 static const char *kind_of(const json_t *v)
 {
+    if (ste_json_large(v))
+        return "a number that large";
     switch (json_typeof(v)) {
     case JSON_OBJECT:
         return "an object";
@@ -307,7 +488,7 @@ int ste_json_string(const json_t *row, const char *key, bool required, const cha
     int rc = field(row, key, required, &v, where, err);
     if (rc || !v)
         return rc;
-    if (!json_is_string(v))
+    if (!ste_json_text(v))
         return wrong_kind(key, "a string", v, where, err);
     *out = json_string_value(v);
     return 0;
@@ -339,10 +520,10 @@ int ste_json_real(const json_t *row, const char *key, bool required, double *out
     return 0;
 }
 
-char *ste_json_id(const json_t *row, const char *key)
+char *ste_json_name(const json_t *v)
 {
-    const json_t *id = json_object_get(row, key);
-    return json_is_string(id)    ? ste_xstrdup(json_string_value(id))
-           : json_is_integer(id) ? ste_xasprintf("%lld", (long long)json_integer_value(id))
-                                 : NULL;
+    const char *text = ste_json_large(v) ? ste_json_large(v) : json_string_value(v);
+    return text                 ? ste_xstrdup(text)
+           : json_is_integer(v) ? ste_xasprintf("%lld", (long long)json_integer_value(v))
+                                : NULL;
 }

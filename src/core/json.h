@@ -16,8 +16,14 @@
 char *ste_json_canonical(const json_t *j);
 json_t *ste_json_parse(const char *text, size_t n, const char *what, struct ste_err *err);
 
-/* JSONL. A line over STE_JSONL_MAX_LINE bytes, one that is not UTF-8 and one that is not a JSON object
- * are errors that name file and line. Blank lines are passed over. "-" is stdin. */
+/* A number that no 64 bits hold (an id of 20 digits, 1e400) is kept as it was written: as a string that is not a text,
+ * since it begins with a NUL, which no text read here has. ste_jsonl_write makes it the number again. */
+const char *ste_json_large(const json_t *v); /* its digits; NULL: no such number */
+const char *ste_json_text(const json_t *v);  /* the text of a string; NULL: no text */
+
+/* JSONL, one object a line, or a file that is one JSON list of objects (the line is then that where the item begins). A
+ * row over STE_JSONL_MAX_LINE bytes, one that is not UTF-8 and one that is not a JSON object are errors that name file
+ * and line. Blank lines are passed over. "-" is stdin. */
 #define STE_JSONL_MAX_LINE (16u << 20)
 struct ste_jsonl;
 int ste_jsonl_open(struct ste_jsonl **out, const char *path, struct ste_err *err);
@@ -45,8 +51,8 @@ void ste_jsonl_abort(struct ste_jsonl_writer *w);                      /* remove
 /* Commits, or, where RC says that something failed before, aborts and returns RC. */
 int ste_jsonl_end(struct ste_jsonl_writer *w, int rc, struct ste_err *err);
 
-/* The id under KEY, a string or a whole number, as text; NULL where there is none. Caller frees. */
-char *ste_json_id(const json_t *row, const char *key);
+/* A string or a whole number of any size as text, for an id or a name; NULL for anything else. Caller frees. */
+char *ste_json_name(const json_t *v);
 /* Fields of ROW. WHERE ("FILE:LINE") stands in the error. The string belongs to the row. */
 int ste_json_string(const json_t *row, const char *key, bool required, const char **out, const char *where,
                     struct ste_err *err);

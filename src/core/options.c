@@ -91,9 +91,11 @@ static const void *field_of_const(const struct ste_option *o, const void *opts)
 
 static bool is_choice(const char *choices, const char *s)
 {
-    size_t n = strlen(s);
+    size_t n = strcspn(s, "|");
+    if (!n || s[n])
+        return false;
     for (const char *c = choices; c; c = strchr(c, '|') ? strchr(c, '|') + 1 : NULL)
-        if (n && strncmp(c, s, n) == 0 && (c[n] == '|' || !c[n]))
+        if (strncmp(c, s, n) == 0 && (c[n] == '|' || !c[n]))
             return true;
     return false;
 }
@@ -174,6 +176,44 @@ static int set_shares(const struct ste_option *o, struct ste_strings *l, const c
     return replace(l, &fresh, rc);
 }
 
+static void trim(const char **s, size_t *n)
+{
+    while (*n && strchr(" \t", **s))
+        ++*s, --*n;
+    while (*n && strchr(" \t", (*s)[*n - 1]))
+        --*n;
+}
+
+/* "a,b", or the same in brackets, as it stands in YAML; an item in quotes may hold commas. */
+static void set_list(struct ste_strings *l, const char *text)
+{
+    size_t left = strlen(text);
+    trim(&text, &left);
+    if (left > 1 && *text == '[' && text[left - 1] == ']') {
+        text++;
+        left -= 2;
+    }
+    ste_strings_clear(l);
+    while (left) {
+        trim(&text, &left);
+        const char *quote = left && strchr("\"'", *text) ? memchr(text + 1, *text, left - 1) : NULL;
+        const size_t skip = quote ? (size_t)(quote + 1 - text) : 0;
+        const char *comma = memchr(text + skip, ',', left - skip), *item = text;
+        size_t whole = comma ? (size_t)(comma - text) : left, n = whole;
+        trim(&item, &n);
+        if (quote && n == skip) {
+            item++;
+            n -= 2;
+        }
+        char *one = ste_xstrndup(item, n);
+        if (n)
+            ste_strings_add(l, one);
+        free(one);
+        text += whole + (comma != NULL);
+        left -= whole + (comma != NULL);
+    }
+}
+
 /* TEXT as --set takes it; NULL sets what an option without a value has. */
 static int set_text(const struct ste_option *o, void *opts, const char *text, struct ste_err *err)
 {
@@ -217,15 +257,7 @@ static int set_text(const struct ste_option *o, void *opts, const char *text, st
     case STE_OPT_SHARES:
         return set_shares(o, field, text, err);
     case STE_OPT_LIST:
-        ste_strings_clear(field);
-        while (text && *text) {
-            size_t n = strcspn(text, ",");
-            char *item = ste_xstrndup(text, n);
-            if (n)
-                ste_strings_add(field, item);
-            free(item);
-            text += n + (text[n] ? 1 : 0);
-        }
+        set_list(field, text ? text : "");
         return 0;
     }
     return 0;

@@ -19,7 +19,7 @@ enum ste_option_kind {
     STE_OPT_REAL,   /* double */
     STE_OPT_BOOL,   /* bool */
     STE_OPT_CHOICE, /* char *, one of CHOICES ("a|b|c") */
-    STE_OPT_LIST,   /* struct ste_strings: strings; --set takes them separated by commas */
+    STE_OPT_LIST,   /* struct ste_strings: strings; --set takes a,b or [a, b] */
     STE_OPT_SHARES, /* struct ste_strings: "name=share" each; a mapping in YAML; --set takes name=share,name=share */
 };
 
@@ -54,8 +54,8 @@ int ste_options_diff(const struct ste_option *table, const void *old_opts, const
 /* The table as text for a terminal of WIDTH columns, one option a paragraph. */
 void ste_options_help(const struct ste_option *table, int width, struct ste_buf *out);
 
-/* Adds "name=share" (ITEM) to SHARES, in one form for one number. STE_EUSAGE, in the name of the option KEY: no name, no
- * number of 0 or more, or a name that is there already. */
+/* Adds "name=share" (ITEM) to SHARES, in one form for one number. STE_EUSAGE, in the name of the option KEY: no name,
+ * no number of 0 or more, or a name that is there already. */
 int ste_shares_add(struct ste_strings *shares, const char *key, const char *item, struct ste_err *err);
 /* The share of NAME; 0 where it is not named. */
 double ste_share(const struct ste_strings *shares, const char *name);

@@ -163,14 +163,14 @@ static json_t *mapping(struct reader *r, int depth)
             return map;
         }
         char *key = NULL;
-        char problem[256];
         if (e.type != YAML_SCALAR_EVENT) {
             fail_at(r, &e, "a key must be a plain word");
         } else if (memchr(e.data.scalar.value, 0, e.data.scalar.length)) {
             fail_at(r, &e, "a NUL character in a key");
         } else if (json_object_get(map, (char *)e.data.scalar.value)) {
-            snprintf(problem, sizeof problem, "the key \"%.180s\" is given twice", (char *)e.data.scalar.value);
+            char *problem = ste_xasprintf("the key \"%s\" is given twice", (char *)e.data.scalar.value);
             fail_at(r, &e, problem);
+            free(problem);
         } else {
             key = ste_xstrdup((char *)e.data.scalar.value);
         }

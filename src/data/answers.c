@@ -32,8 +32,8 @@ static int put(struct ste_answers *a, struct ste_answered *p, const char *model,
 static const char *first_string(const json_t *row, const char *const *keys)
 {
     for (; *keys; keys++)
-        if (json_is_string(json_object_get(row, *keys)))
-            return json_string_value(json_object_get(row, *keys));
+        if (ste_json_text(json_object_get(row, *keys)))
+            return ste_json_text(json_object_get(row, *keys));
     return NULL;
 }
 
@@ -56,7 +56,7 @@ static int from_fastchat(const json_t *questions, const json_t *row, json_t **ou
         return ste_err_set(err, STE_EINPUT,
                            "%s: an answer without its prompt; --questions names the file that has its question_id",
                            where);
-    const char *text = json_string_value(json_array_get(turns, 0)),
+    const char *text = ste_json_text(json_array_get(turns, 0)),
                *model = json_string_value(json_object_get(row, "model_id"));
     if (!model)
         model = json_string_value(json_object_get(row, "model"));
@@ -72,7 +72,7 @@ static int from_fastchat(const json_t *questions, const json_t *row, json_t **ou
 static int add_question(void *questions, json_t *row, const char *where, struct ste_err *err)
 {
     json_t *id = json_object_get(row, "question_id"), *first = json_array_get(json_object_get(row, "turns"), 0);
-    if (!id || !json_is_string(first))
+    if (!id || !ste_json_text(first))
         return ste_err_set(err, STE_EINPUT, "%s: a question needs question_id and turns, a list of texts", where);
     char *key = json_dumps(id, JSON_ENCODE_ANY);
     json_object_set(questions, key, first);
@@ -101,7 +101,7 @@ static int add_row(struct ste_answers *a, json_t *index, const json_t *row, cons
         ste_dialogue_clear(&d);
     } else {
         STE_GROW(a->prompts, a->cap, a->n + 1);
-        char *id = ste_json_id(row, json_object_get(row, "id") ? "id" : "question_id");
+        char *id = ste_json_name(json_object_get(row, json_object_get(row, "id") ? "id" : "question_id"));
         a->prompts[a->n] = (struct ste_answered){.prompt = d, .id = id ? id : ste_xasprintf("%zu", a->n + 1)};
         json_object_set_new(index, address, json_integer((json_int_t)a->n++));
         at = json_object_get(index, address);
@@ -116,9 +116,9 @@ static int add_row(struct ste_answers *a, json_t *index, const json_t *row, cons
                                   where);
     json_object_foreach(all, key, v)
     {
-        if (!json_is_string(v))
+        if (!ste_json_text(v))
             return ste_err_set(err, STE_EINPUT, "%s: the answer of %s is no string", where, key);
-        if ((rc = put(a, p, key, json_string_value(v), where, err)))
+        if ((rc = put(a, p, key, ste_json_text(v), where, err)))
             return rc;
     }
     return 0;
@@ -201,7 +201,8 @@ int ste_answer_rows_read(struct ste_answer_rows *out, const char *path, size_t l
     while ((!limit || out->n < limit) && (rc = ste_jsonl_next(f, &row, err)) > 0) {
         STE_GROW(out->items, out->cap, out->n + 1);
         struct ste_answer_row *a = &out->items[out->n++];
-        char *id = ste_json_id(row, "id"), *where = ste_xasprintf("%s:%ld", ste_jsonl_path(f), ste_jsonl_line(f));
+        char *id = ste_json_name(json_object_get(row, "id")),
+             *where = ste_xasprintf("%s:%ld", ste_jsonl_path(f), ste_jsonl_line(f));
         *a = (struct ste_answer_row){.row = row, .id = id ? id : ste_xasprintf("%s:%ld", name, ste_jsonl_line(f))};
         const char *text = first_string(row, text_keys);
         rc = text ? ste_dialogue_read(&a->prompt, row, where, err)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "core/mem.h"
 
 const char *ste_role_name(enum ste_role role)
@@ -53,8 +54,8 @@ static int role_of(const char *name, enum ste_role *role)
 /* A turn's text: a string, or OpenAI's list of parts, of which only text can be judged here. */
 static int turn_text(const json_t *v, struct ste_buf *out, const char *where, struct ste_err *err)
 {
-    if (json_is_string(v)) {
-        ste_buf_adds(out, json_string_value(v));
+    if (ste_json_text(v)) {
+        ste_buf_adds(out, ste_json_text(v));
         return 0;
     }
     if (!json_is_array(v))
@@ -62,7 +63,7 @@ static int turn_text(const json_t *v, struct ste_buf *out, const char *where, st
     for (size_t i = 0; i < json_array_size(v); i++) {
         const json_t *part = json_array_get(v, i);
         const char *type = json_string_value(json_object_get(part, "type"));
-        const char *text = json_string_value(json_object_get(part, "text"));
+        const char *text = ste_json_text(json_object_get(part, "text"));
         if (!type || strcmp(type, "text") != 0 || !text)
             return ste_err_set(err, STE_EINPUT, "%s: a message has a part that is not text; only text is read", where);
         ste_buf_adds(out, text);
@@ -70,26 +71,32 @@ static int turn_text(const json_t *v, struct ste_buf *out, const char *where, st
     return 0;
 }
 
-static int read_messages(struct ste_dialogue *d, const json_t *list, const char *role_key, const char *text_key,
-                         const char *where, struct ste_err *err)
+static const json_t *either(const json_t *object, const char *key, const char *other)
+{
+    const json_t *v = json_object_get(object, key);
+    return v ? v : json_object_get(object, other);
+}
+
+/* Messages as OpenAI has them (role, content) or as ShareGPT has them (from, value). */
+int ste_dialogue_add_messages(struct ste_dialogue *d, const json_t *list, const char *where, struct ste_err *err)
 {
     if (!json_is_array(list) || !json_array_size(list))
         return ste_err_set(err, STE_EINPUT, "%s: the list of messages is empty or is no list", where);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *m = json_array_get(list, i);
-        const char *name = json_string_value(json_object_get(m, role_key));
+        const char *name = json_string_value(either(m, "role", "from"));
         enum ste_role role;
-        if (!json_is_object(m) || !name)
-            return ste_err_set(err, STE_EINPUT, "%s: message %zu has no \"%s\"", where, i + 1, role_key);
+        if (!name)
+            return ste_err_set(err, STE_EINPUT, "%s: message %zu has no \"role\"", where, i + 1);
         if (role_of(name, &role))
             return ste_err_set(err, STE_EINPUT,
-                               "%s: message %zu has the role \"%.40s\", which is not system, user or assistant", where,
+                               "%s: message %zu has the role \"%s\", which is not system, user or assistant", where,
                                i + 1, name);
         if (role == STE_ROLE_SYSTEM && d->n)
             return ste_err_set(err, STE_EINPUT, "%s: message %zu is a system message, which only the first may be",
                                where, i + 1);
         struct ste_buf text = STE_BUF_INIT;
-        int rc = turn_text(json_object_get(m, text_key), &text, where, err);
+        int rc = turn_text(either(m, "content", "value"), &text, where, err);
         if (!rc)
             ste_dialogue_add(d, role, text.s ? text.s : "", text.len);
         ste_buf_clear(&text);
@@ -99,66 +106,95 @@ static int read_messages(struct ste_dialogue *d, const json_t *list, const char 
     return 0;
 }
 
+void ste_dialogue_cut(struct ste_dialogue *d, size_t n)
+{
+    while (d->n > n)
+        free(d->turns[--d->n].text);
+}
+
+size_t ste_dialogue_asked(const struct ste_dialogue *d)
+{
+    size_t n = d->n;
+    while (n && d->turns[n - 1].role != STE_ROLE_USER)
+        n--;
+    return n;
+}
+
 /* "prompt": a string, or a list of messages as TRL has it. */
 static int read_prompt(struct ste_dialogue *d, const json_t *v, const char *where, struct ste_err *err)
 {
+    const char *text = ste_json_text(v);
     if (json_is_array(v))
-        return read_messages(d, v, "role", "content", where, err);
-    if (!json_is_string(v))
+        return ste_dialogue_add_messages(d, v, where, err);
+    if (!text)
         return ste_err_set(err, STE_EINPUT, "%s: \"prompt\" must be a string or a list of messages", where);
-    ste_dialogue_add(d, STE_ROLE_USER, json_string_value(v), json_string_length(v));
+    ste_dialogue_add(d, STE_ROLE_USER, text, strlen(text));
     return 0;
+}
+
+/* A whole conversation, perhaps with the answer to its last question: up to that question. */
+static int read_conversation(struct ste_dialogue *d, const json_t *v, const char *where, struct ste_err *err)
+{
+    int rc = ste_dialogue_add_messages(d, v, where, err);
+    if (!rc && ste_dialogue_asked(d))
+        ste_dialogue_cut(d, ste_dialogue_asked(d));
+    return rc;
 }
 
 /* Alpaca: the input stands under the instruction. */
 static int read_instruction(struct ste_dialogue *d, const json_t *row, const char *where, struct ste_err *err)
 {
-    const json_t *v = json_object_get(row, "instruction"), *input = json_object_get(row, "input");
-    if (!json_is_string(v))
+    const char *text = ste_json_text(json_object_get(row, "instruction")),
+               *input = ste_json_text(json_object_get(row, "input"));
+    if (!text)
         return ste_err_set(err, STE_EINPUT, "%s: \"instruction\" must be a string", where);
     struct ste_buf b = STE_BUF_INIT;
-    ste_buf_adds(&b, json_string_value(v));
-    if (json_is_string(input) && !is_blank(json_string_value(input)))
-        ste_buf_addf(&b, "\n\n%s", json_string_value(input));
+    ste_buf_adds(&b, text);
+    if (input && !is_blank(input))
+        ste_buf_addf(&b, "\n\n%s", input);
     ste_dialogue_add(d, STE_ROLE_USER, b.s, b.len);
     ste_buf_clear(&b);
     return 0;
 }
 
-static const json_t *present(const json_t *row, const char *key)
-{
-    const json_t *v = json_object_get(row, key);
-    return v && !json_is_null(v) ? v : NULL;
-}
+/* In the order in which they are looked for: `prompt` stands beside the whole conversation in many sets. */
+static const struct {
+    const char *key;
+    int (*read)(struct ste_dialogue *d, const json_t *v, const char *where, struct ste_err *err);
+} prompt_fields[] = {{"prompt", read_prompt},
+                     {"messages", read_conversation},
+                     {"conversations", read_conversation},
+                     {"conversation", read_conversation},
+                     {"instruction", NULL}};
 
 static int read_any(struct ste_dialogue *d, const json_t *row, const char *where, struct ste_err *err)
 {
-    const json_t *messages = present(row, "messages"), *conversations = present(row, "conversations");
-    const json_t *prompt = present(row, "prompt"), *system = present(row, "system");
-    bool list = messages || conversations || json_is_array(prompt);
-    const json_t *first = messages        ? json_array_get(messages, 0)
-                          : conversations ? json_array_get(conversations, 0)
-                                          : json_array_get(prompt, 0);
-    const char *first_role = json_string_value(json_object_get(first, conversations && !messages ? "from" : "role"));
-    bool has_system = list && first_role && strcmp(first_role, "system") == 0;
-    if (json_is_string(system) && !is_blank(json_string_value(system)) && !has_system)
-        ste_dialogue_add(d, STE_ROLE_SYSTEM, json_string_value(system), json_string_length(system));
-    if (messages)
-        return read_messages(d, messages, "role", "content", where, err);
-    if (conversations)
-        return read_messages(d, conversations, "from", "value", where, err);
-    if (prompt)
-        return read_prompt(d, prompt, where, err);
-    if (present(row, "instruction"))
-        return read_instruction(d, row, where, err);
+    for (size_t i = 0; i < sizeof prompt_fields / sizeof *prompt_fields; i++) {
+        const json_t *v = json_object_get(row, prompt_fields[i].key);
+        if (v && !json_is_null(v))
+            return prompt_fields[i].read ? prompt_fields[i].read(d, v, where, err)
+                                         : read_instruction(d, row, where, err);
+    }
     return ste_err_set(err, STE_EINPUT,
-                       "%s: no prompt; a row has \"prompt\", \"instruction\", \"messages\" or \"conversations\"",
+                       "%s: no prompt; a row has \"prompt\", \"instruction\", \"messages\", \"conversations\" or "
+                       "\"conversation\"",
                        where);
 }
 
-/* What every dialogue must be: something that a user said last. */
-static int check(const struct ste_dialogue *d, const char *where, struct ste_err *err)
+static void set_system(struct ste_dialogue *d, const json_t *row)
 {
+    const char *system = ste_json_text(json_object_get(row, "system"));
+    if (!system || is_blank(system) || (d->n && d->turns[0].role == STE_ROLE_SYSTEM))
+        return;
+    ste_dialogue_add(d, STE_ROLE_SYSTEM, system, strlen(system));
+    const struct ste_turn first = d->turns[d->n - 1];
+    memmove(d->turns + 1, d->turns, (d->n - 1) * sizeof *d->turns);
+    d->turns[0] = first;
+}
+
+int ste_dialogue_end(struct ste_dialogue *d, const json_t *row, const char *where, struct ste_err *err)
+{
+    set_system(d, row);
     if (!d->n || d->turns[d->n - 1].role != STE_ROLE_USER)
         return ste_err_set(err, STE_EINPUT, "%s: the last turn of the prompt must be the user's", where);
     if (is_blank(d->turns[d->n - 1].text))
@@ -171,7 +207,7 @@ int ste_dialogue_read(struct ste_dialogue *d, const json_t *row, const char *whe
     *d = (struct ste_dialogue){0};
     int rc = read_any(d, row, where, err);
     if (!rc)
-        rc = check(d, where, err);
+        rc = ste_dialogue_end(d, row, where, err);
     if (rc)
         ste_dialogue_clear(d);
     return rc;
@@ -180,9 +216,9 @@ int ste_dialogue_read(struct ste_dialogue *d, const json_t *row, const char *whe
 int ste_dialogue_from_json(struct ste_dialogue *d, const json_t *messages, const char *where, struct ste_err *err)
 {
     *d = (struct ste_dialogue){0};
-    int rc = read_messages(d, messages, "role", "content", where, err);
+    int rc = ste_dialogue_add_messages(d, messages, where, err);
     if (!rc)
-        rc = check(d, where, err);
+        rc = ste_dialogue_end(d, NULL, where, err);
     if (rc)
         ste_dialogue_clear(d);
     return rc;
@@ -197,13 +233,21 @@ json_t *ste_dialogue_json(const struct ste_dialogue *d)
     return list;
 }
 
+static const char *const heads[] = {"System: ", "User: ", "Assistant: "};
+
 void ste_dialogue_text(const struct ste_dialogue *d, struct ste_buf *out)
 {
-    static const char *const heads[] = {"System: ", "User: ", "Assistant: "};
     if (d->n == 1 && d->turns[0].role == STE_ROLE_USER) {
         ste_buf_adds(out, d->turns[0].text);
         return;
     }
     for (size_t i = 0; i < d->n; i++)
         ste_buf_addf(out, "%s%s%s", i ? "\n\n" : "", heads[d->turns[i].role], d->turns[i].text);
+}
+
+void ste_dialogue_answer(const struct ste_dialogue *d, size_t from, struct ste_buf *out)
+{
+    ste_buf_adds(out, d->turns[from].text);
+    for (size_t i = from + 1; i < d->n; i++)
+        ste_buf_addf(out, "\n\n%s%s", heads[d->turns[i].role], d->turns[i].text);
 }

@@ -1,6 +1,7 @@
 /*
  * A dialogue is what a judge sees of a prompt: an optional system message, then user and assistant turns, the last
- * one the user's. All of the field's prompt fields (instruction, prompt, messages, conversations) read into it.
+ * one the user's. All of the field's prompt fields read into it: prompt, else messages, conversations or conversation,
+ * else instruction. A conversation that ends with an answer is read up to its last question.
  */
 #ifndef STE_DATA_DIALOGUE_H
 #define STE_DATA_DIALOGUE_H
@@ -28,11 +29,19 @@ void ste_dialogue_add(struct ste_dialogue *d, enum ste_role role, const char *te
 void ste_dialogue_clear(struct ste_dialogue *d);
 /* From any of the prompt fields of ROW; WHERE is "FILE:LINE". Empty or missing: STE_EINPUT. */
 int ste_dialogue_read(struct ste_dialogue *d, const json_t *row, const char *where, struct ste_err *err);
+/* Adds the messages of LIST, whoever speaks last. What D has then is the caller's to clear, whatever this returns. */
+int ste_dialogue_add_messages(struct ste_dialogue *d, const json_t *list, const char *where, struct ste_err *err);
+void ste_dialogue_cut(struct ste_dialogue *d, size_t n); /* the first N turns stay */
+size_t ste_dialogue_asked(const struct ste_dialogue *d); /* turns up to the last of the user's; 0: none */
+/* Puts the row's "system" before a dialogue that has none, and checks that the user says something last. */
+int ste_dialogue_end(struct ste_dialogue *d, const json_t *row, const char *where, struct ste_err *err);
 /* Canonical: [{"content","role"}...]; a lone user turn too. */
 json_t *ste_dialogue_json(const struct ste_dialogue *d);
 int ste_dialogue_from_json(struct ste_dialogue *d, const json_t *messages, const char *where, struct ste_err *err);
 /* As plain text for a rubric: a lone user turn is its text, several turns are "User: ..." / "Assistant: ..."
  * paragraphs. */
 void ste_dialogue_text(const struct ste_dialogue *d, struct ste_buf *out);
+/* The turns from FROM on as one answer: the text of a lone one, then "User: ..." / "Assistant: ..." paragraphs. */
+void ste_dialogue_answer(const struct ste_dialogue *d, size_t from, struct ste_buf *out);
 
 #endif

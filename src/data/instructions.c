@@ -46,7 +46,7 @@ static int add_row(struct ste_instructions *l, const json_t *row, const char *pa
         item_clear(&it);
         return rc;
     }
-    it.id = ste_json_id(row, "id");
+    it.id = ste_json_name(json_object_get(row, "id"));
     if (!it.id)
         it.id = ste_xasprintf("%s:%ld", file, line);
     it.source = ste_xstrdup(source ? source : file);

@@ -100,7 +100,9 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static struct shingles shingles_of(const char *text)
+/* SIZE: characters of one; WHOLE makes the text one shingle. */
+#define WHOLE SIZE_MAX
+static struct shingles shingles_of(const char *text, size_t size)
 {
     struct ste_buf b = STE_BUF_INIT;
     ste_text_fold(text, &b);
@@ -111,10 +113,10 @@ static struct shingles shingles_of(const char *text)
             at[n++] = i;
     at[n] = b.len;
     struct shingles set = {0};
-    size_t windows = n > SHINGLE ? n - SHINGLE + 1 : n ? 1 : 0;
+    size_t windows = n > size ? n - size + 1 : n ? 1 : 0;
     set.hash = ste_xmalloc(windows * sizeof *set.hash);
     for (size_t w = 0; w < windows; w++) {
-        size_t end = w + SHINGLE < n ? at[w + SHINGLE] : b.len;
+        size_t end = n > size ? at[w + size] : b.len;
         uint64_t h = 0xCBF29CE484222325u; /* FNV-1a */
         for (size_t i = at[w]; i < end; i++)
             h = (h ^ (unsigned char)b.s[i]) * 0x100000001B3u;
@@ -147,7 +149,7 @@ static double jaccard(const struct shingles *a, const struct shingles *b)
 
 double ste_text_similarity(const char *a, const char *b)
 {
-    struct shingles x = shingles_of(a), y = shingles_of(b);
+    struct shingles x = shingles_of(a, SHINGLE), y = shingles_of(b, SHINGLE);
     double s = jaccard(&x, &y);
     free(x.hash);
     free(y.hash);
@@ -158,6 +160,7 @@ double ste_text_similarity(const char *a, const char *b)
 
 struct ste_minhash_index {
     double threshold;
+    size_t shingle; /* characters of one */
     uint64_t mul[N_HASHES], add[N_HASHES];
     struct shingles *sets;
     size_t n, cap;
@@ -174,7 +177,8 @@ struct ste_minhash_index *ste_minhash_index_new(double threshold)
 {
     struct ste_minhash_index *x = ste_xcalloc(1, sizeof *x);
     struct ste_rng r;
-    x->threshold = threshold;
+    x->threshold = threshold > 0 ? threshold : 1;
+    x->shingle = threshold > 0 ? SHINGLE : WHOLE;
     ste_rng_init(&r, ste_key_of("minhash", NULL), 0);
     for (int i = 0; i < N_HASHES; i++) {
         uint64_t hi = ste_rng_u32(&r), lo = ste_rng_u32(&r);
@@ -271,7 +275,7 @@ static void insert(struct ste_minhash_index *x, struct shingles set, const uint6
 void ste_minhash_index_add(struct ste_minhash_index *x, const char *text)
 {
     uint64_t keys[BANDS];
-    struct shingles set = shingles_of(text);
+    struct shingles set = shingles_of(text, x->shingle);
     band_keys(x, &set, keys);
     insert(x, set, keys);
 }
@@ -313,7 +317,7 @@ static void consider(void *arg, size_t text)
 bool ste_minhash_index_find(const struct ste_minhash_index *x, const char *text, size_t *which, double *similarity)
 {
     uint64_t keys[BANDS];
-    struct shingles set = shingles_of(text);
+    struct shingles set = shingles_of(text, x->shingle);
     struct search s = {.x = x, .set = &set, .best = -1, .which = NONE};
     band_keys(x, &set, keys);
     candidates(x, keys, consider, &s);
@@ -358,7 +362,7 @@ void ste_minhash_cluster(const char *const *texts, size_t n, double threshold, s
     struct ste_minhash_index *x = ste_minhash_index_new(threshold);
     for (size_t i = 0; i < n; i++) {
         uint64_t keys[BANDS];
-        struct shingles set = shingles_of(texts[i]);
+        struct shingles set = shingles_of(texts[i], x->shingle);
         struct join j = {.x = x, .set = &set, .self = i, .parent = cluster_of};
         cluster_of[i] = i;
         band_keys(x, &set, keys);

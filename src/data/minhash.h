@@ -25,7 +25,8 @@ double ste_text_similarity(const char *a, const char *b);
  * at least THRESHOLD (0.7 is usual); its own index if there is none. */
 void ste_minhash_cluster(const char *const *texts, size_t n, double threshold, size_t *cluster_of);
 
-/* An index to hold texts against: the prompts of evaluation files, for the contamination check. */
+/* An index to hold texts against: the prompts of evaluation files, for the contamination check. THRESHOLD 0: only exact
+ * duplicates, by their folds, are found. */
 struct ste_minhash_index;
 struct ste_minhash_index *ste_minhash_index_new(double threshold);
 void ste_minhash_index_add(struct ste_minhash_index *x, const char *text); /* numbered 0, 1, ... */

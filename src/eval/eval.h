@@ -28,6 +28,7 @@ struct ste_outcome {
     struct ste_judgment order[2];
     struct ste_tally votes[2];      /* cast in each order */
     uint64_t prompt_key;            /* pairs of one prompt are resampled together */
+    uint64_t row_key;               /* of the row, where it gave several pairs (data/pairs.h); else 0 */
     bool tie;                       /* the label is a tie: counts in agreement alone */
     signed char side[STE_N_SPLITS]; /* which answer has more of it: 1 the chosen one, -1 the other, 0 neither */
     double compat;                  /* the score by a published rule (outcomes.h), where one was asked for */
@@ -74,8 +75,18 @@ enum { STE_N_COVERAGE = 4 }; /* all, three quarters, a half, a quarter */
 void ste_coverage_curve(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites,
                         struct ste_coverage_point *curve);
 
+/* Rows with several answers on a side, whose pairs stand together: how many, and the share in which every chosen answer
+ * beats every rejected one by the two-order verdict. Of one chosen answer among four it is the best of four. */
+struct ste_best {
+    size_t rows;
+    struct ste_rate rate;
+};
+/* The weighted mean over SUITES, as in ste_metrics_overall. */
+void ste_best_of(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites, const double *weights,
+                 uint64_t seed, struct ste_best *out);
+
 struct ste_metrics {
-    char name[128];
+    const char *name;                     /* borrowed from who asked */
     size_t pairs, tied, skipped, invalid; /* SKIPPED pairs are too long, and among PAIRS; INVALID counts verdicts: of
                                              2 x pairs */
     size_t reasons[STE_N_INVALID];        /* the invalid ones by reason */
@@ -89,6 +100,7 @@ struct ste_metrics {
     double first_position; /* of the verdicts that name an answer, those for the one shown first; NAN: none does */
     double invalid_share;
     double compat; /* mean of the outcomes' compat */
+    struct ste_best best;
 };
 
 /* Intervals: percentile bootstrap over prompts, 2000 draws keyed by SEED. */
@@ -125,8 +137,8 @@ struct ste_judging {
     int (*tick)(void *arg, struct ste_err *err); /* every few seconds: llm/pump.h */
     void *arg;
 };
-/* Judges pairs, at the judge's full batch. OUT has pairs->n items; the caller clears them, whatever this returns. A pair
- * that does not fit the context is named in a warning. */
+/* Judges pairs, at the judge's full batch. OUT has pairs->n items; the caller clears them, whatever this returns. A
+ * pair that does not fit the context is named in a warning. */
 int ste_judge_pairs(const struct ste_judging *j, const struct ste_answer_pairs *pairs, struct ste_outcome *out,
                     struct ste_err *err);
 /* Fields verdict, reason, logprob_a, logprob_b, reasoning of one judgment, set in ROW. */
@@ -152,6 +164,8 @@ void ste_compare(const struct ste_outcome *first, const struct ste_outcome *seco
 
 json_t *ste_comparison_json(const struct ste_comparison *c);
 json_t *ste_metrics_json(const struct ste_metrics *m); /* the fields of `ste eval --json` */
+/* NAME in WIDTH columns, filled up with blanks; one that is longer ends in "..." behind a whole character. */
+void ste_name_column(struct ste_buf *out, const char *name, int width);
 /* The table of `ste eval`, 80 columns, with a coverage line. */
 void ste_metrics_table(const struct ste_metrics *suites, size_t n, const struct ste_metrics *overall,
                        struct ste_buf *out);

@@ -90,14 +90,14 @@ static void count(const struct ste_outcome *o, size_t n, struct ste_metrics *m)
 
 void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uint64_t seed, struct ste_metrics *out)
 {
-    *out = (struct ste_metrics){0};
-    strncpy(out->name, name, sizeof out->name - 1);
+    *out = (struct ste_metrics){.name = name};
     count(o, n, out);
     struct ste_clusters c;
     clusters_of(o, n, &c);
     struct ste_rate *rates[N_RATES] = {&out->accuracy, &out->consistent, &out->two_order};
     ste_bootstrap(&c, 1, NULL, seed, rates);
     ste_coverage_curve(&o, &n, 1, out->curve);
+    ste_best_of(&o, &n, 1, NULL, seed, &out->best);
     /* Pairs of one prompt err together: Wilson's interval is for independent ones. */
     for (int order = 0; order < 2; order++) {
         const double share = order ? out->accuracy_ba : out->accuracy_ab;
@@ -135,8 +135,7 @@ static void mean_add(double *sum, double *weights, double value, double weight)
 void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites,
                          const double *weights, uint64_t seed, struct ste_metrics *out)
 {
-    *out = (struct ste_metrics){0};
-    strcpy(out->name, "overall");
+    *out = (struct ste_metrics){.name = "overall"};
     struct ste_clusters *c = ste_xcalloc(suites ? suites : 1, sizeof *c);
     double sums[N_FIGURES] = {0}, of[N_FIGURES] = {0};
     for (size_t s = 0; s < suites; s++) {
@@ -165,6 +164,7 @@ void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t
     struct ste_rate *rates[N_RATES] = {&out->accuracy, &out->consistent, &out->two_order};
     ste_bootstrap(c, suites, weights, seed, rates);
     ste_coverage_curve(outcomes, n, suites, out->curve);
+    ste_best_of(outcomes, n, suites, weights, seed, &out->best);
     for (size_t s = 0; s < suites; s++)
         ste_clusters_clear(&c[s]);
     free(c);
@@ -200,6 +200,10 @@ json_t *ste_metrics_json(const struct ste_metrics *m)
     set_rate(j, "accuracy_ba", &m->by_order[STE_ORDER_BA]);
     set_rate(j, "consistent", &m->consistent);
     set_rate(j, "two_order", &m->two_order);
+    if (m->best.rows) {
+        json_object_set_new(j, "best_rows", json_integer((json_int_t)m->best.rows));
+        set_rate(j, "best", &m->best.rate);
+    }
     json_object_set_new(j, "undecided", json_integer((json_int_t)m->undecided));
     json_object_set_new(j, "first_position", figure(m->first_position));
     json_t *curve = json_array();

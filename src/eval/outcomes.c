@@ -30,6 +30,7 @@ void ste_outcome_table_clear(struct ste_outcome_table *t)
         free(t->rows[i].suite);
         free(t->rows[i].subset);
         free(t->rows[i].id);
+        free(t->rows[i].row_id);
     }
     free(t->rows);
     *t = (struct ste_outcome_table){0};
@@ -41,23 +42,42 @@ static bool names(const json_t *row, const char *key, const char *author)
     return s && strcmp(s, author) == 0;
 }
 
+/* Pairs of one row stand together under its key. */
+static void set_row(struct ste_outcome_row *r, const char *row_id)
+{
+    r->row_id = ste_xstrdup(row_id);
+    r->o.row_key = row_id ? ste_key_of("row", r->suite, row_id, NULL) | 1 : 0;
+}
+
+/* The name of the subset that P is in; NULL: its row does not say. Caller frees. */
+static char *subset_of(const struct ste_answer_pairs *pairs, const struct ste_answer_pair *p, const char *group_by)
+{
+    const json_t *v = json_object_get(p->row, group_by);
+    if (strcmp(group_by, "file") == 0)
+        return ste_xstrdup(pairs->name);
+    char *name = ste_json_name(v),
+         *numbered = name && !ste_json_text(v) ? ste_xasprintf("%s %s", group_by, name) : NULL;
+    if (!numbered)
+        return name;
+    free(name);
+    return numbered;
+}
+
 int ste_outcomes_add(struct ste_outcome_table *t, const struct ste_answer_pairs *pairs, struct ste_outcome *o,
                      const char *group_by, const char *author, struct ste_err *err)
 {
     for (size_t i = 0; i < pairs->n; i++) {
         const struct ste_answer_pair *p = &pairs->items[i];
-        const json_t *v = json_object_get(p->row, group_by);
-        bool by_file = strcmp(group_by, "file") == 0;
-        if (!by_file && !json_is_string(v) && !json_is_integer(v))
+        char *subset = subset_of(pairs, p, group_by);
+        if (!subset)
             return ste_err_set(err, STE_EINPUT, "%s:%ld: the field \"%s\", which names the subset, is missing",
                                pairs->path, p->line, group_by);
         struct ste_outcome_row *r = add_row(t);
         r->suite = ste_xstrdup(pairs->name);
-        r->subset = by_file             ? ste_xstrdup(pairs->name)
-                    : json_is_string(v) ? ste_xstrdup(json_string_value(v))
-                                        : ste_xasprintf("%s %lld", group_by, (long long)json_integer_value(v));
+        r->subset = subset;
         r->id = ste_xstrdup(p->id);
         r->o = o[i];
+        set_row(r, p->row_id);
         if (author)
             r->o.side[STE_SPLIT_AUTHOR] =
                 (signed char)(names(p->row, "chosen_model", author) - names(p->row, "rejected_model", author));
@@ -80,6 +100,8 @@ static json_t *line_of(const struct ste_outcome_row *r)
     json_object_set_new(row, "suite", json_string(r->suite));
     json_object_set_new(row, "subset", json_string(r->subset));
     json_object_set_new(row, "id", json_string(r->id));
+    if (r->row_id)
+        json_object_set_new(row, "row", json_string(r->row_id));
     json_object_set_new(row, "prompt_key", json_string(key));
     json_object_set_new(row, "state", json_string(!o->judged ? "tied" : o->skipped ? "skipped" : "judged"));
     json_object_set_new(row, "label", json_string(o->tie ? "tie" : "chosen"));
@@ -192,10 +214,29 @@ static int read_side(const json_t *row, const char *key, signed char *out, const
     return *out ? 0 : ste_err_set(err, STE_EINPUT, "%s: %s is \"%s\"; it must be chosen or rejected", where, key, s);
 }
 
-static int read_line(void *table, json_t *row, const char *where, struct ste_err *err)
+struct reading {
+    struct ste_outcome_table *table;
+    json_t *seen; /* suite and id to the line that has them */
+};
+
+/* A pair that is there twice would count twice. */
+static int check_new(struct reading *g, const char *suite, const char *id, const char *where, struct ste_err *err)
 {
-    struct ste_outcome_row *r = add_row(table);
-    const char *suite, *subset = NULL, *id, *key, *state, *label = "chosen";
+    char *key = ste_xasprintf("%s\n%s", suite, id);
+    const char *before = json_string_value(json_object_get(g->seen, key));
+    int rc = before ? ste_err_set(err, STE_EINPUT, "%s: the pair %s of %s is there already (%s); take one of them out",
+                                  where, id, suite, before)
+                    : 0;
+    json_object_set_new(g->seen, key, json_string(where));
+    free(key);
+    return rc;
+}
+
+static int read_line(void *arg, json_t *row, const char *where, struct ste_err *err)
+{
+    struct reading *g = arg;
+    struct ste_outcome_row *r = add_row(g->table);
+    const char *suite, *subset = NULL, *id, *row_id = NULL, *key, *state, *label = "chosen";
     struct ste_outcome *o = &r->o;
     int rc = ste_json_string(row, "suite", true, &suite, where, err);
     if (!rc)
@@ -203,16 +244,21 @@ static int read_line(void *table, json_t *row, const char *where, struct ste_err
     if (!rc)
         rc = ste_json_string(row, "id", true, &id, where, err);
     if (!rc)
+        rc = ste_json_string(row, "row", false, &row_id, where, err);
+    if (!rc)
         rc = ste_json_string(row, "prompt_key", true, &key, where, err);
     if (!rc)
         rc = ste_json_string(row, "state", true, &state, where, err);
     if (!rc)
         rc = ste_json_string(row, "label", false, &label, where, err);
+    if (!rc)
+        rc = check_new(g, suite, id, where, err);
     if (rc)
         return rc;
     r->suite = ste_xstrdup(suite);
     r->subset = ste_xstrdup(subset ? subset : suite);
     r->id = ste_xstrdup(id);
+    set_row(r, row_id);
     char *end;
     o->prompt_key = strtoull(key, &end, 16);
     if (*end || end == key)
@@ -235,7 +281,9 @@ static int read_line(void *table, json_t *row, const char *where, struct ste_err
 
 int ste_outcomes_read(struct ste_outcome_table *t, const char *path, struct ste_err *err)
 {
-    int rc = ste_jsonl_each(path, read_line, t, err);
+    struct reading g = {t, json_object()};
+    int rc = ste_jsonl_each(path, read_line, &g, err);
+    json_decref(g.seen);
     if (!rc && !t->n)
         rc = ste_err_set(err, STE_EINPUT, "%s has no outcomes: `ste eval --outcomes FILE` writes them", path);
     return rc;

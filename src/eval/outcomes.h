@@ -2,6 +2,7 @@
  * Outcomes of an evaluation as a table, one row a pair, and as JSON lines: every figure is computed from this table
  * alone, so that a file of it (of this judge or of another) gives the figures again without a model. Fields of a line:
  *   suite, subset, id, prompt_key (16 hex digits), state ("judged", "skipped", "tied"), label ("chosen" or "tie"),
+ *   row (the id of a row that has several answers on a side, where this is one of its pairs, else absent),
  *   longer, formatted, author ("chosen", "rejected" or absent), is_shuffled (or absent),
  *   ab, ba: verdict, reason, logprob_a, logprob_b, reasoning, votes [A, B, invalid]
  */
@@ -12,7 +13,7 @@
 #include "judge/compat.h"
 
 struct ste_outcome_row {
-    char *suite, *subset, *id;
+    char *suite, *subset, *id, *row_id; /* ROW_ID: NULL where the row has one pair */
     struct ste_outcome o;
 };
 

@@ -163,11 +163,12 @@ static void ratings_table(const struct ste_ranking *r, int from, int count, stru
         const double wins = share(r, i, -1, &played);
         char interval[32];
         snprintf(interval, sizeof interval, "[%.0f %.0f]", r->elo[i].lo, r->elo[i].hi);
+        ste_buf_addf(out, "%-4d", k + 1);
+        ste_name_column(out, r->models->items[i], 36);
         if (isnan(r->elo[i].value))
-            ste_buf_addf(out, "%-4d%-36.36s%8s  %-15s%7s%8.0f\n", k + 1, r->models->items[i], "-", "", "-", played);
+            ste_buf_addf(out, "%8s  %-15s%7s%8.0f\n", "-", "", "-", played);
         else
-            ste_buf_addf(out, "%-4d%-36.36s%8.0f  %-15s%7.3f%8.0f\n", k + 1, r->models->items[i], r->elo[i].value,
-                         interval, wins, played);
+            ste_buf_addf(out, "%8.0f  %-15s%7.3f%8.0f\n", r->elo[i].value, interval, wins, played);
     }
 }
 
@@ -179,7 +180,8 @@ static void wins_table(const struct ste_ranking *r, int from, int count, struct 
         ste_buf_addf(out, "%6d", k + 1);
     ste_buf_adds(out, "\n");
     for (int k = 0; k < count; k++) {
-        ste_buf_addf(out, "%-4d%-22.22s", k + 1, r->models->items[r->order[from + k]]);
+        ste_buf_addf(out, "%-4d", k + 1);
+        ste_name_column(out, r->models->items[r->order[from + k]], 22);
         for (int l = 0; l < count; l++) {
             const double wins = share(r, r->order[from + k], r->order[from + l], &played);
             if (played > 0)

@@ -14,14 +14,15 @@ struct ste_ranking {
     int *group;                       /* of each model: 0 .. n_groups - 1 */
     int n_groups;
     struct ste_rate *elo; /* of each model, against those of its group; NAN where it has no match */
-    double *wins;                     /* (n, n): of the row over the column, ties half */
-    double *matches;                  /* (n, n) */
+    double *wins;         /* (n, n): of the row over the column, ties half */
+    double *matches;      /* (n, n) */
     size_t n_matches, ties, invalid, prompts;
     bool penalized; /* in some group a part lost nothing to the rest: its ratings are drawn to the mean */
 };
 
 /* Models belong to one group where they met, or are linked by others that did: nothing says how models of two groups
- * compare, so each group is rated by itself, with its own mean. Groups stand in the order of their first models. INVALID comparisons gave no result; they are counted, nothing more. */
+ * compare, so each group is rated by itself, with its own mean. Groups stand in the order of their first models.
+ * INVALID comparisons gave no result; they are counted, nothing more. */
 int ste_ranking_of(struct ste_ranking *out, const struct ste_strings *models, const struct ste_match *m, size_t n,
                    size_t invalid, uint64_t seed, struct ste_err *err);
 void ste_ranking_clear(struct ste_ranking *r);

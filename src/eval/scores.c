@@ -65,8 +65,7 @@ static void metrics_over(const struct groups *g, const double *weights, const ch
             w[used++] = weights[i];
         }
     ste_metrics_overall(o, n, used, w, seed, out);
-    strncpy(out->name, name, sizeof out->name - 1);
-    out->name[sizeof out->name - 1] = 0;
+    out->name = name;
     free(o);
     free(n);
     free(w);
@@ -254,6 +253,35 @@ static void agreement_lines(const struct ste_scores *s, struct ste_buf *out)
     }
 }
 
+static void best_line(const struct ste_metrics *m, struct ste_buf *out)
+{
+    const struct ste_rate *r = &m->best.rate;
+    if (!m->best.rows)
+        return;
+    ste_name_column(out, m->name, 31);
+    ste_buf_addf(out, " %5zu  %.3f [%.3f %.3f]\n", m->best.rows, r->value, r->lo, r->hi);
+}
+
+/* Rows of several answers. */
+static void best_lines(const struct ste_scores *s, struct ste_buf *out)
+{
+    if (!s->overall.best.rows)
+        return;
+    ste_buf_adds(out, "\nall chosen answers beat all others rows (two-order)\n");
+    for (size_t i = 0; i < s->n_subsets; i++)
+        best_line(&s->subsets[i], out);
+    for (size_t i = 0; i < s->n_sections; i++)
+        best_line(&s->sections[i], out);
+    if (s->n_subsets + s->n_sections > 1)
+        best_line(&s->overall, out);
+}
+
+static void compat_line(const struct ste_metrics *m, struct ste_buf *out)
+{
+    ste_name_column(out, m->name, 31);
+    ste_buf_addf(out, " %5zu  %.4f\n", m->pairs, m->compat);
+}
+
 void ste_scores_table(const struct ste_scores *s, struct ste_buf *out)
 {
     size_t n = s->n_subsets + s->n_sections;
@@ -288,8 +316,8 @@ void ste_scores_table(const struct ste_scores *s, struct ste_buf *out)
         ste_buf_addf(out, "\nscored as %s does (one order a pair, an unreadable verdict is half right):\n",
                      ste_compat_name(s->compat));
         for (size_t i = 0; i < s->n_sections; i++)
-            ste_buf_addf(out, "%-31s %5zu  %.4f\n", s->sections[i].name, s->sections[i].pairs, s->sections[i].compat);
-        ste_buf_addf(out, "%-31s %5zu  %.4f\n", "overall", s->overall.pairs, s->overall.compat);
+            compat_line(&s->sections[i], out);
+        compat_line(&s->overall, out);
     }
     if (s->logits) {
         const struct ste_calibration *c = &s->calibration;
@@ -298,6 +326,7 @@ void ste_scores_table(const struct ste_scores *s, struct ste_buf *out)
                      "at temperature %.3g the expected calibration error is %.3f\n",
                      c->pairs, c->accuracy.value, c->accuracy.lo, c->accuracy.hi, c->temperature, c->ece);
     }
+    best_lines(s, out);
     if (s->has_agreement)
         agreement_lines(s, out);
     side_lines(s, out);

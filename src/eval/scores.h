@@ -44,7 +44,8 @@ struct ste_scores {
 };
 
 /* Rows of one subset need not stand together; subsets come in the order of the suite, then of the table. STE_EINPUT
- * when a subset of the suite has no pair (name and mend) unless PARTIAL. The suite must outlive OUT. */
+ * when a subset of the suite has no pair (name and mend) unless PARTIAL. The suite and the table, whose names
+ * OUT bears, must outlive it. */
 int ste_scores_of(const struct ste_outcome_table *t, const struct ste_scores_params *p, struct ste_scores *out,
                   struct ste_err *err);
 void ste_scores_clear(struct ste_scores *s);

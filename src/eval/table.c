@@ -1,8 +1,36 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <utf8proc.h>
 
 #include "eval/eval.h"
+
+/* The bytes of the character at S, whose width goes to *COLUMNS; a byte that is none is one column wide. */
+static size_t character(const char *s, int *columns)
+{
+    utf8proc_int32_t c;
+    const utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)s, -1, &c);
+    *columns = n > 0 ? utf8proc_charwidth(c) : 1;
+    return n > 0 ? (size_t)n : 1;
+}
+
+void ste_name_column(struct ste_buf *out, const char *name, int width)
+{
+    static const char mark[] = "...";
+    const int room = width - (int)sizeof mark + 1;
+    int used = 0, kept = 0, columns; /* columns of all, and of what stands before the mark */
+    size_t whole = 0, fits = 0;      /* the same in bytes */
+    for (; name[whole] && used <= width; used += columns) {
+        whole += character(name + whole, &columns);
+        if (used + columns <= room) {
+            fits = whole;
+            kept = used + columns;
+        }
+    }
+    const bool cut = used > width;
+    ste_buf_add(out, name, cut ? fits : whole);
+    ste_buf_addf(out, "%s%*s", cut ? mark : "", cut ? room - kept : width - used, "");
+}
 
 /* Shares as ".731", "1.00" and "-": what counts is whether two of them differ, and 80 columns are few. */
 static const char *share(char *s, size_t size, double v, int digits)
@@ -43,9 +71,9 @@ static void rate(struct ste_buf *out, const struct ste_rate *r)
 static void line(struct ste_buf *out, const struct ste_metrics *m)
 {
     char accuracy[32], ab[32], ba[32], first[32];
-    ste_buf_addf(out, "%-20.20s %5zu  %4s %3s %3s", m->name, m->pairs,
-                 share(accuracy, sizeof accuracy, m->accuracy.value, 3), share(ab, sizeof ab, m->accuracy_ab, 2),
-                 share(ba, sizeof ba, m->accuracy_ba, 2));
+    ste_name_column(out, m->name, 20);
+    ste_buf_addf(out, " %5zu  %4s %3s %3s", m->pairs, share(accuracy, sizeof accuracy, m->accuracy.value, 3),
+                 share(ab, sizeof ab, m->accuracy_ab, 2), share(ba, sizeof ba, m->accuracy_ba, 2));
     rate(out, &m->two_order);
     rate(out, &m->consistent);
     ste_buf_addf(out, " %3s\n", share(first, sizeof first, m->first_position, 2));
@@ -103,8 +131,8 @@ static void difference_rate(struct ste_buf *out, const struct ste_rate *r)
 static void comparison_line(struct ste_buf *out, const char *name, const struct ste_comparison *c)
 {
     char accuracy[32], p[32];
-    ste_buf_addf(out, "%-20.20s %5zu %5s", name, c->pairs,
-                 difference(accuracy, sizeof accuracy, c->accuracy_difference.value, 3));
+    ste_name_column(out, name, 20);
+    ste_buf_addf(out, " %5zu %5s", c->pairs, difference(accuracy, sizeof accuracy, c->accuracy_difference.value, 3));
     difference_rate(out, &c->two_order_difference);
     ste_buf_addf(out, " %4s", share(p, sizeof p, c->two_order_p, 3));
     difference_rate(out, &c->consistent_difference);

@@ -89,6 +89,7 @@ struct ste_judge_spec {
     char *pack;        /* the run's pack, or NULL: not said */
     char *pack_folder; /* the run's folder of packs, or NULL */
     char *mode;        /* "free" or "closed" where the run's recipe overrides its pack's, else NULL */
+    char *run;         /* the folder of the run that trained ADAPTER, or NULL */
     bool reward;       /* ADAPTER is a reward model's: it scores answers by themselves and is not asked anything */
     bool likelihood;   /* nor is this one */
 };

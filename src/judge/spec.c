@@ -94,6 +94,7 @@ static int read_run(struct ste_judge_spec *out, const char *run, long iteration,
         return ste_err_set(err, STE_ENOTFOUND, "run %s has no adapter of iteration %ld; its newest iteration is %ld",
                            run, iteration, newest);
     out->adapter = adapter_path(run, iteration);
+    out->run = ste_xstrdup(run);
     return 0;
 }
 
@@ -110,6 +111,11 @@ static bool read_peft(struct ste_judge_spec *out, const char *dir)
         out->model = ste_xstrdup(base);
         out->adapter = ste_xstrdup(dir);
         out->named_by = path;
+        out->run = ste_path_join(dir, "../.."); /* RUN/adapters/iter-N */
+        if (!is_run(out->run)) {
+            free(out->run);
+            out->run = NULL;
+        }
     } else {
         free(path);
     }
@@ -183,5 +189,6 @@ void ste_judge_spec_clear(struct ste_judge_spec *s)
     free(s->pack);
     free(s->pack_folder);
     free(s->mode);
+    free(s->run);
     *s = (struct ste_judge_spec){0};
 }

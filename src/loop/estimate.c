@@ -15,8 +15,8 @@
 #define PAIR_YIELD 0.8
 #define TRIES 1.2 /* of a text */
 #define SAMPLES_IF_STOPPED 3.0
-#define TRAIN_YIELD 0.7     /* of training pairs, after the balance */
-#define TRAIN_COST 4.0      /* a trained token against a read one */
+#define TRAIN_YIELD 0.7 /* of training pairs, after the balance */
+#define TRAIN_COST 4.0  /* a trained token against a read one */
 
 struct work {
     double calls, read, written;
@@ -97,8 +97,11 @@ static int selected(const struct ste_recipe *r, double *read, double *labels, do
 static void measure(const struct ste_recipe *r, double *read, double *written)
 {
     *read = *written = 0;
-    struct ste_llm_params p = {.threads = (int)r->threads, .batch = (int)r->batch, .ctx = (int)r->ctx,
-                               .isa = *r->isa ? r->isa : NULL, .activations = r->activations};
+    struct ste_llm_params p = {.threads = (int)r->threads,
+                               .batch = (int)r->batch,
+                               .ctx = (int)r->ctx,
+                               .isa = *r->isa ? r->isa : NULL,
+                               .activations = r->activations};
     struct ste_llm *llm = NULL;
     struct ste_err err = {0};
     if (ste_llm_open(&llm, r->seed_model, &p, &err) != 0) {
@@ -173,9 +176,11 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     add(&learn, turns * times * examples, TRAIN_COST * (prompt + reasoning), 0);
     add(&evaluate, 2 * ((turns + 1) * test + turns * 4 * dev), prompt, reasoning);
 
-    ste_buf_addf(out, "%.0f instructions read, %.0f kept; about %.0f pairs: %.0f to train on, %.0f dev, %.0f test.\n"
-                      "%lld iteration%s with seed %s and pack %s. An estimate:\n\n",
-                 read, n, pairs, train, dev, test, r->iterations, r->iterations == 1 ? "" : "s", r->seed_model, r->pack);
+    ste_buf_addf(out,
+                 "%.0f instructions read, %.0f kept; about %.0f pairs: %.0f to train on, %.0f dev, %.0f test.\n"
+                 "%lld iteration%s with seed %s and pack %s. An estimate:\n\n",
+                 read, n, pairs, train, dev, test, r->iterations, r->iterations == 1 ? "" : "s", r->seed_model,
+                 r->pack);
     ste_buf_addf(out, "  %-22s %9s %13s %13s%s\n", "step", "calls", "tokens read", "written",
                  per_read > 0 ? "   minutes" : "");
     if (labels > 0)
@@ -188,7 +193,8 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     line(out, "train (examples)", &learn, per_read / TRAIN_COST, per_written, &seconds);
     line(out, "evaluate", &evaluate, per_read, per_written, &seconds);
     if (per_read > 0)
-        ste_buf_addf(out, "\nAbout %.0f minutes here (%.0f tokens read and %.0f written a second, measured just now).\n",
+        ste_buf_addf(out,
+                     "\nAbout %.0f minutes here (%.0f tokens read and %.0f written a second, measured just now).\n",
                      seconds / 60, per_read, per_written);
     ste_pack_free(pack);
     return 0;

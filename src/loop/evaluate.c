@@ -66,12 +66,11 @@ static int save(void *arg, struct ste_err *err)
 static int score_rest(struct suite *u, const bool *known, size_t left, struct ste_err *err)
 {
     const struct ste_eval_setting setting = {.votes = 1};
-    char what[80];
-    snprintf(what, sizeof what, "%.40s, %s %d", u->name, u->iteration ? "iteration" : "seed, iteration", u->iteration);
     ste_loop_judge_setting(u->l, &u->voice, true, &u->setting);
     int rc = ste_store_begin(u->l->store, err);
     if (rc != 0)
         return rc;
+    char *what = ste_xasprintf("%s, %s %d", u->name, u->iteration ? "iteration" : "seed, iteration", u->iteration);
     const struct ste_judging judging = {.llm = u->voice.llm,
                                         .judge = &u->setting,
                                         .setting = &setting,
@@ -80,6 +79,7 @@ static int score_rest(struct suite *u, const bool *known, size_t left, struct st
                                         .judged = put_pair,
                                         .tick = save,
                                         .arg = u};
+    free(what);
     struct ste_outcome *o = ste_xcalloc(u->pairs.n + 1, sizeof *o);
     rc = ste_loop_provenance(u->l, "evaluate", &u->voice, &u->setting.sampling, u->setting.max_tokens,
                              u->setting.mode == STE_MODE_FREE ? "free" : "closed", u->iteration, &u->provenance, err);
@@ -156,6 +156,41 @@ int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_voice *v, int ite
     return rc;
 }
 
+/* The file is what it was when the run read it first: figures of other pairs are not to be compared. */
+static int check_file(struct ste_loop *l, const char *name, const char *path, struct ste_err *err)
+{
+    char hash[65], *key = ste_xasprintf("eval file %s", name), *was = NULL;
+    int rc = ste_store_meta(l->store, key, &was, err);
+    if (rc == 0)
+        rc = ste_sha256_file(path, hash, err);
+    if (rc == 0 && was && strcmp(was, hash) != 0)
+        rc = ste_err_set(
+            err, STE_EUSAGE,
+            "%s is not the file that the run in %s was begun with (its SHA-256 was %.12s and is %.12s): put "
+            "that one back, or measure this one by `ste eval`",
+            path, ste_store_dir(l->store), was, hash);
+    if (rc == 0 && !was)
+        rc = ste_store_meta_set(l->store, key, hash, err);
+    free(key);
+    free(was);
+    return rc;
+}
+
+int ste_loop_eval_file(struct ste_loop *l, size_t which, size_t limit, struct ste_answer_pairs *out,
+                       struct ste_err *err)
+{
+    const struct ste_strings *paths = &l->recipe.eval_files;
+    struct ste_strings names;
+    *out = (struct ste_answer_pairs){0};
+    int rc = ste_pairs_names(paths, &names, err);
+    if (rc == 0)
+        rc = check_file(l, names.items[which], paths->items[which], err);
+    if (rc == 0)
+        rc = ste_answer_pairs_read(out, paths->items[which], names.items[which], STE_PAIRS_LABELLED, limit, err);
+    ste_strings_clear(&names);
+    return rc;
+}
+
 int ste_loop_evaluate(struct ste_loop *l, int iteration, struct ste_err *err)
 {
     struct ste_loop_clock clock;
@@ -171,10 +206,7 @@ int ste_loop_evaluate(struct ste_loop *l, int iteration, struct ste_err *err)
         rc = score(&u, err);
     ste_answer_pairs_clear(&u.pairs);
     for (size_t f = 0; rc == 0 && f < l->recipe.eval_files.n; f++) {
-        u.pairs = (struct ste_answer_pairs){0};
-        rc = ste_answer_pairs_read(&u.pairs, l->recipe.eval_files.items[f], STE_PAIRS_LABELLED,
-                                   (size_t)l->recipe.eval_limit, err);
-        if (rc != 0)
+        if ((rc = ste_loop_eval_file(l, f, (size_t)l->recipe.eval_limit, &u.pairs, err)) != 0)
             break;
         char *name = ste_xasprintf("eval:%s", u.pairs.name);
         u.name = name;

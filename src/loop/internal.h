@@ -32,6 +32,10 @@ int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct st
                            struct ste_id *id, struct ste_err *err);
 /* Of what no model wrote, but a file gave. */
 int ste_loop_provenance_given(struct ste_loop *l, struct ste_id *id, struct ste_err *err);
+/* The pairs of the recipe's eval.files[WHICH], up to LIMIT (0: all), under the name that tells the file from the
+ * others. Once it was read, another content under its path is STE_EUSAGE. */
+int ste_loop_eval_file(struct ste_loop *l, size_t which, size_t limit, struct ste_answer_pairs *out,
+                       struct ste_err *err);
 /* For evaluation: labels are not drawn. */
 void ste_loop_judge_setting(struct ste_loop *l, const struct ste_voice *v, bool evaluation,
                             struct ste_judge_setting *out);
@@ -80,9 +84,9 @@ void ste_loop_label_ids_clear(struct ste_label_ids *l);
 
 /* A judgment's completion, and what is trained of it. */
 struct ste_training_ids {
-    int32_t *completion; /* (n) */
+    int32_t *completion;         /* (n) */
     size_t n, n_free, n_written; /* as of a judgment's row */
-    size_t border; /* of the completion so many are given, like the prompt */
+    size_t border;               /* of the completion so many are given, like the prompt */
 };
 /* Puts a completion in the place of X's, which stays the caller's: with the label that is right, whichever the judgment
  * drew. The caller frees the new one. */

@@ -17,9 +17,11 @@ static int check_pack(struct ste_loop *l, struct ste_err *err)
     if (rc != 0)
         return rc;
     char *hash = NULL;
-    if ((rc = ste_store_meta(l->store, "pack_hash", &hash, err)) != 0 || !hash)
-        return rc;
-    if (strcmp(hash, l->pack->hash) != 0)
+    int64_t models = 0;
+    rc = ste_store_meta(l->store, "pack_hash", &hash, err);
+    if (rc == 0 && hash && strcmp(hash, l->pack->hash) != 0)
+        rc = ste_count(l->store, STE_COUNT_MODELS, 0, &models, err);
+    if (models > 0)
         rc = ste_err_set(err, STE_EUSAGE,
                          "the prompt pack %s is not the one that the run in %s was made with (its text changed): give "
                          "another folder with --run, or the old pack",
@@ -51,6 +53,20 @@ static int write_recipe(struct ste_loop *l, struct ste_err *err)
     return rc;
 }
 
+/* L's recipe, given by the user, in a run that has WAS. One that has not begun takes another: what it read is read
+ * anew. */
+static int continue_with(struct ste_loop *l, const struct ste_recipe *was, struct ste_err *err)
+{
+    int64_t models;
+    struct ste_err differs = {0};
+    int rc = ste_count(l->store, STE_COUNT_MODELS, 0, &models, err);
+    if (rc == 0)
+        rc = ste_recipe_settle(&l->recipe, was, err);
+    if (rc != 0 || ste_recipe_may_continue(was, &l->recipe, ste_store_dir(l->store), &differs) == 0)
+        return rc;
+    return models > 0 ? ste_err_set(err, differs.code, "%s", differs.msg) : ste_store_empty(l->store, err);
+}
+
 /* L's recipe: R, or the run's own one. A deep copy of R goes over its JSON. */
 static int take_recipe(struct ste_loop *l, const struct ste_recipe *r, struct ste_err *err)
 {
@@ -69,9 +85,7 @@ static int take_recipe(struct ste_loop *l, const struct ste_recipe *r, struct st
         struct ste_recipe was;
         rc = ste_recipe_from_json(&was, old, err);
         if (rc == 0 && r) {
-            rc = ste_recipe_settle(&l->recipe, &was, err);
-            if (rc == 0)
-                rc = ste_recipe_may_continue(&was, &l->recipe, ste_store_dir(l->store), err);
+            rc = continue_with(l, &was, err);
             ste_recipe_clear(&was);
         } else if (rc == 0) {
             ste_recipe_clear(&l->recipe);

@@ -152,8 +152,8 @@ int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct st
     const char *adapter = ste_llm_adapter_hash(v->llm, v->adapter), *hash = ste_llm_about(v->llm)->model_hash;
     const char *numerics = ste_llm_about(v->llm)->numerics;
     *id = ste_id_of("provenance", role, v->model, hash, adapter, l->pack->hash, numerics, how_text, seed, turn, NULL);
-    const struct ste_provenance_row row = {
-        id->s, role, v->model, hash, adapter, l->pack->hash, numerics, how_text, seed, round};
+    const struct ste_provenance_row row = {id->s,         role,     v->model, hash, adapter,
+                                           l->pack->hash, numerics, how_text, seed, round};
     int rc = ste_put_provenance(l->store, &row, err);
     free(how_text);
     return rc;

@@ -38,15 +38,13 @@ static const char *pack_text(const struct ste_pack *p, int kind)
 /* ---- read ---- */
 
 /* The prompts of the evaluation files, as texts to hold instructions against. */
-static int contamination_index(const struct ste_recipe *r, struct ste_minhash_index **out, struct ste_err *err)
+static int contamination_index(struct ste_loop *l, struct ste_minhash_index **out, struct ste_err *err)
 {
-    *out = NULL;
-    if (r->eval_files.n == 0)
-        return 0;
-    *out = ste_minhash_index_new(r->contamination > 0 ? r->contamination : 1.0);
+    const struct ste_recipe *r = &l->recipe;
+    *out = r->eval_files.n ? ste_minhash_index_new(r->contamination) : NULL;
     for (size_t f = 0; f < r->eval_files.n; f++) {
-        struct ste_answer_pairs pairs = {0};
-        int rc = ste_answer_pairs_read(&pairs, r->eval_files.items[f], STE_PAIRS_LABELLED, 0, err);
+        struct ste_answer_pairs pairs;
+        int rc = ste_loop_eval_file(l, f, 0, &pairs, err);
         if (rc != 0)
             return rc;
         for (size_t i = 0; i < pairs.n; i++) {
@@ -181,7 +179,7 @@ static int read_labelled(struct reading *g, struct ste_err *err)
     int rc = 0;
     for (size_t f = 0; rc == 0 && f < r->files.n; f++) {
         struct ste_answer_pairs pairs = {0};
-        rc = ste_answer_pairs_read(&pairs, r->files.items[f], STE_PAIRS_LABELLED, (size_t)r->read_limit, err);
+        rc = ste_answer_pairs_read(&pairs, r->files.items[f], NULL, STE_PAIRS_LABELLED, (size_t)r->read_limit, err);
         for (size_t i = 0; rc == 0 && i < pairs.n; i++) {
             struct ste_answer_pair *p = &pairs.items[i];
             const struct ste_instruction it = {
@@ -201,10 +199,12 @@ static int read_all(struct ste_loop *l, struct ste_err *err)
 {
     const struct ste_recipe *r = &l->recipe;
     bool labelled = ste_recipe_labelled(r);
-    struct reading g = {.l = l, .seen = ste_minhash_index_new(r->duplicate > 0 && !labelled ? r->duplicate : 1.0)};
-    int rc = contamination_index(r, &g.evaluation, err);
-    if (rc == 0 && (rc = ste_store_begin(l->store, err)) == 0) {
-        rc = labelled ? read_labelled(&g, err) : read_instructions(&g, err);
+    struct reading g = {.l = l, .seen = ste_minhash_index_new(labelled ? 0 : r->duplicate)};
+    int rc = ste_store_begin(l->store, err);
+    if (rc == 0) {
+        rc = contamination_index(l, &g.evaluation, err);
+        if (rc == 0)
+            rc = labelled ? read_labelled(&g, err) : read_instructions(&g, err);
         if (rc == 0)
             rc = ste_store_meta_set(l->store, "select", "read", err);
         rc = ste_store_end(l->store, rc, err);

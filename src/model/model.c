@@ -50,7 +50,7 @@ static int read_arch(struct reader *r)
     }
     rc = r->arch ? 0
                  : ste_err_set(r->err, STE_EINPUT, "%s is of architecture '%.*s'; ste runs %s", path,
-                                   (int)(s.n < 40 ? s.n : 40), s.s, names.s);
+                               (int)(s.n < 40 ? s.n : 40), s.s, names.s);
     ste_buf_clear(&names);
     r->m->hp.arch = r->arch;
     return rc;

@@ -1,6 +1,6 @@
 /* The HTTP client (libcurl). STE_EIO on transport errors and statuses of 400 and over, with the reason that the
- * server gives; retries with backoff on time-outs, resets, and statuses that pass (429, 500, 502 to 504). A wait that the
- * server asks for is kept up to a minute; a longer one is an error that says so. */
+ * server gives; retries with backoff on time-outs, resets, and statuses that pass (429, 500, 502 to 504). A wait that
+ * the server asks for is kept up to a minute; a longer one is an error that says so. */
 #ifndef STE_NET_HTTP_H
 #define STE_NET_HTTP_H
 

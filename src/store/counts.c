@@ -18,6 +18,7 @@ static const char *const counted[STE_N_COUNTED] = {
     [STE_COUNT_TOKENS] = "SELECT coalesce(sum(tokens), 0) FROM generation",
     [STE_COUNT_TRAIN_PAIRS] = "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train'",
     [STE_COUNT_DEV_PAIRS] = "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'dev'",
+    [STE_COUNT_MODELS] = "SELECT count(*) FROM meta WHERE key LIKE 'model %'",
     [STE_COUNT_TRAINED] = "SELECT count(*) FROM iteration WHERE adapter_hash IS NOT NULL",
     [STE_COUNT_LAST_JUDGED] = "SELECT coalesce(max(iteration), 0) FROM judgment",
     [STE_COUNT_LAST_EXAMPLES] = "SELECT coalesce(max(iteration), 0) FROM example",

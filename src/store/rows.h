@@ -230,6 +230,7 @@ enum ste_counted {
     STE_COUNT_TOKENS,        /* of all attempts at texts */
     STE_COUNT_TRAIN_PAIRS,   /* kept */
     STE_COUNT_DEV_PAIRS,     /* kept */
+    STE_COUNT_MODELS,        /* opened for the run; before the first it has nothing but what it read */
     STE_COUNT_TRAINED,       /* iterations with an adapter */
     STE_COUNT_LAST_JUDGED,   /* the last iteration that has judgments; 0: none */
     STE_COUNT_LAST_EXAMPLES, /* the last iteration that has examples; 0: none */

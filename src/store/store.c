@@ -392,3 +392,18 @@ int ste_store_count(struct ste_store *s, int64_t *out, struct ste_err *err, cons
     sqlite3_clear_bindings(c->stmt);
     return got < 0 ? got : 0;
 }
+
+int ste_store_empty(struct ste_store *s, struct ste_err *err)
+{
+    int rc = ste_store_begin(s, err);
+    if (rc != 0)
+        return rc;
+    for (const struct ste_table *t = ste_tables; t->name && rc == 0; t++) {
+        char *sql = ste_xasprintf("DELETE FROM %s", t->name);
+        rc = ste_store_exec(s, err, sql, "");
+        free(sql);
+    }
+    if (rc == 0)
+        rc = ste_store_exec(s, err, "DELETE FROM work", "");
+    return ste_store_end(s, rc, err);
+}

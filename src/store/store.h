@@ -35,4 +35,7 @@ int ste_store_meta_remove(struct ste_store *s, const char *key, struct ste_err *
 int ste_store_dump(struct ste_store *s, int (*line)(void *arg, const char *json, struct ste_err *err), void *arg,
                    struct ste_err *err);
 
+/* Takes every row out. */
+int ste_store_empty(struct ste_store *s, struct ste_err *err);
+
 #endif

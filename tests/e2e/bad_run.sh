@@ -40,11 +40,6 @@ expect 2 'comes first' "$STE" iterate "$WORK/run" --iteration 2
 expect 1 'no run' "$STE" pair "$WORK/nowhere"
 expect 1 'no run' "$STE" dump "$WORK/nowhere"
 
-# a changed recipe: the difference is shown, the run stays as it is
-before=$(dump_hash "$WORK/run")
-expect 2 'judge.samples: 6 -> 7' "$STE" run "$WORK/tiny.yaml" --run "$WORK/run" --set judge.samples=7
-[ "$(dump_hash "$WORK/run")" = "$before" ] || fail "a refused recipe changed the run"
-
 # a second ste on a run at work, then Ctrl-C, then going on
 "$STE" run "$WORK/tiny.yaml" --run "$WORK/run" >/dev/null 2>"$WORK/first.err" &
 pid=$!
@@ -59,6 +54,12 @@ rows=$("$STE" dump "$WORK/run" | wc -l)
 "$STE" run "$WORK/tiny.yaml" --run "$WORK/run" >/dev/null || fail "going on after Ctrl-C ended with $?"
 [ "$("$STE" dump "$WORK/run" | wc -l)" -gt "$rows" ] || fail "nothing was done after Ctrl-C"
 python3 "$SRC/tests/e2e/sums.py" "$WORK/run" >/dev/null || fail "sums after Ctrl-C"
+
+# a changed recipe: the difference is shown, the run stays as it is
+before=$(dump_hash "$WORK/run")
+expect 2 'judge.samples: 6 -> 7' "$STE" run "$WORK/tiny.yaml" --run "$WORK/run" --set judge.samples=7
+[ "$(dump_hash "$WORK/run")" = "$before" ] || fail "a refused recipe changed the run"
+
 "$STE" run "$WORK/tiny.yaml" --run "$WORK/whole" >/dev/null || fail "the undisturbed run"
 [ "$(dump_hash "$WORK/run")" = "$(dump_hash "$WORK/whole")" ] || fail "Ctrl-C and going on gave another store"
 

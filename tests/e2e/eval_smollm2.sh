@@ -37,6 +37,15 @@ near "$(number "$dir/1.json" accuracy_ba)" "$(awk "BEGIN { print $ba / 5 }")" ||
 near "$(number "$dir/1.json" accuracy)" "$(awk "BEGIN { print ($ab + $ba) / 10 }")" || fail "accuracy is no mean"
 awk '{ if (length($0) > 80) exit 1 }' "$dir/1.table" || fail "the table is wider than 80 columns"
 
+# Two files of one name in two folders are two suites.
+mkdir "$dir/a" "$dir/b"
+head -3 "$dir/six.jsonl" >"$dir/a/test.jsonl"
+tail -3 "$dir/six.jsonl" >"$dir/b/test.jsonl"
+"$ste" eval --judge "$model" --data "$dir/a/test.jsonl" "$dir/b/test.jsonl" --no-cache --json "$dir/ab.json" --outcomes "$dir/ab.out" >/dev/null ||
+    fail "eval of two files of one name"
+grep -q '"name": "a/test"' "$dir/ab.json" && grep -q '"name": "b/test"' "$dir/ab.json" || fail "two files are one suite"
+grep -o '"suite":"[^"]*","subset":"[^"]*","id":"[^"]*"' "$dir/ab.out" | sort | uniq -d | grep . && fail "two pairs have one name"
+
 # Another batch, another number of threads, and the cache: the same bytes.
 "$ste" eval --judge "$model" --data "$dir/six.jsonl" --no-cache --batch 1 --threads 1 --json "$dir/2.json" \
     --outcomes "$dir/2.out" >/dev/null || fail "eval, batch 1"
@@ -101,6 +110,18 @@ wait $! || fail "judge, a stream"
 "$ste" judge --judge "$model" --in - --out - --no-cache <"$dir/pairs.jsonl" | cmp - "$dir/streamed.jsonl" ||
     fail "a stream in one piece has other verdicts"
 
+# A bad row of a stream is named and has no verdict; every other row has, and the exit code says that there was one.
+sed '3s/.*/{"prompt": 3}/' "$dir/pairs.jsonl" >"$dir/broken.jsonl"
+"$ste" judge --judge "$model" --in - --out "$dir/unbroken.jsonl" --no-cache <"$dir/broken.jsonl" 2>"$dir/err"
+[ $? = 1 ] || fail "a stream with a bad row: another exit code than 1"
+grep -q 'stdin:3: the field "response_a" is missing' "$dir/err" || fail "a bad row is not named: $(cat "$dir/err")"
+sed 3d "$dir/streamed.jsonl" | cmp - "$dir/unbroken.jsonl" || fail "a bad row changes other verdicts"
+# A list in place of lines, and an id that no 64 bits hold.
+{ echo "["; sed '1s/"capital"/12345678901234567890/; $!s/$/,/' "$dir/pairs.jsonl"; echo "]"; } >"$dir/list.json"
+"$ste" judge --judge "$model" --in "$dir/list.json" --out "$dir/list.out" --no-cache || fail "judge, a list"
+[ "$(wc -l <"$dir/list.out")" = 6 ] || fail "judge lost rows of a list"
+grep -q '^{"id":12345678901234567890,' "$dir/list.out" || fail "a large id is another: $(head -1 "$dir/list.out")"
+
 # Rubric and reference answers reach the judge; a score is the mean of its probabilities, in any batch.
 echo "Only the length counts: the shorter answer is better." >"$dir/rubric.txt"
 sed 's/^{/{"references": ["It is so.", "So it is."], /' "$dir/pairs.jsonl" >"$dir/with.jsonl"
@@ -143,7 +164,8 @@ grep -q "step 2 loss" "$dir/rm.txt" || fail "train-rm says nothing of its steps"
 near "$(number "$dir/rm.json" accuracy_ab)" "$(number "$dir/rm.json" accuracy_ba)" || fail "a reward model has an order"
 near "$(number "$dir/rm.json" consistent)" "$(number "$dir/rm.json" accuracy)" || fail "a reward model's orders disagree"
 "$ste" judge --judge "$dir/rm" --in "$dir/pairs.jsonl" --out "$dir/rm.out" || fail "judge by a reward model"
-[ "$(grep -c '"verdict":"[AB]"' "$dir/rm.out")" = 6 ] || fail "a reward model leaves a pair open"
+[ "$(grep -c '"verdict":"[AB]"' "$dir/rm.out")" = 5 ] || fail "a reward model leaves a pair open"
+grep '"id":"tied"' "$dir/rm.out" | grep -q '"verdict":"tie"' || fail "equal answers have unequal scores"
 
 # A judge compared with itself differs nowhere.
 "$ste" compare --judge "$model" --judge "$model" --data "$dir/six.jsonl" --no-cache --json "$dir/8.json" >"$dir/8.txt" ||
@@ -228,6 +250,7 @@ echo '{"id": 1, "prompt": "x", "chosen": "y", "rejected": "y"}' >"$dir/equal.jso
 { head -2 "$dir/six.jsonl"; head -1 "$dir/six.jsonl"; } >"$dir/doubled.jsonl"
 refuse 1 'doubled.jsonl:3: the id "capital" is that of line 1' eval --judge "$model" --data "$dir/doubled.jsonl"
 refuse 1 'pairs.jsonl:1: no reference answer' judge --judge "$model" --in "$dir/pairs.jsonl" --out - --reference
+refuse 2 'are one file' eval --judge "$model" --data "$dir/six.jsonl" "$dir/../$(basename "$dir")/six.jsonl"
 refuse 1 'rubric' judge --judge "$model" --in "$dir/pairs.jsonl" --out - --rubric "$dir/no-rubric"
 refuse 1 'six.jsonl:1: no answer' score --judge "$model" --in "$dir/six.jsonl" --out -
 refuse 2 'asked nothing' eval --judge "$dir/rm" --data "$dir/six.jsonl" --pack small

@@ -67,6 +67,14 @@ run "$WORK/pairs.jsonl" --run "$WORK/steps" >/dev/null || fail "a run that was b
 cmp "$WORK/1.out" "$WORK/2.out" || fail "the adapter's folder judges otherwise than its run"
 cmp -s "$WORK/1.out" "$WORK/3.out" && fail "the adapter changes nothing"
 
+# A judge that is measured on what it was trained on is said to be, by its run or by its adapter's folder; the seed is not.
+for judge in "$WORK/run" "$WORK/run/adapters/iter-1" "$WORK/run:0"; do
+    "$STE" eval --judge "$judge" --pack direct --data "$WORK/pairs.jsonl" --no-cache --json "$WORK/in.json" >/dev/null 2>"$WORK/err" || fail "eval of $judge"
+    said=$(grep -c 'pairs have a prompt like one that .* was trained on' "$WORK/err" || true)
+    [ "$said" = "$([ "$judge" = "$WORK/run:0" ] && echo 0 || echo 1)" ] || fail "$judge: $(cat "$WORK/err")"
+done
+"$STE" eval --judge "$WORK/run" --data "$WORK/pairs.jsonl" --no-cache --json - 2>/dev/null | grep -qE '"in_training": [1-9]' || fail "no in_training"
+
 # What is no labelled pair
 refuse() {
     local part=$1

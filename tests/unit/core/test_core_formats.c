@@ -53,7 +53,7 @@ static void jsonl_errors_name_the_line_and_go_on(void **state)
                 {STE_EINPUT, 4, "not JSON"},
                 {STE_EINPUT, 5, "not a JSON object"},
                 {STE_EINPUT, 6, "not UTF-8 at byte 7"},
-                {STE_EINPUT, 7, "not JSON"},
+                {STE_EINPUT, 7, "NUL character (\\u0000)"},
                 {1, 8, ""},
                 {0, 8, ""}};
     struct ste_jsonl *f;
@@ -76,6 +76,84 @@ static void jsonl_errors_name_the_line_and_go_on(void **state)
     ste_jsonl_close(f);
     assert_int_equal(ste_jsonl_open(&f, "/nowhere/x", &err), STE_EIO);
     has(&err, "/nowhere/x");
+}
+
+/* Whole numbers beyond 64 bits and reals beyond a double come out as they came in; one that is no number stays an
+ * error. */
+static void large_numbers_are_kept(void **state)
+{
+    static const char text[] =
+        "{\"id\":12345678901234567890,\"t\":\"\\\"9e999\",\"n\":[-99999999999999999999,1e400,7],\"o\":{\"k\":1}}\n";
+    struct ste_jsonl *f;
+    struct ste_jsonl_writer *w;
+    struct ste_err err;
+    struct ste_buf b = STE_BUF_INIT;
+    json_t *row, *bad;
+    const char *s = NULL;
+    long long n;
+    put(text, sizeof text - 1);
+    assert_int_equal(ste_jsonl_open(&f, path, &err), 0);
+    assert_int_equal(ste_jsonl_next(f, &row, &err), 1);
+    ste_jsonl_close(f);
+    char *id = ste_json_name(json_object_get(row, "id"));
+    assert_string_equal(id, "12345678901234567890");
+    free(id);
+    assert_int_equal(ste_json_string(row, "id", true, &s, "f:1", &err), STE_EINPUT);
+    assert_string_equal(err.msg, "f:1: the field \"id\" must be a string, not a number that large");
+    assert_int_equal(ste_json_int(row, "id", true, &n, "f:1", &err), STE_EINPUT);
+    assert_null(ste_json_text(json_object_get(row, "id")));
+    assert_string_equal(ste_json_text(json_object_get(row, "t")), "\"9e999");
+    assert_int_equal(ste_jsonl_create(&w, path, &err), 0);
+    assert_int_equal(ste_jsonl_write(w, row, &err), 0);
+    assert_int_equal(ste_jsonl_commit(w, &err), 0);
+    assert_int_equal(ste_file_read(path, 1000, &b, &err), 0);
+    assert_string_equal(b.s, text);
+    static const char *const wrong[] = {"{\"a\":99999999999999999999x}", "{\"a\":099999999999999999999}",
+                                        "{\"a\":99999999999999999999,\"b\":\"\\u0000\"}"};
+    for (size_t i = 0; i < 3; i++) {
+        bad = ste_json_parse(wrong[i], strlen(wrong[i]), "w", &err);
+        assert_null(bad);
+        has(&err, i == 2 ? "NUL" : "not JSON");
+    }
+    ste_buf_clear(&b);
+    json_decref(row);
+}
+
+/* A file that is one list is read as its items; the line is where an item begins. */
+static void lists_are_read_as_rows(void **state)
+{
+    static const struct {
+        const char *text;
+        long lines[3]; /* of the rows; then 0 */
+        const char *wrong;
+    } cases[] = {
+        {"[{\"a\":\"],{\"},\n {\"a\":[1,{}]}]", {1, 2}, NULL},
+        {"\xEF\xBB\xBF\n\n[\n  {\n    \"a\": \"\\\"\"\n  },\n  {\"b\": 2}\n]\n", {4, 7}, NULL},
+        {"[]", {0}, NULL},
+        {"[{\"a\":1},\n", {1}, ":2: the file is one JSON list, and it has no end"},
+        {"[{\"a\":1},\n{\"b\":\"]", {1}, ":2: the file is one JSON list, and it has no end"},
+        {"[{\"a\":1}]\n{\"b\":2}\n", {1}, ":2: the file is one JSON list, and something stands behind it"},
+        {"[{\"a\":1},\n3]", {1}, ":2: not a JSON object"},
+        {"[{\"a\":1},\n{\"a\" 3}]", {1}, ":2: not JSON"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ste_jsonl *f;
+        struct ste_err err = {0};
+        json_t *row;
+        int rc, n = 0;
+        put(cases[i].text, strlen(cases[i].text));
+        assert_int_equal(ste_jsonl_open(&f, path, &err), 0);
+        for (; (rc = ste_jsonl_next(f, &row, &err)) > 0; n++) {
+            assert_int_equal(ste_jsonl_line(f), cases[i].lines[n]);
+            json_decref(row);
+        }
+        assert_int_equal(cases[i].lines[n], 0);
+        assert_int_equal(rc, cases[i].wrong ? STE_EINPUT : 0);
+        if (cases[i].wrong)
+            has(&err, cases[i].wrong);
+        assert_int_equal(ste_jsonl_next(f, &row, &err), 0);
+        ste_jsonl_close(f);
+    }
 }
 
 static void jsonl_lines_are_bounded(void **state)
@@ -273,6 +351,9 @@ static void options_are_set_and_checked(void **state)
         {"judge.samples=3x", "must be a whole number"},
         {"pair.temperature=nan", "must be a number"},
         {"judge.mode=fre", "must be one of free|closed"},
+        {"judge.mode=free|closed", "must be one of free|closed"},
+        {"judge.mode=free|", "must be one of free|closed"},
+        {"judge.mode=", "must be one of free|closed"},
         {"judge.both=maybe", "true or false"},
         {"judge.samples", "takes key=value"},
     };
@@ -288,6 +369,30 @@ static void options_are_set_and_checked(void **state)
     assert_int_equal(ste_options_set(table, &o, "eval.files=a.jsonl,b.jsonl", &err), 0);
     assert_int_equal(o.files.n, 2);
     assert_string_equal(o.files.items[1], "b.jsonl");
+    static const struct {
+        const char *text, *items; /* ITEMS: each with a bar behind it */
+    } lists[] = {{"[train.jsonl]", "train.jsonl|"},
+                 {"[ a b.jsonl ,c]", "a b.jsonl|c|"},
+                 {"a, b", "a|b|"},
+                 {"[\"a,b\", 'c]']", "a,b|c]|"},
+                 {"\"x=1 y=1\",\"y=1\"", "x=1 y=1|y=1|"},
+                 {"", ""},
+                 {"[]", ""},
+                 {"[a].jsonl", "[a].jsonl|"},
+                 {"don't,can't", "don't|can't|"},
+                 {"a,,b,", "a|b|"},
+                 {" ", ""}};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        char *set = ste_xasprintf("eval.files=%s", lists[i].text);
+        struct ste_buf got = STE_BUF_INIT;
+        assert_int_equal(ste_options_set(table, &o, set, &err), 0);
+        ste_buf_adds(&got, "");
+        for (size_t k = 0; k < o.files.n; k++)
+            ste_buf_addf(&got, "%s|", o.files.items[k]);
+        assert_string_equal(got.s, lists[i].items);
+        ste_buf_clear(&got);
+        free(set);
+    }
     ste_options_clear(table, &o);
 }
 
@@ -339,6 +444,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jsonl_errors_name_the_line_and_go_on),
+        cmocka_unit_test(large_numbers_are_kept),
+        cmocka_unit_test(lists_are_read_as_rows),
         cmocka_unit_test(jsonl_lines_are_bounded),
         cmocka_unit_test(jsonl_is_written_whole),
         cmocka_unit_test(yaml_core_schema),

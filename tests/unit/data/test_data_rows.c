@@ -58,6 +58,19 @@ static void dialogues_read_in_every_form(void **state)
         {"{\"conversations\":[{\"from\":\"human\",\"value\":\"a\"},{\"from\":\"gpt\",\"value\":\"b\"},"
          "{\"from\":\"human\",\"value\":\"c\"}],\"system\":\"S\"}",
          "System: S\n\nUser: a\n\nAssistant: b\n\nUser: c", NULL},
+        /* of the whole conversation what stands before the answer, also where the prompt has a field of its own */
+        {"{\"prompt\":\"Hi\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"},"
+         "{\"role\":\"assistant\",\"content\":\"a\"}],\"system\":\"S\"}",
+         "System: S\n\nUser: Hi", NULL},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"},"
+         "{\"role\":\"user\",\"content\":\"c\"},{\"role\":\"assistant\",\"content\":\"d\"}]}",
+         "User: a\n\nAssistant: b\n\nUser: c", NULL},
+        {"{\"conversations\":[{\"from\":\"human\",\"value\":\"Hi\"},{\"from\":\"gpt\",\"value\":\"b\"}]}", "Hi", NULL},
+        {"{\"conversation\":[{\"role\":\"user\",\"content\":\"Hi\",\"language\":\"English\"},"
+         "{\"role\":\"assistant\",\"content\":\"b\"}],\"turn\":1}",
+         "Hi", NULL},
+        {"{\"prompt\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}]}", NULL,
+         "the last turn"},
         {"{\"text\":\"Hi\"}", NULL, "f:1: no prompt"},
         {"{\"prompt\":\"  \\n\"}", NULL, "f:1: the prompt is empty"},
         {"{\"prompt\":3}", NULL, "f:1: \"prompt\" must be"},
@@ -105,7 +118,7 @@ static void pairs_are_read(void **state)
         "{\"prompt\":\"q\",\"chosen\":\"a\",\"rejected\":\"b\",\"tie\":true}\n"
         "{\"chosen\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"a\"}],"
         "\"rejected\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"b\"}]}\n");
-    assert_int_equal(ste_answer_pairs_read(&p, path, STE_PAIRS_LABELLED, 0, &err), 0);
+    assert_int_equal(ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_LABELLED, 0, &err), 0);
     assert_int_equal(p.n, 4);
     assert_string_equal(p.items[0].id, "7");
     assert_false(p.items[0].tied);
@@ -114,17 +127,200 @@ static void pairs_are_read(void **state)
     assert_string_equal(p.items[3].prompt.turns[0].text, "q");
     assert_true(strstr(p.items[3].id, ":4") != NULL);
     ste_answer_pairs_clear(&p);
-    assert_int_equal(ste_answer_pairs_read(&p, path, STE_PAIRS_LABELLED, 2, &err), 0);
+    assert_int_equal(ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_LABELLED, 2, &err), 0);
     assert_int_equal(p.n, 2);
     ste_answer_pairs_clear(&p);
-    assert_int_equal(ste_answer_pairs_read(&p, path, STE_PAIRS_UNLABELLED, 0, &err), STE_EINPUT);
+    assert_int_equal(ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_UNLABELLED, 0, &err), STE_EINPUT);
     has(&err, ":1: the field \"response_a\" is missing");
     put("{\"prompt\":\"q\",\"chosen\":\"a\",\"rejected\":5}\n");
-    assert_int_equal(ste_answer_pairs_read(&p, path, STE_PAIRS_LABELLED, 0, &err), STE_EINPUT);
+    assert_int_equal(ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_LABELLED, 0, &err), STE_EINPUT);
     has(&err, ":1: \"rejected\" must be");
     put("\n");
-    assert_int_equal(ste_answer_pairs_read(&p, path, STE_PAIRS_LABELLED, 0, &err), STE_EINPUT);
+    assert_int_equal(ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_LABELLED, 0, &err), STE_EINPUT);
     has(&err, "holds no rows");
+}
+
+#define TURN(role, text) "{\"role\":\"" role "\",\"content\":\"" text "\"}"
+#define U(text) TURN("user", text)
+#define A(text) TURN("assistant", text)
+#define PAIR(chosen, rejected, more) "{\"chosen\":" chosen ",\"rejected\":" rejected more "}\n"
+
+/* What both dialogues begin with is the prompt, wherever they part. */
+static void dialogues_part_anywhere(void **state)
+{
+    static const struct {
+        const char *row, *prompt, *first, *second; /* SECOND NULL: refused with FIRST */
+    } cases[] = {
+        {PAIR("[" U("q") "," A("a") "]", "[" U("q") "," A("b") "]", ""), "q", "a", "b"},
+        {PAIR("[" U("q") "," A("a") "," U("r") "," A("c") "]", "[" U("q") "," A("b") "," U("s") "," A("d") "]", ""),
+         "q", "a\n\nUser: r\n\nAssistant: c", "b\n\nUser: s\n\nAssistant: d"},
+        {PAIR("[" U("q") "," A("a") "," U("r") "," A("c") "]", "[" U("q") "," A("a") "," U("s") "," A("d") "]", ""),
+         "q", "a\n\nUser: r\n\nAssistant: c", "a\n\nUser: s\n\nAssistant: d"},
+        {PAIR("[" U("q") "," A("a") "," U("r") "," A("c") "]", "[" U("q") "," A("a") "," U("r") "," A("d") "]", ""),
+         "User: q\n\nAssistant: a\n\nUser: r", "c", "d"},
+        {PAIR("[" U("q") "," A("a") "]", "[" U("q") "," A("a") "," U("r") "," A("d") "]", ""), "q", "a",
+         "a\n\nUser: r\n\nAssistant: d"},
+        {PAIR("[" U("q") "," A("a") "]", "[" U("other") "," A("b") "]", ""), NULL, "different questions", NULL},
+        {PAIR("[" U("q") "," A("a") "]", "[" U("other") "," A("b") "]", ",\"prompt\":\"q\""), NULL,
+         "different questions", NULL},
+        {PAIR("[" U("q") "," A("a") "]", "\"b\"", ""), "q", "a", "b"},
+        {PAIR("[" A("a") "]", "[" A("b") "," U("r") "," A("c") "]", ",\"prompt\":\"q\""), "q", "a",
+         "b\n\nUser: r\n\nAssistant: c"},
+        {PAIR("[" U("q") "," A("a") "]", "[" U("q") "," A("b") "]",
+              ",\"prompt\":\"q\",\"system\":\"S\",\"messages\":[" U("q") "," A("a") "]"),
+         "System: S\n\nUser: q", "a", "b"},
+        {PAIR("[" U("q") "," U("a") "]", "[" U("q") "," A("b") "]", ""), NULL, "must end with the assistant's", NULL},
+        {PAIR("\"a\"", "99999999999999999999", ",\"prompt\":\"q\""), NULL, "\"rejected\" must be a string", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ste_answer_pairs p;
+        struct ste_err err = {0};
+        put(cases[i].row);
+        const int rc = ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_LABELLED, 0, &err);
+        if (!cases[i].second) {
+            assert_int_equal(rc, STE_EINPUT);
+            has(&err, ":1: ");
+            has(&err, cases[i].first);
+            continue;
+        }
+        if (rc)
+            fail_msg("case %zu: %s", i, err.msg);
+        struct ste_buf b = STE_BUF_INIT;
+        ste_dialogue_text(&p.items[0].prompt, &b);
+        assert_string_equal(b.s, cases[i].prompt);
+        assert_string_equal(p.items[0].first, cases[i].first);
+        assert_string_equal(p.items[0].second, cases[i].second);
+        ste_buf_clear(&b);
+        ste_answer_pairs_clear(&p);
+    }
+}
+
+/* Each chosen answer against each rejected one; a limit and a sample take whole rows. */
+static void lists_of_answers_make_pairs(void **state)
+{
+    static const char *const ids[] = {"r/1-1", "r/1-2", "r/1-3", "plain", "t/1-1", "t/1-2", "t/2-1", "t/2-2"};
+    struct ste_answer_pairs p;
+    struct ste_err err = {0};
+    put(PAIR("[\"4\"]", "[\"5\",\"6\",\"22\"]", ",\"prompt\":\"2+2?\",\"id\":\"r\"")
+            PAIR("\"a\"", "\"b\"", ",\"prompt\":\"q\",\"id\":\"plain\"")
+                PAIR("[\"c\",\"d\"]", "[\"e\",\"f\"]", ",\"prompt\":\"Name one.\",\"id\":\"t\""));
+    assert_int_equal(ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_LABELLED, 0, &err), 0);
+    assert_int_equal(p.n, 8);
+    for (size_t i = 0; i < 8; i++)
+        assert_string_equal(p.items[i].id, ids[i]);
+    assert_string_equal(p.items[2].second, "22");
+    assert_string_equal(p.items[6].first, "d");
+    assert_string_equal(p.items[6].second, "e");
+    assert_string_equal(p.items[6].row_id, "t");
+    assert_null(p.items[3].row_id);
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        struct ste_answer_pairs drawn;
+        assert_int_equal(ste_answer_pairs_read(&drawn, path, NULL, STE_PAIRS_LABELLED, 0, &err), 0);
+        ste_answer_pairs_sample(&drawn, 1, seed);
+        assert_int_equal(drawn.n, drawn.items[0].line == 1 ? 3 : drawn.items[0].line == 2 ? 1 : 4);
+        ste_answer_pairs_clear(&drawn);
+    }
+    ste_answer_pairs_clear(&p);
+    assert_int_equal(ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_LABELLED, 1, &err), 0);
+    assert_int_equal(p.n, 3);
+    ste_answer_pairs_clear(&p);
+    put("{\"prompt\":\"q\",\"response_a\":[\"a\",\"b\"],\"response_b\":\"c\"}\n");
+    assert_int_equal(ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_UNLABELLED, 0, &err), STE_EINPUT);
+    has(&err, ":1: \"response_a\" is a list of texts");
+}
+
+/* Ratings of one prompt make pairs wherever they stand, each two of them. */
+static void ratings_find_their_partner(void **state)
+{
+    struct ste_answer_pairs p;
+    struct ste_err err = {0};
+#define RATING(prompt, text, n) "{\"prompt\":\"" prompt "\",\"response\":\"" text "\",\"helpfulness\":" n "}\n"
+    put(RATING("q", "a", "1") RATING("r", "b", "4") RATING("alone", "x", "2") RATING("q", "c", "3")
+            RATING("r", "d", "0") RATING("q", "e", "2") RATING("q", "f", "2"));
+    assert_int_equal(ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_HELPSTEER2, 0, &err), 0);
+    assert_int_equal(p.n, 3);
+    assert_string_equal(p.items[0].first, "c");
+    assert_string_equal(p.items[0].second, "a");
+    assert_string_equal(p.items[1].first, "b");
+    assert_int_equal(p.items[1].line, 5);
+    assert_true(p.items[2].tied);
+    ste_answer_pairs_clear(&p);
+    put(RATING("q", "a", "1") RATING("r", "b", "4"));
+    assert_int_equal(ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_HELPSTEER2, 0, &err), STE_EINPUT);
+    has(&err, "no pair");
+}
+
+static void votes_are_read(void **state)
+{
+    struct ste_answer_pairs p;
+    struct ste_err err = {0};
+#define VOTE(winner)                                                                                                   \
+    "{\"question_id\":1,\"model_a\":\"x\",\"model_b\":\"y\",\"turn\":1,\"judge\":\"me\",\"winner\":\"" winner          \
+    "\",\"conversation_a\":[" U("q") "," A("a") "],\"conversation_b\":[" U("q") "," A("b") "]}\n"
+    put(VOTE("model_b") VOTE("both_bad") VOTE("model_b") VOTE("tie (bothbad)") VOTE("both_bad"));
+    assert_int_equal(ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_MTBENCH_VOTES, 0, &err), 0);
+    assert_int_equal(p.n, 3);
+    assert_string_equal(p.items[0].first, "b");
+    assert_true(p.items[1].tied && p.items[2].tied);
+    assert_string_not_equal(p.items[0].id, p.items[1].id);
+    assert_string_not_equal(p.items[1].id, p.items[2].id);
+    ste_answer_pairs_clear(&p);
+    put(VOTE("neither"));
+    assert_int_equal(ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_MTBENCH_VOTES, 0, &err), STE_EINPUT);
+    has(&err, "\"neither\"");
+}
+
+/* A bad row takes nothing from those before and behind it. */
+static void readers_go_on_behind_bad_rows(void **state)
+{
+    static const char good[] = "{\"prompt\":\"q\",\"response_a\":\"a\",\"response_b\":\"b\"}\n";
+    struct ste_pairs_reader *r;
+    struct ste_answer_pairs p;
+    struct ste_err err = {0};
+    struct ste_buf b = STE_BUF_INIT;
+    ste_buf_addf(&b, "%s%s{\"prompt\":3}\n{\"prompt\n%s", good, good, good);
+    put(b.s);
+    ste_buf_clear(&b);
+    assert_int_equal(ste_pairs_reader_open(&r, path, NULL, STE_PAIRS_UNLABELLED, false, &err), 0);
+    static const struct {
+        size_t n;
+        const char *wrong;
+    } want[] = {{2, NULL}, {0, ":3: the field \"response_a\" is missing"}, {0, ":4: not JSON"}, {1, NULL}, {0, NULL}};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        assert_int_equal(ste_pairs_reader_next(r, &p, 512, false, &err), want[i].wrong ? STE_EINPUT : 0);
+        assert_int_equal(p.n, want[i].n);
+        if (want[i].wrong)
+            has(&err, want[i].wrong);
+        ste_answer_pairs_clear(&p);
+    }
+    ste_pairs_reader_close(r);
+    assert_int_equal(ste_answer_pairs_read(&p, path, NULL, STE_PAIRS_UNLABELLED, 0, &err), STE_EINPUT);
+    has(&err, ":3: ");
+}
+
+static void files_have_names_of_their_own(void **state)
+{
+    static const char *const paths[] = {"/nowhere/a/test.jsonl", "/nowhere/b/test.jsonl", "test.json",   "x/one.jsonl",
+                                        "q/x/one.jsonl",         "/nowhere/b/more.jsonl", "n/two.jsonl", "n/two.json"};
+    static const char *const names[] = {"a/test",  "b/test", "test",        "x/one",
+                                        "q/x/one", "more",   "n/two.jsonl", "n/two.json"};
+    struct ste_strings given = {0}, got;
+    struct ste_err err = {0};
+    for (size_t i = 0; i < 8; i++)
+        ste_strings_add(&given, paths[i]);
+    assert_int_equal(ste_pairs_names(&given, &got, &err), 0);
+    for (size_t i = 0; i < 8; i++)
+        assert_string_equal(got.items[i], names[i]);
+    ste_strings_clear(&got);
+    ste_strings_clear(&given);
+    char *again = ste_xasprintf("/tmp/../%s", path);
+    ste_strings_add(&given, path);
+    ste_strings_add(&given, again);
+    assert_int_equal(ste_pairs_names(&given, &got, &err), STE_EUSAGE);
+    has(&err, "one file");
+    ste_strings_clear(&got);
+    ste_strings_clear(&given);
+    free(again);
 }
 
 static void instructions_are_read(void **state)
@@ -215,6 +411,19 @@ static void near_duplicates_cluster(void **state)
     ste_minhash_index_free(x);
 }
 
+/* Texts of equal shingle sets are similar by 1 and no copies; a threshold of 0 tells them apart. */
+static void exact_copies_are_copies(void **state)
+{
+    static const char shorter[] = "Count: one two three, one two three, one two three.",
+                      longer[] = "Count: one two three, one two three, one two three, one two three.";
+    assert_true(ste_text_similarity(shorter, longer) == 1.0);
+    struct ste_minhash_index *x = ste_minhash_index_new(0);
+    ste_minhash_index_add(x, shorter);
+    assert_false(ste_minhash_index_find(x, longer, NULL, NULL));
+    assert_true(ste_minhash_index_find(x, "count one two three; one two three; one two three", NULL, NULL));
+    ste_minhash_index_free(x);
+}
+
 /* Against all pairs: nothing below the threshold is joined, and what is clearly above it always is. */
 static void clusters_equal_the_exact_ones(void **state)
 {
@@ -274,9 +483,19 @@ static void index_pages_are_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dialogues_read_in_every_form), cmocka_unit_test(pairs_are_read),
-        cmocka_unit_test(instructions_are_read),        cmocka_unit_test(texts_fold),
-        cmocka_unit_test(near_duplicates_cluster),      cmocka_unit_test(clusters_equal_the_exact_ones),
+        cmocka_unit_test(dialogues_read_in_every_form),
+        cmocka_unit_test(pairs_are_read),
+        cmocka_unit_test(dialogues_part_anywhere),
+        cmocka_unit_test(lists_of_answers_make_pairs),
+        cmocka_unit_test(ratings_find_their_partner),
+        cmocka_unit_test(votes_are_read),
+        cmocka_unit_test(readers_go_on_behind_bad_rows),
+        cmocka_unit_test(files_have_names_of_their_own),
+        cmocka_unit_test(exact_copies_are_copies),
+        cmocka_unit_test(instructions_are_read),
+        cmocka_unit_test(texts_fold),
+        cmocka_unit_test(near_duplicates_cluster),
+        cmocka_unit_test(clusters_equal_the_exact_ones),
         cmocka_unit_test(index_pages_are_read),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);

@@ -80,10 +80,8 @@ static void judge(const struct ste_answer_pairs *pairs, bool all, size_t window,
     struct ste_err err = {0};
     struct paper l = paper(window, shuffle);
     assert_int_equal(ste_pack_load(&pack, "direct", NULL, NULL), 0);
-    const struct ste_judge_setting s = {.pack = pack,
-                                        .secret = "s",
-                                        .mode = pack->mode,
-                                        .sampling = {.temperature = 0.7, .top_p = 1}};
+    const struct ste_judge_setting s = {
+        .pack = pack, .secret = "s", .mode = pack->mode, .sampling = {.temperature = 0.7, .top_p = 1}};
     const struct ste_eval_setting e = {.votes = VOTES, .all_votes = all};
     const struct ste_judging j = {.llm = &l.llm, .judge = &s, .setting = &e};
     assert_int_equal(ste_judge_pairs(&j, pairs, out, &err), 0);

@@ -141,11 +141,8 @@ static uint64_t ask(struct ste_llm *l, const char *text)
 
 static void wraps_any_model(void **state)
 {
-    static const struct ste_llm_ops ops = {.prepare = echo_prepare,
-                                           .submit = echo_submit,
-                                           .cancel = echo_cancel,
-                                           .next = echo_next,
-                                           .close = echo_close};
+    static const struct ste_llm_ops ops = {
+        .prepare = echo_prepare, .submit = echo_submit, .cancel = echo_cancel, .next = echo_next, .close = echo_close};
     char path[] = "/tmp/ste-cache-XXXXXX";
     close(mkstemp(path));
     for (int again = 0; again < 2; again++) {
@@ -188,7 +185,6 @@ static void goes_on_without(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(comes_back), cmocka_unit_test(damage_is_no_answer),
-                                       cmocka_unit_test(wraps_any_model),
-                                       cmocka_unit_test(goes_on_without)};
+                                       cmocka_unit_test(wraps_any_model), cmocka_unit_test(goes_on_without)};
     return cmocka_run_group_tests_name("llm cache", tests, NULL, NULL);
 }

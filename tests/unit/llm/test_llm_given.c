@@ -58,8 +58,7 @@ static bool ask_all(struct ste_llm *l, const char *user, struct found out[TEXTS]
         memcpy(f->tokens, c->tokens, c->n * sizeof *c->tokens);
         memcpy(f->logprobs, c->logprobs, c->n * sizeof *c->logprobs);
         memcpy(f->address, a.address, sizeof a.address);
-        const struct ste_likelihood with = ste_answer_likelihood(&a, true),
-                                    without = ste_answer_likelihood(&a, false);
+        const struct ste_likelihood with = ste_answer_likelihood(&a, true), without = ste_answer_likelihood(&a, false);
         assert_int_equal(with.tokens, c->n);
         assert_int_equal(without.tokens, c->n - 1);
         assert_true(fabs(with.sum - without.sum - (double)c->logprobs[c->n - 1]) < 1e-9);

@@ -164,7 +164,9 @@ static size_t make_examples(char names[PAIRS][4], struct ste_ordered *out)
         snprintf(names[i], 4, "%c%02d", kind, number);
         for (int label = 0; label < 2; label++)
             out[n++] = (struct ste_ordered){.pair = names[i],
-                                            .opposed = kind == 'r' ? "refuse" : kind == 'c' ? "comply" : NULL,
+                                            .opposed = kind == 'r'   ? "refuse"
+                                                       : kind == 'c' ? "comply"
+                                                                     : NULL,
                                             .label = "AB"[label],
                                             .margin = kind == 'p' ? 100 - number : (double)NAN};
     }
@@ -206,8 +208,10 @@ static void test_easy_first(void **state)
 static void test_in_twos(void **state)
 {
     char names[PAIRS][4];
-    struct ste_ordered x[2 * PAIRS], alone[4] = {{.pair = "b", .label = 'B'}, {.pair = "a", .label = 'A'},
-                                                 {.pair = "c", .label = 'A'}, {.pair = "d", .label = 'B'}};
+    struct ste_ordered x[2 * PAIRS], alone[4] = {{.pair = "b", .label = 'B'},
+                                                 {.pair = "a", .label = 'A'},
+                                                 {.pair = "c", .label = 'A'},
+                                                 {.pair = "d", .label = 'B'}};
     const size_t n = make_examples(names, x);
     ste_loop_order(x, n, false);
     are_twos(x, n);
@@ -282,10 +286,10 @@ static void test_recipes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_split),      cmocka_unit_test(test_balance),
-        cmocka_unit_test(test_degenerate), cmocka_unit_test(test_texts), cmocka_unit_test(test_settle),
- cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_training_ids), cmocka_unit_test(test_in_twos),     cmocka_unit_test(test_easy_first), cmocka_unit_test(test_recipes),
+        cmocka_unit_test(test_split),        cmocka_unit_test(test_balance), cmocka_unit_test(test_degenerate),
+        cmocka_unit_test(test_texts),        cmocka_unit_test(test_settle),  cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_training_ids), cmocka_unit_test(test_in_twos), cmocka_unit_test(test_easy_first),
+        cmocka_unit_test(test_recipes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

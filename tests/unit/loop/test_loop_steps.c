@@ -27,8 +27,8 @@ struct paper {
 };
 
 static size_t window = 8;
-static int arrival;       /* 0: first in first out, 1: last in first out, 2: shuffled */
-static long answers_left; /* then it is interrupted; negative: never */
+static int arrival;          /* 0: first in first out, 1: last in first out, 2: shuffled */
+static long answers_left;    /* then it is interrupted; negative: never */
 static double share_a = 0.5; /* of verdicts for A */
 
 static double share(uint64_t *key)
@@ -368,8 +368,10 @@ static void test_match_length(void **state)
     struct ste_loop *l;
     assert_int_equal(open_loop(&l, dir, NULL, NULL), 0);
     assert_true(count(l, "SELECT count(*) FROM pair WHERE state = 'check: cut to match length'") > 0);
-    assert_int_equal(count(l, "SELECT count(*) FROM (SELECT 1 FROM pair WHERE state = 'kept' GROUP BY kind, split HAVING "
-                              "sum(length(chosen) > length(rejected)) <> sum(length(chosen) < length(rejected)))"), 0);
+    assert_int_equal(count(l,
+                           "SELECT count(*) FROM (SELECT 1 FROM pair WHERE state = 'kept' GROUP BY kind, split HAVING "
+                           "sum(length(chosen) > length(rejected)) <> sum(length(chosen) < length(rejected)))"),
+                     0);
     ste_loop_close(l);
     free(dir);
 }
@@ -380,7 +382,8 @@ static void test_held_back(void **state)
     free(run("pair.kinds=modify=1,other=1,weaker=2", -1, &dir));
     struct ste_loop *l;
     assert_int_equal(open_loop(&l, dir, NULL, NULL), 0);
-    const int64_t other = count(l, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train' AND kind = 'other'"),
+    const int64_t other =
+                      count(l, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train' AND kind = 'other'"),
                   all = count(l, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train'");
     struct ste_strings held, again;
     struct ste_err err = {0};
@@ -411,7 +414,8 @@ static void test_counts(void **state)
     assert_int_equal(count(l, "SELECT count(*) FROM instruction"), 63);
     assert_int_equal(count(l, "SELECT count(*) FROM instruction WHERE state = 'too short'"), 1);
     assert_int_equal(count(l, "SELECT count(*) FROM instruction WHERE state LIKE '% duplicate' AND duplicate_of IS NOT "
-                              "NULL"), 1);
+                              "NULL"),
+                     1);
     assert_int_equal(count(l, "SELECT count(*) FROM instruction WHERE state = 'kept'"),
                      count(l, "SELECT count(*) FROM pair"));
     assert_int_equal(count(l, "SELECT count(*) FROM pair WHERE state = 'answer: prompt too long'"), 1);
@@ -420,9 +424,12 @@ static void test_counts(void **state)
     assert_int_equal(count(l, "SELECT count(*) FROM outcome"),
                      count(l, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train'"));
     /* one right judgment is the last of its pair; sample 0 is there for every pair */
-    assert_int_equal(count(l, "SELECT count(*) FROM judgment j WHERE correct AND EXISTS (SELECT 1 FROM judgment k WHERE "
-                              "k.pair = j.pair AND k.sample > j.sample)"), 0);
-    assert_int_equal(count(l, "SELECT count(*) FROM judgment WHERE sample = 0"), count(l, "SELECT count(*) FROM outcome"));
+    assert_int_equal(count(l,
+                           "SELECT count(*) FROM judgment j WHERE correct AND EXISTS (SELECT 1 FROM judgment k WHERE "
+                           "k.pair = j.pair AND k.sample > j.sample)"),
+                     0);
+    assert_int_equal(count(l, "SELECT count(*) FROM judgment WHERE sample = 0"),
+                     count(l, "SELECT count(*) FROM outcome"));
     assert_int_equal(count(l, "SELECT count(*) FROM example WHERE label = 'A'"),
                      count(l, "SELECT count(*) FROM example WHERE label = 'B'"));
     assert_int_equal(count(l, "SELECT count(*) FROM judgment WHERE provenance NOT IN (SELECT id FROM provenance)"), 0);
@@ -501,9 +508,10 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_orders),      cmocka_unit_test(test_both_orders), cmocka_unit_test(test_all_samples),
-        cmocka_unit_test(test_kinds), cmocka_unit_test(test_margin_rule), cmocka_unit_test(test_held_back), cmocka_unit_test(test_match_length),       cmocka_unit_test(test_labels),      cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_one_sided),   cmocka_unit_test(test_changed_recipe),
+        cmocka_unit_test(test_orders),       cmocka_unit_test(test_both_orders),    cmocka_unit_test(test_all_samples),
+        cmocka_unit_test(test_kinds),        cmocka_unit_test(test_margin_rule),    cmocka_unit_test(test_held_back),
+        cmocka_unit_test(test_match_length), cmocka_unit_test(test_labels),         cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_one_sided),    cmocka_unit_test(test_changed_recipe),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
