@@ -486,6 +486,42 @@ static void test_changed_recipe(void **state)
     free(dir);
 }
 
+/* Text without BASE, which is another in each run. */
+static char *without_base(const char *text)
+{
+    struct ste_buf b = STE_BUF_INIT;
+    for (const char *at = text, *hit; *at; at = hit + strlen(base)) {
+        if (!(hit = strstr(at, base))) {
+            ste_buf_adds(&b, at);
+            break;
+        }
+        ste_buf_add(&b, at, (size_t)(hit - at));
+    }
+    return ste_buf_detach(&b);
+}
+
+/* A run's rows are those that tests/fixtures/loop_dump.jsonl was made from, ids and places and all: what changes them
+ * all alike is seen here only. GOLDEN=write in the environment makes the file anew. */
+static void test_golden(void **state)
+{
+    static const char path[] = STE_SOURCE_DIR "/tests/fixtures/loop_dump.jsonl";
+    char *dump = run("select.limit=9;judge.samples=3;pair.kinds=modify=2,other=1;engine.activations=f32;"
+                     "train.activations=f32;prompts.pack=direct",
+                     -1, NULL);
+    char *got = without_base(dump);
+    struct ste_buf want = STE_BUF_INIT;
+    struct ste_err err = {0};
+    const char *golden = getenv("GOLDEN");
+    if (golden && strcmp(golden, "write") == 0)
+        assert_int_equal(ste_file_write(path, got, strlen(got), &err), 0);
+    if (ste_file_read(path, 1 << 24, &want, &err) != 0)
+        fail_msg("%s", err.msg);
+    same(want.s, got);
+    ste_buf_clear(&want);
+    free(got);
+    free(dump);
+}
+
 static int setup(void **state)
 {
     const char *tmp = getenv("TMPDIR");
@@ -511,7 +547,7 @@ int main(void)
         cmocka_unit_test(test_orders),       cmocka_unit_test(test_both_orders),    cmocka_unit_test(test_all_samples),
         cmocka_unit_test(test_kinds),        cmocka_unit_test(test_margin_rule),    cmocka_unit_test(test_held_back),
         cmocka_unit_test(test_match_length), cmocka_unit_test(test_labels),         cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_one_sided),    cmocka_unit_test(test_changed_recipe),
+        cmocka_unit_test(test_one_sided),    cmocka_unit_test(test_changed_recipe), cmocka_unit_test(test_golden),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
