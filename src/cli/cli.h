@@ -31,6 +31,9 @@ struct ste_command {
     int (*run)(int argc, char **argv, struct ste_err *err); /* argv[0] is the command's name */
 };
 
+void ste_program_context(void); /* context.c: the environment, Ctrl-C, the terminal */
+void ste_catch_signals(void);   /* SIGINT and SIGTERM, from here on */
+
 /* Parses into the targets; words that are no flags go to WORDS (at most MAX_WORDS, else STE_EUSAGE).
  * --help prints and returns 1: the command then returns 0. FLAGS ends with a NULL name. */
 int ste_flags_parse(const struct ste_command *cmd, const struct ste_flag *flags, int argc, char **argv,

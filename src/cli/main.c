@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "core/interrupt.h"
 
 #include "loop/recipe.h"
 
@@ -92,13 +91,14 @@ static int run(int argc, char **argv, struct ste_err *err)
     const struct ste_command *cmd = find(name);
     if (!cmd)
         return unknown_command(name, err);
-    ste_interrupt_install();
+    ste_catch_signals();
     return cmd->run(argc - 1, argv + 1, err);
 }
 
 int main(int argc, char **argv)
 {
     struct ste_err err = {0};
+    ste_program_context();
     int rc = ste_standard_descriptors(&err);
     if (!rc)
         rc = run(argc, argv, &err);

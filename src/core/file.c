@@ -1,3 +1,4 @@
+#include "core/context.h"
 #include "core/file.h"
 
 #include <errno.h>
@@ -109,9 +110,9 @@ int ste_folder_try(const char *path, struct ste_err *err)
 
 char *ste_keep_path(const char *path, int which)
 {
-    const char *tmp = getenv("TMPDIR"), *slash = strrchr(path, '/'), *name = slash && slash[1] ? slash + 1 : path;
+    const char *tmp = ste_setting("TMPDIR"), *slash = strrchr(path, '/'), *name = slash && slash[1] ? slash + 1 : path;
     char *home = ste_home_path(NULL);
-    const char *const folders[] = {tmp && *tmp ? tmp : "/tmp", "/tmp", "/var/tmp", home, "."};
+    const char *const folders[] = {tmp ? tmp : "/tmp", "/tmp", "/var/tmp", home, "."};
     char *at = NULL;
     for (int i = 0; which < (int)(sizeof folders / sizeof *folders) && (!at || ste_file_exists(at)); i++) {
         free(at);
@@ -358,9 +359,9 @@ char *ste_path_join(const char *dir, const char *name)
 
 char *ste_home_path(const char *sub)
 {
-    const char *home = getenv("STE_HOME");
-    const char *user = getenv("HOME");
-    char *base = home && *home ? ste_xstrdup(home) : ste_path_join(user && *user ? user : ".", ".cache/ste");
+    const char *home = ste_setting("STE_HOME");
+    const char *user = ste_setting("HOME");
+    char *base = home ? ste_xstrdup(home) : ste_path_join(user ? user : ".", ".cache/ste");
     if (!sub)
         return base;
     char *path = ste_path_join(base, sub);

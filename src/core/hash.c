@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "core/file.h"
-#include "core/interrupt.h"
+#include "core/context.h"
 #include "core/mem.h"
 
 struct ste_hasher {
@@ -119,10 +119,10 @@ int ste_sha256_file(const char *path, char out[65], struct ste_err *err)
     while ((n = read(fd, chunk, cap)) > 0 || (n < 0 && errno == EINTR)) {
         if (n > 0)
             ste_hasher_add(h, chunk, (size_t)n);
-        if (ste_interrupted())
+        if (ste_cancelled())
             break;
     }
-    int rc = n < 0 ? ste_err_errno(err, "cannot read %s", path) : n > 0 ? ste_interrupt_check(err) : 0;
+    int rc = n < 0 ? ste_err_errno(err, "cannot read %s", path) : n > 0 ? ste_cancel_check(err) : 0;
     uint8_t digest[32];
     ste_hasher_done(h, digest);
     ste_hex(digest, 32, out);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "core/file.h"
-#include "core/interrupt.h"
+#include "core/context.h"
 #include "core/mem.h"
 #include "core/utf8.h"
 
@@ -156,7 +156,7 @@ static int fill(struct ste_jsonl *f, struct ste_err *err)
     for (;;) {
         ssize_t n = read(f->fd, f->buf.s + f->buf.len, more);
         if (n < 0 && errno == EINTR) {
-            int rc = ste_interrupt_check(err);
+            int rc = ste_cancel_check(err);
             if (rc)
                 return rc;
             continue;

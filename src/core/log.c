@@ -2,29 +2,14 @@
 
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "core/buf.h"
+#include "core/context.h"
 #include "core/mem.h"
-#include "core/utf8.h"
 
-#define REDRAW_SECONDS 0.2
-#define LINE_SECONDS 60.0
-
-struct ste_progress {
-    char *what, *unit, *note;
-    uint64_t total, had, done; /* DONE holds HAD too */
-    double start, drawn;
-    struct ste_progress *below; /* the one that was shown before this one began */
-};
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct ste_progress *shown; /* whose line stands on the terminal */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* over the counts of all */
 
 double ste_now(void)
 {
@@ -33,120 +18,12 @@ double ste_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static bool quiet(void)
+/* Under the lock. */
+static void tell(struct ste_progress *p, enum ste_progress_event what)
 {
-    const char *s = getenv("STE_LOG");
-    return s && strcmp(s, "quiet") == 0;
-}
-
-static bool on_terminal(void)
-{
-    const char *term = getenv("TERM");
-    return isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
-}
-
-static bool in_colour(void)
-{
-    const char *no = getenv("NO_COLOR");
-    return on_terminal() && !(no && *no);
-}
-
-static int columns(void)
-{
-    struct winsize w;
-    int n = ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 80;
-    return n < 80 ? n : 80;
-}
-
-static void erase_line(void)
-{
-    if (shown && on_terminal())
-        fputs("\r\033[K", stderr);
-}
-
-/* "4:05" or "1:20:09" */
-static void add_time(struct ste_buf *b, double seconds)
-{
-    long long s = seconds < 0 || seconds > 1e9 ? 0 : (long long)(seconds + 0.5);
-    if (s >= 3600)
-        ste_buf_addf(b, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
-    else
-        ste_buf_addf(b, "%lld:%02lld", s / 60, s % 60);
-}
-
-static void add_rate(struct ste_buf *b, double rate, const char *unit)
-{
-    if (rate >= 10)
-        ste_buf_addf(b, "%.0f%s/s", rate, unit);
-    else if (rate >= 0.2)
-        ste_buf_addf(b, "%.1f%s/s", rate, unit);
-    else
-        ste_buf_addf(b, "%.1f%s/min", rate * 60, unit);
-}
-
-static void describe(const struct ste_progress *p, bool last, struct ste_buf *b)
-{
-    double spent = ste_now() - p->start;
-    double rate = spent > 0 ? (double)(p->done - p->had) / spent : 0;
-    bool bytes = strcmp(p->unit, "bytes") == 0;
-    ste_buf_addf(b, "%s: ", p->what);
-    if (bytes) {
-        ste_buf_addf(b, "%.1f", (double)p->done / 1e6);
-        if (p->total)
-            ste_buf_addf(b, "/%.1f", (double)p->total / 1e6);
-        ste_buf_adds(b, " MB");
-    } else {
-        ste_buf_addf(b, "%llu", (unsigned long long)p->done);
-        if (p->total)
-            ste_buf_addf(b, "/%llu", (unsigned long long)p->total);
-        ste_buf_addf(b, " %s", p->unit);
-    }
-    if (last) {
-        ste_buf_adds(b, " in ");
-        add_time(b, spent);
-    }
-    if (p->done > p->had) {
-        ste_buf_adds(b, ", ");
-        add_rate(b, bytes ? rate / 1e6 : rate, bytes ? " MB" : "");
-        if (!last && p->total > p->done) {
-            ste_buf_adds(b, ", ");
-            add_time(b, (double)(p->total - p->done) / rate);
-            ste_buf_adds(b, " left");
-        }
-    }
-    if (p->note)
-        ste_buf_addf(b, ", %s", p->note);
-}
-
-static void draw(struct ste_progress *p, bool last)
-{
-    if (quiet())
-        return;
-    double now = ste_now();
-    bool terminal = on_terminal();
-    if (!last && now - p->drawn < (terminal ? REDRAW_SECONDS : LINE_SECONDS))
-        return;
-    p->drawn = now;
-    struct ste_buf b = STE_BUF_INIT;
-    describe(p, last, &b);
-    if (terminal) {
-        int width = columns() - 1;
-        char bar[26] = "";
-        if (p->total && !last && (int)b.len + 24 <= width) {
-            int full = (int)(20.0 * (double)(p->done < p->total ? p->done : p->total) / (double)p->total);
-            memset(bar, ' ', 23);
-            bar[0] = '[';
-            memset(bar + 1, '#', (size_t)full);
-            bar[21] = ']';
-            bar[23] = 0;
-        }
-        size_t n = b.len <= (size_t)width ? b.len : ste_utf8_whole(b.s, (size_t)width);
-        fprintf(stderr, "\r\033[K%s%.*s%s", bar, (int)n, b.s, last ? "\n" : "");
-    } else {
-        fprintf(stderr, "%s\n", b.s);
-    }
-    fflush(stderr);
-    ste_buf_clear(&b);
+    const struct ste_context *c = ste_context();
+    if (c->progress)
+        c->progress(c->arg, p, what);
 }
 
 struct ste_progress *ste_progress_new(const char *what, const char *unit, uint64_t total)
@@ -156,11 +33,8 @@ struct ste_progress *ste_progress_new(const char *what, const char *unit, uint64
     p->unit = ste_xstrdup(unit);
     p->total = total;
     p->start = ste_now();
-    p->drawn = p->start;
     pthread_mutex_lock(&lock);
-    p->below = shown;
-    erase_line();
-    shown = p;
+    tell(p, STE_PROGRESS_BEGINS);
     pthread_mutex_unlock(&lock);
     return p;
 }
@@ -190,8 +64,7 @@ void ste_progress_add(struct ste_progress *p, uint64_t n)
         return;
     pthread_mutex_lock(&lock);
     p->done += n;
-    if (p == shown)
-        draw(p, false);
+    tell(p, STE_PROGRESS_CHANGES);
     pthread_mutex_unlock(&lock);
 }
 
@@ -215,12 +88,7 @@ void ste_progress_end(struct ste_progress *p)
     if (!p)
         return;
     pthread_mutex_lock(&lock);
-    draw(p, true);
-    struct ste_progress **at = &shown;
-    while (*at && *at != p)
-        at = &(*at)->below;
-    if (*at)
-        *at = p->below;
+    tell(p, STE_PROGRESS_ENDS);
     pthread_mutex_unlock(&lock);
     free(p->what);
     free(p->unit);
@@ -228,26 +96,22 @@ void ste_progress_end(struct ste_progress *p)
     free(p);
 }
 
-static void message(const char *head, const char *fmt, va_list ap)
+static void say(bool warning, const char *fmt, va_list ap)
 {
+    const struct ste_context *c = ste_context();
     struct ste_buf b = STE_BUF_INIT;
-    ste_buf_adds(&b, head);
+    if (!c->say)
+        return;
     ste_buf_vaddf(&b, fmt, ap);
-    pthread_mutex_lock(&lock);
-    erase_line();
-    fprintf(stderr, "%s\n", b.s);
-    fflush(stderr);
-    pthread_mutex_unlock(&lock);
+    c->say(c->arg, warning, b.s);
     ste_buf_clear(&b);
 }
 
 void ste_info(const char *fmt, ...)
 {
-    if (quiet())
-        return;
     va_list ap;
     va_start(ap, fmt);
-    message("", fmt, ap);
+    say(false, fmt, ap);
     va_end(ap);
 }
 
@@ -255,6 +119,6 @@ void ste_warn(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    message(in_colour() ? "\033[33mste: warning:\033[0m " : "ste: warning: ", fmt, ap);
+    say(true, fmt, ap);
     va_end(ap);
 }

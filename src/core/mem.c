@@ -6,13 +6,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "core/context.h"
+
 static _Noreturn void out_of_memory(size_t size)
 {
-    fprintf(stderr,
-            "ste: out of memory (%zu bytes asked for); what is in the store is safe, "
-            "free some memory and run the same command again\n",
-            size);
-    exit(1);
+    const struct ste_context *c = ste_context();
+    if (c->no_memory)
+        c->no_memory(c->arg, size);
+    abort();
 }
 
 void *ste_xmalloc(size_t size)

@@ -7,7 +7,7 @@
 
 #include "core/file.h"
 #include "core/hash.h"
-#include "core/interrupt.h"
+#include "core/context.h"
 #include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -27,8 +27,8 @@ struct state {
 
 static const char *rows_api(void)
 {
-    const char *url = getenv("STE_DATASETS_URL");
-    return url && *url ? url : ROWS_API;
+    const char *url = ste_setting("STE_DATASETS_URL");
+    return url ? url : ROWS_API;
 }
 
 /* Percent-encoded, but for what a query may hold as it is. */
@@ -206,7 +206,7 @@ static int pull_rows(struct state *s, FILE *f, struct ste_err *err)
         rc = page ? take_page(s, page, f, &n, err) : STE_EIO;
         partial = json_is_true(json_object_get(page, "partial"));
         json_decref(page);
-        if (rc || (rc = ste_interrupt_check(err)))
+        if (rc || (rc = ste_cancel_check(err)))
             break;
         const size_t want = s->p->limit && s->p->limit < s->total ? s->p->limit : s->total;
         ste_progress_total(progress, want);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/context.h"
 #include "core/buf.h"
 #include "core/file.h"
 #include "core/json.h"
@@ -43,8 +44,8 @@ static char *from_pip_conf(const char *path)
 
 static char *from_home(const char *sub)
 {
-    const char *home = getenv("HOME");
-    if (!home || !*home)
+    const char *home = ste_setting("HOME");
+    if (!home)
         return NULL;
     char *path = ste_path_join(home, sub), *url = from_pip_conf(path);
     free(path);
@@ -53,9 +54,9 @@ static char *from_home(const char *sub)
 
 static char *from_config(void)
 {
-    const char *named = getenv("PIP_CONFIG_FILE"), *xdg = getenv("XDG_CONFIG_HOME");
-    char *url = named && *named ? from_pip_conf(named) : NULL;
-    if (!url && xdg && *xdg) {
+    const char *named = ste_setting("PIP_CONFIG_FILE"), *xdg = ste_setting("XDG_CONFIG_HOME");
+    char *url = named ? from_pip_conf(named) : NULL;
+    if (!url && xdg) {
         char *path = ste_path_join(xdg, "pip/pip.conf");
         url = from_pip_conf(path);
         free(path);
@@ -86,8 +87,8 @@ int ste_index_address(char **out, struct ste_err *err)
     static const char *const names[] = {"STE_INDEX_URL", "PIP_INDEX_URL"};
     char *url = NULL;
     for (int i = 0; i < 2 && !url; i++) {
-        const char *v = getenv(names[i]);
-        url = v && *v ? ste_xstrdup(v) : NULL;
+        const char *v = ste_setting(names[i]);
+        url = v ? ste_xstrdup(v) : NULL;
     }
     if (!url)
         url = from_config();

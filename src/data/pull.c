@@ -10,7 +10,7 @@
 
 #include "core/file.h"
 #include "core/hash.h"
-#include "core/interrupt.h"
+#include "core/context.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
@@ -156,7 +156,7 @@ static int append_member(const char *path, const char *member, FILE *out, struct
         if (fwrite(chunk, 1, (size_t)n, out) != (size_t)n)
             rc = ste_err_errno(err, "cannot write %s", p->target);
         if (!rc)
-            rc = ste_interrupt_check(err);
+            rc = ste_cancel_check(err);
     }
     if (!rc && n < 0)
         rc = ste_err_set(err, STE_EINPUT, "%s is damaged: %s", path, archive_error_string(a));
@@ -223,7 +223,7 @@ static int pull_wheels(struct pull *p, const struct ste_source *s, struct ste_er
     p->base = p->seen = 0;
     for (size_t i = 0; !rc && i < s->n_parts; i++) {
         struct ste_index_file f;
-        rc = ste_interrupt_check(err);
+        rc = ste_cancel_check(err);
         if (!rc)
             rc = ste_index_find(&f, index, s->parts[i].package, s->parts[i].version, err);
         if (rc)

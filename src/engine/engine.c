@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/interrupt.h"
+#include "core/context.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/profile.h"
@@ -444,7 +444,7 @@ int ste_engine_next(struct ste_engine *e, struct ste_completion *out, struct ste
     while (!e->ended.n) {
         if (!e->running.n && !e->waiting.n)
             return 0;
-        int rc = ste_interrupt_check(err);
+        int rc = ste_cancel_check(err);
         if (rc)
             return rc;
         admit(e);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/context.h"
 #include "core/buf.h"
 #include "core/file.h"
 #include "core/hash.h"
@@ -334,9 +335,7 @@ static int take_score(struct ste_pack *p, const json_t *root, const char *what, 
 int ste_pack_load(struct ste_pack **out, const char *name, const char *folder, struct ste_err *err)
 {
     if (!folder)
-        folder = getenv("STE_PROMPTS");
-    if (folder && !*folder)
-        folder = NULL;
+        folder = ste_setting("STE_PROMPTS");
     char *what = NULL;
     struct ste_err own = {0};
     json_t *root = read_merged(name, folder, &what, &own);

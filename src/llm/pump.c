@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "core/interrupt.h"
+#include "core/context.h"
 #include "core/log.h"
 #include "core/mem.h"
 
@@ -34,7 +34,7 @@ static int work(const struct ste_pump *p, struct ste_err *err)
 {
     double ticked = ste_now();
     for (;;) {
-        int rc = ste_interrupt_check(err);
+        int rc = ste_cancel_check(err);
         if (rc == 0)
             rc = fill(p, err);
         if (rc)

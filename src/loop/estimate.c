@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/context.h"
 #include "core/file.h"
 #include "core/mem.h"
 #include "loop/internal.h"
@@ -52,7 +53,7 @@ static void remove_folder(const char *dir)
 static int selected(const struct ste_recipe *r, double *read, double *labels, double *n, double *tokens, double *answer,
                     struct ste_pack **pack, struct ste_err *err)
 {
-    const char *tmp = getenv("TMPDIR");
+    const char *tmp = ste_setting("TMPDIR");
     char *dir = ste_xasprintf("%s/ste-dry-run-XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(dir)) {
         int rc = ste_err_errno(err, "cannot make a temporary folder %s", dir);

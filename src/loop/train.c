@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "core/file.h"
-#include "core/interrupt.h"
+#include "core/context.h"
 #include "core/mem.h"
 #include "core/rng.h"
 #include "eval/calibration.h"
@@ -344,11 +344,11 @@ static int step_all(struct training *g, struct ste_err *err)
         if ((rc = one_step(g, err)) != 0)
             return rc;
         int done = ste_trainer_steps_done(g->trainer);
-        bool checkpoint = done % g->every == 0 || done == g->total, stop = ste_interrupted();
+        bool checkpoint = done % g->every == 0 || done == g->total, stop = ste_cancelled();
         if (checkpoint || stop || ste_now() - g->saved > SAVE_SECONDS)
             rc = save(g, checkpoint, err);
         if (rc == 0 && stop)
-            return ste_interrupt_check(err);
+            return ste_cancel_check(err);
         if (rc == 0 && checkpoint)
             rc = score_checkpoint(g, err);
         if (rc == 0 && g->n_log == 0) {

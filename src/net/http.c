@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "core/file.h"
-#include "core/interrupt.h"
+#include "core/context.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/utf8.h"
@@ -116,14 +116,14 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 
 static int on_tick(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
-    return ste_interrupted();
+    return ste_cancelled();
 }
 
 static const char *first_set(const char *const *names)
 {
     for (; *names; names++) {
-        const char *v = getenv(*names);
-        if (v && *v)
+        const char *v = ste_setting(*names);
+        if (v)
             return v;
     }
     return NULL;
@@ -138,8 +138,8 @@ static void set_certificates(CURL *curl)
         curl_easy_setopt(curl, CURLOPT_CAPATH, file);
     else if (file)
         curl_easy_setopt(curl, CURLOPT_CAINFO, file);
-    const char *folder = getenv("SSL_CERT_DIR");
-    if (folder && *folder)
+    const char *folder = ste_setting("SSL_CERT_DIR");
+    if (folder)
         curl_easy_setopt(curl, CURLOPT_CAPATH, folder);
 }
 
@@ -182,7 +182,7 @@ static void wait_before_try(int try, long asked)
 {
     double seconds = asked > 0 ? (double)asked : 0.5 * (double)(1 << try);
     double end = ste_now() + seconds;
-    while (ste_now() < end && !ste_interrupted())
+    while (ste_now() < end && !ste_cancelled())
         nanosleep(&(struct timespec){0, 50000000}, NULL);
 }
 
@@ -267,8 +267,8 @@ static int failure(const struct transfer *t, CURLcode code, long status, long as
 {
     char *at = shown_address(url);
     int rc;
-    if (ste_interrupted()) {
-        rc = ste_interrupt_check(err);
+    if (ste_cancelled()) {
+        rc = ste_cancel_check(err);
     } else if (t->too_large) {
         rc = ste_err_set(err, STE_EIO, "%s sent more than the %zu bytes that it should be", at, t->max_bytes);
     } else if (code == CURLE_OK) {
@@ -341,7 +341,7 @@ static int run(struct transfer *t, const char *url, const char *const *headers, 
         curl_off_t asked = 0;
         curl_easy_getinfo(t->curl, CURLINFO_RETRY_AFTER, &asked);
         bool moved = t->have > had; /* a transfer that comes in pieces may take as many as it needs */
-        if (ste_interrupted() || t->too_large || asked > MAX_WAIT || !worth_another_try(code, status) ||
+        if (ste_cancelled() || t->too_large || asked > MAX_WAIT || !worth_another_try(code, status) ||
             (try + 1 >= MAX_TRIES && !moved)) {
             rc = failure(t, code, status, asked > MAX_WAIT ? (long)asked : 0, url, err);
             break;

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/interrupt.h"
+#include "core/context.h"
 #include "core/mem.h"
 #include "core/profile.h"
 #include "train/internal.h"
@@ -270,7 +270,7 @@ static int batch_pass(struct ste_trainer *t, const struct ste_example *given, in
             sum->weighted_nll +=
                 (double)pk.loss_weight[i] * (t->p.reward ? ste_reward_nll(t->s.nll[i], t->s.nll[i + 1]) : t->s.nll[i]);
         ste_pack_clear(&pk);
-        rc = ste_interrupt_check(err);
+        rc = ste_cancel_check(err);
     }
     free(batch);
     return rc;
@@ -328,7 +328,7 @@ int ste_trainer_scores(struct ste_trainer *t, const struct ste_example *examples
         pack_pass(t, &pk, 0);
         memcpy(scores + e, t->s.nll, (size_t)count * sizeof *scores);
         ste_pack_clear(&pk);
-        rc = ste_interrupt_check(err);
+        rc = ste_cancel_check(err);
     }
     return rc;
 }

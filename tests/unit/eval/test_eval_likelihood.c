@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "../environment.h"
 #include "../engine/small_model.h"
 #include "core/json.h"
 #include "eval/likelihood.h"
@@ -159,6 +160,7 @@ static void names(void **state)
 
 int main(void)
 {
+    read_environment();
     const struct CMUnitTest tests[] = {cmocka_unit_test(scores_are_those_of_the_logits),
                                        cmocka_unit_test(nothing_depends_on_batch_or_threads), cmocka_unit_test(names)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "../environment.h"
 #include "core/file.h"
 #include "judge/pack.h"
 
@@ -159,6 +160,7 @@ static void filling(void **state)
 
 int main(void)
 {
+    read_environment();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(built_in),
         cmocka_unit_test(own_pack_on_a_base),

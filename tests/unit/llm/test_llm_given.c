@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "../environment.h"
 #include "../engine/small_model.h"
 #include "core/json.h"
 #include "llm/local.h"
@@ -126,6 +127,7 @@ static void given_texts_are_as_likely_as_the_logits_say(void **state)
 
 int main(void)
 {
+    read_environment();
     const struct CMUnitTest tests[] = {cmocka_unit_test(given_texts_are_as_likely_as_the_logits_say)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

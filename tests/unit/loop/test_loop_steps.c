@@ -528,7 +528,6 @@ static int setup(void **state)
     base = ste_xasprintf("%s/ste-loop-XXXXXX", tmp ? tmp : "/tmp");
     assert_non_null(mkdtemp(base));
     make_files("in.jsonl", 60);
-    setenv("STE_LOG", "quiet", 1);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <cmocka.h>
 
+#include "../environment.h"
 #include "tiny_model.h"
 #include "model/chat.h"
 #include "model/model.h"
@@ -222,6 +223,7 @@ static void smollm2_opens(void **state)
 
 int main(void)
 {
+    read_environment();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_made_model_opens),      cmocka_unit_test(the_hash_is_kept_beside_the_file),
         cmocka_unit_test(what_is_wrong_is_named),  cmocka_unit_test(no_flipped_byte_is_followed_astray),

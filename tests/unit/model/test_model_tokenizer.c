@@ -9,6 +9,7 @@
 #include <time.h>
 #include <cmocka.h>
 
+#include "../environment.h"
 #include "tiny_model.h"
 #include "core/rng.h"
 #include "model/bpe.h"
@@ -352,6 +353,7 @@ static void qwen_ids_equal_transformers(void **state)
 
 int main(void)
 {
+    read_environment();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_are_split_as_the_models_learned),
         cmocka_unit_test(short_and_long_merging_agree),

@@ -1,0 +1,34 @@
+#include "core/context.h"
+
+static const struct ste_context nothing;
+static _Thread_local const struct ste_context *current;
+
+const struct ste_context *ste_context_set(const struct ste_context *c)
+{
+    const struct ste_context *was = current;
+    current = c;
+    return was;
+}
+
+const struct ste_context *ste_context(void)
+{
+    return current ? current : &nothing;
+}
+
+const char *ste_setting(const char *name)
+{
+    const struct ste_context *c = ste_context();
+    const char *value = c->setting ? c->setting(c->arg, name) : NULL;
+    return value && *value ? value : NULL;
+}
+
+bool ste_cancelled(void)
+{
+    const struct ste_context *c = ste_context();
+    return c->cancelled && c->cancelled(c->arg);
+}
+
+int ste_cancel_check(struct ste_err *err)
+{
+    return ste_cancelled() ? ste_err_set(err, STE_EINTERRUPTED, "interrupted; the same command goes on from here") : 0;
+}
