@@ -77,6 +77,8 @@ int ste_file_try(const char *path, struct ste_err *err)
 {
     if (strcmp(path, "-") == 0)
         return 0;
+    if (!*path)
+        return ste_err_set(err, STE_EUSAGE, "the name of a file to write is empty");
     if (written_in_place(path)) /* not opened: that of a pipe would wait for its reader */
         return access(path, W_OK) ? ste_err_errno(err, "cannot write %s", path) : 0;
     struct ste_file_writer *w;
@@ -316,6 +318,33 @@ int ste_file_write(const char *path, const void *p, size_t n, struct ste_err *er
 int ste_result_write(const char *path, const void *p, size_t n, struct ste_err *err)
 {
     return write_whole(path, p, n, true, err);
+}
+
+const char *ste_bytes_are(const void *p, size_t n)
+{
+    static const struct {
+        const char *begins, *is;
+        size_t n;
+    } kinds[] = {
+#define KIND(begins, is) {begins, is, sizeof begins - 1}
+        KIND("GGUF", "a GGUF file"),
+        KIND("PK\3\4", "a ZIP archive (PyTorch's weights are one, too)"),
+        KIND("\x1F\x8B", "a file compressed by gzip"),
+        KIND("\x28\xB5\x2F\xFD", "a file compressed by zstd"),
+        KIND("PAR1", "a Parquet file"),
+        KIND("ARROW1", "an Arrow file"),
+        KIND("SQLite format 3", "an SQLite database"),
+        KIND("version https://git-lfs", "a pointer of Git LFS, not the file itself (`git lfs pull` gets that)"),
+        KIND("<!DOCTYPE", "a web page"),
+        KIND("<!doctype", "a web page"),
+        KIND("<html", "a web page"),
+#undef KIND
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (n >= kinds[i].n && memcmp(p, kinds[i].begins, kinds[i].n) == 0)
+            return kinds[i].is;
+    /* The length of the head, 64 bits of which the upper ones are 0, and the head. */
+    return n > 8 && memcmp((const char *)p + 4, "\0\0\0\0{", 5) == 0 ? "a safetensors file" : NULL;
 }
 
 bool ste_file_exists(const char *path)
