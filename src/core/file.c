@@ -11,6 +11,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/utf8.h"
 
 int ste_file_read(const char *path, size_t max_bytes, struct ste_buf *out, struct ste_err *err)
 {
@@ -115,9 +116,10 @@ char *ste_keep_path(const char *path, int which)
     char *home = ste_home_path(NULL);
     const char *const folders[] = {tmp && *tmp ? tmp : "/tmp", "/tmp", "/var/tmp", home, "."};
     char *at = NULL;
+    const int n = (int)ste_utf8_whole(name, strnlen(name, 100));
     for (int i = 0; which < (int)(sizeof folders / sizeof *folders) && (!at || ste_file_exists(at)); i++) {
         free(at);
-        at = ste_xasprintf("%s/ste-kept-%ld.%d-%.100s", folders[which], (long)getpid(), i, name);
+        at = ste_xasprintf("%s/ste-kept-%ld.%d-%.*s", folders[which], (long)getpid(), i, n, name);
     }
     free(home);
     return at;
