@@ -12,6 +12,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/utf8.h"
 
 int ste_file_read(const char *path, size_t max_bytes, struct ste_buf *out, struct ste_err *err)
 {
@@ -78,6 +79,8 @@ int ste_file_try(const char *path, struct ste_err *err)
 {
     if (strcmp(path, "-") == 0)
         return 0;
+    if (!*path)
+        return ste_err_set(err, STE_EUSAGE, "the name of a file to write is empty");
     if (written_in_place(path)) /* not opened: that of a pipe would wait for its reader */
         return access(path, W_OK) ? ste_err_errno(err, "cannot write %s", path) : 0;
     struct ste_file_writer *w;
@@ -114,9 +117,10 @@ char *ste_keep_path(const char *path, int which)
     char *home = ste_home_path(NULL);
     const char *const folders[] = {tmp ? tmp : "/tmp", "/tmp", "/var/tmp", home, "."};
     char *at = NULL;
+    const int n = (int)ste_utf8_whole(name, strnlen(name, 100));
     for (int i = 0; which < (int)(sizeof folders / sizeof *folders) && (!at || ste_file_exists(at)); i++) {
         free(at);
-        at = ste_xasprintf("%s/ste-kept-%ld.%d-%.100s", folders[which], (long)getpid(), i, name);
+        at = ste_xasprintf("%s/ste-kept-%ld.%d-%.*s", folders[which], (long)getpid(), i, n, name);
     }
     free(home);
     return at;
@@ -317,6 +321,33 @@ int ste_file_write(const char *path, const void *p, size_t n, struct ste_err *er
 int ste_result_write(const char *path, const void *p, size_t n, struct ste_err *err)
 {
     return write_whole(path, p, n, true, err);
+}
+
+const char *ste_bytes_are(const void *p, size_t n)
+{
+    static const struct {
+        const char *begins, *is;
+        size_t n;
+    } kinds[] = {
+#define KIND(begins, is) {begins, is, sizeof begins - 1}
+        KIND("GGUF", "a GGUF file"),
+        KIND("PK\3\4", "a ZIP archive (PyTorch's weights are one, too)"),
+        KIND("\x1F\x8B", "a file compressed by gzip"),
+        KIND("\x28\xB5\x2F\xFD", "a file compressed by zstd"),
+        KIND("PAR1", "a Parquet file"),
+        KIND("ARROW1", "an Arrow file"),
+        KIND("SQLite format 3", "an SQLite database"),
+        KIND("version https://git-lfs", "a pointer of Git LFS, not the file itself (`git lfs pull` gets that)"),
+        KIND("<!DOCTYPE", "a web page"),
+        KIND("<!doctype", "a web page"),
+        KIND("<html", "a web page"),
+#undef KIND
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (n >= kinds[i].n && memcmp(p, kinds[i].begins, kinds[i].n) == 0)
+            return kinds[i].is;
+    /* The length of the head, 64 bits of which the upper ones are 0, and the head. */
+    return n > 8 && memcmp((const char *)p + 4, "\0\0\0\0{", 5) == 0 ? "a safetensors file" : NULL;
 }
 
 bool ste_file_exists(const char *path)

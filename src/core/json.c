@@ -90,7 +90,8 @@ static json_t *parse(const char *text, size_t n, char *why, size_t size)
     if (nul)
         snprintf(why, size, "a text in it has a NUL character (\\u0000), which no text may have here; take it out");
     else if (!j)
-        snprintf(why, size, "not JSON: %s (at byte %d)", e.text, e.position);
+        snprintf(why, size, "not JSON: %s (at byte %d)%s", e.text, e.position,
+                 json_error_code(&e) == json_error_premature_end_of_input ? "; give one whole object a line" : "");
     return j;
 }
 
@@ -235,6 +236,9 @@ static int begin(struct ste_jsonl *f, struct ste_err *err)
         rc = pass_blanks(f, &c, err);
     if (rc)
         return rc;
+    const char *is = ste_bytes_are(f->buf.s + f->at, f->buf.len - f->at);
+    if (is)
+        return ste_err_set(err, STE_EINPUT, "%s is %s; JSON is expected, one object a line", f->path, is);
     f->began = true;
     f->list = c == '[';
     f->line += f->list;

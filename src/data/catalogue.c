@@ -191,17 +191,26 @@ static bool looks_like_path(const char *s)
     return strchr(s, '/') || (n > 5 && strcmp(s + n - 5, ".gguf") == 0);
 }
 
+static int resolve_path(const char *at, char **path, struct ste_err *err)
+{
+    if (!ste_file_exists(at))
+        return ste_err_set(err, STE_ENOTFOUND, "there is no file %s", at);
+    if (!ste_is_folder(at)) {
+        *path = ste_xstrdup(at);
+        return 0;
+    }
+    char *config = ste_path_join(at, "adapter_config.json");
+    const bool adapter = ste_file_exists(config);
+    free(config);
+    return ste_err_set(err, STE_EINPUT, "%s is %s; a model is a .gguf file", at,
+                       adapter ? "the folder of an adapter" : "a folder");
+}
+
 int ste_model_resolve(const char *name_or_path, char **path, struct ste_err *err)
 {
     *path = NULL;
-    if (looks_like_path(name_or_path)) {
-        if (!ste_file_exists(name_or_path))
-            return ste_err_set(err, STE_ENOTFOUND, "there is no file %s", name_or_path);
-        if (ste_is_folder(name_or_path))
-            return ste_err_set(err, STE_EINPUT, "%s is a folder; a model is a .gguf file", name_or_path);
-        *path = ste_xstrdup(name_or_path);
-        return 0;
-    }
+    if (looks_like_path(name_or_path))
+        return resolve_path(name_or_path, path, err);
     char *at = is_name(name_or_path) ? ste_model_path(name_or_path) : NULL;
     if (at && ste_file_exists(at)) {
         *path = at;
@@ -215,6 +224,8 @@ int ste_model_resolve(const char *name_or_path, char **path, struct ste_err *err
     if (ste_catalogue_find(&c, name_or_path))
         rc = ste_err_set(err, STE_ENOTFOUND, "the model %s is not here yet; get it with `ste pull %s`", name_or_path,
                          name_or_path);
+    else if (ste_file_exists(name_or_path))
+        rc = resolve_path(name_or_path, path, err);
     else
         rc = ste_catalogue_unknown(&c, name_or_path, err);
     ste_catalogue_clear(&c);

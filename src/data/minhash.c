@@ -100,12 +100,15 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* SIZE: characters of one; WHOLE makes the text one shingle. */
+/* SIZE: characters of one; WHOLE makes the text one shingle, as it stands. */
 #define WHOLE SIZE_MAX
 static struct shingles shingles_of(const char *text, size_t size)
 {
     struct ste_buf b = STE_BUF_INIT;
-    ste_text_fold(text, &b);
+    if (size == WHOLE)
+        ste_buf_adds(&b, text);
+    else
+        ste_text_fold(text, &b);
     /* where each character starts; windows are over characters, not bytes */
     size_t *at = ste_xmalloc((b.len + 1) * sizeof *at), n = 0;
     for (size_t i = 0; i < b.len; i++)

@@ -14,8 +14,8 @@
 #include "core/buf.h"
 
 /* Lower case, runs of anything that is no letter or digit as one space, none at the ends. ASCII punctuation and the
- * usual Unicode quotes, dashes and spaces fold; other scripts stay as they are. Equal folds are exact duplicates. A
- * text of nothing but punctuation folds to itself without its spaces. */
+ * usual Unicode quotes, dashes and spaces fold; other scripts stay as they are. A text of nothing but punctuation folds
+ * to itself without its spaces. */
 void ste_text_fold(const char *text, struct ste_buf *out);
 
 /* The exact Jaccard index of the shingle sets of two texts, 0..1. */
@@ -25,8 +25,8 @@ double ste_text_similarity(const char *a, const char *b);
  * at least THRESHOLD (0.7 is usual); its own index if there is none. */
 void ste_minhash_cluster(const char *const *texts, size_t n, double threshold, size_t *cluster_of);
 
-/* An index to hold texts against: the prompts of evaluation files, for the contamination check. THRESHOLD 0: only exact
- * duplicates, by their folds, are found. */
+/* An index to hold texts against: the prompts of evaluation files, for the contamination check. THRESHOLD 0: only
+ * copies to the letter are found. */
 struct ste_minhash_index;
 struct ste_minhash_index *ste_minhash_index_new(double threshold);
 void ste_minhash_index_add(struct ste_minhash_index *x, const char *text); /* numbered 0, 1, ... */

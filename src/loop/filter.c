@@ -68,6 +68,16 @@ static int add_pair(void *arg, const struct ste_pair_view *v, struct ste_err *er
     return 0;
 }
 
+/* The parts of a completion lie within it. */
+static int check(const struct ste_judgment_row *r, struct ste_err *err)
+{
+    if (!r->prompt || (0 <= r->n_written && r->n_written <= r->n_free && (size_t)r->n_free <= r->completion.n))
+        return 0;
+    return ste_err_set(err, STE_EINPUT,
+                       "the judgment %s in the store is damaged: of %zu tokens %lld are free and %lld written", r->id,
+                       r->completion.n, (long long)r->n_free, (long long)r->n_written);
+}
+
 static void take(struct candidate *c, const struct ste_judgment_row *r)
 {
     c->there = true;
@@ -87,6 +97,9 @@ static int add_judgment(void *arg, const struct ste_judgment_row *r, struct ste_
         g->at++;
     if (g->at == g->n)
         return ste_err_set(err, STE_EFAIL, "the judgment %s is of no pair that is trained on (a bug in ste)", r->id);
+    int rc = check(r, err);
+    if (rc != 0)
+        return rc;
     struct outcome *o = &g->pairs[g->at];
     const bool valid = strcmp(r->verdict, "invalid") != 0, too_long = !r->prompt;
     const int place = r->winner[0] == 'B';

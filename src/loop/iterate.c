@@ -152,8 +152,17 @@ static int turn(struct ste_loop *l, int iteration, char **stopped, struct ste_er
 
 int ste_loop_iterate(struct ste_loop *l, int iteration, struct ste_err *err)
 {
+    struct turn t;
     char *stopped = NULL;
-    int rc = turn(l, iteration, &stopped, err);
+    int rc = 0;
+    for (int i = 1; rc == 0 && i < iteration && !stopped; i++) { /* what ended the run ends it here, too */
+        rc = read_turn(l, i, &t, err);
+        stopped = t.stop;
+        if (stopped)
+            ste_info("nothing is left to do: stopped after iteration %d: %s", i, stopped);
+    }
+    if (rc == 0 && !stopped)
+        rc = turn(l, iteration, &stopped, err);
     free(stopped);
     return rc;
 }

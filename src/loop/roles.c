@@ -31,19 +31,20 @@ void ste_loop_models_close(struct ste_loop *l)
     l->n_models = 0;
 }
 
-/* A model's bytes are part of what a run is: the hash seen first is the run's. */
-static int check_model(struct ste_loop *l, const char *name, struct ste_llm *llm, struct ste_err *err)
+/* The bytes of what a role is given, a "model" or an "adapter" on it, are part of what a run is: the hash seen first is
+ * the run's. */
+static int pin(struct ste_loop *l, const char *kind, const char *name, const char *hash, struct ste_err *err)
 {
-    char *key = ste_xasprintf("model %s", name), *hash = NULL;
-    int rc = ste_store_meta(l->store, key, &hash, err);
-    if (rc == 0 && !hash)
-        rc = ste_store_meta_set(l->store, key, ste_llm_about(llm)->model_hash, err);
-    else if (rc == 0 && strcmp(hash, ste_llm_about(llm)->model_hash) != 0)
+    char *key = ste_xasprintf("%s %s", kind, name), *was = NULL;
+    int rc = ste_store_meta(l->store, key, &was, err);
+    if (rc == 0 && !was)
+        rc = ste_store_meta_set(l->store, key, hash, err);
+    else if (rc == 0 && strcmp(was, hash) != 0)
         rc = ste_err_set(err, STE_EINPUT,
-                         "the model %s is another file than when the run in %s began (sha256 %.12s, then %.12s): put "
-                         "the old file back or give another folder with --run",
-                         name, ste_store_dir(l->store), ste_llm_about(llm)->model_hash, hash);
-    free(hash);
+                         "the %s %s is another one than when the run in %s began (its SHA-256 was %.12s and is "
+                         "%.12s): put the old one back or give another folder with --run",
+                         kind, name, ste_store_dir(l->store), was, hash);
+    free(was);
     free(key);
     return rc;
 }
@@ -66,7 +67,7 @@ static int open_model(struct ste_loop *l, const char *name, struct ste_llm **out
     int rc = l->open_llm(&llm, name, &p, err);
     if (rc != 0)
         return rc;
-    if ((rc = check_model(l, name, llm, err)) != 0) {
+    if ((rc = pin(l, "model", name, ste_llm_about(llm)->model_hash, err)) != 0) {
         ste_llm_close(llm);
         return rc;
     }
@@ -137,6 +138,8 @@ int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, s
         rc = open_model(l, spec.model, &out->llm, err);
     if (rc == 0 && spec.adapter)
         rc = ste_llm_load_adapter(out->llm, spec.adapter, &out->adapter, err);
+    if (rc == 0 && spec.adapter)
+        rc = pin(l, "adapter", name, ste_llm_adapter_hash(out->llm, out->adapter), err);
     ste_judge_spec_clear(&spec);
     return rc;
 }

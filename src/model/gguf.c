@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/file.h"
 #include "core/mem.h"
 
 enum kind { U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64, N_KINDS };
@@ -339,9 +340,8 @@ static int map_file(struct ste_gguf *g, struct ste_err *err)
         rc = ste_err_errno(err, "cannot read %s", g->path);
     else if (!S_ISREG(st.st_mode))
         rc = ste_err_set(err, STE_EINPUT, "%s is not a file, so it is no GGUF file", g->path);
-    else if (st.st_size < 24)
-        rc = ste_err_set(err, STE_EINPUT, "%s is not a GGUF file: it has only %lld bytes", g->path,
-                         (long long)st.st_size);
+    else if (st.st_size == 0)
+        rc = ste_err_set(err, STE_EINPUT, "%s is not a GGUF file: it is empty", g->path);
     else {
         void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (map == MAP_FAILED)
@@ -360,12 +360,14 @@ static int read_file(struct ste_gguf *g, struct ste_err *err)
         return rc;
     struct cursor c = {g, 0, err};
     char magic[4] = {0};
+    const char *is = ste_bytes_are(g->map, g->size);
     uint32_t version = 0;
+    if (g->size < 4 || memcmp(g->map, "GGUF", 4))
+        return ste_err_set(err, STE_EINPUT, "%s is not a GGUF file: it %s%s", g->path, is ? "is " : "does not begin ",
+                           is ? is : "with 'GGUF'");
     if ((rc = take(&c, magic, 4, "its head")) || (rc = take(&c, &version, 4, "its head")) ||
         (rc = take(&c, &g->n_tensors, 8, "its head")) || (rc = take(&c, &g->n_values, 8, "its head")))
         return rc;
-    if (memcmp(magic, "GGUF", 4))
-        return ste_err_set(err, STE_EINPUT, "%s is not a GGUF file: it does not begin with 'GGUF'", g->path);
     if (version != 3 && version != 2) /* 2 has the same layout */
         return ste_err_set(err, STE_EINPUT, "%s is GGUF version %u%s; ste reads version 3", g->path, version,
                            version & 0xFFFF ? "" : " (it seems to be big-endian)");

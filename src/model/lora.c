@@ -226,7 +226,9 @@ static int read_config(const char *dir, int *r, double *alpha, struct ste_err *e
     char *path = ste_path_join(dir, "adapter_config.json");
     struct ste_buf b = STE_BUF_INIT;
     json_t *c = NULL;
-    int rc = ste_file_read(path, 1 << 20, &b, err);
+    int rc = ste_file_exists(dir) && !ste_is_folder(dir)
+                 ? ste_err_set(err, STE_EINPUT, "%s is a file; an adapter is a folder with adapter_config.json", dir)
+                 : ste_file_read(path, 1 << 20, &b, err);
     if (!rc && !(c = ste_json_parse(b.s, b.len, path, err)))
         rc = STE_EINPUT;
     if (!rc)

@@ -43,7 +43,10 @@ expect 1 'no run' "$STE" dump "$WORK/nowhere"
 # a second ste on a run at work, then Ctrl-C, then going on
 "$STE" run "$WORK/tiny.yaml" --run "$WORK/run" >/dev/null 2>"$WORK/first.err" &
 pid=$!
-sleep 2
+until "$STE" dump "$WORK/run" | grep -q '"table":"generation"'; do
+    kill -0 $pid 2>/dev/null || fail "the run ended before it wrote anything: $(cat "$WORK/first.err")"
+    sleep 0.2
+done
 expect 1 'another ste' "$STE" run "$WORK/tiny.yaml" --run "$WORK/run"
 "$STE" report "$WORK/run" >/dev/null || fail "a report of a run at work"
 kill -INT $pid

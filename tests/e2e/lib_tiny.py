@@ -1,5 +1,6 @@
 """A random model of a few kilobytes, for tests without a model to download: FOLDER/tiny.gguf (llama, two layers, width 32,
-the 256 bytes as its vocabulary), FOLDER/adapter (a LoRA of rank 2 whose B is zero) and FOLDER/reward (with a head)."""
+the 256 bytes as its vocabulary), FOLDER/adapter (a LoRA of rank 2 whose B is zero), FOLDER/reward (with a head) and
+FOLDER/judge.gguf (a model that nearly always says A or B, by what stands before)."""
 import json, os, random, struct, sys
 
 folder = sys.argv[1]
@@ -113,3 +114,10 @@ adapter("equal", head=[0.0] * (D - 1) + [1e-30])
 adapter("nan", head=drawn(D - 1) + [float("nan")])
 adapter("inf", head=[float("inf")] + drawn(D - 1))
 adapter("large", head=[3e38] * D)
+
+# Small embeddings, so that what was read decides, but for A and B, which are far above or below the other tokens.
+embedding = drawn(D * 259, 0.02)
+for i, v in enumerate(drawn(D, 2)):
+    for c, sign in ("A", 1), ("B", -1):
+        embedding[alphabet().index(c) * D + i] = sign * v
+gguf(f"{folder}/judge.gguf", keys(), {**whole, "token_embd.weight": ((D, 259), embedding)})

@@ -36,6 +36,8 @@ for call in "judge --judge nowhere.gguf --in judge.jsonl --out no/such/x" \
     "$ste" $call >/dev/null 2>err && fail "$call: exit 0"
     grep -qE 'cannot (write no/such/x|make the folder pairs.jsonl/x)' err || fail "$call: said $(cat err)"
 done
+"$ste" judge --judge nowhere.gguf --in judge.jsonl --out '' 2>err && fail "--out '': exit 0"
+grep -q 'the name of a file to write is empty' err || fail "--out '': said $(cat err)"
 [ ! -e no ] && [ ! -e lora2 ] || fail "trying left something behind"
 ls -a | grep -q 'ste-try\|\.tmp' && fail "trying left a file"
 

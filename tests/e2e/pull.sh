@@ -144,7 +144,7 @@ serve json
 echo down >"$dir/fault"
 "$ste" pull made >"$tmp/out" 2>"$tmp/err" &
 pid=$!
-sleep 1
+until [ -s "$dir/log" ] || ! kill -0 $pid; do sleep 0.1; done
 kill -INT $pid
 wait $pid
 [ $? = 130 ] || fail "Ctrl-C: not 130"

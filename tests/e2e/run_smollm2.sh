@@ -4,17 +4,15 @@
 # for other threads and batch limits.
 . "$2/tests/e2e/lib_run.sh"
 
-began=$(date +%s)
 "$STE" run "$WORK/tiny.yaml" --run "$WORK/a" --profile >"$WORK/out.txt" 2>"$WORK/profile.txt" || fail "the run ended with $?"
-took=$(($(date +%s) - began))
-# The profile adds up: the kinds of work to their step, the steps to the whole, the whole to what the clock says.
-awk -v took="$took" '
+# The profile adds up: the kinds of work to their step, the steps to the whole.
+awk '
     /^  [a-z]/ { match($0, /[0-9.]+ +[0-9.]+%/); kinds += substr($0, RSTART); next }
     /^all /    { all = $2; next }
     /^[a-z]+ / { steps += $2 }
     END {
-        if (all < 1 || all < took - 3 || all > took + 2 || steps < all - 1 || steps > all + 1 || kinds < all - 3 || kinds > all + 1) {
-            printf "all %s, steps %s, kinds %s, took %s s\n", all, steps, kinds, took
+        if (all <= 0 || steps < all - 1 || steps > all + 1 || kinds < all - 3 || kinds > all + 1) {
+            printf "all %s, steps %s, kinds %s\n", all, steps, kinds
             exit 1
         }
     }' "$WORK/profile.txt" || fail "the profile does not add up: $(cat "$WORK/profile.txt")"
@@ -30,9 +28,11 @@ done
 [ ! -e "$WORK/a/training" ] || [ -z "$(find "$WORK/a/training" -type f)" ] || fail "training states were left behind"
 
 want=$(dump_hash "$WORK/a") adapters=$(adapters_hash "$WORK/a")
-start=$(date +%s)
+# Each step that did something adds its seconds to the table work.
+work() { python3 -c "import sqlite3; print(*sqlite3.connect('$WORK/a/run.db').execute('select * from work'))"; }
+before=$(work)
 "$STE" run "$WORK/tiny.yaml" --run "$WORK/a" >/dev/null || fail "running again ended with $?"
-[ $(($(date +%s) - start)) -le 10 ] || fail "running again took long: something was done twice"
+[ -n "$before" ] && [ "$(work)" = "$before" ] || fail "running again: something was done twice"
 [ "$(dump_hash "$WORK/a")" = "$want" ] || fail "running again changed the store"
 
 # Steps as commands give the same run. (judge RUN is the loop's step.)

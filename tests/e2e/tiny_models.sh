@@ -14,6 +14,17 @@ refused() { # PART ARGUMENT...: exit 1, and PART in the one line on stderr
 refused 'part.gguf is part 2 of 3 of a model' tokenize --model "$dir/part.gguf"
 refused 'first.gguf is part 1 of 3 of a model' generate --model "$dir/first.gguf" --prompt x
 refused 'lora.gguf is a LoRA adapter for llama.cpp, not a model' judge --judge "$dir/lora.gguf" --in judge.jsonl --out v.jsonl
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n' >pointer.gguf
+printf 'PK\3\4\0\0\0\0' >torch.bin
+: >empty.gguf
+for f in 'pointer.gguf is not a GGUF file: it is a pointer of Git LFS' 'torch.bin is not a GGUF file: it is a ZIP archive' \
+    'empty.gguf is not a GGUF file: it is empty' 'pairs.jsonl is not a GGUF file: it does not begin with' \
+    'adapter/adapter_model.safetensors is not a GGUF file: it is a safetensors file' 'adapter is the folder of an adapter; a model is'; do
+    refused "$f" generate --model "${f%% *}" --prompt x
+done
+for f in lora.gguf adapter/adapter_model.safetensors; do
+    refused "$f is a file; an adapter is a folder" generate --model "$tiny" --adapter "$f" --prompt x
+done
 
 # the base that an adapter names is of another machine: the file and the flag are named, and the flag helps
 for a in hub elsewhere; do

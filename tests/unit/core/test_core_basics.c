@@ -413,6 +413,32 @@ static void exit_codes(void **state)
     assert_string_equal(err.msg, "outer 1: inner");
 }
 
+static void sentences_are_text(void **state)
+{
+    struct ste_err err;
+    char longest[2000];
+    for (size_t i = 0; i + 3 < sizeof longest; i += 3)
+        memcpy(longest + i, "\xe8\xa9\x95", 4);
+    ste_err_set(&err, STE_EINPUT, "x%s", longest);
+    assert_int_equal(ste_utf8_bad(err.msg, strlen(err.msg)), strlen(err.msg));
+    assert_true(strlen(err.msg) > sizeof err.msg - 5);
+    ste_err_set(&err, STE_EINPUT, "says %.8s, and %.4s; caf\xe9.jsonl", longest, longest);
+    assert_string_equal(err.msg, "says \xe8\xa9\x95\xe8\xa9\x95?, and \xe8\xa9\x95?; caf?.jsonl");
+    ste_err_wrap(&err, "f\xff");
+    assert_int_equal(strncmp(err.msg, "f?: says ", 9), 0);
+}
+
+static void bytes_are_named(void **state)
+{
+    static const char safetensors[] = "\x40\1\0\0\0\0\0\0{\"a";
+    assert_string_equal(ste_bytes_are("PAR1", 4), "a Parquet file");
+    assert_string_equal(ste_bytes_are("GGUF\3", 5), "a GGUF file");
+    assert_string_equal(ste_bytes_are(safetensors, sizeof safetensors - 1), "a safetensors file");
+    for (size_t n = 0; n < 4; n++)
+        assert_null(ste_bytes_are("PAR1", n));
+    assert_null(ste_bytes_are("{\"prompt\": 1}", 13));
+}
+
 int main(void)
 {
     read_environment();
@@ -432,6 +458,8 @@ int main(void)
         cmocka_unit_test(a_read_only_folder_is_said),
         cmocka_unit_test(locks_exclude),
         cmocka_unit_test(exit_codes),
+        cmocka_unit_test(sentences_are_text),
+        cmocka_unit_test(bytes_are_named),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -411,7 +411,7 @@ static void near_duplicates_cluster(void **state)
     ste_minhash_index_free(x);
 }
 
-/* Texts of equal shingle sets are similar by 1 and no copies; a threshold of 0 tells them apart. */
+/* Texts of equal shingle sets or of equal folds are similar by 1 and no copies; a threshold of 0 tells them apart. */
 static void exact_copies_are_copies(void **state)
 {
     static const char shorter[] = "Count: one two three, one two three, one two three.",
@@ -420,7 +420,10 @@ static void exact_copies_are_copies(void **state)
     struct ste_minhash_index *x = ste_minhash_index_new(0);
     ste_minhash_index_add(x, shorter);
     assert_false(ste_minhash_index_find(x, longer, NULL, NULL));
-    assert_true(ste_minhash_index_find(x, "count one two three; one two three; one two three", NULL, NULL));
+    assert_false(ste_minhash_index_find(x, "count one two three; one two three; one two three", NULL, NULL));
+    assert_true(ste_minhash_index_find(x, shorter, NULL, NULL));
+    ste_minhash_index_add(x, "7 + 3?");
+    assert_false(ste_minhash_index_find(x, "7 - 3?", NULL, NULL));
     ste_minhash_index_free(x);
 }
 

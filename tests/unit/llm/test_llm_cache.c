@@ -139,14 +139,15 @@ static uint64_t ask(struct ste_llm *l, const char *text)
     return ticket;
 }
 
+static const struct ste_llm_ops echo_ops = {
+    .prepare = echo_prepare, .submit = echo_submit, .cancel = echo_cancel, .next = echo_next, .close = echo_close};
+
 static void wraps_any_model(void **state)
 {
-    static const struct ste_llm_ops ops = {
-        .prepare = echo_prepare, .submit = echo_submit, .cancel = echo_cancel, .next = echo_next, .close = echo_close};
     char path[] = "/tmp/ste-cache-XXXXXX";
     close(mkstemp(path));
     for (int again = 0; again < 2; again++) {
-        struct echo e = {.llm = {.ops = &ops, .about = {.name = "echo", .numerics = "e", .window = 4}}};
+        struct echo e = {.llm = {.ops = &echo_ops, .about = {.name = "echo", .numerics = "e", .window = 4}}};
         struct ste_llm *l = ste_cache_wrap(&e.llm, path);
         assert_ptr_equal(ste_llm_innermost(l), &e.llm);
         assert_string_equal(ste_llm_about(l)->name, "echo");
@@ -176,10 +177,23 @@ static void wraps_any_model(void **state)
     unlink(path);
 }
 
+/* Without its database the model is as it was: it is asked each time and answers each time. */
 static void goes_on_without(void **state)
 {
-    struct echo e = {.llm = {.about = {.numerics = "e"}}};
-    assert_ptr_equal(ste_cache_wrap(&e.llm, "/dev/null/no/cache.db"), &e.llm);
+    struct echo e = {.llm = {.ops = &echo_ops, .about = {.name = "echo", .numerics = "e", .window = 4}}};
+    struct ste_llm *l = ste_cache_wrap(&e.llm, "/dev/null/no/cache.db");
+    assert_ptr_equal(l, &e.llm);
+    for (int i = 1; i <= 2; i++) {
+        struct ste_answer a;
+        ask(l, "x");
+        assert_int_equal(ste_llm_next(l, &a, NULL), 1);
+        assert_string_equal(a.text, "x");
+        assert_false(a.from_cache);
+        assert_int_equal(e.asked, i);
+        ste_answer_clear(&a);
+    }
+    ste_llm_close(l);
+    ste_cache_close(NULL);
 }
 
 int main(void)

@@ -150,7 +150,7 @@ static void evaluation_files_are_told_apart_and_pinned(void **state)
     ste_loop_close(l);
 }
 
-/* select.duplicate: 0 keeps texts that only have the same shingles, of instructions and of labelled pairs. */
+/* select.duplicate: 0 keeps texts that only have the same shingles or words, of instructions and of labelled pairs. */
 static void exact_copies_alone_are_dropped(void **state)
 {
     static const char *const sets[] = {"instructions.files=@/alike.jsonl", "select.duplicate=0", NULL};
@@ -160,10 +160,11 @@ static void exact_copies_alone_are_dropped(void **state)
 #define SHORT "Count: one two three, one two three, one two three."
 #define LONG "Count: one two three, one two three, one two three, one two three."
     struct ste_loop *l;
-    put("alike.jsonl", "{\"prompt\": \"" SHORT "\"}\n{\"prompt\": \"" LONG "\"}\n{\"prompt\": \"" SHORT "!\"}\n");
+    put("alike.jsonl", "{\"prompt\": \"" SHORT "\"}\n{\"prompt\": \"" LONG "\"}\n{\"prompt\": \"" SHORT "!\"}\n"
+                       "{\"prompt\": \"" LONG "\"}\n");
     put("labelled.jsonl", LABELLED("1", SHORT) LABELLED("2", LONG) LABELLED("3", LONG));
     selected("exact", sets, &l);
-    assert_int_equal(count(l, states), 2);
+    assert_int_equal(count(l, states), 3);
     assert_int_equal(count(l, exact), 1);
     ste_loop_close(l);
     selected("labelled", labelled, &l);

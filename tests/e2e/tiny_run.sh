@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Whole runs of the loop on a model of a few kilobytes: the same for every instruction set, number of threads and batch
+# limit; what it trains on comes out of its export; evaluation files of one name; what ends a run; an adapter in a role.
+. "$(dirname "$0")/lib_tiny.sh"
+cd "$dir" || exit 1
+export STE_LOG=quiet
+
+for i in $(seq 40); do
+    echo "{\"id\": \"p$i\", \"prompt\": \"Question $i of $((i * 37 % 101))?\", \"chosen\": \"Yes, $i, since $((i * i)).\", \"rejected\": \"No, $((i * 7)).\"}"
+done >labelled.jsonl
+cat >tiny.yaml <<YAML
+models: {seed: $dir/judge.gguf}
+prompts: {pack: direct}
+instructions: {files: [$dir/labelled.jsonl]}
+pair: {kinds: {labelled: 1}}
+check: {by: none}
+select: {min_chars: 1, duplicate: 0}
+split: {dev: 0.2, test: 0.2, dev_pairs: 0, cluster: 1}
+judge: {samples: 2, orders: both}
+filter: {rule: margin, trust_from: 100}
+train: {r: 2, lr: 0.001, batch: 4, max_steps: 6, warmup: 1, checkpoint_every: 2, order: easy_first}
+iterations: 2
+YAML
+run() { # NAME FLAGS...
+    local name=$1
+    shift
+    "$ste" run tiny.yaml --run "$name" "$@" >"$name.txt" 2>err || fail "$name: the run ended with $?"
+}
+refuse() { # CODE PART ARGUMENT...
+    local code=$1 part=$2 got=0
+    shift 2
+    "$ste" "$@" >/dev/null 2>err || got=$?
+    [ "$got" = "$code" ] && grep -qF -- "$part" err || fail "$*: exit $got, not $code with: $part"
+}
+same() { # NAME [OTHER]: as the run OTHER (a)
+    local other=${2:-a}
+    "$ste" dump "$1" | cmp - "$other.dump" || fail "$1: another store than $other"
+    diff -r "$other/adapters" "$1/adapters" || fail "$1: other adapters than $other"
+}
+sql() { python3 -c "import sqlite3, sys; d = sqlite3.connect(sys.argv[1] + '/run.db'); print(*d.execute(sys.argv[2])); d.commit()" "$@"; }
+
+run a --threads 2
+"$ste" dump a >a.dump
+grep -q '"table":"example"' a.dump && [ -s a/adapters/iter-2/adapter_model.safetensors ] || fail "nothing was trained: $(cat a.txt)"
+work=$(sql a 'select * from work')
+run a
+[ "$(sql a 'select * from work')" = "$work" ] || fail "running again: something was done twice"
+same a
+
+# ---- what changes the speed only
+run batch-7 --threads 1 --batch 7
+same batch-7
+few=(--set select.limit=12 --set iterations=1 --set train.max_steps=2)
+run few "${few[@]}"
+"$ste" dump few >few.dump
+grep -q '"table":"train_step"' few.dump || fail "few: nothing was trained"
+tried=0
+for isa in avx512 avx-vnni avx2 portable; do
+    if "$ste" run tiny.yaml --run "$isa" --isa "$isa" "${few[@]}" >/dev/null 2>err; then
+        same "$isa" few
+        tried=$((tried + 1))
+    else
+        grep -q 'lacks the instruction set' err || fail "$isa"
+    fi
+done
+[ "$tried" -gt 0 ] || fail "no instruction set could be forced"
+
+# ---- what is exported is what was trained: the ids, and by them the loss of the first step to the last bit
+"$ste" export a --what sft --iteration 1 --out sft.out || fail "export"
+python3 - <<'PY' || fail "the export has other tokens than the store"
+import json, sqlite3
+db = sqlite3.connect("a/run.db")
+ids = lambda b: [int.from_bytes(b[i:i + 4], "little") for i in range(0, len(b), 4)]
+want = [(ids(p) + ids(c)[:n], ids(c)[n:], w) for p, c, n, w in db.execute(
+    "select p.tokens, e.completion, e.border, e.weight from example e join prompt p on p.id = e.prompt "
+    "where e.iteration = 1 order by e.position")]
+got = [(r["prompt_ids"], r["completion_ids"], r["weight"]) for r in map(json.loads, open("sft.out"))]
+assert want and got == want
+PY
+"$ste" sft --model judge.gguf --in sft.out --out sft.lora --order file --steps 1 --batch 4 --r 2 --log sft.log >/dev/null 2>err ||
+    fail "sft of what is exported: exit $?"
+python3 - <<'PY' || fail "sft does not see what the loop was trained on"
+import json, sqlite3
+step = json.loads(open("sft.log").readline())
+want = sqlite3.connect("a/run.db").execute("select loss, loss_tokens from train_step where iteration = 1 and step = 1").fetchone()
+assert (step["loss"], step["loss_tokens"]) == want, (step, want)
+PY
+
+# ---- evaluation files: two of one name are two suites, scored in every iteration; another content is refused
+mkdir x y
+head -3 labelled.jsonl | sed 's/Question/Riddle/' >x/test.jsonl
+sed -n '4,9p' labelled.jsonl | sed 's/Question/Riddle/' >y/test.jsonl
+run files --set "eval.files=[$dir/x/test.jsonl, $dir/y/test.jsonl]"
+for i in 0 1 2; do
+    for f in x/test:6 y/test:12; do
+        n=$(sql files "select count(*) from evaluation where suite = 'eval:${f%:*}' and iteration = $i")
+        [ "$n" = "(${f#*:},)" ] || fail "iteration $i of ${f%:*} has $n verdicts, not ${f#*:}"
+    done
+done
+grep -q 'x/test' files.txt && grep -q 'y/test' files.txt || fail "the report lacks a file: $(cat files.txt)"
+sed -i 1d y/test.jsonl
+refuse 2 'y/test.jsonl is not the file' run tiny.yaml --run files --set "eval.files=[$dir/x/test.jsonl, $dir/y/test.jsonl]" --set iterations=3
+
+# ---- what ends a run ends it for `ste iterate`, too
+run gain --set stop.min_gain=1 --set train.lr=1e-9 --set iterations=3
+grep -q 'no gain' gain.txt || fail "the report does not say why it ended: $(cat gain.txt)"
+[ "$(sql gain 'select count(*) from iteration')" = "(1,)" ] || fail "stop.min_gain does not end a run"
+"$ste" dump gain >gain.dump
+for i in "" "--iteration 2"; do
+    # shellcheck disable=SC2086
+    STE_LOG=info "$ste" iterate gain $i >/dev/null 2>err || fail "iterate of a run that has ended: exit $?"
+    grep -q 'nothing is left to do: stopped after iteration 1: no gain' err || fail "iterate does not say that the run has ended"
+done
+"$ste" dump gain | cmp - gain.dump || fail "iterate goes on behind the end"
+run drift --set stop.drift=0.5
+[ "$(sql drift "select count(*) from iteration where iteration = 2 and stop like 'drift: %' and adapter_hash is null")" = "(1,)" ] ||
+    fail "stop.drift does not end a run before its training"
+
+# ---- an adapter that is given for a role is the run's as its model is
+role() { "$ste" "$1" role --recipe tiny.yaml --set "models.judge=$dir/a:1" --set iterations=1 >/dev/null 2>err; }
+for step in select pair check judge-step; do role $step || fail "$step: exit $?"; done
+"$ste" dump role >role.dump
+sql role "delete from judgment where id in (select id from judgment limit 20)" >/dev/null
+role judge-step || fail "the same adapter: exit $?"
+"$ste" dump role | cmp - role.dump || fail "judged again, it is another store"
+sql role "delete from judgment where id in (select id from judgment limit 20)" >/dev/null
+mv a/adapters/iter-1 kept
+cp -r a/adapters/iter-2 a/adapters/iter-1
+role judge-step && fail "another adapter in the place of the old one is taken"
+grep -q "the adapter $dir/a:1 is another one than when the run in role began" err || fail "another adapter is not named"
+rm -r a/adapters/iter-1
+mv kept a/adapters/iter-1
+role judge-step || fail "the old adapter again: exit $?"
+"$ste" dump role | cmp - role.dump || fail "with the old adapter again it is another store"
+echo "tiny runs: as they should be"
