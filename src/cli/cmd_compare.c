@@ -13,19 +13,19 @@ static int judge_all(const char *judge, bool more, const struct ste_judging_flag
                      const struct ste_pair_files *files, struct ste_outcome ***outcomes, json_t **provenance,
                      struct ste_err *err)
 {
-    struct ste_judge j = {0};
-    int rc = ste_judge_open(&j, judge, &f->judge, STE_JUDGE_BESIDE, err);
+    struct ste_session j = {0};
+    int rc = ste_session_open(&j, judge, &f->judge, STE_JUDGE_BESIDE, err);
     if (rc)
         return rc;
-    rc = ste_judge_load(&j, &f->judge, err);
+    rc = ste_session_load(&j, &f->judge, err);
     if (!rc)
         rc = ste_eval_files(&j, files, more, outcomes, err);
     if (!rc) {
-        *provenance = ste_judge_provenance(&j);
+        *provenance = ste_session_provenance(&j);
         json_object_set_new(*provenance, "judge", json_string(judge));
-        json_object_set_new(*provenance, "prompt", json_string(ste_judge_prompt_name(&j)));
+        json_object_set_new(*provenance, "prompt", json_string(ste_session_prompt_name(&j)));
     }
-    ste_judge_close(&j);
+    ste_session_close(&j);
     return rc;
 }
 

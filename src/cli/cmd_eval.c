@@ -27,18 +27,18 @@ struct measured {
 static int judge_suite(const struct eval_options *o, const struct ste_suite *s, struct measured *out,
                        struct ste_err *err)
 {
-    struct ste_judge j = {0};
+    struct ste_session j = {0};
     struct ste_pair_files files = {0};
     struct ste_outcome **outcomes = NULL;
     struct ste_strings paths = {0};
     const struct ste_pairs_params p = ste_judging_pairs(&o->f);
     int rc = ste_suite_files(s, &o->data, o->partial, &paths, err);
     if (!rc)
-        rc = ste_judge_open(&j, o->judge, &o->f.judge, STE_JUDGE_PAIRS, err);
+        rc = ste_session_open(&j, o->judge, &o->f.judge, STE_JUDGE_PAIRS, err);
     if (!rc)
         rc = ste_pair_files_read(&files, &paths, s ? s->format : STE_PAIRS_LABELLED, &p, err);
     if (!rc)
-        rc = ste_judge_load(&j, &o->f.judge, err);
+        rc = ste_session_load(&j, &o->f.judge, err);
     if (!rc && o->calibrate)
         rc = ste_fit_temperature_on(&j, o->calibrate, &p, &out->temperature, err);
     if (!rc)
@@ -48,11 +48,11 @@ static int judge_suite(const struct eval_options *o, const struct ste_suite *s, 
     for (size_t i = 0; i < files.n && !rc; i++)
         rc = ste_outcomes_add(&out->table, &files.files[i], outcomes[i], s ? s->group_by : "file", o->author, err);
     if (!rc)
-        ste_judge_about(&j, out->about);
+        ste_session_about(&j, out->about);
     ste_outcome_arrays_free(outcomes, &files);
     ste_pair_files_clear(&files);
     ste_strings_clear(&paths);
-    ste_judge_close(&j);
+    ste_session_close(&j);
     return rc;
 }
 

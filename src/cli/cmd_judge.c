@@ -41,8 +41,8 @@ static void say_counts(const struct counts *c, bool both)
 
 #define STREAM 512 /* pairs of a stream that are judged together */
 
-static int judge_some(struct ste_judge *j, const struct ste_answer_pairs *pairs, struct ste_jsonl_writer *w, bool both,
-                      struct ste_progress *progress, struct counts *c, struct ste_err *err)
+static int judge_some(struct ste_session *j, const struct ste_answer_pairs *pairs, struct ste_jsonl_writer *w,
+                      bool both, struct ste_progress *progress, struct counts *c, struct ste_err *err)
 {
     struct ste_outcome *out = ste_xcalloc(pairs->n ? pairs->n : 1, sizeof *out);
     int rc = ste_eval_pairs(j, pairs, both, out, progress, err);
@@ -54,10 +54,10 @@ static int judge_some(struct ste_judge *j, const struct ste_answer_pairs *pairs,
     return rc;
 }
 
-static int judge_file(struct ste_judge *j, const struct ste_answer_pairs *pairs, struct ste_jsonl_writer *w, bool both,
-                      struct counts *c, struct ste_err *err)
+static int judge_file(struct ste_session *j, const struct ste_answer_pairs *pairs, struct ste_jsonl_writer *w,
+                      bool both, struct counts *c, struct ste_err *err)
 {
-    char *title = ste_judge_title(j);
+    char *title = ste_session_title(j);
     const size_t calls = ste_eval_calls(j, pairs->n, both);
     ste_info("%s: %zu pairs, %zu calls", title, pairs->n, calls);
     free(title);
@@ -69,7 +69,7 @@ static int judge_file(struct ste_judge *j, const struct ste_answer_pairs *pairs,
 
 /* The pairs that are there are judged together and their rows written at once, so that a program which sends a pair and
  * waits for its verdict gets it. A bad row is named and counted, and those behind it are judged. */
-static int judge_stream(struct ste_judge *j, const struct ste_judging_flags *f, struct ste_jsonl_writer *w, bool both,
+static int judge_stream(struct ste_session *j, const struct ste_judging_flags *f, struct ste_jsonl_writer *w, bool both,
                         struct counts *c, struct ste_err *err)
 {
     struct ste_pairs_reader *r;
@@ -129,14 +129,14 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
     if (rc)
         return rc < 0 ? rc : 0;
     const bool both = !one_order, stream = strcmp(in, "-") == 0;
-    struct ste_judge j = {0};
+    struct ste_session j = {0};
     struct ste_answer_pairs pairs = {0};
     struct ste_jsonl_writer *w = NULL;
     struct counts c = {0};
     if (stream && f.sample)
         return ste_err_set(err, STE_EUSAGE,
                            "--sample draws from a whole file; the standard input is judged as it comes");
-    rc = ste_judge_open(&j, judge, &f.judge, STE_JUDGE_PAIRS, err);
+    rc = ste_session_open(&j, judge, &f.judge, STE_JUDGE_PAIRS, err);
     if (!rc && !stream)
         rc = ste_answer_pairs_read(&pairs, in, NULL, STE_PAIRS_UNLABELLED, (size_t)f.limit, err);
     if (!rc && f.sample)
@@ -144,7 +144,7 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
     if (!rc && f.judge.reference)
         rc = ste_answer_pairs_references(&pairs, err);
     if (!rc)
-        rc = ste_judge_load(&j, &f.judge, err);
+        rc = ste_session_load(&j, &f.judge, err);
     if (!rc)
         rc = ste_jsonl_create(&w, out_path, err);
     if (!rc)
@@ -157,7 +157,7 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
         rc = ste_err_set(err, STE_EINPUT, "%zu row%s could not be judged%s: %s", c.bad, c.bad == 1 ? "" : "s",
                          c.bad == 1 ? "" : ", the first one", c.first_bad.msg);
     ste_answer_pairs_clear(&pairs);
-    ste_judge_close(&j);
+    ste_session_close(&j);
     return rc;
 }
 

@@ -18,25 +18,25 @@ struct options {
 static int by_judge(const struct options *o, struct ste_contest *c, json_t *about, struct ste_err *unwritten,
                     struct ste_err *err)
 {
-    struct ste_judge judge = {0};
+    struct ste_session judge = {0};
     struct ste_answers answers = {0};
     struct ste_jsonl_writer *w = NULL;
-    int rc = ste_judge_open(&judge, o->judge, &o->f.judge, STE_JUDGE_PAIRS, err);
+    int rc = ste_session_open(&judge, o->judge, &o->f.judge, STE_JUDGE_PAIRS, err);
     if (!rc)
         rc = ste_answers_read(&answers, &o->answers, o->questions, err);
     if (!rc)
-        rc = ste_judge_load(&judge, &o->f.judge, err);
+        rc = ste_session_load(&judge, &o->f.judge, err);
     if (!rc && o->out)
         rc = ste_jsonl_create(&w, o->out, err);
     if (!rc)
         rc = ste_contest_hold(c, &judge, &answers, (size_t)o->bouts, (uint64_t)o->f.judge.seed, w,
                               strcmp(o->format, "alpacaeval") == 0 ? STE_MATCH_ALPACAEVAL : STE_MATCH_FASTCHAT, err);
     if (!rc)
-        ste_judge_about(&judge, about);
+        ste_session_about(&judge, about);
     if (w)
         ste_jsonl_end(w, rc, unwritten);
     ste_answers_clear(&answers);
-    ste_judge_close(&judge);
+    ste_session_close(&judge);
     return rc;
 }
 

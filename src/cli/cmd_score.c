@@ -71,14 +71,14 @@ static int score_run(int argc, char **argv, struct ste_err *err)
         rc = check(judge, in, out_path, &f, err);
     if (rc)
         return rc < 0 ? rc : 0;
-    struct ste_judge j = {0};
+    struct ste_session j = {0};
     struct ste_answer_rows rows = {0};
     struct ste_score *scores = NULL;
-    rc = ste_judge_open(&j, judge, &f.judge, STE_JUDGE_SCORES, err);
+    rc = ste_session_open(&j, judge, &f.judge, STE_JUDGE_SCORES, err);
     if (!rc)
         rc = ste_answer_rows_read(&rows, in, (size_t)f.limit, f.judge.reference, err);
     if (!rc)
-        rc = ste_judge_load(&j, &f.judge, err);
+        rc = ste_session_load(&j, &f.judge, err);
     if (!rc) {
         ste_info("%s with pack %s: %zu answers", judge, j.pack->name, rows.n);
         scores = ste_xcalloc(rows.n ? rows.n : 1, sizeof *scores);
@@ -94,7 +94,7 @@ static int score_run(int argc, char **argv, struct ste_err *err)
         ste_score_clear(&scores[i]);
     free(scores);
     ste_answer_rows_clear(&rows);
-    ste_judge_close(&j);
+    ste_session_close(&j);
     return rc;
 }
 

@@ -155,7 +155,7 @@ json_t *ste_attacked_json(const struct ste_attacked *rows, size_t n)
 }
 
 /* All files under one attack, or as they are (NULL). */
-static int judge_attacked(struct ste_judge *j, const struct ste_pair_files *files, struct ste_outcome *const *plain,
+static int judge_attacked(struct ste_session *j, const struct ste_pair_files *files, struct ste_outcome *const *plain,
                           uint64_t seed, struct ste_progress *progress, struct ste_attacked *out, struct ste_err *err)
 {
     struct ste_outcome *all = NULL;
@@ -183,7 +183,7 @@ static int judge_attacked(struct ste_judge *j, const struct ste_pair_files *file
     return rc;
 }
 
-int ste_attack_files(struct ste_judge *j, const struct ste_pair_files *files, struct ste_outcome *const *plain,
+int ste_attack_files(struct ste_session *j, const struct ste_pair_files *files, struct ste_outcome *const *plain,
                      uint64_t seed, struct ste_attacked **out, size_t *n, struct ste_err *err)
 {
     struct ste_attacked *rows = ste_xcalloc(1 + ste_n_attacks * STE_N_PLACES, sizeof *rows);

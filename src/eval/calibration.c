@@ -87,8 +87,8 @@ void ste_calibration_of(const struct ste_outcome *o, size_t n, double temperatur
     ste_clusters_clear(&c);
 }
 
-int ste_fit_temperature_on(struct ste_judge *j, const char *path, const struct ste_pairs_params *p, double *temperature,
-                           struct ste_err *err)
+int ste_fit_temperature_on(struct ste_session *j, const char *path, const struct ste_pairs_params *p,
+                           double *temperature, struct ste_err *err)
 {
     char *only[] = {(char *)(uintptr_t)path};
     const struct ste_strings paths = {only, 1};

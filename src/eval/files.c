@@ -11,7 +11,7 @@
 /* Roughly, from the lengths of the texts and a short measurement; a judge of a few pairs is not worth one. */
 #define PAIRS_WORTH_AN_ESTIMATE 10
 
-static int estimate(struct ste_judge *j, const struct ste_pair_files *p, int limit, double *seconds,
+static int estimate(struct ste_session *j, const struct ste_pair_files *p, int limit, double *seconds,
                     struct ste_err *err)
 {
     struct ste_llm_speed speed;
@@ -39,7 +39,7 @@ static int estimate(struct ste_judge *j, const struct ste_pair_files *p, int lim
     return 0;
 }
 
-int ste_eval_pairs(struct ste_judge *j, const struct ste_answer_pairs *pairs, bool both, struct ste_outcome *out,
+int ste_eval_pairs(struct ste_session *j, const struct ste_answer_pairs *pairs, bool both, struct ste_outcome *out,
                    struct ste_progress *progress, struct ste_err *err)
 {
     if (j->reward)
@@ -52,7 +52,7 @@ int ste_eval_pairs(struct ste_judge *j, const struct ste_answer_pairs *pairs, bo
     return ste_judge_pairs(&judging, pairs, out, err);
 }
 
-size_t ste_eval_calls(const struct ste_judge *j, size_t pairs, bool both)
+size_t ste_eval_calls(const struct ste_session *j, size_t pairs, bool both)
 {
     if (j->spec.likelihood)
         return pairs * (size_t)ste_likelihood_texts(j->likelihood.normalise);
@@ -60,7 +60,7 @@ size_t ste_eval_calls(const struct ste_judge *j, size_t pairs, bool both)
 }
 
 /* Pairs that ask what the judge was trained on are judged, and said. */
-static void check_training(struct ste_judge *j, const struct ste_pair_files *p)
+static void check_training(struct ste_session *j, const struct ste_pair_files *p)
 {
     struct ste_err why = {0};
     size_t *counts = ste_xcalloc(p->n + 1, sizeof *counts);
@@ -80,7 +80,7 @@ static void check_training(struct ste_judge *j, const struct ste_pair_files *p)
     free(counts);
 }
 
-int ste_eval_files(struct ste_judge *j, const struct ste_pair_files *p, bool more, struct ste_outcome ***outcomes,
+int ste_eval_files(struct ste_session *j, const struct ste_pair_files *p, bool more, struct ste_outcome ***outcomes,
                    struct ste_err *err)
 {
     char reasoning[64] = "the verdict at once", time[96] = "";
@@ -100,7 +100,7 @@ int ste_eval_files(struct ste_judge *j, const struct ste_pair_files *p, bool mor
                  more ? ", and as long again for the second judge" : "");
     }
     const size_t calls = ste_eval_calls(j, p->pairs, true);
-    char *title = ste_judge_title(j);
+    char *title = ste_session_title(j);
     if (j->pack)
         ste_info("%s: %zu pairs in both orders, %s%zu calls, %s%s", title, p->pairs, j->votes > 1 ? "at most " : "",
                  calls, reasoning, time);

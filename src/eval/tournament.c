@@ -118,7 +118,7 @@ static const char *fastchat_winner(const struct ste_judgment *g, bool swapped)
     return (g->verdict == STE_VERDICT_A) != swapped ? "model_1" : "model_2";
 }
 
-static json_t *fastchat_row(const struct ste_judge *judge, const struct ste_answered *p, const char *first,
+static json_t *fastchat_row(const struct ste_session *judge, const struct ste_answered *p, const char *first,
                             const char *second, const struct ste_outcome *out)
 {
     const struct ste_judgment *g = out->order;
@@ -130,7 +130,7 @@ static json_t *fastchat_row(const struct ste_judge *judge, const struct ste_answ
     json_object_set_new(row, "g2_winner", json_string(fastchat_winner(&g[1], true)));
     const double margin = ste_outcome_margin(out); /* in favour of model_1 */
     json_object_set_new(row, "margin", isnan(margin) ? json_null() : json_real(margin));
-    json_object_set_new(row, "judge", json_pack("[s, s]", judge->name, ste_judge_prompt_name(judge)));
+    json_object_set_new(row, "judge", json_pack("[s, s]", judge->name, ste_session_prompt_name(judge)));
     json_object_set_new(row, "g1_judgment", json_string(g[0].reasoning ? g[0].reasoning : ""));
     json_object_set_new(row, "g2_judgment", json_string(g[1].reasoning ? g[1].reasoning : ""));
     json_object_set_new(row, "turn", json_integer(1));
@@ -138,7 +138,7 @@ static json_t *fastchat_row(const struct ste_judge *judge, const struct ste_answ
 }
 
 /* AlpacaEval's annotation: preference 1 for output_1, 2 for output_2, 1.5 for a tie, null for none. */
-static json_t *alpacaeval_row(const struct ste_judge *judge, const struct ste_answered *p, const char *first,
+static json_t *alpacaeval_row(const struct ste_session *judge, const struct ste_answered *p, const char *first,
                               const char *second, const char *output_1, const char *output_2, enum ste_final final)
 {
     struct ste_buf text = STE_BUF_INIT;
@@ -161,7 +161,7 @@ static json_t *alpacaeval_row(const struct ste_judge *judge, const struct ste_an
 
 /* A judge on the answers of models, and where its verdicts go. */
 struct holding {
-    struct ste_judge *judge;
+    struct ste_session *judge;
     const struct ste_answers *a;
     struct ste_contest *c;
     struct ste_jsonl_writer *w; /* or NULL */
@@ -207,7 +207,7 @@ static int judge_bouts(const struct holding *h, const struct ste_bout *bouts, si
 
 #define ROUNDS 8 /* of a limited number of bouts: after each the ratings say which pairs of models to compare next */
 
-int ste_contest_hold(struct ste_contest *c, struct ste_judge *judge, const struct ste_answers *a, size_t bouts,
+int ste_contest_hold(struct ste_contest *c, struct ste_session *judge, const struct ste_answers *a, size_t bouts,
                      uint64_t seed, struct ste_jsonl_writer *w, enum ste_match_format format, struct ste_err *err)
 {
     const size_t models = a->models.n;
@@ -220,7 +220,7 @@ int ste_contest_hold(struct ste_contest *c, struct ste_judge *judge, const struc
                  a_round = total < all ? (total + ROUNDS - 1) / ROUNDS : total;
     if (total == 0)
         return ste_err_set(err, STE_EINPUT, "no prompt was answered by two models");
-    char *title = ste_judge_title(judge);
+    char *title = ste_session_title(judge);
     ste_info("%s: %zu of %zu pairs of answers of %zu models, in both orders", title, total, all, models);
     free(title);
     for (size_t i = 0; i < models; i++)

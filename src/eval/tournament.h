@@ -24,7 +24,7 @@ int ste_contest_read(struct ste_contest *c, const char *path, struct ste_err *er
 enum ste_match_format { STE_MATCH_FASTCHAT, STE_MATCH_ALPACAEVAL };
 /* Adds the verdicts of JUDGE on the answers A, of BOUTS pairs of them (0: all), those that tell most about the ratings.
  * W, if not NULL, gets a line of each. */
-int ste_contest_hold(struct ste_contest *c, struct ste_judge *judge, const struct ste_answers *a, size_t bouts,
+int ste_contest_hold(struct ste_contest *c, struct ste_session *judge, const struct ste_answers *a, size_t bouts,
                      uint64_t seed, struct ste_jsonl_writer *w, enum ste_match_format format, struct ste_err *err);
 
 #endif

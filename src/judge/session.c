@@ -40,7 +40,7 @@ int ste_judge_options_check(const struct ste_judge_options *o, struct ste_err *e
 }
 
 /* Without the line ends behind it: the pack says what follows. */
-static int read_rubric(struct ste_judge *j, const char *path, struct ste_err *err)
+static int read_rubric(struct ste_session *j, const char *path, struct ste_err *err)
 {
     struct ste_buf text = STE_BUF_INIT;
     int rc = ste_file_read(path, 1 << 20, &text, err);
@@ -57,7 +57,7 @@ static int read_rubric(struct ste_judge *j, const char *path, struct ste_err *er
     return rc;
 }
 
-static int set_likelihood(struct ste_judge *j, const struct ste_judge_options *o, bool beside, struct ste_err *err)
+static int set_likelihood(struct ste_session *j, const struct ste_judge_options *o, bool beside, struct ste_err *err)
 {
     if (o->score && j->spec.reward)
         return ste_err_set(err, STE_EUSAGE, "%s is a reward model; --score likelihood takes a model that writes text",
@@ -69,17 +69,17 @@ static int set_likelihood(struct ste_judge *j, const struct ste_judge_options *o
     return o->normalise ? ste_normalise_by_name(o->normalise, &j->likelihood.normalise, err) : 0;
 }
 
-int ste_judge_open(struct ste_judge *j, const char *judge, const struct ste_judge_options *o, enum ste_judge_use use,
-                   struct ste_err *err)
+int ste_session_open(struct ste_session *j, const char *judge, const struct ste_judge_options *o,
+                     enum ste_judge_use use, struct ste_err *err)
 {
     const bool scoring = use == STE_JUDGE_SCORES, beside = use == STE_JUDGE_BESIDE;
-    *j = (struct ste_judge){.name = judge};
+    *j = (struct ste_session){.name = judge};
     int rc = ste_judge_spec_parse(&j->spec, judge, err);
     if (!rc)
         rc = ste_judge_spec_base(&j->spec, beside && !j->spec.named_by ? NULL : o->base,
                                  "--base MODEL says which it is: a catalogue name or a .gguf path", err);
     if (rc) {
-        ste_judge_close(j);
+        ste_session_close(j);
         return rc;
     }
     if ((rc = set_likelihood(j, o, beside, err)) || j->spec.reward || j->spec.likelihood) {
@@ -89,7 +89,7 @@ int ste_judge_open(struct ste_judge *j, const char *judge, const struct ste_judg
                              "`ste score` are for judges",
                              judge, j->spec.reward ? "a reward model" : "a judge by likelihood");
         if (rc)
-            ste_judge_close(j);
+            ste_session_close(j);
         return rc;
     }
     const char *pack = o->pack ? o->pack : j->spec.pack ? j->spec.pack : "direct";
@@ -99,7 +99,7 @@ int ste_judge_open(struct ste_judge *j, const char *judge, const struct ste_judg
     if (!rc && o->rubric)
         rc = read_rubric(j, o->rubric, err);
     if (rc) {
-        ste_judge_close(j);
+        ste_session_close(j);
         return rc;
     }
     char seed[32];
@@ -123,7 +123,7 @@ int ste_judge_open(struct ste_judge *j, const char *judge, const struct ste_judg
     return 0;
 }
 
-int ste_judge_load(struct ste_judge *j, const struct ste_judge_options *o, struct ste_err *err)
+int ste_session_load(struct ste_session *j, const struct ste_judge_options *o, struct ste_err *err)
 {
     if (j->spec.reward)
         return ste_reward_open(&j->reward, j->spec.model, j->spec.adapter, &o->engine, err);
@@ -137,7 +137,7 @@ int ste_judge_load(struct ste_judge *j, const struct ste_judge_options *o, struc
     return rc;
 }
 
-void ste_judge_close(struct ste_judge *j)
+void ste_session_close(struct ste_session *j)
 {
     if (j->llm)
         ste_llm_close(j->llm);
@@ -146,21 +146,21 @@ void ste_judge_close(struct ste_judge *j)
     ste_judge_spec_clear(&j->spec);
     free(j->secret);
     free(j->rubric);
-    *j = (struct ste_judge){0};
+    *j = (struct ste_session){0};
 }
 
-const char *ste_judge_prompt_name(const struct ste_judge *j)
+const char *ste_session_prompt_name(const struct ste_session *j)
 {
     return j->pack ? j->pack->name : "none";
 }
 
-char *ste_judge_title(const struct ste_judge *j)
+char *ste_session_title(const struct ste_session *j)
 {
     return j->pack ? ste_xasprintf("%s with pack %s", j->name, j->pack->name)
                    : ste_xasprintf("%s, %s", j->name, j->reward ? "a reward model" : "by likelihood");
 }
 
-json_t *ste_judge_provenance(const struct ste_judge *j)
+json_t *ste_session_provenance(const struct ste_session *j)
 {
     json_t *p = json_object();
     json_object_set_new(p, "model", json_string(j->spec.model));
@@ -202,9 +202,9 @@ json_t *ste_judge_provenance(const struct ste_judge *j)
     return p;
 }
 
-void ste_judge_about(const struct ste_judge *j, json_t *about)
+void ste_session_about(const struct ste_session *j, json_t *about)
 {
     json_object_set_new(about, "judge", json_string(j->name));
-    json_object_set_new(about, "prompt", json_string(ste_judge_prompt_name(j)));
-    json_object_set_new(about, "provenance", ste_judge_provenance(j));
+    json_object_set_new(about, "prompt", json_string(ste_session_prompt_name(j)));
+    json_object_set_new(about, "provenance", ste_session_provenance(j));
 }

@@ -25,7 +25,7 @@ struct ste_judge_options {
     struct ste_llm_params engine;
 };
 
-struct ste_judge {
+struct ste_session {
     const char *name; /* as the user wrote it */
     struct ste_judge_spec spec;
     struct ste_pack *pack;     /* NULL where nothing is asked */
@@ -48,17 +48,17 @@ enum ste_judge_use {
 };
 /* Values that do not go together: STE_EUSAGE. */
 int ste_judge_options_check(const struct ste_judge_options *o, struct ste_err *err);
-/* Reads JUDGE and its pack; ste_judge_load then opens the model. JUDGE must outlive J. On an error J is closed. */
-int ste_judge_open(struct ste_judge *j, const char *judge, const struct ste_judge_options *o, enum ste_judge_use use,
-                   struct ste_err *err);
-int ste_judge_load(struct ste_judge *j, const struct ste_judge_options *o, struct ste_err *err);
-void ste_judge_close(struct ste_judge *j);
+/* Reads JUDGE and its pack; ste_session_load then opens the model. JUDGE must outlive J. On an error J is closed. */
+int ste_session_open(struct ste_session *j, const char *judge, const struct ste_judge_options *o,
+                     enum ste_judge_use use, struct ste_err *err);
+int ste_session_load(struct ste_session *j, const struct ste_judge_options *o, struct ste_err *err);
+void ste_session_close(struct ste_session *j);
 
 /* What a message calls it: "NAME with pack PACK" and the like. Caller frees. */
-char *ste_judge_title(const struct ste_judge *j);
+char *ste_session_title(const struct ste_session *j);
 /* Into ABOUT: judge, prompt (the pack's name, or "none") and provenance: what decides a judge's figures. */
-void ste_judge_about(const struct ste_judge *j, json_t *about);
-json_t *ste_judge_provenance(const struct ste_judge *j);
-const char *ste_judge_prompt_name(const struct ste_judge *j);
+void ste_session_about(const struct ste_session *j, json_t *about);
+json_t *ste_session_provenance(const struct ste_session *j);
+const char *ste_session_prompt_name(const struct ste_session *j);
 
 #endif
