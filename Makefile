@@ -3,7 +3,7 @@ BUILD ?= build
 JOBS ?= $(shell nproc)
 PRESET ?= release
 
-.PHONY: all setup test demo bench interop clean install debug sanitize quick
+.PHONY: all setup test demo bench interop clean install debug sanitize tsan quick
 
 # A compiler's warnings and errors, and a line at the start and at the end; `make VERBOSE=1` shows every command.
 all: setup
@@ -42,8 +42,13 @@ sanitize:
 	@$(MAKE) --no-print-directory all PRESET=sanitize BUILD=build-sanitize
 	@cd build-sanitize && ctest --output-on-failure -LE model
 
+# Two judges in two threads, the pool and the scheduler, under ThreadSanitizer.
+tsan:
+	@$(MAKE) --no-print-directory all PRESET=tsan BUILD=build-tsan
+	@cd build-tsan && ctest --output-on-failure -R "library\.|llm\.|engine.test_engine_generate|core.test_core_basics"
+
 install: all
 	@cmake --install $(BUILD)
 
 clean:
-	@rm -rf build build-debug build-sanitize
+	@rm -rf build build-debug build-sanitize build-tsan

@@ -7,7 +7,7 @@ rank() {
     case $1 in
     core) echo 0 ;; store | net) echo 1 ;; data) echo 2 ;; model) echo 3 ;; engine) echo 4 ;;
     train) echo 5 ;; llm) echo 6 ;; judge) echo 7 ;; eval) echo 8 ;; loop) echo 9 ;;
-    report | serve) echo 10 ;; cli) echo 11 ;; *) echo -1 ;;
+    report | serve) echo 10 ;; library) echo 11 ;; cli) echo 12 ;; *) echo -1 ;;
     esac
 }
 bad=0 seen=0
@@ -28,7 +28,7 @@ if grep -rHE '^#include "engine/' --include='*.[ch]' engine/cpu | grep -vE '"eng
     bad=1
 fi
 # No header includes itself by way of others.
-if ! grep -rHE '^#include "' --include='*.h' . | sed -E 's|^\./||; s|:#include "(.*)"| \1|' | tsort >/dev/null; then
+if ! grep -rHE '^#include "' --include='*.h' . | sed -E 's|^\./||; s|:#include "([^"]*)".*| \1|' | tsort >/dev/null; then
     echo "headers include each other in a circle"
     bad=1
 fi

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/opening.h"
+#include "cli/cli.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/profile.h"
@@ -19,7 +19,7 @@ struct options {
     const char *model, *json, *prompts, *train_activations;
     long long prompt_tokens, samples, new_tokens, rounds;
     bool train, job, profile;
-    struct ste_engine_flags engine;
+    struct ste_llm_params engine;
 };
 
 /* A figure of each round. */
@@ -137,7 +137,7 @@ static int add_prompt(void *arg, json_t *row, const char *where, struct ste_err 
     STE_GROW(p->items, p->cap, p->n + 1);
     struct ste_tokens *t = &p->items[p->n++];
     *t = (struct ste_tokens){0};
-    int rc = ste_json_tokens(row, "tokens", r->m, where, t, err);
+    int rc = ste_tokens_read(row, "tokens", r->m, where, t, err);
     if (!rc && p->n <= (size_t)o->rounds && t->n < (size_t)o->prompt_tokens)
         rc = ste_err_set(err, STE_EINPUT, "%s has %zu tokens: too few for --prompt-tokens %lld", where, t->n,
                          o->prompt_tokens);
@@ -292,7 +292,7 @@ static int run(int argc, char **argv, struct ste_err *err)
     ste_profile_step("load");
     double from = ste_now();
     if (!rc)
-        rc = ste_open_model(&llm, o.model, NULL, &o.engine, NULL, &adapter, err);
+        rc = ste_llm_open_with(&llm, o.model, NULL, &o.engine, &adapter, err);
     f.load_seconds = ste_now() - from;
     if (!rc && o.prompts)
         rc = read_prompts(&o, ste_engine_model(ste_local_engine(llm)), &prompts, err);

@@ -39,13 +39,8 @@ void ste_catch_signals(void);   /* SIGINT and SIGTERM, from here on */
 int ste_flags_parse(const struct ste_command *cmd, const struct ste_flag *flags, int argc, char **argv,
                     struct ste_strings *words, int max_words, struct ste_err *err);
 
-/* Flags that every command that runs a model takes: --threads N, --batch N, --ctx N, --activations, --isa. They
- * stand in one struct and one macro, so that they are the same everywhere. */
-struct ste_engine_flags {
-    long long threads, batch, ctx;
-    const char *isa;
-    const char *activations;
-};
+/* Flags that every command that runs a model takes: --threads N, --batch N, --ctx N, --activations, --isa. The
+ * fields are those of a struct ste_llm_params. */
 #define STE_ENGINE_FLAGS(f)                                                                                            \
     {"threads", STE_FLAG_INT, &(f).threads, "N", "threads (default: one a core); speed only"},                         \
         {"batch", STE_FLAG_INT, &(f).batch, "N", "sequences in flight at once (default 64); speed only"},              \

@@ -7,25 +7,25 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "eval/agreement.h"
+#include "eval/files.h"
 
 static int judge_all(const char *judge, bool more, const struct ste_judging_flags *f,
                      const struct ste_pair_files *files, struct ste_outcome ***outcomes, json_t **provenance,
                      struct ste_err *err)
 {
-    struct ste_open_judge j = {0};
-    int rc = ste_judge_open(&j, judge, f, err);
+    struct ste_session j = {0};
+    int rc = ste_session_open(&j, judge, &f->judge, STE_JUDGE_BESIDE, err);
     if (rc)
         return rc;
-    j.more = more;
-    rc = ste_judge_load(&j, f, err);
+    rc = ste_session_load(&j, &f->judge, err);
     if (!rc)
-        rc = ste_judge_files(&j, files, outcomes, err);
+        rc = ste_eval_files(&j, files, more, outcomes, err);
     if (!rc) {
-        *provenance = ste_judge_provenance(&j);
+        *provenance = ste_session_provenance(&j);
         json_object_set_new(*provenance, "judge", json_string(judge));
-        json_object_set_new(*provenance, "prompt", json_string(ste_judge_prompt_name(&j)));
+        json_object_set_new(*provenance, "prompt", json_string(ste_session_prompt_name(&j)));
     }
-    ste_judge_close(&j);
+    ste_session_close(&j);
     return rc;
 }
 
@@ -98,24 +98,24 @@ static int compare_run(int argc, char **argv, struct ste_err *err)
                          judges.n);
     if (!rc && data.n == 0)
         rc = ste_err_set(err, STE_EUSAGE, "--data is missing; `ste help compare` shows the flags");
-    f.several = true;
     if (!rc)
         rc = ste_judging_flags_check(&f, err);
     if (!rc)
         rc = ste_outputs_try(&json, 1, err);
+    const struct ste_pairs_params p = ste_judging_pairs(&f);
     struct ste_pair_files files = {0};
     struct ste_outcome **outcomes[2] = {NULL, NULL};
     json_t *provenance = json_array();
     if (!rc)
-        rc = ste_pair_files_read(&files, &data, STE_PAIRS_LABELLED, &f, err);
+        rc = ste_pair_files_read(&files, &data, STE_PAIRS_LABELLED, &p, err);
     for (int i = 0; i < 2 && !rc; i++) {
-        json_t *p = NULL;
-        rc = judge_all(judges.items[i], i == 0, &f, &files, &outcomes[i], &p, err);
-        if (p)
-            json_array_append_new(provenance, p);
+        json_t *about = NULL;
+        rc = judge_all(judges.items[i], i == 0, &f, &files, &outcomes[i], &about, err);
+        if (about)
+            json_array_append_new(provenance, about);
     }
     if (!rc)
-        rc = report(&judges, &files, outcomes[0], outcomes[1], provenance, (uint64_t)f.seed, json, err);
+        rc = report(&judges, &files, outcomes[0], outcomes[1], provenance, (uint64_t)f.judge.seed, json, err);
     for (int i = 0; i < 2; i++)
         ste_outcome_arrays_free(outcomes[i], &files);
     json_decref(provenance);

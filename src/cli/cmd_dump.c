@@ -1,7 +1,7 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
-#include "store/store.h"
+#include "report/report.h"
 
 static int print_line(void *arg, const char *json, struct ste_err *err)
 {
@@ -12,15 +12,11 @@ static int dump_run(int argc, char **argv, struct ste_err *err)
 {
     struct ste_strings words = {0};
     const struct ste_flag flags[] = {{0}};
-    struct ste_store *s = NULL;
     int rc = ste_flags_parse(&ste_cmd_dump, flags, argc, argv, &words, 1, err);
     if (rc == 0 && words.n != 1)
         rc = ste_err_set(err, STE_EUSAGE, "dump: name the run's folder");
     if (rc == 0)
-        rc = ste_store_open(&s, words.items[0], 0, 1, err);
-    if (rc == 0)
-        rc = ste_store_dump(s, print_line, NULL, err);
-    ste_store_close(s);
+        rc = ste_report_dump(words.items[0], print_line, NULL, err);
     ste_strings_clear(&words);
     return rc < 0 ? rc : 0;
 }

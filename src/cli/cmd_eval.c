@@ -3,9 +3,7 @@
 #include <string.h>
 
 #include "cli/judging.h"
-#include "core/file.h"
 #include "core/json.h"
-#include "core/mem.h"
 #include "eval/attack.h"
 #include "eval/scores.h"
 
@@ -26,130 +24,35 @@ struct measured {
     size_t n_attacked;
 };
 
-/* The files of the suite in the folders that were given; what is no folder is taken as it is. */
-static int data_files(const struct eval_options *o, const struct ste_suite *s, struct ste_strings *out,
-                      struct ste_err *err)
-{
-    for (size_t i = 0; i < o->data.n; i++) {
-        if (!ste_is_folder(o->data.items[i])) {
-            ste_strings_add(out, o->data.items[i]);
-            continue;
-        }
-        if (!s || !s->files.n)
-            return ste_err_set(err, STE_EUSAGE,
-                               "--data %s is a folder, and %s names no files in it; give the files themselves",
-                               o->data.items[i], s ? "the suite" : "no suite");
-        for (size_t k = 0; k < s->files.n; k++) {
-            char *path = ste_path_join(o->data.items[i], s->files.items[k]);
-            if (ste_file_exists(path) || !o->partial)
-                ste_strings_add(out, path);
-            free(path);
-        }
-    }
-    return 0;
-}
-
-/* T from the pairs of --calibrate; 1 without. */
-static int calibrate(const struct eval_options *o, struct ste_open_judge *j, double *temperature, struct ste_err *err)
-{
-    struct ste_strings path = {0};
-    struct ste_pair_files files = {0};
-    struct ste_outcome **outcomes = NULL;
-    *temperature = 1;
-    if (!o->calibrate)
-        return 0;
-    ste_strings_add(&path, o->calibrate);
-    int rc = ste_pair_files_read(&files, &path, STE_PAIRS_LABELLED, &o->f, err);
-    if (!rc)
-        rc = ste_judge_files(j, &files, &outcomes, err);
-    if (!rc)
-        *temperature = ste_fit_temperature(outcomes[0], files.files[0].n);
-    ste_outcome_arrays_free(outcomes, &files);
-    ste_pair_files_clear(&files);
-    ste_strings_clear(&path);
-    return rc;
-}
-
-/* All files under one attack, or as they are (NULL). */
-static int judge_attacked(const struct eval_options *o, struct ste_open_judge *j, const struct ste_pair_files *files,
-                          struct ste_outcome *const *plain, struct ste_progress *progress, struct ste_attacked *out,
-                          struct ste_err *err)
-{
-    struct ste_outcome *all = NULL;
-    size_t n = 0;
-    int rc = 0;
-    for (size_t i = 0; i < files->n && !rc; i++) {
-        const size_t pairs = files->files[i].n;
-        all = ste_xrealloc(all, (n + pairs + 1) * sizeof *all);
-        memset(all + n, 0, pairs * sizeof *all);
-        if (!out->attack) {
-            memcpy(all + n, plain[i], pairs * sizeof *all);
-        } else {
-            struct ste_answer_pairs attacked;
-            ste_attack_pairs(out->attack, out->place, &files->files[i], &attacked);
-            rc = ste_open_judge_pairs(j, &attacked, true, all + n, progress, err);
-            ste_answer_pairs_clear(&attacked);
-        }
-        n += pairs;
-    }
-    if (!rc)
-        ste_attacked_of(all, n, (uint64_t)o->f.seed, out);
-    if (out->attack)
-        ste_outcomes_clear(all, n);
-    free(all);
-    return rc;
-}
-
-static int attack(const struct eval_options *o, struct ste_open_judge *j, const struct ste_pair_files *files,
-                  struct ste_outcome *const *plain, struct measured *m, struct ste_err *err)
-{
-    m->attacked = ste_xcalloc(1 + ste_n_attacks * STE_N_PLACES, sizeof *m->attacked);
-    m->n_attacked = 1; /* the first: none */
-    for (size_t a = 0; a < ste_n_attacks; a++)
-        for (enum ste_place p = 0; p < STE_N_PLACES; p++)
-            if (ste_attack_has(&ste_attacks[a], p))
-                m->attacked[m->n_attacked++] = (struct ste_attacked){.attack = &ste_attacks[a], .place = p};
-    struct ste_progress *progress =
-        ste_progress_new("attacks", "verdicts", ste_judge_calls(j, files->pairs, true) * (m->n_attacked - 1));
-    int rc = 0;
-    for (size_t i = 0; i < m->n_attacked && !rc; i++)
-        rc = judge_attacked(o, j, files, plain, progress, &m->attacked[i], err);
-    ste_progress_end(progress);
-    return rc;
-}
-
 static int judge_suite(const struct eval_options *o, const struct ste_suite *s, struct measured *out,
                        struct ste_err *err)
 {
-    struct ste_open_judge j = {0};
+    struct ste_session j = {0};
     struct ste_pair_files files = {0};
     struct ste_outcome **outcomes = NULL;
     struct ste_strings paths = {0};
-    int rc = data_files(o, s, &paths, err);
+    const struct ste_pairs_params p = ste_judging_pairs(&o->f);
+    int rc = ste_suite_files(s, &o->data, o->partial, &paths, err);
     if (!rc)
-        rc = ste_judge_open(&j, o->judge, &o->f, err);
+        rc = ste_session_open(&j, o->judge, &o->f.judge, STE_JUDGE_PAIRS, err);
     if (!rc)
-        rc = ste_pair_files_read(&files, &paths, s ? s->format : STE_PAIRS_LABELLED, &o->f, err);
+        rc = ste_pair_files_read(&files, &paths, s ? s->format : STE_PAIRS_LABELLED, &p, err);
     if (!rc)
-        rc = ste_judge_load(&j, &o->f, err);
-    j.evaluation.ask_ties = s && s->format == STE_PAIRS_MTBENCH_VOTES;
+        rc = ste_session_load(&j, &o->f.judge, err);
+    if (!rc && o->calibrate)
+        rc = ste_fit_temperature_on(&j, o->calibrate, &p, &out->temperature, err);
     if (!rc)
-        rc = calibrate(o, &j, &out->temperature, err);
-    if (!rc)
-        rc = ste_judge_files(&j, &files, &outcomes, err);
+        rc = ste_eval_files(&j, &files, false, &outcomes, err);
     if (!rc && o->attacks)
-        rc = attack(o, &j, &files, outcomes, out, err);
+        rc = ste_attack_files(&j, &files, outcomes, p.seed, &out->attacked, &out->n_attacked, err);
     for (size_t i = 0; i < files.n && !rc; i++)
         rc = ste_outcomes_add(&out->table, &files.files[i], outcomes[i], s ? s->group_by : "file", o->author, err);
-    if (!rc) {
-        json_object_set_new(out->about, "judge", json_string(j.name));
-        json_object_set_new(out->about, "prompt", json_string(ste_judge_prompt_name(&j)));
-        json_object_set_new(out->about, "provenance", ste_judge_provenance(&j));
-    }
+    if (!rc)
+        ste_session_about(&j, out->about);
     ste_outcome_arrays_free(outcomes, &files);
     ste_pair_files_clear(&files);
     ste_strings_clear(&paths);
-    ste_judge_close(&j);
+    ste_session_close(&j);
     return rc;
 }
 
@@ -163,7 +66,7 @@ static int report(const struct eval_options *o, const struct ste_suite *s, struc
                                   .logits = o->score != NULL,
                                   .temperature = m->temperature,
                                   .min_margin = o->min_margin,
-                                  .seed = (uint64_t)o->f.seed};
+                                  .seed = (uint64_t)o->f.judge.seed};
     int rc = ste_scores_of(&m->table, &p, &scores, err);
     if (rc)
         return rc;
@@ -246,9 +149,9 @@ static int eval_run(int argc, char **argv, struct ste_err *err)
     struct ste_suite *suite = NULL;
     struct measured m = {.about = json_object(), .temperature = 1};
     int rc = ste_flags_parse(&ste_cmd_eval, flags, argc, argv, NULL, 0, err);
-    if (o.f.score && strcmp(o.f.score, "logits") == 0) {
-        o.score = o.f.score;
-        o.f.score = NULL;
+    if (o.f.judge.score && strcmp(o.f.judge.score, "logits") == 0) {
+        o.score = o.f.judge.score;
+        o.f.judge.score = NULL;
     }
     if (o.full) {
         o.attacks = true;
@@ -264,7 +167,7 @@ static int eval_run(int argc, char **argv, struct ste_err *err)
         rc = o.from ? ste_outcomes_read(&m.table, o.from, err) : judge_suite(&o, suite, &m, err);
     struct ste_err unwritten = {0}; /* the figures come all the same */
     if (!rc && o.outcomes)
-        ste_outcomes_write(&m.table, compat, (uint64_t)o.f.seed, o.outcomes, &unwritten);
+        ste_outcomes_write(&m.table, compat, (uint64_t)o.f.judge.seed, o.outcomes, &unwritten);
     if (!rc)
         rc = report(&o, suite, &m, compat, err);
     rc = ste_err_pass(err, &unwritten, rc);

@@ -1,11 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/running.h"
-#include "core/json.h"
+#include "cli/cli.h"
 #include "core/log.h"
-#include "core/mem.h"
-#include "data/catalogue.h"
 #include "loop/export.h"
 
 static int export_run(int argc, char **argv, struct ste_err *err)
@@ -20,7 +17,6 @@ static int export_run(int argc, char **argv, struct ste_err *err)
         {"out", STE_FLAG_STRING, &out, "FILE", "JSONL to write (default: the standard output)"},
         {0},
     };
-    struct ste_store *s = NULL;
     size_t n = 0;
     int rc = ste_flags_parse(&ste_cmd_export, flags, argc, argv, &words, 1, err);
     if (rc == 0 && words.n != 1)
@@ -31,12 +27,9 @@ static int export_run(int argc, char **argv, struct ste_err *err)
     if (rc == 0)
         rc = ste_outputs_try(&out, 1, err);
     if (rc == 0)
-        rc = ste_store_open(&s, words.items[0], 0, 1, err);
-    if (rc == 0)
-        rc = pairs ? ste_export_pairs(s, out, &n, err) : ste_export_sft(s, (int)iteration, out, &n, err);
+        rc = ste_export(words.items[0], pairs ? STE_EXPORT_PAIRS : STE_EXPORT_SFT, (int)iteration, out, &n, err);
     if (rc == 0)
         ste_info("%zu rows to %s", n, out);
-    ste_store_close(s);
     ste_strings_clear(&words);
     return rc < 0 ? rc : 0;
 }

@@ -1,4 +1,3 @@
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,73 +5,14 @@
 #include "cli/judging.h"
 #include "core/json.h"
 #include "core/mem.h"
-
-/* The answer that a judgment names, as the row names them; SWAPPED: response_b was shown first. */
-static enum ste_verdict named(const struct ste_judgment *j, bool swapped)
-{
-    const bool names = j->verdict == STE_VERDICT_A || j->verdict == STE_VERDICT_B;
-    return !names || !swapped ? j->verdict : j->verdict == STE_VERDICT_A ? STE_VERDICT_B : STE_VERDICT_A;
-}
-
-static enum ste_verdict verdict_of(const struct ste_outcome *o, bool both)
-{
-    const enum ste_verdict ab = named(&o->order[0], false), ba = both ? named(&o->order[1], true) : ab;
-    const bool invalid = ab == STE_VERDICT_INVALID || ba == STE_VERDICT_INVALID;
-    return invalid ? STE_VERDICT_INVALID : ab == ba ? ab : STE_VERDICT_TIE;
-}
-
-/* The pair's first answer, which outcomes call the chosen one, is response_a. */
-static const char *two_order_of(const struct ste_outcome *o)
-{
-    static const char *const names[STE_N_FINAL] = {"A", "B", "tie", "invalid"};
-    return names[ste_outcome_two_order(o)];
-}
-
-/* Log-probability of an answer's label, the mean of the orders; NAN where one has none. */
-static double logprob_of(const struct ste_outcome *o, bool both, bool of_b)
-{
-    const double ab = of_b ? o->order[0].logprob_b : o->order[0].logprob_a,
-                 ba = of_b ? o->order[1].logprob_a : o->order[1].logprob_b;
-    return both ? (ab + ba) / 2 : ab;
-}
-
-static void set_number(json_t *row, const char *key, double x)
-{
-    json_object_set_new(row, key, isnan(x) ? json_null() : json_real(x));
-}
-
-static void set_judgment(json_t *row, const char *key, const struct ste_judgment *j)
-{
-    json_t *given = json_object();
-    ste_judgment_json(j, given);
-    json_object_set_new(row, key, given);
-}
+#include "eval/files.h"
 
 static int write_rows(struct ste_jsonl_writer *w, const struct ste_answer_pairs *pairs, const struct ste_outcome *out,
                       bool both, struct ste_err *err)
 {
     int rc = 0;
     for (size_t i = 0; i < pairs->n && !rc; i++) {
-        const struct ste_judgment *ab = &out[i].order[0], *ba = &out[i].order[1];
-        json_t *row = json_copy(pairs->items[i].row);
-        if (!json_object_get(row, "id"))
-            json_object_set_new(row, "id", json_string(pairs->items[i].id));
-        const enum ste_invalid reason = ab->reason != STE_INVALID_NONE || !both ? ab->reason : ba->reason;
-        json_object_set_new(row, "verdict", json_string(ste_verdict_name(verdict_of(&out[i], both))));
-        json_object_set_new(row, "reason", json_string(ste_invalid_name(reason)));
-        json_object_set_new(row, "verdict_ab", json_string(ste_verdict_name(named(ab, false))));
-        if (both)
-            json_object_set_new(row, "verdict_ba", json_string(ste_verdict_name(named(ba, true))));
-        set_number(row, "logprob_a", logprob_of(&out[i], both, false));
-        set_number(row, "logprob_b", logprob_of(&out[i], both, true));
-        if (both) {
-            set_number(row, "margin", ste_outcome_margin(&out[i]));
-            json_object_set_new(row, "verdict_two_order", json_string(two_order_of(&out[i])));
-        }
-        /* As they were given: in the swapped order "A" is response_b, which stood first. */
-        set_judgment(row, "ab", ab);
-        if (both)
-            set_judgment(row, "ba", ba);
+        json_t *row = ste_outcome_row(&pairs->items[i], &out[i], both);
         rc = ste_jsonl_write(w, row, err);
         json_decref(row);
     }
@@ -89,7 +29,7 @@ static void count(struct counts *c, const struct ste_outcome *out, size_t n, boo
 {
     c->pairs += n;
     for (size_t i = 0; i < n; i++)
-        c->of[verdict_of(&out[i], both)]++;
+        c->of[ste_outcome_verdict(&out[i], both)]++;
 }
 
 static void say_counts(const struct counts *c, bool both)
@@ -101,11 +41,11 @@ static void say_counts(const struct counts *c, bool both)
 
 #define STREAM 512 /* pairs of a stream that are judged together */
 
-static int judge_some(struct ste_open_judge *j, const struct ste_answer_pairs *pairs, struct ste_jsonl_writer *w,
+static int judge_some(struct ste_session *j, const struct ste_answer_pairs *pairs, struct ste_jsonl_writer *w,
                       bool both, struct ste_progress *progress, struct counts *c, struct ste_err *err)
 {
     struct ste_outcome *out = ste_xcalloc(pairs->n ? pairs->n : 1, sizeof *out);
-    int rc = ste_open_judge_pairs(j, pairs, both, out, progress, err);
+    int rc = ste_eval_pairs(j, pairs, both, out, progress, err);
     if (!rc)
         rc = write_rows(w, pairs, out, both, err);
     count(c, out, pairs->n, both);
@@ -114,11 +54,11 @@ static int judge_some(struct ste_open_judge *j, const struct ste_answer_pairs *p
     return rc;
 }
 
-static int judge_file(struct ste_open_judge *j, const struct ste_answer_pairs *pairs, struct ste_jsonl_writer *w,
+static int judge_file(struct ste_session *j, const struct ste_answer_pairs *pairs, struct ste_jsonl_writer *w,
                       bool both, struct counts *c, struct ste_err *err)
 {
-    char *title = ste_judge_title(j);
-    const size_t calls = ste_judge_calls(j, pairs->n, both);
+    char *title = ste_session_title(j);
+    const size_t calls = ste_eval_calls(j, pairs->n, both);
     ste_info("%s: %zu pairs, %zu calls", title, pairs->n, calls);
     free(title);
     struct ste_progress *progress = ste_progress_new("judge", "verdicts", calls);
@@ -129,11 +69,11 @@ static int judge_file(struct ste_open_judge *j, const struct ste_answer_pairs *p
 
 /* The pairs that are there are judged together and their rows written at once, so that a program which sends a pair and
  * waits for its verdict gets it. A bad row is named and counted, and those behind it are judged. */
-static int judge_stream(struct ste_open_judge *j, const struct ste_judging_flags *f, struct ste_jsonl_writer *w,
-                        bool both, struct counts *c, struct ste_err *err)
+static int judge_stream(struct ste_session *j, const struct ste_judging_flags *f, struct ste_jsonl_writer *w, bool both,
+                        struct counts *c, struct ste_err *err)
 {
     struct ste_pairs_reader *r;
-    int rc = ste_pairs_reader_open(&r, "-", NULL, STE_PAIRS_UNLABELLED, f->reference, err);
+    int rc = ste_pairs_reader_open(&r, "-", NULL, STE_PAIRS_UNLABELLED, f->judge.reference, err);
     if (rc)
         return rc;
     for (size_t got = 1; got && !rc && (!f->limit || c->pairs < (size_t)f->limit);) {
@@ -189,22 +129,22 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
     if (rc)
         return rc < 0 ? rc : 0;
     const bool both = !one_order, stream = strcmp(in, "-") == 0;
-    struct ste_open_judge j = {0};
+    struct ste_session j = {0};
     struct ste_answer_pairs pairs = {0};
     struct ste_jsonl_writer *w = NULL;
     struct counts c = {0};
     if (stream && f.sample)
         return ste_err_set(err, STE_EUSAGE,
                            "--sample draws from a whole file; the standard input is judged as it comes");
-    rc = ste_judge_open(&j, judge, &f, err);
+    rc = ste_session_open(&j, judge, &f.judge, STE_JUDGE_PAIRS, err);
     if (!rc && !stream)
         rc = ste_answer_pairs_read(&pairs, in, NULL, STE_PAIRS_UNLABELLED, (size_t)f.limit, err);
     if (!rc && f.sample)
-        ste_answer_pairs_sample(&pairs, (size_t)f.sample, (uint64_t)f.seed);
-    if (!rc && f.reference)
+        ste_answer_pairs_sample(&pairs, (size_t)f.sample, (uint64_t)f.judge.seed);
+    if (!rc && f.judge.reference)
         rc = ste_answer_pairs_references(&pairs, err);
     if (!rc)
-        rc = ste_judge_load(&j, &f, err);
+        rc = ste_session_load(&j, &f.judge, err);
     if (!rc)
         rc = ste_jsonl_create(&w, out_path, err);
     if (!rc)
@@ -217,7 +157,7 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
         rc = ste_err_set(err, STE_EINPUT, "%zu row%s could not be judged%s: %s", c.bad, c.bad == 1 ? "" : "s",
                          c.bad == 1 ? "" : ", the first one", c.first_bad.msg);
     ste_answer_pairs_clear(&pairs);
-    ste_judge_close(&j);
+    ste_session_close(&j);
     return rc;
 }
 

@@ -8,15 +8,12 @@ static int report_run(int argc, char **argv, struct ste_err *err)
     bool json = false;
     struct ste_strings words = {0};
     const struct ste_flag flags[] = {{"json", STE_FLAG_BOOL, &json, NULL, "as JSON"}, {0}};
-    struct ste_store *s = NULL;
     json_t *report = NULL;
     int rc = ste_flags_parse(&ste_cmd_report, flags, argc, argv, &words, 1, err);
     if (rc == 0 && words.n != 1)
         rc = ste_err_set(err, STE_EUSAGE, "report: name the run's folder");
     if (rc == 0)
-        rc = ste_store_open(&s, words.items[0], 0, 1, err);
-    if (rc == 0)
-        rc = ste_report_json(s, &report, err);
+        rc = ste_report_read(&report, words.items[0], err);
     if (rc == 0 && json) {
         json_dumpf(report, stdout, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6));
         putchar('\n');
@@ -27,7 +24,6 @@ static int report_run(int argc, char **argv, struct ste_err *err)
         ste_buf_clear(&text);
     }
     json_decref(report);
-    ste_store_close(s);
     ste_strings_clear(&words);
     return rc < 0 ? rc : 0;
 }

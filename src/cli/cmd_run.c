@@ -18,7 +18,7 @@ static int dry_run(const struct ste_recipe *r, struct ste_err *err)
 }
 
 /* The report is written whatever ended the run: a threshold that was not met is explained by it. */
-static int finish(struct ste_loop *l, int rc, bool json, struct ste_err *err)
+static int finish(struct ste_loop *l, const char *dir, int rc, bool json, struct ste_err *err)
 {
     json_t *report = NULL;
     struct ste_err second = {0};
@@ -32,8 +32,7 @@ static int finish(struct ste_loop *l, int rc, bool json, struct ste_err *err)
         struct ste_buf text = STE_BUF_INIT;
         ste_report_text(report, &text);
         printf("\n%s", text.s);
-        printf("The run is in %s: its newest judge is `--judge %s`, its report %s/report.json\n",
-               ste_store_dir(l->store), ste_store_dir(l->store), ste_store_dir(l->store));
+        printf("The run is in %s: its newest judge is `--judge %s`, its report %s/report.json\n", dir, dir, dir);
         ste_buf_clear(&text);
     }
     json_decref(report);
@@ -44,7 +43,7 @@ static int run_run(int argc, char **argv, struct ste_err *err)
 {
     const char *dir = NULL;
     struct ste_strings sets = {0}, words = {0};
-    struct ste_engine_flags engine = {0};
+    struct ste_llm_params engine = {0};
     bool dry = false, json = false, profile = false;
     const struct ste_flag flags[] = {
         {"run", STE_FLAG_STRING, &dir, "DIR", "the run's folder (default: runs/RECIPE)"},
@@ -76,7 +75,7 @@ static int run_run(int argc, char **argv, struct ste_err *err)
         rc = ste_loop_open(&l, folder, &r, err);
         if (rc == 0) {
             ste_info("run %s in %s", words.items[0], folder);
-            rc = finish(l, ste_loop_run(l, err), json, err);
+            rc = finish(l, folder, ste_loop_run(l, err), json, err);
             ste_print_profile(stderr); /* the report may be JSON; of a run that failed too */
         }
     }

@@ -15,21 +15,7 @@ static int write_rows(const char *path, const struct ste_answer_rows *rows, cons
     if (rc)
         return rc;
     for (size_t i = 0; i < rows->n && !rc; i++) {
-        const struct ste_score *s = &scores[i];
-        json_t *row = json_copy(rows->items[i].row), *p = json_array();
-        if (!json_object_get(row, "id"))
-            json_object_set_new(row, "id", json_string(rows->items[i].id));
-        for (int k = 0; k < STE_SCORES; k++)
-            json_array_append_new(p, json_real(s->p[k]));
-        const bool there = s->reason == STE_INVALID_NONE;
-        json_object_set_new(row, "score", there ? json_real(s->expected) : json_null());
-        json_object_set_new(row, "likeliest", there ? json_integer(s->likeliest) : json_null());
-        json_object_set_new(row, "probabilities", there ? json_incref(p) : json_null());
-        json_object_set_new(row, "mass", isfinite(s->mass) ? json_real(s->mass) : json_null());
-        json_object_set_new(row, "reason", json_string(ste_invalid_name(s->reason)));
-        if (s->reasoning)
-            json_object_set_new(row, "reasoning", json_string(s->reasoning));
-        json_decref(p);
+        json_t *row = ste_score_row(&rows->items[i], &scores[i]);
         rc = ste_jsonl_write(w, row, err);
         json_decref(row);
     }
@@ -63,7 +49,7 @@ static int check(const char *judge, const char *in, const char *out, const struc
                            !judge ? "--judge"
                            : !in  ? "--in"
                                   : "--out");
-    if (f->votes || f->all_votes || f->sample)
+    if (f->judge.votes || f->judge.all_votes || f->sample)
         return ste_err_set(err, STE_EUSAGE, "scores take no --votes, --all-votes and --sample");
     int rc = ste_judging_flags_check(f, err);
     return rc ? rc : ste_outputs_try(&out, 1, err);
@@ -85,14 +71,14 @@ static int score_run(int argc, char **argv, struct ste_err *err)
         rc = check(judge, in, out_path, &f, err);
     if (rc)
         return rc < 0 ? rc : 0;
-    struct ste_open_judge j = {.scoring = true};
+    struct ste_session j = {0};
     struct ste_answer_rows rows = {0};
     struct ste_score *scores = NULL;
-    rc = ste_judge_open(&j, judge, &f, err);
+    rc = ste_session_open(&j, judge, &f.judge, STE_JUDGE_SCORES, err);
     if (!rc)
-        rc = ste_answer_rows_read(&rows, in, (size_t)f.limit, f.reference, err);
+        rc = ste_answer_rows_read(&rows, in, (size_t)f.limit, f.judge.reference, err);
     if (!rc)
-        rc = ste_judge_load(&j, &f, err);
+        rc = ste_session_load(&j, &f.judge, err);
     if (!rc) {
         ste_info("%s with pack %s: %zu answers", judge, j.pack->name, rows.n);
         scores = ste_xcalloc(rows.n ? rows.n : 1, sizeof *scores);
@@ -108,7 +94,7 @@ static int score_run(int argc, char **argv, struct ste_err *err)
         ste_score_clear(&scores[i]);
     free(scores);
     ste_answer_rows_clear(&rows);
-    ste_judge_close(&j);
+    ste_session_close(&j);
     return rc;
 }
 

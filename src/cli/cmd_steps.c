@@ -38,8 +38,9 @@ static int pick_iteration(struct ste_loop *l, long long asked, int *iteration, s
     if (rc != 0)
         return rc;
     if (asked > l->recipe.iterations)
-        return ste_err_set(err, STE_EUSAGE, "the recipe has %lld iterations, so there is no iteration %lld; raise "
-                                            "iterations with `ste run`",
+        return ste_err_set(err, STE_EUSAGE,
+                           "the recipe has %lld iterations, so there is no iteration %lld; raise "
+                           "iterations with `ste run`",
                            l->recipe.iterations, asked);
     if (asked > current)
         return ste_err_set(err, STE_EUSAGE, "iteration %d comes first: it is not trained yet", current);
@@ -48,7 +49,7 @@ static int pick_iteration(struct ste_loop *l, long long asked, int *iteration, s
 }
 
 static int open_run(struct ste_loop **l, const char *dir, const char *recipe, const struct ste_strings *sets,
-                    const struct ste_engine_flags *engine, struct ste_err *err)
+                    const struct ste_llm_params *engine, struct ste_err *err)
 {
     if (!recipe && sets->n == 0)
         return ste_running_open(l, dir, engine, err);
@@ -67,7 +68,7 @@ static int run_step(const struct ste_command *cmd, enum step step, int argc, cha
     long long asked = 0;
     const char *recipe = NULL;
     struct ste_strings sets = {0}, words = {0};
-    struct ste_engine_flags engine = {0};
+    struct ste_llm_params engine = {0};
     const struct ste_flag flags[] = {
         {"iteration", STE_FLAG_INT, &asked, "N", "which iteration (default: the one that is under way)"},
         {"recipe", STE_FLAG_STRING, &recipe, "RECIPE", "make the run by this recipe if it is not there"},

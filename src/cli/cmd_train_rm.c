@@ -8,7 +8,8 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "eval/reward.h"
+#include "judge/reward.h"
+#include "data/pairs.h"
 
 struct options {
     const char *model, *in, *out, *split;

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/opening.h"
+#include "cli/cli.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/json.h"
@@ -17,7 +17,7 @@ struct options {
     long long max_tokens, top_k, seed, samples;
     double temperature, top_p, min_p;
     bool json;
-    struct ste_engine_flags engine;
+    struct ste_llm_params engine;
 };
 
 static int read_prompt(const struct options *o, const struct ste_model *m, struct ste_tokens *out, struct ste_err *err)
@@ -130,7 +130,7 @@ static int run(int argc, char **argv, struct ste_err *err)
     int adapter = 0;
     struct ste_tokens prompt = {0};
     struct ste_completion *done = ste_xcalloc((size_t)o.samples, sizeof *done);
-    rc = ste_open_model(&llm, o.model, o.adapter, &o.engine, NULL, &adapter, err);
+    rc = ste_llm_open_with(&llm, o.model, o.adapter, &o.engine, &adapter, err);
     if (!rc) {
         m = ste_engine_model(ste_local_engine(llm));
         rc = read_prompt(&o, m, &prompt, err);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/opening.h"
+#include "cli/cli.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -88,7 +88,7 @@ static int all_rows(struct ste_engine *e, const struct ste_adapter *a, const cha
         }
         struct ste_tokens t = {0};
         char *where = ste_xasprintf("%s:%ld", in, ste_jsonl_line(f));
-        rc = ste_json_tokens(row, "tokens", ste_engine_model(e), where, &t, err);
+        rc = ste_tokens_read(row, "tokens", ste_engine_model(e), where, &t, err);
         if (!rc)
             rc = one_row(e, a, &t, top, perplexity, out, &sums, err);
         free(where);
@@ -107,7 +107,7 @@ static int run(int argc, char **argv, struct ste_err *err)
     const char *model = NULL, *adapter_dir = NULL, *in = NULL, *out_path = NULL;
     long long top = 0;
     bool perplexity = false;
-    struct ste_engine_flags ef = {0};
+    struct ste_llm_params ef = {0};
     const struct ste_flag flags[] = {
         {"model", STE_FLAG_STRING, &model, "NAME", "a catalogue name or a .gguf file"},
         {"adapter", STE_FLAG_STRING, &adapter_dir, "DIR", "a PEFT folder"},
@@ -127,7 +127,7 @@ static int run(int argc, char **argv, struct ste_err *err)
     int adapter = 0;
     rc = ste_outputs_try(&out_path, 1, err);
     if (!rc)
-        rc = ste_open_model(&llm, model, adapter_dir, &ef, NULL, &adapter, err);
+        rc = ste_llm_open_with(&llm, model, adapter_dir, &ef, &adapter, err);
     if (!rc && out_path)
         rc = ste_file_create(&out, out_path, true, err);
     if (!rc)

@@ -20,7 +20,7 @@ static int set_number(struct ste_recipe *r, const char *key, long long value, st
     return value ? set(r, key, text, err) : 0;
 }
 
-int ste_running_flags(struct ste_recipe *r, const struct ste_engine_flags *f, struct ste_err *err)
+int ste_running_flags(struct ste_recipe *r, const struct ste_llm_params *f, struct ste_err *err)
 {
     int rc = set_number(r, "engine.threads", f->threads, err);
     if (rc == 0)
@@ -35,7 +35,7 @@ int ste_running_flags(struct ste_recipe *r, const struct ste_engine_flags *f, st
 }
 
 int ste_running_recipe(struct ste_recipe *r, const char *recipe, const struct ste_strings *sets,
-                       const struct ste_engine_flags *f, struct ste_err *err)
+                       const struct ste_llm_params *f, struct ste_err *err)
 {
     int rc = ste_recipe_load(r, recipe, err);
     for (size_t i = 0; rc == 0 && i < sets->n; i++)
@@ -47,7 +47,7 @@ int ste_running_recipe(struct ste_recipe *r, const char *recipe, const struct st
     return rc;
 }
 
-int ste_running_open(struct ste_loop **out, const char *dir, const struct ste_engine_flags *f, struct ste_err *err)
+int ste_running_open(struct ste_loop **out, const char *dir, const struct ste_llm_params *f, struct ste_err *err)
 {
     int rc = ste_loop_open(out, dir, NULL, err);
     if (rc != 0)

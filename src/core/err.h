@@ -7,23 +7,7 @@
 #ifndef STE_CORE_ERR_H
 #define STE_CORE_ERR_H
 
-enum {
-    STE_EFAIL = -1,        /* anything without a code of its own */
-    STE_EUSAGE = -2,       /* a wrong flag, recipe key or argument */
-    STE_EINPUT = -3,       /* a file or row whose content is wrong */
-    STE_EIO = -4,          /* the system refused: missing file, full disk, no permission */
-    STE_ENOMEM = -5,       /* a large tensor or cache does not fit */
-    STE_ETHRESHOLD = -6,   /* a threshold was not met: exit code 3 */
-    STE_EINTERRUPTED = -7, /* Ctrl-C: exit code 130 */
-    STE_EBUSY = -8,        /* another process holds the run */
-    STE_ENOTFOUND = -9,    /* no such model, run, iteration, row */
-    STE_ETOOLONG = -10,    /* a prompt that does not fit the context */
-};
-
-struct ste_err {
-    int code;
-    char msg[1024];
-};
+#include "ste.h" /* the codes, and struct ste_err */
 
 /* Sets the sentence and returns CODE, so that a caller can write `return ste_err_set(err, ...)`. */
 int ste_err_set(struct ste_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -5,21 +5,11 @@
 #ifndef STE_CORE_LOG_H
 #define STE_CORE_LOG_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "ste.h"
 
 void ste_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void ste_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* Read it in the context's `progress`; change it by the functions below only. */
-struct ste_progress {
-    char *what, *unit, *note; /* "judge, iteration 1", "judgments", "312 tok/s" or NULL; bytes have the unit "bytes" */
-    uint64_t total;           /* 0: not known */
-    uint64_t had, done;       /* HAD: by an earlier command, a part of DONE */
-    double start;             /* ste_now */
-    double drawn;             /* this and BELOW are the listener's */
-    struct ste_progress *below;
-};
 /* The functions take NULL for P too. */
 struct ste_progress *ste_progress_new(const char *what, const char *unit, uint64_t total);
 void ste_progress_total(struct ste_progress *p, uint64_t total);

@@ -235,6 +235,15 @@ json_t *ste_dialogue_json(const struct ste_dialogue *d)
 
 static const char *const heads[] = {"System: ", "User: ", "Assistant: "};
 
+int ste_dialogue_parse(struct ste_dialogue *out, const char *json, const char *what, struct ste_err *err)
+{
+    *out = (struct ste_dialogue){0};
+    json_t *list = ste_json_parse(json, strlen(json), what, err);
+    int rc = list ? ste_dialogue_from_json(out, list, what, err) : STE_EINPUT;
+    json_decref(list);
+    return rc;
+}
+
 void ste_dialogue_text(const struct ste_dialogue *d, struct ste_buf *out)
 {
     if (d->n == 1 && d->turns[0].role == STE_ROLE_USER) {

@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "data/pair_rows.h"
+#include "data/verifiable.h"
 
 static void item_clear(struct ste_answer_pair *p)
 {
@@ -319,4 +320,49 @@ int ste_pairs_names(const struct ste_strings *paths, struct ste_strings *names, 
         free(name);
     }
     return 0;
+}
+
+#define VERIFIABLE_PAIRS 400
+
+int ste_pair_files_read(struct ste_pair_files *out, const struct ste_strings *paths, enum ste_pairs_kind kind,
+                        const struct ste_pairs_params *p, struct ste_err *err)
+{
+    struct ste_strings names = {0};
+    *out = (struct ste_pair_files){.files = ste_xcalloc(paths->n + 1, sizeof *out->files)};
+    if (kind == STE_PAIRS_VERIFIABLE) {
+        out->n = 1;
+        out->pairs = p->limit ? p->limit : p->sample ? p->sample : VERIFIABLE_PAIRS;
+        ste_verifiable_pairs(&out->files[0], out->pairs, p->seed);
+        return 0;
+    }
+    int rc = ste_pairs_names(paths, &names, err);
+    for (size_t i = 0; i < paths->n && !rc; i++) {
+        struct ste_answer_pairs *f = &out->files[i];
+        rc = ste_answer_pairs_read(f, paths->items[i], names.items[i], kind, p->limit, err);
+        out->n = i + 1;
+        if (!rc && p->sample)
+            ste_answer_pairs_sample(f, p->sample, p->seed);
+        if (!rc && p->references)
+            rc = ste_answer_pairs_references(f, err);
+        if (!rc && f->n == 0)
+            rc = ste_err_set(err, STE_EINPUT, "%s has no row; it needs prompt, chosen and rejected in each line",
+                             paths->items[i]);
+        f->ask_ties = kind == STE_PAIRS_MTBENCH_VOTES;
+        for (size_t k = 0; k < f->n && !rc; k++) {
+            out->pairs += !f->items[k].tied || f->ask_ties;
+            out->tied += f->items[k].tied;
+        }
+    }
+    ste_strings_clear(&names);
+    if (rc)
+        ste_pair_files_clear(out);
+    return rc;
+}
+
+void ste_pair_files_clear(struct ste_pair_files *f)
+{
+    for (size_t i = 0; i < f->n; i++)
+        ste_answer_pairs_clear(&f->files[i]);
+    free(f->files);
+    *f = (struct ste_pair_files){0};
 }

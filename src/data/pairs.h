@@ -27,6 +27,7 @@ struct ste_answer_pairs {
     char *path, *name; /* NAME: the suite's, by default the file's without folder and ending */
     struct ste_answer_pair *items;
     size_t n;
+    bool ask_ties; /* a label may be a tie, and such pairs are judged too: votes */
 };
 
 /*
@@ -78,5 +79,20 @@ int ste_references_read(struct ste_strings *out, const json_t *row, const char *
  * order of the file. */
 void ste_answer_pairs_sample(struct ste_answer_pairs *p, size_t n, uint64_t seed);
 void ste_answer_pairs_clear(struct ste_answer_pairs *p);
+
+/* Files of pairs that are judged together. */
+struct ste_pair_files {
+    struct ste_answer_pairs *files;
+    size_t n, pairs, tied; /* PAIRS: all but the tied ones, unless ties are asked */
+};
+struct ste_pairs_params {
+    size_t limit, sample; /* rows of each file: the first ones, or so many that are drawn; 0: all */
+    uint64_t seed;        /* of the draw */
+    bool references;      /* each row must have some */
+};
+/* PATHS of KIND, named by ste_pairs_names; VERIFIABLE ones are made. A file without rows: STE_EINPUT. */
+int ste_pair_files_read(struct ste_pair_files *out, const struct ste_strings *paths, enum ste_pairs_kind kind,
+                        const struct ste_pairs_params *p, struct ste_err *err);
+void ste_pair_files_clear(struct ste_pair_files *f);
 
 #endif

@@ -55,7 +55,8 @@ static char *attacked(const struct ste_attack *a, const char *text)
 void ste_attack_pairs(const struct ste_attack *a, enum ste_place place, const struct ste_answer_pairs *base,
                       struct ste_answer_pairs *out)
 {
-    *out = (struct ste_answer_pairs){.path = ste_xstrdup(base->path), .name = ste_xstrdup(base->name), .n = base->n};
+    *out = (struct ste_answer_pairs){
+        .path = ste_xstrdup(base->path), .name = ste_xstrdup(base->name), .n = base->n, .ask_ties = base->ask_ties};
     out->items = ste_xcalloc(base->n ? base->n : 1, sizeof *out->items);
     for (size_t i = 0; i < base->n; i++) {
         const struct ste_answer_pair *from = &base->items[i];
@@ -151,4 +152,52 @@ json_t *ste_attacked_json(const struct ste_attacked *rows, size_t n)
         json_array_append_new(list, row);
     }
     return list;
+}
+
+/* All files under one attack, or as they are (NULL). */
+static int judge_attacked(struct ste_session *j, const struct ste_pair_files *files, struct ste_outcome *const *plain,
+                          uint64_t seed, struct ste_progress *progress, struct ste_attacked *out, struct ste_err *err)
+{
+    struct ste_outcome *all = NULL;
+    size_t n = 0;
+    int rc = 0;
+    for (size_t i = 0; i < files->n && !rc; i++) {
+        const size_t pairs = files->files[i].n;
+        all = ste_xrealloc(all, (n + pairs + 1) * sizeof *all);
+        memset(all + n, 0, pairs * sizeof *all);
+        if (!out->attack) {
+            memcpy(all + n, plain[i], pairs * sizeof *all);
+        } else {
+            struct ste_answer_pairs attacked;
+            ste_attack_pairs(out->attack, out->place, &files->files[i], &attacked);
+            rc = ste_eval_pairs(j, &attacked, true, all + n, progress, err);
+            ste_answer_pairs_clear(&attacked);
+        }
+        n += pairs;
+    }
+    if (!rc)
+        ste_attacked_of(all, n, seed, out);
+    if (out->attack)
+        ste_outcomes_clear(all, n);
+    free(all);
+    return rc;
+}
+
+int ste_attack_files(struct ste_session *j, const struct ste_pair_files *files, struct ste_outcome *const *plain,
+                     uint64_t seed, struct ste_attacked **out, size_t *n, struct ste_err *err)
+{
+    struct ste_attacked *rows = ste_xcalloc(1 + ste_n_attacks * STE_N_PLACES, sizeof *rows);
+    *n = 1; /* the first: none */
+    for (size_t a = 0; a < ste_n_attacks; a++)
+        for (enum ste_place p = 0; p < STE_N_PLACES; p++)
+            if (ste_attack_has(&ste_attacks[a], p))
+                rows[(*n)++] = (struct ste_attacked){.attack = &ste_attacks[a], .place = p};
+    struct ste_progress *progress =
+        ste_progress_new("attacks", "verdicts", ste_eval_calls(j, files->pairs, true) * (*n - 1));
+    int rc = 0;
+    for (size_t i = 0; i < *n && !rc; i++)
+        rc = judge_attacked(j, files, plain, seed, progress, &rows[i], err);
+    ste_progress_end(progress);
+    *out = rows;
+    return rc;
 }

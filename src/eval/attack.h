@@ -11,7 +11,7 @@
 #include <jansson.h>
 
 #include "core/buf.h"
-#include "eval/eval.h"
+#include "eval/files.h"
 
 enum ste_aim { STE_AIM_READER, STE_AIM_MODEL };
 enum ste_place { STE_PLACE_REJECTED, STE_PLACE_BOTH, STE_PLACE_PROMPT, STE_N_PLACES };
@@ -41,6 +41,10 @@ struct ste_attacked {
     double naive;
 };
 void ste_attacked_of(const struct ste_outcome *o, size_t n, uint64_t seed, struct ste_attacked *out);
+/* J's verdicts on FILES under every attack, behind those on the pairs as they are, whose outcomes PLAIN has. The caller
+ * frees *OUT, whatever this returns. */
+int ste_attack_files(struct ste_session *j, const struct ste_pair_files *files, struct ste_outcome *const *plain,
+                     uint64_t seed, struct ste_attacked **out, size_t *n, struct ste_err *err);
 void ste_attacked_table(const struct ste_attacked *rows, size_t n, struct ste_buf *out); /* 80 columns */
 json_t *ste_attacked_json(const struct ste_attacked *rows, size_t n);
 

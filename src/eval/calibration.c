@@ -86,3 +86,20 @@ void ste_calibration_of(const struct ste_outcome *o, size_t n, double temperatur
     ste_bootstrap(&c, 1, NULL, seed, rates);
     ste_clusters_clear(&c);
 }
+
+int ste_fit_temperature_on(struct ste_session *j, const char *path, const struct ste_pairs_params *p,
+                           double *temperature, struct ste_err *err)
+{
+    char *only[] = {(char *)(uintptr_t)path};
+    const struct ste_strings paths = {only, 1};
+    struct ste_pair_files files = {0};
+    struct ste_outcome **outcomes = NULL;
+    int rc = ste_pair_files_read(&files, &paths, STE_PAIRS_LABELLED, p, err);
+    if (!rc)
+        rc = ste_eval_files(j, &files, false, &outcomes, err);
+    if (!rc)
+        *temperature = ste_fit_temperature(outcomes[0], files.files[0].n);
+    ste_outcome_arrays_free(outcomes, &files);
+    ste_pair_files_clear(&files);
+    return rc;
+}

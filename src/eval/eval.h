@@ -122,7 +122,6 @@ void ste_outcome_too_long(struct ste_outcome *o); /* invalid in both orders */
 struct ste_eval_setting {
     int votes;      /* in each order: the majority of so many samples; 0 or 1: one judgment */
     bool all_votes; /* also those that can change nothing any more */
-    bool ask_ties;  /* pairs whose label is a tie are judged too */
 };
 
 struct ste_judging {
@@ -143,6 +142,10 @@ int ste_judge_pairs(const struct ste_judging *j, const struct ste_answer_pairs *
                     struct ste_err *err);
 /* Fields verdict, reason, logprob_a, logprob_b, reasoning of one judgment, set in ROW. */
 void ste_judgment_json(const struct ste_judgment *j, json_t *row);
+/* The pair without a label that O is of: its row with the verdict, of both orders or the one of the file alone. */
+json_t *ste_outcome_row(const struct ste_answer_pair *p, const struct ste_outcome *o, bool both);
+/* A: response_a, B: response_b, TIE: the orders name different ones. */
+enum ste_verdict ste_outcome_verdict(const struct ste_outcome *o, bool both);
 void ste_outcomes_clear(struct ste_outcome *o, size_t n);
 
 /*

@@ -78,7 +78,7 @@ static int prepare(struct judging *g, struct ste_err *err)
     for (size_t i = 0; i < g->pairs->n && rc == 0; i++) {
         const struct ste_answer_pair *p = &g->pairs->items[i];
         const bool known = j->known && j->known[i];
-        ste_outcome_begin(&g->out[i], p, !p->tied || j->setting->ask_ties);
+        ste_outcome_begin(&g->out[i], p, !p->tied || g->pairs->ask_ties);
         for (size_t order = 0; order < 2; order++) {
             const bool swapped = order == STE_ORDER_BA;
             struct ste_trial *t = &g->orders[2 * i + order];

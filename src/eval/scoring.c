@@ -90,3 +90,22 @@ int ste_score_answers(struct ste_llm *llm, const struct ste_judge_setting *s, co
     free(g.second);
     return rc;
 }
+
+json_t *ste_score_row(const struct ste_answer_row *r, const struct ste_score *s)
+{
+    json_t *row = json_copy(r->row), *p = json_array();
+    if (!json_object_get(row, "id"))
+        json_object_set_new(row, "id", json_string(r->id));
+    for (int k = 0; k < STE_SCORES; k++)
+        json_array_append_new(p, json_real(s->p[k]));
+    const bool there = s->reason == STE_INVALID_NONE;
+    json_object_set_new(row, "score", there ? json_real(s->expected) : json_null());
+    json_object_set_new(row, "likeliest", there ? json_integer(s->likeliest) : json_null());
+    json_object_set_new(row, "probabilities", there ? json_incref(p) : json_null());
+    json_object_set_new(row, "mass", isfinite(s->mass) ? json_real(s->mass) : json_null());
+    json_object_set_new(row, "reason", json_string(ste_invalid_name(s->reason)));
+    if (s->reasoning)
+        json_object_set_new(row, "reasoning", json_string(s->reasoning));
+    json_decref(p);
+    return row;
+}

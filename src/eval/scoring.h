@@ -10,5 +10,7 @@
  * score; a warning names it. */
 int ste_score_answers(struct ste_llm *llm, const struct ste_judge_setting *s, const struct ste_answer_rows *rows,
                       struct ste_score *out, struct ste_progress *progress, struct ste_err *err);
+/* The row with its score and the like. */
+json_t *ste_score_row(const struct ste_answer_row *r, const struct ste_score *s);
 
 #endif

@@ -166,3 +166,25 @@ void ste_suite_free(struct ste_suite *s)
     free(s->group_by);
     free(s);
 }
+
+int ste_suite_files(const struct ste_suite *s, const struct ste_strings *given, bool partial, struct ste_strings *out,
+                    struct ste_err *err)
+{
+    for (size_t i = 0; i < given->n; i++) {
+        if (!ste_is_folder(given->items[i])) {
+            ste_strings_add(out, given->items[i]);
+            continue;
+        }
+        if (!s || !s->files.n)
+            return ste_err_set(err, STE_EUSAGE,
+                               "--data %s is a folder, and %s names no files in it; give the files themselves",
+                               given->items[i], s ? "the suite" : "no suite");
+        for (size_t k = 0; k < s->files.n; k++) {
+            char *path = ste_path_join(given->items[i], s->files.items[k]);
+            if (ste_file_exists(path) || !partial)
+                ste_strings_add(out, path);
+            free(path);
+        }
+    }
+    return 0;
+}

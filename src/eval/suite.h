@@ -41,5 +41,9 @@ struct ste_suite {
 
 int ste_suite_load(struct ste_suite **out, const char *name, struct ste_err *err);
 void ste_suite_free(struct ste_suite *s);
+/* The files of S (NULL: no suite) in the folders among GIVEN, those that are missing too unless PARTIAL; what is no
+ * folder is taken as it is. The caller clears OUT, whatever this returns. */
+int ste_suite_files(const struct ste_suite *s, const struct ste_strings *given, bool partial, struct ste_strings *out,
+                    struct ste_err *err);
 
 #endif

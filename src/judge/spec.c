@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,54 +6,7 @@
 #include "core/yaml.h"
 #include "data/catalogue.h"
 #include "judge/judge.h"
-
-static const char recipe_name[] = "recipe.resolved.yaml";
-
-static bool is_run(const char *dir)
-{
-    char *path = ste_path_join(dir, recipe_name);
-    bool is = ste_file_exists(path);
-    free(path);
-    return is;
-}
-
-static char *adapter_path(const char *run, long iteration)
-{
-    return ste_xasprintf("%s/adapters/iter-%ld", run, iteration);
-}
-
-static bool has_adapter(const char *run, long iteration)
-{
-    char *dir = adapter_path(run, iteration), *config = ste_path_join(dir, "adapter_config.json");
-    bool has = ste_file_exists(config);
-    free(config);
-    free(dir);
-    return has;
-}
-
-/* A number of 1 to 6 digits and nothing else, or -1. */
-static long small_number(const char *s)
-{
-    size_t n = strspn(s, "0123456789");
-    return n == 0 || n > 6 || s[n] ? -1 : strtol(s, NULL, 10);
-}
-
-/* The largest N for which the run has adapters/iter-N; 0: none. */
-static long newest_iteration(const char *run)
-{
-    long newest = 0;
-    char *dir = ste_path_join(run, "adapters");
-    DIR *d = opendir(dir);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        long n = strncmp(e->d_name, "iter-", 5) == 0 ? small_number(e->d_name + 5) : -1;
-        if (n > newest && has_adapter(run, n))
-            newest = n;
-    }
-    if (d)
-        closedir(d);
-    free(dir);
-    return newest;
-}
+#include "store/run.h"
 
 /* A text of the recipe, or NULL where it says nothing. */
 static char *recipe_text(const json_t *recipe, const char *section, const char *key)
@@ -66,7 +18,7 @@ static char *recipe_text(const json_t *recipe, const char *section, const char *
 /* ITERATION -1: the newest. */
 static int read_run(struct ste_judge_spec *out, const char *run, long iteration, struct ste_err *err)
 {
-    char *path = ste_path_join(run, recipe_name);
+    char *path = ste_path_join(run, STE_RUN_RECIPE);
     json_t *recipe = ste_yaml_load(path, err);
     int rc = recipe ? 0 : STE_EINPUT;
     if (!rc) {
@@ -85,15 +37,15 @@ static int read_run(struct ste_judge_spec *out, const char *run, long iteration,
     free(path);
     if (rc || iteration == 0)
         return rc;
-    long newest = newest_iteration(run);
+    long newest = ste_run_newest(run);
     if (newest == 0)
         return ste_err_set(err, STE_ENOTFOUND, "run %s has no trained iteration yet; %s:0 is its seed model", run, run);
     if (iteration < 0)
         iteration = newest;
-    if (!has_adapter(run, iteration))
+    if (!ste_run_has_adapter(run, iteration))
         return ste_err_set(err, STE_ENOTFOUND, "run %s has no adapter of iteration %ld; its newest iteration is %ld",
                            run, iteration, newest);
-    out->adapter = adapter_path(run, iteration);
+    out->adapter = ste_run_adapter(run, iteration);
     out->run = ste_xstrdup(run);
     return 0;
 }
@@ -111,11 +63,7 @@ static bool read_peft(struct ste_judge_spec *out, const char *dir)
         out->model = ste_xstrdup(base);
         out->adapter = ste_xstrdup(dir);
         out->named_by = path;
-        out->run = ste_path_join(dir, "../.."); /* RUN/adapters/iter-N */
-        if (!is_run(out->run)) {
-            free(out->run);
-            out->run = NULL;
-        }
+        out->run = ste_run_of_adapter(dir);
     } else {
         free(path);
     }
@@ -135,10 +83,10 @@ int ste_judge_spec_parse(struct ste_judge_spec *out, const char *judge, struct s
     int rc = 0;
     const char *colon = strrchr(judge, ':');
     char *before = colon ? ste_xstrndup(judge, (size_t)(colon - judge)) : NULL;
-    if (is_run(judge)) {
+    if (ste_run_is(judge)) {
         rc = read_run(out, judge, -1, err);
-    } else if (before && is_run(before)) {
-        long iteration = small_number(colon + 1);
+    } else if (before && ste_run_is(before)) {
+        long iteration = ste_run_iteration(colon + 1);
         rc = iteration < 0 ? ste_err_set(err, STE_EUSAGE,
                                          "%s: \"%s\" is no iteration of run %s; it is a number, 0 for "
                                          "the seed",
@@ -150,7 +98,7 @@ int ste_judge_spec_parse(struct ste_judge_spec *out, const char *judge, struct s
         rc = ste_err_set(err, STE_ENOTFOUND,
                          "folder %s is not a run: it has no %s, nor is it an adapter's: it has no adapter_config.json "
                          "that names its base_model_name_or_path",
-                         ste_is_folder(judge) ? judge : before, recipe_name);
+                         ste_is_folder(judge) ? judge : before, STE_RUN_RECIPE);
     } else {
         out->model = ste_xstrdup(judge); /* opening it says whether there is one */
     }

@@ -1,21 +1,12 @@
 #include "llm/cache.h"
 
-#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
-
-/* ---- the file ---- */
-
-struct ste_cache {
-    sqlite3 *db;
-    sqlite3_stmt *get, *put;
-    char *numerics;
-    bool broken; /* a write failed and was warned about */
-};
+#include "store/memo.h"
 
 struct packed_head {
     int32_t finish, free_finish, choice;
@@ -62,35 +53,18 @@ bool ste_answer_unpack(const void *bytes, size_t size, struct ste_answer *out)
     return true;
 }
 
+struct ste_cache {
+    struct ste_memo *memo;
+    char *numerics;
+};
+
 struct ste_cache *ste_cache_open(const char *path, const char *numerics)
 {
-    struct ste_cache *c = ste_xcalloc(1, sizeof *c);
-    const char *slash = strrchr(path, '/');
-    if (slash && slash != path) {
-        char *dir = ste_xstrndup(path, (size_t)(slash - path));
-        ste_mkdirs(dir, NULL); /* a failure shows when the file is opened */
-        free(dir);
-    }
-    int rc = sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
-    if (rc == SQLITE_OK) {
-        sqlite3_busy_timeout(c->db, 10000);
-        rc = sqlite3_exec(c->db,
-                          "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                          "CREATE TABLE IF NOT EXISTS answer(address TEXT, numerics TEXT, bytes BLOB NOT NULL,"
-                          " PRIMARY KEY(address, numerics)) WITHOUT ROWID;"
-                          "DROP TABLE IF EXISTS completion", /* of an older ste */
-                          NULL, NULL, NULL);
-    }
-    if (rc == SQLITE_OK)
-        rc = sqlite3_prepare_v2(c->db, "SELECT bytes FROM answer WHERE address=? AND numerics=?", -1, &c->get, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_prepare_v2(c->db, "INSERT OR IGNORE INTO answer VALUES(?,?,?)", -1, &c->put, NULL);
-    c->numerics = ste_xstrdup(numerics);
-    if (rc != SQLITE_OK) {
-        ste_warn("the request cache %s cannot be used (%s); going on without it", path, sqlite3_errmsg(c->db));
-        ste_cache_close(c);
+    struct ste_memo *memo = ste_memo_open(path);
+    if (!memo)
         return NULL;
-    }
+    struct ste_cache *c = ste_xcalloc(1, sizeof *c);
+    *c = (struct ste_cache){memo, ste_xstrdup(numerics)};
     return c;
 }
 
@@ -98,41 +72,41 @@ void ste_cache_close(struct ste_cache *c)
 {
     if (!c)
         return;
-    sqlite3_finalize(c->get);
-    sqlite3_finalize(c->put);
-    sqlite3_close(c->db);
+    ste_memo_close(c->memo);
     free(c->numerics);
     free(c);
 }
 
 bool ste_cache_get(struct ste_cache *c, const char *address, struct ste_answer *out)
 {
-    if (!c)
-        return false;
-    bool found = false;
-    sqlite3_bind_text(c->get, 1, address, -1, SQLITE_STATIC);
-    sqlite3_bind_text(c->get, 2, c->numerics, -1, SQLITE_STATIC);
-    if (sqlite3_step(c->get) == SQLITE_ROW)
-        found = ste_answer_unpack(sqlite3_column_blob(c->get, 0), (size_t)sqlite3_column_bytes(c->get, 0), out);
-    sqlite3_reset(c->get);
+    struct ste_buf b = STE_BUF_INIT;
+    const bool found = c && ste_memo_get(c->memo, address, c->numerics, &b) && ste_answer_unpack(b.s, b.len, out);
+    ste_buf_clear(&b);
     return found;
 }
 
 void ste_cache_put(struct ste_cache *c, const struct ste_answer *a)
 {
-    if (!c || c->broken || a->completion.finish == STE_FINISH_FAILED)
+    if (!c || a->completion.finish == STE_FINISH_FAILED)
         return;
     struct ste_buf b = STE_BUF_INIT;
     ste_answer_pack(a, &b);
-    sqlite3_bind_text(c->put, 1, a->address, -1, SQLITE_STATIC);
-    sqlite3_bind_text(c->put, 2, c->numerics, -1, SQLITE_STATIC);
-    sqlite3_bind_blob64(c->put, 3, b.s, b.len, SQLITE_STATIC);
-    if (sqlite3_step(c->put) != SQLITE_DONE) {
-        ste_warn("the request cache cannot be written (%s); going on without", sqlite3_errmsg(c->db));
-        c->broken = true;
-    }
-    sqlite3_reset(c->put);
+    ste_memo_put(c->memo, a->address, c->numerics, &b);
     ste_buf_clear(&b);
+}
+
+char *ste_cache_at_home(void)
+{
+    struct ste_err why = {0};
+    char *home = ste_home_path(NULL);
+    const bool there = ste_mkdirs(home, &why) == 0 && ste_folder_try(home, &why) == 0;
+    free(home);
+    if (there)
+        return ste_home_path("cache.db");
+    ste_warn("%s; going on without the cache of answers (STE_HOME names another folder for it, --no-cache asks for "
+             "none)",
+             why.msg);
+    return NULL;
 }
 
 /* ---- the wrapper ---- */

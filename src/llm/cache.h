@@ -1,7 +1,6 @@
 /*
- * The request cache: its own SQLite file outside any run, keyed by a request's address and the numerics id. Two
- * processes may share it. It only ever saves time: when it cannot be read or written, one warning says so and work goes
- * on without it.
+ * The request cache as a wrapper of any implementation: a request's address and the numerics id find the answer that it
+ * had before (store/memo.h).
  */
 #ifndef STE_LLM_CACHE_H
 #define STE_LLM_CACHE_H
@@ -12,6 +11,8 @@
 /* INNER with the cache at PATH in front of it; it owns INNER. INNER itself, after a warning, when PATH cannot be
  * opened. */
 struct ste_llm *ste_cache_wrap(struct ste_llm *inner, const char *path);
+/* The user's own cache; NULL, after a warning, where its folder cannot be made or written. Caller frees. */
+char *ste_cache_at_home(void);
 
 struct ste_cache;
 /* NULL, after a warning, when PATH cannot be opened. */

@@ -15,6 +15,18 @@ int ste_llm_open(struct ste_llm **out, const char *model, const struct ste_llm_p
     return rc;
 }
 
+int ste_llm_open_with(struct ste_llm **out, const char *model, const char *peft_dir, const struct ste_llm_params *p,
+                      int *handle, struct ste_err *err)
+{
+    *handle = 0;
+    int rc = ste_llm_open(out, model, p, err);
+    if (!rc && peft_dir && (rc = ste_llm_load_adapter(*out, peft_dir, handle, err)) != 0) {
+        ste_llm_close(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
 void ste_llm_close(struct ste_llm *l)
 {
     while (l) {

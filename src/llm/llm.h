@@ -85,12 +85,15 @@ struct ste_llm_about {
 
 struct ste_llm; /* one model; adapters are switched per question */
 struct ste_llm_params {
-    int threads, batch, ctx;       /* 0: default */
+    long long threads, batch, ctx; /* 0: default */
     const char *isa, *activations; /* NULL: default */
     const char *cache;             /* path of the cache database; NULL: none */
 };
 /* MODEL: a catalogue name or a .gguf path. */
 int ste_llm_open(struct ste_llm **out, const char *model, const struct ste_llm_params *p, struct ste_err *err);
+/* The same with the adapter in the folder PEFT_DIR (NULL: none, *HANDLE 0). On an error *OUT is NULL. */
+int ste_llm_open_with(struct ste_llm **out, const char *model, const char *peft_dir, const struct ste_llm_params *p,
+                      int *handle, struct ste_err *err);
 void ste_llm_close(struct ste_llm *l);
 const struct ste_llm_about *ste_llm_about(const struct ste_llm *l);
 

@@ -347,9 +347,9 @@ static int set_params(struct ste_engine_params *ep, const struct ste_llm_params 
     if (!rc)
         rc = ste_activations_by_name(p->activations ? p->activations : "auto", false, &ep->activations, err);
     if (p->ctx > 0)
-        ep->n_ctx = p->ctx;
+        ep->n_ctx = (int)p->ctx;
     if (p->batch > 0)
-        ep->max_batch = p->batch;
+        ep->max_batch = (int)p->batch;
     return rc;
 }
 
@@ -363,7 +363,7 @@ int ste_local_open(struct ste_llm **out, const char *model, const struct ste_llm
         return rc;
     struct local *l = ste_xcalloc(1, sizeof *l);
     l->name = ste_xstrdup(model);
-    l->pool = ep.pool = ste_pool_new(p->threads);
+    l->pool = ep.pool = ste_pool_new((int)p->threads);
     enum ste_work before = ste_profile_begin(STE_WORK_LOAD);
     rc = ste_model_open(&l->model, path, err);
     free(path);

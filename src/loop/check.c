@@ -14,7 +14,7 @@
 
 #include "core/mem.h"
 #include "core/utf8.h"
-#include "eval/likelihood.h"
+#include "judge/likelihood.h"
 #include "loop/kinds/kind.h"
 
 /* What each of the two answers is put behind. */
@@ -182,7 +182,7 @@ static int add_job(void *arg, const struct ste_pair_view *v, struct ste_err *err
                             .kind = k};
     for (int b = 0; b < N_BEHIND; b++)
         j->waiting += N_SIDES * needs(j, (enum behind)b);
-    return ste_loop_dialogue(v->dialogue, &j->x, err);
+    return ste_dialogue_parse(&j->x, v->dialogue, "a dialogue in the store", err);
 }
 
 static void clear(struct checking *g)

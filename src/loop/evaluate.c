@@ -119,7 +119,7 @@ static int add_pair(void *arg, const struct ste_pair_view *v, struct ste_err *er
                                   .id = ste_xstrdup(v->row.id),
                                   .first = ste_xstrdup(v->row.chosen),
                                   .second = ste_xstrdup(v->row.rejected)};
-    return ste_loop_dialogue(v->dialogue, &p->prompt, err);
+    return ste_dialogue_parse(&p->prompt, v->dialogue, "a dialogue in the store", err);
 }
 
 static int synthetic(struct ste_loop *l, const char *split, struct ste_answer_pairs *out, struct ste_err *err)

@@ -79,12 +79,11 @@ static int open_seed(struct ste_store *s, struct ste_model **out, struct ste_err
     return rc;
 }
 
-int ste_export_sft(struct ste_store *s, int iteration, const char *out, size_t *n, struct ste_err *err)
+static int export_sft(struct ste_store *s, int iteration, const char *out, size_t *n, struct ste_err *err)
 {
     int64_t turn = iteration;
     struct ste_model *m = NULL;
     struct ste_jsonl_writer *w = NULL;
-    *n = 0;
     int rc = iteration ? 0 : ste_count(s, STE_COUNT_LAST_EXAMPLES, 0, &turn, err);
     if (rc == 0 && turn == 0)
         rc = ste_err_set(err, STE_ENOTFOUND, "the run in %s has no training examples yet", ste_store_dir(s));
@@ -123,11 +122,21 @@ static int put_pair(void *arg, const struct ste_pair_view *v, struct ste_err *er
     return rc;
 }
 
-int ste_export_pairs(struct ste_store *s, const char *out, size_t *n, struct ste_err *err)
+static int export_pairs(struct ste_store *s, const char *out, size_t *n, struct ste_err *err)
 {
     struct ste_jsonl_writer *w = NULL;
-    *n = 0;
     int rc = ste_jsonl_create(&w, out, err);
     struct writing g = {NULL, w, n};
     return rc == 0 ? ste_jsonl_end(w, ste_each_pair(s, NULL, put_pair, &g, err), err) : rc;
+}
+
+int ste_export(const char *dir, enum ste_export what, int iteration, const char *out, size_t *n, struct ste_err *err)
+{
+    struct ste_store *s = NULL;
+    *n = 0;
+    int rc = ste_store_open(&s, dir, 0, 1, err);
+    if (rc == 0)
+        rc = what == STE_EXPORT_PAIRS ? export_pairs(s, out, n, err) : export_sft(s, iteration, out, n, err);
+    ste_store_close(s);
+    return rc;
 }

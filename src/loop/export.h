@@ -1,14 +1,21 @@
-/* Rows of a run in the field's formats. OUT is a path or "-"; *N is how many rows were written. */
+/* Rows of a run in the field's formats. */
 #ifndef STE_LOOP_EXPORT_H
 #define STE_LOOP_EXPORT_H
 
-#include "store/rows.h"
+#include <stddef.h>
 
-/* The examples of an iteration in the order of the first epoch, as they are trained on: prompt_ids and completion_ids
- * (the loss falls on these), the same as TRL's texts prompt and completion (with the template's control tokens),
- * weight, label_source. ITERATION 0: the last one that has examples. The run's seed model must be at hand. */
-int ste_export_sft(struct ste_store *s, int iteration, const char *out, size_t *n, struct ste_err *err);
-/* Kept pairs: id, prompt or messages, chosen, rejected, split, label_source: what `ste eval --data` reads. */
-int ste_export_pairs(struct ste_store *s, const char *out, size_t *n, struct ste_err *err);
+#include "core/err.h"
+
+enum ste_export {
+    /* The examples of an iteration in the order of the first epoch, as they are trained on: prompt_ids and
+     * completion_ids (the loss falls on these), the same as TRL's texts prompt and completion (with the template's
+     * control tokens), weight, label_source. The run's seed model must be at hand. */
+    STE_EXPORT_SFT,
+    /* Kept pairs: id, prompt or messages, chosen, rejected, split, label_source: what `ste eval --data` reads. */
+    STE_EXPORT_PAIRS
+};
+/* From the run in DIR to OUT, a path or "-"; *N is how many rows were written. ITERATION 0: the last one that has
+ * examples. */
+int ste_export(const char *dir, enum ste_export what, int iteration, const char *out, size_t *n, struct ste_err *err);
 
 #endif

@@ -21,7 +21,6 @@ const char *ste_loop_role_name(enum ste_loop_role role); /* as provenance has it
 /* The judge that iteration ITERATION trained; 0: the seed. */
 int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, struct ste_err *err);
 int ste_loop_seed(struct ste_loop *l, struct ste_llm **out, struct ste_err *err);
-char *ste_loop_adapter_folder(const struct ste_loop *l, int iteration); /* caller frees */
 
 /* Writes the row if it is new (inside the caller's transaction) and gives its id. SAMPLING: what was asked for. */
 int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_voice *v,
@@ -99,8 +98,6 @@ struct ste_loop_clock {
 };
 void ste_loop_clock_start(struct ste_loop_clock *c, const char *step, int iteration);
 int ste_loop_clock_stop(struct ste_loop *l, const struct ste_loop_clock *c, struct ste_err *err);
-
-int ste_loop_dialogue(const char *json, struct ste_dialogue *out, struct ste_err *err);
 
 /* Evaluates V on the dev pairs (STEP of ITERATION) and gives their figures; LOG_LOSS as of ste_log_loss. */
 int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_voice *v, int iteration, int step,

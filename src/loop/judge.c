@@ -115,7 +115,7 @@ static int add_pair(void *arg, const struct ste_pair_view *v, struct ste_err *er
     struct judge_pair *p = &g->pairs[g->n_pairs++];
     *p = (struct judge_pair){
         .id = ste_xstrdup(v->row.id), .chosen = ste_xstrdup(v->row.chosen), .rejected = ste_xstrdup(v->row.rejected)};
-    return ste_loop_dialogue(v->dialogue, &p->x, err);
+    return ste_dialogue_parse(&p->x, v->dialogue, "a dialogue in the store", err);
 }
 
 static int load(struct judging *g, struct ste_err *err)

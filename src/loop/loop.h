@@ -57,11 +57,6 @@ int ste_loop_run(struct ste_loop *l, struct ste_err *err);
 /* The first iteration that is not complete, or the last one. */
 int ste_loop_current(struct ste_loop *l, int *iteration, struct ste_err *err);
 
-/* COUNTS[i]: pairs of FILES[i] whose prompt is as similar to an instruction that the run in DIR trains on as
- * select.contamination allows none to be. Reads the run's store alone. */
-int ste_loop_in_training(const char *dir, const struct ste_answer_pairs *files, size_t n, size_t *counts,
-                         struct ste_err *err);
-
 /* Calls, tokens and time that RECIPE would take, as text. */
 int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct ste_err *err);
 

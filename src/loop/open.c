@@ -9,6 +9,7 @@
 #include "core/mem.h"
 #include "core/profile.h"
 #include "loop/roles.h"
+#include "store/run.h"
 
 static int check_pack(struct ste_loop *l, struct ste_err *err)
 {
@@ -46,7 +47,7 @@ static int write_recipe(struct ste_loop *l, struct ste_err *err)
         return rc;
     struct ste_buf yaml = STE_BUF_INIT;
     ste_recipe_write(&l->recipe, &yaml);
-    char *path = ste_path_join(ste_store_dir(l->store), "recipe.resolved.yaml");
+    char *path = ste_path_join(ste_store_dir(l->store), STE_RUN_RECIPE);
     rc = ste_file_write(path, yaml.s, yaml.len, err);
     free(path);
     ste_buf_clear(&yaml);
@@ -144,15 +145,4 @@ void ste_loop_clock_start(struct ste_loop_clock *c, const char *step, int iterat
 int ste_loop_clock_stop(struct ste_loop *l, const struct ste_loop_clock *c, struct ste_err *err)
 {
     return ste_add_work(l->store, c->step, c->iteration, ste_now() - c->began, err);
-}
-
-int ste_loop_dialogue(const char *json, struct ste_dialogue *out, struct ste_err *err)
-{
-    json_t *list = ste_json_parse(json, strlen(json), "a dialogue in the store", err);
-    if (!list)
-        return STE_EINPUT;
-    *out = (struct ste_dialogue){0};
-    int rc = ste_dialogue_from_json(out, list, "a dialogue in the store", err);
-    json_decref(list);
-    return rc;
 }

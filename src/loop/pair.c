@@ -353,7 +353,7 @@ static int add_job(void *arg, const struct ste_instruction_view *v, struct ste_e
                                .length = r->expected_length ? ste_xstrdup(r->expected_length) : NULL,
                                .position = r->position,
                                .paired = v->paired};
-    return ste_loop_dialogue(r->dialogue, &j->x, err);
+    return ste_dialogue_parse(&j->x, r->dialogue, "a dialogue in the store", err);
 }
 
 /* ---- kinds ---- */

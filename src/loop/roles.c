@@ -8,6 +8,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "loop/internal.h"
+#include "store/run.h"
 
 struct ste_loop_model {
     char *name;
@@ -57,9 +58,9 @@ static int open_model(struct ste_loop *l, const char *name, struct ste_llm **out
             return 0;
         }
     const struct ste_recipe *r = &l->recipe;
-    struct ste_llm_params p = {.threads = (int)r->threads,
-                               .batch = (int)r->batch,
-                               .ctx = (int)r->ctx,
+    struct ste_llm_params p = {.threads = r->threads,
+                               .batch = r->batch,
+                               .ctx = r->ctx,
                                .isa = *r->isa ? r->isa : NULL,
                                .activations = r->activations,
                                .cache = *r->cache ? r->cache : NULL};
@@ -82,11 +83,6 @@ int ste_loop_seed(struct ste_loop *l, struct ste_llm **out, struct ste_err *err)
     return open_model(l, l->recipe.seed_model, out, err);
 }
 
-char *ste_loop_adapter_folder(const struct ste_loop *l, int iteration)
-{
-    return ste_xasprintf("%s/adapters/iter-%d", ste_store_dir(l->store), iteration);
-}
-
 static int adapter_of(void *arg, const struct ste_iteration_row *r, struct ste_err *err)
 {
     *(char **)arg = r->adapter_hash ? ste_xstrdup(r->adapter_hash) : NULL;
@@ -105,7 +101,7 @@ int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, s
     if (!hash)
         return ste_err_set(err, STE_ENOTFOUND, "iteration %d of the run in %s is not trained yet: `ste train %s` first",
                            iteration, ste_store_dir(l->store), ste_store_dir(l->store));
-    char *folder = ste_loop_adapter_folder(l, iteration);
+    char *folder = ste_run_adapter(ste_store_dir(l->store), iteration);
     rc = ste_llm_load_adapter(out->llm, folder, &out->adapter, err);
     if (rc == 0 && strcmp(ste_llm_adapter_hash(out->llm, out->adapter), hash) != 0)
         rc = ste_err_set(err, STE_EINPUT, "the adapter in %s is not the one that the run trained (its content changed)",

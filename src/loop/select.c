@@ -297,7 +297,7 @@ static int add_label_jobs(void *arg, const struct ste_instruction_view *v, struc
     struct labelling *g = arg;
     const int64_t has[N_KINDS] = {v->has_category, v->has_complexity, v->has_expected_length};
     struct ste_dialogue d;
-    int rc = ste_loop_dialogue(v->row.dialogue, &d, err);
+    int rc = ste_dialogue_parse(&d, v->row.dialogue, "a dialogue in the store", err);
     if (rc != 0)
         return rc;
     struct ste_buf text = STE_BUF_INIT;
@@ -449,7 +449,7 @@ static int add_choice(void *arg, const struct ste_instruction_view *v, struct st
 {
     struct choices *g = arg;
     struct ste_dialogue d;
-    int rc = ste_loop_dialogue(v->row.dialogue, &d, err);
+    int rc = ste_dialogue_parse(&d, v->row.dialogue, "a dialogue in the store", err);
     if (rc != 0)
         return rc;
     struct ste_buf text = STE_BUF_INIT;

@@ -21,6 +21,7 @@
 #include "llm/local.h"
 #include "loop/internal.h"
 #include "loop/order.h"
+#include "store/run.h"
 
 #define SAVE_SECONDS 300.0 /* at most this much work is lost by a kill */
 
@@ -441,8 +442,8 @@ static int publish(struct training *g, struct ste_err *err)
     int best = best_step(g, err);
     if (best < 0)
         return best;
-    char *path = state_path(g, best), *folder = ste_loop_adapter_folder(g->l, g->iteration),
-         *adapters = ste_path_join(ste_store_dir(g->l->store), "adapters"), *key = state_key(g);
+    char *path = state_path(g, best), *folder = ste_run_adapter(ste_store_dir(g->l->store), g->iteration),
+         *adapters = ste_run_adapters(ste_store_dir(g->l->store)), *key = state_key(g);
     char *gguf = ste_path_join(folder, "adapter.gguf");
     const struct ste_model *m = ste_engine_model(ste_local_engine(g->seed.llm));
     int rc = ste_trainer_steps_done(g->trainer) == best ? 0 : ste_trainer_load(g->trainer, path, err);
@@ -513,7 +514,7 @@ int ste_loop_train(struct ste_loop *l, int iteration, struct ste_err *err)
     bool done = false;
     int rc = ste_each_iteration(l->store, iteration, has_adapter, &done, err);
     struct training g = {.l = l, .iteration = iteration};
-    g.folder = ste_xasprintf("%s/training/iter-%d", ste_store_dir(l->store), iteration);
+    g.folder = ste_run_training(ste_store_dir(l->store), iteration);
     if (rc != 0 || done) {
         if (rc == 0)
             clean_states(&g, -1, -1); /* a kill between the last commit and the cleaning */

@@ -5,6 +5,7 @@
 #ifndef STE_MODEL_MODEL_H
 #define STE_MODEL_MODEL_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "model/arch.h"
@@ -37,5 +38,10 @@ int ste_model_open(struct ste_model **out, const char *path, struct ste_err *err
 /* The same for a file of ARCH, whether or not ste_archs has it. */
 int ste_model_open_as(struct ste_model **out, const char *path, const struct ste_arch *arch, struct ste_err *err);
 void ste_model_close(struct ste_model *m);
+
+/* Appends the ids in KEY of ROW; WHERE is "FILE:LINE". No list, an empty one, or an id that M does not know:
+ * STE_EINPUT. */
+int ste_tokens_read(const json_t *row, const char *key, const struct ste_model *m, const char *where,
+                    struct ste_tokens *out, struct ste_err *err);
 
 #endif

@@ -8,6 +8,7 @@
 #include "core/mem.h"
 #include "loop/figures.h"
 #include "report/report.h"
+#include "store/run.h"
 #include "store/tables.h"
 
 /* Adds the states of WHAT to OBJECT as NAME. */
@@ -138,7 +139,7 @@ static int kinds(struct ste_store *s, json_t *report, struct ste_err *err)
     return rc;
 }
 
-int ste_report_json(struct ste_store *s, json_t **out, struct ste_err *err)
+static int report_of(struct ste_store *s, json_t **out, struct ste_err *err)
 {
     json_t *report = json_object();
     char *recipe = NULL;
@@ -167,11 +168,11 @@ int ste_report_json(struct ste_store *s, json_t **out, struct ste_err *err)
 
 int ste_report_write(struct ste_store *s, json_t **out, struct ste_err *err)
 {
-    int rc = ste_report_json(s, out, err);
+    int rc = report_of(s, out, err);
     if (rc != 0)
         return rc;
     char *text = json_dumps(*out, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6));
-    char *path = ste_path_join(ste_store_dir(s), "report.json");
+    char *path = ste_path_join(ste_store_dir(s), STE_RUN_REPORT);
     rc = ste_file_write(path, text ? text : "", text ? strlen(text) : 0, err);
     free(path);
     free(text);
@@ -179,5 +180,26 @@ int ste_report_write(struct ste_store *s, json_t **out, struct ste_err *err)
         json_decref(*out);
         *out = NULL;
     }
+    return rc;
+}
+
+int ste_report_read(json_t **out, const char *dir, struct ste_err *err)
+{
+    struct ste_store *s = NULL;
+    int rc = ste_store_open(&s, dir, 0, 1, err);
+    if (rc == 0)
+        rc = report_of(s, out, err);
+    ste_store_close(s);
+    return rc;
+}
+
+int ste_report_dump(const char *dir, int (*line)(void *arg, const char *json, struct ste_err *err), void *arg,
+                    struct ste_err *err)
+{
+    struct ste_store *s = NULL;
+    int rc = ste_store_open(&s, dir, 0, 1, err);
+    if (rc == 0)
+        rc = ste_store_dump(s, line, arg, err);
+    ste_store_close(s);
     return rc;
 }

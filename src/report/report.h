@@ -10,10 +10,14 @@
 #include "core/buf.h"
 #include "store/store.h"
 
-/* The caller's to json_decref. */
-int ste_report_json(struct ste_store *s, json_t **out, struct ste_err *err);
+/* Of the run in DIR; the caller's to json_decref. */
+int ste_report_read(json_t **out, const char *dir, struct ste_err *err);
 void ste_report_text(const json_t *report, struct ste_buf *out);
-/* Writes DIR/report.json and gives the report. */
+/* Writes the report into the run's folder and gives it. */
 int ste_report_write(struct ste_store *s, json_t **out, struct ste_err *err);
+
+/* Every row of the run in DIR as a JSON line (store/store.h). */
+int ste_report_dump(const char *dir, int (*line)(void *arg, const char *json, struct ste_err *err), void *arg,
+                    struct ste_err *err);
 
 #endif

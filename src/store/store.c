@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "core/mem.h"
 #include "core/profile.h"
+#include "store/run.h"
 #include "store/schema.h"
 #include "store/statement.h"
 
@@ -182,7 +183,7 @@ int ste_store_open(struct ste_store **out, const char *dir, int create, int read
 {
     struct ste_store *s = ste_xcalloc(1, sizeof *s);
     s->dir = ste_xstrdup(dir);
-    s->path = ste_path_join(dir, "run.db");
+    s->path = ste_path_join(dir, STE_RUN_DATABASE);
     s->lock = -1;
     int rc = open_store(s, create, read_only, err);
     if (rc != 0) {

@@ -10,7 +10,7 @@
 #include "../environment.h"
 #include "../engine/small_model.h"
 #include "core/json.h"
-#include "eval/likelihood.h"
+#include "eval/scored.h"
 #include "llm/local.h"
 
 enum { PAIRS = 4, TIED = 2, LONG = 3 };
@@ -42,7 +42,7 @@ static void make_world(struct world *w)
                                                .first = answers[i][0],
                                                .second = i == LONG ? w->lengthy : answers[i][1],
                                                .tied = i == TIED};
-    w->pairs = (struct ste_answer_pairs){"pairs.jsonl", "pairs", w->items, PAIRS};
+    w->pairs = (struct ste_answer_pairs){.path = "pairs.jsonl", .name = "pairs", .items = w->items, .n = PAIRS};
 }
 
 static struct ste_llm *open_llm(const struct world *w, int threads, int batch)
@@ -131,7 +131,8 @@ static void nothing_depends_on_batch_or_threads(void **state)
     struct world w;
     make_world(&w);
     struct ste_outcome first[PAIRS], out[PAIRS];
-    const struct ste_likelihood_setting s = {.ask_ties = true};
+    const struct ste_likelihood_setting s = {0};
+    w.pairs.ask_ties = true;
     for (int batch = 1; batch < 64; batch *= 3) {
         struct ste_llm *l = open_llm(&w, batch % 2 + 1, batch);
         assert_int_equal(ste_likelihood_pairs(l, &s, &w.pairs, batch == 1 ? first : out, NULL, NULL), 0);

@@ -10,7 +10,7 @@
 
 #include "core/rng.h"
 #include "eval/eval.h"
-#include "eval/reward.h"
+#include "eval/scored.h"
 #include "verdicts.h"
 
 /* "1AB": prompt 1, A where the chosen answer stands first, B where it stands second; "T": tied, "L": too long. */

@@ -11,6 +11,7 @@
 
 #include "core/file.h"
 #include "core/mem.h"
+#include "eval/contamination.h"
 #include "loop/internal.h"
 #include "store/statement.h"
 
@@ -189,10 +190,10 @@ static void training_prompts_are_found_in_what_is_measured(void **state)
     selected("taught", sets, NULL);
     assert_int_equal(ste_answer_pairs_read(&files[0], path, NULL, STE_PAIRS_LABELLED, 0, &err), 0);
     assert_int_equal(ste_answer_pairs_read(&files[1], other, NULL, STE_PAIRS_LABELLED, 0, &err), 0);
-    assert_int_equal(ste_loop_in_training(dir, files, 2, counts, &err), 0);
+    assert_int_equal(ste_in_training(dir, files, 2, counts, &err), 0);
     assert_int_equal(counts[0], 1);
     assert_int_equal(counts[1], 0);
-    assert_true(ste_loop_in_training(base, files, 2, counts, &err) < 0);
+    assert_true(ste_in_training(base, files, 2, counts, &err) < 0);
     for (int i = 0; i < 2; i++)
         ste_answer_pairs_clear(&files[i]);
     free(path);

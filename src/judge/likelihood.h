@@ -6,10 +6,11 @@
  * both answers have in common), and a long one says more; a token at a time it falls with length, as the first tokens
  * gain most. Divided by the fourth root of the length it leans to neither (docs/learning.md has the measurements).
  */
-#ifndef STE_EVAL_LIKELIHOOD_H
-#define STE_EVAL_LIKELIHOOD_H
+#ifndef STE_JUDGE_LIKELIHOOD_H
+#define STE_JUDGE_LIKELIHOOD_H
 
-#include "eval/eval.h"
+#include "core/log.h"
+#include "llm/llm.h"
 
 /* What an answer's score is, of its log-probabilities behind the prompt and behind an empty user message. */
 enum ste_normalise {
@@ -28,8 +29,7 @@ double ste_normalised(enum ste_normalise n, double sum, int tokens);
 struct ste_likelihood_setting {
     int adapter;
     enum ste_normalise normalise;
-    bool end;      /* the end-of-turn token counts too: how likely the answer ends there */
-    bool ask_ties; /* pairs whose label is a tie are scored too */
+    bool end; /* the end-of-turn token counts too: how likely the answer ends there */
 };
 
 /* A text behind a dialogue. */
@@ -43,11 +43,10 @@ struct ste_given {
 int ste_likelihoods(struct ste_llm *llm, const struct ste_likelihood_setting *s, const struct ste_given *given,
                     size_t n, struct ste_likelihood *out, struct ste_progress *progress, struct ste_err *err);
 
-/* OUT as of ste_judge_pairs; log-odds are the difference of the scores. A pair that does not fit the context is named
- * in a warning. PROGRESS counts texts: ste_likelihood_texts a pair. */
-int ste_likelihood_pairs(struct ste_llm *llm, const struct ste_likelihood_setting *s,
-                         const struct ste_answer_pairs *pairs, struct ste_outcome *out, struct ste_progress *progress,
-                         struct ste_err *err);
-int ste_likelihood_texts(const struct ste_likelihood_setting *s);
+/* The texts whose likelihood a pair takes: both answers behind the prompt, then perhaps both behind none. */
+enum { STE_LIKELIHOOD_MOST = 4 };
+int ste_likelihood_texts(enum ste_normalise n);
+/* An answer's score; L[0] and L[2] are those of its texts, of ste_likelihood_texts. */
+double ste_likelihood_score(enum ste_normalise n, const struct ste_likelihood *l);
 
 #endif

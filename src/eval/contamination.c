@@ -1,10 +1,11 @@
-/* Whether what a judge is measured on asks what it was trained on (contract 9: when evaluating, too). */
+#include "eval/contamination.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/json.h"
 #include "data/minhash.h"
-#include "loop/internal.h"
+#include "store/rows.h"
 
 static int add(void *index, const struct ste_instruction_view *v, struct ste_err *err)
 {
@@ -12,7 +13,7 @@ static int add(void *index, const struct ste_instruction_view *v, struct ste_err
     struct ste_buf text = STE_BUF_INIT;
     if (!v->row.split || strcmp(v->row.split, "train") != 0)
         return 0;
-    int rc = ste_loop_dialogue(v->row.dialogue, &d, err);
+    int rc = ste_dialogue_parse(&d, v->row.dialogue, "a dialogue in the store", err);
     if (rc != 0)
         return rc;
     ste_dialogue_text(&d, &text);
@@ -27,17 +28,14 @@ static int threshold_of(struct ste_store *s, double *threshold, struct ste_err *
 {
     char *text = NULL;
     int rc = ste_store_meta(s, "recipe", &text, err);
-    if (rc != 0)
-        return rc;
-    struct ste_recipe r;
-    ste_recipe_init(&r);
     json_t *recipe = text ? ste_json_parse(text, strlen(text), "the run's recipe", NULL) : NULL;
     const json_t *v = json_object_get(json_object_get(recipe, "select"), "contamination");
-    *threshold = json_is_number(v) ? json_number_value(v) : r.contamination;
+    if (rc == 0 && !json_is_number(v))
+        rc = ste_err_set(err, STE_EINPUT, "the run in %s says no select.contamination", ste_store_dir(s));
+    *threshold = json_number_value(v);
     json_decref(recipe);
     free(text);
-    ste_recipe_clear(&r);
-    return 0;
+    return rc;
 }
 
 static int open_index(const char *dir, struct ste_minhash_index **out, struct ste_err *err)
@@ -57,8 +55,8 @@ static int open_index(const char *dir, struct ste_minhash_index **out, struct st
     return rc;
 }
 
-int ste_loop_in_training(const char *dir, const struct ste_answer_pairs *files, size_t n, size_t *counts,
-                         struct ste_err *err)
+int ste_in_training(const char *dir, const struct ste_answer_pairs *files, size_t n, size_t *counts,
+                    struct ste_err *err)
 {
     struct ste_minhash_index *x;
     int rc = open_index(dir, &x, err);

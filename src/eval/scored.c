@@ -1,0 +1,107 @@
+#include "eval/scored.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/mem.h"
+
+static double log_sigmoid(double x)
+{
+    return x > 0 ? -log1p(exp(-x)) : x - log1p(exp(x));
+}
+
+static void set_verdict(struct ste_judgment *j, double a, double b)
+{
+    if (!isfinite(a) || !isfinite(b)) {
+        j->verdict = STE_VERDICT_INVALID;
+        j->reason = STE_INVALID_NO_NUMBER;
+        return;
+    }
+    j->logprob_a = log_sigmoid(a - b);
+    j->logprob_b = log_sigmoid(b - a);
+    j->verdict = j->logprob_a > j->logprob_b   ? STE_VERDICT_A
+                 : j->logprob_a < j->logprob_b ? STE_VERDICT_B
+                                               : STE_VERDICT_TIE;
+}
+
+void ste_outcome_of_scores(struct ste_outcome *o, double first, double second)
+{
+    set_verdict(&o->order[STE_ORDER_AB], first, second);
+    set_verdict(&o->order[STE_ORDER_BA], second, first);
+}
+
+int ste_reward_pairs(struct ste_reward *r, const struct ste_answer_pairs *pairs, struct ste_outcome *out,
+                     struct ste_progress *progress, struct ste_err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < pairs->n; i++)
+        ste_outcome_begin(&out[i], &pairs->items[i], !pairs->items[i].tied);
+    for (size_t i = 0; i < pairs->n && !rc; i++) {
+        const struct ste_answer_pair *p = &pairs->items[i];
+        struct ste_err why = {0};
+        double score[2];
+        if (!out[i].judged)
+            continue;
+        rc = ste_reward_scores(r, &p->prompt, p->first, p->second, score, &why);
+        if (!rc) {
+            ste_outcome_of_scores(&out[i], score[0], score[1]);
+        } else if (rc == STE_ETOOLONG) {
+            ste_outcome_too_long(&out[i]);
+            ste_warn("%s, pair %s counts as invalid: %s", pairs->name, p->id, why.msg);
+            rc = 0;
+        } else {
+            ste_err_set(err, rc, "%s", why.msg);
+        }
+        ste_progress_add(progress, 2);
+    }
+    return rc;
+}
+
+int ste_likelihood_pairs(struct ste_llm *llm, const struct ste_likelihood_setting *s,
+                         const struct ste_answer_pairs *pairs, struct ste_outcome *out, struct ste_progress *progress,
+                         struct ste_err *err)
+{
+    static const struct ste_message none = {"user", ""};
+    const size_t each = (size_t)ste_likelihood_texts(s->normalise);
+    struct ste_given *given = ste_xcalloc(pairs->n * each + 1, sizeof *given);
+    struct ste_likelihood *found = ste_xcalloc(pairs->n * each + 1, sizeof *found);
+    struct ste_message **messages = ste_xcalloc(pairs->n + 1, sizeof *messages);
+    size_t n = 0;
+    for (size_t i = 0; i < pairs->n; i++) {
+        const struct ste_answer_pair *p = &pairs->items[i];
+        ste_outcome_begin(&out[i], p, !p->tied || pairs->ask_ties);
+        if (!out[i].judged)
+            continue;
+        messages[i] = ste_chat_messages(&p->prompt);
+        for (size_t k = 0; k < each; k++)
+            given[n++] = (struct ste_given){.messages = k < 2 ? messages[i] : &none,
+                                            .n_messages = k < 2 ? p->prompt.n : 1,
+                                            .text = k % 2 ? p->second : p->first};
+    }
+    int rc = ste_likelihoods(llm, s, given, n, found, progress, err);
+    if (rc)
+        ste_err_wrap(err, "judging %s", pairs->path);
+    const struct ste_likelihood *l = found;
+    for (size_t i = 0; i < pairs->n && !rc; i++) {
+        if (!out[i].judged)
+            continue;
+        const double first = ste_likelihood_score(s->normalise, l), second = ste_likelihood_score(s->normalise, l + 1);
+        bool asked = true; /* what does not fit has no token */
+        for (size_t k = 0; k < each; k++)
+            asked &= !(isnan(l[k].sum) && l[k].tokens == 0);
+        l += each;
+        if (asked) {
+            ste_outcome_of_scores(&out[i], first, second);
+            continue;
+        }
+        ste_outcome_too_long(&out[i]);
+        ste_warn("%s, pair %s counts as invalid: with an answer its prompt does not fit the context of %d", pairs->name,
+                 pairs->items[i].id, ste_llm_about(llm)->ctx);
+    }
+    for (size_t i = 0; i < pairs->n; i++)
+        free(messages[i]);
+    free(messages);
+    free(found);
+    free(given);
+    return rc;
+}

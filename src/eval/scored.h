@@ -1,0 +1,22 @@
+/* Judges that score each answer by itself and are asked nothing: reward models, and likelihoods. */
+#ifndef STE_EVAL_SCORED_H
+#define STE_EVAL_SCORED_H
+
+#include "eval/eval.h"
+#include "judge/likelihood.h"
+#include "judge/reward.h"
+
+/* The verdict of such a judge: in both orders the better score's, a tie when they are equal, invalid when one is no
+ * number; with the labels' log-probabilities by Bradley and Terry. */
+void ste_outcome_of_scores(struct ste_outcome *o, double first, double second);
+
+/* OUT as of ste_judge_pairs. A pair that is longer than the model's context counts as invalid and is warned of. */
+int ste_reward_pairs(struct ste_reward *r, const struct ste_answer_pairs *pairs, struct ste_outcome *out,
+                     struct ste_progress *progress, struct ste_err *err);
+
+/* The same; log-odds are the difference of the scores. PROGRESS counts texts: ste_likelihood_texts a pair. */
+int ste_likelihood_pairs(struct ste_llm *llm, const struct ste_likelihood_setting *s,
+                         const struct ste_answer_pairs *pairs, struct ste_outcome *out, struct ste_progress *progress,
+                         struct ste_err *err);
+
+#endif

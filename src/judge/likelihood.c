@@ -1,0 +1,93 @@
+#include "judge/likelihood.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "llm/pump.h"
+
+static const char *const names[STE_N_NORMALISE] = {"even", "token", "sum", "plain", "plain-sum"};
+
+const char *ste_normalise_name(enum ste_normalise n)
+{
+    return names[n];
+}
+
+int ste_normalise_by_name(const char *name, enum ste_normalise *out, struct ste_err *err)
+{
+    for (int i = 0; i < STE_N_NORMALISE; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *out = (enum ste_normalise)i;
+            return 0;
+        }
+    return ste_err_set(err, STE_EUSAGE, "--normalise %s: there are even, token, sum, plain and plain-sum", name);
+}
+
+double ste_normalised(enum ste_normalise n, double sum, int tokens)
+{
+    if (n == STE_NORMALISE_SUM || n == STE_NORMALISE_PLAIN_SUM)
+        return sum;
+    return sum / (n == STE_NORMALISE_EVEN ? sqrt(sqrt(tokens)) : tokens);
+}
+
+int ste_likelihood_texts(enum ste_normalise n)
+{
+    return n == STE_NORMALISE_PLAIN || n == STE_NORMALISE_PLAIN_SUM ? 2 : STE_LIKELIHOOD_MOST;
+}
+
+double ste_likelihood_score(enum ste_normalise n, const struct ste_likelihood *l)
+{
+    const double sum = l[0].sum - (ste_likelihood_texts(n) == STE_LIKELIHOOD_MOST ? l[2].sum : 0);
+    return ste_normalised(n, sum, l[0].tokens);
+}
+
+/* ---- many texts ---- */
+
+struct asking {
+    const struct ste_likelihood_setting *setting;
+    const struct ste_given *given;
+    struct ste_likelihood *out; /* (n); an address here is a question's tag */
+    size_t n, next;
+    struct ste_progress *progress;
+};
+
+static int next(void *arg, struct ste_ask *ask, struct ste_err *err)
+{
+    struct asking *g = arg;
+    if (g->next == g->n)
+        return 0;
+    const struct ste_given *given = &g->given[g->next];
+    ask->messages = given->messages;
+    ask->n_messages = given->n_messages;
+    ask->given = given->text;
+    ask->adapter = g->setting->adapter;
+    ask->tag = &g->out[g->next++];
+    return 1;
+}
+
+static void submitted(void *arg, void *tag, uint64_t ticket)
+{
+}
+
+static int too_long(void *arg, void *tag, const char *why, struct ste_err *err)
+{
+    *(struct ste_likelihood *)tag = (struct ste_likelihood){.sum = NAN};
+    ste_progress_add(((struct asking *)arg)->progress, 1);
+    return 0;
+}
+
+static int answer(void *arg, struct ste_answer *a, struct ste_err *err)
+{
+    struct asking *g = arg;
+    *(struct ste_likelihood *)a->tag = ste_answer_likelihood(a, g->setting->end || a->completion.n_free == 1);
+    ste_progress_add(g->progress, 1);
+    return 0;
+}
+
+int ste_likelihoods(struct ste_llm *llm, const struct ste_likelihood_setting *s, const struct ste_given *given,
+                    size_t n, struct ste_likelihood *out, struct ste_progress *progress, struct ste_err *err)
+{
+    struct asking g = {.setting = s, .given = given, .out = out, .n = n, .progress = progress};
+    const struct ste_pump pump = {
+        .llm = llm, .arg = &g, .next = next, .submitted = submitted, .too_long = too_long, .answer = answer};
+    return ste_pump_run(&pump, err);
+}

@@ -1,0 +1,30 @@
+/*
+ * A reward model as a judge: the classifier that the paper compares with. Each answer has a score of its own, so both
+ * orders of a pair say the same by construction, and the probability that one answer is better is the Bradley-Terry
+ * model's, sigmoid of the difference.
+ */
+#ifndef STE_JUDGE_REWARD_H
+#define STE_JUDGE_REWARD_H
+
+#include "data/dialogue.h"
+#include "llm/llm.h"
+#include "model/model.h"
+
+/* The tokens that a reward model scores: the chat's prompt, the answer, the end of the turn, at which the score is
+ * taken. N_PROMPT: tokens before the answer. The caller clears OUT. */
+int ste_reward_tokens(const struct ste_model *m, const struct ste_dialogue *prompt, const char *answer,
+                      struct ste_tokens *out, int *n_prompt, struct ste_err *err);
+
+struct ste_reward;
+/* MODEL: a catalogue name or a .gguf path; DIR: the PEFT folder. Of HOW threads, isa and activations count. */
+int ste_reward_open(struct ste_reward **out, const char *model, const char *dir, const struct ste_llm_params *how,
+                    struct ste_err *err);
+void ste_reward_close(struct ste_reward *r);
+const char *ste_reward_hash(const struct ste_reward *r);       /* of the adapter and its head */
+const char *ste_reward_model_hash(const struct ste_reward *r); /* SHA-256 of the model's file */
+/* SCORE[2] of two answers to a prompt, side by side so that they share it. STE_ETOOLONG: one does not fit the context.
+ */
+int ste_reward_scores(struct ste_reward *r, const struct ste_dialogue *prompt, const char *first, const char *second,
+                      double *score, struct ste_err *err);
+
+#endif

@@ -1,0 +1,210 @@
+#include "judge/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/mem.h"
+#include "core/utf8.h"
+#include "llm/cache.h"
+
+/* What only a judge can be told that is asked something. */
+static bool says_how_to_ask(const struct ste_judge_options *o)
+{
+    return o->votes || o->rubric || o->reference || o->pack;
+}
+
+int ste_judge_options_check(const struct ste_judge_options *o, struct ste_err *err)
+{
+    enum ste_normalise normalise;
+    if (o->score && strcmp(o->score, "likelihood") != 0)
+        return ste_err_set(err, STE_EUSAGE, "--score %s: there is likelihood, and logits in `ste eval`", o->score);
+    if (o->score && says_how_to_ask(o))
+        return ste_err_set(
+            err, STE_EUSAGE,
+            "--score likelihood asks nothing: it goes without --pack, --rubric, --reference and --votes");
+    if (o->normalise && ste_normalise_by_name(o->normalise, &normalise, err))
+        return STE_EUSAGE;
+    if (o->seed < 0)
+        return ste_err_set(err, STE_EUSAGE, "--seed must not be negative");
+    if (o->votes < 0 || o->votes > 4096 || o->votes % 2)
+        return ste_err_set(err, STE_EUSAGE,
+                           "--votes %lld: an even number up to 4096, since each order gets half of them", o->votes);
+    if (!(o->temperature >= 0 && o->temperature <= 5) || !(o->top_p > 0 && o->top_p <= 1))
+        return ste_err_set(err, STE_EUSAGE, "--temperature goes from 0 to 5, --top-p from above 0 to 1");
+    if (o->max_tokens < 0 || o->max_tokens > 1 << 20)
+        return ste_err_set(err, STE_EUSAGE, "--max-tokens must be a number from 1 to 1048576");
+    return 0;
+}
+
+/* Without the line ends behind it: the pack says what follows. */
+static int read_rubric(struct ste_session *j, const char *path, struct ste_err *err)
+{
+    struct ste_buf text = STE_BUF_INIT;
+    int rc = ste_file_read(path, 1 << 20, &text, err);
+    if (!rc && text.len && (ste_utf8_bad(text.s, text.len) < text.len || memchr(text.s, 0, text.len)))
+        rc = ste_err_set(err, STE_EINPUT, "%s is no UTF-8 text", path);
+    while (!rc && text.len && strchr("\r\n \t", text.s[text.len - 1]))
+        text.s[--text.len] = 0;
+    if (!rc && !text.len)
+        rc = ste_err_set(err, STE_EINPUT, "%s is empty; it must say by what to judge", path);
+    if (rc)
+        ste_buf_clear(&text);
+    else
+        j->rubric = ste_buf_detach(&text);
+    return rc;
+}
+
+static int set_likelihood(struct ste_session *j, const struct ste_judge_options *o, bool beside, struct ste_err *err)
+{
+    if (o->score && j->spec.reward)
+        return ste_err_set(err, STE_EUSAGE, "%s is a reward model; --score likelihood takes a model that writes text",
+                           j->name);
+    j->spec.likelihood |= o->score != NULL;
+    if (!j->spec.likelihood && !beside && (o->normalise || o->end_of_turn))
+        return ste_err_set(err, STE_EUSAGE, "--normalise and --end-of-turn are for --score likelihood; add that");
+    j->likelihood.end = o->end_of_turn;
+    return o->normalise ? ste_normalise_by_name(o->normalise, &j->likelihood.normalise, err) : 0;
+}
+
+int ste_session_open(struct ste_session *j, const char *judge, const struct ste_judge_options *o,
+                     enum ste_judge_use use, struct ste_err *err)
+{
+    const bool scoring = use == STE_JUDGE_SCORES, beside = use == STE_JUDGE_BESIDE;
+    *j = (struct ste_session){.name = judge};
+    int rc = ste_judge_spec_parse(&j->spec, judge, err);
+    if (!rc)
+        rc = ste_judge_spec_base(&j->spec, beside && !j->spec.named_by ? NULL : o->base,
+                                 "--base MODEL says which it is: a catalogue name or a .gguf path", err);
+    if (rc) {
+        ste_session_close(j);
+        return rc;
+    }
+    if ((rc = set_likelihood(j, o, beside, err)) || j->spec.reward || j->spec.likelihood) {
+        if (!rc && (scoring || (says_how_to_ask(o) && !beside)))
+            rc = ste_err_set(err, STE_EUSAGE,
+                             "%s is %s, which is asked nothing: --pack, --rubric, --reference, --votes and "
+                             "`ste score` are for judges",
+                             judge, j->spec.reward ? "a reward model" : "a judge by likelihood");
+        if (rc)
+            ste_session_close(j);
+        return rc;
+    }
+    const char *pack = o->pack ? o->pack : j->spec.pack ? j->spec.pack : "direct";
+    rc = ste_pack_load(&j->pack, pack, j->spec.pack_folder, err);
+    if (!rc)
+        rc = ste_judge_can_show(j->pack, scoring, o->rubric, o->reference, err);
+    if (!rc && o->rubric)
+        rc = read_rubric(j, o->rubric, err);
+    if (rc) {
+        ste_session_close(j);
+        return rc;
+    }
+    char seed[32];
+    snprintf(seed, sizeof seed, "%lld", o->seed);
+    j->secret = ste_xstrdup(ste_id_of("evaluation", seed, NULL).s);
+    j->setting = (struct ste_judge_setting){.pack = j->pack,
+                                            .secret = j->secret,
+                                            .mode = j->pack->mode,
+                                            .sampling = {.temperature = 0, .top_p = 1},
+                                            .max_tokens = (int)o->max_tokens,
+                                            .seed = (uint64_t)o->seed,
+                                            .rubric = j->rubric};
+    if (o->votes) {
+        j->votes = (int)o->votes / 2;
+        j->all_votes = o->all_votes;
+        j->setting.sampling = (struct ste_sampling){.temperature = o->temperature, .top_p = o->top_p};
+        j->setting.sample_label = true;
+    }
+    if (!o->pack && j->spec.mode)
+        j->setting.mode = strcmp(j->spec.mode, "free") == 0 ? STE_MODE_FREE : STE_MODE_CLOSED;
+    return 0;
+}
+
+int ste_session_load(struct ste_session *j, const struct ste_judge_options *o, struct ste_err *err)
+{
+    if (j->spec.reward)
+        return ste_reward_open(&j->reward, j->spec.model, j->spec.adapter, &o->engine, err);
+    char *cache = o->no_cache ? NULL : ste_cache_at_home();
+    j->cached = cache != NULL;
+    struct ste_llm_params how = o->engine;
+    how.cache = cache;
+    int rc = ste_llm_open_with(&j->llm, j->spec.model, j->spec.adapter, &how, &j->setting.adapter, err);
+    j->likelihood.adapter = j->setting.adapter;
+    free(cache);
+    return rc;
+}
+
+void ste_session_close(struct ste_session *j)
+{
+    if (j->llm)
+        ste_llm_close(j->llm);
+    ste_reward_close(j->reward);
+    ste_pack_free(j->pack);
+    ste_judge_spec_clear(&j->spec);
+    free(j->secret);
+    free(j->rubric);
+    *j = (struct ste_session){0};
+}
+
+const char *ste_session_prompt_name(const struct ste_session *j)
+{
+    return j->pack ? j->pack->name : "none";
+}
+
+char *ste_session_title(const struct ste_session *j)
+{
+    return j->pack ? ste_xasprintf("%s with pack %s", j->name, j->pack->name)
+                   : ste_xasprintf("%s, %s", j->name, j->reward ? "a reward model" : "by likelihood");
+}
+
+json_t *ste_session_provenance(const struct ste_session *j)
+{
+    json_t *p = json_object();
+    json_object_set_new(p, "model", json_string(j->spec.model));
+    if (j->spec.run)
+        json_object_set_new(p, "in_training", json_integer((json_int_t)j->in_training));
+    if (j->reward) {
+        json_object_set_new(p, "model_hash", json_string(ste_reward_model_hash(j->reward)));
+        json_object_set_new(p, "adapter_hash", json_string(ste_reward_hash(j->reward)));
+        json_object_set_new(p, "mode", json_string("reward model"));
+        return p;
+    }
+    json_object_set_new(p, "model_hash", json_string(ste_llm_about(j->llm)->model_hash));
+    json_object_set_new(p, "adapter_hash", json_string(ste_llm_adapter_hash(j->llm, j->setting.adapter)));
+    if (j->spec.likelihood) {
+        json_object_set_new(p, "mode", json_string("likelihood"));
+        json_object_set_new(p, "normalise", json_string(ste_normalise_name(j->likelihood.normalise)));
+        json_object_set_new(p, "end_of_turn", json_boolean(j->likelihood.end));
+        json_object_set_new(p, "numerics", json_string(ste_llm_about(j->llm)->numerics));
+        return p;
+    }
+    json_object_set_new(p, "pack_hash", json_string(j->pack->hash));
+    if (j->rubric) {
+        char hash[65];
+        uint8_t digest[32];
+        ste_sha256(j->rubric, strlen(j->rubric), digest);
+        ste_hex(digest, 32, hash);
+        json_object_set_new(p, "rubric_hash", json_string(hash));
+    }
+    json_object_set_new(p, "mode", json_string(j->setting.mode == STE_MODE_FREE ? "free" : "closed"));
+    json_object_set_new(p, "max_tokens",
+                        json_integer(j->setting.max_tokens ? j->setting.max_tokens : j->pack->max_tokens));
+    json_object_set_new(p, "seed", json_integer((json_int_t)j->setting.seed));
+    if (j->votes > 1) {
+        json_object_set_new(p, "votes", json_integer(2 * j->votes));
+        json_object_set_new(p, "temperature", json_real(j->setting.sampling.temperature));
+        json_object_set_new(p, "top_p", json_real(j->setting.sampling.top_p));
+    }
+    json_object_set_new(p, "numerics", json_string(ste_llm_about(j->llm)->numerics));
+    return p;
+}
+
+void ste_session_about(const struct ste_session *j, json_t *about)
+{
+    json_object_set_new(about, "judge", json_string(j->name));
+    json_object_set_new(about, "prompt", json_string(ste_session_prompt_name(j)));
+    json_object_set_new(about, "provenance", ste_session_provenance(j));
+}

@@ -1,0 +1,28 @@
+/*
+ * The layout of a run's folder, in one place:
+ *   run.db                  the rows (store.h)          recipe.resolved.yaml  every option that made them
+ *   adapters/iter-N         what iteration N trained    report.json           what the run did
+ *   training/iter-N         states of a training that is under way
+ * The caller frees every path.
+ */
+#ifndef STE_STORE_RUN_H
+#define STE_STORE_RUN_H
+
+#include <stdbool.h>
+
+#define STE_RUN_RECIPE "recipe.resolved.yaml"
+#define STE_RUN_REPORT "report.json"
+#define STE_RUN_DATABASE "run.db"
+
+bool ste_run_is(const char *dir); /* it has a recipe */
+char *ste_run_adapters(const char *dir);
+char *ste_run_adapter(const char *dir, long iteration);
+char *ste_run_training(const char *dir, long iteration);
+bool ste_run_has_adapter(const char *dir, long iteration); /* in PEFT's form */
+long ste_run_newest(const char *dir);                      /* the last iteration that has an adapter; 0: none */
+/* The run whose adapter stands in PEFT_DIR, or NULL. */
+char *ste_run_of_adapter(const char *peft_dir);
+/* A number of 1 to 6 digits and nothing else: an iteration as users and folders write it. -1: none. */
+long ste_run_iteration(const char *text);
+
+#endif

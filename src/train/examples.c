@@ -1,0 +1,122 @@
+#include "train/examples.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/json.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "model/chat.h"
+
+void ste_examples_clear(struct ste_examples *x)
+{
+    for (size_t i = 0; i < x->n; i++)
+        free((void *)(uintptr_t)x->items[i].tokens);
+    free(x->items);
+}
+
+/* The messages of FIRST, then those of SECOND (may be NULL): the last one is the completion, the others are the prompt.
+ */
+static int read_chat(const struct ste_model *m, const json_t *first, const json_t *second, struct ste_tokens *ids,
+                     long long *n_prompt, const char *where, struct ste_err *err)
+{
+    size_t n = json_array_size(first) + json_array_size(second);
+    struct ste_message *list = ste_xcalloc(n + 1, sizeof *list);
+    int rc = n < 2 ? ste_err_set(err, STE_EINPUT, "%s: a prompt and an answer take two messages or more", where) : 0;
+    for (size_t i = 0; !rc && i < n; i++) {
+        const json_t *msg =
+            i < json_array_size(first) ? json_array_get(first, i) : json_array_get(second, i - json_array_size(first));
+        rc = ste_json_string(msg, "role", true, &list[i].role, where, err);
+        if (!rc)
+            rc = ste_json_string(msg, "content", true, &list[i].content, where, err);
+    }
+    if (!rc && strcmp(list[n - 1].role, "assistant"))
+        rc = ste_err_set(err, STE_EINPUT, "%s: the last message must be the assistant's: it is what is learnt", where);
+    if (!rc)
+        rc = ste_chat_tokenize(m, list, n - 1, NULL, ids, err);
+    *n_prompt = (long long)ids->n;
+    if (!rc)
+        rc = ste_tokenize(m->tokenizer, list[n - 1].content, strlen(list[n - 1].content), false, ids, err);
+    free(list);
+    return rc;
+}
+
+/* One row in any of the forms of `ste help sft`. */
+static int read_row(const struct ste_model *m, const json_t *row, struct ste_tokens *ids, long long *n_prompt,
+                    const char *where, struct ste_err *err)
+{
+    const json_t *messages = json_object_get(row, "messages"), *prompt = json_object_get(row, "prompt"),
+                 *completion = json_object_get(row, "completion");
+    int rc;
+    if (json_object_get(row, "tokens")) {
+        rc = ste_tokens_read(row, "tokens", m, where, ids, err);
+        return rc ? rc : ste_json_int(row, "n_prompt", true, n_prompt, where, err);
+    }
+    if (json_object_get(row, "completion_ids")) { /* of `ste export`, or of TRL */
+        rc = ste_tokens_read(row, "prompt_ids", m, where, ids, err);
+        *n_prompt = (long long)ids->n;
+        return rc ? rc : ste_tokens_read(row, "completion_ids", m, where, ids, err);
+    }
+    if (json_is_array(messages))
+        rc = read_chat(m, messages, NULL, ids, n_prompt, where, err);
+    else if (json_is_array(prompt) && json_is_array(completion))
+        rc = read_chat(m, prompt, completion, ids, n_prompt, where, err);
+    else if (json_is_string(prompt) && json_is_string(completion)) {
+        rc = ste_tokenize(m->tokenizer, json_string_value(prompt), json_string_length(prompt), false, ids, err);
+        *n_prompt = (long long)ids->n;
+        if (!rc)
+            rc = ste_tokenize(m->tokenizer, json_string_value(completion), json_string_length(completion), false, ids,
+                              err);
+    } else
+        return ste_err_set(
+            err, STE_EINPUT,
+            "%s: no example in it; give messages, prompt and completion, prompt_ids and completion_ids, or "
+            "tokens and n_prompt",
+            where);
+    if (!rc)
+        ste_tokens_add(ids, ste_token_end_of_turn(m->tokenizer));
+    return rc;
+}
+
+struct reading {
+    const struct ste_model *m;
+    size_t max_tokens;
+    struct ste_examples *x;
+};
+
+static int add_row(void *arg, json_t *row, const char *where, struct ste_err *err)
+{
+    const struct reading *r = arg;
+    const struct ste_model *m = r->m;
+    const size_t max_tokens = r->max_tokens;
+    struct ste_examples *x = r->x;
+    struct ste_tokens ids = {0};
+    long long n_prompt = 0;
+    double weight = 1;
+    int rc = read_row(m, row, &ids, &n_prompt, where, err);
+    if (!rc)
+        rc = ste_json_real(row, "weight", false, &weight, where, err);
+    if (!rc && (n_prompt < 0 || n_prompt >= (long long)ids.n))
+        rc = ste_err_set(err, STE_EINPUT, "%s: %lld prompt tokens of %zu leave nothing to learn", where, n_prompt,
+                         ids.n);
+    if (rc || ids.n > max_tokens) {
+        x->too_long += !rc;
+        ste_tokens_clear(&ids);
+        return rc;
+    }
+    STE_GROW(x->items, x->cap, x->n + 1);
+    x->items[x->n++] = (struct ste_example){ids.ids, (int)ids.n, (int)n_prompt, (float)weight};
+    return 0;
+}
+
+int ste_examples_read(struct ste_examples *x, const struct ste_model *m, const char *path, size_t max_tokens,
+                      struct ste_err *err)
+{
+    struct reading r = {m, max_tokens, x};
+    int rc = ste_jsonl_each(path, add_row, &r, err);
+    if (!rc && x->too_long)
+        ste_warn("%zu examples of %s are longer than %zu tokens and were left out", x->too_long, path, max_tokens);
+    if (!rc && !x->n)
+        rc = ste_err_set(err, STE_EINPUT, "%s has no example to train on", path);
+    return rc;
+}
