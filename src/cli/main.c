@@ -4,7 +4,6 @@
 
 #include "cli/cli.h"
 #include "core/interrupt.h"
-
 #include "loop/recipe.h"
 
 static const struct entry {
@@ -61,7 +60,7 @@ static int help(int argc, char **argv, struct ste_err *err)
     }
     if (!strcmp(argv[1], "recipe")) {
         struct ste_buf b = STE_BUF_INIT;
-        ste_options_help(ste_recipe_options, 80, &b);
+        ste_options_help(ste_recipe_options, false, 80, &b);
         printf("A recipe is a YAML file; a key \"a.b\" stands there as b under a. Each can also\n"
                "be given as --set a.b=VALUE.\n\n%s",
                b.s);
@@ -73,7 +72,7 @@ static int help(int argc, char **argv, struct ste_err *err)
         return unknown_command(argv[1], err);
     char flag[] = "--help";
     char *args[] = {argv[1], flag, NULL};
-    return cmd->run(2, args, err);
+    return ste_command_run(cmd, 2, args, err);
 }
 
 static int run(int argc, char **argv, struct ste_err *err)
@@ -93,7 +92,7 @@ static int run(int argc, char **argv, struct ste_err *err)
     if (!cmd)
         return unknown_command(name, err);
     ste_interrupt_install();
-    return cmd->run(argc - 1, argv + 1, err);
+    return ste_command_run(cmd, argc - 1, argv + 1, err);
 }
 
 int main(int argc, char **argv)
