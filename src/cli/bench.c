@@ -16,11 +16,33 @@
 enum { TRAIN_PROMPT = 448, TRAIN_COMPLETION = 64, TRAIN_TOKENS = TRAIN_PROMPT + TRAIN_COMPLETION, TRAIN_BATCH = 2 };
 
 struct options {
-    const char *model, *json, *prompts, *train_activations;
+    char *model, *json, *prompts;
+    enum ste_activations train_activations;
     long long prompt_tokens, samples, new_tokens, rounds;
     bool train, job, profile;
     struct ste_llm_params engine;
 };
+/* clang-format off */
+#define OPTIONS_OF struct options
+static const struct ste_option options[] = {
+    STE_STRING("model", model, NULL, "NAME", "a catalogue name or a .gguf file"),
+    STE_INT("prompt_tokens", prompt_tokens, "512", 1, 1 << 20, "length of the prompt"),
+    STE_INT("samples", samples, "16", 1, 4096, "samples that share it"),
+    STE_INT("new_tokens", new_tokens, "48", 1, 1 << 20, "tokens of each sample"),
+    STE_BOOL("train", train, NULL,
+             "also LoRA training, rank 16 on all linear layers: examples of 448 prompt and 64 completion tokens"),
+    STE_CHOICE("train_activations", train_activations, "auto", ste_activations_names,
+               "of the training's forward pass"),
+    STE_STRING("prompts", prompts, NULL, "FILE",
+               "prompts as JSON lines {\"tokens\": [...]}, one a round (default: random tokens)"),
+    STE_BOOL("job", job, NULL, "also the whole job of taking --samples of each of the --prompts"),
+    STE_INT("rounds", rounds, "1", 1, 1000, "rounds, each with another prompt; medians are shown"),
+    STE_BOOL("profile", profile, NULL, "say where time went, by kind of work"),
+    STE_STRING("json", json, NULL, "FILE", "also write the figures as JSON (- is the standard output)"),
+    STE_TABLE("", engine, ste_llm_options),
+    {0},
+};
+/* clang-format on */
 
 /* A figure of each round. */
 struct figure {
@@ -222,9 +244,8 @@ static int train(const struct options *o, struct figures *f, struct ste_err *err
     struct ste_trainer *t = NULL;
     char *path = NULL;
     ste_train_default_params(&p);
+    p.activations = ste_activations_settle(o->train_activations, true);
     int rc = ste_isa_choose(o->engine.isa, &p.isa, err);
-    if (!rc)
-        rc = ste_activations_by_name(o->train_activations ? o->train_activations : "auto", true, &p.activations, err);
     if (!rc)
         rc = ste_model_resolve(o->model, &path, err);
     if (!rc)
@@ -243,71 +264,50 @@ static int train(const struct options *o, struct figures *f, struct ste_err *err
     return rc;
 }
 
-static int run(int argc, char **argv, struct ste_err *err)
+static int run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
-    struct options o = {.prompt_tokens = 512, .samples = 16, .new_tokens = 48, .rounds = 1};
-    const struct ste_flag flags[] = {
-        {"model", STE_FLAG_STRING, &o.model, "NAME", "a catalogue name or a .gguf file"},
-        {"prompt-tokens", STE_FLAG_INT, &o.prompt_tokens, "N", "length of the prompt (512)"},
-        {"samples", STE_FLAG_INT, &o.samples, "N", "samples that share it (16)"},
-        {"new-tokens", STE_FLAG_INT, &o.new_tokens, "N", "tokens of each sample (48)"},
-        {"train", STE_FLAG_BOOL, &o.train, NULL,
-         "also LoRA training, rank 16 on all linear layers: examples of 448 prompt and 64 completion tokens"},
-        {"train-activations", STE_FLAG_STRING, &o.train_activations, "auto|f32|int8|int8-g128|bf16|bf16x3",
-         "of the training's forward pass (f32)"},
-        {"prompts", STE_FLAG_STRING, &o.prompts, "FILE",
-         "prompts as JSON lines {\"tokens\": [...]}, one a round (default: random tokens)"},
-        {"job", STE_FLAG_BOOL, &o.job, NULL, "also the whole job of taking --samples of each of the --prompts"},
-        {"rounds", STE_FLAG_INT, &o.rounds, "N", "rounds, each with another prompt; medians are shown (1)"},
-        {"profile", STE_FLAG_BOOL, &o.profile, NULL, "say where time went, by kind of work"},
-        {"json", STE_FLAG_STRING, &o.json, "FILE", "also write the figures as JSON (- is the standard output)"},
-        STE_ENGINE_FLAGS(o.engine),
-        {0}};
-    int rc = ste_flags_parse(&ste_cmd_bench, flags, argc, argv, NULL, 0, err);
-    if (rc)
-        return rc > 0 ? 0 : rc;
-    if (!o.model)
+    const struct options *o = options_;
+    if (!o->model)
         return ste_err_set(err, STE_EUSAGE, "bench needs a model: --model NAME");
-    if (o.prompt_tokens < 1 || o.samples < 1 || o.new_tokens < 1 || o.rounds < 1 || o.prompt_tokens > 1 << 20 ||
-        o.samples > 4096 || o.new_tokens > 1 << 20 || o.rounds > 1000)
-        return ste_err_set(err, STE_EUSAGE,
-                           "--prompt-tokens, --samples (at most 4096), --new-tokens and --rounds are at least 1");
-    if (o.job && !o.prompts)
+    if (o->job && !o->prompts)
         return ste_err_set(err, STE_EUSAGE, "--job takes samples of the prompts of a file: --prompts FILE");
-    if ((rc = ste_outputs_try(&o.json, 1, err)) != 0)
+    int rc = ste_outputs_try((const char *const[]){o->json}, 1, err);
+    if (rc)
         return rc;
     struct prompts prompts = {0};
-    double *rounds = ste_xcalloc(3 * (size_t)o.rounds, sizeof *rounds);
+    double *rounds = ste_xcalloc(3 * (size_t)o->rounds, sizeof *rounds);
     struct figures f = {.prefill = {"prefill_tokens_per_second", rounds},
-                        .decode = {"decode_tokens_per_second", rounds + o.rounds},
-                        .train = {"train_tokens_per_second", rounds + 2 * o.rounds}};
+                        .decode = {"decode_tokens_per_second", rounds + o->rounds},
+                        .train = {"train_tokens_per_second", rounds + 2 * o->rounds}};
     struct ste_llm *llm = NULL;
     int adapter;
-    if (o.profile)
+    if (o->profile)
         ste_profile_start();
-    if (o.train) {
+    if (o->train) {
         ste_profile_step("train");
-        rc = train(&o, &f, err);
+        rc = train(o, &f, err);
     }
     ste_profile_step("load");
     double from = ste_now();
     if (!rc)
-        rc = ste_llm_open_with(&llm, o.model, NULL, &o.engine, &adapter, err);
+        rc = ste_llm_open_with(&llm, o->model, NULL, &o->engine, &adapter, err);
     f.load_seconds = ste_now() - from;
-    if (!rc && o.prompts)
-        rc = read_prompts(&o, ste_engine_model(ste_local_engine(llm)), &prompts, err);
+    if (!rc && o->prompts)
+        rc = read_prompts(o, ste_engine_model(ste_local_engine(llm)), &prompts, err);
     if (!rc)
-        rc = generate(&o, ste_local_engine(llm), &prompts, &f, err);
-    if (!rc && o.job)
-        rc = job(&o, ste_local_engine(llm), &prompts, &f, err);
+        rc = generate(o, ste_local_engine(llm), &prompts, &f, err);
+    if (!rc && o->job)
+        rc = job(o, ste_local_engine(llm), &prompts, &f, err);
     f.peak_mb = peak_mb();
     if (!rc)
-        rc = report_all(&o, ste_local_engine(llm), &f, err);
+        rc = report_all(o, ste_local_engine(llm), &f, err);
     ste_llm_close(llm);
     prompts_clear(&prompts);
     free(rounds);
     return rc;
 }
 
-const struct ste_command ste_cmd_bench = {"bench", "bench --model NAME [flags]",
-                                          "Tokens per second: generating and training.", run};
+const struct ste_command ste_cmd_bench = {
+    "bench", "bench --model NAME [flags]", "Tokens per second: generating and training.",
+    options, sizeof(struct options),       0,
+    run};

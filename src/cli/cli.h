@@ -12,44 +12,22 @@
 #include "core/json.h"
 #include "core/options.h"
 
-enum ste_flag_kind { STE_FLAG_BOOL, STE_FLAG_STRING, STE_FLAG_INT, STE_FLAG_REAL, STE_FLAG_LIST };
-
-/* "--name VALUE", "--name=VALUE"; a LIST flag takes every following word that is not a flag and may be
- * given again. TARGET: bool, char const *, long long, double or struct ste_strings. */
-struct ste_flag {
-    const char *name; /* without the dashes; "n" alone is also "-n" */
-    enum ste_flag_kind kind;
-    void *target;
-    const char *value_name; /* for --help: "FILE" */
-    const char *help;
-};
-
 struct ste_command {
     const char *name;
-    const char *usage;                                      /* "eval --judge JUDGE --data FILE... [flags]" */
-    const char *summary;                                    /* one line */
-    int (*run)(int argc, char **argv, struct ste_err *err); /* argv[0] is the command's name */
+    const char *usage;                /* "eval --judge JUDGE --data FILE... [flags]" */
+    const char *summary;              /* one line */
+    const struct ste_option *options; /* its flags: key "top_p" is --top-p, "n" is -n */
+    size_t size;                      /* of the struct that they are fields of */
+    size_t words;                     /* how many words that are no flags it takes */
+    /* OPTIONS is that struct, set by the flags; it is cleared behind the call. */
+    int (*run)(void *options, const struct ste_strings *words, struct ste_err *err);
 };
 
 void ste_program_context(void); /* context.c: the environment, Ctrl-C, the terminal */
 void ste_catch_signals(void);   /* SIGINT and SIGTERM, from here on */
 
-/* Parses into the targets; words that are no flags go to WORDS (at most MAX_WORDS, else STE_EUSAGE).
- * --help prints and returns 1: the command then returns 0. FLAGS ends with a NULL name. */
-int ste_flags_parse(const struct ste_command *cmd, const struct ste_flag *flags, int argc, char **argv,
-                    struct ste_strings *words, int max_words, struct ste_err *err);
-
-/* Flags that every command that runs a model takes: --threads N, --batch N, --ctx N, --activations, --isa. The
- * fields are those of a struct ste_llm_params. */
-#define STE_ENGINE_FLAGS(f)                                                                                            \
-    {"threads", STE_FLAG_INT, &(f).threads, "N", "threads (default: one a core); speed only"},                         \
-        {"batch", STE_FLAG_INT, &(f).batch, "N", "sequences in flight at once (default 64); speed only"},              \
-        {"ctx", STE_FLAG_INT, &(f).ctx, "N", "context in tokens (default: the model's, at most 8192)"},                \
-        {"isa", STE_FLAG_STRING, &(f).isa, "NAME", "force an instruction set: amx, avx512, avx-vnni, avx2, portable"}, \
-    {                                                                                                                  \
-        "activations", STE_FLAG_STRING, &(f).activations, "auto|int8-g128|int8-g64|int8|bf16|f32",                     \
-            "how products round (default: bf16 with AMX tiles, int8-g128 with AVX-512 VNNI, else int8); f32 is exact"  \
-    }
+/* Parses the flags and runs CMD, or prints its help; argv[0] is its name. */
+int ste_command_run(const struct ste_command *cmd, int argc, char **argv, struct ste_err *err);
 
 /* The commands in the order of `ste help`: C(symbol behind ste_cmd_, group). */
 #define STE_COMMANDS(C)                                                                                                \

@@ -9,9 +9,24 @@
 #include "eval/agreement.h"
 #include "eval/files.h"
 
-static int judge_all(const char *judge, bool more, const struct ste_judging_flags *f,
-                     const struct ste_pair_files *files, struct ste_outcome ***outcomes, json_t **provenance,
-                     struct ste_err *err)
+struct options {
+    char *json;
+    struct ste_strings judges, data;
+    struct ste_cli_judging f;
+};
+/* clang-format off */
+#define OPTIONS_OF struct options
+static const struct ste_option options[] = {
+    STE_LIST("judge", judges, NULL, "JUDGE", "two of them: the first and the second judge"),
+    STE_LIST("data", data, NULL, "FILE", "JSONL with prompt or messages, chosen, rejected"),
+    STE_STRING("json", json, NULL, "OUT", "write the figures as JSON (- is the standard output)"),
+    STE_TABLE("", f, ste_judging_options),
+    {0},
+};
+/* clang-format on */
+
+static int judge_all(const char *judge, bool more, const struct ste_cli_judging *f, const struct ste_pair_files *files,
+                     struct ste_outcome ***outcomes, json_t **provenance, struct ste_err *err)
 {
     struct ste_session j = {0};
     int rc = ste_session_open(&j, judge, &f->judge, STE_JUDGE_BESIDE, err);
@@ -81,49 +96,42 @@ static int report(const struct ste_strings *judges, const struct ste_pair_files 
     return rc;
 }
 
-static int compare_run(int argc, char **argv, struct ste_err *err)
+static int compare_run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
-    const char *json = NULL;
-    struct ste_strings data = {0}, judges = {0};
-    struct ste_judging_flags f = STE_JUDGING_DEFAULTS;
-    const struct ste_flag flags[] = {
-        {"judge", STE_FLAG_LIST, &judges, "JUDGE", "given twice: the first and the second judge"},
-        {"data", STE_FLAG_LIST, &data, "FILE", "JSONL with prompt or messages, chosen, rejected"},
-        {"json", STE_FLAG_STRING, &json, "OUT", "write the figures as JSON (- is the standard output)"},
-        STE_JUDGING_FLAGS(f),
-        {0}};
-    int rc = ste_flags_parse(&ste_cmd_compare, flags, argc, argv, NULL, 0, err);
-    if (!rc && judges.n != 2)
+    const struct options *o = options_;
+    int rc = ste_judging_check(&o->f, err);
+    if (!rc && o->judges.n != 2)
         rc = ste_err_set(err, STE_EUSAGE, "two judges are compared and %zu were given: --judge FIRST --judge SECOND",
-                         judges.n);
-    if (!rc && data.n == 0)
+                         o->judges.n);
+    if (!rc && o->data.n == 0)
         rc = ste_err_set(err, STE_EUSAGE, "--data is missing; `ste help compare` shows the flags");
     if (!rc)
-        rc = ste_judging_flags_check(&f, err);
-    if (!rc)
-        rc = ste_outputs_try(&json, 1, err);
-    const struct ste_pairs_params p = ste_judging_pairs(&f);
+        rc = ste_outputs_try((const char *const[]){o->json}, 1, err);
+    const struct ste_pairs_params p = ste_judging_pairs(&o->f);
     struct ste_pair_files files = {0};
     struct ste_outcome **outcomes[2] = {NULL, NULL};
     json_t *provenance = json_array();
     if (!rc)
-        rc = ste_pair_files_read(&files, &data, STE_PAIRS_LABELLED, &p, err);
+        rc = ste_pair_files_read(&files, &o->data, STE_PAIRS_LABELLED, &p, err);
     for (int i = 0; i < 2 && !rc; i++) {
         json_t *about = NULL;
-        rc = judge_all(judges.items[i], i == 0, &f, &files, &outcomes[i], &about, err);
+        rc = judge_all(o->judges.items[i], i == 0, &o->f, &files, &outcomes[i], &about, err);
         if (about)
             json_array_append_new(provenance, about);
     }
     if (!rc)
-        rc = report(&judges, &files, outcomes[0], outcomes[1], provenance, (uint64_t)f.judge.seed, json, err);
+        rc = report(&o->judges, &files, outcomes[0], outcomes[1], provenance, (uint64_t)o->f.judge.seed, o->json, err);
     for (int i = 0; i < 2; i++)
         ste_outcome_arrays_free(outcomes[i], &files);
     json_decref(provenance);
     ste_pair_files_clear(&files);
-    ste_strings_clear(&data);
-    ste_strings_clear(&judges);
-    return rc < 0 ? rc : 0;
+    return rc;
 }
 
-const struct ste_command ste_cmd_compare = {"compare", "compare --judge FIRST --judge SECOND --data FILE... [flags]",
-                                            "Compare two judges on the same labelled pairs.", compare_run};
+const struct ste_command ste_cmd_compare = {"compare",
+                                            "compare --judge FIRST --judge SECOND --data FILE... [flags]",
+                                            "Compare two judges on the same labelled pairs.",
+                                            options,
+                                            sizeof(struct options),
+                                            0,
+                                            compare_run};

@@ -8,12 +8,39 @@
 #include "eval/scores.h"
 
 struct eval_options {
-    const char *judge, *json, *outcomes, *suite, *from, *compat, *author, *score, *calibrate;
+    char *judge, *json, *outcomes, *suite, *from, *author, *calibrate;
+    enum ste_compat compat;
     struct ste_strings data;
     double min_coverage, min_margin;
-    bool partial, attacks, full;
-    struct ste_judging_flags f;
+    bool partial, attacks, full, logits;
+    struct ste_cli_judging f;
 };
+/* clang-format off */
+#define OPTIONS_OF struct eval_options
+static const struct ste_option options[] = {
+    STE_STRING("judge", judge, NULL, "JUDGE", STE_JUDGE_HELP),
+    STE_LIST("data", data, NULL, "FILE", "JSONL with prompt or messages, chosen, rejected; or a suite's folder"),
+    STE_STRING("suite", suite, NULL, "SUITE",
+               "rewardbench, rewardbench2, mtbench-human, helpsteer2, preference, pairs, verifiable (made, no --data) "
+               "or a YAML file: how rows make subsets and sections"),
+    STE_BOOL("partial", partial, NULL, "score a suite over those of its subsets that are there"),
+    STE_STRING("from", from, NULL, "FILE", "figures of outcomes that were written by --outcomes; asks no model"),
+    STE_STRING("json", json, NULL, "OUT", "write the figures as JSON (- is the standard output)"),
+    STE_STRING("outcomes", outcomes, NULL, "FILE", "write every verdict as JSON lines"),
+    STE_CHOICE("compat", compat, NULL, ste_compat_names,
+               "also score as published (a pack of free mode gives these rules text to read)"),
+    STE_STRING("calibrate", calibrate, NULL, "FILE", "labelled pairs to fit the temperature of log-odds on"),
+    STE_STRING("author", author, NULL, "MODEL", "the judge's model as chosen_model and rejected_model name it"),
+    STE_BOOL("attacks", attacks, NULL,
+             "also how often the worse answer wins when texts are made to fool a judge (27 more times the calls)"),
+    STE_BOOL("full", full, NULL, "the full report: --score logits and --attacks"),
+    STE_REAL("min_coverage", min_coverage, NULL, 0, 1, "exit with 3 when a smaller share of the verdicts is valid"),
+    STE_REAL("min_margin", min_margin, NULL, 0, STE_LARGE,
+             "also the two-order accuracy where the margin is X or more, and how many pairs that leaves"),
+    STE_TABLE("", f, ste_judging_options),
+    {0},
+};
+/* clang-format on */
 
 /* What is measured: its table, and what to say of the judge in the JSON. */
 struct measured {
@@ -56,14 +83,13 @@ static int judge_suite(const struct eval_options *o, const struct ste_suite *s, 
     return rc;
 }
 
-static int report(const struct eval_options *o, const struct ste_suite *s, struct measured *m, enum ste_compat compat,
-                  struct ste_err *err)
+static int report(const struct eval_options *o, const struct ste_suite *s, struct measured *m, struct ste_err *err)
 {
     struct ste_scores scores;
     struct ste_scores_params p = {.suite = s,
                                   .partial = o->partial,
-                                  .compat = compat,
-                                  .logits = o->score != NULL,
+                                  .compat = o->compat,
+                                  .logits = o->logits,
                                   .temperature = m->temperature,
                                   .min_margin = o->min_margin,
                                   .seed = (uint64_t)o->f.judge.seed};
@@ -93,8 +119,7 @@ static int report(const struct eval_options *o, const struct ste_suite *s, struc
     return rc;
 }
 
-static int check(const struct eval_options *o, const struct ste_suite *suite, enum ste_compat *compat,
-                 struct ste_err *err)
+static int check(const struct eval_options *o, const struct ste_suite *suite, struct ste_err *err)
 {
     if (!o->from && !o->judge)
         return ste_err_set(err, STE_EUSAGE, "--judge is missing; `ste help eval` shows the flags");
@@ -108,76 +133,44 @@ static int check(const struct eval_options *o, const struct ste_suite *suite, en
                            suite->name);
     if (!o->from && !made && o->data.n == 0)
         return ste_err_set(err, STE_EUSAGE, "--data is missing; `ste help eval` shows the flags");
-    if (!(o->min_coverage >= 0 && o->min_coverage <= 1))
-        return ste_err_set(err, STE_EUSAGE, "--min-coverage is a share from 0 to 1");
-    if (!(o->min_margin >= 0))
-        return ste_err_set(err, STE_EUSAGE, "--min-margin must not be negative");
-    if (o->calibrate && !o->score)
+    if (o->calibrate && !o->logits)
         return ste_err_set(err, STE_EUSAGE, "--calibrate fits the temperature of --score logits; add that");
-    int rc = o->compat ? ste_compat_by_name(o->compat, compat, err) : 0;
-    return rc ? rc : ste_outputs_try((const char *const[]){o->outcomes, o->json}, 2, err);
+    return ste_outputs_try((const char *const[]){o->outcomes, o->json}, 2, err);
 }
 
-static int eval_run(int argc, char **argv, struct ste_err *err)
+static int eval_run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
-    struct eval_options o = {.f = STE_JUDGING_DEFAULTS};
-    const struct ste_flag flags[] = {
-        {"judge", STE_FLAG_STRING, &o.judge, "JUDGE", STE_JUDGE_HELP},
-        {"data", STE_FLAG_LIST, &o.data, "FILE",
-         "JSONL with prompt or messages, chosen, rejected; or a suite's folder"},
-        {"suite", STE_FLAG_STRING, &o.suite, "SUITE",
-         "rewardbench, rewardbench2, mtbench-human, helpsteer2, preference, pairs, verifiable (made, no --data) or a "
-         "YAML file: how rows make subsets and sections"},
-        {"partial", STE_FLAG_BOOL, &o.partial, NULL, "score a suite over those of its subsets that are there"},
-        {"from", STE_FLAG_STRING, &o.from, "FILE",
-         "figures of outcomes that were written by --outcomes; asks no model"},
-        {"json", STE_FLAG_STRING, &o.json, "OUT", "write the figures as JSON (- is the standard output)"},
-        {"outcomes", STE_FLAG_STRING, &o.outcomes, "FILE", "write every verdict as JSON lines"},
-        {"compat", STE_FLAG_STRING, &o.compat, "RULE",
-         "also score as published: rewardbench, ram or fastchat (a pack of free mode gives them text to read)"},
-        {"calibrate", STE_FLAG_STRING, &o.calibrate, "FILE", "labelled pairs to fit their temperature on"},
-        {"author", STE_FLAG_STRING, &o.author, "MODEL", "the judge's model as chosen_model and rejected_model name it"},
-        {"attacks", STE_FLAG_BOOL, &o.attacks, NULL,
-         "also how often the worse answer wins when texts are made to fool a judge (27 more times the calls)"},
-        {"full", STE_FLAG_BOOL, &o.full, NULL, "the full report: --score logits and --attacks"},
-        {"min-coverage", STE_FLAG_REAL, &o.min_coverage, "SHARE", "exit with 3 when fewer verdicts are valid"},
-        {"min-margin", STE_FLAG_REAL, &o.min_margin, "M",
-         "also the two-order accuracy where the margin is M or more, and how many pairs that leaves"},
-        STE_JUDGING_FLAGS(o.f),
-        {0}};
-    enum ste_compat compat = STE_COMPAT_NONE;
+    struct eval_options *o = options_;
     struct ste_suite *suite = NULL;
     struct measured m = {.about = json_object(), .temperature = 1};
-    int rc = ste_flags_parse(&ste_cmd_eval, flags, argc, argv, NULL, 0, err);
-    if (o.f.judge.score && strcmp(o.f.judge.score, "logits") == 0) {
-        o.score = o.f.judge.score;
-        o.f.judge.score = NULL;
-    }
-    if (o.full) {
-        o.attacks = true;
-        o.score = o.score ? o.score : "logits";
-    }
-    if (!rc && o.suite)
-        rc = ste_suite_load(&suite, o.suite, err);
+    o->logits = o->full || o->f.judge.score == STE_SCORE_LOGITS;
+    o->attacks |= o->full;
+    if (o->f.judge.score == STE_SCORE_LOGITS)
+        o->f.judge.score = STE_SCORE_VERDICT;
+    int rc = o->suite ? ste_suite_load(&suite, o->suite, err) : 0;
     if (!rc)
-        rc = check(&o, suite, &compat, err);
+        rc = check(o, suite, err);
     if (!rc)
-        rc = ste_judging_flags_check(&o.f, err);
+        rc = ste_judging_check(&o->f, err);
     if (!rc)
-        rc = o.from ? ste_outcomes_read(&m.table, o.from, err) : judge_suite(&o, suite, &m, err);
+        rc = o->from ? ste_outcomes_read(&m.table, o->from, err) : judge_suite(o, suite, &m, err);
     struct ste_err unwritten = {0}; /* the figures come all the same */
-    if (!rc && o.outcomes)
-        ste_outcomes_write(&m.table, compat, (uint64_t)o.f.judge.seed, o.outcomes, &unwritten);
+    if (!rc && o->outcomes)
+        ste_outcomes_write(&m.table, o->compat, (uint64_t)o->f.judge.seed, o->outcomes, &unwritten);
     if (!rc)
-        rc = report(&o, suite, &m, compat, err);
+        rc = report(o, suite, &m, err);
     rc = ste_err_pass(err, &unwritten, rc);
     json_decref(m.about);
     ste_outcome_table_clear(&m.table);
     free(m.attacked);
     ste_suite_free(suite);
-    ste_strings_clear(&o.data);
-    return rc < 0 ? rc : 0;
+    return rc;
 }
 
-const struct ste_command ste_cmd_eval = {"eval", "eval --judge JUDGE --data FILE... [flags]",
-                                         "Measure a judge on labelled pairs, in both orders.", eval_run};
+const struct ste_command ste_cmd_eval = {"eval",
+                                         "eval --judge JUDGE --data FILE... [flags]",
+                                         "Measure a judge on labelled pairs, in both orders.",
+                                         options,
+                                         sizeof(struct eval_options),
+                                         0,
+                                         eval_run};

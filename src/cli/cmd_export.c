@@ -1,38 +1,42 @@
-#include <stdlib.h>
-#include <string.h>
 
 #include "cli/cli.h"
 #include "core/log.h"
 #include "loop/export.h"
 
-static int export_run(int argc, char **argv, struct ste_err *err)
+struct options {
+    enum ste_export what;
+    char *out;
+    long long iteration;
+};
+/* clang-format off */
+#define OPTIONS_OF struct options
+static const struct ste_option options[] = {
+    STE_CHOICE("what", what, "sft", STE_NAMES("sft", "pairs"),
+               "training examples (prompt, completion) or pairs (prompt, chosen, rejected)"),
+    STE_INT("iteration", iteration, "0", 0, STE_LARGE, "examples of this iteration; 0: of the last that has any"),
+    STE_STRING("out", out, "-", "FILE", "JSONL to write; - is the standard output"),
+    {0},
+};
+/* clang-format on */
+
+static int export_run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
-    const char *what = "sft", *out = "-";
-    long long iteration = 0;
-    struct ste_strings words = {0};
-    const struct ste_flag flags[] = {
-        {"what", STE_FLAG_STRING, &what, "sft|pairs",
-         "training examples (prompt, completion) or pairs (prompt, chosen, rejected)"},
-        {"iteration", STE_FLAG_INT, &iteration, "N", "examples of this iteration (default: the last)"},
-        {"out", STE_FLAG_STRING, &out, "FILE", "JSONL to write (default: the standard output)"},
-        {0},
-    };
+    const struct options *o = options_;
     size_t n = 0;
-    int rc = ste_flags_parse(&ste_cmd_export, flags, argc, argv, &words, 1, err);
-    if (rc == 0 && words.n != 1)
-        rc = ste_err_set(err, STE_EUSAGE, "export: name the run's folder");
-    bool pairs = strcmp(what, "pairs") == 0;
-    if (rc == 0 && !pairs && strcmp(what, "sft") != 0)
-        rc = ste_err_set(err, STE_EUSAGE, "export: --what is sft or pairs, not \"%s\"", what);
+    if (words->n != 1)
+        return ste_err_set(err, STE_EUSAGE, "export: name the run's folder");
+    int rc = ste_outputs_try((const char *const[]){o->out}, 1, err);
     if (rc == 0)
-        rc = ste_outputs_try(&out, 1, err);
+        rc = ste_export(words->items[0], o->what, (int)o->iteration, o->out, &n, err);
     if (rc == 0)
-        rc = ste_export(words.items[0], pairs ? STE_EXPORT_PAIRS : STE_EXPORT_SFT, (int)iteration, out, &n, err);
-    if (rc == 0)
-        ste_info("%zu rows to %s", n, out);
-    ste_strings_clear(&words);
-    return rc < 0 ? rc : 0;
+        ste_info("%zu rows to %s", n, o->out);
+    return rc;
 }
 
-const struct ste_command ste_cmd_export = {"export", "export RUN [--what sft|pairs] [--iteration N] [--out FILE]",
-                                           "Write a run's training examples or pairs as JSONL.", export_run};
+const struct ste_command ste_cmd_export = {"export",
+                                           "export RUN [--what sft|pairs] [--iteration N] [--out FILE]",
+                                           "Write a run's training examples or pairs as JSONL.",
+                                           options,
+                                           sizeof(struct options),
+                                           1,
+                                           export_run};

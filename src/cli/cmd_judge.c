@@ -7,6 +7,27 @@
 #include "core/mem.h"
 #include "eval/files.h"
 
+struct options {
+    char *judge, *in, *out;
+    bool one_order;
+    struct ste_cli_judging f;
+};
+/* clang-format off */
+#define OPTIONS_OF struct options
+static const struct ste_option options[] = {
+    STE_STRING("judge", judge, NULL, "JUDGE", STE_JUDGE_HELP),
+    STE_STRING("in", in, NULL, "PAIRS",
+               "JSONL with prompt or messages, response_a, response_b, perhaps id (- is the standard input: each row "
+               "is judged as it comes, and a bad one is named and passed over)"),
+    STE_STRING("out", out, NULL, "VERDICTS",
+               "the rows with verdict (A, B, tie, invalid), verdict_two_order, margin and more (- is the standard "
+               "output)"),
+    STE_BOOL("one_order", one_order, NULL, "only with response_a first: half the calls, position bias unseen"),
+    STE_TABLE("", f, ste_judging_options),
+    {0},
+};
+/* clang-format on */
+
 static int write_rows(struct ste_jsonl_writer *w, const struct ste_answer_pairs *pairs, const struct ste_outcome *out,
                       bool both, struct ste_err *err)
 {
@@ -69,7 +90,7 @@ static int judge_file(struct ste_session *j, const struct ste_answer_pairs *pair
 
 /* The pairs that are there are judged together and their rows written at once, so that a program which sends a pair and
  * waits for its verdict gets it. A bad row is named and counted, and those behind it are judged. */
-static int judge_stream(struct ste_session *j, const struct ste_judging_flags *f, struct ste_jsonl_writer *w, bool both,
+static int judge_stream(struct ste_session *j, const struct ste_cli_judging *f, struct ste_jsonl_writer *w, bool both,
                         struct counts *c, struct ste_err *err)
 {
     struct ste_pairs_reader *r;
@@ -98,57 +119,45 @@ static int judge_stream(struct ste_session *j, const struct ste_judging_flags *f
     return rc;
 }
 
-static int judge_run(int argc, char **argv, struct ste_err *err)
+static int judge_run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
-    if (argc > 1 && argv[1][0] != '-') /* a run's folder: the loop's step */
-        return ste_cmd_judge_step.run(argc, argv, err);
-    const char *judge = NULL, *in = NULL, *out_path = NULL;
-    bool one_order = false;
-    struct ste_judging_flags f = STE_JUDGING_DEFAULTS;
-    const struct ste_flag flags[] = {
-        {"judge", STE_FLAG_STRING, &judge, "JUDGE", STE_JUDGE_HELP},
-        {"in", STE_FLAG_STRING, &in, "PAIRS",
-         "JSONL with prompt or messages, response_a, response_b, perhaps id (- is the standard input: each row is "
-         "judged as it comes, and a bad one is named and passed over)"},
-        {"out", STE_FLAG_STRING, &out_path, "VERDICTS",
-         "the rows with verdict (A, B, tie, invalid), verdict_two_order, margin and more (- is the standard output)"},
-        {"one-order", STE_FLAG_BOOL, &one_order, NULL,
-         "only with response_a first: half the calls, position bias unseen"},
-        STE_JUDGING_FLAGS(f),
-        {0}};
-    int rc = ste_flags_parse(&ste_cmd_judge, flags, argc, argv, NULL, 0, err);
-    if (!rc && (!judge || !in || !out_path))
-        rc = ste_err_set(err, STE_EUSAGE, "%s is missing; `ste help judge` shows the flags",
-                         !judge ? "--judge"
-                         : !in  ? "--in"
-                                : "--out");
+    const struct options *o = options_;
+    const bool both = !o->one_order, stream = o->in && strcmp(o->in, "-") == 0;
+    if (words->n)
+        return ste_err_set(err, STE_EUSAGE,
+                           "`ste judge` judges a file of pairs by --judge; the loop's step for the "
+                           "run in %s is `ste judge-step %s`",
+                           words->items[0], words->items[0]);
+    if (!o->judge || !o->in || !o->out)
+        return ste_err_set(err, STE_EUSAGE, "%s is missing; `ste help judge` shows the flags",
+                           !o->judge ? "--judge"
+                           : !o->in  ? "--in"
+                                     : "--out");
+    if (stream && o->f.sample)
+        return ste_err_set(err, STE_EUSAGE,
+                           "--sample draws from a whole file; the standard input is judged as it comes");
+    int rc = ste_judging_check(&o->f, err);
     if (!rc)
-        rc = ste_judging_flags_check(&f, err);
-    if (!rc)
-        rc = ste_outputs_try(&out_path, 1, err);
+        rc = ste_outputs_try((const char *const[]){o->out}, 1, err);
     if (rc)
-        return rc < 0 ? rc : 0;
-    const bool both = !one_order, stream = strcmp(in, "-") == 0;
+        return rc;
     struct ste_session j = {0};
     struct ste_answer_pairs pairs = {0};
     struct ste_jsonl_writer *w = NULL;
     struct counts c = {0};
-    if (stream && f.sample)
-        return ste_err_set(err, STE_EUSAGE,
-                           "--sample draws from a whole file; the standard input is judged as it comes");
-    rc = ste_session_open(&j, judge, &f.judge, STE_JUDGE_PAIRS, err);
+    rc = ste_session_open(&j, o->judge, &o->f.judge, STE_JUDGE_PAIRS, err);
     if (!rc && !stream)
-        rc = ste_answer_pairs_read(&pairs, in, NULL, STE_PAIRS_UNLABELLED, (size_t)f.limit, err);
-    if (!rc && f.sample)
-        ste_answer_pairs_sample(&pairs, (size_t)f.sample, (uint64_t)f.judge.seed);
-    if (!rc && f.judge.reference)
+        rc = ste_answer_pairs_read(&pairs, o->in, NULL, STE_PAIRS_UNLABELLED, (size_t)o->f.limit, err);
+    if (!rc && o->f.sample)
+        ste_answer_pairs_sample(&pairs, (size_t)o->f.sample, (uint64_t)o->f.judge.seed);
+    if (!rc && o->f.judge.reference)
         rc = ste_answer_pairs_references(&pairs, err);
     if (!rc)
-        rc = ste_session_load(&j, &f.judge, err);
+        rc = ste_session_load(&j, &o->f.judge, err);
     if (!rc)
-        rc = ste_jsonl_create(&w, out_path, err);
+        rc = ste_jsonl_create(&w, o->out, err);
     if (!rc)
-        rc = stream ? judge_stream(&j, &f, w, both, &c, err) : judge_file(&j, &pairs, w, both, &c, err);
+        rc = stream ? judge_stream(&j, &o->f, w, both, &c, err) : judge_file(&j, &pairs, w, both, &c, err);
     if (w)
         rc = ste_jsonl_end(w, rc, err);
     if (!rc)
@@ -161,6 +170,10 @@ static int judge_run(int argc, char **argv, struct ste_err *err)
     return rc;
 }
 
-const struct ste_command ste_cmd_judge = {
-    "judge", "judge --judge JUDGE --in PAIRS.jsonl --out VERDICTS.jsonl [flags] (or: judge RUN [flags])",
-    "Judge a file of pairs; given a run, the loop's step.", judge_run};
+const struct ste_command ste_cmd_judge = {"judge",
+                                          "judge --judge JUDGE --in PAIRS.jsonl --out VERDICTS.jsonl [flags]",
+                                          "Judge a file of pairs.",
+                                          options,
+                                          sizeof(struct options),
+                                          1,
+                                          judge_run};

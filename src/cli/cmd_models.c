@@ -36,18 +36,25 @@ static void print_json(const struct ste_catalogue *c)
     json_decref(list);
 }
 
-static int models_run(int argc, char **argv, struct ste_err *err)
+struct options {
+    bool json;
+};
+/* clang-format off */
+#define OPTIONS_OF struct options
+static const struct ste_option options[] = {
+    STE_BOOL("json", json, NULL, "as JSON"),
+    {0},
+};
+/* clang-format on */
+
+static int models_run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
-    bool json = false;
-    const struct ste_flag flags[] = {{"json", STE_FLAG_BOOL, &json, NULL, "as JSON"}, {0}};
+    const struct options *o = options_;
     struct ste_catalogue c;
-    int rc = ste_flags_parse(&ste_cmd_models, flags, argc, argv, NULL, 0, err);
-    if (rc)
-        return rc < 0 ? rc : 0;
-    rc = ste_catalogue_load(&c, err);
+    int rc = ste_catalogue_load(&c, err);
     if (rc)
         return rc;
-    if (json)
+    if (o->json)
         print_json(&c);
     else
         print_table(&c);
@@ -55,5 +62,6 @@ static int models_run(int argc, char **argv, struct ste_err *err)
     return 0;
 }
 
-const struct ste_command ste_cmd_models = {"models", "models [--json]", "List the models that `ste pull` knows.",
+const struct ste_command ste_cmd_models = {"models",  "models [--json]",      "List the models that `ste pull` knows.",
+                                           options,   sizeof(struct options), 0,
                                            models_run};

@@ -7,6 +7,25 @@
 #include "core/profile.h"
 #include "report/report.h"
 
+struct options {
+    char *run;
+    struct ste_strings sets;
+    bool dry, json, profile;
+    struct ste_llm_params engine;
+};
+/* clang-format off */
+#define OPTIONS_OF struct options
+static const struct ste_option options[] = {
+    STE_STRING("run", run, NULL, "DIR", "the run's folder (default: runs/RECIPE)"),
+    STE_WORDS("set", sets, "KEY=VALUE", "an option of the recipe; `ste help recipe` lists them"),
+    STE_BOOL("dry_run", dry, NULL, "say what would run: calls, tokens, time"),
+    STE_BOOL("json", json, NULL, "print the report as JSON"),
+    STE_BOOL("profile", profile, NULL, "say at the end where time went: steps, kinds of work, tokens a second"),
+    STE_TABLE("", engine, ste_llm_options),
+    {0},
+};
+/* clang-format on */
+
 static int dry_run(const struct ste_recipe *r, struct ste_err *err)
 {
     struct ste_buf text = STE_BUF_INIT;
@@ -39,53 +58,37 @@ static int finish(struct ste_loop *l, const char *dir, int rc, bool json, struct
     return rc;
 }
 
-static int run_run(int argc, char **argv, struct ste_err *err)
+static int run_run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
-    const char *dir = NULL;
-    struct ste_strings sets = {0}, words = {0};
-    struct ste_llm_params engine = {0};
-    bool dry = false, json = false, profile = false;
-    const struct ste_flag flags[] = {
-        {"run", STE_FLAG_STRING, &dir, "DIR", "the run's folder (default: runs/RECIPE)"},
-        {"set", STE_FLAG_LIST, &sets, "KEY=VALUE", "an option of the recipe; `ste help recipe` lists them"},
-        {"dry-run", STE_FLAG_BOOL, &dry, NULL, "say what would run: calls, tokens, time"},
-        {"json", STE_FLAG_BOOL, &json, NULL, "print the report as JSON"},
-        {"profile", STE_FLAG_BOOL, &profile, NULL,
-         "say at the end where time went: steps, kinds of work, tokens a second"},
-        STE_ENGINE_FLAGS(engine),
-        {0},
-    };
+    const struct options *o = options_;
     struct ste_recipe r;
     struct ste_loop *l = NULL;
-    char *folder = NULL;
-    ste_recipe_init(&r);
-    int rc = ste_flags_parse(&ste_cmd_run, flags, argc, argv, &words, 1, err);
-    if (rc == 0 && words.n != 1)
-        rc = ste_err_set(err, STE_EUSAGE, "run: name a recipe: demo, small, paper or a path to a YAML file");
-    if (rc == 0) {
-        ste_recipe_clear(&r);
-        rc = ste_running_recipe(&r, words.items[0], &sets, &engine, err);
-        folder = dir ? ste_xstrdup(dir) : ste_recipe_run_folder(words.items[0]);
-    }
-    if (rc == 0 && profile)
+    if (words->n != 1)
+        return ste_err_set(err, STE_EUSAGE, "run: name a recipe: demo, small, paper or a path to a YAML file");
+    char *folder = o->run ? ste_xstrdup(o->run) : ste_recipe_run_folder(words->items[0]);
+    int rc = ste_running_recipe(&r, words->items[0], &o->sets, &o->engine, err);
+    if (rc == 0 && o->profile)
         ste_profile_start();
-    if (rc == 0 && dry) {
+    if (rc == 0 && o->dry) {
         rc = dry_run(&r, err);
     } else if (rc == 0) {
         rc = ste_loop_open(&l, folder, &r, err);
         if (rc == 0) {
-            ste_info("run %s in %s", words.items[0], folder);
-            rc = finish(l, folder, ste_loop_run(l, err), json, err);
+            ste_info("run %s in %s", words->items[0], folder);
+            rc = finish(l, folder, ste_loop_run(l, err), o->json, err);
             ste_print_profile(stderr); /* the report may be JSON; of a run that failed too */
         }
     }
     ste_loop_close(l);
     free(folder);
     ste_recipe_clear(&r);
-    ste_strings_clear(&sets);
-    ste_strings_clear(&words);
-    return rc < 0 ? rc : 0;
+    return rc;
 }
 
-const struct ste_command ste_cmd_run = {"run", "run RECIPE [--run DIR] [--set KEY=VALUE]... [--dry-run] [flags]",
-                                        "Train a judge by a recipe, or go on with a run.", run_run};
+const struct ste_command ste_cmd_run = {"run",
+                                        "run RECIPE [--run DIR] [--set KEY=VALUE]... [--dry-run] [flags]",
+                                        "Train a judge by a recipe, or go on with a run.",
+                                        options,
+                                        sizeof(struct options),
+                                        1,
+                                        run_run};

@@ -7,6 +7,23 @@
 #include "core/mem.h"
 #include "eval/scoring.h"
 
+struct options {
+    char *judge, *in, *out;
+    struct ste_cli_judging f;
+};
+/* clang-format off */
+#define OPTIONS_OF struct options
+static const struct ste_option options[] = {
+    STE_STRING("judge", judge, NULL, "JUDGE", STE_JUDGE_HELP),
+    STE_STRING("in", in, NULL, "ANSWERS", "JSONL with prompt or messages, and output, response or answer"),
+    STE_STRING("out", out, NULL, "SCORES",
+               "the rows with score (1 to 10, the expected value), likeliest and probabilities (- is the standard "
+               "output)"),
+    STE_TABLE("", f, ste_judging_options),
+    {0},
+};
+/* clang-format on */
+
 static int write_rows(const char *path, const struct ste_answer_rows *rows, const struct ste_score *scores,
                       struct ste_err *err)
 {
@@ -41,53 +58,42 @@ static void say_figures(const struct ste_score *scores, size_t n)
              sqrt(variance > 0 ? variance : 0), n - valid);
 }
 
-static int check(const char *judge, const char *in, const char *out, const struct ste_judging_flags *f,
-                 struct ste_err *err)
+static int check(const struct options *o, struct ste_err *err)
 {
-    if (!judge || !in || !out)
+    if (!o->judge || !o->in || !o->out)
         return ste_err_set(err, STE_EUSAGE, "%s is missing; `ste help score` shows the flags",
-                           !judge ? "--judge"
-                           : !in  ? "--in"
-                                  : "--out");
-    if (f->judge.votes || f->judge.all_votes || f->sample)
+                           !o->judge ? "--judge"
+                           : !o->in  ? "--in"
+                                     : "--out");
+    if (o->f.judge.votes || o->f.judge.all_votes || o->f.sample)
         return ste_err_set(err, STE_EUSAGE, "scores take no --votes, --all-votes and --sample");
-    int rc = ste_judging_flags_check(f, err);
-    return rc ? rc : ste_outputs_try(&out, 1, err);
+    int rc = ste_judging_check(&o->f, err);
+    return rc ? rc : ste_outputs_try((const char *const[]){o->out}, 1, err);
 }
 
-static int score_run(int argc, char **argv, struct ste_err *err)
+static int score_run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
-    const char *judge = NULL, *in = NULL, *out_path = NULL;
-    struct ste_judging_flags f = STE_JUDGING_DEFAULTS;
-    const struct ste_flag flags[] = {
-        {"judge", STE_FLAG_STRING, &judge, "JUDGE", STE_JUDGE_HELP},
-        {"in", STE_FLAG_STRING, &in, "ANSWERS", "JSONL with prompt or messages, and output, response or answer"},
-        {"out", STE_FLAG_STRING, &out_path, "SCORES",
-         "the rows with score (1 to 10, the expected value), likeliest and probabilities (- is the standard output)"},
-        STE_JUDGING_FLAGS(f),
-        {0}};
-    int rc = ste_flags_parse(&ste_cmd_score, flags, argc, argv, NULL, 0, err);
-    if (!rc)
-        rc = check(judge, in, out_path, &f, err);
+    const struct options *o = options_;
+    int rc = check(o, err);
     if (rc)
-        return rc < 0 ? rc : 0;
+        return rc;
     struct ste_session j = {0};
     struct ste_answer_rows rows = {0};
     struct ste_score *scores = NULL;
-    rc = ste_session_open(&j, judge, &f.judge, STE_JUDGE_SCORES, err);
+    rc = ste_session_open(&j, o->judge, &o->f.judge, STE_JUDGE_SCORES, err);
     if (!rc)
-        rc = ste_answer_rows_read(&rows, in, (size_t)f.limit, f.judge.reference, err);
+        rc = ste_answer_rows_read(&rows, o->in, (size_t)o->f.limit, o->f.judge.reference, err);
     if (!rc)
-        rc = ste_session_load(&j, &f.judge, err);
+        rc = ste_session_load(&j, &o->f.judge, err);
     if (!rc) {
-        ste_info("%s with pack %s: %zu answers", judge, j.pack->name, rows.n);
+        ste_info("%s with pack %s: %zu answers", o->judge, j.pack->name, rows.n);
         scores = ste_xcalloc(rows.n ? rows.n : 1, sizeof *scores);
         struct ste_progress *progress = ste_progress_new("score", "answers", rows.n);
         rc = ste_score_answers(j.llm, &j.setting, &rows, scores, progress, err);
         ste_progress_end(progress);
     }
     if (!rc)
-        rc = write_rows(out_path, &rows, scores, err);
+        rc = write_rows(o->out, &rows, scores, err);
     if (!rc)
         say_figures(scores, rows.n);
     for (size_t i = 0; scores && i < rows.n; i++)
@@ -98,5 +104,10 @@ static int score_run(int argc, char **argv, struct ste_err *err)
     return rc;
 }
 
-const struct ste_command ste_cmd_score = {"score", "score --judge JUDGE --in ANSWERS.jsonl --out SCORES.jsonl [flags]",
-                                          "Score single answers from 1 to 10.", score_run};
+const struct ste_command ste_cmd_score = {"score",
+                                          "score --judge JUDGE --in ANSWERS.jsonl --out SCORES.jsonl [flags]",
+                                          "Score single answers from 1 to 10.",
+                                          options,
+                                          sizeof(struct options),
+                                          0,
+                                          score_run};

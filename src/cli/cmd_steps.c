@@ -9,6 +9,23 @@
 
 enum step { SELECT, PAIR, CHECK, JUDGE, FILTER, TRAIN, ITERATE };
 
+struct options {
+    long long iteration;
+    char *recipe;
+    struct ste_strings sets;
+    struct ste_llm_params engine;
+};
+/* clang-format off */
+#define OPTIONS_OF struct options
+static const struct ste_option options[] = {
+    STE_INT("iteration", iteration, "0", 0, STE_LARGE, "which iteration; 0: the one that is under way"),
+    STE_STRING("recipe", recipe, NULL, "RECIPE", "make the run by this recipe if it is not there"),
+    STE_WORDS("set", sets, "KEY=VALUE", "an option of that recipe"),
+    STE_TABLE("", engine, ste_llm_options),
+    {0},
+};
+/* clang-format on */
+
 static int do_step(struct ste_loop *l, enum step step, int iteration, struct ste_err *err)
 {
     switch (step) {
@@ -48,42 +65,30 @@ static int pick_iteration(struct ste_loop *l, long long asked, int *iteration, s
     return 0;
 }
 
-static int open_run(struct ste_loop **l, const char *dir, const char *recipe, const struct ste_strings *sets,
-                    const struct ste_llm_params *engine, struct ste_err *err)
+static int open_run(struct ste_loop **l, const char *dir, const struct options *o, struct ste_err *err)
 {
-    if (!recipe && sets->n == 0)
-        return ste_running_open(l, dir, engine, err);
-    if (!recipe)
+    if (!o->recipe && o->sets.n == 0)
+        return ste_running_open(l, dir, &o->engine, err);
+    if (!o->recipe)
         return ste_err_set(err, STE_EUSAGE, "--set goes with --recipe: an existing run keeps its options");
     struct ste_recipe r;
-    int rc = ste_running_recipe(&r, recipe, sets, engine, err);
+    int rc = ste_running_recipe(&r, o->recipe, &o->sets, &o->engine, err);
     if (rc == 0)
         rc = ste_loop_open(l, dir, &r, err);
     ste_recipe_clear(&r);
     return rc;
 }
 
-static int run_step(const struct ste_command *cmd, enum step step, int argc, char **argv, struct ste_err *err)
+static int run_step(const char *name, enum step step, const struct options *o, const struct ste_strings *words,
+                    struct ste_err *err)
 {
-    long long asked = 0;
-    const char *recipe = NULL;
-    struct ste_strings sets = {0}, words = {0};
-    struct ste_llm_params engine = {0};
-    const struct ste_flag flags[] = {
-        {"iteration", STE_FLAG_INT, &asked, "N", "which iteration (default: the one that is under way)"},
-        {"recipe", STE_FLAG_STRING, &recipe, "RECIPE", "make the run by this recipe if it is not there"},
-        {"set", STE_FLAG_LIST, &sets, "KEY=VALUE", "an option of that recipe"},
-        STE_ENGINE_FLAGS(engine),
-        {0},
-    };
     struct ste_loop *l = NULL;
-    int rc = ste_flags_parse(cmd, flags, argc, argv, &words, 1, err), iteration = 0;
-    if (rc == 0 && words.n != 1)
-        rc = ste_err_set(err, STE_EUSAGE, "%s: name the run's folder", cmd->name);
-    if (rc == 0)
-        rc = open_run(&l, words.items[0], recipe, &sets, &engine, err);
+    int iteration = 0;
+    if (words->n != 1)
+        return ste_err_set(err, STE_EUSAGE, "%s: name the run's folder", name);
+    int rc = open_run(&l, words->items[0], o, err);
     if (rc == 0 && step > CHECK)
-        rc = pick_iteration(l, asked, &iteration, err);
+        rc = pick_iteration(l, o->iteration, &iteration, err);
     if (rc == 0) {
         rc = do_step(l, step, iteration, err);
         json_t *report = NULL;
@@ -92,26 +97,29 @@ static int run_step(const struct ste_command *cmd, enum step step, int argc, cha
         json_decref(report);
         rc = rc == 0 ? wrote : rc;
         if (rc == 0)
-            ste_info("%s: done; `ste report %s` shows the run", cmd->name, words.items[0]);
+            ste_info("%s: done; `ste report %s` shows the run", name, words->items[0]);
     }
     ste_loop_close(l);
-    ste_strings_clear(&sets);
-    ste_strings_clear(&words);
-    return rc < 0 ? rc : 0;
+    return rc;
 }
 
 #define STEP(symbol, name, step, summary)                                                                              \
-    static int symbol##_run(int argc, char **argv, struct ste_err *err)                                                \
+    static int symbol##_run(void *o, const struct ste_strings *words, struct ste_err *err)                             \
     {                                                                                                                  \
-        return run_step(&ste_cmd_##symbol, step, argc, argv, err);                                                     \
+        return run_step(name, step, o, words, err);                                                                    \
     }                                                                                                                  \
-    const struct ste_command ste_cmd_##symbol = {name, name " RUN [--iteration N] [--recipe RECIPE] [flags]", summary, \
+    const struct ste_command ste_cmd_##symbol = {name,                                                                 \
+                                                 name " RUN [--iteration N] [--recipe RECIPE] [flags]",                \
+                                                 summary,                                                              \
+                                                 options,                                                              \
+                                                 sizeof(struct options),                                               \
+                                                 1,                                                                    \
                                                  symbol##_run};
 
 STEP(select, "select", SELECT, "Read, clean, label, filter and split the instructions.")
 STEP(pair, "pair", PAIR, "Write a better and a worse answer to each.")
 STEP(check, "check", CHECK, "Hold the pairs' labels against how likely their answers are.")
-STEP(judge_step, "judge-step", JUDGE, "Judge the training pairs (also `ste judge RUN`).")
+STEP(judge_step, "judge-step", JUDGE, "Judge the training pairs.")
 STEP(filter, "filter", FILTER, "Keep right judgments, balance them.")
 STEP(train, "train", TRAIN, "Train an adapter on them, from the seed.")
 STEP(iterate, "iterate", ITERATE, "Judge, filter, train and evaluate once.")

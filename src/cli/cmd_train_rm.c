@@ -12,9 +12,22 @@
 #include "data/pairs.h"
 
 struct options {
-    const char *model, *in, *out, *split;
+    char *model, *in, *out, *split;
     struct ste_training_flags f;
 };
+/* clang-format off */
+#define OPTIONS_OF struct options
+static const struct ste_option options[] = {
+    STE_STRING("model", model, NULL, "NAME",
+               "catalogue name or .gguf file to train on; its weights stay as they are"),
+    STE_STRING("in", in, NULL, "FILE.jsonl",
+               "pairs, one a line: prompt or messages, chosen, rejected (`ste export RUN --what pairs` writes a run's)"),
+    STE_STRING("split", split, NULL, "NAME", "only rows whose field split is NAME (a run's: train, heldout)"),
+    STE_STRING("out", out, NULL, "DIR", "new folder for the adapter and its head, in PEFT's form"),
+    STE_TABLE("", f, ste_training_options),
+    {0},
+};
+/* clang-format on */
 
 /* Two examples a pair: chosen, rejected. They own their tokens. */
 struct pairs {
@@ -112,7 +125,7 @@ static int run_with(const struct options *o, const struct ste_model *m, struct s
     int rc = read_pairs(o, m, &x, err);
     if (!rc) {
         p->reward = true;
-        p->total_steps = ste_training_total_steps(&o->f, p, x.n);
+        ste_train_params_total(p, ste_training_total_steps(&o->f, p, x.n));
         rc = ste_trainer_new(&t, m, NULL, p, err);
     }
     if (!rc) {
@@ -129,42 +142,29 @@ static int run_with(const struct options *o, const struct ste_model *m, struct s
     return rc;
 }
 
-static int train_rm(int argc, char **argv, struct ste_err *err)
+static int train_rm(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
-    struct options o = {0};
+    const struct options *o = options_;
     struct ste_train_params p = {0};
     struct ste_model *m = NULL;
-    ste_training_defaults(&o.f);
-    const struct ste_flag flags[] = {
-        {"model", STE_FLAG_STRING, &o.model, "NAME",
-         "catalogue name or .gguf file to train on; its weights stay as they are"},
-        {"in", STE_FLAG_STRING, &o.in, "FILE.jsonl",
-         "pairs, one a line: prompt or messages, chosen, rejected (`ste export RUN --what pairs` writes a run's)"},
-        {"split", STE_FLAG_STRING, &o.split, "NAME", "only rows whose field split is NAME (a run's: train, heldout)"},
-        {"out", STE_FLAG_STRING, &o.out, "DIR", "new folder for the adapter and its head, in PEFT's form"},
-        STE_TRAINING_FLAGS(o.f, "pairs"),
-        {NULL, 0, NULL, NULL, NULL},
-    };
-    int rc = ste_flags_parse(&ste_cmd_train_rm, flags, argc, argv, NULL, 0, err);
-    if (rc)
-        return rc > 0 ? 0 : rc;
-    if (!o.model || !o.in || !o.out)
+    if (!o->model || !o->in || !o->out)
         return ste_err_set(err, STE_EUSAGE,
                            "train-rm takes --model NAME, --in PAIRS.jsonl and --out DIR; see `ste help train-rm`");
-    if (ste_file_exists(o.out))
-        return ste_err_set(err, STE_EUSAGE, "%s is already there; name a new folder for --out, or remove it", o.out);
-    rc = ste_training_try(&o.f, o.out, err);
+    if (ste_file_exists(o->out))
+        return ste_err_set(err, STE_EUSAGE, "%s is already there; name a new folder for --out, or remove it", o->out);
+    int rc = ste_training_try(&o->f, o->out, err);
     if (!rc)
-        rc = ste_training_open(&o.f, o.model, &p, &m, err);
+        rc = ste_training_open(&o->f, o->model, &p, &m, err);
     if (!rc)
-        rc = run_with(&o, m, &p, err);
+        rc = run_with(o, m, &p, err);
     ste_training_close(&p, m);
     return rc;
 }
 
-const struct ste_command ste_cmd_train_rm = {
-    "train-rm",
-    "train-rm --model NAME --in PAIRS.jsonl --out DIR [flags]",
-    "Train a reward model on pairs: the classifier to beat.",
-    train_rm,
-};
+const struct ste_command ste_cmd_train_rm = {"train-rm",
+                                             "train-rm --model NAME --in PAIRS.jsonl --out DIR [flags]",
+                                             "Train a reward model on pairs: the classifier to beat.",
+                                             options,
+                                             sizeof(struct options),
+                                             0,
+                                             train_rm};

@@ -1,80 +1,54 @@
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
-#include "core/buf.h"
 #include "core/mem.h"
 
 #define WIDTH 80
-#define HELP_COLUMN 26
 
-/* Words of TEXT from column AT on, broken before WIDTH, following lines at column INDENT. */
-static void print_wrapped(const char *text, int at, int indent)
+static void print_help(const struct ste_command *cmd)
 {
-    bool first = true;
-    while (*text) {
-        int n = (int)strcspn(text, " ");
-        if (!first && at + 1 + n >= WIDTH) {
-            printf("\n%*s", indent, "");
-            at = indent;
-            first = true;
-        }
-        at += printf("%s%.*s", first ? "" : " ", n, text);
-        first = false;
-        text += n;
-        text += strspn(text, " ");
-    }
-    putchar('\n');
+    struct ste_buf out = STE_BUF_INIT;
+    ste_buf_adds(&out, "Usage: ste ");
+    ste_wrap(&out, cmd->usage, 11, 11, WIDTH);
+    ste_buf_addc(&out, '\n');
+    ste_wrap(&out, cmd->summary, 0, 0, WIDTH);
+    ste_buf_addc(&out, '\n');
+    ste_options_help(cmd->options, true, WIDTH, &out);
+    ste_buf_adds(&out, "  --help                  this text\n");
+    fputs(out.s, stdout);
+    ste_buf_clear(&out);
 }
 
-static void print_flag(const struct ste_flag *f)
+/* A flag as the key of an option. Caller frees. */
+static char *key_of(const char *flag, size_t n)
 {
-    struct ste_buf b = STE_BUF_INIT;
-    ste_buf_addf(&b, "  %s%s", f->name[1] ? "--" : "-", f->name);
-    if (f->kind != STE_FLAG_BOOL)
-        ste_buf_addf(&b, " %s%s", f->value_name ? f->value_name : "VALUE", f->kind == STE_FLAG_LIST ? "..." : "");
-    if (b.len + 2 > HELP_COLUMN)
-        printf("%s\n%*s", b.s, HELP_COLUMN, "");
+    char *key = ste_xstrndup(flag, n);
+    for (char *c = key; *c; c++)
+        *c = *c == '-' ? '_' : *c;
+    return key;
+}
+
+static int unknown_flag(const struct ste_command *cmd, const char *word, const char *key, struct ste_err *err)
+{
+    struct ste_strings keys = {0};
+    const int n = (int)strcspn(word, "=");
+    ste_options_keys(cmd->options, &keys);
+    ste_strings_add(&keys, "help");
+    ste_strings_add(&keys, NULL);
+    const char *near = *key ? ste_nearest(key, (const char *const *)keys.items) : NULL;
+    char *flag = near ? key_of(near, strlen(near)) : NULL;
+    for (char *c = flag; c && *c; c++)
+        *c = *c == '_' ? '-' : *c;
+    if (flag)
+        ste_err_set(err, STE_EUSAGE, "%s: there is no flag %.*s; did you mean %s%s?", cmd->name, n, word,
+                    flag[1] ? "--" : "-", flag);
     else
-        printf("%-*s", HELP_COLUMN, b.s);
-    print_wrapped(f->help ? f->help : "", HELP_COLUMN, HELP_COLUMN);
-    ste_buf_clear(&b);
-}
-
-static void print_help(const struct ste_command *cmd, const struct ste_flag *flags)
-{
-    static const struct ste_flag help = {"help", STE_FLAG_BOOL, NULL, NULL, "this text"};
-    printf("Usage: ste ");
-    print_wrapped(cmd->usage, 11, 11);
-    putchar('\n');
-    print_wrapped(cmd->summary, 0, 0);
-    putchar('\n');
-    for (; flags && flags->name; flags++)
-        print_flag(flags);
-    print_flag(&help);
-}
-
-static int unknown_flag(const struct ste_command *cmd, const struct ste_flag *flags, const char *given, size_t n,
-                        struct ste_err *err)
-{
-    const char *names[128];
-    size_t k = 0;
-    for (; flags && flags->name && k < 126; flags++)
-        names[k++] = flags->name;
-    names[k++] = "help";
-    names[k] = NULL;
-    char *word = ste_xstrndup(given, n);
-    char *bare = word + strspn(word, "-");
-    const char *near = *bare ? ste_nearest(bare, names) : NULL;
-    if (near)
-        ste_err_set(err, STE_EUSAGE, "%s: there is no flag %s; did you mean %s%s?", cmd->name, word,
-                    near[1] ? "--" : "-", near);
-    else
-        ste_err_set(err, STE_EUSAGE, "%s: there is no flag %s; `ste %s --help` lists them", cmd->name, word, cmd->name);
-    free(word);
+        ste_err_set(err, STE_EUSAGE, "%s: there is no flag %.*s; `ste %s --help` lists them", cmd->name, n, word,
+                    cmd->name);
+    free(flag);
+    ste_strings_clear(&keys);
     return STE_EUSAGE;
 }
 
@@ -83,101 +57,91 @@ static bool is_flag(const char *word)
     return word[0] == '-' && word[1];
 }
 
-static int set_flag(const struct ste_command *cmd, const struct ste_flag *f, const char *value, struct ste_err *err)
+struct parsing {
+    const struct ste_command *cmd;
+    void *options;
+    struct ste_strings given; /* lists that have an item from here: the first one takes the place of the default */
+    int argc;
+    char **argv;
+    int i; /* the word that is read */
+};
+
+static int put(struct parsing *p, const struct ste_option *o, const char *key, const char *value, struct ste_err *err)
 {
-    char *end;
-    const char *dashes = f->name[1] ? "--" : "-";
-    switch (f->kind) {
-    case STE_FLAG_STRING:
-        *(const char **)f->target = value;
-        return 0;
-    case STE_FLAG_INT: {
-        errno = 0;
-        long long v = strtoll(value, &end, 10);
-        if (end == value || *end || errno)
-            return ste_err_set(err, STE_EUSAGE, "%s: %s%s takes a whole number, not \"%s\"", cmd->name, dashes, f->name,
-                               value);
-        *(long long *)f->target = v;
-        return 0;
-    }
-    case STE_FLAG_REAL: {
-        double v = strtod(value, &end);
-        if (end == value || *end || !isfinite(v))
-            return ste_err_set(err, STE_EUSAGE, "%s: %s%s takes a number, not \"%s\"", cmd->name, dashes, f->name,
-                               value);
-        *(double *)f->target = v;
-        return 0;
-    }
-    case STE_FLAG_LIST:
-        ste_strings_add(f->target, value);
-        return 0;
-    case STE_FLAG_BOOL:
-        break;
-    }
-    bool yes = !strcmp(value, "true");
-    if (!yes && strcmp(value, "false") != 0)
-        return ste_err_set(err, STE_EUSAGE, "%s: %s%s stands alone or with =true or =false, not \"%s\"", cmd->name,
-                           dashes, f->name, value);
-    *(bool *)f->target = yes;
-    return 0;
+    const char *word = p->argv[p->i];
+    const bool list = o->kind == STE_OPT_LIST || o->kind == STE_OPT_WORDS;
+    const size_t before = p->given.n;
+    const bool add = list && ste_strings_place(&p->given, key) < before;
+    char *name = ste_xasprintf("%s: %.*s", p->cmd->name, (int)strcspn(word, "="), word);
+    int rc = ste_options_put(p->cmd->options, p->options, key, name, value, add, err);
+    free(name);
+    return rc;
 }
 
-/* ARGV[*I] is a flag: sets it and moves *I to the last word it took. */
-static int take_flag(const struct ste_command *cmd, const struct ste_flag *flags, int argc, char **argv, int *i,
-                     struct ste_err *err)
+/* The values of the flag at P->i, which is option O: behind its "=", or the words that follow. */
+static int take_values(struct parsing *p, const struct ste_option *o, const char *key, struct ste_err *err)
 {
-    const char *word = argv[*i];
-    const char *name = word + (word[1] == '-' ? 2 : 1);
-    size_t n = strcspn(name, "=");
-    const char *value = name[n] ? name + n + 1 : NULL;
-    const struct ste_flag *f = flags;
-    while (f && f->name && !(strlen(f->name) == n && strncmp(f->name, name, n) == 0))
-        f++;
+    const char *word = p->argv[p->i], *equal = strchr(word, '=');
+    if (equal || o->kind == STE_OPT_BOOL)
+        return put(p, o, key, equal ? equal + 1 : "true", err);
+    const bool list = o->kind == STE_OPT_LIST || o->kind == STE_OPT_WORDS;
+    int n = 0, rc = 0;
+    while (!rc && p->i + n + 1 < p->argc && (list ? !is_flag(p->argv[p->i + n + 1]) : n == 0))
+        rc = put(p, o, key, p->argv[p->i + ++n], err);
+    p->i += n;
+    if (!n)
+        return ste_err_set(err, STE_EUSAGE, "%s: %s needs a value (%s)", p->cmd->name, word,
+                           o->value ? o->value : "VALUE");
+    return rc;
+}
+
+static int take_flag(struct parsing *p, struct ste_err *err)
+{
+    const char *word = p->argv[p->i], *name = word + (word[1] == '-' ? 2 : 1);
+    const size_t n = strcspn(name, "=");
+    char *key = key_of(name, n);
+    const struct ste_option *o = ste_options_find(p->cmd->options, key);
     /* "-name" with one dash is no way to write a long flag */
-    if (!f || !f->name || (word[1] != '-' && n != 1))
-        return unknown_flag(cmd, flags, word, strcspn(word, "="), err);
-    if (f->kind == STE_FLAG_BOOL)
-        return set_flag(cmd, f, value ? value : "true", err);
-    if (f->kind == STE_FLAG_LIST && !value) {
-        int before = *i;
-        while (*i + 1 < argc && !is_flag(argv[*i + 1])) {
-            int rc = set_flag(cmd, f, argv[++*i], err);
-            if (rc)
-                return rc;
-        }
-        if (*i > before)
-            return 0;
-    } else if (!value && *i + 1 < argc) {
-        value = argv[++*i];
-    }
-    if (!value)
-        return ste_err_set(err, STE_EUSAGE, "%s: %s needs a value (%s)", cmd->name, word,
-                           f->value_name ? f->value_name : "VALUE");
-    return set_flag(cmd, f, value, err);
+    int rc = !o || (word[1] != '-' && n != 1) ? unknown_flag(p->cmd, word, key, err) : take_values(p, o, key, err);
+    free(key);
+    return rc;
 }
 
-int ste_flags_parse(const struct ste_command *cmd, const struct ste_flag *flags, int argc, char **argv,
-                    struct ste_strings *words, int max_words, struct ste_err *err)
+static int parse(struct parsing *p, struct ste_strings *words, struct ste_err *err)
+{
+    bool words_only = false;
+    int rc = 0;
+    for (p->i = 1; p->i < p->argc && !rc; p->i++) {
+        const char *word = p->argv[p->i];
+        if (!words_only && strcmp(word, "--") == 0)
+            words_only = true;
+        else if (!words_only && is_flag(word))
+            rc = take_flag(p, err);
+        else if (words->n >= p->cmd->words)
+            rc = ste_err_set(err, STE_EUSAGE, "%s: \"%s\" is one word too many; `ste %s --help` shows the usage",
+                             p->cmd->name, word, p->cmd->name);
+        else
+            ste_strings_add(words, word);
+    }
+    return rc;
+}
+
+int ste_command_run(const struct ste_command *cmd, int argc, char **argv, struct ste_err *err)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-            print_help(cmd, flags);
-            return 1;
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_help(cmd);
+            return 0;
         }
-    bool words_only = false;
-    for (int i = 1; i < argc; i++) {
-        if (!words_only && !strcmp(argv[i], "--")) {
-            words_only = true;
-        } else if (!words_only && is_flag(argv[i])) {
-            int rc = take_flag(cmd, flags, argc, argv, &i, err);
-            if (rc)
-                return rc;
-        } else if (!words || words->n >= (size_t)max_words) {
-            return ste_err_set(err, STE_EUSAGE, "%s: \"%s\" is one word too many; `ste %s --help` shows the usage",
-                               cmd->name, argv[i], cmd->name);
-        } else {
-            ste_strings_add(words, argv[i]);
-        }
-    }
-    return 0;
+    struct parsing p = {.cmd = cmd, .options = ste_xcalloc(1, cmd->size + 1), .argc = argc, .argv = argv};
+    struct ste_strings words = {0};
+    ste_options_init(cmd->options, p.options);
+    int rc = parse(&p, &words, err);
+    if (!rc)
+        rc = cmd->run(p.options, &words, err);
+    ste_options_clear(cmd->options, p.options);
+    ste_strings_clear(&p.given);
+    ste_strings_clear(&words);
+    free(p.options);
+    return rc;
 }

@@ -13,12 +13,32 @@
 #include "llm/local.h"
 
 struct options {
-    const char *model, *adapter, *prompt, *chat, *system;
+    char *model, *adapter, *prompt, *chat, *system;
     long long max_tokens, top_k, seed, samples;
     double temperature, top_p, min_p;
     bool json;
     struct ste_llm_params engine;
 };
+/* clang-format off */
+#define OPTIONS_OF struct options
+static const struct ste_option options[] = {
+    STE_STRING("model", model, NULL, "NAME", "a catalogue name or a .gguf file"),
+    STE_STRING("adapter", adapter, NULL, "DIR", "a PEFT folder"),
+    STE_STRING("prompt", prompt, NULL, "TEXT", "go on from this text as it is; - reads standard input"),
+    STE_STRING("chat", chat, NULL, "TEXT", "a user's message, in the model's chat template"),
+    STE_STRING("system", system, NULL, "TEXT", "with --chat: the system message"),
+    STE_INT("max_tokens", max_tokens, "256", 1, 1 << 20, "at most so many tokens a sample"),
+    STE_REAL("temperature", temperature, "0.7", 0, STE_LARGE, "0 takes the likeliest token"),
+    STE_INT("top_k", top_k, "0", 0, STE_LARGE, "only the N likeliest tokens; 0: off"),
+    STE_REAL("top_p", top_p, "1", 0, 1, "only the likeliest tokens that hold X; 1: off"),
+    STE_REAL("min_p", min_p, "0", 0, 1, "only tokens X times as likely as the likeliest; 0: off"),
+    STE_INT("seed", seed, "0", 0, 9e15, "equal seeds give equal samples"),
+    STE_INT("n", samples, "1", 1, 4096, "how many samples"),
+    STE_BOOL("json", json, NULL, "texts, token ids and log-probabilities as JSON"),
+    STE_TABLE("", engine, ste_llm_options),
+    {0},
+};
+/* clang-format on */
 
 static int read_prompt(const struct options *o, const struct ste_model *m, struct ste_tokens *out, struct ste_err *err)
 {
@@ -99,49 +119,29 @@ static int sample_all(const struct options *o, struct ste_llm *llm, int adapter,
     return rc ? rc : got;
 }
 
-static int run(int argc, char **argv, struct ste_err *err)
+static int run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
-    struct options o = {.max_tokens = 256, .temperature = 0.7, .top_p = 1, .samples = 1};
-    const struct ste_flag flags[] = {
-        {"model", STE_FLAG_STRING, &o.model, "NAME", "a catalogue name or a .gguf file"},
-        {"adapter", STE_FLAG_STRING, &o.adapter, "DIR", "a PEFT folder"},
-        {"prompt", STE_FLAG_STRING, &o.prompt, "TEXT", "go on from this text as it is; - reads standard input"},
-        {"chat", STE_FLAG_STRING, &o.chat, "TEXT", "a user's message, in the model's chat template"},
-        {"system", STE_FLAG_STRING, &o.system, "TEXT", "with --chat: the system message"},
-        {"max-tokens", STE_FLAG_INT, &o.max_tokens, "N", "at most so many tokens a sample (256)"},
-        {"temperature", STE_FLAG_REAL, &o.temperature, "T", "0 takes the likeliest token (0.7)"},
-        {"top-k", STE_FLAG_INT, &o.top_k, "K", "only the K likeliest tokens (0: off)"},
-        {"top-p", STE_FLAG_REAL, &o.top_p, "P", "only the likeliest tokens that hold P (1: off)"},
-        {"min-p", STE_FLAG_REAL, &o.min_p, "P", "only tokens P times as likely as the likeliest (0: off)"},
-        {"seed", STE_FLAG_INT, &o.seed, "S", "equal seeds give equal samples (0)"},
-        {"n", STE_FLAG_INT, &o.samples, "SAMPLES", "how many samples (1)"},
-        {"json", STE_FLAG_BOOL, &o.json, NULL, "texts, token ids and log-probabilities as JSON"},
-        STE_ENGINE_FLAGS(o.engine),
-        {0}};
-    int rc = ste_flags_parse(&ste_cmd_generate, flags, argc, argv, NULL, 0, err);
-    if (rc)
-        return rc > 0 ? 0 : rc;
-    if (!o.model || !o.prompt == !o.chat)
+    const struct options *o = options_;
+    int rc;
+    if (!o->model || !o->prompt == !o->chat)
         return ste_err_set(err, STE_EUSAGE, "generate needs --model and one of --prompt and --chat");
-    if (o.samples < 1 || o.samples > 4096 || o.max_tokens < 1 || o.max_tokens > 1 << 20)
-        return ste_err_set(err, STE_EUSAGE, "-n goes from 1 to 4096 and --max-tokens from 1");
     struct ste_llm *llm = NULL;
     const struct ste_model *m = NULL;
     int adapter = 0;
     struct ste_tokens prompt = {0};
-    struct ste_completion *done = ste_xcalloc((size_t)o.samples, sizeof *done);
-    rc = ste_llm_open_with(&llm, o.model, o.adapter, &o.engine, &adapter, err);
+    struct ste_completion *done = ste_xcalloc((size_t)o->samples, sizeof *done);
+    rc = ste_llm_open_with(&llm, o->model, o->adapter, &o->engine, &adapter, err);
     if (!rc) {
         m = ste_engine_model(ste_local_engine(llm));
-        rc = read_prompt(&o, m, &prompt, err);
+        rc = read_prompt(o, m, &prompt, err);
     }
     if (!rc)
-        rc = sample_all(&o, llm, adapter, &prompt, done, err);
-    if (!rc && o.json) {
+        rc = sample_all(o, llm, adapter, &prompt, done, err);
+    if (!rc && o->json) {
         json_t *list = json_array(), *ids = json_array();
         for (size_t i = 0; i < prompt.n; i++)
             json_array_append_new(ids, json_integer(prompt.ids[i]));
-        for (int i = 0; i < o.samples; i++)
+        for (int i = 0; i < o->samples; i++)
             json_array_append_new(list, sample_json(m, &done[i]));
         json_t *all = json_pack("{soso}", "prompt_tokens", ids, "samples", list);
         char *s = ste_json_canonical(all);
@@ -149,9 +149,9 @@ static int run(int argc, char **argv, struct ste_err *err)
         free(s);
         json_decref(all);
     }
-    for (int i = 0; i < o.samples; i++) {
-        if (!rc && !o.json)
-            print_text(m, &done[i], &o, i);
+    for (int i = 0; i < o->samples; i++) {
+        if (!rc && !o->json)
+            print_text(m, &done[i], o, i);
         ste_completion_clear(&done[i]);
     }
     free(done);
@@ -160,5 +160,10 @@ static int run(int argc, char **argv, struct ste_err *err)
     return rc;
 }
 
-const struct ste_command ste_cmd_generate = {"generate", "generate --model NAME (--prompt TEXT | --chat TEXT) [flags]",
-                                             "Text from a model, with or without an adapter.", run};
+const struct ste_command ste_cmd_generate = {"generate",
+                                             "generate --model NAME (--prompt TEXT | --chat TEXT) [flags]",
+                                             "Text from a model, with or without an adapter.",
+                                             options,
+                                             sizeof(struct options),
+                                             0,
+                                             run};

@@ -1,18 +1,26 @@
 #include "cli/judging.h"
 
-int ste_judging_flags_check(const struct ste_judging_flags *f, struct ste_err *err)
+/* clang-format off */
+#define OPTIONS_OF struct ste_cli_judging
+const struct ste_option ste_judging_options[] = {
+    STE_INT("limit", limit, "0", 0, STE_LARGE, "the first N rows of each file; 0: all"),
+    STE_INT("sample", sample, "0", 0, STE_LARGE, "N pairs of each file, drawn by the seed; 0: all"),
+    STE_TABLE("", judge, ste_judge_options),
+    {0},
+};
+/* clang-format on */
+
+int ste_judging_check(const struct ste_cli_judging *o, struct ste_err *err)
 {
-    if (f->limit < 0)
-        return ste_err_set(err, STE_EUSAGE, "--limit must not be negative");
-    if (f->sample < 0 || (f->sample && f->limit))
-        return ste_err_set(err, STE_EUSAGE, "--sample must not be negative, and goes without --limit");
-    return ste_judge_options_check(&f->judge, err);
+    if (o->sample && o->limit)
+        return ste_err_set(err, STE_EUSAGE, "--sample goes without --limit");
+    return ste_judge_options_check(&o->judge, err);
 }
 
-struct ste_pairs_params ste_judging_pairs(const struct ste_judging_flags *f)
+struct ste_pairs_params ste_judging_pairs(const struct ste_cli_judging *o)
 {
-    return (struct ste_pairs_params){.limit = (size_t)f->limit,
-                                     .sample = (size_t)f->sample,
-                                     .seed = (uint64_t)f->judge.seed,
-                                     .references = f->judge.reference};
+    return (struct ste_pairs_params){.limit = (size_t)o->limit,
+                                     .sample = (size_t)o->sample,
+                                     .seed = (uint64_t)o->judge.seed,
+                                     .references = o->judge.reference};
 }

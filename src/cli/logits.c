@@ -10,6 +10,26 @@
 #include "core/mem.h"
 #include "llm/local.h"
 
+struct options {
+    char *model, *adapter, *in, *out;
+    long long top;
+    bool perplexity;
+    struct ste_llm_params engine;
+};
+/* clang-format off */
+#define OPTIONS_OF struct options
+static const struct ste_option options[] = {
+    STE_STRING("model", model, NULL, "NAME", "a catalogue name or a .gguf file"),
+    STE_STRING("adapter", adapter, NULL, "DIR", "a PEFT folder"),
+    STE_STRING("in", in, NULL, "FILE", "JSON lines {\"tokens\": [...]}"),
+    STE_STRING("out", out, NULL, "FILE", "f32 logits of all positions, row after row"),
+    STE_INT("top", top, NULL, 0, STE_LARGE, "print the N largest logits of each position as JSON"),
+    STE_BOOL("perplexity", perplexity, NULL, "print the mean nll and perplexity of the tokens as JSON"),
+    STE_TABLE("", engine, ste_llm_options),
+    {0},
+};
+/* clang-format on */
+
 struct sums {
     double nll;
     long n;
@@ -102,36 +122,22 @@ static int all_rows(struct ste_engine *e, const struct ste_adapter *a, const cha
     return rc;
 }
 
-static int run(int argc, char **argv, struct ste_err *err)
+static int run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
-    const char *model = NULL, *adapter_dir = NULL, *in = NULL, *out_path = NULL;
-    long long top = 0;
-    bool perplexity = false;
-    struct ste_llm_params ef = {0};
-    const struct ste_flag flags[] = {
-        {"model", STE_FLAG_STRING, &model, "NAME", "a catalogue name or a .gguf file"},
-        {"adapter", STE_FLAG_STRING, &adapter_dir, "DIR", "a PEFT folder"},
-        {"in", STE_FLAG_STRING, &in, "FILE", "JSON lines {\"tokens\": [...]}"},
-        {"out", STE_FLAG_STRING, &out_path, "FILE", "f32 logits of all positions, row after row"},
-        {"top", STE_FLAG_INT, &top, "K", "print the K largest logits of each position as JSON"},
-        {"perplexity", STE_FLAG_BOOL, &perplexity, NULL, "print the mean nll and perplexity of the tokens as JSON"},
-        STE_ENGINE_FLAGS(ef),
-        {0}};
-    int rc = ste_flags_parse(&ste_cmd_logits, flags, argc, argv, NULL, 0, err);
-    if (rc)
-        return rc > 0 ? 0 : rc;
-    if (!model || !in || (!out_path && top <= 0 && !perplexity))
+    const struct options *o = options_;
+    if (!o->model || !o->in || (!o->out && !o->top && !o->perplexity))
         return ste_err_set(err, STE_EUSAGE, "logits needs --model, --in and one of --out, --top, --perplexity");
     struct ste_llm *llm = NULL;
     struct ste_file_writer *out = NULL;
     int adapter = 0;
-    rc = ste_outputs_try(&out_path, 1, err);
+    int rc = ste_outputs_try((const char *const[]){o->out}, 1, err);
     if (!rc)
-        rc = ste_llm_open_with(&llm, model, adapter_dir, &ef, &adapter, err);
-    if (!rc && out_path)
-        rc = ste_file_create(&out, out_path, true, err);
+        rc = ste_llm_open_with(&llm, o->model, o->adapter, &o->engine, &adapter, err);
+    if (!rc && o->out)
+        rc = ste_file_create(&out, o->out, true, err);
     if (!rc)
-        rc = all_rows(ste_local_engine(llm), ste_local_adapter(llm, adapter), in, (int)top, perplexity, out, err);
+        rc = all_rows(ste_local_engine(llm), ste_local_adapter(llm, adapter), o->in, (int)o->top, o->perplexity, out,
+                      err);
     if (rc)
         ste_file_abort(out);
     else if (out)
@@ -141,5 +147,10 @@ static int run(int argc, char **argv, struct ste_err *err)
 }
 
 const struct ste_command ste_cmd_logits = {
-    "logits", "logits --model NAME --in TOKENS.jsonl (--out FILE | --top K | --perplexity) [flags]",
-    "Logits of token sequences, to compare programs.", run};
+    "logits",
+    "logits --model NAME --in TOKENS.jsonl (--out FILE | --top K | --perplexity) [flags]",
+    "Logits of token sequences, to compare programs.",
+    options,
+    sizeof(struct options),
+    0,
+    run};

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "cli/cli.h"
-
 #include "loop/recipe.h"
 
 static const struct entry {
@@ -60,7 +59,7 @@ static int help(int argc, char **argv, struct ste_err *err)
     }
     if (!strcmp(argv[1], "recipe")) {
         struct ste_buf b = STE_BUF_INIT;
-        ste_options_help(ste_recipe_options, 80, &b);
+        ste_options_help(ste_recipe_options, false, 80, &b);
         printf("A recipe is a YAML file; a key \"a.b\" stands there as b under a. Each can also\n"
                "be given as --set a.b=VALUE.\n\n%s",
                b.s);
@@ -72,7 +71,7 @@ static int help(int argc, char **argv, struct ste_err *err)
         return unknown_command(argv[1], err);
     char flag[] = "--help";
     char *args[] = {argv[1], flag, NULL};
-    return cmd->run(2, args, err);
+    return ste_command_run(cmd, 2, args, err);
 }
 
 static int run(int argc, char **argv, struct ste_err *err)
@@ -92,7 +91,7 @@ static int run(int argc, char **argv, struct ste_err *err)
     if (!cmd)
         return unknown_command(name, err);
     ste_catch_signals();
-    return cmd->run(argc - 1, argv + 1, err);
+    return ste_command_run(cmd, argc - 1, argv + 1, err);
 }
 
 int main(int argc, char **argv)

@@ -1,64 +1,45 @@
 #include "cli/running.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/mem.h"
 
-static int set(struct ste_recipe *r, const char *key, const char *value, struct ste_err *err)
+/* Flags that say nothing leave what is there. */
+static void take_flags(struct ste_llm_params *to, const struct ste_llm_params *flags)
 {
-    char *assignment = ste_xasprintf("%s=%s", key, value);
-    int rc = ste_options_set(ste_recipe_options, r, assignment, err);
-    free(assignment);
-    return rc;
-}
-
-static int set_number(struct ste_recipe *r, const char *key, long long value, struct ste_err *err)
-{
-    char text[32];
-    snprintf(text, sizeof text, "%lld", value);
-    return value ? set(r, key, text, err) : 0;
-}
-
-int ste_running_flags(struct ste_recipe *r, const struct ste_llm_params *f, struct ste_err *err)
-{
-    int rc = set_number(r, "engine.threads", f->threads, err);
-    if (rc == 0)
-        rc = set_number(r, "engine.batch", f->batch, err);
-    if (rc == 0)
-        rc = set_number(r, "engine.ctx", f->ctx, err);
-    if (rc == 0 && f->isa)
-        rc = set(r, "engine.isa", f->isa, err);
-    if (rc == 0 && f->activations)
-        rc = set(r, "engine.activations", f->activations, err);
-    return rc;
+    to->threads = flags->threads ? flags->threads : to->threads;
+    to->batch = flags->batch ? flags->batch : to->batch;
+    to->ctx = flags->ctx ? flags->ctx : to->ctx;
+    to->activations = flags->activations != STE_ACT_AUTO ? flags->activations : to->activations;
+    if (*flags->isa) {
+        free(to->isa);
+        to->isa = ste_xstrdup(flags->isa);
+    }
 }
 
 int ste_running_recipe(struct ste_recipe *r, const char *recipe, const struct ste_strings *sets,
-                       const struct ste_llm_params *f, struct ste_err *err)
+                       const struct ste_llm_params *flags, struct ste_err *err)
 {
     int rc = ste_recipe_load(r, recipe, err);
     for (size_t i = 0; rc == 0 && i < sets->n; i++)
         rc = ste_options_set(ste_recipe_options, r, sets->items[i], err);
-    if (rc == 0)
-        rc = ste_running_flags(r, f, err);
-    if (rc == 0)
-        rc = ste_recipe_check(r, err);
-    return rc;
+    if (rc != 0)
+        return rc;
+    take_flags(&r->engine, flags);
+    return ste_recipe_check(r, err);
 }
 
-int ste_running_open(struct ste_loop **out, const char *dir, const struct ste_llm_params *f, struct ste_err *err)
+int ste_running_open(struct ste_loop **out, const char *dir, const struct ste_llm_params *flags, struct ste_err *err)
 {
     int rc = ste_loop_open(out, dir, NULL, err);
     if (rc != 0)
         return rc;
-    struct ste_recipe was = (*out)->recipe;
-    rc = ste_running_flags(&(*out)->recipe, f, err);
-    if (rc == 0 && (was.ctx != (*out)->recipe.ctx || f->activations))
-        rc = ste_err_set(err, STE_EUSAGE, "--ctx and --activations would change the result of the run in %s", dir);
-    if (rc != 0) {
-        ste_loop_close(*out);
-        *out = NULL;
-    }
-    return rc;
+    struct ste_llm_params *engine = &(*out)->recipe.engine;
+    const long long ctx = engine->ctx;
+    take_flags(engine, flags);
+    if (engine->ctx == ctx && flags->activations == STE_ACT_AUTO)
+        return 0;
+    ste_loop_close(*out);
+    *out = NULL;
+    return ste_err_set(err, STE_EUSAGE, "--ctx and --activations would change the result of the run in %s", dir);
 }

@@ -5,12 +5,11 @@
 #include "cli/cli.h"
 #include "loop/loop.h"
 
-/* Engine flags over the recipe's engine.* options; only those that were given. */
-int ste_running_flags(struct ste_recipe *r, const struct ste_llm_params *f, struct ste_err *err);
-/* RECIPE with the --set assignments and the engine flags. */
+/* RECIPE with the --set assignments and, over its engine.* options, what FLAGS say. The caller clears R, whatever this
+ * returns. */
 int ste_running_recipe(struct ste_recipe *r, const char *recipe, const struct ste_strings *sets,
-                       const struct ste_llm_params *f, struct ste_err *err);
+                       const struct ste_llm_params *flags, struct ste_err *err);
 /* The run in DIR, which must be there; speed flags may differ. */
-int ste_running_open(struct ste_loop **out, const char *dir, const struct ste_llm_params *f, struct ste_err *err);
+int ste_running_open(struct ste_loop **out, const char *dir, const struct ste_llm_params *flags, struct ste_err *err);
 
 #endif

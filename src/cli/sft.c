@@ -10,9 +10,27 @@
 #include "train/examples.h"
 
 struct sft_options {
-    const char *model, *in, *out, *adapter, *grads, *order;
+    char *model, *in, *out, *adapter, *grads;
+    enum { SHUFFLE, FILE_ORDER } order;
     struct ste_training_flags f;
 };
+/* clang-format off */
+#define OPTIONS_OF struct sft_options
+static const struct ste_option options[] = {
+    STE_STRING("model", model, NULL, "NAME",
+               "catalogue name or .gguf file to train on; its weights stay as they are"),
+    STE_STRING("in", in, NULL, "FILE.jsonl",
+               "examples, one a line: {\"messages\": [...]} (the last one, the assistant's, is learnt), {\"prompt\", "
+               "\"completion\"} (both texts or both lists of messages), {\"prompt_ids\", \"completion_ids\"} (of `ste "
+               "export`), or {\"tokens\": [...], \"n_prompt\": N}; \"weight\" is optional"),
+    STE_STRING("out", out, NULL, "DIR", "new folder for the adapter: PEFT's files and adapter.gguf"),
+    STE_STRING("adapter", adapter, NULL, "DIR", "start from this PEFT folder (its rank and alpha hold)"),
+    STE_CHOICE("order", order, "shuffle", STE_NAMES("shuffle", "file"), "each epoch anew, or that of the file"),
+    STE_STRING("grads", grads, NULL, "DIR", "only write the gradients of the first batch, as a PEFT folder"),
+    STE_TABLE("", f, ste_training_options),
+    {0},
+};
+/* clang-format on */
 
 struct batches {
     const struct sft_options *o;
@@ -27,7 +45,7 @@ static int batch_of(const void *arg, int step, struct ste_example *batch)
     const struct ste_train_params *p = b->p;
     const struct ste_examples *x = b->x;
     int n, *index = ste_xcalloc((size_t)p->batch_examples, sizeof *index), total = (int)x->n;
-    if (!strcmp(o->order, "file")) {
+    if (o->order == FILE_ORDER) {
         int per_epoch = (total + p->batch_examples - 1) / p->batch_examples,
             from = step % per_epoch * p->batch_examples;
         n = total - from < p->batch_examples ? total - from : p->batch_examples;
@@ -93,7 +111,7 @@ static int run_with(const struct sft_options *o, const struct ste_model *m, stru
         p->alpha = start->alpha;
     }
     if (!rc) {
-        p->total_steps = ste_training_total_steps(&o->f, p, x.n);
+        ste_train_params_total(p, ste_training_total_steps(&o->f, p, x.n));
         rc = ste_trainer_new(&t, m, NULL, p, err);
     }
     if (!rc && start)
@@ -121,51 +139,29 @@ static int check_options(const struct sft_options *o, struct ste_err *err)
     if (!o->model || !o->in || (!o->out && !o->grads))
         return ste_err_set(err, STE_EUSAGE,
                            "sft takes --model NAME, --in EXAMPLES.jsonl and --out DIR; see `ste help sft`");
-    if (strcmp(o->order, "file") && strcmp(o->order, "shuffle"))
-        return ste_err_set(err, STE_EUSAGE, "--order is file or shuffle, not %s", o->order);
     if (o->out && !o->grads && ste_file_exists(o->out))
         return ste_err_set(err, STE_EUSAGE, "%s is already there; name a new folder for --out, or remove it", o->out);
     return ste_training_try(&o->f, o->grads ? o->grads : o->out, err);
 }
 
-static int sft(int argc, char **argv, struct ste_err *err)
+static int sft(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
-    struct sft_options o = {.order = "shuffle"};
+    const struct sft_options *o = options_;
     struct ste_train_params p = {0};
-    ste_training_defaults(&o.f);
-    const struct ste_flag flags[] = {
-        {"model", STE_FLAG_STRING, &o.model, "NAME",
-         "catalogue name or .gguf file to train on; its weights stay as they are"},
-        {"in", STE_FLAG_STRING, &o.in, "FILE.jsonl",
-         "examples, one a line: {\"messages\": [...]} (the last one, the assistant's, is learnt), {\"prompt\", "
-         "\"completion\"} "
-         "(both texts or both lists of messages), {\"prompt_ids\", \"completion_ids\"} (of `ste export`), or "
-         "{\"tokens\": [...], \"n_prompt\": N}; \"weight\" is optional"},
-        {"out", STE_FLAG_STRING, &o.out, "DIR", "new folder for the adapter: PEFT's files and adapter.gguf"},
-        {"adapter", STE_FLAG_STRING, &o.adapter, "DIR", "start from this PEFT folder (its rank and alpha hold)"},
-        {"order", STE_FLAG_STRING, &o.order, "O", "shuffle (each epoch anew, default) or file"},
-        {"grads", STE_FLAG_STRING, &o.grads, "DIR", "only write the gradients of the first batch, as a PEFT folder"},
-        STE_TRAINING_FLAGS(o.f, "examples"),
-        {NULL, 0, NULL, NULL, NULL},
-    };
     struct ste_model *m = NULL;
-    struct ste_strings words = {0};
-    int rc = ste_flags_parse(&ste_cmd_sft, flags, argc, argv, &words, 0, err);
-    ste_strings_clear(&words);
-    if (rc)
-        return rc > 0 ? 0 : rc;
-    rc = check_options(&o, err);
+    int rc = check_options(o, err);
     if (!rc)
-        rc = ste_training_open(&o.f, o.model, &p, &m, err);
+        rc = ste_training_open(&o->f, o->model, &p, &m, err);
     if (!rc)
-        rc = run_with(&o, m, &p, err);
+        rc = run_with(o, m, &p, err);
     ste_training_close(&p, m);
     return rc;
 }
 
-const struct ste_command ste_cmd_sft = {
-    "sft",
-    "sft --model NAME --in EXAMPLES.jsonl --out DIR [flags]",
-    "Fine-tune a LoRA adapter on your own examples.",
-    sft,
-};
+const struct ste_command ste_cmd_sft = {"sft",
+                                        "sft --model NAME --in EXAMPLES.jsonl --out DIR [flags]",
+                                        "Fine-tune a LoRA adapter on your own examples.",
+                                        options,
+                                        sizeof(struct sft_options),
+                                        0,
+                                        sft};

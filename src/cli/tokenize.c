@@ -76,32 +76,37 @@ static int print_jsonl(const struct ste_tokenizer *t, bool special, struct ste_e
     return rc;
 }
 
-static int run(int argc, char **argv, struct ste_err *err)
+struct options {
+    char *model;
+    bool raw, jsonl, special;
+};
+/* clang-format off */
+#define OPTIONS_OF struct options
+static const struct ste_option options[] = {
+    STE_STRING("model", model, NULL, "NAME", "a catalogue name or a .gguf file"),
+    STE_BOOL("raw", raw, NULL, "all of standard input is one text (default: a text a line)"),
+    STE_BOOL("jsonl", jsonl, NULL, "a JSON object with a \"text\" a line; ids as a JSON array a line"),
+    STE_BOOL("special", special, NULL, "control tokens such as <|im_end|> are read as tokens, not as text"),
+    {0},
+};
+/* clang-format on */
+
+static int run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
-    const char *model = NULL;
-    bool raw = false, jsonl = false, special = false;
-    const struct ste_flag flags[] = {
-        {"model", STE_FLAG_STRING, &model, "NAME", "a catalogue name or a .gguf file"},
-        {"raw", STE_FLAG_BOOL, &raw, NULL, "all of standard input is one text (default: a text a line)"},
-        {"jsonl", STE_FLAG_BOOL, &jsonl, NULL, "a JSON object with a \"text\" a line; ids as a JSON array a line"},
-        {"special", STE_FLAG_BOOL, &special, NULL, "control tokens such as <|im_end|> are read as tokens, not as text"},
-        {0},
-    };
-    int rc = ste_flags_parse(&ste_cmd_tokenize, flags, argc, argv, NULL, 0, err);
-    if (rc)
-        return rc > 0 ? 0 : rc;
-    if (!model)
+    const struct options *o = options_;
+    if (!o->model)
         return ste_err_set(err, STE_EUSAGE, "tokenize needs a model: --model NAME");
     struct ste_buf text = STE_BUF_INIT;
     struct ste_gguf *g = NULL;
     struct ste_tokenizer *t = NULL;
     char *path = NULL;
-    if ((rc = ste_model_resolve(model, &path, err)) == 0 && (rc = ste_gguf_open(&g, path, err)) == 0 &&
+    int rc;
+    if ((rc = ste_model_resolve(o->model, &path, err)) == 0 && (rc = ste_gguf_open(&g, path, err)) == 0 &&
         (rc = ste_gguf_check_model(g, err)) == 0 && (rc = ste_tokenizer_new(&t, g, err)) == 0 &&
-        (jsonl || (rc = read_stdin(&text, err)) == 0))
-        rc = jsonl ? print_jsonl(t, special, err)
-             : raw ? print_ids(t, text.s, text.len, special, err)
-                   : print_lines(t, &text, special, err);
+        (o->jsonl || (rc = read_stdin(&text, err)) == 0))
+        rc = o->jsonl ? print_jsonl(t, o->special, err)
+             : o->raw ? print_ids(t, text.s, text.len, o->special, err)
+                      : print_lines(t, &text, o->special, err);
     if (fflush(stdout) && !rc)
         rc = ste_err_errno(err, "cannot write the ids");
     ste_buf_clear(&text);
@@ -111,5 +116,10 @@ static int run(int argc, char **argv, struct ste_err *err)
     return rc;
 }
 
-const struct ste_command ste_cmd_tokenize = {"tokenize", "tokenize --model NAME [--raw | --jsonl] [--special] < TEXT",
-                                             "token ids of a text, one line a line", run};
+const struct ste_command ste_cmd_tokenize = {"tokenize",
+                                             "tokenize --model NAME [--raw | --jsonl] [--special] < TEXT",
+                                             "token ids of a text, one line a line",
+                                             options,
+                                             sizeof(struct options),
+                                             0,
+                                             run};

@@ -8,57 +8,27 @@
 #include "core/mem.h"
 #include "data/catalogue.h"
 
-void ste_training_defaults(struct ste_training_flags *f)
-{
-    struct ste_train_params p;
-    ste_train_default_params(&p);
-    *f = (struct ste_training_flags){.schedule = "constant",
-                                     .r = p.r,
-                                     .alpha = p.alpha,
-                                     .lr = p.learning_rate,
-                                     .batch = p.batch_examples,
-                                     .micro_tokens = p.micro_tokens,
-                                     .memory_mb = (long long)(p.activation_bytes >> 20),
-                                     .max_grad_norm = p.max_grad_norm,
-                                     .epochs = 1};
-}
-
-static int check(const struct ste_training_flags *f, struct ste_err *err)
-{
-    if (f->batch < 1 || f->batch > 100000 || f->r < 1 || f->micro_tokens < 1 || f->micro_tokens > 1 << 20 ||
-        f->warmup < 0 || f->steps < 0 || f->steps > 1000000000 || f->threads < 0 || f->threads > 1024 ||
-        f->warmup > 1000000000 || f->memory_mb < 0 || f->memory_mb > 1 << 30)
-        return ste_err_set(
-            err, STE_EUSAGE,
-            "--batch, --r and --micro-tokens are at least 1; --warmup, --steps, --memory-mb and --threads 0 "
-            "or more");
-    if (!(f->epochs > 0 && f->epochs <= 1000))
-        return ste_err_set(err, STE_EUSAGE, "--epochs must be above 0 and at most 1000, not %g", f->epochs);
-    return 0;
-}
+/* clang-format off */
+#define OPTIONS_OF struct ste_training_flags
+const struct ste_option ste_training_options[] = {
+    STE_TABLE("", train, ste_train_options),
+    STE_INT("steps", steps, "0", 0, STE_LARGE, "optimizer steps, instead of --epochs; 0: the epochs decide"),
+    STE_INT("seed", seed, "0", 0, 9e15, "of the adapter's start and of the order"),
+    STE_INT("max_tokens", max_tokens, "0", 0, STE_LARGE, "leave longer examples out; 0: the model's context"),
+    STE_STRING("log", log, NULL, "FILE.jsonl", "also write each step as a JSON line"),
+    STE_SPEED_INT("threads", threads, "0", 0, 4096, "0: one a core"),
+    STE_SPEED_STRING("isa", isa, "", "NAME", "force an instruction set: amx, avx512, avx-vnni, avx2, portable"),
+    {0},
+};
+/* clang-format on */
 
 static int params_of(const struct ste_training_flags *f, struct ste_train_params *p, struct ste_err *err)
 {
-    ste_train_default_params(p);
-    int rc = check(f, err);
-    if (!rc)
-        rc = ste_schedule_by_name(f->schedule, &p->schedule, err);
-    if (!rc)
-        rc = ste_isa_choose(f->isa, &p->isa, err);
-    if (!rc)
-        rc = ste_activations_by_name(f->activations ? f->activations : "auto", true, &p->activations, err);
+    ste_train_params_of(p, &f->train);
+    int rc = ste_isa_choose(f->isa, &p->isa, err);
     if (rc)
         return rc;
     p->pool = ste_pool_new((int)f->threads);
-    p->r = (int)(f->r < 1 << 20 ? f->r : 1 << 20);
-    p->alpha = f->alpha;
-    p->learning_rate = f->lr;
-    p->weight_decay = f->weight_decay;
-    p->max_grad_norm = f->max_grad_norm;
-    p->warmup_steps = (int)f->warmup;
-    p->batch_examples = (int)f->batch;
-    p->micro_tokens = (int)f->micro_tokens;
-    p->activation_bytes = (size_t)f->memory_mb << 20;
     p->seed = (uint64_t)f->seed;
     return 0;
 }
@@ -86,7 +56,7 @@ void ste_training_close(struct ste_train_params *p, struct ste_model *m)
 int ste_training_total_steps(const struct ste_training_flags *f, const struct ste_train_params *p, size_t n_items)
 {
     long long per_epoch = ((long long)n_items + p->batch_examples - 1) / p->batch_examples;
-    return (int)(f->steps > 0 ? f->steps : (long long)(f->epochs * (double)per_epoch + 0.5));
+    return (int)(f->steps > 0 ? f->steps : (long long)(f->train.epochs * (double)per_epoch + 0.5));
 }
 
 static int log_step(struct ste_jsonl_writer *log, const struct ste_train_step *s, double seconds, struct ste_err *err)
@@ -130,7 +100,7 @@ int ste_training_run(const struct ste_training_flags *f, const struct ste_train_
 int ste_training_try(const struct ste_training_flags *f, const char *out, struct ste_err *err)
 {
     int rc = out ? ste_folder_try(out, err) : 0;
-    return rc ? rc : ste_outputs_try(&f->log, 1, err);
+    return rc ? rc : ste_outputs_try((const char *const[]){f->log}, 1, err);
 }
 
 int ste_training_write(int (*write)(const void *arg, const char *folder, struct ste_err *err), const void *arg,

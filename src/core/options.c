@@ -8,103 +8,81 @@
 
 #include "core/mem.h"
 
-void ste_strings_add(struct ste_strings *l, const char *s)
+/* ---- a table and those in it as one row of options ---- */
+
+enum { MOST_DEEP = 4 };
+
+struct walk {
+    const struct ste_option *at[MOST_DEEP]; /* the next one of each table */
+    size_t base[MOST_DEEP];                 /* where its struct begins */
+    size_t prefix[MOST_DEEP];               /* how much of KEY stands before its keys */
+    int depth;
+    const struct ste_option *o; /* the present one: */
+    size_t offset;              /* in the outermost struct */
+    char key[96];               /* in full */
+};
+
+static struct walk walk(const struct ste_option *table)
 {
-    l->items = ste_xrealloc(l->items, (l->n + 1) * sizeof *l->items);
-    l->items[l->n++] = ste_xstrdup(s);
+    return (struct walk){.at = {table}};
 }
 
-size_t ste_strings_place(struct ste_strings *l, const char *s)
+static bool next(struct walk *w)
 {
-    size_t i = 0;
-    while (i < l->n && strcmp(l->items[i], s) != 0)
-        i++;
-    if (i == l->n)
-        ste_strings_add(l, s);
-    return i;
-}
-
-void ste_strings_clear(struct ste_strings *l)
-{
-    for (size_t i = 0; i < l->n; i++)
-        free(l->items[i]);
-    free(l->items);
-    *l = (struct ste_strings){0};
-}
-
-/* Edit distance with swaps of neighbours (optimal string alignment). Long names are not compared. */
-static int edit_distance(const char *a, const char *b)
-{
-    enum { MAX = 64 };
-    size_t n = strlen(a), m = strlen(b);
-    if (n > MAX || m > MAX)
-        return 1000;
-    int d[MAX + 1][MAX + 1];
-    for (size_t i = 0; i <= n; i++)
-        d[i][0] = (int)i;
-    for (size_t j = 0; j <= m; j++)
-        d[0][j] = (int)j;
-    for (size_t i = 1; i <= n; i++)
-        for (size_t j = 1; j <= m; j++) {
-            int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            if (d[i - 1][j] + 1 < best)
-                best = d[i - 1][j] + 1;
-            if (d[i][j - 1] + 1 < best)
-                best = d[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
-                best = d[i - 2][j - 2] + 1;
-            d[i][j] = best;
+    while (w->at[w->depth]->key || w->depth) {
+        const int d = w->depth;
+        const struct ste_option *o = w->at[d];
+        if (!o->key) {
+            w->depth--;
+            continue;
         }
-    return d[n][m];
-}
-
-const char *ste_nearest(const char *s, const char *const *names)
-{
-    const char *best = NULL;
-    int least = 1000;
-    for (; *names; names++) {
-        int d = edit_distance(s, *names);
-        const char *dot = strrchr(*names, '.');
-        if (dot && !strchr(s, '.')) { /* "temperature" for "pair.temperature" */
-            int tail = edit_distance(s, dot + 1) + 1;
-            d = tail < d ? tail : d;
-        }
-        if (d < least) {
-            least = d;
-            best = *names;
-        }
+        w->at[d]++;
+        w->offset = w->base[d] + o->offset;
+        const bool deeper = o->kind == STE_OPT_TABLE;
+        const int n =
+            snprintf(w->key + w->prefix[d], sizeof w->key - w->prefix[d], "%s%s", o->key, deeper && *o->key ? "." : "");
+        w->o = o;
+        if (!deeper)
+            return true;
+        w->depth++;
+        w->at[d + 1] = o->table;
+        w->base[d + 1] = w->offset;
+        w->prefix[d + 1] = w->prefix[d] + (size_t)n;
     }
-    int n = (int)strlen(s);
-    int limit = n <= 3 ? 1 : n <= 6 ? 2 : n / 3;
-    return least <= limit ? best : NULL;
+    return false;
 }
 
-static void *field_of(const struct ste_option *o, void *opts)
+static bool find(const struct ste_option *table, const char *key, struct walk *out)
 {
-    return (char *)opts + o->offset;
-}
-
-static const void *field_of_const(const struct ste_option *o, const void *opts)
-{
-    return (const char *)opts + o->offset;
-}
-
-static bool is_choice(const char *choices, const char *s)
-{
-    size_t n = strcspn(s, "|");
-    if (!n || s[n])
-        return false;
-    for (const char *c = choices; c; c = strchr(c, '|') ? strchr(c, '|') + 1 : NULL)
-        if (strncmp(c, s, n) == 0 && (c[n] == '|' || !c[n]))
+    for (*out = walk(table); next(out);)
+        if (strcmp(out->key, key) == 0)
             return true;
     return false;
 }
 
-static int out_of_bounds(const struct ste_option *o, const char *text, struct ste_err *err)
+void ste_options_keys(const struct ste_option *table, struct ste_strings *out)
+{
+    for (struct walk w = walk(table); next(&w);)
+        ste_strings_add(out, w.key);
+}
+
+/* ---- values ---- */
+
+static int not_a_choice(const struct ste_option *o, const char *name, const char *text, struct ste_err *err)
+{
+    struct ste_buf names = STE_BUF_INIT;
+    for (int i = 0; o->choices[i]; i++)
+        ste_buf_addf(&names, "%s%s", i ? "|" : "", o->choices[i]);
+    ste_err_set(err, STE_EUSAGE, "%s must be one of %s, not \"%s\"", name, names.s, text);
+    ste_buf_clear(&names);
+    return STE_EUSAGE;
+}
+
+static int out_of_bounds(const struct ste_option *o, const char *name, const char *text, struct ste_err *err)
 {
     if (isinf(o->max) || o->max >= 1e18)
-        return ste_err_set(err, STE_EUSAGE, "%s must be at least %g, not %s", o->key, o->min, text);
-    return ste_err_set(err, STE_EUSAGE, "%s must be from %g to %g, not %s", o->key, o->min, o->max, text);
+        return ste_err_set(err, STE_EUSAGE, "%s must be at least %g, not %s", name, o->min, text);
+    return ste_err_set(err, STE_EUSAGE, "%s must be from %g to %g, not %s", name, o->min, o->max, text);
 }
 
 static bool in_bounds(const struct ste_option *o, double v)
@@ -119,119 +97,25 @@ static void set_string(char **field, const char *s)
     *field = copy;
 }
 
-double ste_share(const struct ste_strings *shares, const char *name)
+/* TEXT as --set takes it, into FIELD; NULL sets what an option without a value has. NAME: what the user calls it. */
+static int set_text(const struct ste_option *o, void *field, const char *name, const char *text, struct ste_err *err)
 {
-    size_t n = strlen(name);
-    for (size_t i = 0; i < shares->n; i++)
-        if (strncmp(shares->items[i], name, n) == 0 && shares->items[i][n] == '=')
-            return strtod(shares->items[i] + n + 1, NULL);
-    return 0;
-}
-
-int ste_shares_add(struct ste_strings *shares, const char *key, const char *item, struct ste_err *err)
-{
-    const size_t n = strcspn(item, "=");
-    const char *number = item[n] ? item + n + 1 : item + n;
-    char *end, *name = ste_xstrndup(item, n);
-    double v = strtod(number, &end);
-    int rc = 0;
-    if (!n || end == number || *end || !isfinite(v) || v < 0)
-        rc = ste_err_set(err, STE_EUSAGE, "%s takes names with shares of 0 or more, as in %s=2, not \"%s\"", key,
-                         n ? name : "name", item);
-    for (size_t i = 0; rc == 0 && i < shares->n; i++)
-        if (strncmp(shares->items[i], item, n + 1) == 0)
-            rc = ste_err_set(err, STE_EUSAGE, "%s names %s twice", key, name);
-    if (rc == 0) {
-        char *one = ste_xasprintf("%s=%.12g", name, v);
-        ste_strings_add(shares, one);
-        free(one);
-    }
-    free(name);
-    return rc;
-}
-
-/* FRESH in the place of L, or gone when RC says that it is not whole. Gives RC. */
-static int replace(struct ste_strings *l, struct ste_strings *fresh, int rc)
-{
-    ste_strings_clear(rc ? fresh : l);
-    if (!rc)
-        *l = *fresh;
-    return rc;
-}
-
-/* "name=share,name=share", or the same in braces with colons, as it stands in YAML. */
-static int set_shares(const struct ste_option *o, struct ste_strings *l, const char *text, struct ste_err *err)
-{
-    struct ste_strings fresh = {0};
-    int rc = 0;
-    while (rc == 0 && text && *(text += strspn(text, " {}\t"))) {
-        const size_t n = strcspn(text, ",}"), name = strcspn(text, "=: ,}"), sign = name + strspn(text + name, " ");
-        const bool has_sign = sign < n && (text[sign] == '=' || text[sign] == ':');
-        const size_t number = has_sign ? sign + 1 + strspn(text + sign + 1, " ") : n;
-        char *item = ste_xasprintf("%.*s=%.*s", (int)name, text, number < n ? (int)(n - number) : 0, text + number);
-        rc = ste_shares_add(&fresh, o->key, item, err);
-        free(item);
-        text += n + (text[n] ? 1 : 0);
-    }
-    return replace(l, &fresh, rc);
-}
-
-static void trim(const char **s, size_t *n)
-{
-    while (*n && strchr(" \t", **s))
-        ++*s, --*n;
-    while (*n && strchr(" \t", (*s)[*n - 1]))
-        --*n;
-}
-
-/* "a,b", or the same in brackets, as it stands in YAML; an item in quotes may hold commas. */
-static void set_list(struct ste_strings *l, const char *text)
-{
-    size_t left = strlen(text);
-    trim(&text, &left);
-    if (left > 1 && *text == '[' && text[left - 1] == ']') {
-        text++;
-        left -= 2;
-    }
-    ste_strings_clear(l);
-    while (left) {
-        trim(&text, &left);
-        const char *quote = left && strchr("\"'", *text) ? memchr(text + 1, *text, left - 1) : NULL;
-        const size_t skip = quote ? (size_t)(quote + 1 - text) : 0;
-        const char *comma = memchr(text + skip, ',', left - skip), *item = text;
-        size_t whole = comma ? (size_t)(comma - text) : left, n = whole;
-        trim(&item, &n);
-        if (quote && n == skip) {
-            item++;
-            n -= 2;
-        }
-        char *one = ste_xstrndup(item, n);
-        if (n)
-            ste_strings_add(l, one);
-        free(one);
-        text += whole + (comma != NULL);
-        left -= whole + (comma != NULL);
-    }
-}
-
-/* TEXT as --set takes it; NULL sets what an option without a value has. */
-static int set_text(const struct ste_option *o, void *opts, const char *text, struct ste_err *err)
-{
-    void *field = field_of(o, opts);
     char *end;
     switch (o->kind) {
     case STE_OPT_STRING:
         set_string(field, text);
         return 0;
-    case STE_OPT_CHOICE:
-        if (text && !is_choice(o->choices, text))
-            return ste_err_set(err, STE_EUSAGE, "%s must be one of %s, not \"%s\"", o->key, o->choices, text);
-        set_string(field, text);
+    case STE_OPT_CHOICE: {
+        const int v = text ? ste_name_find(o->choices, text) : 0;
+        if (v < 0)
+            return not_a_choice(o, name, text, err);
+        *(int *)field = v;
         return 0;
+    }
     case STE_OPT_BOOL: {
         bool yes = text && strcmp(text, "true") == 0;
         if (text && !yes && strcmp(text, "false") != 0)
-            return ste_err_set(err, STE_EUSAGE, "%s must be true or false, not \"%s\"", o->key, text);
+            return ste_err_set(err, STE_EUSAGE, "%s must be true or false, not \"%s\"", name, text);
         *(bool *)field = yes;
         return 0;
     }
@@ -239,40 +123,53 @@ static int set_text(const struct ste_option *o, void *opts, const char *text, st
         errno = 0;
         long long v = text ? strtoll(text, &end, 10) : 0;
         if (text && (end == text || *end || errno))
-            return ste_err_set(err, STE_EUSAGE, "%s must be a whole number, not \"%s\"", o->key, text);
+            return ste_err_set(err, STE_EUSAGE, "%s must be a whole number, not \"%s\"", name, text);
         if (text && !in_bounds(o, (double)v))
-            return out_of_bounds(o, text, err);
+            return out_of_bounds(o, name, text, err);
         *(long long *)field = v;
         return 0;
     }
     case STE_OPT_REAL: {
         double v = text ? strtod(text, &end) : 0;
         if (text && (end == text || *end || !isfinite(v)))
-            return ste_err_set(err, STE_EUSAGE, "%s must be a number, not \"%s\"", o->key, text);
+            return ste_err_set(err, STE_EUSAGE, "%s must be a number, not \"%s\"", name, text);
         if (text && !in_bounds(o, v))
-            return out_of_bounds(o, text, err);
+            return out_of_bounds(o, name, text, err);
         *(double *)field = v;
         return 0;
     }
     case STE_OPT_SHARES:
-        return set_shares(o, field, text, err);
+        return ste_shares_parse(field, name, text, err);
     case STE_OPT_LIST:
-        set_list(field, text ? text : "");
+        ste_strings_clear(field);
+        ste_strings_parse(field, text ? text : "");
         return 0;
+    case STE_OPT_WORDS:
+        ste_strings_clear(field);
+        if (text)
+            ste_strings_add(field, text);
+        return 0;
+    case STE_OPT_TABLE:
+        break;
     }
     return 0;
 }
 
+static bool is_list(const struct ste_option *o)
+{
+    return o->kind == STE_OPT_LIST || o->kind == STE_OPT_SHARES || o->kind == STE_OPT_WORDS;
+}
+
 void ste_options_init(const struct ste_option *table, void *opts)
 {
-    for (const struct ste_option *o = table; o->key; o++) {
-        void *field = field_of(o, opts);
-        if (o->kind == STE_OPT_LIST || o->kind == STE_OPT_SHARES)
+    for (struct walk w = walk(table); next(&w);) {
+        void *field = (char *)opts + w.offset;
+        if (is_list(w.o))
             *(struct ste_strings *)field = (struct ste_strings){0};
-        else if (o->kind == STE_OPT_STRING || o->kind == STE_OPT_CHOICE)
+        else if (w.o->kind == STE_OPT_STRING)
             *(char **)field = NULL;
         struct ste_err err;
-        if (set_text(o, opts, o->initial, &err)) {
+        if (set_text(w.o, field, w.key, w.o->initial, &err)) {
             fprintf(stderr, "ste: the table of options is wrong: %s\n", err.msg);
             abort();
         }
@@ -281,53 +178,66 @@ void ste_options_init(const struct ste_option *table, void *opts)
 
 void ste_options_clear(const struct ste_option *table, void *opts)
 {
-    for (const struct ste_option *o = table; o->key; o++) {
-        void *field = field_of(o, opts);
-        if (o->kind == STE_OPT_LIST || o->kind == STE_OPT_SHARES) {
+    for (struct walk w = walk(table); next(&w);) {
+        void *field = (char *)opts + w.offset;
+        if (is_list(w.o))
             ste_strings_clear(field);
-        } else if (o->kind == STE_OPT_STRING || o->kind == STE_OPT_CHOICE) {
-            free(*(char **)field);
-            *(char **)field = NULL;
-        }
+        else if (w.o->kind == STE_OPT_STRING)
+            set_string(field, NULL);
     }
-}
-
-static const struct ste_option *find(const struct ste_option *table, const char *key)
-{
-    for (; table->key; table++)
-        if (strcmp(table->key, key) == 0)
-            return table;
-    return NULL;
 }
 
 static int unknown_key(const struct ste_option *table, const char *key, const char *what, struct ste_err *err)
 {
-    size_t n = 0;
-    while (table[n].key)
-        n++;
-    const char **names = ste_xcalloc(n + 1, sizeof *names);
-    for (size_t i = 0; i < n; i++)
-        names[i] = table[i].key;
-    const char *near = ste_nearest(key, names);
-    free(names);
+    struct ste_strings keys = {0};
+    ste_options_keys(table, &keys);
+    ste_strings_add(&keys, NULL);
+    const char *near = ste_nearest(key, (const char *const *)keys.items);
     const char *head = what ? what : "--set", *sep = what ? ": " : " ";
     if (near)
-        return ste_err_set(err, STE_EUSAGE, "%s%sthere is no option \"%s\"; did you mean \"%s\"?", head, sep, key,
-                           near);
-    return ste_err_set(err, STE_EUSAGE, "%s%sthere is no option \"%s\"; `ste help recipe` lists them", head, sep, key);
+        ste_err_set(err, STE_EUSAGE, "%s%sthere is no option \"%s\"; did you mean \"%s\"?", head, sep, key, near);
+    else
+        ste_err_set(err, STE_EUSAGE, "%s%sthere is no option \"%s\"; `ste help recipe` lists them", head, sep, key);
+    ste_strings_clear(&keys);
+    return STE_EUSAGE;
 }
 
 int ste_options_set(const struct ste_option *table, void *opts, const char *assignment, struct ste_err *err)
 {
+    struct walk w;
     const char *eq = strchr(assignment, '=');
     if (!eq)
         return ste_err_set(err, STE_EUSAGE, "--set takes key=value, not \"%s\"", assignment);
     char *key = ste_xstrndup(assignment, (size_t)(eq - assignment));
-    const struct ste_option *o = find(table, key);
-    int rc = o ? set_text(o, opts, eq + 1, err) : unknown_key(table, key, NULL, err);
+    int rc = find(table, key, &w) ? set_text(w.o, (char *)opts + w.offset, key, eq + 1, err)
+                                  : unknown_key(table, key, NULL, err);
     free(key);
     return rc;
 }
+
+const struct ste_option *ste_options_find(const struct ste_option *table, const char *key)
+{
+    struct walk w;
+    return find(table, key, &w) ? w.o : NULL;
+}
+
+int ste_options_put(const struct ste_option *table, void *opts, const char *key, const char *name, const char *text,
+                    bool add, struct ste_err *err)
+{
+    struct walk w;
+    if (!find(table, key, &w))
+        return unknown_key(table, key, NULL, err);
+    void *field = (char *)opts + w.offset;
+    if (!add)
+        return set_text(w.o, field, name, text, err);
+    if (w.o->kind == STE_OPT_LIST)
+        ste_strings_parse(field, text);
+    else
+        ste_strings_add(field, text);
+    return 0;
+}
+
+/* ---- YAML ---- */
 
 /* A scalar of YAML as the text that --set would take. Caller frees; NULL for a list or a mapping. */
 static char *scalar_text(const json_t *v)
@@ -348,8 +258,7 @@ static char *scalar_text(const json_t *v)
     }
 }
 
-static int load_shares(const struct ste_option *o, struct ste_strings *l, const json_t *map, const char *what,
-                       struct ste_err *err)
+static int load_shares(const char *key, struct ste_strings *l, const json_t *map, const char *what, struct ste_err *err)
 {
     struct ste_strings fresh = {0};
     const char *name;
@@ -359,28 +268,30 @@ static int load_shares(const struct ste_option *o, struct ste_strings *l, const 
     {
         char *number = scalar_text(v), *item = ste_xasprintf("%s=%s", name, number ? number : "");
         if (rc == 0)
-            rc = ste_shares_add(&fresh, o->key, item, err);
+            rc = ste_shares_add(&fresh, key, item, err);
         free(number);
         free(item);
     }
     if (rc != 0)
         ste_err_wrap(err, "%s", what);
-    return replace(l, &fresh, rc);
+    return ste_strings_replace(l, &fresh, rc);
 }
 
-static int load_value(const struct ste_option *o, void *opts, const json_t *v, const char *what, struct ste_err *err)
+static int load_value(const struct walk *w, void *opts, const json_t *v, const char *what, struct ste_err *err)
 {
+    const struct ste_option *o = w->o;
+    void *field = (char *)opts + w->offset;
     if (json_is_null(v))
-        return set_text(o, opts, o->initial, err);
+        return set_text(o, field, w->key, o->initial, err);
     if (o->kind == STE_OPT_LIST) {
-        struct ste_strings *l = field_of(o, opts);
+        struct ste_strings *l = field;
         size_t n = json_is_array(v) ? json_array_size(v) : 1;
         struct ste_strings fresh = {0};
         for (size_t i = 0; i < n; i++) {
             char *s = scalar_text(json_is_array(v) ? json_array_get(v, i) : v);
             if (!s) {
                 ste_strings_clear(&fresh);
-                return ste_err_set(err, STE_EUSAGE, "%s: %s must be a list of strings", what, o->key);
+                return ste_err_set(err, STE_EUSAGE, "%s: %s must be a list of strings", what, w->key);
             }
             ste_strings_add(&fresh, s);
             free(s);
@@ -390,12 +301,12 @@ static int load_value(const struct ste_option *o, void *opts, const json_t *v, c
         return 0;
     }
     if (o->kind == STE_OPT_SHARES && json_is_object(v))
-        return load_shares(o, field_of(o, opts), v, what, err);
+        return load_shares(w->key, field, v, what, err);
     char *s = scalar_text(v);
     if (!s)
-        return ste_err_set(err, STE_EUSAGE, "%s: %s must be one value, not a %s", what, o->key,
+        return ste_err_set(err, STE_EUSAGE, "%s: %s must be one value, not a %s", what, w->key,
                            json_is_array(v) ? "list" : "mapping");
-    int rc = set_text(o, opts, s, err);
+    int rc = set_text(o, field, w->key, s, err);
     if (rc)
         ste_err_wrap(err, "%s", what);
     free(s);
@@ -404,9 +315,9 @@ static int load_value(const struct ste_option *o, void *opts, const json_t *v, c
 
 static bool is_section(const struct ste_option *table, const char *key)
 {
-    size_t n = strlen(key);
-    for (; table->key; table++)
-        if (strncmp(table->key, key, n) == 0 && table->key[n] == '.')
+    const size_t n = strlen(key);
+    for (struct walk w = walk(table); next(&w);)
+        if (strncmp(w.key, key, n) == 0 && w.key[n] == '.')
             return true;
     return false;
 }
@@ -419,10 +330,10 @@ static int load_mapping(const struct ste_option *table, void *opts, const json_t
     json_object_foreach((json_t *)map, name, v)
     {
         char *key = ste_xasprintf("%s%s%s", prefix, *prefix ? "." : "", name);
-        const struct ste_option *o = find(table, key);
+        struct walk w;
         int rc = 0;
-        if (o)
-            rc = load_value(o, opts, v, what, err);
+        if (find(table, key, &w))
+            rc = load_value(&w, opts, v, what, err);
         else if (!is_section(table, key))
             rc = unknown_key(table, key, what, err);
         else if (json_is_object(v))
@@ -446,12 +357,12 @@ int ste_options_load(const struct ste_option *table, void *opts, const json_t *y
     return load_mapping(table, opts, yaml, "", what, err);
 }
 
-static json_t *value_json(const struct ste_option *o, const void *opts)
+static json_t *value_json(const struct ste_option *o, const void *field)
 {
-    const void *field = field_of_const(o, opts);
     switch (o->kind) {
-    case STE_OPT_STRING:
-    case STE_OPT_CHOICE: {
+    case STE_OPT_CHOICE:
+        return json_string(o->choices[*(const int *)field]);
+    case STE_OPT_STRING: {
         const char *s = *(char *const *)field;
         return s ? json_string(s) : json_null();
     }
@@ -471,6 +382,7 @@ static json_t *value_json(const struct ste_option *o, const void *opts)
         }
         return map;
     }
+    case STE_OPT_WORDS:
     case STE_OPT_LIST: {
         const struct ste_strings *l = field;
         json_t *list = json_array();
@@ -478,16 +390,20 @@ static json_t *value_json(const struct ste_option *o, const void *opts)
             json_array_append_new(list, json_string(l->items[i]));
         return list;
     }
+    case STE_OPT_TABLE:
+        break;
     }
     return json_null();
 }
 
-json_t *ste_options_dump(const struct ste_option *table, const void *opts)
+json_t *ste_options_dump(const struct ste_option *table, const void *opts, bool result_only)
 {
     json_t *root = json_object();
-    for (const struct ste_option *o = table; o->key; o++) {
+    for (struct walk w = walk(table); next(&w);) {
         json_t *at = root;
-        const char *name = o->key, *dot;
+        const char *name = w.key, *dot;
+        if (result_only && w.o->speed_only)
+            continue;
         while ((dot = strchr(name, '.'))) {
             char *section = ste_xstrndup(name, (size_t)(dot - name));
             json_t *in = json_object_get(at, section);
@@ -499,14 +415,14 @@ json_t *ste_options_dump(const struct ste_option *table, const void *opts)
             at = in;
             name = dot + 1;
         }
-        json_object_set_new(at, name, value_json(o, opts));
+        json_object_set_new(at, name, value_json(w.o, (const char *)opts + w.offset));
     }
     return root;
 }
 
-static char *value_text(const struct ste_option *o, const void *opts)
+static char *value_text(const struct ste_option *o, const void *field)
 {
-    json_t *v = value_json(o, opts);
+    json_t *v = value_json(o, field);
     char *s;
     if (o->kind == STE_OPT_REAL) { /* the shortest text that reads back as the same number */
         int digits = 6;
@@ -531,12 +447,13 @@ static char *value_text(const struct ste_option *o, const void *opts)
 int ste_options_diff(const struct ste_option *table, const void *old_opts, const void *new_opts, struct ste_buf *lines)
 {
     int n = 0;
-    for (const struct ste_option *o = table; o->key; o++) {
-        if (o->speed_only)
+    for (struct walk w = walk(table); next(&w);) {
+        if (w.o->speed_only)
             continue;
-        char *was = value_text(o, old_opts), *is = value_text(o, new_opts);
+        char *was = value_text(w.o, (const char *)old_opts + w.offset),
+             *is = value_text(w.o, (const char *)new_opts + w.offset);
         if (strcmp(was, is) != 0) {
-            ste_buf_addf(lines, "%s: %s -> %s\n", o->key, was, is);
+            ste_buf_addf(lines, "%s: %s -> %s\n", w.key, was, is);
             n++;
         }
         free(was);
@@ -545,45 +462,61 @@ int ste_options_diff(const struct ste_option *table, const void *old_opts, const
     return n;
 }
 
-/* Words of TEXT behind INDENT spaces, broken at WIDTH columns. */
-static void wrap(struct ste_buf *out, const char *text, int indent, int width)
+/* ---- help ---- */
+
+#define HELP_COLUMN 26
+
+void ste_wrap(struct ste_buf *out, const char *text, int at, int indent, int width)
 {
-    int at = 0;
-    while (*text) {
-        int n = (int)strcspn(text, " \n");
-        if (at && at + 1 + n > width) {
-            ste_buf_addc(out, '\n');
-            at = 0;
-        }
-        if (!at) {
-            ste_buf_addf(out, "%*s", indent, "");
+    for (bool first = true; *text; first = false) {
+        const int n = (int)strcspn(text, " ");
+        if (!first && at + 1 + n >= width) {
+            ste_buf_addf(out, "\n%*s", indent, "");
             at = indent;
-        } else {
-            ste_buf_addc(out, ' ');
-            at++;
+            first = true;
         }
-        ste_buf_add(out, text, (size_t)n);
-        at += n;
+        ste_buf_addf(out, "%s%.*s", first ? "" : " ", n, text);
+        at += n + !first;
         text += n;
-        text += strspn(text, " \n");
+        text += strspn(text, " ");
     }
     ste_buf_addc(out, '\n');
 }
 
-void ste_options_help(const struct ste_option *table, int width, struct ste_buf *out)
+static void add_kind(const struct ste_option *o, struct ste_buf *out)
 {
-    static const char *const kinds[] = {"TEXT", "N", "NUMBER", "true|false", NULL, "LIST", "NAME=SHARE,..."};
-    for (const struct ste_option *o = table; o->key; o++) {
-        struct ste_buf head = STE_BUF_INIT;
-        ste_buf_addf(&head, "%s = %s", o->key, o->kind == STE_OPT_CHOICE ? o->choices : kinds[o->kind]);
-        if (o->initial && *o->initial)
-            ste_buf_addf(&head, " (default %s)", o->initial);
-        wrap(out, head.s, 2, width);
-        ste_buf_reset(&head);
-        ste_buf_adds(&head, o->help ? o->help : "");
-        if (o->speed_only)
-            ste_buf_adds(&head, " (speed only)");
-        wrap(out, head.s, 6, width);
+    static const char *const kinds[] = {
+        [STE_OPT_STRING] = "TEXT",     [STE_OPT_INT] = "N",     [STE_OPT_REAL] = "X",
+        [STE_OPT_BOOL] = "true|false", [STE_OPT_LIST] = "LIST", [STE_OPT_SHARES] = "NAME=SHARE,...",
+        [STE_OPT_WORDS] = "WORD"};
+    if (o->kind != STE_OPT_CHOICE)
+        ste_buf_adds(out, o->value ? o->value : kinds[o->kind]);
+    for (int i = 0; o->kind == STE_OPT_CHOICE && o->choices[i]; i++)
+        ste_buf_addf(out, "%s%s", i ? "|" : "", o->choices[i]);
+}
+
+void ste_options_help(const struct ste_option *table, bool flags, int width, struct ste_buf *out)
+{
+    for (struct walk w = walk(table); next(&w);) {
+        struct ste_buf head = STE_BUF_INIT, text = STE_BUF_INIT;
+        for (char *c = w.key; flags && *c; c++)
+            *c = *c == '_' ? '-' : *c;
+        ste_buf_addf(&head, "  %s%s", !flags ? "" : w.key[1] ? "--" : "-", w.key);
+        if (!flags || w.o->kind != STE_OPT_BOOL) {
+            ste_buf_adds(&head, flags ? " " : " = ");
+            add_kind(w.o, &head);
+        }
+        if (flags && is_list(w.o))
+            ste_buf_adds(&head, "...");
+        ste_buf_adds(&text, w.o->help);
+        if (w.o->initial && *w.o->initial && !(flags && w.o->kind == STE_OPT_BOOL))
+            ste_buf_addf(&text, " (default %s)", w.o->initial);
+        if (w.o->speed_only)
+            ste_buf_adds(&text, " (speed only)");
+        const bool fits = head.len + 2 <= HELP_COLUMN;
+        ste_buf_addf(out, "%s%s%*s", head.s, fits ? "" : "\n", fits ? HELP_COLUMN - (int)head.len : HELP_COLUMN, "");
+        ste_wrap(out, text.s, HELP_COLUMN, HELP_COLUMN, width);
         ste_buf_clear(&head);
+        ste_buf_clear(&text);
     }
 }

@@ -1,7 +1,8 @@
 /*
- * One table of options makes a recipe's keys, --set, --help, the man page, the checks and the
- * comparison of two recipes. A key is dotted ("pair.temperature"); in YAML the part before the dot is
- * a mapping. Options are fields of a plain struct; strings and lists in it belong to the struct.
+ * One table of options makes a recipe's keys, --set, a command's flags, help, the checks and the comparison of two
+ * recipes. A key is dotted ("pair.temperature"); in YAML the part before the dot is a mapping; as a flag "top_p" is
+ * --top-p. Options are fields of a plain struct; strings and lists in it belong to the struct. A table may hold another
+ * one, of a struct within: so the options of the engine are the same in a recipe and in each command.
  */
 #ifndef STE_CORE_OPTIONS_H
 #define STE_CORE_OPTIONS_H
@@ -12,59 +13,111 @@
 
 #include "core/buf.h"
 #include "core/err.h"
+#include "core/strings.h"
 
 enum ste_option_kind {
     STE_OPT_STRING, /* char * */
     STE_OPT_INT,    /* long long */
     STE_OPT_REAL,   /* double */
     STE_OPT_BOOL,   /* bool */
-    STE_OPT_CHOICE, /* char *, one of CHOICES ("a|b|c") */
-    STE_OPT_LIST,   /* struct ste_strings: strings; --set takes a,b or [a, b] */
-    STE_OPT_SHARES, /* struct ste_strings: "name=share" each; a mapping in YAML; --set takes name=share,name=share */
-};
-
-struct ste_strings {
-    char **items;
-    size_t n;
+    STE_OPT_CHOICE, /* an enum (or int): the place of the word among CHOICES */
+    STE_OPT_LIST,   /* struct ste_strings: a,b or [a, b]; as a flag also every following word */
+    STE_OPT_SHARES, /* struct ste_strings: "name=share" each; a mapping in YAML; else name=share,name=share */
+    STE_OPT_WORDS,  /* struct ste_strings: as a flag every following word, as it is */
+    STE_OPT_TABLE,  /* a struct with the options of TABLE, whose keys stand behind KEY and a dot; KEY "": as they are */
 };
 
 struct ste_option {
     const char *key;
     enum ste_option_kind kind;
-    size_t offset;       /* of the field in the struct */
-    const char *initial; /* the value when nothing is said, as --set would take it */
-    double min, max;     /* of numbers; both 0: no bound */
-    const char *choices;
-    bool speed_only; /* true: changes how fast, not what comes out; a run may be continued with another value */
+    size_t offset;                  /* of the field in the struct */
+    const char *initial;            /* the value when nothing is said, as --set would take it; NULL: nothing, 0 */
+    double min, max;                /* of numbers; both 0: no bound */
+    const char *const *choices;     /* NULL-ended */
+    const struct ste_option *table; /* of STE_OPT_TABLE */
+    bool speed_only;   /* true: changes how fast, not what comes out; a run may be continued with another value */
+    const char *value; /* for help: what stands for the value, "FILE" */
     const char *help;
 };
+
+/*
+ * Rows of a table, for files that #define OPTIONS_OF as the struct whose fields they are. The type of a field is
+ * checked when it is compiled.
+ */
+#define STE_FIELD(field, type) _Generic(((OPTIONS_OF *)0)->field, type : offsetof(OPTIONS_OF, field))
+#define STE_STRING(k, f, init, val, text)                                                                              \
+    {                                                                                                                  \
+        .key = k, .kind = STE_OPT_STRING, .offset = STE_FIELD(f, char *), .initial = init, .value = val, .help = text  \
+    }
+#define STE_INT(k, f, init, lo, hi, text)                                                                              \
+    {                                                                                                                  \
+        .key = k, .kind = STE_OPT_INT, .offset = STE_FIELD(f, long long), .initial = init, .min = lo, .max = hi,       \
+        .help = text                                                                                                   \
+    }
+#define STE_REAL(k, f, init, lo, hi, text)                                                                             \
+    {                                                                                                                  \
+        .key = k, .kind = STE_OPT_REAL, .offset = STE_FIELD(f, double), .initial = init, .min = lo, .max = hi,         \
+        .help = text                                                                                                   \
+    }
+#define STE_BOOL(k, f, init, text)                                                                                     \
+    {                                                                                                                  \
+        .key = k, .kind = STE_OPT_BOOL, .offset = STE_FIELD(f, bool), .initial = init, .help = text                    \
+    }
+#define STE_CHOICE(k, f, init, names, text)                                                                            \
+    {                                                                                                                  \
+        .key = k, .kind = STE_OPT_CHOICE, .offset = offsetof(OPTIONS_OF, f), .initial = init, .choices = names,        \
+        .help = text                                                                                                   \
+    }
+#define STE_LIST(k, f, init, val, text)                                                                                \
+    {                                                                                                                  \
+        .key = k, .kind = STE_OPT_LIST, .offset = STE_FIELD(f, struct ste_strings), .initial = init, .value = val,     \
+        .help = text                                                                                                   \
+    }
+#define STE_SHARES(k, f, init, text)                                                                                   \
+    {                                                                                                                  \
+        .key = k, .kind = STE_OPT_SHARES, .offset = STE_FIELD(f, struct ste_strings), .initial = init, .help = text    \
+    }
+#define STE_WORDS(k, f, val, text)                                                                                     \
+    {                                                                                                                  \
+        .key = k, .kind = STE_OPT_WORDS, .offset = STE_FIELD(f, struct ste_strings), .value = val, .help = text        \
+    }
+#define STE_TABLE(k, f, rows)                                                                                          \
+    {                                                                                                                  \
+        .key = k, .kind = STE_OPT_TABLE, .offset = offsetof(OPTIONS_OF, f), .table = rows                              \
+    }
+#define STE_SPEED_INT(k, f, init, lo, hi, text)                                                                        \
+    {                                                                                                                  \
+        .key = k, .kind = STE_OPT_INT, .offset = STE_FIELD(f, long long), .initial = init, .min = lo, .max = hi,       \
+        .speed_only = true, .help = text                                                                               \
+    }
+#define STE_SPEED_STRING(k, f, init, val, text)                                                                        \
+    {                                                                                                                  \
+        .key = k, .kind = STE_OPT_STRING, .offset = STE_FIELD(f, char *), .initial = init, .speed_only = true,         \
+        .value = val, .help = text                                                                                     \
+    }
+#define STE_NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define STE_LARGE 1e9
 
 /* The table ends with a NULL key. */
 void ste_options_init(const struct ste_option *table, void *opts);
 void ste_options_clear(const struct ste_option *table, void *opts);
 /* "key=value". An unknown key is STE_EUSAGE and names the nearest known one. */
 int ste_options_set(const struct ste_option *table, void *opts, const char *assignment, struct ste_err *err);
+/* TEXT as the value of KEY, which errors call NAME; ADD: one more item of a list (LIST, WORDS). */
+int ste_options_put(const struct ste_option *table, void *opts, const char *key, const char *name, const char *text,
+                    bool add, struct ste_err *err);
+const struct ste_option *ste_options_find(const struct ste_option *table, const char *key); /* NULL: there is none */
+void ste_options_keys(const struct ste_option *table, struct ste_strings *out);             /* adds all, in full */
 /* A parsed YAML mapping. WHAT names the file. */
 int ste_options_load(const struct ste_option *table, void *opts, const json_t *yaml, const char *what,
                      struct ste_err *err);
-/* Every option with its value, nested as in YAML. */
-json_t *ste_options_dump(const struct ste_option *table, const void *opts);
+/* Every option, or only those that change the result, with its value, nested as in YAML. */
+json_t *ste_options_dump(const struct ste_option *table, const void *opts, bool result_only);
 /* Adds a line "key: old -> new" for each option that changes the result and differs; returns how many. */
 int ste_options_diff(const struct ste_option *table, const void *old_opts, const void *new_opts, struct ste_buf *lines);
-/* The table as text for a terminal of WIDTH columns, one option a paragraph. */
-void ste_options_help(const struct ste_option *table, int width, struct ste_buf *out);
-
-/* Adds "name=share" (ITEM) to SHARES, in one form for one number. STE_EUSAGE, in the name of the option KEY: no name,
- * no number of 0 or more, or a name that is there already. */
-int ste_shares_add(struct ste_strings *shares, const char *key, const char *item, struct ste_err *err);
-/* The share of NAME; 0 where it is not named. */
-double ste_share(const struct ste_strings *shares, const char *name);
-
-void ste_strings_add(struct ste_strings *l, const char *s);
-/* The place of S in the list, where it is added when it is not there. */
-size_t ste_strings_place(struct ste_strings *l, const char *s);
-void ste_strings_clear(struct ste_strings *l);
-/* The nearest of NAMES (NULL-ended) to S within a small edit distance, or NULL. For "did you mean". */
-const char *ste_nearest(const char *s, const char *const *names);
+/* The table as text for a terminal of WIDTH columns, as keys of a recipe or as FLAGS. */
+void ste_options_help(const struct ste_option *table, bool flags, int width, struct ste_buf *out);
+/* Words of TEXT from column AT on, broken before WIDTH, following lines at column INDENT. */
+void ste_wrap(struct ste_buf *out, const char *text, int at, int indent, int width);
 
 #endif

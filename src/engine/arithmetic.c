@@ -1,32 +1,19 @@
 #include "engine/arithmetic.h"
 
-#include <string.h>
+#include <stddef.h>
 
 #include "engine/cpu/isa.h"
 
-static const char *const names[] = {"f32", "int8", "bf16", "bf16x3", "int8-g128", "int8-g64"};
+const char *const ste_activations_names[] = {"f32", "int8", "bf16", "bf16x3", "int8-g128", "int8-g64", "auto", NULL};
 
-int ste_activations_by_name(const char *name, bool training, enum ste_activations *out, struct ste_err *err)
+enum ste_activations ste_activations_settle(enum ste_activations act, bool training)
 {
-    if (!name)
-        return 0;
-    if (!strcmp(name, "auto")) {
-        *out = ste_cpu_activations(training);
-        return 0;
-    }
-    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
-        if (!strcmp(name, names[i])) {
-            *out = (enum ste_activations)i;
-            return 0;
-        }
-    return ste_err_set(
-        err, STE_EUSAGE,
-        "there is no activation precision \"%s\": use auto, f32, int8, int8-g128, int8-g64, bf16 or bf16x3", name);
+    return act == STE_ACT_AUTO ? ste_cpu_activations(training) : act;
 }
 
 const char *ste_activations_name(enum ste_activations act)
 {
-    return names[act];
+    return ste_activations_names[act];
 }
 
 bool ste_activations_are_int8(enum ste_activations act)

@@ -13,13 +13,21 @@
 /* How X is rounded before a product with quantized weights: not at all; to 8-bit integers, a scale for 32 inputs; to
  * bf16, or to the sum of two of them, the weights too (bf16.h); to 8-bit integers with a scale for 128 or 64 inputs
  * where all weights of X are of K types, which are brought to 8 bits with one scale for a block of 256. */
-enum ste_activations { STE_ACT_F32, STE_ACT_INT8, STE_ACT_BF16, STE_ACT_BF16X3, STE_ACT_INT8_G128, STE_ACT_INT8_G64 };
+enum ste_activations {
+    STE_ACT_F32,
+    STE_ACT_INT8,
+    STE_ACT_BF16,
+    STE_ACT_BF16X3,
+    STE_ACT_INT8_G128,
+    STE_ACT_INT8_G64,
+    STE_ACT_AUTO /* what suits this machine: of options only */
+};
 
-/* "f32", "int8", "int8-g128", "int8-g64", "bf16", "bf16x3", or "auto": to generate, what is fastest on this machine,
- * bf16 with tiles, int8-g128 with VNNI and int8 without; to train, what is about exact: bf16x3 with tiles and f32
- * without. An instruction set that is forced does not change what "auto" is: it changes the speed only. NAME NULL
- * leaves *OUT as it is. STE_EUSAGE for another name. */
-int ste_activations_by_name(const char *name, bool training, enum ste_activations *out, struct ste_err *err);
+extern const char *const ste_activations_names[]; /* NULL-ended, as the enum has them */
+/* STE_ACT_AUTO as what it means: to generate, what is fastest on this machine, bf16 with tiles, int8-g128 with VNNI and
+ * int8 without; to train, what is about exact: bf16x3 with tiles and f32 without. An instruction set that is forced
+ * does not change it: that changes the speed only. Others stay. */
+enum ste_activations ste_activations_settle(enum ste_activations act, bool training);
 const char *ste_activations_name(enum ste_activations act);
 bool ste_activations_are_int8(enum ste_activations act);
 /* What ACT means for linear layer L: with int8-g128 the down projection has groups of 64, since what the gate makes has

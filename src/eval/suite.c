@@ -10,28 +10,6 @@
 #include "core/yaml.h"
 #include "data/embedded.h"
 
-static json_t *load_text(const char *name, char **what, struct ste_err *err)
-{
-    size_t n = strlen(name);
-    if (strchr(name, '/') || (n > 5 && strcmp(name + n - 5, ".yaml") == 0)) {
-        *what = ste_xstrdup(name);
-        return ste_yaml_load(name, err);
-    }
-    *what = ste_xasprintf("suites/%s.yaml", name);
-    const struct ste_embedded *e = ste_embedded_find(*what);
-    if (e)
-        return ste_yaml_parse(e->bytes, e->size, *what, err);
-    struct ste_buf names = STE_BUF_INIT;
-    for (e = ste_embedded_files; e->name; e++)
-        if (strncmp(e->name, "suites/", 7) == 0)
-            ste_buf_addf(&names, "%s%.*s", names.len ? ", " : "", (int)strlen(e->name + 7) - 5, e->name + 7);
-    ste_err_set(err, STE_ENOTFOUND,
-                "no suite \"%s\": the built-in ones are %s; your own is given by its path (it ends in .yaml)", name,
-                names.len ? names.s : "(none)");
-    ste_buf_clear(&names);
-    return NULL;
-}
-
 static int weight_of(const json_t *v, const char *what, const char *of, double *out, struct ste_err *err)
 {
     *out = json_is_number(v) ? json_number_value(v) : NAN;
@@ -129,7 +107,7 @@ static int read_suite(struct ste_suite *s, const json_t *j, const char *what, st
 int ste_suite_load(struct ste_suite **out, const char *name, struct ste_err *err)
 {
     char *what;
-    json_t *j = load_text(name, &what, err);
+    json_t *j = ste_named_yaml(name, NULL, "suites", "suite", &what, err);
     *out = NULL;
     if (!j) {
         free(what);

@@ -2,22 +2,12 @@
 
 #include <string.h>
 
-static const char *const names[] = {"none", "rewardbench", "ram", "fastchat"};
+const char *const ste_compat_names[] = {"none", "rewardbench", "ram", "fastchat", NULL};
 static const char *const winners[] = {"A", "B", "tie", "error"};
-
-int ste_compat_by_name(const char *name, enum ste_compat *out, struct ste_err *err)
-{
-    for (int i = STE_COMPAT_REWARDBENCH; i <= STE_COMPAT_FASTCHAT; i++)
-        if (strcmp(name, names[i]) == 0) {
-            *out = (enum ste_compat)i;
-            return 0;
-        }
-    return ste_err_set(err, STE_EUSAGE, "--compat %s: there are rewardbench, ram and fastchat", name);
-}
 
 const char *ste_compat_name(enum ste_compat c)
 {
-    return names[c];
+    return ste_compat_names[c];
 }
 
 const char *ste_winner_name(enum ste_winner w)

@@ -15,7 +15,7 @@
 enum ste_compat { STE_COMPAT_NONE, STE_COMPAT_REWARDBENCH, STE_COMPAT_RAM, STE_COMPAT_FASTCHAT };
 enum ste_winner { STE_WINNER_A, STE_WINNER_B, STE_WINNER_TIE, STE_WINNER_ERROR };
 
-int ste_compat_by_name(const char *name, enum ste_compat *out, struct ste_err *err);
+extern const char *const ste_compat_names[]; /* NULL-ended, as the enum has them */
 const char *ste_compat_name(enum ste_compat c);
 const char *ste_winner_name(enum ste_winner w); /* "A", "B", "tie", "error" */
 enum ste_winner ste_compat_read(enum ste_compat c, const char *text);

@@ -5,22 +5,7 @@
 
 #include "llm/pump.h"
 
-static const char *const names[STE_N_NORMALISE] = {"even", "token", "sum", "plain", "plain-sum"};
-
-const char *ste_normalise_name(enum ste_normalise n)
-{
-    return names[n];
-}
-
-int ste_normalise_by_name(const char *name, enum ste_normalise *out, struct ste_err *err)
-{
-    for (int i = 0; i < STE_N_NORMALISE; i++)
-        if (strcmp(name, names[i]) == 0) {
-            *out = (enum ste_normalise)i;
-            return 0;
-        }
-    return ste_err_set(err, STE_EUSAGE, "--normalise %s: there are even, token, sum, plain and plain-sum", name);
-}
+const char *const ste_normalise_names[] = {"even", "token", "sum", "plain", "plain-sum", NULL};
 
 double ste_normalised(enum ste_normalise n, double sum, int tokens)
 {

@@ -21,8 +21,7 @@ enum ste_normalise {
     STE_NORMALISE_PLAIN_SUM, /* "plain-sum": that behind the prompt */
     STE_N_NORMALISE
 };
-const char *ste_normalise_name(enum ste_normalise n);
-int ste_normalise_by_name(const char *name, enum ste_normalise *out, struct ste_err *err);
+extern const char *const ste_normalise_names[]; /* NULL-ended, as the enum has them */
 /* SUM, a log-probability or a difference of two, of an answer of TOKENS. */
 double ste_normalised(enum ste_normalise n, double sum, int tokens);
 

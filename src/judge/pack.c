@@ -16,6 +16,8 @@
 #include "core/yaml.h"
 #include "data/embedded.h"
 
+const char *const ste_mode_names[] = {"free", "closed", "pack", NULL};
+
 const char *const ste_category_name[STE_CATEGORIES] = {
     "Coding",
     "Mathematical reasoning",
@@ -158,46 +160,10 @@ static int check_keys(const json_t *root, const char *what, struct ste_err *err)
     return 0;
 }
 
-static bool is_path(const char *name)
-{
-    size_t n = strlen(name);
-    return strchr(name, '/') || (n > 5 && strcmp(name + n - 5, ".yaml") == 0);
-}
-
-static json_t *read_yaml(const char *name, const char *folder, char **what, struct ste_err *err)
-{
-    if (is_path(name)) {
-        *what = ste_xstrdup(name);
-        return ste_yaml_load(name, err);
-    }
-    if (folder) {
-        char *file = ste_xasprintf("%s.yaml", name), *path = ste_path_join(folder, file);
-        free(file);
-        if (ste_file_exists(path)) {
-            *what = path;
-            return ste_yaml_load(path, err);
-        }
-        free(path);
-    }
-    *what = ste_xasprintf("prompts/%s.yaml", name);
-    const struct ste_embedded *e = ste_embedded_find(*what);
-    if (e)
-        return ste_yaml_parse(e->bytes, e->size, *what, err);
-    struct ste_buf names = STE_BUF_INIT;
-    for (e = ste_embedded_files; e->name; e++)
-        if (strncmp(e->name, "prompts/", 8) == 0)
-            ste_buf_addf(&names, "%s%.*s", names.len ? ", " : "", (int)strlen(e->name + 8) - 5, e->name + 8);
-    ste_err_set(err, STE_ENOTFOUND,
-                "no prompt pack \"%s\": the built-in ones are %s; your own is given by its path (it ends in .yaml)",
-                name, names.len ? names.s : "(none)");
-    ste_buf_clear(&names);
-    return NULL;
-}
-
 /* Reads a pack's file and, where it names a base, lays it over the base's. */
 static json_t *read_merged(const char *name, const char *folder, char **what, struct ste_err *err)
 {
-    json_t *own = read_yaml(name, folder, what, err);
+    json_t *own = ste_named_yaml(name, folder, "prompts", "prompt pack", what, err);
     if (!own)
         return NULL;
     if (!json_is_object(own)) {
@@ -210,7 +176,7 @@ static json_t *read_merged(const char *name, const char *folder, char **what, st
     if (!base_name)
         return own;
     char *base_what = NULL;
-    json_t *base = read_yaml(base_name, folder, &base_what, err);
+    json_t *base = ste_named_yaml(base_name, folder, "prompts", "prompt pack", &base_what, err);
     if (base && !json_is_object(base)) {
         ste_err_set(err, STE_EINPUT, "%s: a prompt pack is a mapping with judge, select and pair", base_what);
         json_decref(base);
@@ -271,9 +237,10 @@ static int take_judge(struct ste_pack *p, const json_t *root, const char *what, 
 {
     const json_t *j = json_object_get(root, "judge");
     const char *mode = json_string_value(json_object_get(j, "mode"));
-    if (!mode || (strcmp(mode, "free") != 0 && strcmp(mode, "closed") != 0))
+    const int known = mode ? ste_name_find(ste_mode_names, mode) : -1;
+    if (known != STE_MODE_FREE && known != STE_MODE_CLOSED)
         return ste_err_set(err, STE_EINPUT, "%s: judge.mode must be free or closed", what);
-    p->mode = strcmp(mode, "free") == 0 ? STE_MODE_FREE : STE_MODE_CLOSED;
+    p->mode = (enum ste_verdict_mode)known;
     const json_t *reasoning = json_object_get(j, "reasoning"), *max = json_object_get(j, "max_tokens");
     if (!json_is_boolean(reasoning))
         return ste_err_set(err, STE_EINPUT, "%s: judge.reasoning must be true or false", what);
@@ -344,9 +311,7 @@ int ste_pack_load(struct ste_pack **out, const char *name, const char *folder, s
         return ste_err_set(err, own.code, "%s", own.msg);
     }
     struct ste_pack *p = ste_xcalloc(1, sizeof *p);
-    const char *file = is_path(name) && strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
-    size_t len = strlen(file);
-    p->name = ste_xstrndup(file, len > 5 && strcmp(file + len - 5, ".yaml") == 0 ? len - 5 : len);
+    p->name = ste_yaml_stem(name);
     int rc = take_texts(p, root, what, err);
     if (!rc)
         rc = take_judge(p, root, what, err);

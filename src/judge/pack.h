@@ -13,7 +13,9 @@
 #include "core/err.h"
 #include "data/dialogue.h"
 
-enum ste_verdict_mode { STE_MODE_FREE, STE_MODE_CLOSED }; /* DESIGN.md, contract 1 */
+/* DESIGN.md, contract 1; PACK: as the pack says, of options only. */
+enum ste_verdict_mode { STE_MODE_FREE, STE_MODE_CLOSED, STE_MODE_PACK };
+extern const char *const ste_mode_names[]; /* NULL-ended, as the enum has them */
 
 struct ste_pack {
     char *name;

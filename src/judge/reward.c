@@ -39,8 +39,7 @@ int ste_reward_open(struct ste_reward **out, const char *model, const char *dir,
     char *path = NULL;
     ste_train_default_params(&p);
     int rc = ste_isa_choose(how->isa, &p.isa, err);
-    if (!rc)
-        rc = ste_activations_by_name(how->activations ? how->activations : "auto", false, &p.activations, err);
+    p.activations = ste_activations_settle(how->activations, false);
     if (!rc)
         rc = ste_model_resolve(model, &path, err);
     if (!rc)

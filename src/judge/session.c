@@ -10,6 +10,40 @@
 #include "core/utf8.h"
 #include "llm/cache.h"
 
+/* clang-format off */
+#define OPTIONS_OF struct ste_judge_sampling
+const struct ste_option ste_judge_sampling_options[] = {
+    STE_REAL("temperature", temperature, "0.7", 0, 5, "of judgments that are drawn: in the loop, and votes"),
+    STE_REAL("top_p", top_p, "0.9", 0.01, 1, "of their reasoning; in the loop the label is drawn without it"),
+    STE_INT("max_tokens", max_tokens, "0", 0, 1 << 20, "longest reasoning; 0: the pack's"),
+    {0},
+};
+#undef OPTIONS_OF
+#define OPTIONS_OF struct ste_judge_options
+const struct ste_option ste_judge_options[] = {
+    STE_STRING("pack", pack, NULL, "PACK",
+               "prompt pack: paper, small, direct, a YAML file (default: the run's, else direct)"),
+    STE_INT("seed", seed, "0", 0, 9e15, "of fences, samples and intervals"),
+    STE_INT("votes", votes, "0", 0, 4096, "the majority of N samples, half in each order"),
+    STE_BOOL("all_votes", all_votes, NULL, "also votes that can change nothing any more"),
+    STE_TABLE("", sampling, ste_judge_sampling_options),
+    STE_STRING("rubric", rubric, NULL, "FILE", "a text in place of the pack's criteria"),
+    STE_BOOL("reference", reference, NULL, "show each row's reference answers (reference or references)"),
+    STE_CHOICE("score", score, "verdict", STE_NAMES("verdict", "likelihood", "logits"),
+               "likelihood: as a judge written likelihood:JUDGE; eval also has logits: the log-odds of both orders, "
+               "and how calibrated they are"),
+    STE_CHOICE("normalise", normalise, "even", ste_normalise_names,
+               "of likelihoods: what the prompt adds, by the fourth root of the answer's tokens, a token or in all, or "
+               "that behind the prompt alone"),
+    STE_BOOL("end_of_turn", end_of_turn, NULL, "of likelihoods: the end of the answer counts too"),
+    STE_STRING("base", base, NULL, "MODEL",
+               "of an adapter's folder: the model that it is for (default: the one that its adapter_config.json names)"),
+    STE_BOOL("no_cache", no_cache, NULL, "do not use the cache of answers"),
+    STE_TABLE("", engine, ste_llm_options),
+    {0},
+};
+/* clang-format on */
+
 /* What only a judge can be told that is asked something. */
 static bool says_how_to_ask(const struct ste_judge_options *o)
 {
@@ -18,24 +52,15 @@ static bool says_how_to_ask(const struct ste_judge_options *o)
 
 int ste_judge_options_check(const struct ste_judge_options *o, struct ste_err *err)
 {
-    enum ste_normalise normalise;
-    if (o->score && strcmp(o->score, "likelihood") != 0)
-        return ste_err_set(err, STE_EUSAGE, "--score %s: there is likelihood, and logits in `ste eval`", o->score);
-    if (o->score && says_how_to_ask(o))
+    if (o->score == STE_SCORE_LOGITS)
+        return ste_err_set(err, STE_EUSAGE, "--score logits is a figure of `ste eval`; here there is likelihood");
+    if (o->score == STE_SCORE_LIKELIHOOD && says_how_to_ask(o))
         return ste_err_set(
             err, STE_EUSAGE,
             "--score likelihood asks nothing: it goes without --pack, --rubric, --reference and --votes");
-    if (o->normalise && ste_normalise_by_name(o->normalise, &normalise, err))
-        return STE_EUSAGE;
-    if (o->seed < 0)
-        return ste_err_set(err, STE_EUSAGE, "--seed must not be negative");
-    if (o->votes < 0 || o->votes > 4096 || o->votes % 2)
-        return ste_err_set(err, STE_EUSAGE,
-                           "--votes %lld: an even number up to 4096, since each order gets half of them", o->votes);
-    if (!(o->temperature >= 0 && o->temperature <= 5) || !(o->top_p > 0 && o->top_p <= 1))
-        return ste_err_set(err, STE_EUSAGE, "--temperature goes from 0 to 5, --top-p from above 0 to 1");
-    if (o->max_tokens < 0 || o->max_tokens > 1 << 20)
-        return ste_err_set(err, STE_EUSAGE, "--max-tokens must be a number from 1 to 1048576");
+    if (o->votes % 2)
+        return ste_err_set(err, STE_EUSAGE, "--votes %lld: an even number, since each order gets half of them",
+                           o->votes);
     return 0;
 }
 
@@ -59,14 +84,15 @@ static int read_rubric(struct ste_session *j, const char *path, struct ste_err *
 
 static int set_likelihood(struct ste_session *j, const struct ste_judge_options *o, bool beside, struct ste_err *err)
 {
-    if (o->score && j->spec.reward)
+    if (o->score == STE_SCORE_LIKELIHOOD && j->spec.reward)
         return ste_err_set(err, STE_EUSAGE, "%s is a reward model; --score likelihood takes a model that writes text",
                            j->name);
-    j->spec.likelihood |= o->score != NULL;
-    if (!j->spec.likelihood && !beside && (o->normalise || o->end_of_turn))
+    j->spec.likelihood |= o->score == STE_SCORE_LIKELIHOOD;
+    if (!j->spec.likelihood && !beside && (o->normalise != STE_NORMALISE_EVEN || o->end_of_turn))
         return ste_err_set(err, STE_EUSAGE, "--normalise and --end-of-turn are for --score likelihood; add that");
     j->likelihood.end = o->end_of_turn;
-    return o->normalise ? ste_normalise_by_name(o->normalise, &j->likelihood.normalise, err) : 0;
+    j->likelihood.normalise = o->normalise;
+    return 0;
 }
 
 int ste_session_open(struct ste_session *j, const char *judge, const struct ste_judge_options *o,
@@ -109,17 +135,17 @@ int ste_session_open(struct ste_session *j, const char *judge, const struct ste_
                                             .secret = j->secret,
                                             .mode = j->pack->mode,
                                             .sampling = {.temperature = 0, .top_p = 1},
-                                            .max_tokens = (int)o->max_tokens,
+                                            .max_tokens = (int)o->sampling.max_tokens,
                                             .seed = (uint64_t)o->seed,
                                             .rubric = j->rubric};
     if (o->votes) {
         j->votes = (int)o->votes / 2;
         j->all_votes = o->all_votes;
-        j->setting.sampling = (struct ste_sampling){.temperature = o->temperature, .top_p = o->top_p};
+        j->setting.sampling = (struct ste_sampling){.temperature = o->sampling.temperature, .top_p = o->sampling.top_p};
         j->setting.sample_label = true;
     }
-    if (!o->pack && j->spec.mode)
-        j->setting.mode = strcmp(j->spec.mode, "free") == 0 ? STE_MODE_FREE : STE_MODE_CLOSED;
+    if (!o->pack && j->spec.mode != STE_MODE_PACK)
+        j->setting.mode = j->spec.mode;
     return 0;
 }
 
@@ -176,7 +202,7 @@ json_t *ste_session_provenance(const struct ste_session *j)
     json_object_set_new(p, "adapter_hash", json_string(ste_llm_adapter_hash(j->llm, j->setting.adapter)));
     if (j->spec.likelihood) {
         json_object_set_new(p, "mode", json_string("likelihood"));
-        json_object_set_new(p, "normalise", json_string(ste_normalise_name(j->likelihood.normalise)));
+        json_object_set_new(p, "normalise", json_string(ste_normalise_names[j->likelihood.normalise]));
         json_object_set_new(p, "end_of_turn", json_boolean(j->likelihood.end));
         json_object_set_new(p, "numerics", json_string(ste_llm_about(j->llm)->numerics));
         return p;
@@ -189,7 +215,7 @@ json_t *ste_session_provenance(const struct ste_session *j)
         ste_hex(digest, 32, hash);
         json_object_set_new(p, "rubric_hash", json_string(hash));
     }
-    json_object_set_new(p, "mode", json_string(j->setting.mode == STE_MODE_FREE ? "free" : "closed"));
+    json_object_set_new(p, "mode", json_string(ste_mode_names[j->setting.mode]));
     json_object_set_new(p, "max_tokens",
                         json_integer(j->setting.max_tokens ? j->setting.max_tokens : j->pack->max_tokens));
     json_object_set_new(p, "seed", json_integer((json_int_t)j->setting.seed));

@@ -11,19 +11,28 @@
 #include "judge/likelihood.h"
 #include "judge/reward.h"
 
+/* How judgments are drawn, in the loop and as votes. */
+struct ste_judge_sampling {
+    double temperature, top_p; /* of the reasoning */
+    long long max_tokens;      /* of the reasoning; 0: the pack's */
+};
+extern const struct ste_option ste_judge_sampling_options[];
+
+enum ste_judge_score { STE_SCORE_VERDICT, STE_SCORE_LIKELIHOOD, STE_SCORE_LOGITS };
 /* How a judge is to judge. */
 struct ste_judge_options {
     char *pack;   /* NULL: the run's, else direct */
     char *rubric; /* path of a text in place of the pack's criteria, or NULL */
     char *base;   /* of an adapter's folder: its model, or NULL: as its config names it */
-    char *score, *normalise;
-    long long votes;      /* in both orders together; 0: one judgment in each, of the likeliest tokens */
-    long long max_tokens; /* of the reasoning; 0: the pack's */
+    enum ste_judge_score score;
+    enum ste_normalise normalise;
+    long long votes; /* in both orders together; 0: one judgment in each, of the likeliest tokens */
     long long seed;
-    double temperature, top_p; /* of votes */
+    struct ste_judge_sampling sampling; /* of votes */
     bool all_votes, reference, end_of_turn, no_cache;
     struct ste_llm_params engine;
 };
+extern const struct ste_option ste_judge_options[];
 
 struct ste_session {
     const char *name; /* as the user wrote it */
@@ -46,7 +55,7 @@ enum ste_judge_use {
     STE_JUDGE_SCORES, /* of single answers: only a judge that is asked gives them */
     STE_JUDGE_BESIDE, /* pairs, beside another judge: options that do not concern this one are for that */
 };
-/* Values that do not go together: STE_EUSAGE. */
+/* Values that do not go together, and the score logits, which is the caller's to make: STE_EUSAGE. */
 int ste_judge_options_check(const struct ste_judge_options *o, struct ste_err *err);
 /* Reads JUDGE and its pack; ste_session_load then opens the model. JUDGE must outlive J. On an error J is closed. */
 int ste_session_open(struct ste_session *j, const char *judge, const struct ste_judge_options *o,

@@ -25,11 +25,9 @@ static int read_run(struct ste_judge_spec *out, const char *run, long iteration,
         out->model = recipe_text(recipe, "models", "seed");
         out->pack = recipe_text(recipe, "prompts", "pack");
         out->pack_folder = recipe_text(recipe, "prompts", "folder");
-        out->mode = recipe_text(recipe, "verdict", "mode");
-        if (out->mode && strcmp(out->mode, "free") != 0 && strcmp(out->mode, "closed") != 0) {
-            free(out->mode); /* "pack": as the pack says */
-            out->mode = NULL;
-        }
+        const char *mode = json_string_value(json_object_get(json_object_get(recipe, "verdict"), "mode"));
+        const int known = mode ? ste_name_find(ste_mode_names, mode) : -1;
+        out->mode = known < 0 ? STE_MODE_PACK : (enum ste_verdict_mode)known;
         if (!out->model)
             rc = ste_err_set(err, STE_EINPUT, "%s does not name the run's seed model (models.seed)", path);
     }
@@ -74,7 +72,7 @@ static bool read_peft(struct ste_judge_spec *out, const char *dir)
 int ste_judge_spec_parse(struct ste_judge_spec *out, const char *judge, struct ste_err *err)
 {
     static const char prefix[] = "likelihood:";
-    *out = (struct ste_judge_spec){.likelihood = strncmp(judge, prefix, sizeof prefix - 1) == 0};
+    *out = (struct ste_judge_spec){.likelihood = strncmp(judge, prefix, sizeof prefix - 1) == 0, .mode = STE_MODE_PACK};
     judge += out->likelihood ? sizeof prefix - 1 : 0;
     if (!*judge)
         return ste_err_set(err, STE_EUSAGE,
@@ -136,7 +134,6 @@ void ste_judge_spec_clear(struct ste_judge_spec *s)
     free(s->adapter);
     free(s->pack);
     free(s->pack_folder);
-    free(s->mode);
     free(s->run);
     *s = (struct ste_judge_spec){0};
 }

@@ -1,5 +1,6 @@
 /* Judges of ste.h: a session with the context of its caller. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,27 +25,52 @@ void ste_free(void *p)
     free(p);
 }
 
+/* TEXT as the value of KEY, where there is one. */
+static int put(struct ste_judge_options *o, const char *key, const char *text, struct ste_err *err)
+{
+    return text ? ste_options_put(ste_judge_options, o, key, key, text, false, err) : 0;
+}
+
+static int put_number(struct ste_judge_options *o, const char *key, uint64_t value, struct ste_err *err)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    return value ? put(o, key, text, err) : 0;
+}
+
+static int put_all(struct ste_judge_options *o, const struct ste_judge_config *c, struct ste_err *err)
+{
+    o->no_cache = !c->cache;
+    int rc = put(o, "pack", c->pack, err);
+    if (rc == 0)
+        rc = put(o, "rubric", c->rubric, err);
+    if (rc == 0)
+        rc = put(o, "base", c->base, err);
+    if (rc == 0)
+        rc = put(o, "activations", c->activations, err);
+    if (rc == 0)
+        rc = put_number(o, "votes", c->votes, err);
+    if (rc == 0)
+        rc = put_number(o, "seed", c->seed, err);
+    if (rc == 0)
+        rc = put_number(o, "threads", c->threads, err);
+    if (rc == 0)
+        rc = put_number(o, "batch", c->batch, err);
+    if (rc == 0)
+        rc = put_number(o, "ctx", c->ctx, err);
+    return rc == 0 ? ste_judge_options_check(o, err) : rc;
+}
+
 static int open_session(struct ste_judge *j, const struct ste_judge_config *c, struct ste_err *err)
 {
-    char *pack = ste_xstrdup(c->pack), *rubric = ste_xstrdup(c->rubric), *base = ste_xstrdup(c->base);
-    const struct ste_judge_options o = {
-        .pack = pack,
-        .rubric = rubric,
-        .base = base,
-        .votes = c->votes,
-        .seed = (long long)(c->seed & INT64_MAX),
-        .temperature = 0.7,
-        .top_p = 0.9,
-        .no_cache = !c->cache,
-        .engine = {.threads = c->threads, .batch = c->batch, .ctx = c->ctx, .activations = c->activations}};
-    int rc = ste_judge_options_check(&o, err);
+    struct ste_judge_options o;
+    ste_options_init(ste_judge_options, &o);
+    int rc = put_all(&o, c, err);
     if (rc == 0)
         rc = ste_session_open(&j->session, j->name, &o, STE_JUDGE_PAIRS, err);
     if (rc == 0)
         rc = ste_session_load(&j->session, &o, err);
-    free(pack);
-    free(rubric);
-    free(base);
+    ste_options_clear(ste_judge_options, &o);
     return rc;
 }
 

@@ -7,6 +7,20 @@
 #include "llm/cache.h"
 #include "llm/local.h"
 
+#define OPTIONS_OF struct ste_llm_params
+/* clang-format off */
+const struct ste_option ste_llm_options[] = {
+    STE_SPEED_INT("threads", threads, "0", 0, 4096, "0: one a core"),
+    STE_SPEED_INT("batch", batch, "0", 0, 4096, "sequences in flight; 0: the engine's choice"),
+    STE_INT("ctx", ctx, "0", 0, STE_LARGE, "context in tokens; 0: the model's, at most 8192"),
+    STE_CHOICE("activations", activations, "auto", ste_activations_names,
+               "how products round when generating: auto is bf16 where the machine that begins the run has AMX tiles, "
+               "int8-g128 where it has AVX-512 VNNI, else int8; f32 is exact"),
+    STE_SPEED_STRING("isa", isa, "", "NAME", "force an instruction set: amx, avx512, avx-vnni, avx2, portable"),
+    {0},
+};
+/* clang-format on */
+
 int ste_llm_open(struct ste_llm **out, const char *model, const struct ste_llm_params *p, struct ste_err *err)
 {
     int rc = ste_local_open(out, model, p, err);

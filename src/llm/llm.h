@@ -12,7 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/err.h"
+#include "core/options.h"
+#include "engine/arithmetic.h"
 #include "engine/request.h"
 #include "model/chat.h"
 
@@ -86,9 +87,11 @@ struct ste_llm_about {
 struct ste_llm; /* one model; adapters are switched per question */
 struct ste_llm_params {
     long long threads, batch, ctx; /* 0: default */
-    const char *isa, *activations; /* NULL: default */
-    const char *cache;             /* path of the cache database; NULL: none */
+    enum ste_activations activations;
+    char *isa;         /* an instruction set that is forced; NULL or empty: none */
+    const char *cache; /* path of the cache database; NULL: none; no option of the table */
 };
+extern const struct ste_option ste_llm_options[]; /* in a recipe and as flags; ste_options_init gives the defaults */
 /* MODEL: a catalogue name or a .gguf path. */
 int ste_llm_open(struct ste_llm **out, const char *model, const struct ste_llm_params *p, struct ste_err *err);
 /* The same with the adapter in the folder PEFT_DIR (NULL: none, *HANDLE 0). On an error *OUT is NULL. */

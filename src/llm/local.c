@@ -344,8 +344,7 @@ static int set_params(struct ste_engine_params *ep, const struct ste_llm_params 
 {
     ste_engine_default_params(ep);
     int rc = ste_isa_choose(p->isa, &ep->isa, err);
-    if (!rc)
-        rc = ste_activations_by_name(p->activations ? p->activations : "auto", false, &ep->activations, err);
+    ep->activations = ste_activations_settle(p->activations, false);
     if (p->ctx > 0)
         ep->n_ctx = (int)p->ctx;
     if (p->batch > 0)

@@ -122,7 +122,7 @@ static int put_check(struct checking *g, struct check_job *j, struct ste_err *er
     const enum side c = swap ? REJECTED : CHOSEN, w = swap ? CHOSEN : REJECTED;
     struct ste_id prov;
     json_t *how = json_object();
-    json_object_set_new(how, "likelihood", json_string(ste_normalise_name(STE_NORMALISE_EVEN)));
+    json_object_set_new(how, "likelihood", json_string(ste_normalise_names[STE_NORMALISE_EVEN]));
     int rc = ste_loop_provenance_of(g->l, "check", &g->voice, how, 0, &prov, err);
     const struct ste_check_row row = {.pair = j->id,
                                       .margin = swap ? -margin : margin,
@@ -309,7 +309,7 @@ int ste_loop_check(struct ste_loop *l, struct ste_err *err)
     struct checking g = {.l = l};
     struct ste_loop_clock clock;
     ste_loop_clock_start(&clock, "check", 0);
-    if (strcmp(l->recipe.check, "likelihood") == 0)
+    if (l->recipe.check == STE_CHECK_LIKELIHOOD)
         rc = ste_each_pair(l->store, NULL, add_job, &g, err);
     if (rc == 0 && g.n > 0)
         rc = check_all(&g, err);

@@ -62,7 +62,7 @@ static int selected(const struct ste_recipe *r, double *read, double *labels, do
     }
     struct ste_loop *l = NULL;
     int rc = ste_loop_open(&l, dir, r, err);
-    bool llm = strcmp(r->labels, "llm") == 0;
+    bool llm = r->labels == STE_LABELS_LLM;
     if (rc == 0 && llm)
         rc = ste_options_set(ste_recipe_options, &l->recipe, "select.labels=none", err);
     if (rc == 0)
@@ -98,14 +98,9 @@ static int selected(const struct ste_recipe *r, double *read, double *labels, do
 static void measure(const struct ste_recipe *r, double *read, double *written)
 {
     *read = *written = 0;
-    struct ste_llm_params p = {.threads = (int)r->threads,
-                               .batch = (int)r->batch,
-                               .ctx = (int)r->ctx,
-                               .isa = *r->isa ? r->isa : NULL,
-                               .activations = r->activations};
     struct ste_llm *llm = NULL;
     struct ste_err err = {0};
-    if (ste_llm_open(&llm, r->seed_model, &p, &err) != 0) {
+    if (ste_llm_open(&llm, r->seed_model, &r->engine, &err) != 0) {
         ste_warn("time is not estimated: %s", err.msg);
         return;
     }
@@ -135,7 +130,7 @@ static void add_pairs(const struct ste_recipe *r, const struct ste_pack *pack, d
                 add(pair, TRIES * share, x + STE_TEMPLATE_TOKENS + (modify ? text_tokens(pack->modify_user) : 0),
                     modify ? x : answer);
         }
-        if (k->evidence != STE_EVIDENCE_NONE && strcmp(r->check, "none") != 0)
+        if (k->evidence != STE_EVIDENCE_NONE && r->check != STE_CHECK_NONE)
             add(check, 4 * PAIR_YIELD * share, x / 2 + STE_TEMPLATE_TOKENS + answer, 0);
     }
 }
@@ -163,17 +158,17 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     double pairs = (ste_recipe_labelled(r) ? 1 : PAIR_YIELD) * n, test = pairs * r->test, dev = pairs * r->dev,
            train = pairs - test - dev;
     double prompt = text_tokens(pack->judge_user) + x + 2 * answer + STE_TEMPLATE_TOKENS;
-    double limit = (double)(r->judge_max_tokens ? r->judge_max_tokens : pack->max_tokens);
+    double limit = (double)(r->judge.max_tokens ? r->judge.max_tokens : pack->max_tokens);
     double reasoning = pack->reasoning ? STE_LENGTH_SHARE * limit + 8 : 1;
     double samples = r->stop_early && r->samples > SAMPLES_IF_STOPPED ? SAMPLES_IF_STOPPED : (double)r->samples;
-    double orders = strcmp(r->orders, "both") == 0 ? 2 : 1, turns = (double)r->iterations;
+    double orders = r->orders == STE_ORDERS_BOTH ? 2 : 1, turns = (double)r->iterations;
 
     struct work select = {0}, pair = {0}, check = {0}, judge = {0}, learn = {0}, evaluate = {0};
     add(&select, labels, x + text_tokens(pack->category_user), 1);
     add_pairs(r, pack, n, x, answer, &pair, &check);
     /* Samples of one prompt share its reading. */
     add(&judge, turns * orders * train * samples, prompt / samples, reasoning);
-    double examples = TRAIN_YIELD * train * orders, times = r->epochs > 0 ? r->epochs : 1;
+    double examples = TRAIN_YIELD * train * orders, times = r->train.epochs > 0 ? r->train.epochs : 1;
     add(&learn, turns * times * examples, TRAIN_COST * (prompt + reasoning), 0);
     add(&evaluate, 2 * ((turns + 1) * test + turns * 4 * dev), prompt, reasoning);
 

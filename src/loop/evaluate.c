@@ -82,7 +82,7 @@ static int score_rest(struct suite *u, const bool *known, size_t left, struct st
     free(what);
     struct ste_outcome *o = ste_xcalloc(u->pairs.n + 1, sizeof *o);
     rc = ste_loop_provenance(u->l, "evaluate", &u->voice, &u->setting.sampling, u->setting.max_tokens,
-                             u->setting.mode == STE_MODE_FREE ? "free" : "closed", u->iteration, &u->provenance, err);
+                             ste_mode_names[u->setting.mode], u->iteration, &u->provenance, err);
     if (rc == 0)
         rc = ste_judge_pairs(&judging, &u->pairs, o, err);
     rc = ste_loop_saved(u->l, rc, err);

@@ -139,7 +139,7 @@ static double probability_of(const struct outcome *o)
 static const char *state_of(const struct filtering *g, const struct outcome *o)
 {
     const struct ste_recipe *r = &g->l->recipe;
-    const bool a = o->right[0].there, b = o->right[1].there, margin = strcmp(r->rule, "margin") == 0;
+    const bool a = o->right[0].there, b = o->right[1].there, margin = r->rule == STE_RULE_MARGIN;
     if (o->too_long == o->judgments)
         return "prompt too long";
     if (margin && isnan(o->probability))
@@ -150,7 +150,7 @@ static const char *state_of(const struct filtering *g, const struct outcome *o)
         return "kept"; /* a verdict at once: the right label needs no judgment that drew it */
     if (!a && !b)
         return o->valid ? "none right" : "none valid";
-    if (strcmp(r->rule, "share") == 0 && o->right_ones < r->min_share * o->judgments)
+    if (r->rule == STE_RULE_SHARE && o->right_ones < r->min_share * o->judgments)
         return "too few right";
     return r->both_orders && !(a && b) ? "right in one order only" : "kept";
 }
@@ -158,7 +158,7 @@ static const char *state_of(const struct filtering *g, const struct outcome *o)
 static void choose(struct filtering *g)
 {
     const struct ste_recipe *r = &g->l->recipe;
-    const bool per_order = strcmp(r->per_pair, "order") == 0, any = ste_loop_any_label(g->l);
+    const bool per_order = r->per_pair == STE_PER_PAIR_ORDER, any = ste_loop_any_label(g->l);
     char turn[16];
     snprintf(turn, sizeof turn, "%d", g->iteration);
     for (size_t i = 0; i < g->n; i++) {
@@ -248,7 +248,7 @@ static int put_examples(struct filtering *g, struct ste_err *err)
             order[n++] = (struct ste_ordered){
                 .pair = o->pair, .opposed = opposed(o), .label = g->chosen[k].label, .margin = o->margin};
         }
-    ste_loop_order(order, n, strcmp(g->l->recipe.order, "easy_first") == 0);
+    ste_loop_order(order, n, g->l->recipe.order == STE_TRAIN_EASY_FIRST);
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < n; i++)
         rc = put_example(g, of[order[i].index], (int64_t)i, err);
@@ -313,7 +313,7 @@ static int check_judged(struct ste_loop *l, int iteration, size_t held, struct s
     if (rc != 0)
         return rc;
     pairs -= (int64_t)held;
-    const int64_t want = strcmp(l->recipe.orders, "both") == 0 ? 2 * pairs : pairs;
+    const int64_t want = l->recipe.orders == STE_ORDERS_BOTH ? 2 * pairs : pairs;
     if (pairs == 0 || complete < want)
         return ste_err_set(
             err, STE_EUSAGE, "iteration %d of the run in %s is not judged yet (%lld of %lld done): `ste judge %s`",

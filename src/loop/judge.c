@@ -38,7 +38,7 @@ static int put_judgment(struct judging *g, const struct ste_trial *t, int sample
     const char *winner = ste_verdict_name(t->right);
     struct ste_id id = ste_id_of("judgment", p->id, turn, winner, index, NULL), prov, prompt;
     int rc = ste_loop_provenance(g->l, "judge", &g->voice, &g->setting.sampling, ste_judge_max_tokens(&g->setting),
-                                 g->setting.mode == STE_MODE_FREE ? "free" : "closed", g->iteration, &prov, err);
+                                 ste_mode_names[g->setting.mode], g->iteration, &prov, err);
     if (rc == 0 && a)
         rc = ste_put_prompt(g->l->store, (struct ste_token_ids){a->prompt, a->n_prompt}, &prompt, err);
     if (rc != 0)
@@ -123,7 +123,7 @@ static int load(struct judging *g, struct ste_err *err)
     int rc = ste_loop_held_back(g->l, g->iteration, &g->held, err);
     if (rc == 0)
         rc = ste_each_pair(g->l->store, "train", add_pair, g, err);
-    const bool both = strcmp(g->l->recipe.orders, "both") == 0;
+    const bool both = g->l->recipe.orders == STE_ORDERS_BOTH;
     g->trials = ste_xcalloc(2 * g->n_pairs + 1, sizeof *g->trials);
     for (size_t i = 0; rc == 0 && i < g->n_pairs; i++)
         for (int order = 0; rc == 0 && order < 1 + both; order++) {
@@ -190,7 +190,7 @@ static int judge_all(struct judging *g, size_t missing, struct ste_err *err)
     char what[48];
     snprintf(what, sizeof what, "judge, iteration %d", g->iteration);
     ste_loop_judge_setting(l, &g->voice, false, &g->setting);
-    g->progress = ste_progress_new(what, strcmp(l->recipe.orders, "both") == 0 ? "orders" : "pairs", missing);
+    g->progress = ste_progress_new(what, l->recipe.orders == STE_ORDERS_BOTH ? "orders" : "pairs", missing);
     const struct ste_trials trials = {.llm = g->voice.llm,
                                       .setting = &g->setting,
                                       .rule = ste_loop_stops_early(l) ? STE_TRIAL_FIRST_RIGHT : STE_TRIAL_ALL,

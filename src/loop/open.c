@@ -61,8 +61,7 @@ static int continue_with(struct ste_loop *l, const struct ste_recipe *was, struc
     int64_t models;
     struct ste_err differs = {0};
     int rc = ste_count(l->store, STE_COUNT_MODELS, 0, &models, err);
-    if (rc == 0)
-        rc = ste_recipe_settle(&l->recipe, was, err);
+    ste_recipe_settle(&l->recipe, was);
     if (rc != 0 || ste_recipe_may_continue(was, &l->recipe, ste_store_dir(l->store), &differs) == 0)
         return rc;
     return models > 0 ? ste_err_set(err, differs.code, "%s", differs.msg) : ste_store_empty(l->store, err);
@@ -93,8 +92,7 @@ static int take_recipe(struct ste_loop *l, const struct ste_recipe *r, struct st
             l->recipe = was;
         }
     }
-    if (rc == 0)
-        rc = ste_recipe_settle(&l->recipe, NULL, err);
+    ste_recipe_settle(&l->recipe, NULL);
     free(old);
     return rc;
 }

@@ -81,7 +81,7 @@ static void take_attempt(const struct ste_loop *l, struct ste_pair_job *j, int p
         raw = without_heading(raw);
     p->text = raw ? ste_text_trimmed(raw, strlen(raw)) : NULL;
     p->fault = k->ask ? ste_loop_degenerate(p->text, finish) : NULL;
-    if (k->answers && p->fault && strcmp(p->fault, "cut off") == 0 && strcmp(l->recipe.cut, "trim") == 0) {
+    if (k->answers && p->fault && strcmp(p->fault, "cut off") == 0 && l->recipe.cut == STE_CUT_TRIM) {
         char *whole = ste_text_whole_sentences(p->text);
         if (whole) {
             free(p->text);

@@ -5,17 +5,29 @@
 #ifndef STE_LOOP_RECIPE_H
 #define STE_LOOP_RECIPE_H
 
-#include "core/options.h"
+#include "judge/session.h"
+#include "train/train.h"
+
+/* The words of its choices, in this order. */
+enum ste_recipe_labels { STE_LABELS_NONE, STE_LABELS_FILE, STE_LABELS_LLM };
+enum ste_recipe_modify { STE_MODIFY_TWO_CALLS, STE_MODIFY_ONE_CALL };
+enum ste_recipe_cut { STE_CUT_TRIM, STE_CUT_DROP };
+enum ste_recipe_check { STE_CHECK_NONE, STE_CHECK_LIKELIHOOD };
+enum ste_recipe_orders { STE_ORDERS_RANDOM, STE_ORDERS_BOTH };
+enum ste_recipe_rule { STE_RULE_PAPER, STE_RULE_SHARE, STE_RULE_MARGIN };
+enum ste_recipe_per_pair { STE_PER_PAIR_ONE, STE_PER_PAIR_ORDER };
+enum ste_recipe_order { STE_TRAIN_SHUFFLED, STE_TRAIN_EASY_FIRST };
 
 struct ste_recipe {
     /* models: a catalogue name, a .gguf path, or RUN:ITERATION; empty: the seed */
     char *seed_model, *label_model, *answer_model, *modify_model, *weaker_model, *judge_model;
-    char *pack, *pack_folder, *verdict_mode;
+    char *pack, *pack_folder;
+    enum ste_verdict_mode verdict_mode;
     /* instructions */
     struct ste_strings files;
     long long read_limit;
     /* select */
-    char *labels;
+    enum ste_recipe_labels labels;
     struct ste_strings categories, lengths;
     long long complexity_min, complexity_max, min_chars, max_chars, per_category, select_limit;
     double duplicate, contamination;
@@ -24,29 +36,32 @@ struct ste_recipe {
     long long dev_pairs;
     /* pair */
     struct ste_strings kinds; /* shares */
-    char *modify, *pair_system, *cut;
+    enum ste_recipe_modify modify;
+    enum ste_recipe_cut cut;
+    char *pair_system;
     double pair_temperature, pair_top_p, weaker_temperature, near, other_nearest;
     long long pair_max_tokens, tries;
     struct ste_strings harmful, harmless; /* categories */
     /* check */
-    char *check;
+    enum ste_recipe_check check;
     double check_margin;
     bool match_length;
     /* judge */
-    long long samples, judge_max_tokens, speculate;
-    double judge_temperature, judge_top_p;
-    char *orders;
+    struct ste_judge_sampling judge;
+    long long samples, speculate;
+    enum ste_recipe_orders orders;
     bool stop_early;
     /* filter */
     bool both_orders, balance, weigh;
-    char *rule, *per_pair;
+    enum ste_recipe_rule rule;
+    enum ste_recipe_per_pair per_pair;
     double min_probability, min_share;
     long long trust_from;
     struct ste_strings filter_kinds; /* a text of shares for each iteration */
     /* train */
-    long long rank, warmup, max_steps, batch_examples, micro_tokens, train_memory_mb, checkpoint_every;
-    double alpha, learning_rate, epochs, weight_decay, max_grad_norm;
-    char *schedule, *order;
+    struct ste_train_options train;
+    long long max_steps, checkpoint_every;
+    enum ste_recipe_order order;
     /* the loop */
     long long iterations, seed;
     double stop_drift, stop_min_gain, stop_same;
@@ -55,8 +70,8 @@ struct ste_recipe {
     long long eval_limit;
     double eval_temperature;
     /* engine */
-    long long threads, batch, ctx;
-    char *isa, *activations, *train_activations, *cache;
+    struct ste_llm_params engine;
+    char *cache;
 };
 
 extern const struct ste_option ste_recipe_options[];
@@ -69,7 +84,7 @@ int ste_recipe_load(struct ste_recipe *r, const char *name, struct ste_err *err)
 /* Values that do not go together: STE_EUSAGE. */
 int ste_recipe_check(const struct ste_recipe *r, struct ste_err *err);
 /* Makes "auto" what it means: what OLD has, the recipe of the run that goes on; else what suits this machine. */
-int ste_recipe_settle(struct ste_recipe *r, const struct ste_recipe *old, struct ste_err *err);
+void ste_recipe_settle(struct ste_recipe *r, const struct ste_recipe *old);
 /* The pairs come from files, with their labels: pair.kinds. */
 bool ste_recipe_labelled(const struct ste_recipe *r);
 /* "runs/NAME" for a recipe's name or path; caller frees. */

@@ -57,13 +57,8 @@ static int open_model(struct ste_loop *l, const char *name, struct ste_llm **out
             *out = l->models[i].llm;
             return 0;
         }
-    const struct ste_recipe *r = &l->recipe;
-    struct ste_llm_params p = {.threads = r->threads,
-                               .batch = r->batch,
-                               .ctx = r->ctx,
-                               .isa = *r->isa ? r->isa : NULL,
-                               .activations = r->activations,
-                               .cache = *r->cache ? r->cache : NULL};
+    struct ste_llm_params p = l->recipe.engine;
+    p.cache = *l->recipe.cache ? l->recipe.cache : NULL;
     struct ste_llm *llm = NULL;
     int rc = l->open_llm(&llm, name, &p, err);
     if (rc != 0)
@@ -186,11 +181,9 @@ void ste_loop_judge_setting(struct ste_loop *l, const struct ste_voice *v, bool 
     *out = (struct ste_judge_setting){
         .pack = l->pack,
         .secret = l->secret,
-        .mode = strcmp(r->verdict_mode, "free") == 0     ? STE_MODE_FREE
-                : strcmp(r->verdict_mode, "closed") == 0 ? STE_MODE_CLOSED
-                                                         : l->pack->mode,
-        .sampling = {.temperature = evaluation ? r->eval_temperature : r->judge_temperature, .top_p = r->judge_top_p},
-        .max_tokens = (int)r->judge_max_tokens,
+        .mode = r->verdict_mode == STE_MODE_PACK ? l->pack->mode : r->verdict_mode,
+        .sampling = {.temperature = evaluation ? r->eval_temperature : r->judge.temperature, .top_p = r->judge.top_p},
+        .max_tokens = (int)r->judge.max_tokens,
         .sample_label = !evaluation,
         .seed = (uint64_t)r->seed,
         .adapter = v->adapter,

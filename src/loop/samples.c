@@ -4,7 +4,7 @@
 
 bool ste_loop_any_label(const struct ste_loop *l)
 {
-    return strcmp(l->recipe.rule, "margin") == 0 && !l->pack->reasoning;
+    return l->recipe.rule == STE_RULE_MARGIN && !l->pack->reasoning;
 }
 
 /* A verdict at once has its whole distribution in its log-probabilities: the rule margin needs no second one. */
@@ -15,5 +15,5 @@ int ste_loop_samples(const struct ste_loop *l)
 
 bool ste_loop_stops_early(const struct ste_loop *l)
 {
-    return l->recipe.stop_early && strcmp(l->recipe.rule, "paper") == 0;
+    return l->recipe.stop_early && l->recipe.rule == STE_RULE_PAPER;
 }

@@ -128,7 +128,7 @@ static int read_one(struct reading *g, const struct ste_instruction *it, const s
         state = "tied";
         copy_of = NULL;
     }
-    bool category = strcmp(g->l->recipe.labels, "file") == 0 && it->category;
+    bool category = g->l->recipe.labels == STE_LABELS_FILE && it->category;
     const struct ste_instruction_row row = {.id = id.s,
                                             .position = position,
                                             .source = it->id,
@@ -416,7 +416,7 @@ static int write_choices(struct ste_loop *l, struct choice *c, size_t n, struct 
     ste_minhash_cluster(texts, kept, r->cluster, cluster);
     ste_loop_split(ids, cluster, kept, dev_share(r, kept), r->test, (uint64_t)r->seed, split);
     int rc = ste_store_begin(l->store, err);
-    bool llm = strcmp(r->labels, "llm") == 0;
+    bool llm = r->labels == STE_LABELS_LLM;
     for (size_t i = 0; rc == 0 && i < n; i++) {
         bool keep = strcmp(c[i].state, "kept") == 0;
         rc = ste_choose_instruction(l->store, c[i].id, c[i].state, keep ? ids[cluster[k]] : NULL,
@@ -495,7 +495,7 @@ int ste_loop_select(struct ste_loop *l, struct ste_err *err)
         ste_loop_clock_start(&clock, "select", 0);
         if (!state)
             rc = read_all(l, err);
-        if (rc == 0 && strcmp(l->recipe.labels, "llm") == 0)
+        if (rc == 0 && l->recipe.labels == STE_LABELS_LLM)
             rc = label_all(l, err);
         if (rc == 0)
             rc = finish(l, err);

@@ -47,7 +47,7 @@ struct training {
 
 static bool easy_first(const struct training *g)
 {
-    return strcmp(g->l->recipe.order, "easy_first") == 0;
+    return g->l->recipe.order == STE_TRAIN_EASY_FIRST;
 }
 
 static int add_example(void *arg, const struct ste_example_view *v, struct ste_err *err)
@@ -260,32 +260,19 @@ static int set_params(struct training *g, struct ste_err *err)
 {
     const struct ste_recipe *r = &g->l->recipe;
     struct ste_train_params *p = &g->params;
-    ste_train_default_params(p);
+    ste_train_params_of(p, &r->train);
     p->pool = ste_local_pool(g->seed.llm);
-    int rc = ste_isa_choose(*r->isa ? r->isa : NULL, &p->isa, err);
-    if (rc == 0)
-        rc = ste_schedule_by_name(r->schedule, &p->schedule, err);
-    if (rc == 0)
-        rc = ste_activations_by_name(r->train_activations, true, &p->activations, err);
-    p->r = (int)r->rank;
-    p->alpha = r->alpha;
-    p->learning_rate = r->learning_rate;
-    p->weight_decay = r->weight_decay;
-    p->max_grad_norm = r->max_grad_norm;
-    p->batch_examples = (int)r->batch_examples;
-    p->micro_tokens = (int)r->micro_tokens;
-    p->activation_bytes = (size_t)r->train_memory_mb << 20;
+    int rc = ste_isa_choose(r->engine.isa, &p->isa, err);
     char seed[32], turn[16];
     snprintf(seed, sizeof seed, "%lld", r->seed);
     snprintf(turn, sizeof turn, "%d", g->iteration);
     p->seed = ste_key_of("train", seed, turn, NULL);
     int per_epoch = (g->n + p->batch_examples - 1) / p->batch_examples;
-    double by_epochs = r->epochs > 0 ? ceil(r->epochs * per_epoch - 1e-9) : (double)r->max_steps;
+    double by_epochs = r->train.epochs > 0 ? ceil(r->train.epochs * per_epoch - 1e-9) : (double)r->max_steps;
     g->total = by_epochs < 1 ? 1 : (int)by_epochs;
     if (r->max_steps && g->total > r->max_steps)
         g->total = (int)r->max_steps;
-    p->total_steps = g->total;
-    p->warmup_steps = (int)r->warmup < g->total ? (int)r->warmup : g->total - 1;
+    ste_train_params_total(p, g->total);
     g->every = r->checkpoint_every ? (int)r->checkpoint_every : (g->total + 3) / 4;
     return rc;
 }

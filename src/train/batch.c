@@ -43,13 +43,4 @@ double ste_schedule_factor(enum ste_schedule s, int step, int warmup_steps, int 
     return f > 0 ? f : 0;
 }
 
-int ste_schedule_by_name(const char *name, enum ste_schedule *out, struct ste_err *err)
-{
-    static const char *const names[] = {"constant", "linear", "cosine"};
-    for (int i = 0; i < 3; i++)
-        if (!strcmp(name, names[i])) {
-            *out = (enum ste_schedule)i;
-            return 0;
-        }
-    return ste_err_set(err, STE_EUSAGE, "no schedule is called '%s'; there are constant, linear and cosine", name);
-}
+const char *const ste_schedule_names[] = {"constant", "linear", "cosine", NULL};

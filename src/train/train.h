@@ -16,6 +16,7 @@
 #ifndef STE_TRAIN_TRAIN_H
 #define STE_TRAIN_TRAIN_H
 
+#include "core/options.h"
 #include "engine/cpu/weights.h"
 #include "model/lora.h"
 
@@ -53,6 +54,18 @@ struct ste_train_params {
 /* r 16, alpha 32, AdamW (.9, .999, 1e-8) at 1e-4 without decay, norm 1, constant schedule, 8 examples a step, 512
  * tokens a pack, 2 GB of activations, all in f32. */
 void ste_train_default_params(struct ste_train_params *p);
+/* What of them a user may say, in a recipe and as flags. */
+struct ste_train_options {
+    long long r, warmup, batch, micro_tokens, memory_mb;
+    double alpha, lr, epochs, weight_decay, max_grad_norm;
+    enum ste_schedule schedule;
+    enum ste_activations activations;
+};
+extern const struct ste_option ste_train_options[];
+/* P by default but for what O says. */
+void ste_train_params_of(struct ste_train_params *p, const struct ste_train_options *o);
+/* P for so many steps: a warm-up that is longer ends before the last one. */
+void ste_train_params_total(struct ste_train_params *p, int steps);
 /* Bytes of activations and scratch memory for a pack of TOKENS (packed weights, adapter and optimizer not counted):
  * what a caller weighs when it chooses micro_tokens and activation_bytes. */
 size_t ste_train_activation_bytes(const struct ste_hparams *hp, int r, int tokens, bool recompute);
@@ -94,8 +107,7 @@ int ste_trainer_steps_done(const struct ste_trainer *t);
 void ste_train_batch(uint64_t seed, int n_examples, int together, int batch, int step, int *indices, int *n);
 /* The learning rate's factor at step STEP (from 0): transformers' get_*_schedule_with_warmup. */
 double ste_schedule_factor(enum ste_schedule s, int step, int warmup_steps, int total_steps);
-/* "constant", "linear", "cosine"; STE_EUSAGE for another name. */
-int ste_schedule_by_name(const char *name, enum ste_schedule *out, struct ste_err *err);
+extern const char *const ste_schedule_names[]; /* NULL-ended, as the enum has them */
 
 /* Adapter, optimizer moments, step: one file, written whole. Loading gives a trainer that goes on to the same bytes.
  * A file that is cut off, damaged, or of another model or other parameters is refused (STE_EINPUT) and changes

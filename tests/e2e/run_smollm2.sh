@@ -35,7 +35,7 @@ before=$(work)
 [ -n "$before" ] && [ "$(work)" = "$before" ] || fail "running again: something was done twice"
 [ "$(dump_hash "$WORK/a")" = "$want" ] || fail "running again changed the store"
 
-# Steps as commands give the same run. (judge RUN is the loop's step.)
+# Steps as commands give the same run. (The loop's judge is judge-step.)
 "$STE" select "$WORK/steps" --recipe "$WORK/tiny.yaml" || fail "ste select"
 "$STE" pair "$WORK/steps" --threads 1 || fail "ste pair"
 compare() { # NAME FLAGS...

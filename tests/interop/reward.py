@@ -24,7 +24,7 @@ def check(a, short):
     write = lambda path, some: path.write_text("".join(json.dumps({"prompt": p, "chosen": c, "rejected": r}) + "\n" for _, p, c, r in some))  # noqa: E731
     write(data, pairs[:16])
     write(held, pairs[16:])
-    ste(a, "train-rm", "--model", gguf_path(short), "--in", data, "--out", folder / "rm", "--steps", a.steps, "--batch", 4, "--lr", 1e-3, "--activations", "f32")
+    ste(a, "train-rm", "--model", gguf_path(short), "--in", data, "--out", folder / "rm", "--steps", a.steps, "--batch", 4, "--lr", 1e-3, "--schedule", "constant", "--warmup", 0, "--activations", "f32")
     ste(a, "eval", "--judge", folder / "rm", "--data", held, "--activations", "f32", "--outcomes", folder / "outcomes.jsonl")
     ours = [difference(json.loads(line)["ab"]["logprob_a"]) for line in (folder / "outcomes.jsonl").read_text().splitlines()]
 

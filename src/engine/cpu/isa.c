@@ -54,6 +54,7 @@ static bool has(enum ste_isa isa)
 
 int ste_isa_choose(const char *name, enum ste_isa *out, struct ste_err *err)
 {
+    name = name && *name ? name : NULL;
     for (int i = STE_ISA_AMX; i >= STE_ISA_PORTABLE; i--) {
         if (name && strcmp(name, names[i]) != 0)
             continue;

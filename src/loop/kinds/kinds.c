@@ -21,7 +21,7 @@ const struct ste_pair_kind *ste_pair_kind_by_name(const char *name)
 const struct ste_pair_kind *ste_pair_kind_of(const struct ste_recipe *r, const char *name)
 {
     const struct ste_pair_kind *k = ste_pair_kind_by_name(name);
-    return k == &ste_kind_modify && strcmp(r->modify, "one_call") == 0 ? &ste_kind_modify_one_call : k;
+    return k == &ste_kind_modify && r->modify == STE_MODIFY_ONE_CALL ? &ste_kind_modify_one_call : k;
 }
 
 int ste_pair_kinds_check(const struct ste_strings *shares, const char *what, struct ste_err *err)

@@ -322,20 +322,33 @@ static void yaml_round_trip(void **state)
     }
 }
 
-struct opts {
-    char *seed_model, *mode;
-    long long n;
+struct sampling {
     double temperature;
+};
+struct opts {
+    char *seed_model;
+    int mode;
+    long long n;
+    struct sampling pair;
     bool both;
     struct ste_strings files;
 };
+#define OPTIONS_OF struct sampling
+static const struct ste_option sampling[] = {STE_REAL("temperature", temperature, "0.7", 0, 2, "heat"), {0}};
+#undef OPTIONS_OF
+#define OPTIONS_OF struct opts
 static const struct ste_option table[] = {
-    {"seed_model", STE_OPT_STRING, offsetof(struct opts, seed_model), "small", 0, 0, NULL, false, "the seed"},
-    {"judge.mode", STE_OPT_CHOICE, offsetof(struct opts, mode), "closed", 0, 0, "free|closed", false, "how"},
-    {"judge.samples", STE_OPT_INT, offsetof(struct opts, n), "15", 1, 100, NULL, false, "how many"},
-    {"pair.temperature", STE_OPT_REAL, offsetof(struct opts, temperature), "0.7", 0, 2, NULL, false, "heat"},
-    {"judge.both", STE_OPT_BOOL, offsetof(struct opts, both), "false", 0, 0, NULL, true, "both orders"},
-    {"eval.files", STE_OPT_LIST, offsetof(struct opts, files), NULL, 0, 0, NULL, false, "files"},
+    STE_STRING("seed_model", seed_model, "small", NULL, "the seed"),
+    STE_CHOICE("judge.mode", mode, "closed", STE_NAMES("free", "closed"), "how"),
+    STE_INT("judge.samples", n, "15", 1, 100, "how many"),
+    STE_TABLE("pair", pair, sampling),
+    {.key = "judge.both",
+     .kind = STE_OPT_BOOL,
+     .offset = STE_FIELD(both, bool),
+     .initial = "false",
+     .speed_only = true,
+     .help = "both orders"},
+    STE_LIST("eval.files", files, NULL, NULL, "files"),
     {0},
 };
 
@@ -406,7 +419,7 @@ static void options_load_dump_and_differ(void **state)
     json_t *j = yaml("seed_model: big\njudge:\n  samples: 3\n  both: true\npair:\neval:\n  files: [x, 7]\n", &err);
     assert_int_equal(ste_options_load(table, &a, j, "r.yaml", &err), 0);
     json_decref(j);
-    json_t *dump = ste_options_dump(table, &a);
+    json_t *dump = ste_options_dump(table, &a, false);
     assert_int_equal(ste_options_diff(table, &b, &a, &lines), 3);
     assert_string_equal(lines.s, "seed_model: \"small\" -> \"big\"\njudge.samples: 15 -> 3\n"
                                  "eval.files: [] -> [\"x\", \"7\"]\n"); /* judge.both is speed only */
@@ -431,8 +444,8 @@ static void options_load_dump_and_differ(void **state)
         json_decref(j);
     }
     ste_buf_reset(&lines);
-    ste_options_help(table, 40, &lines);
-    assert_non_null(strstr(lines.s, "judge.samples = N (default 15)"));
+    ste_options_help(table, false, 40, &lines);
+    assert_non_null(strstr(lines.s, "judge.samples = N"));
     for (char *s = lines.s; *s; s += strcspn(s, "\n") + 1)
         assert_true(strcspn(s, "\n") <= 40);
     ste_buf_clear(&lines);

@@ -75,7 +75,7 @@ static void forms(void **state)
     assert_string_equal(s.adapter, want);
     assert_string_equal(s.pack, "direct");
     assert_null(s.pack_folder);
-    assert_null(s.mode);
+    assert_int_equal(s.mode, STE_MODE_PACK);
     ste_judge_spec_clear(&s);
 
     assert_int_equal(parse(&s, "%s/run:2", &err), 0);
@@ -110,7 +110,7 @@ static void forms(void **state)
     assert_int_equal(parse(&s, "%s/fresh:0", &err), 0);
     assert_false(s.likelihood);
     assert_null(s.pack);
-    assert_string_equal(s.mode, "free");
+    assert_int_equal(s.mode, STE_MODE_FREE);
     ste_judge_spec_clear(&s);
 }
 

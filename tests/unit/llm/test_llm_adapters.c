@@ -15,7 +15,7 @@ static struct ste_llm *open_llm(const char *path)
 {
     struct ste_llm *l = NULL;
     struct ste_err err = {0};
-    if (ste_llm_open(&l, path, &(struct ste_llm_params){.threads = 1, .batch = 4}, &err))
+    if (ste_llm_open(&l, path, &(struct ste_llm_params){.activations = STE_ACT_AUTO, .threads = 1, .batch = 4}, &err))
         fail_msg("%s", err.msg);
     return l;
 }

@@ -29,7 +29,7 @@ static struct ste_llm *open_llm(const char *path, const char *cache, int threads
 {
     struct ste_llm *l = NULL;
     struct ste_err err = {0};
-    const struct ste_llm_params p = {.threads = threads, .batch = batch, .cache = cache};
+    const struct ste_llm_params p = {.activations = STE_ACT_AUTO, .threads = threads, .batch = batch, .cache = cache};
     if (ste_llm_open(&l, path, &p, &err))
         fail_msg("%s", err.msg);
     return l;
