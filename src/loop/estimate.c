@@ -16,7 +16,7 @@
 #define PAIR_YIELD 0.8
 #define TRIES 1.2 /* of a text */
 #define SAMPLES_IF_STOPPED 3.0
-#define TRAIN_YIELD 0.7 /* of training pairs, after the balance */
+#define TRAIN_YIELD 0.7 /* of training pairs with reasoning, after the balance; of verdicts at once nearly all */
 #define TRAIN_COST 4.0  /* a trained token against a read one */
 
 struct work {
@@ -160,7 +160,10 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     double prompt = text_tokens(pack->judge_user) + x + 2 * answer + STE_TEMPLATE_TOKENS;
     double limit = (double)(r->judge.max_tokens ? r->judge.max_tokens : pack->max_tokens);
     double reasoning = pack->reasoning ? STE_LENGTH_SHARE * limit + 8 : 1;
-    double samples = r->stop_early && r->samples > SAMPLES_IF_STOPPED ? SAMPLES_IF_STOPPED : (double)r->samples;
+    const bool at_once = r->rule == STE_RULE_MARGIN && !pack->reasoning; /* one verdict tells the distribution */
+    double samples = at_once                                            ? 1
+                     : r->stop_early && r->samples > SAMPLES_IF_STOPPED ? SAMPLES_IF_STOPPED
+                                                                        : (double)r->samples;
     double orders = r->orders == STE_ORDERS_BOTH ? 2 : 1, turns = (double)r->iterations;
 
     struct work select = {0}, pair = {0}, check = {0}, judge = {0}, learn = {0}, evaluate = {0};
@@ -168,7 +171,7 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     add_pairs(r, pack, n, x, answer, &pair, &check);
     /* Samples of one prompt share its reading. */
     add(&judge, turns * orders * train * samples, prompt / samples, reasoning);
-    double examples = TRAIN_YIELD * train * orders, times = r->train.epochs > 0 ? r->train.epochs : 1;
+    double examples = (at_once ? 1 : TRAIN_YIELD) * train * orders, times = r->train.epochs > 0 ? r->train.epochs : 1;
     add(&learn, turns * times * examples, TRAIN_COST * (prompt + reasoning), 0);
     add(&evaluate, 2 * ((turns + 1) * test + turns * 4 * dev), prompt, reasoning);
 
