@@ -160,7 +160,7 @@ def judge_early(a, size, pairs):
                 "split.dev": 0, "split.test": 0, "judge.samples": JOB_SAMPLES, "judge.max_tokens": a.job_new}
     ste(a, "select", run, "--recipe", "small", *(x for key, value in settings.items() for x in ("--set", f"{key}={value}")))
     ste(a, "pair", run)
-    ste(a, "judge", run, "--threads", a.threads)
+    ste(a, "judge-step", run, "--threads", a.threads)
     db = sqlite3.connect(run / "run.db")
     seconds, = db.execute("SELECT seconds FROM work WHERE step = 'judge'").fetchone()
     judgments, tokens, right, too_long = db.execute("SELECT count(*), sum(length(completion)) / 4, sum(correct), sum(prompt IS NULL) FROM judgment").fetchone()

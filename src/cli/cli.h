@@ -29,6 +29,9 @@ void ste_catch_signals(void);   /* SIGINT and SIGTERM, from here on */
 /* Parses the flags and runs CMD, or prints its help; argv[0] is its name. */
 int ste_command_run(const struct ste_command *cmd, int argc, char **argv, struct ste_err *err);
 
+/* Adds its flags, a blank between them. */
+void ste_command_flags(const struct ste_command *cmd, struct ste_buf *out);
+
 /* The commands in the order of `ste help`: C(symbol behind ste_cmd_, group). */
 #define STE_COMMANDS(C)                                                                                                \
     C(run, "Train a judge")                                                                                            \

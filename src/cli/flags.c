@@ -21,33 +21,31 @@ static void print_help(const struct ste_command *cmd)
     ste_buf_clear(&out);
 }
 
-/* A flag as the key of an option. Caller frees. */
-static char *key_of(const char *flag, size_t n)
+void ste_command_flags(const struct ste_command *cmd, struct ste_buf *out)
 {
-    char *key = ste_xstrndup(flag, n);
-    for (char *c = key; *c; c++)
-        *c = *c == '-' ? '_' : *c;
-    return key;
+    struct ste_strings keys = {0};
+    ste_options_keys(cmd->options, true, &keys);
+    for (size_t i = 0; i < keys.n; i++)
+        ste_buf_addf(out, "%s%s ", keys.items[i][1] ? "--" : "-", keys.items[i]);
+    ste_buf_adds(out, "--help");
+    ste_strings_clear(&keys);
 }
 
-static int unknown_flag(const struct ste_command *cmd, const char *word, const char *key, struct ste_err *err)
+/* NAME: WORD without its dashes, before its "=". */
+static int unknown_flag(const struct ste_command *cmd, const char *word, const char *name, struct ste_err *err)
 {
     struct ste_strings keys = {0};
     const int n = (int)strcspn(word, "=");
-    ste_options_keys(cmd->options, &keys);
+    ste_options_keys(cmd->options, true, &keys);
     ste_strings_add(&keys, "help");
     ste_strings_add(&keys, NULL);
-    const char *near = *key ? ste_nearest(key, (const char *const *)keys.items) : NULL;
-    char *flag = near ? key_of(near, strlen(near)) : NULL;
-    for (char *c = flag; c && *c; c++)
-        *c = *c == '_' ? '-' : *c;
-    if (flag)
+    const char *near = *name ? ste_nearest(name, (const char *const *)keys.items) : NULL;
+    if (near)
         ste_err_set(err, STE_EUSAGE, "%s: there is no flag %.*s; did you mean %s%s?", cmd->name, n, word,
-                    flag[1] ? "--" : "-", flag);
+                    near[1] ? "--" : "-", near);
     else
         ste_err_set(err, STE_EUSAGE, "%s: there is no flag %.*s; `ste %s --help` lists them", cmd->name, n, word,
                     cmd->name);
-    free(flag);
     ste_strings_clear(&keys);
     return STE_EUSAGE;
 }
@@ -99,10 +97,13 @@ static int take_flag(struct parsing *p, struct ste_err *err)
 {
     const char *word = p->argv[p->i], *name = word + (word[1] == '-' ? 2 : 1);
     const size_t n = strcspn(name, "=");
-    char *key = key_of(name, n);
+    char *flag = ste_xstrndup(name, n), *key = ste_xstrdup(flag);
+    for (char *c = key; *c; c++)
+        *c = *c == '-' ? '_' : *c;
     const struct ste_option *o = ste_options_find(p->cmd->options, key);
     /* "-name" with one dash is no way to write a long flag */
-    int rc = !o || (word[1] != '-' && n != 1) ? unknown_flag(p->cmd, word, key, err) : take_values(p, o, key, err);
+    int rc = !o || (word[1] != '-' && n != 1) ? unknown_flag(p->cmd, word, flag, err) : take_values(p, o, key, err);
+    free(flag);
     free(key);
     return rc;
 }

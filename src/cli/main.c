@@ -34,7 +34,8 @@ static void print_commands(void)
         group = entries[i].group;
         printf("  %-11s %s\n", entries[i].cmd->name, entries[i].cmd->summary);
     }
-    printf("\n`ste help COMMAND` says more; `ste help recipe` lists a recipe's options.\n"
+    printf("\n`ste help COMMAND` says more; `ste help recipe` lists a recipe's options,\n"
+           "`source <(ste help completion)` teaches bash the commands and flags.\n"
            "Exit codes: 0 done, 1 failed, 2 usage, 3 a threshold was not met,\n"
            "130 interrupted.\n");
 }
@@ -51,6 +52,25 @@ static int unknown_command(const char *name, struct ste_err *err)
     return ste_err_set(err, STE_EUSAGE, "there is no command \"%s\"; `ste help` lists them", name);
 }
 
+/* For bash: source <(ste help completion). */
+static void print_completion(void)
+{
+    struct ste_buf names = STE_BUF_INIT;
+    printf("_ste() {\n    local words\n    case ${COMP_WORDS[1]} in\n");
+    for (size_t i = 0; i < N_ENTRIES; i++) {
+        struct ste_buf flags = STE_BUF_INIT;
+        ste_command_flags(entries[i].cmd, &flags);
+        printf("    %s) words='%s' ;;\n", entries[i].cmd->name, flags.s);
+        ste_buf_addf(&names, "%s ", entries[i].cmd->name);
+        ste_buf_clear(&flags);
+    }
+    printf("    esac\n    ((COMP_CWORD > 1)) || words='%shelp'\n"
+           "    COMPREPLY=($(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\n"
+           "complete -o default -F _ste ste\n",
+           names.s);
+    ste_buf_clear(&names);
+}
+
 static int help(int argc, char **argv, struct ste_err *err)
 {
     if (argc < 2) {
@@ -64,6 +84,10 @@ static int help(int argc, char **argv, struct ste_err *err)
                "be given as --set a.b=VALUE.\n\n%s",
                b.s);
         ste_buf_clear(&b);
+        return 0;
+    }
+    if (!strcmp(argv[1], "completion")) {
+        print_completion();
         return 0;
     }
     const struct ste_command *cmd = find(argv[1]);

@@ -60,10 +60,20 @@ static bool find(const struct ste_option *table, const char *key, struct walk *o
     return false;
 }
 
-void ste_options_keys(const struct ste_option *table, struct ste_strings *out)
+/* Its key as a flag. */
+static void as_flag(struct walk *w)
 {
-    for (struct walk w = walk(table); next(&w);)
+    for (char *c = w->key; *c; c++)
+        *c = *c == '_' ? '-' : *c;
+}
+
+void ste_options_keys(const struct ste_option *table, bool flags, struct ste_strings *out)
+{
+    for (struct walk w = walk(table); next(&w);) {
+        if (flags)
+            as_flag(&w);
         ste_strings_add(out, w.key);
+    }
 }
 
 /* ---- values ---- */
@@ -190,7 +200,7 @@ void ste_options_clear(const struct ste_option *table, void *opts)
 static int unknown_key(const struct ste_option *table, const char *key, const char *what, struct ste_err *err)
 {
     struct ste_strings keys = {0};
-    ste_options_keys(table, &keys);
+    ste_options_keys(table, false, &keys);
     ste_strings_add(&keys, NULL);
     const char *near = ste_nearest(key, (const char *const *)keys.items);
     const char *head = what ? what : "--set", *sep = what ? ": " : " ";
@@ -499,8 +509,8 @@ void ste_options_help(const struct ste_option *table, bool flags, int width, str
 {
     for (struct walk w = walk(table); next(&w);) {
         struct ste_buf head = STE_BUF_INIT, text = STE_BUF_INIT;
-        for (char *c = w.key; flags && *c; c++)
-            *c = *c == '_' ? '-' : *c;
+        if (flags)
+            as_flag(&w);
         ste_buf_addf(&head, "  %s%s", !flags ? "" : w.key[1] ? "--" : "-", w.key);
         if (!flags || w.o->kind != STE_OPT_BOOL) {
             ste_buf_adds(&head, flags ? " " : " = ");

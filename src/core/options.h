@@ -45,56 +45,25 @@ struct ste_option {
  * checked when it is compiled.
  */
 #define STE_FIELD(field, type) _Generic(((OPTIONS_OF *)0)->field, type : offsetof(OPTIONS_OF, field))
-#define STE_STRING(k, f, init, val, text)                                                                              \
-    {                                                                                                                  \
-        .key = k, .kind = STE_OPT_STRING, .offset = STE_FIELD(f, char *), .initial = init, .value = val, .help = text  \
-    }
-#define STE_INT(k, f, init, lo, hi, text)                                                                              \
-    {                                                                                                                  \
-        .key = k, .kind = STE_OPT_INT, .offset = STE_FIELD(f, long long), .initial = init, .min = lo, .max = hi,       \
-        .help = text                                                                                                   \
-    }
-#define STE_REAL(k, f, init, lo, hi, text)                                                                             \
-    {                                                                                                                  \
-        .key = k, .kind = STE_OPT_REAL, .offset = STE_FIELD(f, double), .initial = init, .min = lo, .max = hi,         \
-        .help = text                                                                                                   \
-    }
-#define STE_BOOL(k, f, init, text)                                                                                     \
-    {                                                                                                                  \
-        .key = k, .kind = STE_OPT_BOOL, .offset = STE_FIELD(f, bool), .initial = init, .help = text                    \
-    }
+/* clang-format off */
+#define STE_ROW(k, t, f, type, init, text, ...)                                                                        \
+    {.key = k, .kind = STE_OPT_##t, .offset = STE_FIELD(f, type), .initial = init, .help = text, __VA_ARGS__}
+#define STE_STRING(k, f, init, val, text) STE_ROW(k, STRING, f, char *, init, text, .value = val)
+#define STE_INT(k, f, init, lo, hi, text) STE_ROW(k, INT, f, long long, init, text, .min = lo, .max = hi)
+#define STE_REAL(k, f, init, lo, hi, text) STE_ROW(k, REAL, f, double, init, text, .min = lo, .max = hi)
+#define STE_BOOL(k, f, init, text) STE_ROW(k, BOOL, f, bool, init, text, .value = NULL)
 #define STE_CHOICE(k, f, init, names, text)                                                                            \
-    {                                                                                                                  \
-        .key = k, .kind = STE_OPT_CHOICE, .offset = offsetof(OPTIONS_OF, f), .initial = init, .choices = names,        \
-        .help = text                                                                                                   \
-    }
-#define STE_LIST(k, f, init, val, text)                                                                                \
-    {                                                                                                                  \
-        .key = k, .kind = STE_OPT_LIST, .offset = STE_FIELD(f, struct ste_strings), .initial = init, .value = val,     \
-        .help = text                                                                                                   \
-    }
-#define STE_SHARES(k, f, init, text)                                                                                   \
-    {                                                                                                                  \
-        .key = k, .kind = STE_OPT_SHARES, .offset = STE_FIELD(f, struct ste_strings), .initial = init, .help = text    \
-    }
-#define STE_WORDS(k, f, val, text)                                                                                     \
-    {                                                                                                                  \
-        .key = k, .kind = STE_OPT_WORDS, .offset = STE_FIELD(f, struct ste_strings), .value = val, .help = text        \
-    }
-#define STE_TABLE(k, f, rows)                                                                                          \
-    {                                                                                                                  \
-        .key = k, .kind = STE_OPT_TABLE, .offset = offsetof(OPTIONS_OF, f), .table = rows                              \
-    }
+    {.key = k, .kind = STE_OPT_CHOICE, .initial = init, .choices = names, .help = text,                                \
+     .offset = _Generic(((OPTIONS_OF *)0)->f, int: offsetof(OPTIONS_OF, f), unsigned: offsetof(OPTIONS_OF, f))}
+#define STE_LIST(k, f, init, val, text) STE_ROW(k, LIST, f, struct ste_strings, init, text, .value = val)
+#define STE_SHARES(k, f, init, text) STE_ROW(k, SHARES, f, struct ste_strings, init, text, .value = NULL)
+#define STE_WORDS(k, f, val, text) STE_ROW(k, WORDS, f, struct ste_strings, NULL, text, .value = val)
+#define STE_TABLE(k, f, rows) {.key = k, .kind = STE_OPT_TABLE, .offset = offsetof(OPTIONS_OF, f), .table = rows}
 #define STE_SPEED_INT(k, f, init, lo, hi, text)                                                                        \
-    {                                                                                                                  \
-        .key = k, .kind = STE_OPT_INT, .offset = STE_FIELD(f, long long), .initial = init, .min = lo, .max = hi,       \
-        .speed_only = true, .help = text                                                                               \
-    }
+    STE_ROW(k, INT, f, long long, init, text, .min = lo, .max = hi, .speed_only = true)
 #define STE_SPEED_STRING(k, f, init, val, text)                                                                        \
-    {                                                                                                                  \
-        .key = k, .kind = STE_OPT_STRING, .offset = STE_FIELD(f, char *), .initial = init, .speed_only = true,         \
-        .value = val, .help = text                                                                                     \
-    }
+    STE_ROW(k, STRING, f, char *, init, text, .value = val, .speed_only = true)
+/* clang-format on */
 #define STE_NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define STE_LARGE 1e9
 
@@ -107,7 +76,8 @@ int ste_options_set(const struct ste_option *table, void *opts, const char *assi
 int ste_options_put(const struct ste_option *table, void *opts, const char *key, const char *name, const char *text,
                     bool add, struct ste_err *err);
 const struct ste_option *ste_options_find(const struct ste_option *table, const char *key); /* NULL: there is none */
-void ste_options_keys(const struct ste_option *table, struct ste_strings *out);             /* adds all, in full */
+/* Adds all in full, as keys or as FLAGS without their dashes. */
+void ste_options_keys(const struct ste_option *table, bool flags, struct ste_strings *out);
 /* A parsed YAML mapping. WHAT names the file. */
 int ste_options_load(const struct ste_option *table, void *opts, const json_t *yaml, const char *what,
                      struct ste_err *err);

@@ -316,7 +316,7 @@ static int check_judged(struct ste_loop *l, int iteration, size_t held, struct s
     const int64_t want = l->recipe.orders == STE_ORDERS_BOTH ? 2 * pairs : pairs;
     if (pairs == 0 || complete < want)
         return ste_err_set(
-            err, STE_EUSAGE, "iteration %d of the run in %s is not judged yet (%lld of %lld done): `ste judge %s`",
+            err, STE_EUSAGE, "iteration %d of the run in %s is not judged yet (%lld of %lld done): `ste judge-step %s`",
             iteration, ste_store_dir(l->store), (long long)complete, (long long)want, ste_store_dir(l->store));
     return 0;
 }

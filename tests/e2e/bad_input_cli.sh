@@ -53,6 +53,18 @@ for c in $("$ste" help | sed -n 's/^  \([a-z-]*\) .*/\1/p'); do
     done
 done
 "$ste" help | awk 'length($0) > 80 {print "ste help: " $0; x = 1} END {exit x}' || bad=1
+# what bash completes is what there is
+"$ste" help completion >"$tmp/completion" || bad=1
+completes() { # WANT WORD...: after these words
+    local want=$1 COMP_WORDS COMP_CWORD COMPREPLY
+    shift
+    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+    _ste
+    [ "${COMPREPLY[*]}" = "$want" ] || { echo "completion of $*: ${COMPREPLY[*]} (want: $want)"; bad=1; }
+}
+. "$tmp/completion"
+completes 'train train-rm tokenize' ste t
+completes '--top-k --top-p' ste generate --to
 "$ste" --version | grep -q '^ste [0-9]' || bad=1
 # output that cannot be written is a failure
 "$ste" help >/dev/full 2>"$tmp/err" && { echo "ste help to a full disk gave 0"; bad=1; }

@@ -33,7 +33,8 @@ expect 1 'broken.jsonl:1' "$STE" run "$WORK/tiny.yaml" --run "$WORK/c" --set "in
 
 # steps out of order
 "$STE" select "$WORK/run" --recipe "$WORK/tiny.yaml" || fail "ste select"
-expect 2 'ste pair' "$STE" judge "$WORK/run"
+expect 2 'ste pair' "$STE" judge-step "$WORK/run"
+expect 2 'ste judge-step' "$STE" judge "$WORK/run"
 expect 2 'not judged yet' "$STE" filter "$WORK/run"
 expect 2 'ste filter' "$STE" train "$WORK/run"
 expect 2 'comes first' "$STE" iterate "$WORK/run" --iteration 2

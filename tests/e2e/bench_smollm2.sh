@@ -44,5 +44,5 @@ refused 'short.jsonl has 1 prompts, --rounds 2' --model "$model" --prompt-tokens
 refused 'short.jsonl:1 has 3 tokens' --model "$model" --prompts "$dir/short.jsonl"
 refused 'wrong.jsonl:1' --model "$model" --prompts "$dir/wrong.jsonl"
 refused 'unknown instruction set' --model "$model" --isa mmx
-refused 'activation precision' --model "$model" --activations int7
+refused 'activations must be one of' --model "$model" --activations int7
 echo "ok"

@@ -265,7 +265,7 @@ refuse 1 'bad.jsonl:1' rank --judge "$model" --answers "$dir/bad.jsonl"
 refuse 1 'bad.jsonl:1' rank --from "$dir/bad.jsonl"
 echo '{"model_a": "x", "model_b": "y", "winner": "model_a"}' >"$dir/battle.jsonl"
 refuse 1 'battle.jsonl:1: no margin' rank --from "$dir/battle.jsonl" --verdict two-order
-refuse 2 'must be one of both|two-order, not "three"' rank --from "$dir/battle.jsonl" --verdict three
+refuse 2 'verdict must be one of both|two-order' rank --from "$dir/battle.jsonl" --verdict three
 refuse 2 'min-margin' eval --judge "$model" --data "$dir/six.jsonl" --min-margin -1
 refuse 1 'not a run' eval --judge "$dir" --data "$dir/six.jsonl"
 refuse 1 'nowhere.jsonl' judge --judge "$model" --in "$dir/nowhere.jsonl" --out "$dir/none.jsonl"

@@ -53,7 +53,7 @@ PY
 # By steps it is the same run; what is left then is the seed's evaluation.
 "$STE" select "$WORK/steps" --recipe "$WORK/tiny.yaml" "${settings[@]}" --set "instructions.files=$WORK/pairs.jsonl" ||
     fail "select"
-for step in pair check judge filter train iterate; do
+for step in pair check judge-step filter train iterate; do
     "$STE" $step "$WORK/steps" >/dev/null || fail "$step"
 done
 run "$WORK/pairs.jsonl" --run "$WORK/steps" >/dev/null || fail "a run that was begun by steps"

@@ -62,8 +62,8 @@ refuse() { # WORDS COMMAND...
     [ "$rc" = 2 ] && grep -q -- "$1" "$dir/err" || fail "code $rc, \"$(cat "$dir/err")\" for: ${*:2}"
 }
 data=(--data "$dir/five.jsonl")
-refuse '--score likely' eval --judge "$model" "${data[@]}" --score likely
-refuse '--normalise tokens' eval --judge "$model" "${data[@]}" --score likelihood --normalise tokens
+refuse '--score must be one of' eval --judge "$model" "${data[@]}" --score likely
+refuse '--normalise must be one of' eval --judge "$model" "${data[@]}" --score likelihood --normalise tokens
 refuse 'add that' eval --judge "$model" "${data[@]}" --normalise sum
 refuse 'asks nothing' eval --judge "$model" "${data[@]}" --score likelihood --pack small
 refuse 'asked nothing' eval --judge "likelihood:$model" "${data[@]}" --votes 4

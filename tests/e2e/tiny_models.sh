@@ -34,7 +34,7 @@ for a in hub elsewhere; do
 done
 "$ste" judge --judge "$tiny" --base "$tiny" --in judge.jsonl --out v.jsonl 2>err && fail "--base of a model: exit 0"
 
-# `ste judge` takes a run only as its first word: the value of a flag is none
+# the value of a flag is no run
 "$ste" judge --pack small 2>err && fail "judge --pack small: exit 0"
 grep -q -- '--judge is missing' err || fail "judge --pack small is taken for a run: $(cat err)"
 
