@@ -110,7 +110,7 @@ static int run_with(const struct options *o, const struct ste_model *m, struct s
     struct ste_trainer *t = NULL;
     int rc = read_pairs(o, m, &x, err);
     if (!rc) {
-        p->reward = true;
+        p->objective = &ste_bradley_terry;
         p->total_steps = ste_training_total_steps(&o->f, p, x.n);
         rc = ste_trainer_new(&t, m, NULL, p, err);
     }

@@ -26,7 +26,7 @@ static void params_hash(const struct ste_train_params *p, char hex[65])
         snprintf(text, sizeof text, "%d %a %a %a %a %a %a %a %d %d %d %d %" PRIu64 "%s%s%s", p->r, p->alpha,
                  p->learning_rate, p->beta1, p->beta2, p->adam_eps, p->weight_decay, p->max_grad_norm, (int)p->schedule,
                  p->warmup_steps, p->total_steps, p->batch_examples, p->seed, p->activations ? " " : "",
-                 p->activations ? ste_activations_name(p->activations) : "", p->reward ? " reward" : "");
+                 p->activations ? ste_activations_name(p->activations) : "", p->objective->head ? " reward" : "");
     ste_sha256(text, (size_t)n, digest);
     ste_hex(digest, 32, hex);
 }

@@ -1,7 +1,5 @@
 /*
- * Supervised fine-tuning of a LoRA adapter on a frozen, still quantized base. The loss is the mean cross-entropy of the
- * completion tokens of a batch, each example's tokens times its weight: sum_i w_i nll_i / sum_i w_i (TRL's token mean
- * where all weights are 1).
+ * Training of a LoRA adapter on a frozen, still quantized base, by one of the objectives below.
  *
  * What is guaranteed, bit for bit: loss, gradients and updates depend on the examples of the batch and their order, the
  * parameters and the seed; not on micro_tokens (how examples share a forward pass), the memory limit, threads or a
@@ -21,9 +19,19 @@
 
 struct ste_example {
     const int32_t *tokens; /* prompt, then completion */
-    int n, n_prompt;       /* loss on tokens n_prompt .. n-1 */
+    int n, n_prompt;       /* the completion is tokens n_prompt .. n-1 */
     float weight;
 };
+
+struct ste_objective; /* objective.h */
+/* The mean cross-entropy of the completion tokens of a batch, each example's tokens times its weight:
+ * sum_i w_i nll_i / sum_i w_i (TRL's token mean where all weights are 1). */
+extern const struct ste_objective ste_language_modelling;
+/* A reward model (Ouyang et al., arXiv 2203.02155; Stiennon et al., arXiv 2009.01325): the adapter has a head, which
+ * starts at 0, and an example's score is taken at its last token. Examples are pairs of neighbours with one prompt,
+ * chosen before rejected, and the loss is that of Bradley and Terry, the mean of
+ * w * -log sigmoid(score(chosen) - score(rejected)). */
+extern const struct ste_objective ste_bradley_terry;
 
 enum ste_schedule { STE_SCHEDULE_CONSTANT, STE_SCHEDULE_LINEAR, STE_SCHEDULE_COSINE };
 
@@ -43,15 +51,11 @@ struct ste_train_params {
     /* STE_ACT_INT8: the forward pass multiplies rounded activations with the base's integers, as generation does; the
      * backward pass stays in f32 and takes that forward pass for an exact one. Faster, and another result. */
     enum ste_activations activations;
-    /* A reward model instead (Ouyang et al., arXiv 2203.02155; Stiennon et al., arXiv 2009.01325): the adapter has a
-     * head, which starts at 0, and an example's score is taken at its last token. A batch is pairs of neighbours with
-     * one prompt, chosen before rejected, and the loss is that of Bradley and Terry, the mean of
-     * w * -log sigmoid(score(chosen) - score(rejected)). */
-    bool reward;
+    const struct ste_objective *objective;
     uint64_t seed; /* of A, and of the order of examples */
 };
-/* r 16, alpha 32, AdamW (.9, .999, 1e-8) at 1e-4 without decay, norm 1, constant schedule, 8 examples a step, 512
- * tokens a pack, 2 GB of activations, all in f32. */
+/* Language modelling, r 16, alpha 32, AdamW (.9, .999, 1e-8) at 1e-4 without decay, norm 1, constant schedule, 8
+ * examples a step, 512 tokens a pack, 2 GB of activations, all in f32. */
 void ste_train_default_params(struct ste_train_params *p);
 /* Bytes of activations and scratch memory for a pack of TOKENS (packed weights, adapter and optimizer not counted):
  * what a caller weighs when it chooses micro_tokens and activation_bytes. */

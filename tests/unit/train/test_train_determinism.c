@@ -113,7 +113,7 @@ static struct ste_example *prefix_sharers(uint64_t seed)
         t[shared[i]] = (batch[i - 1].tokens[shared[i]] + 1) % TINY_VOCAB;
         rows += longer[i] - shared[i];
     }
-    assert_int_equal(ste_pack_count(batch, N, 1, &packed), N);
+    assert_int_equal(ste_layout_count(batch, N, 1, &packed), N);
     assert_int_equal(packed, rows); /* each once */
     return batch;
 }
@@ -194,7 +194,7 @@ static void small_groups(void **state)
     struct ste_example *batch = tiny_examples(longer, MANY, 8);
     for (int i = 1; i < MANY; i++)
         memcpy((int32_t *)(uintptr_t)batch[i].tokens, batch[0].tokens, SHARED * sizeof *batch[i].tokens);
-    int count = ste_pack_count(batch, MANY, 1, &packed);
+    int count = ste_layout_count(batch, MANY, 1, &packed);
     assert_int_equal(packed, LENGTH + (count - 1) * (LENGTH - SHARED));
     assert_true(count > 1 && packed <= 512 && packed + LENGTH - SHARED > 512);
     tiny_examples_free(batch, MANY);
