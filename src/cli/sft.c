@@ -10,24 +10,6 @@
 #include "core/mem.h"
 #include "model/chat.h"
 
-struct sft_options {
-    const char *model, *in, *out, *adapter, *grads, *order;
-    struct ste_training_flags f;
-};
-
-/* The examples own their tokens. */
-struct examples {
-    struct ste_example *items;
-    size_t n, cap, too_long;
-};
-
-static void examples_clear(struct examples *x)
-{
-    for (size_t i = 0; i < x->n; i++)
-        free((void *)(uintptr_t)x->items[i].tokens);
-    free(x->items);
-}
-
 /* The messages of FIRST, then those of SECOND (may be NULL): the last one is the completion, the others are the prompt.
  */
 static int read_chat(const struct ste_model *m, const json_t *first, const json_t *second, struct ste_tokens *ids,
@@ -92,195 +74,133 @@ static int read_row(const struct ste_model *m, const json_t *row, struct ste_tok
 }
 
 struct reading {
-    const struct ste_model *m;
-    long long max_tokens;
-    struct examples *x;
+    struct ste_training *g;
+    size_t longest, too_long;
 };
 
 static int add_row(void *arg, json_t *row, const char *where, struct ste_err *err)
 {
-    const struct reading *r = arg;
-    const struct ste_model *m = r->m;
-    const long long max_tokens = r->max_tokens;
-    struct examples *x = r->x;
+    struct reading *r = arg;
     struct ste_tokens ids = {0};
     long long n_prompt = 0;
     double weight = 1;
-    int rc = read_row(m, row, &ids, &n_prompt, where, err);
+    int rc = read_row(r->g->m, row, &ids, &n_prompt, where, err);
     if (!rc)
         rc = ste_json_real(row, "weight", false, &weight, where, err);
     if (!rc && (n_prompt < 0 || n_prompt >= (long long)ids.n))
         rc = ste_err_set(err, STE_EINPUT, "%s: %lld prompt tokens of %zu leave nothing to learn", where, n_prompt,
                          ids.n);
-    if (rc || ids.n > (size_t)max_tokens) {
-        x->too_long += !rc;
-        ste_tokens_clear(&ids);
-        return rc;
-    }
-    STE_GROW(x->items, x->cap, x->n + 1);
-    x->items[x->n++] = (struct ste_example){ids.ids, (int)ids.n, (int)n_prompt, (float)weight};
-    return 0;
-}
-
-static int read_examples(const struct ste_model *m, const char *path, long long max_tokens, struct examples *x,
-                         struct ste_err *err)
-{
-    struct reading r = {m, max_tokens, x};
-    int rc = ste_jsonl_each(path, add_row, &r, err);
-    if (!rc && x->too_long)
-        ste_warn("%zu examples of %s are longer than %lld tokens and were left out", x->too_long, path, max_tokens);
-    if (!rc && !x->n)
-        rc = ste_err_set(err, STE_EINPUT, "%s has no example to train on", path);
+    if (!rc && ids.n <= r->longest)
+        ste_examples_add(&r->g->x, &ids, n_prompt, weight);
+    else
+        r->too_long += !rc;
+    ste_tokens_clear(&ids);
     return rc;
 }
 
-struct batches {
-    const struct sft_options *o;
-    const struct ste_train_params *p;
-    const struct examples *x;
-};
-
-static int batch_of(const void *arg, int step, struct ste_example *batch)
+static int read_examples(struct ste_training *g, struct ste_err *err)
 {
-    const struct batches *b = arg;
-    const struct sft_options *o = b->o;
-    const struct ste_train_params *p = b->p;
-    const struct examples *x = b->x;
-    int n, *index = ste_xcalloc((size_t)p->batch_examples, sizeof *index), total = (int)x->n;
-    if (!strcmp(o->order, "file")) {
-        int per_epoch = (total + p->batch_examples - 1) / p->batch_examples,
-            from = step % per_epoch * p->batch_examples;
-        n = total - from < p->batch_examples ? total - from : p->batch_examples;
-        for (int i = 0; i < n; i++)
-            index[i] = from + i;
-    } else
-        ste_train_batch(p->seed, total, 1, p->batch_examples, step, index, &n);
-    for (int i = 0; i < n; i++)
-        batch[i] = x->items[index[i]];
-    free(index);
-    return n;
+    struct reading r = {.g = g, .longest = (size_t)(g->f.max_tokens > 0 ? g->f.max_tokens : g->m->hp.n_ctx_train)};
+    int rc = ste_jsonl_each(g->in, add_row, &r, err);
+    if (!rc && r.too_long)
+        ste_warn("%zu examples of %s are longer than %zu tokens and were left out", r.too_long, g->in, r.longest);
+    if (!rc && !g->x.n)
+        rc = ste_err_set(err, STE_EINPUT, "%s has no example to train on", g->in);
+    return rc;
 }
 
-static int write_grads(const struct sft_options *o, const struct ste_model *m, const struct ste_train_params *p,
-                       struct ste_trainer *t, const struct examples *x, struct ste_err *err)
+static int write_grads(const struct ste_training *g, const char *folder, struct ste_err *err)
 {
+    const struct ste_train_params *p = &g->p;
     struct ste_example *batch = ste_xcalloc((size_t)p->batch_examples, sizeof *batch);
+    int *index = ste_xcalloc((size_t)p->batch_examples, sizeof *index);
     struct ste_lora *grads = NULL;
     double loss = 0;
-    int n = batch_of(&(struct batches){o, p, x}, 0, batch), rc = ste_lora_new(&grads, &m->hp, p->r, p->alpha, 0, err);
+    const int n = ste_train_batch(p, (int)g->x.n, 0, index);
+    for (int i = 0; i < n; i++)
+        batch[i] = g->x.items[index[i]];
+    int rc = ste_lora_new(&grads, &g->m->hp, p->r, p->alpha, 0, err);
     if (!rc)
-        rc = ste_trainer_grads(t, batch, n, grads, &loss, err);
+        rc = ste_trainer_grads(g->t, batch, n, grads, &loss, err);
     if (!rc)
-        rc = ste_lora_write_peft(grads, m, o->model, o->grads, err);
+        rc = ste_lora_write_peft(grads, g->m, g->model, folder, err);
     if (!rc)
-        printf("loss %.6f; gradients of %d examples in %s\n", loss, n, o->grads);
+        printf("loss %.6f; gradients of %d examples in %s\n", loss, n, folder);
     ste_lora_free(grads);
+    free(index);
     free(batch);
     return rc;
 }
 
-struct result {
-    const char *base;
-    const struct ste_model *m;
-    struct ste_lora *lora;
+struct sft_options {
+    const char *adapter, *grads, *order;
+    long long together;
 };
 
-static int write_adapter(const void *arg, const char *folder, struct ste_err *err)
+static int check_options(const struct ste_training *g, const struct sft_options *o, struct ste_err *err)
 {
-    const struct result *r = arg;
-    int rc = ste_lora_write_peft(r->lora, r->m, r->base, folder, err);
-    char *path = ste_path_join(folder, "adapter.gguf");
-    if (!rc)
-        rc = ste_lora_write_gguf(r->lora, r->m, path, err);
-    if (!rc)
-        printf("adapter %.12s in %s: PEFT folder, and adapter.gguf for llama.cpp\n", r->lora->hash, folder);
-    free(path);
-    return rc;
-}
-
-static int run_with(const struct sft_options *o, const struct ste_model *m, struct ste_train_params *p,
-                    struct ste_err *err)
-{
-    struct examples x = {0};
-    struct ste_lora *start = NULL;
-    struct ste_trainer *t = NULL;
-    long long limit = o->f.max_tokens > 0 ? o->f.max_tokens : m->hp.n_ctx_train;
-    int rc = read_examples(m, o->in, limit, &x, err);
-    if (!rc && o->adapter)
-        rc = ste_lora_read_peft(&start, m, o->adapter, err);
-    if (start) { /* an adapter keeps its own rank and scale */
-        p->r = start->r;
-        p->alpha = start->alpha;
-    }
-    if (!rc) {
-        p->total_steps = ste_training_total_steps(&o->f, p, x.n);
-        rc = ste_trainer_new(&t, m, NULL, p, err);
-    }
-    if (!rc && start)
-        rc = ste_trainer_set_lora(t, start, err);
-    ste_lora_free(start);
-    if (!rc)
-        ste_info("%zu examples, %d steps of %d, rank %d, alpha %g", x.n, p->total_steps, p->batch_examples, p->r,
-                 p->alpha);
-    if (!rc && o->grads)
-        rc = write_grads(o, m, p, t, &x, err);
-    else if (!rc) {
-        struct ste_err unwritten = {0};
-        rc = ste_training_run(&o->f, p, t, batch_of, &(struct batches){o, p, &x}, p->batch_examples, &unwritten, err);
-        if (!rc)
-            rc = ste_training_write(write_adapter, &(struct result){o->model, m, ste_trainer_lora(t)}, o->out, err);
-        rc = ste_err_pass(err, &unwritten, rc);
-    }
-    ste_trainer_free(t);
-    examples_clear(&x);
-    return rc;
-}
-
-static int check_options(const struct sft_options *o, struct ste_err *err)
-{
-    if (!o->model || !o->in || (!o->out && !o->grads))
+    if (!g->model || !g->in || (!g->out && !o->grads))
         return ste_err_set(err, STE_EUSAGE,
                            "sft takes --model NAME, --in EXAMPLES.jsonl and --out DIR; see `ste help sft`");
-    if (strcmp(o->order, "file") && strcmp(o->order, "shuffle"))
-        return ste_err_set(err, STE_EUSAGE, "--order is file or shuffle, not %s", o->order);
-    if (o->out && !o->grads && ste_file_exists(o->out))
-        return ste_err_set(err, STE_EUSAGE, "%s is already there; name a new folder for --out, or remove it", o->out);
-    return ste_training_try(&o->f, o->grads ? o->grads : o->out, err);
+    if (o->together < 1 || o->together > 100000)
+        return ste_err_set(err, STE_EUSAGE, "--together is between 1 and 100000, not %lld", o->together);
+    return o->grads ? ste_folder_try(o->grads, err) : ste_training_try(g, err);
+}
+
+static int train(struct ste_training *g, const struct sft_options *o, struct ste_err *err)
+{
+    struct ste_lora *start = NULL;
+    enum ste_shuffle shuffle;
+    int rc = ste_shuffle_by_name(o->order, &shuffle, err);
+    if (!rc)
+        rc = check_options(g, o, err);
+    if (!rc)
+        rc = ste_training_open(g, err);
+    if (!rc)
+        rc = read_examples(g, err);
+    if (!rc && o->adapter)
+        rc = ste_lora_read_peft(&start, g->m, o->adapter, err);
+    g->p.shuffle = shuffle;
+    g->p.together = (int)o->together;
+    if (!rc)
+        rc = ste_training_begin(g, start, err);
+    ste_lora_free(start);
+    if (!rc)
+        rc = o->grads ? write_grads(g, o->grads, err) : ste_training_run(g, err);
+    return rc;
 }
 
 static int sft(int argc, char **argv, struct ste_err *err)
 {
-    struct sft_options o = {.order = "shuffle"};
-    struct ste_train_params p = {0};
-    ste_training_defaults(&o.f);
+    struct ste_training g = {0};
+    struct sft_options o = {.order = "shuffle", .together = 1};
+    ste_training_defaults(&g);
     const struct ste_flag flags[] = {
-        {"model", STE_FLAG_STRING, &o.model, "NAME",
+        {"model", STE_FLAG_STRING, &g.model, "NAME",
          "catalogue name or .gguf file to train on; its weights stay as they are"},
-        {"in", STE_FLAG_STRING, &o.in, "FILE.jsonl",
+        {"in", STE_FLAG_STRING, &g.in, "FILE.jsonl",
          "examples, one a line: {\"messages\": [...]} (the last one, the assistant's, is learnt), {\"prompt\", "
          "\"completion\"} "
          "(both texts or both lists of messages), {\"prompt_ids\", \"completion_ids\"} (of `ste export`), or "
          "{\"tokens\": [...], \"n_prompt\": N}; \"weight\" is optional"},
-        {"out", STE_FLAG_STRING, &o.out, "DIR", "new folder for the adapter: PEFT's files and adapter.gguf"},
+        {"out", STE_FLAG_STRING, &g.out, "DIR",
+         "new folder for the adapter: PEFT's files and adapter.gguf; the same command goes on where it was stopped"},
         {"adapter", STE_FLAG_STRING, &o.adapter, "DIR", "start from this PEFT folder (its rank and alpha hold)"},
-        {"order", STE_FLAG_STRING, &o.order, "O", "shuffle (each epoch anew, default) or file"},
+        {"order", STE_FLAG_STRING, &o.order, "O",
+         "shuffle (each epoch anew, default), file-first (each but the first) or file"},
+        {"together", STE_FLAG_INT, &o.together, "N",
+         "shuffle N examples that stand side by side as one (default 1; a run's are in fours)"},
         {"grads", STE_FLAG_STRING, &o.grads, "DIR", "only write the gradients of the first batch, as a PEFT folder"},
-        STE_TRAINING_FLAGS(o.f, "examples"),
+        STE_TRAINING_FLAGS(g.f, "examples"),
         {NULL, 0, NULL, NULL, NULL},
     };
-    struct ste_model *m = NULL;
     struct ste_strings words = {0};
     int rc = ste_flags_parse(&ste_cmd_sft, flags, argc, argv, &words, 0, err);
     ste_strings_clear(&words);
-    if (rc)
-        return rc > 0 ? 0 : rc;
-    rc = check_options(&o, err);
     if (!rc)
-        rc = ste_training_open(&o.f, o.model, &p, &m, err);
-    if (!rc)
-        rc = run_with(&o, m, &p, err);
-    ste_training_close(&p, m);
-    return rc;
+        rc = train(&g, &o, err);
+    ste_training_close(&g);
+    return rc > 0 ? 0 : rc;
 }
 
 const struct ste_command ste_cmd_sft = {

@@ -75,7 +75,10 @@ struct ste_trainer {
     const struct ste_ops *ops;
     struct ste_lora *lora, *grads;
     float **m, **v; /* moments, one array a tensor of the adapter: see ste_lora_tensor */
+    char start[65]; /* hash of the adapter that it started from; "": drawn by the seed */
     int step;
+    struct ste_train_step *log; /* [step] */
+    size_t log_cap;
     struct ste_scratch s;
 };
 

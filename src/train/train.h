@@ -34,6 +34,8 @@ extern const struct ste_objective ste_language_modelling;
 extern const struct ste_objective ste_bradley_terry;
 
 enum ste_schedule { STE_SCHEDULE_CONSTANT, STE_SCHEDULE_LINEAR, STE_SCHEDULE_COSINE };
+/* Which epochs take the examples in another order than they are given in: all, all but the first, none. */
+enum ste_shuffle { STE_SHUFFLE_ALL, STE_SHUFFLE_LATER, STE_SHUFFLE_NONE };
 
 struct ste_train_params {
     struct ste_pool *pool;
@@ -44,7 +46,9 @@ struct ste_train_params {
         max_grad_norm; /* AdamW, decoupled decay; norm 0: no clipping */
     enum ste_schedule schedule;
     int warmup_steps, total_steps;
-    int batch_examples;      /* examples an optimizer step */
+    int batch_examples; /* an optimizer step; of an objective with groups: groups */
+    enum ste_shuffle shuffle;
+    int together;            /* so many that stand side by side are shuffled as one */
     int micro_tokens;        /* packed tokens a forward pass: accumulation is over such packs; speed and memory only */
     size_t activation_bytes; /* a pack that needs more keeps no layer's activations: they are computed again in the
                               * backward pass, a third more time; speed and memory only */
@@ -55,7 +59,8 @@ struct ste_train_params {
     uint64_t seed; /* of A, and of the order of examples */
 };
 /* Language modelling, r 16, alpha 32, AdamW (.9, .999, 1e-8) at 1e-4 without decay, norm 1, constant schedule, 8
- * examples a step, 512 tokens a pack, 2 GB of activations, all in f32. */
+ * examples a step, 512 tokens a pack, 2 GB of activations, all in f32, each example shuffled by itself in every epoch.
+ */
 void ste_train_default_params(struct ste_train_params *p);
 /* Bytes of activations and scratch memory for a pack of TOKENS (packed weights, adapter and optimizer not counted):
  * what a caller weighs when it chooses micro_tokens and activation_bytes. */
@@ -72,6 +77,7 @@ struct ste_train_step {
     int step;    /* of the step just done, from 1 */
     double loss; /* of its batch, before the update */
     double lr, grad_norm;
+    double seconds; /* for people only */
     long tokens, loss_tokens;
 };
 /* One optimizer step on the given examples. */
@@ -89,22 +95,27 @@ int ste_trainer_scores(struct ste_trainer *t, const struct ste_example *examples
                        struct ste_err *err);
 
 struct ste_lora *ste_trainer_lora(struct ste_trainer *t); /* the trainer's, live */
-/* Starts from the values of L (copied), which must have the trainer's shapes, r and alpha. */
+/* Starts from the values of L (copied), which must have the trainer's shapes, r and alpha. A state names L's hash. */
 int ste_trainer_set_lora(struct ste_trainer *t, const struct ste_lora *l, struct ste_err *err);
 int ste_trainer_steps_done(const struct ste_trainer *t);
-/* Which examples make step STEP (from 0) of an epoch-wise shuffle keyed by the seed: indices into 0..n_examples-1.
- * TOGETHER examples that stand side by side are moved as one (1: each by itself). The last batch of an epoch may be
- * smaller; INDICES has room for BATCH. */
-void ste_train_batch(uint64_t seed, int n_examples, int together, int batch, int step, int *indices, int *n);
+
+/* Steps that EPOCHS times over N examples (or groups) take: at least 1, part of a step is one. */
+int ste_train_steps(int n, int batch, double epochs);
+/* Which of N examples (or groups) make step STEP (from 0): indices into 0..N-1, and how many; the last batch of an
+ * epoch may be smaller. The shuffle is keyed by the seed. INDICES has room for batch_examples. */
+int ste_train_batch(const struct ste_train_params *p, int n, int step, int *indices);
 /* The learning rate's factor at step STEP (from 0): transformers' get_*_schedule_with_warmup. */
 double ste_schedule_factor(enum ste_schedule s, int step, int warmup_steps, int total_steps);
-/* "constant", "linear", "cosine"; STE_EUSAGE for another name. */
+/* "constant", "linear", "cosine"; "shuffle", "file-first", "file". STE_EUSAGE for another name. */
 int ste_schedule_by_name(const char *name, enum ste_schedule *out, struct ste_err *err);
+int ste_shuffle_by_name(const char *name, enum ste_shuffle *out, struct ste_err *err);
+const char *ste_schedule_name(enum ste_schedule s);
+const char *ste_shuffle_name(enum ste_shuffle s);
 
-/* Adapter, optimizer moments, step: one file, written whole. Loading gives a trainer that goes on to the same bytes.
- * A file that is cut off, damaged, or of another model or other parameters is refused (STE_EINPUT) and changes
- * nothing. */
-int ste_trainer_save(const struct ste_trainer *t, const char *path, struct ste_err *err);
-int ste_trainer_load(struct ste_trainer *t, const char *path, struct ste_err *err);
+/* A state of training: adapter, optimizer moments, the log of all steps; one file, written whole. Loading gives a
+ * trainer that goes on to the same bytes. EXAMPLES names what is trained on (a hash). A file that is cut off, damaged,
+ * or of another model, other examples or other parameters is refused (STE_EINPUT) and changes nothing. */
+int ste_trainer_save(const struct ste_trainer *t, const char *examples, const char *path, struct ste_err *err);
+int ste_trainer_load(struct ste_trainer *t, const char *examples, const char *path, struct ste_err *err);
 
 #endif

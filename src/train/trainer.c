@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/interrupt.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "core/profile.h"
 #include "train/internal.h"
@@ -19,6 +20,7 @@ void ste_train_default_params(struct ste_train_params *p)
         .adam_eps = 1e-8,
         .max_grad_norm = 1,
         .batch_examples = 8,
+        .together = 1,
         .micro_tokens = 512,
         .activation_bytes = (size_t)2 << 30,
     };
@@ -32,9 +34,14 @@ static int check_params(const struct ste_train_params *p, struct ste_err *err)
     if (!(p->beta1 >= 0 && p->beta1 < 1 && p->beta2 >= 0 && p->beta2 < 1 && p->adam_eps > 0))
         return ste_err_set(err, STE_EUSAGE, "AdamW needs 0 <= beta < 1 and eps > 0; there are beta %g, %g and eps %g",
                            p->beta1, p->beta2, p->adam_eps);
-    if (!(p->learning_rate >= 0) || !(p->max_grad_norm >= 0) || !(p->weight_decay >= 0) || !isfinite(p->alpha))
-        return ste_err_set(err, STE_EUSAGE,
-                           "learning rate, norm limit and weight decay cannot be negative, alpha must be finite");
+    if (!(p->learning_rate >= 0) || !(p->max_grad_norm >= 0) || !(p->weight_decay >= 0) ||
+        !isfinite(p->alpha + p->learning_rate + p->max_grad_norm + p->weight_decay))
+        return ste_err_set(
+            err, STE_EUSAGE,
+            "learning rate, norm limit and weight decay cannot be negative; they and alpha must be finite");
+    if (p->together < 1 || p->batch_examples < 1)
+        return ste_err_set(err, STE_EUSAGE, "a batch of %d examples, %d shuffled as one: both must be at least 1",
+                           p->batch_examples, p->together);
     return 0;
 }
 
@@ -100,6 +107,7 @@ void ste_trainer_free(struct ste_trainer *t)
     ste_lora_free(t->grads);
     ste_weights_free(t->own_w);
     ste_scratch_free(&t->s);
+    free(t->log);
     free(t);
 }
 
@@ -140,6 +148,7 @@ int ste_trainer_set_lora(struct ste_trainer *t, const struct ste_lora *l, struct
         const float *from = ste_lora_tensor(l, i, &a);
         memcpy(ste_lora_tensor(t->lora, i, &a), from, a * sizeof *from);
     }
+    memcpy(t->start, l->hash, sizeof t->start);
     return 0;
 }
 
@@ -256,6 +265,7 @@ int ste_trainer_step(struct ste_trainer *t, const struct ste_example *batch, int
                      struct ste_err *err)
 {
     struct totals sum;
+    const double began = ste_now();
     int rc = batch_pass(t, batch, n, true, &sum, err);
     if (rc)
         return rc;
@@ -274,9 +284,18 @@ int ste_trainer_step(struct ste_trainer *t, const struct ste_example *batch, int
     ste_profile_begin(STE_WORK_OPTIMIZER);
     ste_adamw_step(t, lr, clip < 1 ? clip : 1);
     ste_profile_end(before);
-    t->step++;
+    STE_GROW(t->log, t->log_cap, t->step + 1);
+    struct ste_train_step *s = &t->log[t->step++];
+    memset(s, 0, sizeof *s); /* a state holds its padding too */
+    s->step = t->step;
+    s->loss = sum.loss / sum.weight;
+    s->lr = lr;
+    s->grad_norm = norm;
+    s->seconds = ste_now() - began;
+    s->tokens = sum.tokens;
+    s->loss_tokens = sum.loss_tokens;
     if (out)
-        *out = (struct ste_train_step){t->step, sum.loss / sum.weight, lr, norm, sum.tokens, sum.loss_tokens};
+        *out = *s;
     return 0;
 }
 
