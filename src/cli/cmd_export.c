@@ -21,6 +21,7 @@ static int export_run(int argc, char **argv, struct ste_err *err)
         {0},
     };
     struct ste_store *s = NULL;
+    struct ste_buf command = STE_BUF_INIT;
     size_t n = 0;
     int rc = ste_flags_parse(&ste_cmd_export, flags, argc, argv, &words, 1, err);
     if (rc == 0 && words.n != 1)
@@ -33,9 +34,12 @@ static int export_run(int argc, char **argv, struct ste_err *err)
     if (rc == 0)
         rc = ste_store_open(&s, words.items[0], 0, 1, err);
     if (rc == 0)
-        rc = pairs ? ste_export_pairs(s, out, &n, err) : ste_export_sft(s, (int)iteration, out, &n, err);
+        rc = pairs ? ste_export_pairs(s, out, &n, err) : ste_export_sft(s, (int)iteration, out, &n, &command, err);
     if (rc == 0)
         ste_info("%zu rows to %s", n, out);
+    if (rc == 0 && command.len)
+        ste_info("as the run trains them: %s", command.s);
+    ste_buf_clear(&command);
     ste_store_close(s);
     ste_strings_clear(&words);
     return rc < 0 ? rc : 0;

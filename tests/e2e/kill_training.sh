@@ -13,6 +13,10 @@ with open("rows.jsonl", "w") as f:
                             "completion": "Yes. " * (1 + i % 5), "rejected": "No. " * (1 + i % 4)}) + "\n")
 PY
 
+done_or_there() { # EXIT CODE: a kill may hit one that has done all but exit
+    [ "$1" = 0 ] || { [ "$1" = 2 ] && grep -q 'already there' err; }
+}
+
 sums() { (cd "$1" && find . -type f | LC_ALL=C sort | xargs sha256sum); }
 
 kill_at_random() { # NAME COMMAND...: without --out and --log
@@ -33,14 +37,15 @@ kill_at_random() { # NAME COMMAND...: without --out and --log
             kills=$((kills + 1))
             ls killed/state-*.bin >/dev/null 2>&1 && resumed=$((resumed + 1))
         else
-            wait $pid || fail "$name: one that went on ended with $?"
+            wait $pid
+            done_or_there $? || fail "$name: one that went on ended otherwise"
             [ "$(sums killed)" = "$want" ] || fail "$name: another folder after $kills kills: $(ls -a killed)"
             rm -r killed
         fi
     done
-    local rc=0 # a kill may have hit one that was done
+    local rc=0
     "$ste" "$@" --out killed --log killed.log >killed.out 2>err || rc=$?
-    [ $rc = 0 ] || { [ $rc = 2 ] && grep -q 'already there' err; } || fail "$name: the last one ended with $rc"
+    done_or_there $rc || fail "$name: the last one ended with $rc"
     [ "$(sums killed)" = "$want" ] || fail "$name: another folder after $kills kills: $(ls -a killed)"
     [ $rc != 0 ] || cmp -s <(sed 's/, [0-9.]* tok.s$//; s/ in [a-z]*: .*//' "$name.out") \
         <(sed 's/, [0-9.]* tok.s$//; s/ in [a-z]*: .*//' killed.out) || fail "$name: other steps were printed"
@@ -50,8 +55,8 @@ kill_at_random() { # NAME COMMAND...: without --out and --log
     rm -r killed
 }
 
-kill_at_random sft sft --model "$tiny" --in rows.jsonl --steps 300 --batch 4 --schedule cosine --warmup 5
-kill_at_random rm train-rm --model "$tiny" --in rows.jsonl --steps 300 --batch 4
+kill_at_random sft sft --model "$tiny" --in rows.jsonl --steps 800 --batch 4 --schedule cosine --warmup 5
+kill_at_random rm train-rm --model "$tiny" --in rows.jsonl --steps 400 --batch 4
 
 # Ctrl-C keeps a state; then only the same training goes on from it, and one command at a time.
 command=(sft --model "$tiny" --in rows.jsonl --out stopped --batch 4)
