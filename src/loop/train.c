@@ -61,7 +61,7 @@ static int load_examples(struct training *g, struct ste_err *err)
     return rc;
 }
 
-/* ---- states ---- */
+/* ---- the best checkpoint ---- */
 
 static double zero_if_none(double v)
 {

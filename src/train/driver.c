@@ -118,10 +118,10 @@ static int found(struct run *r, struct ste_err *err)
 {
     const struct ste_train_job *j = r->j;
     r->best = r->saved = r->t->step;
-    r->when = ste_now();
     int rc = j->saved ? j->saved(j->arg, r->t->log, r->t->step, is_checkpoint(r), &r->best, err) : 0;
     if (!rc)
         clean_but(j->folder, r->saved, r->best, false);
+    r->when = ste_now();
     return rc;
 }
 
