@@ -22,14 +22,18 @@ static const struct ste_option options[] = {
 static int export_run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
     const struct options *o = options_;
+    struct ste_buf command = STE_BUF_INIT;
     size_t n = 0;
     if (words->n != 1)
         return ste_err_set(err, STE_EUSAGE, "export: name the run's folder");
     int rc = ste_outputs_try((const char *const[]){o->out}, 1, err);
     if (rc == 0)
-        rc = ste_export(words->items[0], o->what, (int)o->iteration, o->out, &n, err);
+        rc = ste_export(words->items[0], o->what, (int)o->iteration, o->out, &n, &command, err);
     if (rc == 0)
         ste_info("%zu rows to %s", n, o->out);
+    if (rc == 0 && command.len)
+        ste_info("as the run trains them: %s", command.s);
+    ste_buf_clear(&command);
     return rc;
 }
 

@@ -52,7 +52,7 @@ int ste_reward_open(struct ste_reward **out, const char *model, const char *dir,
         p.pool = r->pool = ste_pool_new((int)how->threads);
         p.r = lora->r;
         p.alpha = lora->alpha;
-        p.reward = true;
+        p.objective = &ste_bradley_terry;
         p.activation_bytes = 0; /* nothing goes back: no layer's activations are kept */
         rc = ste_trainer_new(&r->trainer, r->model, NULL, &p, err);
     }

@@ -1,6 +1,7 @@
 #include "loop/export.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "data/catalogue.h"
 #include "loop/internal.h"
 #include "model/model.h"
+#include "train/train.h"
 
 /* TEXT of the ids; bytes that form no whole character are not in any file of a run, so they are an error. */
 static int add_text(const struct ste_model *m, json_t *row, const char *key, const int32_t *ids, size_t n,
@@ -60,41 +62,81 @@ static int put_sft(void *arg, const struct ste_example_view *v, struct ste_err *
     return rc;
 }
 
-/* The run's seed model, whose tokenizer the ids are of. */
-static int open_seed(struct ste_store *s, struct ste_model **out, struct ste_err *err)
+static int load_recipe(struct ste_store *s, struct ste_recipe *r, struct ste_err *err)
 {
-    char *json = NULL, *path = NULL;
-    struct ste_recipe r;
+    char *json = NULL;
     int rc = ste_store_meta(s, "recipe", &json, err);
     if (rc == 0)
-        rc = ste_recipe_from_json(&r, json ? json : "{}", err);
+        rc = ste_recipe_from_json(r, json ? json : "{}", err);
     free(json);
-    if (rc != 0)
-        return rc;
-    rc = ste_model_resolve(r.seed_model, &path, err);
+    return rc;
+}
+
+/* The run's seed model, whose tokenizer the ids are of. */
+static int open_seed(const struct ste_recipe *r, struct ste_model **out, struct ste_err *err)
+{
+    char *path = NULL;
+    int rc = ste_model_resolve(r->seed_model, &path, err);
     if (rc == 0)
         rc = ste_model_open(out, path, err);
-    ste_recipe_clear(&r);
     free(path);
     return rc;
 }
 
-static int export_sft(struct ste_store *s, int iteration, const char *out, size_t *n, struct ste_err *err)
+/* " --NAME V" with as many digits as it takes to read V again. */
+static void add_real(struct ste_buf *b, const char *name, double v)
+{
+    char text[32];
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtod(text, NULL) == v)
+            break;
+    }
+    ste_buf_addf(b, " --%s %s", name, text);
+}
+
+/* The command that trains N examples in the file IN as iteration ITERATION does, to the same bytes. */
+static int add_command(const struct ste_recipe *r, int iteration, const char *in, size_t n, struct ste_buf *b,
+                       struct ste_err *err)
+{
+    struct ste_train_params p;
+    int rc = ste_loop_train_params(r, iteration, (int)n, &p, err);
+    if (rc != 0)
+        return rc;
+    ste_buf_addf(
+        b,
+        "ste sft --model %s --in %s --out DIR --order %s --together %d --steps %d --batch %d --seed %lld --r %d "
+        "--schedule %s --warmup %d --activations %s",
+        r->seed_model, in, ste_shuffle_names[p.shuffle], p.together, p.total_steps, p.batch_examples, (long long)p.seed,
+        p.r, ste_schedule_names[p.schedule], p.warmup_steps, ste_activations_name(p.activations));
+    add_real(b, "alpha", p.alpha);
+    add_real(b, "lr", p.learning_rate);
+    add_real(b, "weight-decay", p.weight_decay);
+    add_real(b, "max-grad-norm", p.max_grad_norm);
+    return 0;
+}
+
+static int export_sft(struct ste_store *s, int iteration, const char *out, size_t *n, struct ste_buf *command,
+                      struct ste_err *err)
 {
     int64_t turn = iteration;
     struct ste_model *m = NULL;
     struct ste_jsonl_writer *w = NULL;
+    struct ste_recipe r = {0};
     int rc = iteration ? 0 : ste_count(s, STE_COUNT_LAST_EXAMPLES, 0, &turn, err);
     if (rc == 0 && turn == 0)
         rc = ste_err_set(err, STE_ENOTFOUND, "the run in %s has no training examples yet", ste_store_dir(s));
-    if (rc == 0)
-        rc = open_seed(s, &m, err);
-    if (rc == 0 && (rc = ste_jsonl_create(&w, out, err)) == 0) {
-        struct writing g = {m, w, n};
-        rc = ste_jsonl_end(w, ste_each_example(s, turn, put_sft, &g, err), err);
-    }
-    if (m)
+    if (rc == 0 && (rc = load_recipe(s, &r, err)) == 0) {
+        rc = open_seed(&r, &m, err);
+        if (rc == 0 && (rc = ste_jsonl_create(&w, out, err)) == 0) {
+            struct writing g = {m, w, n};
+            rc = ste_jsonl_end(w, ste_each_example(s, turn, put_sft, &g, err), err);
+        }
+        if (rc == 0 && *n)
+            rc = add_command(&r, (int)turn, out, *n, command, err);
         ste_model_close(m);
+        ste_recipe_clear(&r);
+    }
     return rc;
 }
 
@@ -130,13 +172,14 @@ static int export_pairs(struct ste_store *s, const char *out, size_t *n, struct 
     return rc == 0 ? ste_jsonl_end(w, ste_each_pair(s, NULL, put_pair, &g, err), err) : rc;
 }
 
-int ste_export(const char *dir, enum ste_export what, int iteration, const char *out, size_t *n, struct ste_err *err)
+int ste_export(const char *dir, enum ste_export what, int iteration, const char *out, size_t *n,
+               struct ste_buf *command, struct ste_err *err)
 {
     struct ste_store *s = NULL;
     *n = 0;
     int rc = ste_store_open(&s, dir, 0, 1, err);
     if (rc == 0)
-        rc = what == STE_EXPORT_PAIRS ? export_pairs(s, out, n, err) : export_sft(s, iteration, out, n, err);
+        rc = what == STE_EXPORT_PAIRS ? export_pairs(s, out, n, err) : export_sft(s, iteration, out, n, command, err);
     ste_store_close(s);
     return rc;
 }

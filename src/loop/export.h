@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 
+#include "core/buf.h"
 #include "core/err.h"
 
 enum ste_export {
@@ -15,7 +16,9 @@ enum ste_export {
     STE_EXPORT_PAIRS
 };
 /* From the run in DIR to OUT, a path or "-"; *N is how many rows were written. ITERATION 0: the last one that has
- * examples. */
-int ste_export(const char *dir, enum ste_export what, int iteration, const char *out, size_t *n, struct ste_err *err);
+ * examples. COMMAND gets, of examples, the `ste sft` that trains them as the iteration does: its adapter, byte for
+ * byte, where dev pairs chose the last step. */
+int ste_export(const char *dir, enum ste_export what, int iteration, const char *out, size_t *n,
+               struct ste_buf *command, struct ste_err *err);
 
 #endif

@@ -73,6 +73,11 @@ void ste_loop_balance(const char *const *ids, const char *labels, size_t n, cons
 /* Why a text that ended by FINISH is of no use to anybody: "empty", "cut off", ..., or NULL. */
 const char *ste_loop_degenerate(const char *text, const char *finish);
 
+/* What an iteration is trained with, on N examples; the pool is left out. */
+struct ste_train_params;
+int ste_loop_train_params(const struct ste_recipe *r, int iteration, int n, struct ste_train_params *p,
+                          struct ste_err *err);
+
 /* The ids of the labels A and B, where a verdict comes at once. */
 struct ste_label_ids {
     int32_t *ids[2];

@@ -1,19 +1,16 @@
 /*
- * One adapter an iteration, always from the seed. The trainer's state is saved to a file and then named in the store,
- * in the transaction that holds the log up to it; so after a kill the log ends where the newest named state does, and
- * what follows comes out the same again.
+ * One adapter an iteration, always from the seed. A state of the training (train/driver.h) is written first; then one
+ * transaction brings the store to where it stands. After a kill between the two the next command does the second.
  */
-#include "train/train.h"
+#include "train/driver.h"
 
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "core/file.h"
 #include "core/context.h"
+#include "core/file.h"
 #include "core/mem.h"
 #include "core/rng.h"
 #include "eval/calibration.h"
@@ -22,8 +19,6 @@
 #include "loop/internal.h"
 #include "loop/order.h"
 #include "store/run.h"
-
-#define SAVE_SECONDS 300.0 /* at most this much work is lost by a kill */
 
 struct training {
     struct ste_loop *l;
@@ -35,20 +30,11 @@ struct training {
     size_t cap_tokens, cap_examples;
     struct ste_train_params params;
     struct ste_trainer *trainer;
-    int total, every;
-    char *folder;               /* of the states */
-    struct ste_train_step *log; /* steps not yet in the store */
-    int n_log;
-    double saved;
-    struct ste_progress *progress;
+    char *folder; /* of the states */
+    int logged;   /* steps that are in the store */
 };
 
 /* ---- examples ---- */
-
-static bool easy_first(const struct training *g)
-{
-    return g->l->recipe.order == STE_TRAIN_EASY_FIRST;
-}
 
 static int add_example(void *arg, const struct ste_example_view *v, struct ste_err *err)
 {
@@ -76,17 +62,7 @@ static int load_examples(struct training *g, struct ste_err *err)
     return rc;
 }
 
-/* ---- states ---- */
-
-static char *state_path(const struct training *g, int step)
-{
-    return ste_xasprintf("%s/state-%d.bin", g->folder, step);
-}
-
-static char *state_key(const struct training *g)
-{
-    return ste_xasprintf("training %d", g->iteration);
-}
+/* ---- the best checkpoint ---- */
 
 static double zero_if_none(double v)
 {
@@ -133,31 +109,13 @@ static int best_step(struct training *g, struct ste_err *err)
     return rc != 0 ? rc : best.there ? (int)best.row.step : 0;
 }
 
-/* Removes the states that are neither the newest nor the best; all of them when NEWEST is -1. */
-static void clean_states(struct training *g, int newest, int best)
-{
-    DIR *d = opendir(g->folder);
-    struct dirent *e;
-    while (d && (e = readdir(d))) {
-        int step = -1, end = 0;
-        bool state = sscanf(e->d_name, "state-%d.bin%n", &step, &end) == 1 && end && !e->d_name[end];
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || (state && (step == newest || step == best)))
-            continue;
-        char *path = ste_path_join(g->folder, e->d_name);
-        unlink(path);
-        free(path);
-    }
-    if (d)
-        closedir(d);
-    if (newest < 0)
-        rmdir(g->folder);
-}
+/* ---- checkpoints ---- */
 
-static int put_log(struct training *g, struct ste_err *err)
+static int put_log(struct training *g, const struct ste_train_step *log, int n, struct ste_err *err)
 {
     int rc = 0;
-    for (int i = 0; rc == 0 && i < g->n_log; i++) {
-        const struct ste_train_step *s = &g->log[i];
+    for (int i = g->logged; rc == 0 && i < n; i++) {
+        const struct ste_train_step *s = &log[i];
         const struct ste_train_step_row row = {.iteration = g->iteration,
                                                .step = s->step,
                                                .loss = s->loss,
@@ -170,44 +128,32 @@ static int put_log(struct training *g, struct ste_err *err)
     return rc;
 }
 
-/* File first, then the rows that name it. CHECKPOINT: dev pairs may choose this state. */
-static int save(struct training *g, bool checkpoint, struct ste_err *err)
+/* What the store lacks of the log and of a checkpoint's row. */
+static int put_rows(struct training *g, const struct ste_train_step *log, int n, bool checkpoint, struct ste_err *err)
 {
-    int step = ste_trainer_steps_done(g->trainer);
-    char *path = state_path(g, step), *key = state_key(g), number[16];
-    snprintf(number, sizeof number, "%d", step);
-    int rc = ste_trainer_save(g->trainer, path, err);
-    if (rc == 0 && (rc = ste_store_begin(g->l->store, err)) == 0) {
-        rc = put_log(g, err);
-        if (rc == 0)
-            rc = ste_store_meta_set(g->l->store, key, number, err);
-        if (rc == 0 && checkpoint) {
-            struct ste_lora *lora = ste_trainer_lora(g->trainer);
-            ste_lora_rehash(lora);
-            const struct ste_checkpoint_row row = {.iteration = g->iteration,
-                                                   .step = step,
-                                                   .adapter_hash = lora->hash,
-                                                   .pairs = STE_NO_INT,
-                                                   .log_loss = NAN,
-                                                   .accuracy = NAN,
-                                                   .consistent = NAN,
-                                                   .two_order = NAN,
-                                                   .first_position = NAN,
-                                                   .invalid = STE_NO_INT};
-            rc = ste_put_checkpoint(g->l->store, &row, err);
-        }
-        rc = ste_store_end(g->l->store, rc, err);
+    int rc = ste_store_begin(g->l->store, err);
+    if (rc != 0)
+        return rc;
+    rc = put_log(g, log, n, err);
+    if (rc == 0 && checkpoint) {
+        struct ste_lora *lora = ste_trainer_lora(g->trainer);
+        ste_lora_rehash(lora);
+        const struct ste_checkpoint_row row = {.iteration = g->iteration,
+                                               .step = n,
+                                               .adapter_hash = lora->hash,
+                                               .pairs = STE_NO_INT,
+                                               .log_loss = NAN,
+                                               .accuracy = NAN,
+                                               .consistent = NAN,
+                                               .two_order = NAN,
+                                               .first_position = NAN,
+                                               .invalid = STE_NO_INT};
+        rc = ste_put_checkpoint(g->l->store, &row, err);
     }
-    if (rc == 0) {
-        g->n_log = 0;
-        g->saved = ste_now();
-    }
-    free(path);
-    free(key);
+    rc = ste_store_end(g->l->store, rc, err);
+    g->logged = rc == 0 ? n : g->logged;
     return rc;
 }
-
-/* ---- checkpoints ---- */
 
 struct open_checkpoint {
     int step;
@@ -254,100 +200,66 @@ static int score_checkpoint(struct training *g, struct ste_err *err)
     return ste_score_checkpoint(g->l->store, &row, err);
 }
 
+static int saved(void *arg, const struct ste_train_step *log, int n, bool checkpoint, int *best, struct ste_err *err)
+{
+    struct training *g = arg;
+    int rc = put_rows(g, log, n, checkpoint, err);
+    if (rc == 0 && checkpoint)
+        rc = ste_cancel_check(err);
+    if (rc == 0)
+        rc = score_checkpoint(g, err);
+    if (rc == 0)
+        rc = *best = best_step(g, err);
+    return rc < 0 ? rc : 0;
+}
+
 /* ---- the steps ---- */
 
-static int set_params(struct training *g, struct ste_err *err)
+int ste_loop_train_params(const struct ste_recipe *r, int iteration, int n, struct ste_train_params *p,
+                          struct ste_err *err)
 {
-    const struct ste_recipe *r = &g->l->recipe;
-    struct ste_train_params *p = &g->params;
     ste_train_params_of(p, &r->train);
-    p->pool = ste_local_pool(g->seed.llm);
     int rc = ste_isa_choose(r->engine.isa, &p->isa, err);
+    p->shuffle = r->order == STE_TRAIN_EASY_FIRST ? STE_SHUFFLE_LATER : STE_SHUFFLE_ALL;
+    p->together = STE_LOOP_TOGETHER;
     char seed[32], turn[16];
     snprintf(seed, sizeof seed, "%lld", r->seed);
-    snprintf(turn, sizeof turn, "%d", g->iteration);
+    snprintf(turn, sizeof turn, "%d", iteration);
     p->seed = ste_key_of("train", seed, turn, NULL);
-    int per_epoch = (g->n + p->batch_examples - 1) / p->batch_examples;
-    double by_epochs = r->train.epochs > 0 ? ceil(r->train.epochs * per_epoch - 1e-9) : (double)r->max_steps;
-    g->total = by_epochs < 1 ? 1 : (int)by_epochs;
-    if (r->max_steps && g->total > r->max_steps)
-        g->total = (int)r->max_steps;
-    ste_train_params_total(p, g->total);
-    g->every = r->checkpoint_every ? (int)r->checkpoint_every : (g->total + 3) / 4;
+    int total = r->train.epochs > 0 ? ste_train_steps(n, p->batch_examples, r->train.epochs) : (int)r->max_steps;
+    if (r->max_steps && total > r->max_steps)
+        total = (int)r->max_steps;
+    ste_train_params_total(p, total);
     return rc;
 }
 
-static int start(struct training *g, struct ste_err *err)
+/* Leaves the trainer at the chosen step. */
+static int train(struct training *g, int *best, struct ste_err *err)
 {
     struct ste_engine *e = ste_local_engine(g->seed.llm);
     if (!e)
         return ste_err_set(err, STE_EUSAGE, "the seed %s is no model of this machine: it cannot be trained here",
                            g->seed.model);
-    int rc = set_params(g, err);
+    const struct ste_recipe *r = &g->l->recipe;
+    int rc = ste_loop_train_params(r, g->iteration, g->n, &g->params, err);
+    g->params.pool = ste_local_pool(g->seed.llm);
     if (rc == 0)
         rc = ste_trainer_new(&g->trainer, ste_engine_model(e), ste_engine_weights(e), &g->params, err);
-    if (rc == 0)
-        rc = ste_mkdirs(g->folder, err);
-    char *key = state_key(g), *at = NULL;
-    if (rc == 0)
-        rc = ste_store_meta(g->l->store, key, &at, err);
-    if (rc == 0 && at) {
-        char *path = state_path(g, atoi(at));
-        rc = ste_trainer_load(g->trainer, path, err);
-        free(path);
-    }
-    free(at);
-    free(key);
-    return rc;
+    char what[48];
+    snprintf(what, sizeof what, "train, iteration %d", g->iteration);
+    const struct ste_train_job job = {.trainer = g->trainer,
+                                      .examples = g->examples,
+                                      .n = g->n,
+                                      .folder = g->folder,
+                                      .every = r->checkpoint_every ? (int)r->checkpoint_every
+                                                                   : (g->params.total_steps + 3) / 4,
+                                      .what = what,
+                                      .arg = g,
+                                      .saved = saved};
+    return rc != 0 ? rc : ste_train_run(&job, best, err);
 }
 
-static int one_step(struct training *g, struct ste_err *err)
-{
-    int done = ste_trainer_steps_done(g->trainer), n = 0;
-    int *indices = ste_xcalloc((size_t)g->params.batch_examples, sizeof *indices);
-    struct ste_example *batch = ste_xcalloc((size_t)g->params.batch_examples, sizeof *batch);
-    ste_train_batch(g->params.seed, g->n, STE_LOOP_TOGETHER, g->params.batch_examples, done, indices, &n);
-    const int from = done * g->params.batch_examples;
-    if (easy_first(g) && from < g->n) /* the first epoch, in the order in which they were loaded */
-        for (int i = 0; i < n; i++)
-            indices[i] = from + i;
-    for (int i = 0; i < n; i++)
-        batch[i] = g->examples[indices[i]];
-    int rc = ste_trainer_step(g->trainer, batch, n, &g->log[g->n_log], err);
-    if (rc == 0) {
-        ste_progress_add(g->progress, 1);
-        ste_progress_note(g->progress, "loss %.4f", g->log[g->n_log].loss);
-        g->n_log++;
-    }
-    free(indices);
-    free(batch);
-    return rc;
-}
-
-static int step_all(struct training *g, struct ste_err *err)
-{
-    int rc = score_checkpoint(g, err); /* of a run that ended between a checkpoint and its score */
-    g->saved = ste_now();
-    while (rc == 0 && ste_trainer_steps_done(g->trainer) < g->total) {
-        if ((rc = one_step(g, err)) != 0)
-            return rc;
-        int done = ste_trainer_steps_done(g->trainer);
-        bool checkpoint = done % g->every == 0 || done == g->total, stop = ste_cancelled();
-        if (checkpoint || stop || ste_now() - g->saved > SAVE_SECONDS)
-            rc = save(g, checkpoint, err);
-        if (rc == 0 && stop)
-            return ste_cancel_check(err);
-        if (rc == 0 && checkpoint)
-            rc = score_checkpoint(g, err);
-        if (rc == 0 && g->n_log == 0) {
-            int best = best_step(g, err);
-            if (best < 0)
-                return best;
-            clean_states(g, done, best);
-        }
-    }
-    return rc;
-}
+/* ---- the chosen one ---- */
 
 struct scored {
     int steps[256], n;
@@ -424,19 +336,14 @@ static int sureness(struct training *g, int best, double *out, struct ste_err *e
 }
 
 /* The chosen checkpoint's adapter as a PEFT folder with a GGUF beside it; then the row that says it is there. */
-static int publish(struct training *g, struct ste_err *err)
+static int publish(struct training *g, int best, struct ste_err *err)
 {
-    int best = best_step(g, err);
-    if (best < 0)
-        return best;
-    char *path = state_path(g, best), *folder = ste_run_adapter(ste_store_dir(g->l->store), g->iteration),
-         *adapters = ste_run_adapters(ste_store_dir(g->l->store)), *key = state_key(g);
+    char *folder = ste_run_adapter(ste_store_dir(g->l->store), g->iteration),
+         *adapters = ste_run_adapters(ste_store_dir(g->l->store));
     char *gguf = ste_path_join(folder, "adapter.gguf");
     const struct ste_model *m = ste_engine_model(ste_local_engine(g->seed.llm));
-    int rc = ste_trainer_steps_done(g->trainer) == best ? 0 : ste_trainer_load(g->trainer, path, err);
     struct ste_lora *lora = ste_trainer_lora(g->trainer);
-    if (rc == 0)
-        rc = ste_mkdirs(adapters, err);
+    int rc = ste_mkdirs(adapters, err);
     if (rc == 0)
         rc = ste_lora_write_peft(lora, m, g->l->recipe.seed_model, folder, err);
     if (rc == 0)
@@ -448,7 +355,7 @@ static int publish(struct training *g, struct ste_err *err)
     json_object_set_new(how, "r", json_integer(g->params.r));
     json_object_set_new(how, "alpha", json_real(g->params.alpha));
     json_object_set_new(how, "lr", json_real(g->params.learning_rate));
-    json_object_set_new(how, "steps", json_integer(g->total));
+    json_object_set_new(how, "steps", json_integer(g->params.total_steps));
     json_object_set_new(how, "chosen_step", json_integer(best));
     json_object_set_new(how, "examples", json_integer(g->n));
     struct ste_id prov;
@@ -464,17 +371,13 @@ static int publish(struct training *g, struct ste_err *err)
                                               .provenance = prov.s};
         if (rc == 0)
             rc = ste_set_adapter(g->l->store, &row, err);
-        if (rc == 0)
-            rc = ste_store_meta_remove(g->l->store, key, err);
         rc = ste_store_end(g->l->store, rc, err);
     }
     json_decref(how);
     if (rc == 0)
-        clean_states(g, -1, -1);
-    free(path);
+        ste_train_clean(g->folder);
     free(folder);
     free(adapters);
-    free(key);
     free(gguf);
     return rc;
 }
@@ -487,7 +390,6 @@ static void clear(struct training *g)
     free(g->tokens);
     free(g->examples);
     free(g->folder);
-    free(g->log);
 }
 
 static int has_adapter(void *arg, const struct ste_iteration_row *r, struct ste_err *err)
@@ -504,7 +406,7 @@ int ste_loop_train(struct ste_loop *l, int iteration, struct ste_err *err)
     g.folder = ste_run_training(ste_store_dir(l->store), iteration);
     if (rc != 0 || done) {
         if (rc == 0)
-            clean_states(&g, -1, -1); /* a kill between the last commit and the cleaning */
+            ste_train_clean(g.folder); /* a kill between the last commit and the cleaning */
         clear(&g);
         return rc;
     }
@@ -513,18 +415,11 @@ int ste_loop_train(struct ste_loop *l, int iteration, struct ste_err *err)
     rc = ste_loop_trained(l, 0, &g.seed, err);
     if (rc == 0)
         rc = load_examples(&g, err);
+    int best = 0;
     if (rc == 0)
-        rc = start(&g, err);
-    if (rc == 0) {
-        g.log = ste_xcalloc((size_t)g.total + 1, sizeof *g.log);
-        char what[48];
-        snprintf(what, sizeof what, "train, iteration %d", iteration);
-        g.progress = ste_progress_new(what, "steps", (uint64_t)(g.total - ste_trainer_steps_done(g.trainer)));
-        rc = step_all(&g, err);
-        ste_progress_end(g.progress);
-    }
+        rc = train(&g, &best, err);
     if (rc == 0)
-        rc = publish(&g, err);
+        rc = publish(&g, best, err);
     if (rc == 0)
         rc = ste_loop_clock_stop(l, &clock, err);
     clear(&g);

@@ -137,7 +137,7 @@ int ste_put_prompt(struct ste_store *s, struct ste_token_ids tokens, struct ste_
 int ste_put_judgment(struct ste_store *s, const struct ste_judgment_row *r, struct ste_err *err);
 int ste_put_outcome(struct ste_store *s, const struct ste_outcome_row *r, struct ste_err *err);
 int ste_put_example(struct ste_store *s, const struct ste_example_row *r, struct ste_err *err);
-int ste_put_train_step(struct ste_store *s, const struct ste_train_step_row *r, struct ste_err *err);
+int ste_put_train_step(struct ste_store *s, const struct ste_train_step_row *r, struct ste_err *err); /* if new */
 int ste_put_checkpoint(struct ste_store *s, const struct ste_checkpoint_row *r, struct ste_err *err); /* if new */
 int ste_put_iteration(struct ste_store *s, const struct ste_iteration_row *r, struct ste_err *err);
 int ste_put_evaluation(struct ste_store *s, const struct ste_evaluation_row *r, struct ste_err *err);

@@ -360,11 +360,6 @@ int ste_store_meta_set(struct ste_store *s, const char *key, const char *value, 
     return ste_store_exec(s, err, "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", "tt", key, value);
 }
 
-int ste_store_meta_remove(struct ste_store *s, const char *key, struct ste_err *err)
-{
-    return ste_store_exec(s, err, "DELETE FROM meta WHERE key = ?", "t", key);
-}
-
 int ste_store_meta(struct ste_store *s, const char *key, char **value, struct ste_err *err)
 {
     sqlite3_stmt *q = NULL;

@@ -29,7 +29,6 @@ int ste_store_end(struct ste_store *s, int rc, struct ste_err *err);
 int ste_store_meta_set(struct ste_store *s, const char *key, const char *value, struct ste_err *err);
 /* *VALUE is NULL where there is none; the caller frees it. An error is not a lack. */
 int ste_store_meta(struct ste_store *s, const char *key, char **value, struct ste_err *err);
-int ste_store_meta_remove(struct ste_store *s, const char *key, struct ste_err *err);
 
 /* Every row of every table as a JSON line in a canonical order, without times: equal runs give equal bytes. */
 int ste_store_dump(struct ste_store *s, int (*line)(void *arg, const char *json, struct ste_err *err), void *arg,

@@ -12,7 +12,7 @@ enum { STRIP = 64 };
 
 struct attention_job {
     struct ste_trainer *t;
-    const struct ste_pack *pk;
+    const struct ste_layout *lay;
     const struct ste_acts *a;
     const float *d_o;
     struct place *places;
@@ -43,21 +43,21 @@ struct keys {
     struct {
         int n;
         size_t row;
-    } part[STE_PACK_DEPTH + 1];
+    } part[STE_LAYOUT_DEPTH + 1];
     int all;
 };
 
-static struct keys keys_of(const struct ste_pack *pk, const struct ste_span *sp, int own)
+static struct keys keys_of(const struct ste_layout *lay, const struct ste_span *sp, int own)
 {
     struct keys k = {.parts = 1, .all = sp->pos + own};
-    for (int p = sp->prefix; p >= 0; p = pk->spans[p].prefix)
+    for (int p = sp->prefix; p >= 0; p = lay->spans[p].prefix)
         k.parts++;
     int at = k.parts - 1;
     k.part[at].n = own;
     k.part[at].row = (size_t)sp->start;
-    for (int p = sp->prefix; p >= 0; p = pk->spans[p].prefix) {
-        k.part[--at].n = pk->spans[p].n;
-        k.part[at].row = (size_t)pk->spans[p].start;
+    for (int p = sp->prefix; p >= 0; p = lay->spans[p].prefix) {
+        k.part[--at].n = lay->spans[p].n;
+        k.part[at].row = (size_t)lay->spans[p].start;
     }
     return k;
 }
@@ -95,9 +95,9 @@ static void strip_forward(void *arg, int part)
     struct place p = j->places[part];
     struct ste_trainer *t = j->t;
     struct shape s = shape_of(&t->model->hp);
-    const struct ste_span *sp = &j->pk->spans[p.at];
+    const struct ste_span *sp = &j->lay->spans[p.at];
     int from = p.strip * STRIP, rows = sp->n - from < STRIP ? sp->n - from : STRIP;
-    struct keys k = keys_of(j->pk, sp, from + rows);
+    struct keys k = keys_of(j->lay, sp, from + rows);
     size_t first = (size_t)(sp->start + from), kv = (size_t)(p.head / s.group) * s.hd,
            q = first * s.q_width + (size_t)p.head * s.hd;
     float *scores = ste_xmalloc((size_t)rows * (size_t)k.all * sizeof *scores);
@@ -120,15 +120,15 @@ static int strips_of(const struct ste_span *sp)
     return (sp->n + STRIP - 1) / STRIP;
 }
 
-void ste_attention_forward(struct ste_trainer *t, const struct ste_pack *pk, const struct ste_acts *a)
+void ste_attention_forward(struct ste_trainer *t, const struct ste_layout *lay, const struct ste_acts *a)
 {
     int heads = t->model->hp.n_heads, n = 0;
-    for (int e = 0; e < pk->n; e++)
-        n += strips_of(&pk->spans[e]) * heads;
-    struct attention_job j = {.t = t, .pk = pk, .a = a, .places = ste_xcalloc((size_t)n, sizeof *j.places)};
+    for (int e = 0; e < lay->n; e++)
+        n += strips_of(&lay->spans[e]) * heads;
+    struct attention_job j = {.t = t, .lay = lay, .a = a, .places = ste_xcalloc((size_t)n, sizeof *j.places)};
     n = 0;
-    for (int e = 0; e < pk->n; e++)
-        for (int strip = strips_of(&pk->spans[e]) - 1; strip >= 0; strip--)
+    for (int e = 0; e < lay->n; e++)
+        for (int strip = strips_of(&lay->spans[e]) - 1; strip >= 0; strip--)
             for (int h = 0; h < heads; h++) /* long strips first: better balance */
                 j.places[n++] = (struct place){e, h, strip};
     ste_pool_run(t->p.pool, strip_forward, &j, n);
@@ -147,7 +147,7 @@ static void span_backward(const struct attention_job *j, const struct ste_span *
     size_t kv = (size_t)(head / s.group) * s.hd, own = (size_t)head * s.hd; /* dK and dV: one a query head */
     for (int from = 0; from < sp->n; from += STRIP) {
         int rows = sp->n - from < STRIP ? sp->n - from : STRIP;
-        struct keys k = keys_of(j->pk, sp, from + rows);
+        struct keys k = keys_of(j->lay, sp, from + rows);
         size_t first = (size_t)(sp->start + from), q = first * s.q_width + own, ld = (size_t)k.all;
         against_keys(t, &k, rows, hd, s.scale, j->a->q + q, s.q_width, j->a->k + kv, s.kv_width, probs);
         against_keys(t, &k, rows, hd, 1, j->d_o + q, s.q_width, j->a->v + kv, s.kv_width, grads);
@@ -173,7 +173,7 @@ static void head_backward(void *arg, int part)
     struct attention_job *j = arg;
     struct place p = j->places[part];
     struct shape s = shape_of(&j->t->model->hp);
-    const struct ste_span *first = &j->pk->spans[j->pk->group[p.at]], *end = &j->pk->spans[j->pk->group[p.at + 1]];
+    const struct ste_span *first = &j->lay->spans[j->lay->group[p.at]], *end = &j->lay->spans[j->lay->group[p.at + 1]];
     int longest = 0;
     for (const struct ste_span *sp = first; sp < end; sp++) {
         longest = sp->pos + sp->n > longest ? sp->pos + sp->n : longest;
@@ -204,17 +204,20 @@ static void fold_heads(const struct ste_trainer *t, float *dst, const float *src
         }
 }
 
-void ste_attention_backward(struct ste_trainer *t, const struct ste_pack *pk, const struct ste_acts *a,
+void ste_attention_backward(struct ste_trainer *t, const struct ste_layout *lay, const struct ste_acts *a,
                             const float *d_o)
 {
     int heads = t->model->hp.n_heads, n = 0;
-    struct attention_job j = {
-        .t = t, .pk = pk, .a = a, .d_o = d_o, .places = ste_xcalloc((size_t)(pk->n_groups * heads), sizeof *j.places)};
-    for (int g = 0; g < pk->n_groups; g++)
+    struct attention_job j = {.t = t,
+                              .lay = lay,
+                              .a = a,
+                              .d_o = d_o,
+                              .places = ste_xcalloc((size_t)(lay->n_groups * heads), sizeof *j.places)};
+    for (int g = 0; g < lay->n_groups; g++)
         for (int h = 0; h < heads; h++)
             j.places[n++] = (struct place){g, h, 0};
     ste_pool_run(t->p.pool, head_backward, &j, n);
     free(j.places);
-    fold_heads(t, t->s.dk, t->s.dk_heads, pk->tokens);
-    fold_heads(t, t->s.dv, t->s.dv_heads, pk->tokens);
+    fold_heads(t, t->s.dk, t->s.dk_heads, lay->tokens);
+    fold_heads(t, t->s.dv, t->s.dv_heads, lay->tokens);
 }

@@ -27,7 +27,7 @@ static void linear_forward(struct ste_trainer *t, int rows, int layer, enum ste_
 
 /* With c = alpha / r: dlow = c dY B; dB += c dY^T low, dA += dlow^T x, both one span after the other (see
  * train.h); dX (= or +=) dY W + dlow A. DX NULL: not wanted. */
-static void linear_backward(struct ste_trainer *t, const struct ste_pack *pk, int layer, enum ste_linear l,
+static void linear_backward(struct ste_trainer *t, const struct ste_layout *lay, int layer, enum ste_linear l,
                             const float *x, const float *low, const float *dy, float *dx, bool accumulate)
 {
     const struct ste_matrix *w = t->w->layers[layer].linear[l];
@@ -38,21 +38,21 @@ static void linear_backward(struct ste_trainer *t, const struct ste_pack *pk, in
     struct ste_pool *pool = t->p.pool;
     enum ste_work before = ste_profile_begin(STE_WORK_BACKWARD);
     if (dx)
-        ste_matrix_mul_back(w, t->p.activations, dy, out, pk->tokens, dx, in, accumulate, pool);
+        ste_matrix_mul_back(w, t->p.activations, dy, out, lay->tokens, dx, in, accumulate, pool);
     ste_profile_end(before);
     if (!p->a)
         return;
     ste_profile_begin(STE_WORK_ADAPTER);
-    ste_gemm(isa, false, false, pk->tokens, t->p.r, (int)out, c, dy, out, p->b, r, 0, dlow, r, pool);
-    for (int e = 0; e < pk->n; e++) {
-        size_t from = (size_t)pk->spans[e].start;
-        int rows = pk->spans[e].n;
+    ste_gemm(isa, false, false, lay->tokens, t->p.r, (int)out, c, dy, out, p->b, r, 0, dlow, r, pool);
+    for (int e = 0; e < lay->n; e++) {
+        size_t from = (size_t)lay->spans[e].start;
+        int rows = lay->spans[e].n;
         ste_gemm(isa, true, false, (int)out, t->p.r, rows, c, dy + from * out, out, low + from * r, r, 1, g->b, r,
                  pool);
         ste_gemm(isa, true, false, t->p.r, (int)in, rows, 1, dlow + from * r, r, x + from * in, in, 1, g->a, in, pool);
     }
     if (dx)
-        ste_gemm(isa, false, false, pk->tokens, (int)in, t->p.r, 1, dlow, r, p->a, in, 1, dx, in, pool);
+        ste_gemm(isa, false, false, lay->tokens, (int)in, t->p.r, 1, dlow, r, p->a, in, 1, dx, in, pool);
     ste_profile_end(before);
 }
 
@@ -109,11 +109,11 @@ static const float *add_backward(struct ste_trainer *t, int layer, enum ste_norm
     return s->norm;
 }
 
-void ste_block_forward(struct ste_trainer *t, const struct ste_pack *pk, int layer, float *out)
+void ste_block_forward(struct ste_trainer *t, const struct ste_layout *lay, int layer, float *out)
 {
     const struct ste_hparams *hp = &t->model->hp;
     struct ste_acts *a = &t->s.acts[layer];
-    int rows = pk->tokens;
+    int rows = lay->tokens;
     size_t n = (size_t)rows * (size_t)hp->d_model, n_q = (size_t)rows * (size_t)ste_width(hp, STE_WIDTH_Q),
            n_kv = (size_t)rows * (size_t)ste_width(hp, STE_WIDTH_KV);
 
@@ -125,10 +125,10 @@ void ste_block_forward(struct ste_trainer *t, const struct ste_pack *pk, int lay
         norm_forward(t, layer, STE_NORM_Q, a->q_raw, a->q, n_q);
     if (a->k_raw)
         norm_forward(t, layer, STE_NORM_K, a->k_raw, a->k, n_kv);
-    ste_rows_rope(t, pk, a->q, hp->n_heads, false);
-    ste_rows_rope(t, pk, a->k, hp->n_kv_heads, false);
+    ste_rows_rope(t, lay, a->q, hp->n_heads, false);
+    ste_rows_rope(t, lay, a->k, hp->n_kv_heads, false);
     enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
-    ste_attention_forward(t, pk, a);
+    ste_attention_forward(t, lay, a);
     ste_profile_end(before);
     linear_forward(t, rows, layer, STE_O, a->o, a->low[STE_O], a->attn_out ? a->attn_out : a->x2);
     add_forward(t, layer, STE_NORM_ATTN_OUT, a->attn_out, a->x, a->x2, n);
@@ -143,15 +143,15 @@ void ste_block_forward(struct ste_trainer *t, const struct ste_pack *pk, int lay
 }
 
 /* From s.dq and s.dk, after RoPE, to the gradients of what Q and K gave. */
-static void heads_backward(struct ste_trainer *t, const struct ste_pack *pk, int layer, float **dq, float **dk)
+static void heads_backward(struct ste_trainer *t, const struct ste_layout *lay, int layer, float **dq, float **dk)
 {
     const struct ste_hparams *hp = &t->model->hp;
     const struct ste_acts *a = &t->s.acts[layer];
     struct ste_scratch *s = &t->s;
-    size_t n_q = (size_t)pk->tokens * (size_t)ste_width(hp, STE_WIDTH_Q),
-           n_kv = (size_t)pk->tokens * (size_t)ste_width(hp, STE_WIDTH_KV);
-    ste_rows_rope(t, pk, s->dq, hp->n_heads, true);
-    ste_rows_rope(t, pk, s->dk, hp->n_kv_heads, true);
+    size_t n_q = (size_t)lay->tokens * (size_t)ste_width(hp, STE_WIDTH_Q),
+           n_kv = (size_t)lay->tokens * (size_t)ste_width(hp, STE_WIDTH_KV);
+    ste_rows_rope(t, lay, s->dq, hp->n_heads, true);
+    ste_rows_rope(t, lay, s->dk, hp->n_kv_heads, true);
     *dq = s->dq;
     *dk = s->dk;
     if (a->q_raw) { /* those of single heads are folded by now */
@@ -164,34 +164,34 @@ static void heads_backward(struct ste_trainer *t, const struct ste_pack *pk, int
     }
 }
 
-void ste_block_backward(struct ste_trainer *t, const struct ste_pack *pk, int layer)
+void ste_block_backward(struct ste_trainer *t, const struct ste_layout *lay, int layer)
 {
     struct ste_acts *a = &t->s.acts[layer];
     struct ste_scratch *s = &t->s;
-    int rows = pk->tokens;
+    int rows = lay->tokens;
     size_t n = (size_t)rows * (size_t)t->model->hp.d_model;
 
     ste_rows_gate(t, s->h, a->gate, a->up, rows);
-    linear_backward(t, pk, layer, STE_DOWN, s->h, a->low[STE_DOWN],
+    linear_backward(t, lay, layer, STE_DOWN, s->h, a->low[STE_DOWN],
                     add_backward(t, layer, STE_NORM_FFN_OUT, a->ffn_out, n), s->dh, false);
     ste_rows_gate_backward(t, a->gate, a->up, s->dh, rows);
     norm_forward(t, layer, STE_NORM_FFN, a->x2, s->norm, n);
-    linear_backward(t, pk, layer, STE_GATE, s->norm, a->low[STE_GATE], a->gate, s->dnorm, false);
-    linear_backward(t, pk, layer, STE_UP, s->norm, a->low[STE_UP], a->up, s->dnorm, true);
+    linear_backward(t, lay, layer, STE_GATE, s->norm, a->low[STE_GATE], a->gate, s->dnorm, false);
+    linear_backward(t, lay, layer, STE_UP, s->norm, a->low[STE_UP], a->up, s->dnorm, true);
     norm_backward(t, layer, STE_NORM_FFN, a->x2, s->dnorm, s->dx, n);
 
     float *d_o = s->h, *dq, *dk; /* (T, H*HD): free by now, and wide enough */
-    linear_backward(t, pk, layer, STE_O, a->o, a->low[STE_O], add_backward(t, layer, STE_NORM_ATTN_OUT, a->attn_out, n),
-                    d_o, false);
+    linear_backward(t, lay, layer, STE_O, a->o, a->low[STE_O],
+                    add_backward(t, layer, STE_NORM_ATTN_OUT, a->attn_out, n), d_o, false);
     enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
-    ste_attention_backward(t, pk, a, d_o);
+    ste_attention_backward(t, lay, a, d_o);
     ste_profile_end(before);
-    heads_backward(t, pk, layer, &dq, &dk);
+    heads_backward(t, lay, layer, &dq, &dk);
     norm_forward(t, layer, STE_NORM_ATTN, a->x, s->norm, n);
     float *dnorm = layer ? s->dnorm : NULL; /* the embedding is frozen */
-    linear_backward(t, pk, layer, STE_Q, s->norm, a->low[STE_Q], dq, dnorm, false);
-    linear_backward(t, pk, layer, STE_K, s->norm, a->low[STE_K], dk, dnorm, true);
-    linear_backward(t, pk, layer, STE_V, s->norm, a->low[STE_V], s->dv, dnorm, true);
+    linear_backward(t, lay, layer, STE_Q, s->norm, a->low[STE_Q], dq, dnorm, false);
+    linear_backward(t, lay, layer, STE_K, s->norm, a->low[STE_K], dk, dnorm, true);
+    linear_backward(t, lay, layer, STE_V, s->norm, a->low[STE_V], s->dv, dnorm, true);
     if (dnorm)
         norm_backward(t, layer, STE_NORM_ATTN, a->x, dnorm, s->dx, n);
 }

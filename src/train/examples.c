@@ -15,6 +15,13 @@ void ste_examples_clear(struct ste_examples *x)
     free(x->items);
 }
 
+void ste_examples_add(struct ste_examples *x, struct ste_tokens *ids, long long n_prompt, double weight)
+{
+    STE_GROW(x->items, x->cap, x->n + 1);
+    x->items[x->n++] = (struct ste_example){ids->ids, (int)ids->n, (int)n_prompt, (float)weight};
+    *ids = (struct ste_tokens){0};
+}
+
 /* The messages of FIRST, then those of SECOND (may be NULL): the last one is the completion, the others are the prompt.
  */
 static int read_chat(const struct ste_model *m, const json_t *first, const json_t *second, struct ste_tokens *ids,
@@ -87,26 +94,21 @@ struct reading {
 static int add_row(void *arg, json_t *row, const char *where, struct ste_err *err)
 {
     const struct reading *r = arg;
-    const struct ste_model *m = r->m;
-    const size_t max_tokens = r->max_tokens;
-    struct ste_examples *x = r->x;
     struct ste_tokens ids = {0};
     long long n_prompt = 0;
     double weight = 1;
-    int rc = read_row(m, row, &ids, &n_prompt, where, err);
+    int rc = read_row(r->m, row, &ids, &n_prompt, where, err);
     if (!rc)
         rc = ste_json_real(row, "weight", false, &weight, where, err);
     if (!rc && (n_prompt < 0 || n_prompt >= (long long)ids.n))
         rc = ste_err_set(err, STE_EINPUT, "%s: %lld prompt tokens of %zu leave nothing to learn", where, n_prompt,
                          ids.n);
-    if (rc || ids.n > max_tokens) {
-        x->too_long += !rc;
-        ste_tokens_clear(&ids);
-        return rc;
-    }
-    STE_GROW(x->items, x->cap, x->n + 1);
-    x->items[x->n++] = (struct ste_example){ids.ids, (int)ids.n, (int)n_prompt, (float)weight};
-    return 0;
+    if (!rc && ids.n <= r->max_tokens)
+        ste_examples_add(r->x, &ids, n_prompt, weight);
+    else
+        r->x->too_long += !rc;
+    ste_tokens_clear(&ids);
+    return rc;
 }
 
 int ste_examples_read(struct ste_examples *x, const struct ste_model *m, const char *path, size_t max_tokens,

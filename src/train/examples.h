@@ -17,6 +17,8 @@ struct ste_examples {
  * X, whatever this returns. */
 int ste_examples_read(struct ste_examples *x, const struct ste_model *m, const char *path, size_t max_tokens,
                       struct ste_err *err);
+/* IDS passes to the list. */
+void ste_examples_add(struct ste_examples *x, struct ste_tokens *ids, long long n_prompt, double weight);
 void ste_examples_clear(struct ste_examples *x);
 
 #endif

@@ -6,7 +6,7 @@
 #ifndef STE_TRAIN_INTERNAL_H
 #define STE_TRAIN_INTERNAL_H
 
-#include "train/train.h"
+#include "train/objective.h"
 
 /* Neighbouring rows of a pack that attend to their span, up to themselves, to all of its prefix and of that one's. */
 struct ste_span {
@@ -15,21 +15,21 @@ struct ste_span {
     int prefix;   /* the span whose rows come before; -1: none */
     int pos;      /* position of the first row: the rows of all its prefixes */
 };
-#define STE_PACK_DEPTH 4 /* prefixes before a span */
+#define STE_LAYOUT_DEPTH 4 /* prefixes before a span */
 
 /* Examples side by side in one forward pass. An example is a span of its own, unless its prompt begins as its
  * neighbour's does: what they share (a rubric; of the two orders of a pair the request too; of several judgments of one
  * question the whole prompt but its last token) is a span, computed once, and each example's rest a span with that
  * prefix. */
-struct ste_pack {
+struct ste_layout {
     int n; /* spans */
     struct ste_span *spans;
     int n_groups;         /* spans that see each other are neighbours: */
     int *group;           /* [n_groups + 1]: the first span of each group */
     int tokens;           /* T */
-    int n_loss;           /* rows whose next token has loss; of a reward model the last row of each example */
+    int n_loss;           /* rows that the objective needs */
     int *loss_rows;       /* their indices, ascending */
-    int32_t *loss_target; /* the next token of each */
+    int32_t *loss_target; /* the next token of each; -1: none */
     float *loss_weight;   /* the weight of its example */
 };
 
@@ -63,7 +63,7 @@ struct ste_scratch {
     float *cos_sin;                     /* (T, HD), by position */
     float *logits;                      /* (chunk, V) */
     float *loss_x, *loss_norm, *loss_d; /* (chunk, D) */
-    double *nll;                        /* (T) of each loss row */
+    double *value;                      /* (T): the objective's, of each row that it needs */
     int chunk;
 };
 
@@ -75,26 +75,29 @@ struct ste_trainer {
     const struct ste_ops *ops;
     struct ste_lora *lora, *grads;
     float **m, **v; /* moments, one array a tensor of the adapter: see ste_lora_tensor */
+    char start[65]; /* hash of the adapter that it started from; "": drawn by the seed */
     int step;
+    struct ste_train_step *log; /* [step] */
+    size_t log_cap;
     struct ste_scratch s;
 };
 
 /* pack.c. OUT: the examples of BATCH, those of one prompt behind the first of them. */
-void ste_pack_order(const struct ste_example *batch, int n, struct ste_example *out);
+void ste_layout_order(const struct ste_example *batch, int n, struct ste_example *out);
 /* Packs are runs of neighbouring examples, so that gradients are summed in the order of the batch; neighbours that
  * share are never parted, so that what is shared does not depend on the packs. */
-int ste_pack_count(const struct ste_example *batch, int n, int micro_tokens,
-                   int *tokens); /* examples of the next pack, and its T */
-void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n, bool reward);
-void ste_pack_clear(struct ste_pack *pk);
+int ste_layout_count(const struct ste_example *batch, int n, int micro_tokens,
+                     int *tokens); /* examples of the next pack, and its T */
+void ste_layout_init(struct ste_layout *lay, const struct ste_example *batch, int n, const struct ste_objective *o);
+void ste_layout_clear(struct ste_layout *lay);
 int ste_scratch_reserve(struct ste_trainer *t, int tokens, struct ste_err *err);
 void ste_scratch_free(struct ste_scratch *s);
 
 /* attention.c: causal, grouped-query, within each span and its prefix. Keeps LSE; scores are computed again on the way
  * back. */
-void ste_attention_forward(struct ste_trainer *t, const struct ste_pack *pk, const struct ste_acts *a);
+void ste_attention_forward(struct ste_trainer *t, const struct ste_layout *lay, const struct ste_acts *a);
 /* DO (T, H*HD) to s.dq, s.dk, s.dv. */
-void ste_attention_backward(struct ste_trainer *t, const struct ste_pack *pk, const struct ste_acts *a,
+void ste_attention_backward(struct ste_trainer *t, const struct ste_layout *lay, const struct ste_acts *a,
                             const float *d_o);
 
 /* rows.c: the operations of struct ste_ops (engine/cpu/kernels.h) on all rows, spread over the pool. */
@@ -103,20 +106,12 @@ void ste_rows_norm_backward(struct ste_trainer *t, float *dx, const float *x, co
                             int width);
 void ste_rows_gate(struct ste_trainer *t, float *h, const float *gate, const float *up, int rows);
 void ste_rows_gate_backward(struct ste_trainer *t, float *gate, float *up, const float *dh, int rows);
-void ste_rows_rope(struct ste_trainer *t, const struct ste_pack *pk, float *x, int heads, bool inverse);
+void ste_rows_rope(struct ste_trainer *t, const struct ste_layout *lay, float *x, int heads, bool inverse);
 
 /* block.c. OUT (T, D) is the layer's output; NULL when only the activations are wanted again. */
-void ste_block_forward(struct ste_trainer *t, const struct ste_pack *pk, int layer, float *out);
+void ste_block_forward(struct ste_trainer *t, const struct ste_layout *lay, int layer, float *out);
 /* s.dx: from the gradient of the output to that of the input (not for layer 0, which nothing below needs). */
-void ste_block_backward(struct ste_trainer *t, const struct ste_pack *pk, int layer);
-
-/* loss.c: the vocabulary layer on the rows with loss, a chunk of rows at a time. Writes s.nll; with SCALE > 0 also
- * s.dx = SCALE * weight * d nll / d final. */
-void ste_loss_rows(struct ste_trainer *t, const struct ste_pack *pk, double scale);
-
-/* reward.c: the same for a reward model; s.nll is each loss row's score. */
-void ste_reward_rows(struct ste_trainer *t, const struct ste_pack *pk, double scale);
-double ste_reward_nll(double chosen, double rejected); /* -log sigmoid of the difference */
+void ste_block_backward(struct ste_trainer *t, const struct ste_layout *lay, int layer);
 
 /* optimizer.c */
 int ste_lora_tensor_count(const struct ste_lora *l);

@@ -7,7 +7,7 @@ enum { ROWS_A_PART = 16 };
 
 struct rows_job {
     struct ste_trainer *t;
-    const struct ste_pack *pk;
+    const struct ste_layout *lay;
     float *y, *z;
     const float *x, *w, *u;
     int rows, heads;
@@ -97,16 +97,16 @@ static void rope_part(void *arg, int part)
     int from, to, e = 0;
     span(j, part, &from, &to);
     for (int i = from; i < to; i++) {
-        while (i >= j->pk->spans[e].start + j->pk->spans[e].n)
+        while (i >= j->lay->spans[e].start + j->lay->spans[e].n)
             e++;
-        size_t pos = (size_t)(j->pk->spans[e].pos + i - j->pk->spans[e].start);
+        size_t pos = (size_t)(j->lay->spans[e].pos + i - j->lay->spans[e].start);
         j->t->ops->rope(hp->arch->rope, j->t->s.cos_sin + pos * (size_t)hp->head_dim, j->y + (size_t)i * width,
                         j->heads, hp->head_dim, j->inverse);
     }
 }
 
-void ste_rows_rope(struct ste_trainer *t, const struct ste_pack *pk, float *x, int heads, bool inverse)
+void ste_rows_rope(struct ste_trainer *t, const struct ste_layout *lay, float *x, int heads, bool inverse)
 {
-    struct rows_job j = {.t = t, .pk = pk, .y = x, .heads = heads, .rows = pk->tokens, .inverse = inverse};
+    struct rows_job j = {.t = t, .lay = lay, .y = x, .heads = heads, .rows = lay->tokens, .inverse = inverse};
     over_rows(t, rope_part, &j);
 }

@@ -1,7 +1,5 @@
 /*
- * Supervised fine-tuning of a LoRA adapter on a frozen, still quantized base. The loss is the mean cross-entropy of the
- * completion tokens of a batch, each example's tokens times its weight: sum_i w_i nll_i / sum_i w_i (TRL's token mean
- * where all weights are 1).
+ * Training of a LoRA adapter on a frozen, still quantized base, by one of the objectives below.
  *
  * What is guaranteed, bit for bit: loss, gradients and updates depend on the examples of the batch and their order, the
  * parameters and the seed; not on micro_tokens (how examples share a forward pass), the memory limit, threads or a
@@ -22,11 +20,23 @@
 
 struct ste_example {
     const int32_t *tokens; /* prompt, then completion */
-    int n, n_prompt;       /* loss on tokens n_prompt .. n-1 */
+    int n, n_prompt;       /* the completion is tokens n_prompt .. n-1 */
     float weight;
 };
 
+struct ste_objective; /* objective.h */
+/* The mean cross-entropy of the completion tokens of a batch, each example's tokens times its weight:
+ * sum_i w_i nll_i / sum_i w_i (TRL's token mean where all weights are 1). */
+extern const struct ste_objective ste_language_modelling;
+/* A reward model (Ouyang et al., arXiv 2203.02155; Stiennon et al., arXiv 2009.01325): the adapter has a head, which
+ * starts at 0, and an example's score is taken at its last token. Examples are pairs of neighbours with one prompt,
+ * chosen before rejected, and the loss is that of Bradley and Terry, the mean of
+ * w * -log sigmoid(score(chosen) - score(rejected)). */
+extern const struct ste_objective ste_bradley_terry;
+
 enum ste_schedule { STE_SCHEDULE_CONSTANT, STE_SCHEDULE_LINEAR, STE_SCHEDULE_COSINE };
+/* Which epochs take the examples in another order than they are given in: all, all but the first, none. */
+enum ste_shuffle { STE_SHUFFLE_ALL, STE_SHUFFLE_LATER, STE_SHUFFLE_NONE };
 
 struct ste_train_params {
     struct ste_pool *pool;
@@ -37,22 +47,21 @@ struct ste_train_params {
         max_grad_norm; /* AdamW, decoupled decay; norm 0: no clipping */
     enum ste_schedule schedule;
     int warmup_steps, total_steps;
-    int batch_examples;      /* examples an optimizer step */
+    int batch_examples; /* an optimizer step; of an objective with groups: groups */
+    enum ste_shuffle shuffle;
+    int together;            /* so many that stand side by side are shuffled as one */
     int micro_tokens;        /* packed tokens a forward pass: accumulation is over such packs; speed and memory only */
     size_t activation_bytes; /* a pack that needs more keeps no layer's activations: they are computed again in the
                               * backward pass, a third more time; speed and memory only */
     /* STE_ACT_INT8: the forward pass multiplies rounded activations with the base's integers, as generation does; the
      * backward pass stays in f32 and takes that forward pass for an exact one. Faster, and another result. */
     enum ste_activations activations;
-    /* A reward model instead (Ouyang et al., arXiv 2203.02155; Stiennon et al., arXiv 2009.01325): the adapter has a
-     * head, which starts at 0, and an example's score is taken at its last token. A batch is pairs of neighbours with
-     * one prompt, chosen before rejected, and the loss is that of Bradley and Terry, the mean of
-     * w * -log sigmoid(score(chosen) - score(rejected)). */
-    bool reward;
+    const struct ste_objective *objective;
     uint64_t seed; /* of A, and of the order of examples */
 };
-/* r 16, alpha 32, AdamW (.9, .999, 1e-8) at 1e-4 without decay, norm 1, constant schedule, 8 examples a step, 512
- * tokens a pack, 2 GB of activations, all in f32. */
+/* Language modelling, r 16, alpha 32, AdamW (.9, .999, 1e-8) at 1e-4 without decay, norm 1, constant schedule, 8
+ * examples a step, 512 tokens a pack, 2 GB of activations, all in f32, each example shuffled by itself in every epoch.
+ */
 void ste_train_default_params(struct ste_train_params *p);
 /* What of them a user may say, in a recipe and as flags. */
 struct ste_train_options {
@@ -81,6 +90,7 @@ struct ste_train_step {
     int step;    /* of the step just done, from 1 */
     double loss; /* of its batch, before the update */
     double lr, grad_norm;
+    double seconds; /* for people only */
     long tokens, loss_tokens;
 };
 /* One optimizer step on the given examples. */
@@ -98,21 +108,23 @@ int ste_trainer_scores(struct ste_trainer *t, const struct ste_example *examples
                        struct ste_err *err);
 
 struct ste_lora *ste_trainer_lora(struct ste_trainer *t); /* the trainer's, live */
-/* Starts from the values of L (copied), which must have the trainer's shapes, r and alpha. */
+/* Starts from the values of L (copied), which must have the trainer's shapes, r and alpha. A state names L's hash. */
 int ste_trainer_set_lora(struct ste_trainer *t, const struct ste_lora *l, struct ste_err *err);
 int ste_trainer_steps_done(const struct ste_trainer *t);
-/* Which examples make step STEP (from 0) of an epoch-wise shuffle keyed by the seed: indices into 0..n_examples-1.
- * TOGETHER examples that stand side by side are moved as one (1: each by itself). The last batch of an epoch may be
- * smaller; INDICES has room for BATCH. */
-void ste_train_batch(uint64_t seed, int n_examples, int together, int batch, int step, int *indices, int *n);
+
+/* Steps that EPOCHS times over N examples (or groups) take: at least 1, part of a step is one. */
+int ste_train_steps(int n, int batch, double epochs);
+/* Which of N examples (or groups) make step STEP (from 0): indices into 0..N-1, and how many; the last batch of an
+ * epoch may be smaller. The shuffle is keyed by the seed. INDICES has room for batch_examples. */
+int ste_train_batch(const struct ste_train_params *p, int n, int step, int *indices);
 /* The learning rate's factor at step STEP (from 0): transformers' get_*_schedule_with_warmup. */
 double ste_schedule_factor(enum ste_schedule s, int step, int warmup_steps, int total_steps);
-extern const char *const ste_schedule_names[]; /* NULL-ended, as the enum has them */
+extern const char *const ste_schedule_names[], *const ste_shuffle_names[]; /* NULL-ended, as the enums have them */
 
-/* Adapter, optimizer moments, step: one file, written whole. Loading gives a trainer that goes on to the same bytes.
- * A file that is cut off, damaged, or of another model or other parameters is refused (STE_EINPUT) and changes
- * nothing. */
-int ste_trainer_save(const struct ste_trainer *t, const char *path, struct ste_err *err);
-int ste_trainer_load(struct ste_trainer *t, const char *path, struct ste_err *err);
+/* A state of training: adapter, optimizer moments, the log of all steps; one file, written whole. Loading gives a
+ * trainer that goes on to the same bytes. EXAMPLES names what is trained on (a hash). A file that is cut off, damaged,
+ * or of another model, other examples or other parameters is refused (STE_EINPUT) and changes nothing. */
+int ste_trainer_save(const struct ste_trainer *t, const char *examples, const char *path, struct ste_err *err);
+int ste_trainer_load(struct ste_trainer *t, const char *examples, const char *path, struct ste_err *err);
 
 #endif

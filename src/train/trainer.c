@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/context.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "core/profile.h"
 #include "train/internal.h"
@@ -10,6 +11,7 @@
 void ste_train_default_params(struct ste_train_params *p)
 {
     *p = (struct ste_train_params){
+        .objective = &ste_language_modelling,
         .r = 16,
         .alpha = 32,
         .learning_rate = 1e-4,
@@ -18,6 +20,7 @@ void ste_train_default_params(struct ste_train_params *p)
         .adam_eps = 1e-8,
         .max_grad_norm = 1,
         .batch_examples = 8,
+        .together = 1,
         .micro_tokens = 512,
         .activation_bytes = (size_t)2 << 30,
     };
@@ -31,9 +34,14 @@ static int check_params(const struct ste_train_params *p, struct ste_err *err)
     if (!(p->beta1 >= 0 && p->beta1 < 1 && p->beta2 >= 0 && p->beta2 < 1 && p->adam_eps > 0))
         return ste_err_set(err, STE_EUSAGE, "AdamW needs 0 <= beta < 1 and eps > 0; there are beta %g, %g and eps %g",
                            p->beta1, p->beta2, p->adam_eps);
-    if (!(p->learning_rate >= 0) || !(p->max_grad_norm >= 0) || !(p->weight_decay >= 0) || !isfinite(p->alpha))
-        return ste_err_set(err, STE_EUSAGE,
-                           "learning rate, norm limit and weight decay cannot be negative, alpha must be finite");
+    if (!(p->learning_rate >= 0) || !(p->max_grad_norm >= 0) || !(p->weight_decay >= 0) ||
+        !isfinite(p->alpha + p->learning_rate + p->max_grad_norm + p->weight_decay))
+        return ste_err_set(
+            err, STE_EUSAGE,
+            "learning rate, norm limit and weight decay cannot be negative; they and alpha must be finite");
+    if (p->together < 1 || p->batch_examples < 1)
+        return ste_err_set(err, STE_EUSAGE, "a batch of %d examples, %d shuffled as one: both must be at least 1",
+                           p->batch_examples, p->together);
     return 0;
 }
 
@@ -78,7 +86,7 @@ int ste_trainer_new(struct ste_trainer **out, const struct ste_model *m, const s
         ste_trainer_free(t);
         return rc;
     }
-    if (p->reward) {
+    if (p->objective->head) {
         ste_lora_add_head(t->lora, m->hp.d_model);
         ste_lora_add_head(t->grads, m->hp.d_model);
     }
@@ -99,6 +107,7 @@ void ste_trainer_free(struct ste_trainer *t)
     ste_lora_free(t->grads);
     ste_weights_free(t->own_w);
     ste_scratch_free(&t->s);
+    free(t->log);
     free(t);
 }
 
@@ -139,27 +148,16 @@ int ste_trainer_set_lora(struct ste_trainer *t, const struct ste_lora *l, struct
         const float *from = ste_lora_tensor(l, i, &a);
         memcpy(ste_lora_tensor(t->lora, i, &a), from, a * sizeof *from);
     }
+    memcpy(t->start, l->hash, sizeof t->start);
     return 0;
 }
 
-/* Tokens with loss; of a reward model an example is half of a pair. */
-static int loss_tokens_of(const struct ste_trainer *t, const struct ste_example *x)
+/* Rows of X that the objective needs. */
+static int rows_of(const struct ste_trainer *t, const struct ste_example *x)
 {
-    return t->p.reward ? 1 : x->n - (x->n_prompt > 0 ? x->n_prompt : 1);
-}
-
-static int check_pairs(const struct ste_example *batch, int n, struct ste_err *err)
-{
-    for (int e = 0; e < n; e += 2) {
-        const struct ste_example *x = &batch[e], *y = x + 1;
-        if (e + 1 == n || x->n_prompt < 2 || x->n_prompt != y->n_prompt || x->n == x->n_prompt || y->n == y->n_prompt ||
-            memcmp(x->tokens, y->tokens, (size_t)x->n_prompt * sizeof *x->tokens) || x->weight != y->weight)
-            return ste_err_set(err, STE_EINPUT,
-                               "examples %d and %d of the batch are no pair: a chosen and a rejected answer to one "
-                               "prompt of two tokens or more, of one weight",
-                               e + 1, e + 2);
-    }
-    return 0;
+    int from, to;
+    t->p.objective->rows(x, &from, &to);
+    return from < to ? to - from : 0;
 }
 
 static int check_examples(const struct ste_trainer *t, const struct ste_example *batch, int n, struct ste_err *err)
@@ -180,27 +178,29 @@ static int check_examples(const struct ste_trainer *t, const struct ste_example 
     return 0;
 }
 
-static int check_batch(const struct ste_trainer *t, const struct ste_example *batch, int n, struct ste_err *err)
+/* What a pass over a batch sums up. */
+struct totals {
+    double loss, weight; /* of the losses, each times its weight */
+    long tokens, loss_tokens;
+};
+
+static int check_batch(const struct ste_trainer *t, const struct ste_example *batch, int n, struct totals *sum,
+                       struct ste_err *err)
 {
-    long loss_tokens = 0;
-    double weight = 0;
-    if (check_examples(t, batch, n, err) || (t->p.reward && check_pairs(batch, n, err)))
+    const struct ste_objective *o = t->p.objective;
+    *sum = (struct totals){0};
+    if (check_examples(t, batch, n, err) || (o->check && o->check(batch, n, err)))
         return STE_EINPUT;
     for (int e = 0; e < n; e++) {
-        int loss = loss_tokens_of(t, &batch[e]);
-        loss_tokens += loss;
-        weight += loss * (double)batch[e].weight;
+        const int rows = rows_of(t, &batch[e]);
+        sum->tokens += batch[e].n;
+        sum->loss_tokens += rows;
+        sum->weight += (o->group > 1 ? 1.0 / o->group : rows) * (double)batch[e].weight;
     }
-    if (!loss_tokens || !(weight > 0))
+    if (!sum->loss_tokens || !(sum->weight > 0))
         return ste_err_set(err, STE_EINPUT, "a batch of %d examples has no completion token to learn from", n);
     return 0;
 }
-
-/* What a pass over a batch sums up. */
-struct totals {
-    double weighted_nll, weight;
-    long tokens, loss_tokens;
-};
 
 static void zero_grads(struct ste_trainer *t)
 {
@@ -212,64 +212,49 @@ static void zero_grads(struct ste_trainer *t)
     }
 }
 
-static void pack_pass(struct ste_trainer *t, const struct ste_pack *pk, double scale)
+static void layout_pass(struct ste_trainer *t, const struct ste_layout *lay, double scale, double *loss)
 {
     const struct ste_hparams *hp = &t->model->hp;
     struct ste_scratch *s = &t->s;
     int layers = hp->n_layers;
-    for (int e = 0; e < pk->n; e++)
-        for (int i = 0; i < pk->spans[e].n; i++)
-            ste_matrix_row(t->w->embedding, pk->spans[e].tokens[i],
-                           s->acts[0].x + (size_t)(pk->spans[e].start + i) * (size_t)hp->d_model);
+    for (int e = 0; e < lay->n; e++)
+        for (int i = 0; i < lay->spans[e].n; i++)
+            ste_matrix_row(t->w->embedding, lay->spans[e].tokens[i],
+                           s->acts[0].x + (size_t)(lay->spans[e].start + i) * (size_t)hp->d_model);
     if (hp->embedding_scale != 1)
-        t->ops->scale(s->acts[0].x, (float)hp->embedding_scale, (size_t)pk->tokens * (size_t)hp->d_model);
+        t->ops->scale(s->acts[0].x, (float)hp->embedding_scale, (size_t)lay->tokens * (size_t)hp->d_model);
     for (int l = 0; l < layers; l++)
-        ste_block_forward(t, pk, l, l + 1 < layers ? s->acts[l + 1].x : s->final);
-    if (t->p.reward)
-        ste_reward_rows(t, pk, scale);
-    else
-        ste_loss_rows(t, pk, scale);
+        ste_block_forward(t, lay, l, l + 1 < layers ? s->acts[l + 1].x : s->final);
+    t->p.objective->value(t, lay, scale, loss);
     if (scale <= 0)
         return;
     for (int l = layers - 1; l >= 0; l--) {
         /* The shared activations still hold the last layer's: it need not be computed again. */
         if (t->s.recompute && l + 1 < layers)
-            ste_block_forward(t, pk, l, NULL);
-        ste_block_backward(t, pk, l);
+            ste_block_forward(t, lay, l, NULL);
+        ste_block_backward(t, lay, l);
     }
 }
 
 static int batch_pass(struct ste_trainer *t, const struct ste_example *given, int n, bool backward, struct totals *sum,
                       struct ste_err *err)
 {
-    int rc = check_batch(t, given, n, err), largest = 0;
+    int rc = check_batch(t, given, n, sum, err), largest = 0;
     if (rc)
         return rc;
     struct ste_example *batch = ste_xcalloc((size_t)n, sizeof *batch);
-    ste_pack_order(given, n, batch);
-    memset(sum, 0, sizeof *sum);
-    for (int e = 0; e < n; e++) {
-        int loss = loss_tokens_of(t, &batch[e]);
-        sum->tokens += batch[e].n;
-        sum->loss_tokens += loss > 0 ? loss : 0;
-        sum->weight += (loss > 0 ? loss : 0) * (double)batch[e].weight;
-    }
-    if (t->p.reward)
-        sum->weight /= 2; /* of pairs */
+    ste_layout_order(given, n, batch);
     for (int e = 0, tokens; e<n; largest = tokens> largest ? tokens : largest)
-        e += ste_pack_count(batch + e, n - e, t->p.micro_tokens, &tokens);
+        e += ste_layout_count(batch + e, n - e, t->p.micro_tokens, &tokens);
     rc = ste_scratch_reserve(t, largest, err);
     if (!rc && backward)
         zero_grads(t);
     for (int e = 0, count, tokens; !rc && e < n; e += count) {
-        struct ste_pack pk;
-        count = ste_pack_count(batch + e, n - e, t->p.micro_tokens, &tokens);
-        ste_pack_init(&pk, batch + e, count, t->p.reward);
-        pack_pass(t, &pk, backward ? 1 / sum->weight : 0);
-        for (int i = 0; i < pk.n_loss; i += t->p.reward ? 2 : 1)
-            sum->weighted_nll +=
-                (double)pk.loss_weight[i] * (t->p.reward ? ste_reward_nll(t->s.nll[i], t->s.nll[i + 1]) : t->s.nll[i]);
-        ste_pack_clear(&pk);
+        struct ste_layout lay;
+        count = ste_layout_count(batch + e, n - e, t->p.micro_tokens, &tokens);
+        ste_layout_init(&lay, batch + e, count, t->p.objective);
+        layout_pass(t, &lay, backward ? 1 / sum->weight : 0, &sum->loss);
+        ste_layout_clear(&lay);
         rc = ste_cancel_check(err);
     }
     free(batch);
@@ -280,6 +265,7 @@ int ste_trainer_step(struct ste_trainer *t, const struct ste_example *batch, int
                      struct ste_err *err)
 {
     struct totals sum;
+    const double began = ste_now();
     int rc = batch_pass(t, batch, n, true, &sum, err);
     if (rc)
         return rc;
@@ -288,19 +274,28 @@ int ste_trainer_step(struct ste_trainer *t, const struct ste_example *batch, int
     double norm = ste_grad_norm(t);
     ste_profile_end(before);
     double lr = t->p.learning_rate * ste_schedule_factor(t->p.schedule, t->step, t->p.warmup_steps, t->p.total_steps);
-    if (!isfinite(norm) || !isfinite(sum.weighted_nll))
+    if (!isfinite(norm) || !isfinite(sum.loss))
         return ste_err_set(
             err, STE_EFAIL,
             "step %d of training gave a loss of %g and a gradient norm of %g; a lower learning rate than %g "
             "may help",
-            t->step + 1, sum.weighted_nll / sum.weight, norm, t->p.learning_rate);
+            t->step + 1, sum.loss / sum.weight, norm, t->p.learning_rate);
     double clip = t->p.max_grad_norm > 0 ? t->p.max_grad_norm / (norm + 1e-6) : 1; /* as torch's clip_grad_norm_ */
     ste_profile_begin(STE_WORK_OPTIMIZER);
     ste_adamw_step(t, lr, clip < 1 ? clip : 1);
     ste_profile_end(before);
-    t->step++;
+    STE_GROW(t->log, t->log_cap, t->step + 1);
+    struct ste_train_step *s = &t->log[t->step++];
+    memset(s, 0, sizeof *s); /* a state holds its padding too */
+    s->step = t->step;
+    s->loss = sum.loss / sum.weight;
+    s->lr = lr;
+    s->grad_norm = norm;
+    s->seconds = ste_now() - began;
+    s->tokens = sum.tokens;
+    s->loss_tokens = sum.loss_tokens;
     if (out)
-        *out = (struct ste_train_step){t->step, sum.weighted_nll / sum.weight, lr, norm, sum.tokens, sum.loss_tokens};
+        *out = *s;
     return 0;
 }
 
@@ -309,25 +304,26 @@ int ste_trainer_loss(struct ste_trainer *t, const struct ste_example *batch, int
     struct totals sum;
     int rc = batch_pass(t, batch, n, false, &sum, err);
     if (!rc)
-        *loss = sum.weighted_nll / sum.weight;
+        *loss = sum.loss / sum.weight;
     return rc;
 }
 
 int ste_trainer_scores(struct ste_trainer *t, const struct ste_example *examples, int n, double *scores,
                        struct ste_err *err)
 {
-    int rc = check_examples(t, examples, n, err), largest = 0;
+    int largest = 0, rc = t->p.objective->head ? check_examples(t, examples, n, err)
+                                               : ste_err_set(err, STE_EUSAGE, "only a reward model's trainer scores");
     for (int e = 0, tokens; !rc && e<n; largest = tokens> largest ? tokens : largest)
-        e += ste_pack_count(examples + e, n - e, t->p.micro_tokens, &tokens);
+        e += ste_layout_count(examples + e, n - e, t->p.micro_tokens, &tokens);
     if (!rc && n > 0)
         rc = ste_scratch_reserve(t, largest, err);
     for (int e = 0, count, tokens; !rc && e < n; e += count) {
-        struct ste_pack pk;
-        count = ste_pack_count(examples + e, n - e, t->p.micro_tokens, &tokens);
-        ste_pack_init(&pk, examples + e, count, true);
-        pack_pass(t, &pk, 0);
-        memcpy(scores + e, t->s.nll, (size_t)count * sizeof *scores);
-        ste_pack_clear(&pk);
+        struct ste_layout lay;
+        count = ste_layout_count(examples + e, n - e, t->p.micro_tokens, &tokens);
+        ste_layout_init(&lay, examples + e, count, t->p.objective);
+        layout_pass(t, &lay, 0, NULL);
+        memcpy(scores + e, t->s.value, (size_t)count * sizeof *scores);
+        ste_layout_clear(&lay);
         rc = ste_cancel_check(err);
     }
     return rc;
@@ -340,7 +336,7 @@ int ste_trainer_grads(struct ste_trainer *t, const struct ste_example *batch, in
     int rc = batch_pass(t, batch, n, true, &sum, err);
     if (rc)
         return rc;
-    *loss = sum.weighted_nll / sum.weight;
+    *loss = sum.loss / sum.weight;
     for (int i = 0; i < ste_lora_tensor_count(grads); i++) {
         size_t values;
         float *to = ste_lora_tensor(grads, i, &values);

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # needs: model
 # A judge trained on labelled pairs: both answers come from the file, nothing is generated, labels and their source are
-# kept, several pairs of one prompt stay in one part of the split, and the adapter's folder is a judge.
+# kept, several pairs of one prompt stay in one part of the split, ste sft makes the loop's adapter of what is exported, and
+# the adapter's folder is a judge.
 . "$2/tests/e2e/lib_run.sh"
 
 # Twelve questions with two pairs each, one of them chosen for its refusal, one row twice, one tie.
@@ -12,7 +13,8 @@ done >"$WORK/pairs.jsonl"
 sed -n '1s/"a1"/"again"/p' "$WORK/pairs.jsonl" >>"$WORK/pairs.jsonl"
 echo '{"id": "tie", "prompt": "Name a fruit with K.", "chosen": "Kiwi.", "rejected": "Kaki.", "tie": true}' >>"$WORK/pairs.jsonl"
 
-settings=(--set pair.kinds=labelled=1 --set iterations=1 --set judge.samples=15 --set split.cluster=1)
+settings=(--set pair.kinds=labelled=1 --set iterations=1 --set judge.samples=15 --set split.cluster=1
+    --set train.checkpoint_every=1000 --set train.max_steps=0 --set train.epochs=1.5)
 run() {
     "$STE" run "$WORK/tiny.yaml" "${settings[@]}" --set "instructions.files=$1" "${@:2}"
 }
@@ -37,6 +39,11 @@ assert {s for p in parts.values() for s in p} >= {"train", "test"}
 PY
 "$STE" dump "$WORK/run" | grep -c '"finish":"given"' | grep -qx 48 || fail "answers are not marked as given"
 "$STE" export "$WORK/run" --out "$WORK/sft.jsonl" && [ -s "$WORK/sft.jsonl" ] || fail "no training examples"
+# The command that export names makes the loop's adapter from that file, byte for byte, in a second, shuffled epoch too.
+command=$(STE_LOG= "$STE" export "$WORK/run" --out "$WORK/sft.jsonl" 2>&1 | sed -n 's/^as the run trains them: ste //p')
+# shellcheck disable=SC2086
+"$STE" ${command/--out DIR/--out $WORK/same} --micro-tokens 300 >/dev/null || fail "ste $command"
+diff -r "$WORK/same" "$WORK/run/adapters/iter-1" || fail "another adapter: ste $command"
 grep -qv '"label_source":"labelled"' "$WORK/sft.jsonl" && fail "an example's label is not from the file"
 
 # In twos, an A and a B; both orders of a pair side by side where both were judged right.

@@ -70,7 +70,7 @@ rm -f "$TMPDIR"/*
 mkdir gone
 ("$ste" sft --model "$tiny" --in sft.jsonl --out gone/lora --steps 400 >steps 2>err; echo $? >code) &
 for _ in $(seq 200); do [ -s steps ] && break; sleep 0.05; done
-rmdir gone && : >gone
+rm -r gone && : >gone
 wait
 [ "$(cat code)" = 1 ] || fail "sft, the folder is gone: exit $(cat code)"
 f=$(sed -n 's/.*what was trained is kept in \(.*\)/\1/p' err)

@@ -7,7 +7,7 @@
 #include "train/train.h"
 
 /* Its adapter starts as L. */
-static struct ste_trainer *trainer_of(const struct ste_model *m, const struct ste_lora *l, double rate)
+static inline struct ste_trainer *trainer_of(const struct ste_model *m, const struct ste_lora *l, double rate)
 {
     struct ste_train_params p;
     struct ste_trainer *t = NULL;

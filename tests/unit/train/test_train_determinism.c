@@ -113,7 +113,7 @@ static struct ste_example *prefix_sharers(uint64_t seed)
         t[shared[i]] = (batch[i - 1].tokens[shared[i]] + 1) % TINY_VOCAB;
         rows += longer[i] - shared[i];
     }
-    assert_int_equal(ste_pack_count(batch, N, 1, &packed), N);
+    assert_int_equal(ste_layout_count(batch, N, 1, &packed), N);
     assert_int_equal(packed, rows); /* each once */
     return batch;
 }
@@ -194,7 +194,7 @@ static void small_groups(void **state)
     struct ste_example *batch = tiny_examples(longer, MANY, 8);
     for (int i = 1; i < MANY; i++)
         memcpy((int32_t *)(uintptr_t)batch[i].tokens, batch[0].tokens, SHARED * sizeof *batch[i].tokens);
-    int count = ste_pack_count(batch, MANY, 1, &packed);
+    int count = ste_layout_count(batch, MANY, 1, &packed);
     assert_int_equal(packed, LENGTH + (count - 1) * (LENGTH - SHARED));
     assert_true(count > 1 && packed <= 512 && packed + LENGTH - SHARED > 512);
     tiny_examples_free(batch, MANY);
@@ -264,9 +264,10 @@ static double steps(struct ste_trainer *t, const struct ste_example *all, int un
     struct ste_train_step s = {0};
     struct ste_err err = {0};
     while (ste_trainer_steps_done(t) < until) {
-        int index[3], n;
+        int index[3];
         struct ste_example batch[3];
-        ste_train_batch(7, N, 1, 3, ste_trainer_steps_done(t), index, &n);
+        const struct ste_train_params p = params();
+        const int n = ste_train_batch(&p, N, ste_trainer_steps_done(t), index);
         for (int i = 0; i < n; i++)
             batch[i] = all[index[i]];
         if (ste_trainer_step(t, batch, n, &s, &err))
@@ -292,13 +293,13 @@ static void resume(void **state)
     struct ste_trainer *whole = trainer(y, &p), *first = trainer(y, &p);
     double loss = steps(whole, all, 9);
     steps(first, all, 4);
-    assert_int_equal(ste_trainer_save(first, path, &err), 0);
+    assert_int_equal(ste_trainer_save(first, "examples", path, &err), 0);
     ste_trainer_free(first);
     struct ste_train_params q = p; /* what changes the speed only may change */
     q.micro_tokens = 77;
     q.activation_bytes = 0;
     struct ste_trainer *second = trainer(y, &q);
-    assert_int_equal(ste_trainer_load(second, path, &err), 0);
+    assert_int_equal(ste_trainer_load(second, "examples", path, &err), 0);
     assert_int_equal(ste_trainer_steps_done(second), 4);
     double resumed = steps(second, all, 9);
     assert_memory_equal(&loss, &resumed, sizeof loss);
@@ -307,20 +308,22 @@ static void resume(void **state)
 
     q.learning_rate *= 2;
     struct ste_trainer *other = trainer(y, &q);
-    assert_int_equal(ste_trainer_load(other, path, &err), STE_EINPUT);
-    assert_non_null(strstr(err.msg, "parameters"));
+    assert_int_equal(ste_trainer_load(other, "examples", path, &err), STE_EINPUT);
+    assert_non_null(strstr(err.msg, "lr 0.02, and now it is 0.04;"));
     ste_trainer_free(other);
     other = trainer(y, &p);
+    assert_int_equal(ste_trainer_load(other, "others", path, &err), STE_EINPUT);
+    assert_non_null(strstr(err.msg, "examples examples, and now it is others;"));
     struct ste_buf file = STE_BUF_INIT;
     assert_int_equal(ste_file_read(path, 1 << 24, &file, &err), 0);
-    const size_t cuts[] = {0, 100, 1024, file.len - 1};
+    const size_t cuts[] = {0, 100, 4096, file.len - 1};
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
         assert_int_equal(ste_file_write(path, file.s, cuts[i], &err), 0);
-        assert_int_equal(ste_trainer_load(other, path, &err), STE_EINPUT);
+        assert_int_equal(ste_trainer_load(other, "examples", path, &err), STE_EINPUT);
     }
     file.s[file.len - 7] ^= 1;
     assert_int_equal(ste_file_write(path, file.s, file.len, &err), 0);
-    assert_int_equal(ste_trainer_load(other, path, &err), STE_EINPUT);
+    assert_int_equal(ste_trainer_load(other, "examples", path, &err), STE_EINPUT);
     assert_non_null(strstr(err.msg, "damaged"));
     assert_int_equal(ste_trainer_steps_done(other), 0);
     ste_trainer_free(other);

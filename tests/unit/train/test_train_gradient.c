@@ -242,7 +242,7 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, bool reward,
     p.r = R;
     p.alpha = 6;
     p.micro_tokens = 90;
-    p.reward = reward;
+    p.objective = reward ? &ste_bradley_terry : &ste_language_modelling;
     if (reward)
         make_pairs(batch, 4);
     struct ste_trainer *t;
@@ -338,7 +338,7 @@ static void scores_of_any_example(void **state)
     struct ste_trainer *t;
     double score = NAN;
     ste_train_default_params(&p);
-    p.reward = true;
+    p.objective = &ste_bradley_terry;
     assert_int_equal(ste_trainer_new(&t, &y->m, NULL, &p, &err), 0);
     ste_trainer_lora(t)->head[0] = 1;
     const int32_t ids[2] = {5, TINY_VOCAB};

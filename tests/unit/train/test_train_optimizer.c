@@ -27,10 +27,14 @@ static void schedules(void **state)
 static void epochs(void **state)
 {
     int index[4], n, moved = 0, first[10];
+    struct ste_train_params p;
+    ste_train_default_params(&p);
+    p.seed = 42;
+    p.batch_examples = 4;
     for (int epoch = 0; epoch < 3; epoch++) {
         int seen[10] = {0}, at = 0;
         for (int step = 0; step < 3; step++) {
-            ste_train_batch(42, 10, 1, 4, epoch * 3 + step, index, &n);
+            n = ste_train_batch(&p, 10, epoch * 3 + step, index);
             assert_int_equal(n, step < 2 ? 4 : 2);
             for (int i = 0; i < n; i++, at++) {
                 seen[index[i]]++;
@@ -45,10 +49,11 @@ static void epochs(void **state)
     }
     assert_true(moved > 5);
     /* In twos: neighbours stay together, the odd one is left alone. */
+    p.together = 2;
     for (int epoch = 0; epoch < 3; epoch++) {
         int seen[9] = {0}, order[9], at = 0;
         for (int step = 0; step < 3; step++) {
-            ste_train_batch(42, 9, 2, 4, epoch * 3 + step, index, &n);
+            n = ste_train_batch(&p, 9, epoch * 3 + step, index);
             for (int i = 0; i < n; i++) {
                 order[at++] = index[i];
                 seen[index[i]]++;
@@ -61,6 +66,21 @@ static void epochs(void **state)
                 assert_int_equal(order[i - 1], order[i] - 1);
         }
     }
+    /* As in the file: the first epoch, or all of them. */
+    for (p.shuffle = STE_SHUFFLE_LATER; p.shuffle <= STE_SHUFFLE_NONE; p.shuffle++) {
+        int shuffled[3] = {0};
+        for (int step = 0; step < 9; step++) {
+            n = ste_train_batch(&p, 9, step, index);
+            assert_int_equal(n, step % 3 < 2 ? 4 : 1);
+            for (int i = 0; i < n; i++)
+                shuffled[step / 3] |= index[i] != step % 3 * 4 + i;
+        }
+        assert_false(shuffled[0]);
+        assert_int_equal(shuffled[1], p.shuffle == STE_SHUFFLE_LATER);
+    }
+    assert_int_equal(ste_train_steps(9, 4, 2), 6);
+    assert_int_equal(ste_train_steps(9, 4, 0.4), 2);
+    assert_int_equal(ste_train_steps(9, 4, 0.01), 1);
 }
 
 static void adamw(void **state)

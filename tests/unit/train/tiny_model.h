@@ -118,7 +118,7 @@ static void tiny_examples_free(struct ste_example *e, int n)
 }
 
 /* B random too, so that every gradient is far from zero. */
-static void tiny_fill_b(struct ste_lora *l, uint64_t seed)
+static inline void tiny_fill_b(struct ste_lora *l, uint64_t seed)
 {
     struct ste_rng rng;
     ste_rng_init(&rng, seed, 3);

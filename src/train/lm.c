@@ -1,3 +1,4 @@
+/* Language modelling on completions. */
 #include <math.h>
 #include <string.h>
 
@@ -7,7 +8,7 @@
 /* Rows FROM .. FROM + ROWS - 1 of the pack's loss rows. */
 struct loss_job {
     struct ste_trainer *t;
-    const struct ste_pack *pk;
+    const struct ste_layout *lay;
     int from;
     double scale;
 };
@@ -20,36 +21,46 @@ static void softmax_row(void *arg, int part)
     size_t v = (size_t)t->model->hp.n_vocab;
     int i = j->from + part;
     float *row = t->s.logits + (size_t)part * v;
-    int32_t target = j->pk->loss_target[i];
+    int32_t target = j->lay->loss_target[i];
     float at_target = row[target], top = t->ops->max(row, v), sum = t->ops->exp_sub_sum(row, row, top, v);
-    t->s.nll[i] = (double)(top - at_target) + log((double)sum);
+    t->s.value[i] = (double)(top - at_target) + log((double)sum);
     if (j->scale > 0) {
-        double g = j->scale * (double)j->pk->loss_weight[i];
+        double g = j->scale * (double)j->lay->loss_weight[i];
         t->ops->scale(row, (float)(g / (double)sum), v);
         row[target] -= (float)g;
     }
 }
 
-void ste_loss_rows(struct ste_trainer *t, const struct ste_pack *pk, double scale)
+/* Nothing predicts the first token. */
+static void rows_before_completion(const struct ste_example *x, int *from, int *to)
+{
+    *from = x->n_prompt > 0 ? x->n_prompt - 1 : 0;
+    *to = x->n - 1;
+}
+
+/* The vocabulary layer on the rows with loss, a chunk of rows at a time. A row's value is its target's nll. */
+static void value(struct ste_trainer *t, const struct ste_layout *lay, double scale, double *loss)
 {
     struct ste_scratch *s = &t->s;
     const double c = t->model->hp.output_scale;
     size_t d = (size_t)t->model->hp.d_model, v = (size_t)t->model->hp.n_vocab;
     if (scale > 0)
-        memset(s->dx, 0, (size_t)pk->tokens * d * sizeof *s->dx);
-    for (int from = 0; from < pk->n_loss; from += s->chunk) {
-        int rows = pk->n_loss - from < s->chunk ? pk->n_loss - from : s->chunk;
+        memset(s->dx, 0, (size_t)lay->tokens * d * sizeof *s->dx);
+    for (int from = 0; from < lay->n_loss; from += s->chunk) {
+        int rows = lay->n_loss - from < s->chunk ? lay->n_loss - from : s->chunk;
         for (int i = 0; i < rows; i++)
-            memcpy(s->loss_x + (size_t)i * d, s->final + (size_t)pk->loss_rows[from + i] * d, d * sizeof(float));
+            memcpy(s->loss_x + (size_t)i * d, s->final + (size_t)lay->loss_rows[from + i] * d, d * sizeof(float));
         ste_rows_norm(t, s->loss_norm, s->loss_x, t->w->output_norm, rows, (int)d);
         if (c != 1)
             t->ops->scale(s->loss_norm, (float)c, (size_t)rows * d);
         enum ste_work before = ste_profile_begin(STE_WORK_PRODUCTS);
         ste_matrix_mul(t->w->output, t->p.activations, s->loss_norm, d, rows, NULL, s->logits, v, t->p.pool);
         ste_profile_begin(STE_WORK_LOSS);
-        struct loss_job j = {t, pk, from, scale};
+        struct loss_job j = {t, lay, from, scale};
         ste_pool_run(t->p.pool, softmax_row, &j, rows);
         ste_profile_end(before);
+        for (int i = from; loss && i < from + rows; i++)
+            *loss += (double)lay->loss_weight[i] * s->value[i];
         if (scale <= 0)
             continue;
         ste_profile_begin(STE_WORK_BACKWARD);
@@ -60,6 +71,9 @@ void ste_loss_rows(struct ste_trainer *t, const struct ste_pack *pk, double scal
         memset(s->loss_d, 0, (size_t)rows * d * sizeof *s->loss_d);
         ste_rows_norm_backward(t, s->loss_d, s->loss_x, t->w->output_norm, s->loss_norm, rows, (int)d);
         for (int i = 0; i < rows; i++)
-            memcpy(s->dx + (size_t)pk->loss_rows[from + i] * d, s->loss_d + (size_t)i * d, d * sizeof(float));
+            memcpy(s->dx + (size_t)lay->loss_rows[from + i] * d, s->loss_d + (size_t)i * d, d * sizeof(float));
     }
 }
+
+const struct ste_objective ste_language_modelling = {
+    .name = "language modelling", .group = 1, .rows = rows_before_completion, .value = value};

@@ -34,12 +34,12 @@ static int run_of(const struct ste_example *x, int n, int least, int *shared)
     return count;
 }
 
-/* Rows of N examples as pack_examples lays them out, those before FROM left out. */
+/* Rows of N examples as add_examples lays them out, those before FROM left out. */
 static int rows_of(const struct ste_example *x, int n, int from, int depth)
 {
     int rows = 0;
     for (int e = 0, count, shared; e < n; e += count) {
-        count = depth < STE_PACK_DEPTH ? run_of(x + e, n - e, from + LEAST_SHARED, &shared) : 1;
+        count = depth < STE_LAYOUT_DEPTH ? run_of(x + e, n - e, from + LEAST_SHARED, &shared) : 1;
         rows += count == 1 ? x[e].n - from : shared - from + rows_of(x + e, count, shared, depth + 1);
     }
     return rows;
@@ -70,7 +70,7 @@ static int group_count(const struct ste_example *batch, int n, int *rows)
     return count;
 }
 
-void ste_pack_order(const struct ste_example *batch, int n, struct ste_example *out)
+void ste_layout_order(const struct ste_example *batch, int n, struct ste_example *out)
 {
     bool *taken = ste_xcalloc((size_t)n, sizeof *taken);
     int count = 0;
@@ -83,7 +83,7 @@ void ste_pack_order(const struct ste_example *batch, int n, struct ste_example *
     free(taken);
 }
 
-int ste_pack_count(const struct ste_example *batch, int n, int micro_tokens, int *tokens)
+int ste_layout_count(const struct ste_example *batch, int n, int micro_tokens, int *tokens)
 {
     int rows, count = group_count(batch, n, tokens); /* a group longer than the limit has a pack of its own */
     while (count < n) {
@@ -96,67 +96,67 @@ int ste_pack_count(const struct ste_example *batch, int n, int micro_tokens, int
     return count;
 }
 
-static int add_span(struct ste_pack *pk, const struct ste_example *x, int from, int to, int prefix)
+static int add_span(struct ste_layout *lay, const struct ste_example *x, int from, int to, int prefix)
 {
-    pk->spans[pk->n] = (struct ste_span){
-        .tokens = x->tokens + from, .start = pk->tokens, .n = to - from, .prefix = prefix, .pos = from};
-    pk->tokens += to - from;
-    return pk->n++;
+    lay->spans[lay->n] = (struct ste_span){
+        .tokens = x->tokens + from, .start = lay->tokens, .n = to - from, .prefix = prefix, .pos = from};
+    lay->tokens += to - from;
+    return lay->n++;
 }
 
-static void add_losses(struct ste_pack *pk, const struct ste_example *x, int from, bool reward)
+static void add_losses(struct ste_layout *lay, const struct ste_example *x, int from, const struct ste_objective *o)
 {
-    int before = pk->tokens - from; /* the row of the example's first token, were it not shared */
-    for (int i = reward ? x->n : x->n_prompt > 0 ? x->n_prompt : 1; i < x->n + reward; i++) {
-        pk->loss_rows[pk->n_loss] = before + i - 1; /* nothing predicts the first token */
-        if (!reward)
-            pk->loss_target[pk->n_loss] = x->tokens[i];
-        pk->loss_weight[pk->n_loss++] = x->weight;
+    int before = lay->tokens - from; /* the row of the example's first token, were it not shared */
+    int i, to;
+    for (o->rows(x, &i, &to); i < to; i++) {
+        lay->loss_rows[lay->n_loss] = before + i;
+        lay->loss_target[lay->n_loss] = i + 1 < x->n ? x->tokens[i + 1] : -1;
+        lay->loss_weight[lay->n_loss++] = x->weight;
     }
 }
 
 /* N examples whose tokens before FROM are those of the span PREFIX and its prefixes: what neighbours share is a span,
  * and so on within it. */
-static void add_examples(struct ste_pack *pk, const struct ste_example *x, int n, int from, int prefix, int depth,
-                         bool reward)
+static void add_examples(struct ste_layout *lay, const struct ste_example *x, int n, int from, int prefix, int depth,
+                         const struct ste_objective *o)
 {
     for (int e = 0, count, shared; e < n; e += count) {
-        count = depth < STE_PACK_DEPTH ? run_of(x + e, n - e, from + LEAST_SHARED, &shared) : 1;
+        count = depth < STE_LAYOUT_DEPTH ? run_of(x + e, n - e, from + LEAST_SHARED, &shared) : 1;
         if (count == 1) {
-            add_losses(pk, &x[e], from, reward);
-            add_span(pk, &x[e], from, x[e].n, prefix);
+            add_losses(lay, &x[e], from, o);
+            add_span(lay, &x[e], from, x[e].n, prefix);
         } else {
-            int head = add_span(pk, &x[e], from, shared, prefix);
-            add_examples(pk, x + e, count, shared, head, depth + 1, reward);
+            int head = add_span(lay, &x[e], from, shared, prefix);
+            add_examples(lay, x + e, count, shared, head, depth + 1, o);
         }
     }
 }
 
-void ste_pack_init(struct ste_pack *pk, const struct ste_example *batch, int n, bool reward)
+void ste_layout_init(struct ste_layout *lay, const struct ste_example *batch, int n, const struct ste_objective *o)
 {
-    memset(pk, 0, sizeof *pk);
+    memset(lay, 0, sizeof *lay);
     size_t cap = 0;
     for (int e = 0; e < n; e++)
         cap += (size_t)batch[e].n;
-    pk->spans = ste_xcalloc(2 * (size_t)n, sizeof *pk->spans);
-    pk->group = ste_xcalloc((size_t)n + 1, sizeof *pk->group);
-    pk->loss_rows = ste_xcalloc(cap, sizeof *pk->loss_rows);
-    pk->loss_target = ste_xcalloc(cap, sizeof *pk->loss_target);
-    pk->loss_weight = ste_xcalloc(cap, sizeof *pk->loss_weight);
+    lay->spans = ste_xcalloc(2 * (size_t)n, sizeof *lay->spans);
+    lay->group = ste_xcalloc((size_t)n + 1, sizeof *lay->group);
+    lay->loss_rows = ste_xcalloc(cap, sizeof *lay->loss_rows);
+    lay->loss_target = ste_xcalloc(cap, sizeof *lay->loss_target);
+    lay->loss_weight = ste_xcalloc(cap, sizeof *lay->loss_weight);
     for (int e = 0, count, rows; e < n; e += count) {
         count = group_count(batch + e, n - e, &rows);
-        add_examples(pk, batch + e, count, 0, -1, 0, reward);
-        pk->group[++pk->n_groups] = pk->n;
+        add_examples(lay, batch + e, count, 0, -1, 0, o);
+        lay->group[++lay->n_groups] = lay->n;
     }
 }
 
-void ste_pack_clear(struct ste_pack *pk)
+void ste_layout_clear(struct ste_layout *lay)
 {
-    free(pk->spans);
-    free(pk->group);
-    free(pk->loss_rows);
-    free(pk->loss_target);
-    free(pk->loss_weight);
+    free(lay->spans);
+    free(lay->group);
+    free(lay->loss_rows);
+    free(lay->loss_target);
+    free(lay->loss_weight);
 }
 
 /* Rows of logits at once: enough that expanding the vocabulary's weights pays, within about 96 MB. */
@@ -230,7 +230,7 @@ static void lay_out(struct walk *w, struct ste_scratch *s, const struct ste_hpar
     s->loss_x = take(w, (size_t)s->chunk, d);
     s->loss_norm = take(w, (size_t)s->chunk, d);
     s->loss_d = take(w, (size_t)s->chunk, d);
-    s->nll = (double *)(void *)take(w, t, 2);
+    s->value = (double *)(void *)take(w, t, 2);
 }
 
 size_t ste_train_activation_bytes(const struct ste_hparams *hp, int r, int tokens, bool recompute)
