@@ -356,70 +356,6 @@ static int add_job(void *arg, const struct ste_instruction_view *v, struct ste_e
     return ste_dialogue_parse(&j->x, r->dialogue, "a dialogue in the store", err);
 }
 
-/* ---- kinds ---- */
-
-struct drawn {
-    struct ste_pair_job *job;
-    struct ste_id key;
-};
-
-static int by_drawn_key(const void *a, const void *b)
-{
-    return strcmp(((const struct drawn *)a)->key.s, ((const struct drawn *)b)->key.s);
-}
-
-/* The instructions in an order drawn by the seed for WHAT; caller frees. */
-static struct drawn *drawn_order(const struct pairing *g, const char *what)
-{
-    char seed[32];
-    snprintf(seed, sizeof seed, "%lld", g->l->recipe.seed);
-    struct drawn *order = ste_xcalloc(g->n + 1, sizeof *order);
-    for (size_t i = 0; i < g->n; i++)
-        order[i] = (struct drawn){&g->jobs[i], ste_id_of(what, seed, g->jobs[i].instruction, NULL)};
-    qsort(order, g->n, sizeof *order, by_drawn_key);
-    return order;
-}
-
-/* Shares the instructions of each part of the split among the kinds that take them: the next one goes to the kind that
- * is furthest behind its share, so that each part has the shares as nearly as numbers allow. */
-static int draw_kinds(struct pairing *g, struct ste_err *err)
-{
-    const struct ste_recipe *r = &g->l->recipe;
-    enum { MAX_KINDS = 16, PARTS = 3 };
-    static const char *const parts[PARTS] = {"train", "dev", "test"};
-    size_t counts[PARTS][MAX_KINDS] = {{0}};
-    struct drawn *order = drawn_order(g, "kind of pair");
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < g->n; i++) {
-        struct ste_pair_job *j = order[i].job;
-        int part = 0, best = -1;
-        while (part + 1 < PARTS && strcmp(parts[part], j->split) != 0)
-            part++;
-        double least = 0;
-        for (int k = 0; ste_pair_kinds[k]; k++) {
-            double share = ste_share(&r->kinds, ste_pair_kinds[k]->name);
-            if (share <= 0 || !ste_pair_kinds[k]->takes(g->l, j))
-                continue;
-            double behind = (double)(counts[part][k] + 1) / share;
-            if (best < 0 || behind < least) {
-                best = k;
-                least = behind;
-            }
-        }
-        if (best < 0)
-            rc = ste_err_set(
-                err, STE_EUSAGE,
-                "pair.kinds has no kind that takes an instruction of category %s: add one, as in modify=1, or "
-                "leave the category out by select.categories",
-                j->category ? j->category : "(none)");
-        else
-            counts[part][best]++;
-        j->kind = best < 0 ? NULL : ste_pair_kind_of(r, ste_pair_kinds[best]->name);
-    }
-    free(order);
-    return rc;
-}
-
 /* ---- answers to other instructions ---- */
 
 /* Only an answer that stands for its own instruction is lent. */
@@ -570,7 +506,7 @@ static void clear(struct pairing *g)
 static int make_pairs(struct pairing *g, size_t missing, struct ste_err *err)
 {
     g->progress = ste_progress_new("pair", "pairs", missing);
-    int rc = draw_kinds(g, err);
+    int rc = ste_draw_kinds(g->l, g->jobs, g->n, err);
     for (size_t i = 0; rc == 0 && i < g->n; i++)
         rc = load_attempts(g, &g->jobs[i], err);
     if (rc == 0)

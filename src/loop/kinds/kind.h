@@ -90,6 +90,11 @@ int ste_pair_kinds_parse(const char *text, struct ste_strings *shares, struct st
 extern const struct ste_pair_kind ste_kind_modify, ste_kind_modify_one_call, ste_kind_worse, ste_kind_other,
     ste_kind_weaker, ste_kind_sampled, ste_kind_refuse, ste_kind_comply, ste_kind_labelled;
 
+/* Shares the instructions of each part of the split among the kinds that take them: the next one, in an order drawn by
+ * the seed, goes to the kind that is furthest behind its share, so that each part has the shares as nearly as numbers
+ * allow. STE_EUSAGE where no kind takes one. */
+int ste_draw_kinds(const struct ste_loop *l, struct ste_pair_job *jobs, size_t n, struct ste_err *err);
+
 /* ---- what kinds share: pieces.c ---- */
 
 /* X with SYSTEM before it, unless that is "" or X has its own; LAST (may be NULL) stands in the place of its last turn.
