@@ -23,4 +23,6 @@ no "a command calls no store and no engine" '\bste_(store|engine|local|trainer|s
 
 no "an answer is taken by llm/pump.c alone" '\bste_llm_next\(' $(files . -not -path './llm/llm.[ch]' -not -path './llm/pump.c')
 no "a run's layout is store/run.h" '"(run\.db|recipe\.resolved\.yaml|report\.json)"|adapters/iter-|training/iter-' $(files . -not -path './store/run.[ch]')
+no "the library ends no process, reads no environment and takes no signal: that is the caller's (core/context.h)" \
+    '\b(_?exit|getenv|secure_getenv|setenv|putenv|signal|sigaction)\(' $(files . -not -path './cli/*')
 exit $bad
