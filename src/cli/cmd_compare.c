@@ -38,7 +38,7 @@ static int judge_all(const char *judge, bool more, const struct ste_cli_judging 
     if (!rc) {
         *provenance = ste_session_provenance(&j);
         json_object_set_new(*provenance, "judge", json_string(judge));
-        json_object_set_new(*provenance, "prompt", json_string(ste_session_prompt_name(&j)));
+        json_object_set_new(*provenance, "pack", json_string(ste_session_pack_name(&j)));
     }
     ste_session_close(&j);
     return rc;

@@ -12,11 +12,11 @@
 #include "eval/vote.h"
 
 /* What may bias a judge: accuracy is reported apart for pairs whose chosen answer has it and whose rejected one has. */
-enum ste_split {
-    STE_SPLIT_LENGTH, /* is longer, in characters */
-    STE_SPLIT_FORMAT, /* has Markdown: a list, heading, bold or code, and the other has none */
-    STE_SPLIT_AUTHOR, /* was written by the judge's own model */
-    STE_N_SPLITS
+enum ste_bias {
+    STE_BIAS_LENGTH, /* is longer, in characters */
+    STE_BIAS_FORMAT, /* has Markdown: a list, heading, bold or code, and the other has none */
+    STE_BIAS_AUTHOR, /* was written by the judge's own model */
+    STE_N_BIASES
 };
 
 /* The two orders of a pair: AB has the chosen answer first. */
@@ -30,7 +30,7 @@ struct ste_outcome {
     uint64_t prompt_key;            /* pairs of one prompt are resampled together */
     uint64_t row_key;               /* of the row, where it gave several pairs (data/pairs.h); else 0 */
     bool tie;                       /* the label is a tie: counts in agreement alone */
-    signed char side[STE_N_SPLITS]; /* which answer has more of it: 1 the chosen one, -1 the other, 0 neither */
+    signed char side[STE_N_BIASES]; /* which answer has more of it: 1 the chosen one, -1 the other, 0 neither */
     double compat;                  /* the score by a published rule (outcomes.h), where one was asked for */
     signed char drawn;              /* the one order of a published score: 0 AB, 1 BA, -1: not said by the row */
 };
@@ -106,7 +106,7 @@ struct ste_metrics {
 /* Intervals: percentile bootstrap over prompts, 2000 draws keyed by SEED. */
 void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uint64_t seed, struct ste_metrics *out);
 /* The pairs of one side of a split: how many, and the accuracy of both orders on them. */
-size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_split split, int side, uint64_t seed,
+size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_bias split, int side, uint64_t seed,
                         struct ste_rate *accuracy);
 /* Mean of the suites' figures, weighted by WEIGHTS (NULL: all equal); intervals by resampling prompts within each
  * suite; the coverage curve over all pairs as one set. OUTCOMES[i] has N[i] items. */

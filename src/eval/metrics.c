@@ -108,7 +108,7 @@ void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uin
     ste_clusters_clear(&c);
 }
 
-size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_split split, int side, uint64_t seed,
+size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_bias split, int side, uint64_t seed,
                         struct ste_rate *accuracy)
 {
     struct ste_outcome *part = ste_xcalloc(n + 1, sizeof *part); /* shallow */

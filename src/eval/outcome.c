@@ -22,8 +22,8 @@ static bool formatted(const char *text)
 static void set_sides(struct ste_outcome *o, const struct ste_answer_pair *p)
 {
     size_t x = ste_utf8_length(p->first), y = ste_utf8_length(p->second);
-    o->side[STE_SPLIT_LENGTH] = (signed char)((x > y) - (x < y));
-    o->side[STE_SPLIT_FORMAT] = (signed char)(formatted(p->first) - formatted(p->second));
+    o->side[STE_BIAS_LENGTH] = (signed char)((x > y) - (x < y));
+    o->side[STE_BIAS_FORMAT] = (signed char)(formatted(p->first) - formatted(p->second));
     const json_t *drawn = json_object_get(p->row, "is_shuffled");
     o->drawn = (signed char)(json_is_boolean(drawn) ? json_is_true(drawn) : -1);
 }

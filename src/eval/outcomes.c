@@ -10,7 +10,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 
-static const char *const split_keys[STE_N_SPLITS] = {"longer", "formatted", "author"};
+static const char *const split_keys[STE_N_BIASES] = {"longer", "formatted", "author"};
 static const char *const order_keys[2] = {"ab", "ba"};
 
 static struct ste_outcome_row *add_row(struct ste_outcome_table *t)
@@ -79,7 +79,7 @@ int ste_outcomes_add(struct ste_outcome_table *t, const struct ste_answer_pairs 
         r->o = o[i];
         set_row(r, p->row_id);
         if (author)
-            r->o.side[STE_SPLIT_AUTHOR] =
+            r->o.side[STE_BIAS_AUTHOR] =
                 (signed char)(names(p->row, "chosen_model", author) - names(p->row, "rejected_model", author));
         for (int k = 0; k < 2; k++) {
             o[i].order[k].reasoning = NULL;
@@ -105,7 +105,7 @@ static json_t *line_of(const struct ste_outcome_row *r)
     json_object_set_new(row, "prompt_key", json_string(key));
     json_object_set_new(row, "state", json_string(!o->judged ? "tied" : o->skipped ? "skipped" : "judged"));
     json_object_set_new(row, "label", json_string(o->tie ? "tie" : "chosen"));
-    for (int s = 0; s < STE_N_SPLITS; s++)
+    for (int s = 0; s < STE_N_BIASES; s++)
         if (o->side[s])
             json_object_set_new(row, split_keys[s], json_string(o->side[s] > 0 ? "chosen" : "rejected"));
     if (o->drawn >= 0)
@@ -272,7 +272,7 @@ static int read_line(void *arg, json_t *row, const char *where, struct ste_err *
     o->tie = strcmp(label, "tie") == 0 || !o->judged;
     const json_t *drawn = json_object_get(row, "is_shuffled");
     o->drawn = (signed char)(json_is_boolean(drawn) ? json_is_true(drawn) : -1);
-    for (int s = 0; s < STE_N_SPLITS && !rc; s++)
+    for (int s = 0; s < STE_N_BIASES && !rc; s++)
         rc = read_side(row, split_keys[s], &o->side[s], where, err);
     for (int k = 0; o->judged && k < 2 && !rc; k++)
         rc = read_judgment(json_object_get(row, order_keys[k]), &o->order[k], &o->votes[k], where, err);

@@ -7,7 +7,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 
-static const char *const split_names[STE_N_SPLITS] = {"length", "format", "author"};
+static const char *const split_names[STE_N_BIASES] = {"length", "format", "author"};
 
 /* The outcomes of a subset, side by side; the strings in them stay the table's. */
 struct group {
@@ -159,10 +159,10 @@ static void pooled(const struct groups *g, const struct ste_scores_params *p, st
         out->final[ste_outcome_final(&all.o[i])]++;
         count_votes(&all.o[i], out);
     }
-    for (int s = 0; s < STE_N_SPLITS; s++)
+    for (int s = 0; s < STE_N_BIASES; s++)
         for (int side = 0; side < 2; side++)
-            out->sides[s][side].pairs = ste_metrics_side(all.o, all.n, (enum ste_split)s, side ? -1 : 1, p->seed,
-                                                         &out->sides[s][side].accuracy);
+            out->sides[s][side].pairs =
+                ste_metrics_side(all.o, all.n, (enum ste_bias)s, side ? -1 : 1, p->seed, &out->sides[s][side].accuracy);
     out->has_agreement = ties;
     for (int k = 0; ties && k < 2; k++)
         ste_agreement_of(all.o, all.n, k == 0, p->seed, &out->agreement[k]);
@@ -226,11 +226,11 @@ double ste_scores_coverage(const struct ste_scores *s)
 
 static void side_lines(const struct ste_scores *s, struct ste_buf *out)
 {
-    static const char *const has[STE_N_SPLITS][2] = {{"chosen answer longer", "chosen answer shorter"},
+    static const char *const has[STE_N_BIASES][2] = {{"chosen answer longer", "chosen answer shorter"},
                                                      {"only the chosen has Markdown", "only the rejected has Markdown"},
                                                      {"chosen by the judge's model", "rejected by the judge's model"}};
     bool any = false;
-    for (int k = 0; k < STE_N_SPLITS; k++)
+    for (int k = 0; k < STE_N_BIASES; k++)
         for (int side = 0; side < 2; side++) {
             size_t pairs = s->sides[k][side].pairs;
             const struct ste_rate *r = &s->sides[k][side].accuracy;
@@ -384,7 +384,7 @@ void ste_scores_json(const struct ste_scores *s, json_t *j)
         json_object_set_new(j, "min_margin", sure);
     }
     json_t *splits = json_object();
-    for (int k = 0; k < STE_N_SPLITS; k++)
+    for (int k = 0; k < STE_N_BIASES; k++)
         for (int side = 0; side < 2; side++) {
             char name[32];
             snprintf(name, sizeof name, "%s_%s", split_names[k], side ? "rejected" : "chosen");

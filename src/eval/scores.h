@@ -26,7 +26,7 @@ struct ste_scores {
     struct {
         size_t pairs;
         struct ste_rate accuracy;
-    } sides[STE_N_SPLITS][2]; /* [0]: the chosen answer has more of it, [1]: the rejected one */
+    } sides[STE_N_BIASES][2]; /* [0]: the chosen answer has more of it, [1]: the rejected one */
     struct ste_agreement
         agreement[2]; /* with ties, without; only where a judged label is a tie or the suite is of votes */
     bool has_agreement;

@@ -130,7 +130,7 @@ static json_t *fastchat_row(const struct ste_session *judge, const struct ste_an
     json_object_set_new(row, "g2_winner", json_string(fastchat_winner(&g[1], true)));
     const double margin = ste_outcome_margin(out); /* in favour of model_1 */
     json_object_set_new(row, "margin", isnan(margin) ? json_null() : json_real(margin));
-    json_object_set_new(row, "judge", json_pack("[s, s]", judge->name, ste_session_prompt_name(judge)));
+    json_object_set_new(row, "judge", json_pack("[s, s]", judge->name, ste_session_pack_name(judge)));
     json_object_set_new(row, "g1_judgment", json_string(g[0].reasoning ? g[0].reasoning : ""));
     json_object_set_new(row, "g2_judgment", json_string(g[1].reasoning ? g[1].reasoning : ""));
     json_object_set_new(row, "turn", json_integer(1));

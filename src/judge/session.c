@@ -175,7 +175,7 @@ void ste_session_close(struct ste_session *j)
     *j = (struct ste_session){0};
 }
 
-const char *ste_session_prompt_name(const struct ste_session *j)
+const char *ste_session_pack_name(const struct ste_session *j)
 {
     return j->pack ? j->pack->name : "none";
 }
@@ -231,6 +231,6 @@ json_t *ste_session_provenance(const struct ste_session *j)
 void ste_session_about(const struct ste_session *j, json_t *about)
 {
     json_object_set_new(about, "judge", json_string(j->name));
-    json_object_set_new(about, "prompt", json_string(ste_session_prompt_name(j)));
+    json_object_set_new(about, "pack", json_string(ste_session_pack_name(j)));
     json_object_set_new(about, "provenance", ste_session_provenance(j));
 }

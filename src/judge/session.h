@@ -65,9 +65,9 @@ void ste_session_close(struct ste_session *j);
 
 /* What a message calls it: "NAME with pack PACK" and the like. Caller frees. */
 char *ste_session_title(const struct ste_session *j);
-/* Into ABOUT: judge, prompt (the pack's name, or "none") and provenance: what decides a judge's figures. */
+/* Into ABOUT: judge, pack (its name, or "none") and provenance: what decides a judge's figures. */
 void ste_session_about(const struct ste_session *j, json_t *about);
 json_t *ste_session_provenance(const struct ste_session *j);
-const char *ste_session_prompt_name(const struct ste_session *j);
+const char *ste_session_pack_name(const struct ste_session *j);
 
 #endif

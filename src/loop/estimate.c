@@ -164,16 +164,16 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     double samples = at_once                                            ? 1
                      : r->stop_early && r->samples > SAMPLES_IF_STOPPED ? SAMPLES_IF_STOPPED
                                                                         : (double)r->samples;
-    double orders = r->orders == STE_ORDERS_BOTH ? 2 : 1, turns = (double)r->iterations;
+    double orders = r->orders == STE_ORDERS_BOTH ? 2 : 1, iterations = (double)r->iterations;
 
     struct work select = {0}, pair = {0}, check = {0}, judge = {0}, learn = {0}, evaluate = {0};
     add(&select, labels, x + text_tokens(pack->category_user), 1);
     add_pairs(r, pack, n, x, answer, &pair, &check);
     /* Samples of one prompt share its reading. */
-    add(&judge, turns * orders * train * samples, prompt / samples, reasoning);
+    add(&judge, iterations * orders * train * samples, prompt / samples, reasoning);
     double examples = (at_once ? 1 : TRAIN_YIELD) * train * orders, times = r->train.epochs > 0 ? r->train.epochs : 1;
-    add(&learn, turns * times * examples, TRAIN_COST * (prompt + reasoning), 0);
-    add(&evaluate, 2 * ((turns + 1) * test + turns * 4 * dev), prompt, reasoning);
+    add(&learn, iterations * times * examples, TRAIN_COST * (prompt + reasoning), 0);
+    add(&evaluate, 2 * ((iterations + 1) * test + iterations * 4 * dev), prompt, reasoning);
 
     ste_buf_addf(out,
                  "%.0f instructions read, %.0f kept; about %.0f pairs: %.0f to train on, %.0f dev, %.0f test.\n"

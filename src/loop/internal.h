@@ -24,10 +24,10 @@ int ste_loop_seed(struct ste_loop *l, struct ste_llm **out, struct ste_err *err)
 
 /* Writes the row if it is new (inside the caller's transaction) and gives its id. SAMPLING: what was asked for. */
 int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_voice *v,
-                        const struct ste_sampling *sampling, int max_tokens, const char *mode, int round,
+                        const struct ste_sampling *sampling, int max_tokens, const char *mode, int iteration,
                         struct ste_id *id, struct ste_err *err);
 /* The same with HOW (taken) in place of the sampling. */
-int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_voice *v, json_t *how, int round,
+int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_voice *v, json_t *how, int iteration,
                            struct ste_id *id, struct ste_err *err);
 /* Of what no model wrote, but a file gave. */
 int ste_loop_provenance_given(struct ste_loop *l, struct ste_id *id, struct ste_err *err);

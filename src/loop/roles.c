@@ -135,19 +135,19 @@ int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, s
     return rc;
 }
 
-int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_voice *v, json_t *how, int round,
+int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_voice *v, json_t *how, int iteration,
                            struct ste_id *id, struct ste_err *err)
 {
     char *how_text = ste_json_canonical(how);
     json_decref(how);
     char seed[32], turn[16];
     snprintf(seed, sizeof seed, "%lld", l->recipe.seed);
-    snprintf(turn, sizeof turn, "%d", round);
+    snprintf(turn, sizeof turn, "%d", iteration);
     const char *adapter = ste_llm_adapter_hash(v->llm, v->adapter), *hash = ste_llm_about(v->llm)->model_hash;
     const char *numerics = ste_llm_about(v->llm)->numerics;
     *id = ste_id_of("provenance", role, v->model, hash, adapter, l->pack->hash, numerics, how_text, seed, turn, NULL);
     const struct ste_provenance_row row = {id->s,         role,     v->model, hash, adapter,
-                                           l->pack->hash, numerics, how_text, seed, round};
+                                           l->pack->hash, numerics, how_text, seed, iteration};
     int rc = ste_put_provenance(l->store, &row, err);
     free(how_text);
     return rc;
@@ -156,12 +156,12 @@ int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct st
 int ste_loop_provenance_given(struct ste_loop *l, struct ste_id *id, struct ste_err *err)
 {
     *id = ste_id_of("provenance", "given", NULL);
-    const struct ste_provenance_row row = {.id = id->s, .role = "given", .round = STE_NO_INT};
+    const struct ste_provenance_row row = {.id = id->s, .role = "given", .iteration = STE_NO_INT};
     return ste_put_provenance(l->store, &row, err);
 }
 
 int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_voice *v,
-                        const struct ste_sampling *sampling, int max_tokens, const char *mode, int round,
+                        const struct ste_sampling *sampling, int max_tokens, const char *mode, int iteration,
                         struct ste_id *id, struct ste_err *err)
 {
     json_t *how = json_object();
@@ -171,7 +171,7 @@ int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_v
     json_object_set_new(how, "min_p", json_real(sampling->min_p));
     json_object_set_new(how, "max_tokens", json_integer(max_tokens));
     json_object_set_new(how, "mode", json_string(mode));
-    return ste_loop_provenance_of(l, role, v, how, round, id, err);
+    return ste_loop_provenance_of(l, role, v, how, iteration, id, err);
 }
 
 void ste_loop_judge_setting(struct ste_loop *l, const struct ste_voice *v, bool evaluation,

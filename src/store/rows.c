@@ -41,7 +41,7 @@ static const struct column provenance[] = {C(S, id),
                                            C(S, numerics),
                                            C(S, sampling),
                                            C(S, seed),
-                                           C(S, round),
+                                           C(S, iteration),
                                            END};
 #undef S
 #define S struct ste_instruction_row

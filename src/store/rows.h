@@ -21,7 +21,7 @@ struct ste_token_ids {
 
 struct ste_provenance_row {
     const char *id, *role, *model, *model_hash, *adapter_hash, *pack_hash, *numerics, *sampling, *seed;
-    int64_t round;
+    int64_t iteration;
 };
 
 struct ste_instruction_row {

@@ -8,7 +8,7 @@ const char ste_schema[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
 
     "CREATE TABLE provenance (id TEXT PRIMARY KEY, role TEXT NOT NULL, model TEXT, model_hash TEXT, adapter_hash TEXT,"
-    " pack_hash TEXT, numerics TEXT, sampling TEXT, seed TEXT, round INTEGER) WITHOUT ROWID;"
+    " pack_hash TEXT, numerics TEXT, sampling TEXT, seed TEXT, iteration INTEGER) WITHOUT ROWID;"
 
     "CREATE TABLE instruction (id TEXT PRIMARY KEY, position INTEGER NOT NULL, source TEXT NOT NULL,"
     " dialogue TEXT NOT NULL, category TEXT, complexity INTEGER, expected_length TEXT, labelled_by TEXT,"
