@@ -25,7 +25,7 @@ python3 - "$dir" <<'PY' || fail "figures"
 import json, sys
 m = json.load(open(sys.argv[1] + "/1.json"))
 how = m["provenance"]
-assert (how["mode"], how["normalise"], how["end_of_turn"], m["prompt"]) == ("likelihood", "even", False, "none"), how
+assert (how["mode"], how["normalise"], how["end_of_turn"], m["pack"]) == ("likelihood", "even", False, "none"), how
 assert "pack_hash" not in how
 s = m["suites"][0]
 assert (s["pairs"], s["tied"], s["invalid"]) == (4, 1, 0) and s["consistent"] == s["accuracy"] >= 0.75, s
