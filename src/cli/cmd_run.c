@@ -36,14 +36,10 @@ static int dry_run(const struct ste_recipe *r, struct ste_err *err)
     return rc;
 }
 
-/* The report is written whatever ended the run: a threshold that was not met is explained by it. */
 static int finish(struct ste_loop *l, const char *dir, int rc, bool json, struct ste_err *err)
 {
     json_t *report = NULL;
-    struct ste_err second = {0};
-    int wrote = ste_report_write(l->store, &report, rc == 0 ? err : &second);
-    if (rc == 0 && wrote != 0)
-        return wrote;
+    rc = ste_report_end(l->store, rc, &report, err);
     if (rc == 0 && json) {
         json_dumpf(report, stdout, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6));
         putchar('\n');

@@ -90,12 +90,9 @@ static int run_step(const char *name, enum step step, const struct options *o, c
     if (rc == 0 && step > CHECK)
         rc = pick_iteration(l, o->iteration, &iteration, err);
     if (rc == 0) {
-        rc = do_step(l, step, iteration, err);
         json_t *report = NULL;
-        struct ste_err second = {0};
-        int wrote = ste_report_write(l->store, &report, rc == 0 ? err : &second);
+        rc = ste_report_end(l->store, do_step(l, step, iteration, err), &report, err);
         json_decref(report);
-        rc = rc == 0 ? wrote : rc;
         if (rc == 0)
             ste_info("%s: done; `ste report %s` shows the run", name, words->items[0]);
     }

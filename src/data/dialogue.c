@@ -98,7 +98,7 @@ int ste_dialogue_add_messages(struct ste_dialogue *d, const json_t *list, const 
         struct ste_buf text = STE_BUF_INIT;
         int rc = turn_text(either(m, "content", "value"), &text, where, err);
         if (!rc)
-            ste_dialogue_add(d, role, text.s ? text.s : "", text.len);
+            ste_dialogue_add(d, role, text.s, text.len);
         ste_buf_clear(&text);
         if (rc)
             return rc;

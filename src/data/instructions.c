@@ -130,7 +130,7 @@ int ste_instructions_read(struct ste_instructions *l, const char *path, size_t l
         struct ste_buf b = STE_BUF_INIT;
         rc = ste_file_read(path, MAX_TEXT_FILE, &b, err);
         if (!rc)
-            rc = read_lines(l, b.s ? b.s : "", b.len, false, path, file, limit, err);
+            rc = read_lines(l, b.s, b.len, false, path, file, limit, err);
         ste_buf_clear(&b);
     } else {
         rc = read_jsonl(l, path, file, limit, err);

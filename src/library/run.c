@@ -15,27 +15,19 @@ static int load_recipe(struct ste_recipe *r, const char *recipe, const char *con
     return rc == 0 ? ste_recipe_check(r, err) : rc;
 }
 
-/* The report is written whatever ended the run: a threshold that was not met is explained by it. */
-static int run_and_report(struct ste_loop *l, struct ste_err *err)
-{
-    json_t *report = NULL;
-    struct ste_err second = {0};
-    const int rc = ste_loop_run(l, err), wrote = ste_report_write(l->store, &report, rc == 0 ? err : &second);
-    json_decref(report);
-    return rc != 0 ? rc : wrote;
-}
-
 int ste_run(const char *recipe, const char *dir, const char *const *sets, size_t n_sets,
             const struct ste_context *context, struct ste_err *err)
 {
     const struct ste_context *was = ste_context_set(context);
     struct ste_recipe r;
     struct ste_loop *l = NULL;
+    json_t *report = NULL;
     int rc = load_recipe(&r, recipe, sets, n_sets, err);
     if (rc == 0)
         rc = ste_loop_open(&l, dir, &r, err);
     if (rc == 0)
-        rc = run_and_report(l, err);
+        rc = ste_report_end(l->store, ste_loop_run(l, err), &report, err);
+    json_decref(report);
     ste_loop_close(l);
     ste_recipe_clear(&r);
     ste_context_set(was);

@@ -18,7 +18,7 @@ static int add_text(const struct ste_model *m, json_t *row, const char *key, con
 {
     struct ste_buf text = STE_BUF_INIT;
     ste_detokenize(m->tokenizer, ids, n, true, &text);
-    int bad = json_object_set_new(row, key, json_stringn(text.s ? text.s : "", text.len));
+    int bad = json_object_set_new(row, key, json_stringn(text.s, text.len));
     ste_buf_clear(&text);
     return bad ? ste_err_set(err, STE_EINPUT, "an example's %s is not UTF-8 and cannot be exported", key) : 0;
 }

@@ -386,7 +386,7 @@ static const struct ste_pair_job *lender(const struct pairing *g, const struct s
             continue;
         ste_buf_reset(&theirs);
         ste_dialogue_text(&j->x, &theirs);
-        double similarity = ste_text_similarity(mine.s ? mine.s : "", theirs.s ? theirs.s : "");
+        double similarity = ste_text_similarity(mine.s, theirs.s);
         if (similarity >= g->l->recipe.near)
             continue; /* the same question in other words */
         seen++;

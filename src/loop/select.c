@@ -50,7 +50,7 @@ static int contamination_index(struct ste_loop *l, struct ste_minhash_index **ou
         for (size_t i = 0; i < pairs.n; i++) {
             struct ste_buf text = STE_BUF_INIT;
             ste_dialogue_text(&pairs.items[i].prompt, &text);
-            ste_minhash_index_add(*out, text.s ? text.s : "");
+            ste_minhash_index_add(*out, text.s);
             ste_buf_clear(&text);
         }
         ste_answer_pairs_clear(&pairs);
@@ -113,17 +113,16 @@ static int read_one(struct reading *g, const struct ste_instruction *it, const s
 {
     struct ste_buf text = STE_BUF_INIT, whole = STE_BUF_INIT, fold = STE_BUF_INIT;
     ste_dialogue_text(&it->dialogue, &text);
-    ste_buf_adds(&whole, text.s ? text.s : "");
+    ste_buf_adds(&whole, text.s);
     if (pair) /* several answers to one prompt are several pairs; the split keeps them together */
         ste_buf_addf(&whole, "\n%s\n%s", pair->first, pair->second);
-    ste_text_fold(whole.s ? whole.s : "", &fold);
+    ste_text_fold(whole.s, &fold);
     json_t *list = ste_dialogue_json(&it->dialogue);
     char *dialogue = ste_json_canonical(list), place[24];
     json_decref(list);
     snprintf(place, sizeof place, "%lld", (long long)position);
     struct ste_id id = ste_id_of("instruction", it->id, place, dialogue, NULL);
-    const char *copy_of,
-        *state = first_state(g, text.s ? text.s : "", whole.s ? whole.s : "", fold.s ? fold.s : "", &copy_of);
+    const char *copy_of, *state = first_state(g, text.s, whole.s, fold.s, &copy_of);
     if (pair && pair->tied) {
         state = "tied";
         copy_of = NULL;
@@ -144,7 +143,7 @@ static int read_one(struct reading *g, const struct ste_instruction *it, const s
         STE_GROW(g->ids, g->cap_ids, g->n + 1);
         g->folds[g->n] = ste_buf_detach(&fold);
         g->ids[g->n++] = id;
-        ste_minhash_index_add(g->seen, whole.s ? whole.s : "");
+        ste_minhash_index_add(g->seen, whole.s);
         if (rc == 0 && pair)
             rc = put_given(g, &id, pair, err);
     }
@@ -292,22 +291,31 @@ static int label_answer(void *arg, struct ste_answer *a, struct ste_err *err)
                      a->address, err);
 }
 
-static int add_label_jobs(void *arg, const struct ste_instruction_view *v, struct ste_err *err)
+/* The dialogue of an instruction as plain text, added to TEXT. */
+static int add_text(const struct ste_instruction_view *v, struct ste_buf *text, struct ste_err *err)
 {
-    struct labelling *g = arg;
-    const int64_t has[N_KINDS] = {v->has_category, v->has_complexity, v->has_expected_length};
     struct ste_dialogue d;
     int rc = ste_dialogue_parse(&d, v->row.dialogue, "a dialogue in the store", err);
     if (rc != 0)
         return rc;
-    struct ste_buf text = STE_BUF_INIT;
-    ste_dialogue_text(&d, &text);
+    ste_dialogue_text(&d, text);
     ste_dialogue_clear(&d);
+    return 0;
+}
+
+static int add_label_jobs(void *arg, const struct ste_instruction_view *v, struct ste_err *err)
+{
+    struct labelling *g = arg;
+    const int64_t has[N_KINDS] = {v->has_category, v->has_complexity, v->has_expected_length};
+    struct ste_buf text = STE_BUF_INIT;
+    int rc = add_text(v, &text, err);
+    if (rc != 0)
+        return rc;
     for (int k = 0; k < N_KINDS; k++) {
         if (has[k])
             continue;
         STE_GROW(g->jobs, g->cap, g->n + 1);
-        g->jobs[g->n++] = (struct label_job){ste_xstrdup(v->row.id), ste_xstrdup(text.s ? text.s : ""), k};
+        g->jobs[g->n++] = (struct label_job){ste_xstrdup(v->row.id), ste_xstrdup(text.s), k};
     }
     ste_buf_clear(&text);
     return 0;
@@ -448,13 +456,10 @@ struct choices {
 static int add_choice(void *arg, const struct ste_instruction_view *v, struct ste_err *err)
 {
     struct choices *g = arg;
-    struct ste_dialogue d;
-    int rc = ste_dialogue_parse(&d, v->row.dialogue, "a dialogue in the store", err);
+    struct ste_buf text = STE_BUF_INIT;
+    int rc = add_text(v, &text, err);
     if (rc != 0)
         return rc;
-    struct ste_buf text = STE_BUF_INIT;
-    ste_dialogue_text(&d, &text);
-    ste_dialogue_clear(&d);
     const char *category = v->row.category ? v->row.category : v->category;
     STE_GROW(g->items, g->cap, g->n + 1);
     g->items[g->n++] = (struct choice){.id = ste_xstrdup(v->row.id),

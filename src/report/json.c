@@ -166,8 +166,9 @@ static int report_of(struct ste_store *s, json_t **out, struct ste_err *err)
     return 0;
 }
 
-int ste_report_write(struct ste_store *s, json_t **out, struct ste_err *err)
+static int write_report(struct ste_store *s, json_t **out, struct ste_err *err)
 {
+    *out = NULL;
     int rc = report_of(s, out, err);
     if (rc != 0)
         return rc;
@@ -181,6 +182,13 @@ int ste_report_write(struct ste_store *s, json_t **out, struct ste_err *err)
         *out = NULL;
     }
     return rc;
+}
+
+int ste_report_end(struct ste_store *s, int rc, json_t **out, struct ste_err *err)
+{
+    struct ste_err second = {0};
+    const int wrote = write_report(s, out, rc == 0 ? err : &second);
+    return rc == 0 ? wrote : rc;
 }
 
 int ste_report_read(json_t **out, const char *dir, struct ste_err *err)

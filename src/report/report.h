@@ -13,8 +13,10 @@
 /* Of the run in DIR; the caller's to json_decref. */
 int ste_report_read(json_t **out, const char *dir, struct ste_err *err);
 void ste_report_text(const json_t *report, struct ste_buf *out);
-/* Writes the report into the run's folder and gives it. */
-int ste_report_write(struct ste_store *s, json_t **out, struct ste_err *err);
+/* Writes the report of a run that ended with RC into its folder and gives it, NULL where that failed: whatever ended
+ * the run, a threshold that was not met is explained by it. Returns RC, with its error, or what went wrong where RC is
+ * 0. */
+int ste_report_end(struct ste_store *s, int rc, json_t **out, struct ste_err *err);
 
 /* Every row of the run in DIR as a JSON line (store/store.h). */
 int ste_report_dump(const char *dir, int (*line)(void *arg, const char *json, struct ste_err *err), void *arg,
