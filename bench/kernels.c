@@ -93,6 +93,21 @@ __attribute__((target("avx512f"))) static void peak_f32_512(void *arg, int part)
 PEAK_VNNI(peak_i8_512, "avx512f,avx512vnni", 512, __m512i, "", "v", _mm512_reduce_add_epi32)
 PEAK_VNNI(peak_i8_vex, "avx2,avxvnni", 256, __m256i, "%{vex%} ", "x", FIRST_OF_8)
 
+__attribute__((target("avx512f"))) static void peak_pairs(void *arg, int part)
+{
+    __m512 a[12], x = _mm512_set1_ps(0.001f), y = x;
+    for (int i = 0; i < 12; i++)
+        a[i] = _mm512_set1_ps((float)(i + part));
+    for (long n = 0; n < PEAK_LOOPS; n++) {
+#pragma GCC unroll 12
+        for (int i = 0; i < 12; i++)
+            __asm__ volatile("vdpbf16ps %2, %1, %0" : "+v"(a[i]) : "v"(x), "v"(y));
+    }
+    for (int i = 1; i < 12; i++)
+        a[0] = _mm512_add_ps(a[0], a[i]);
+    ((volatile float *)arg)[part] = _mm512_cvtss_f32(a[0]);
+}
+
 /* Sums of 2 x 2 tiles, operands in registers: 16 x 16 x 32 products each. */
 __attribute__((target("avx512f"))) static void peak_tiles(void *arg, int part)
 {
@@ -238,6 +253,8 @@ static void peaks(enum ste_isa isa, struct ste_pool *pool, double *f32, double *
                                                          : peak(peak_i8, 64, pool);
     if (isa == STE_ISA_AMX)
         *bf16 = peak(peak_tiles, 4 * 2 * 16 * 16 * 32 / 12.0 / 16, pool);
+    else if (wide && __builtin_cpu_supports("avx512bf16"))
+        *bf16 = peak(peak_pairs, 64, pool);
 #endif
 }
 
@@ -280,13 +297,14 @@ int main(int argc, char **argv)
     peaks(isa, pool, &f32, &i8, &bf16);
     printf("%s, %d threads, W (%d, %d); peak: f32 %.0f GFLOP/s, int8 %.0f GOP/s, bf16 %.0f GFLOP/s\n",
            ste_isa_name(isa), threads, out, in, f32, i8, bf16);
+    const enum ste_activations pairs = isa == STE_ISA_AMX ? STE_ACT_BF16 : STE_ACT_BF16_DOT;
     const int most = rows[sizeof rows / sizeof *rows - 1];
     float *x = ste_xcalloc((size_t)most * (size_t)in, sizeof *x),
           *y = ste_xcalloc((size_t)most * (size_t)out, sizeof *y);
     for (int i = 0; i < most * in; i++)
         x[i] = sinf((float)i);
-    printf("%-6s %5s %10s %6s %10s %6s %10s %6s %10s %6s %10s %8s\n", "type", "rows", "f32 G/s", "share", "int8 G/s",
-           "share", "g128 G/s", "share", "bf16 G/s", "share", "back G/s", "f32 GB/s");
+    printf("%-6s %5s %10s %6s %10s %6s %10s %6s %10s %6s %10s %10s %8s\n", "type", "rows", "f32 G/s", "share", "int8 G/s",
+           "share", "g128 G/s", "share", "bf16 G/s", "share", "back G/s", "in bf16", "f32 GB/s");
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         if (argc > 5 && strcmp(ste_type_name(types[i]), argv[5]) != 0)
             continue;
@@ -299,24 +317,26 @@ int main(int argc, char **argv)
         for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
             const int m = rows[r];
             const double ops = 2.0 * m * out * in * 1e-9;
-            double a, b = 0, c = 0, d = 0, g = 0;
+            double a, b = 0, c = 0, d = 0, e = 0, g = 0;
             TIME(ste_matrix_mul(w, STE_ACT_F32, x, (size_t)in, m, NULL, y, (size_t)out, pool), a);
             if (types[i] != STE_F32)
                 TIME(ste_matrix_mul(w, STE_ACT_INT8, x, (size_t)in, m, NULL, y, (size_t)out, pool), b);
             if (types[i] == STE_Q4_K || types[i] == STE_Q6_K)
                 TIME(ste_matrix_mul(w, STE_ACT_INT8_G128, x, (size_t)in, m, NULL, y, (size_t)out, pool), g);
-            if (types[i] != STE_F32 && isa == STE_ISA_AMX)
-                TIME(ste_matrix_mul(w, STE_ACT_BF16, x, (size_t)in, m, NULL, y, (size_t)out, pool), d);
+            if (types[i] != STE_F32 && bf16 > 0)
+                TIME(ste_matrix_mul(w, pairs, x, (size_t)in, m, NULL, y, (size_t)out, pool), d);
             if (m >= 64)
                 TIME(ste_matrix_mul_back(w, STE_ACT_F32, y, (size_t)out, m, x, (size_t)in, false, pool), c);
+            if (m >= 64 && types[i] != STE_F32 && bf16 > 0)
+                TIME(ste_matrix_mul_back(w, pairs, y, (size_t)out, m, x, (size_t)in, false, pool), e);
             for (int j = 0; c > 0 && j < most * in; j++)
                 x[j] = sinf((float)j);
-            printf("%-6s %5d %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %8.1f\n", t.name, m,
+            printf("%-6s %5d %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %5.0f%% %10.1f %10.1f %8.1f\n", t.name, m,
                    ops / a, f32 > 0 ? ops / a / f32 * 100 : 0, b > 0 ? ops / b : 0,
                    b > 0 && i8 > 0 ? ops / b / i8 * 100 : 0, g > 0 ? ops / g : 0,
                    g > 0 && i8 > 0 ? ops / g / i8 * 100 : 0, d > 0 ? ops / d : 0,
                    d > 0 && bf16 > 0 ? ops / d / bf16 * 100 : 0, c > 0 ? ops / c : 0,
-                   (double)ste_matrix_bytes(w) / a * 1e-9);
+                   e > 0 ? ops / e : 0, (double)ste_matrix_bytes(w) / a * 1e-9);
             fflush(stdout);
         }
         ste_matrix_free(w);

@@ -4,7 +4,8 @@
 
 #include "engine/cpu/isa.h"
 
-const char *const ste_activations_names[] = {"f32", "int8", "bf16", "bf16x3", "int8-g128", "int8-g64", "auto", NULL};
+const char *const ste_activations_names[] = {"f32", "int8", "bf16",     "bf16x3", "bf16-dot",
+                                              "int8-g128", "int8-g64", "auto", NULL};
 
 enum ste_activations ste_activations_settle(enum ste_activations act, bool training)
 {
@@ -19,6 +20,11 @@ const char *ste_activations_name(enum ste_activations act)
 bool ste_activations_are_int8(enum ste_activations act)
 {
     return act == STE_ACT_INT8 || act == STE_ACT_INT8_G128 || act == STE_ACT_INT8_G64;
+}
+
+bool ste_activations_are_bf16(enum ste_activations act)
+{
+    return act == STE_ACT_BF16 || act == STE_ACT_BF16X3 || act == STE_ACT_BF16_DOT;
 }
 
 enum ste_activations ste_activations_of(enum ste_activations act, enum ste_linear l)

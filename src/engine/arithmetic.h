@@ -18,6 +18,7 @@ enum ste_activations {
     STE_ACT_INT8,
     STE_ACT_BF16,
     STE_ACT_BF16X3,
+    STE_ACT_BF16_DOT, /* as BF16, summed in another order, for CPUs with AVX512_BF16 and no tiles */
     STE_ACT_INT8_G128,
     STE_ACT_INT8_G64,
     STE_ACT_AUTO /* what suits this machine: of options only */
@@ -30,6 +31,7 @@ extern const char *const ste_activations_names[]; /* NULL-ended, as the enum has
 enum ste_activations ste_activations_settle(enum ste_activations act, bool training);
 const char *ste_activations_name(enum ste_activations act);
 bool ste_activations_are_int8(enum ste_activations act);
+bool ste_activations_are_bf16(enum ste_activations act);
 /* What ACT means for linear layer L: with int8-g128 the down projection has groups of 64, since what the gate makes has
  * the largest outliers. */
 enum ste_activations ste_activations_of(enum ste_activations act, enum ste_linear l);

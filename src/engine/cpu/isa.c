@@ -118,11 +118,15 @@ const struct ste_attn_kernels *ste_attn_kernels_of(enum ste_isa isa)
     return PICK(isa, &ste_attn_portable, &ste_attn_avx2, &ste_attn_avx512);
 }
 
-const struct ste_bf16_kernels *ste_bf16_kernels_of(enum ste_isa isa)
+const struct ste_bf16_kernels *ste_bf16_kernels_of(enum ste_isa isa, enum ste_activations act)
 {
+    const bool dot = act == STE_ACT_BF16_DOT;
 #if defined(__x86_64__)
-    if (isa == STE_ISA_AMX)
+    if (dot && isa >= STE_ISA_AVX512 && __builtin_cpu_supports("avx512bf16"))
+        return &ste_bf16_dot_vdp;
+    if (!dot && isa == STE_ISA_AMX)
         return &ste_bf16_amx;
 #endif
-    return PICK(isa, &ste_bf16_portable, &ste_bf16_avx2, &ste_bf16_avx512);
+    return dot ? PICK(isa, &ste_bf16_dot_portable, &ste_bf16_dot_avx2, &ste_bf16_dot_avx512)
+               : PICK(isa, &ste_bf16_portable, &ste_bf16_avx2, &ste_bf16_avx512);
 }

@@ -192,6 +192,11 @@ static size_t group_of(enum ste_activations act, enum ste_type type)
 }
 
 /* Of 8 bits, and next to the true one. */
+static bool plain_bf16(enum ste_activations act)
+{
+    return act == STE_ACT_BF16 || act == STE_ACT_BF16_DOT;
+}
+
 static bool bf16_of(float y, float w, float most)
 {
     float rounded = y;
@@ -220,9 +225,9 @@ static void weights_as_seen(enum ste_activations act, const struct ste_tensor *t
         for (size_t o = 0; o < out; o++) {
             float *true_w = w + o * in + k;
             const float step = top[(o * in + k) / block] / 127; /* its scale allows for what the block might hold */
-            if (act == STE_ACT_BF16 ? !bf16_of(y[o], *true_w, most) : !(fabsf(y[o] - *true_w) <= step))
+            if (plain_bf16(act) ? !bf16_of(y[o], *true_w, most) : !(fabsf(y[o] - *true_w) <= step))
                 fail_msg("%s (%zu, %zu): %.9g for %.9g", t->name, o, k, (double)y[o], (double)*true_w);
-            mean += act == STE_ACT_BF16 ? 0 : (double)((y[o] - *true_w) / step) / (double)(in * out);
+            mean += plain_bf16(act) ? 0 : (double)((y[o] - *true_w) / step) / (double)(in * out);
             *true_w = y[o];
         }
     }
@@ -247,7 +252,7 @@ static void check_products(enum ste_activations act)
         struct ste_tensor t = random_tensor(types[i], out, in);
         float *wd = dequantized(&t);
         const bool quantized = ste_type_block(t.type) > 1, integers = ste_activations_are_int8(act) && quantized,
-                   bf16 = act == STE_ACT_BF16 && quantized;
+                   bf16 = plain_bf16(act) && quantized;
         for (int r = 0; r < m; r++) {
             memcpy(seen + (size_t)r * ldx, x + (size_t)r * ldx, (size_t)in * sizeof *x);
             if (integers)
@@ -330,6 +335,7 @@ static void test_bf16_products(void **s)
 {
     (void)s;
     check_products(STE_ACT_BF16);
+    check_products(STE_ACT_BF16_DOT);
 }
 
 static void test_split_products(void **s)
@@ -505,6 +511,7 @@ static void test_bf16_backward(void **s)
 {
     (void)s;
     check_backward(STE_ACT_BF16, 0x1p-9 + 0x1p-7 * 2 / 3);
+    check_backward(STE_ACT_BF16_DOT, 0x1p-9 + 0x1p-7 * 2 / 3);
 }
 
 static void test_split_backward(void **s)

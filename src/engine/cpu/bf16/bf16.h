@@ -5,6 +5,10 @@
  *   acc = acc + (even + odd).
  * Every instruction set does that, so all give the same bits; AMX does it 16 times as fast.
  *
+ * Dot: the sums are those of AVX512_BF16's VDPBF16PS instead, one for all inputs, of each two of them the odd one first:
+ *   acc = fma(even, fma(odd, acc)),
+ * which that instruction does twice as fast as f32 (VDPBF16PS, measured on Zen 5; ste_isa_choose tries it).
+ *
  * Plain bf16: activations are rounded to the nearest, ties to even. A weight d * q + c is made a little larger and cut
  * off: the upper half of fma(b + q, d * g, c * g - b * (d * g)), b = 128 (256 for 8 bits), g = 1 + 2^-7/3, which errs
  * by at most 2/3 of the last place and by none on average, as rounding does, but costs two instructions less.
@@ -52,6 +56,7 @@ struct ste_bf16_kernels {
                  bool accumulate, float *dx, size_t lddx);
 };
 extern const struct ste_bf16_kernels ste_bf16_portable, ste_bf16_avx2, ste_bf16_avx512, ste_bf16_amx;
-const struct ste_bf16_kernels *ste_bf16_kernels_of(enum ste_isa isa);
+extern const struct ste_bf16_kernels ste_bf16_dot_portable, ste_bf16_dot_avx2, ste_bf16_dot_avx512, ste_bf16_dot_vdp;
+const struct ste_bf16_kernels *ste_bf16_kernels_of(enum ste_isa isa, enum ste_activations act);
 
 #endif

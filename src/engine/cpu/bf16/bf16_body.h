@@ -1,6 +1,7 @@
 /*
- * The bf16 kernels in terms of simd.h: compiled once for each instruction set by bf16_SET.c, which defines STE_SIMD and
- * BF16_KERNELS, the name of the table; BF16_TILES where the tile instruction does the products instead.
+ * The bf16 kernels in terms of simd.h: compiled once for each instruction set by bf16_SET.c, which defines STE_SIMD,
+ * BF16_KERNELS and BF16_DOT_KERNELS, the names of the tables; BF16_TILES or BF16_PAIRS where an instruction does the
+ * products instead (bf16_steps_body.h).
  */
 #include "engine/cpu/bf16/bf16.h"
 #include "engine/cpu/simd/simd.h"
@@ -79,6 +80,7 @@ ALWAYS void bf16_weights(const int bits, const uint8_t *src, int v, const vi qua
     }
 }
 
+#ifndef BF16_PAIRS
 #define FEW_ROWS 3   /* so few that unpacked weights need not be kept */
 #define FEW_CELLS 32 /* whose inputs are made floats at a time */
 
@@ -172,8 +174,14 @@ static void mul_few(const struct ste_matrix *w, int n0, int n, const struct ste_
                    (size_t)(left < STE_PANEL ? left : STE_PANEL) * sizeof *y);
         }
 }
+#endif
 
-#ifndef BF16_TILES
+#if !defined(BF16_TILES) && !defined(BF16_PAIRS)
+ALWAYS vf from_bf16(uint16_t x)
+{
+    return v_from_bits(i_set1((int32_t)((uint32_t)x << 16)));
+}
+
 /* One row of SUMS (16) += one row of X's tile . B (32, 16) */
 static void cell_product(const uint16_t *x, const float *b, float *sums)
 {
@@ -182,21 +190,38 @@ static void cell_product(const uint16_t *x, const float *b, float *sums)
         even[v] = odd[v] = v_zero();
     for (int k = 0; k < STE_CELL; k += 2)
         for (int v = 0; v < NV; v++) {
-            even[v] = v_fma(v_from_bits(i_set1((int32_t)((uint32_t)x[k] << 16))), v_load(b + k * STE_PANEL + v * VL),
-                            even[v]);
-            odd[v] = v_fma(v_from_bits(i_set1((int32_t)((uint32_t)x[k + 1] << 16))),
-                           v_load(b + (k + 1) * STE_PANEL + v * VL), odd[v]);
+            even[v] = v_fma(from_bf16(x[k]), v_load(b + k * STE_PANEL + v * VL), even[v]);
+            odd[v] = v_fma(from_bf16(x[k + 1]), v_load(b + (k + 1) * STE_PANEL + v * VL), odd[v]);
         }
     for (int v = 0; v < NV; v++)
         v_store(sums + v * VL, v_add(v_load(sums + v * VL), v_add(even[v], odd[v])));
 }
 
+/* The same in the order of VDPBF16PS. */
+static void cell_dot(const uint16_t *x, const float *b, float *sums)
+{
+    vf sum[NV];
+    for (int v = 0; v < NV; v++)
+        sum[v] = v_load(sums + v * VL);
+    for (int k = 0; k < STE_CELL; k += 2)
+        for (int v = 0; v < NV; v++) {
+            sum[v] = v_fma(from_bf16(x[k + 1]), v_load(b + (k + 1) * STE_PANEL + v * VL), sum[v]);
+            sum[v] = v_fma(from_bf16(x[k]), v_load(b + k * STE_PANEL + v * VL), sum[v]);
+        }
+    for (int v = 0; v < NV; v++)
+        v_store(sums + v * VL, sum[v]);
+}
+
 /* SUMS (m, 16) += 32 numbers of each row of X . W, which is HIGH + LOW (32, 16) or HIGH. */
-static void cell_products(const struct ste_bf16_rows *x, int cell, int m0, int m, const float *high, const float *low,
-                          float *sums)
+static void cell_products(bool dot, const struct ste_bf16_rows *x, int cell, int m0, int m, const float *high,
+                          const float *low, float *sums)
 {
     for (int r = 0; r < m; r++, sums += STE_PANEL) {
         const size_t at = tile_of(x->width, m0 + r, cell) + (size_t)(r % STE_TILE_ROWS * STE_CELL);
+        if (dot) {
+            cell_dot(x->high + at, high, sums);
+            continue;
+        }
         if (x->low)
             cell_product(x->low + at, high, sums);
         cell_product(x->high + at, high, sums);
@@ -256,14 +281,10 @@ static void back_weights(const struct ste_matrix *w, bool split, int pair, int h
     }
 }
 
-static void mul_bf16(const struct ste_matrix *w, int n0, int n, const struct ste_bf16_rows *x, int m0, int m,
-                     const float *bias, float *y, size_t ldy)
+static void mul_in_order(bool dot, const struct ste_matrix *w, int n0, int n, const struct ste_bf16_rows *x, int m0,
+                         int m, const float *bias, float *y, size_t ldy)
 {
     _Alignas(64) float high[STE_CELL * STE_PANEL], low[STE_CELL * STE_PANEL], sums[STE_BF16_ROWS * STE_PANEL];
-    if (m <= FEW_ROWS && !x->low) {
-        mul_few(w, n0, n, x, m0, m, bias, y, ldy);
-        return;
-    }
     for (int p = n0; p < n0 + n; p++) {
         const int left = w->out - p * STE_PANEL, columns = left < STE_PANEL ? left : STE_PANEL;
         memset(sums, 0, (size_t)m * STE_PANEL * sizeof *sums);
@@ -271,7 +292,7 @@ static void mul_bf16(const struct ste_matrix *w, int n0, int n, const struct ste
             memcpy(sums + r * STE_PANEL, bias + p * STE_PANEL, (size_t)columns * sizeof *sums);
         for (int cell = 0; cell < w->in / STE_CELL; cell++) {
             forward_weights_of(w, x->low, p, cell, high, low);
-            cell_products(x, cell, m0, m, high, low, sums);
+            cell_products(dot, x, cell, m0, m, high, low, sums);
         }
         for (int r = 0; r < m; r++)
             memcpy(y + (size_t)(m0 + r) * ldy + (size_t)p * STE_PANEL, sums + r * STE_PANEL,
@@ -279,15 +300,15 @@ static void mul_bf16(const struct ste_matrix *w, int n0, int n, const struct ste
     }
 }
 
-static void back_bf16(const struct ste_matrix *w, int n0, int n, const struct ste_bf16_rows *dy, int m0, int m,
-                      bool accumulate, float *dx, size_t lddx)
+static void back_in_order(bool dot, const struct ste_matrix *w, int n0, int n, const struct ste_bf16_rows *dy, int m0,
+                          int m, bool accumulate, float *dx, size_t lddx)
 {
     _Alignas(64) float high[STE_CELL * STE_PANEL], low[STE_CELL * STE_PANEL], sums[STE_BF16_ROWS * STE_PANEL];
     for (int half_cell = n0; half_cell < n0 + n; half_cell++) {
         memset(sums, 0, (size_t)m * STE_PANEL * sizeof *sums);
         for (int pair = 0; pair < (w->panels + 1) / 2; pair++) {
             back_weights(w, dy->low, pair, half_cell, high, low);
-            cell_products(dy, pair, m0, m, high, low, sums);
+            cell_products(dot, dy, pair, m0, m, high, low, sums);
         }
         for (int r = 0; r < m; r++)
             for (int i = 0; i < STE_PANEL; i += VL) {
@@ -298,5 +319,33 @@ static void back_bf16(const struct ste_matrix *w, int n0, int n, const struct st
     }
 }
 
+static void mul_bf16(const struct ste_matrix *w, int n0, int n, const struct ste_bf16_rows *x, int m0, int m,
+                     const float *bias, float *y, size_t ldy)
+{
+    if (m <= FEW_ROWS && !x->low)
+        mul_few(w, n0, n, x, m0, m, bias, y, ldy);
+    else
+        mul_in_order(false, w, n0, n, x, m0, m, bias, y, ldy);
+}
+
+static void back_bf16(const struct ste_matrix *w, int n0, int n, const struct ste_bf16_rows *dy, int m0, int m,
+                      bool accumulate, float *dx, size_t lddx)
+{
+    back_in_order(false, w, n0, n, dy, m0, m, accumulate, dx, lddx);
+}
+
+static void mul_dot(const struct ste_matrix *w, int n0, int n, const struct ste_bf16_rows *x, int m0, int m,
+                    const float *bias, float *y, size_t ldy)
+{
+    mul_in_order(true, w, n0, n, x, m0, m, bias, y, ldy);
+}
+
+static void back_dot(const struct ste_matrix *w, int n0, int n, const struct ste_bf16_rows *dy, int m0, int m,
+                     bool accumulate, float *dx, size_t lddx)
+{
+    back_in_order(true, w, n0, n, dy, m0, m, accumulate, dx, lddx);
+}
+
 const struct ste_bf16_kernels BF16_KERNELS = {.round = round_rows, .mul = mul_bf16, .back = back_bf16};
+const struct ste_bf16_kernels BF16_DOT_KERNELS = {.round = round_rows, .mul = mul_dot, .back = back_dot};
 #endif

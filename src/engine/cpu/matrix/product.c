@@ -105,7 +105,7 @@ static void *room(struct ste_inputs *in, size_t size)
 static void begin_bf16(struct ste_inputs *in, enum ste_activations act, enum ste_isa isa)
 {
     const size_t words = STE_BF16_SIZE(in->m, in->width);
-    in->bf16 = ste_bf16_kernels_of(isa);
+    in->bf16 = ste_bf16_kernels_of(isa, act);
     in->rows.width = in->width;
     in->rows.high = room(in, (act == STE_ACT_BF16X3 ? 2 : 1) * words * sizeof(uint16_t));
     in->rows.low = act == STE_ACT_BF16X3 ? in->rows.high + words : NULL;
@@ -160,7 +160,7 @@ void ste_inputs_begin(struct ste_inputs *in, const struct ste_product *products,
         }
     if (quantized && ste_activations_are_int8(act))
         begin_int8(in, products, n, !blocks || act == STE_ACT_INT8 ? 1 : act == STE_ACT_INT8_G64 ? 2 : 4);
-    else if (quantized && act != STE_ACT_F32)
+    else if (quantized && ste_activations_are_bf16(act))
         begin_bf16(in, act, products[0].w->isa);
 }
 
@@ -455,7 +455,7 @@ void ste_matrix_mul_back(const struct ste_matrix *w, enum ste_activations act, c
 {
     if (m <= 0)
         return;
-    if ((act == STE_ACT_BF16 || act == STE_ACT_BF16X3) && w->bits != 32) {
+    if (ste_activations_are_bf16(act) && w->bits != 32) {
         mul_back_bf16(w, act, dy, lddy, m, dx, lddx, accumulate, pool);
         return;
     }
