@@ -18,6 +18,7 @@ enum { TRAIN_PROMPT = 448, TRAIN_COMPLETION = 64, TRAIN_TOKENS = TRAIN_PROMPT + 
 struct options {
     char *model, *json, *prompts;
     enum ste_activations train_activations;
+    enum ste_gradients train_gradients;
     long long prompt_tokens, samples, new_tokens, rounds;
     bool train, job, profile;
     struct ste_llm_params engine;
@@ -33,6 +34,7 @@ static const struct ste_option options[] = {
              "also LoRA training, rank 16 on all linear layers: examples of 448 prompt and 64 completion tokens"),
     STE_CHOICE("train_activations", train_activations, "auto", ste_activations_names,
                "of the training's forward pass"),
+    STE_CHOICE("train_gradients", train_gradients, "auto", ste_gradients_names, "of its backward pass"),
     STE_STRING("prompts", prompts, NULL, "FILE",
                "prompts as JSON lines {\"tokens\": [...]}, one a round (default: random tokens)"),
     STE_BOOL("job", job, NULL, "also the whole job of taking --samples of each of the --prompts"),
@@ -245,6 +247,7 @@ static int train(const struct options *o, struct figures *f, struct ste_err *err
     char *path = NULL;
     ste_train_default_params(&p);
     p.activations = ste_activations_settle(o->train_activations, true);
+    p.gradients = ste_gradients_settle(o->train_gradients, p.activations);
     int rc = ste_isa_choose(o->engine.isa, &p.isa, err);
     if (!rc)
         rc = ste_model_resolve(o->model, &path, err);

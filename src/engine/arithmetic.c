@@ -4,8 +4,8 @@
 
 #include "engine/cpu/isa.h"
 
-const char *const ste_activations_names[] = {"f32", "int8", "bf16",     "bf16x3", "bf16-dot",
-                                              "int8-g128", "int8-g64", "auto", NULL};
+const char *const ste_activations_names[] = {"f32",       "int8",     "bf16", "bf16x3", "bf16-dot",
+                                             "int8-g128", "int8-g64", "auto", NULL};
 
 enum ste_activations ste_activations_settle(enum ste_activations act, bool training)
 {
@@ -15,6 +15,23 @@ enum ste_activations ste_activations_settle(enum ste_activations act, bool train
 const char *ste_activations_name(enum ste_activations act)
 {
     return ste_activations_names[act];
+}
+
+const char *const ste_gradients_names[] = {"f32", "bf16", "bf16x3", "bf16-dot", "auto", NULL};
+
+enum ste_gradients ste_gradients_settle(enum ste_gradients g, enum ste_activations act)
+{
+    return g != STE_GRAD_AUTO        ? g
+           : act == STE_ACT_BF16     ? STE_GRAD_BF16
+           : act == STE_ACT_BF16X3   ? STE_GRAD_BF16X3
+           : act == STE_ACT_BF16_DOT ? STE_GRAD_BF16_DOT
+                                     : STE_GRAD_F32;
+}
+
+enum ste_activations ste_gradients_as(enum ste_gradients g)
+{
+    static const enum ste_activations as[] = {STE_ACT_F32, STE_ACT_BF16, STE_ACT_BF16X3, STE_ACT_BF16_DOT};
+    return as[g];
 }
 
 bool ste_activations_are_int8(enum ste_activations act)

@@ -29,6 +29,13 @@ extern const char *const ste_activations_names[]; /* NULL-ended, as the enum has
  * int8 without; to train, what is about exact: bf16x3 with tiles and f32 without. An instruction set that is forced
  * does not change it: that changes the speed only. Others stay. */
 enum ste_activations ste_activations_settle(enum ste_activations act, bool training);
+/* What gradients round to on their way back through a product: as the like of enum ste_activations; never to integers.
+ */
+enum ste_gradients { STE_GRAD_F32, STE_GRAD_BF16, STE_GRAD_BF16X3, STE_GRAD_BF16_DOT, STE_GRAD_AUTO };
+extern const char *const ste_gradients_names[]; /* NULL-ended, as the enum has them */
+/* STE_GRAD_AUTO beside a forward pass of (settled) ACT: the same, or f32 where that rounds to integers. */
+enum ste_gradients ste_gradients_settle(enum ste_gradients g, enum ste_activations act);
+enum ste_activations ste_gradients_as(enum ste_gradients g); /* settled */
 const char *ste_activations_name(enum ste_activations act);
 bool ste_activations_are_int8(enum ste_activations act);
 bool ste_activations_are_bf16(enum ste_activations act);

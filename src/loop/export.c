@@ -106,9 +106,10 @@ static int add_command(const struct ste_recipe *r, int iteration, const char *in
     ste_buf_addf(
         b,
         "ste sft --model %s --in %s --out DIR --order %s --together %d --steps %d --batch %d --seed %lld --r %d "
-        "--schedule %s --warmup %d --activations %s",
+        "--schedule %s --warmup %d --activations %s --gradients %s",
         r->seed_model, in, ste_shuffle_names[p.shuffle], p.together, p.total_steps, p.batch_examples, (long long)p.seed,
-        p.r, ste_schedule_names[p.schedule], p.warmup_steps, ste_activations_name(p.activations));
+        p.r, ste_schedule_names[p.schedule], p.warmup_steps, ste_activations_name(p.activations),
+        ste_gradients_names[p.gradients]);
     add_real(b, "alpha", p.alpha);
     add_real(b, "lr", p.learning_rate);
     add_real(b, "weight-decay", p.weight_decay);

@@ -253,6 +253,8 @@ void ste_recipe_settle(struct ste_recipe *r, const struct ste_recipe *old)
 {
     settle(&r->engine.activations, old ? &old->engine.activations : NULL, false);
     settle(&r->train.activations, old ? &old->train.activations : NULL, true);
+    if (r->train.gradients == STE_GRAD_AUTO)
+        r->train.gradients = old ? old->train.gradients : ste_gradients_settle(STE_GRAD_AUTO, r->train.activations);
 }
 
 int ste_recipe_may_continue(const struct ste_recipe *old, const struct ste_recipe *r, const char *dir,

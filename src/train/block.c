@@ -38,7 +38,7 @@ static void linear_backward(struct ste_trainer *t, const struct ste_layout *lay,
     struct ste_pool *pool = t->p.pool;
     enum ste_work before = ste_profile_begin(STE_WORK_BACKWARD);
     if (dx)
-        ste_matrix_mul_back(w, t->p.activations, dy, out, lay->tokens, dx, in, accumulate, pool);
+        ste_matrix_mul_back(w, ste_gradients_as(t->p.gradients), dy, out, lay->tokens, dx, in, accumulate, pool);
     ste_profile_end(before);
     if (!p->a)
         return;

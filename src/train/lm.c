@@ -64,7 +64,8 @@ static void value(struct ste_trainer *t, const struct ste_layout *lay, double sc
         if (scale <= 0)
             continue;
         ste_profile_begin(STE_WORK_BACKWARD);
-        ste_matrix_mul_back(t->w->output, t->p.activations, s->logits, v, rows, s->loss_norm, d, false, t->p.pool);
+        ste_matrix_mul_back(t->w->output, ste_gradients_as(t->p.gradients), s->logits, v, rows, s->loss_norm, d, false,
+                            t->p.pool);
         ste_profile_end(before);
         if (c != 1)
             t->ops->scale(s->loss_norm, (float)c, (size_t)rows * d);

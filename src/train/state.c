@@ -14,7 +14,7 @@
  * ste_lora_tensor, then the first moments, then the second ones; then the log. The line names what is trained and on
  * what, every parameter that changes the result, the step, and the SHA-256 of what follows.
  */
-enum { HEADER = 4096, VERSION = 2 };
+enum { HEADER = 4096, VERSION = 3 };
 
 /* Adapter, first and second moments as one list of arrays. */
 static float *state_array(const struct ste_trainer *t, int i, size_t *n)
@@ -45,14 +45,15 @@ static json_t *identity(const struct ste_trainer *t, const char *examples)
 {
     const struct ste_train_params *p = &t->p;
     return json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:s, s:i, s:i, s:i, s:s, "
-                     "s:i, s:I, s:s, s:I}",
+                     "s:i, s:I, s:s, s:s, s:I}",
                      "format", "ste trainer", "version", VERSION, "model", t->model->sha256, "examples", examples,
                      "adapter", t->start, "objective", p->objective->name, "r", p->r, "alpha", p->alpha, "lr",
                      p->learning_rate, "beta1", p->beta1, "beta2", p->beta2, "eps", p->adam_eps, "weight_decay",
                      p->weight_decay, "max_grad_norm", p->max_grad_norm, "schedule", ste_schedule_names[p->schedule],
                      "warmup", p->warmup_steps, "steps", p->total_steps, "batch", p->batch_examples, "order",
                      ste_shuffle_names[p->shuffle], "together", p->together, "seed", (json_int_t)p->seed, "activations",
-                     ste_activations_name(p->activations), "values", (json_int_t)state_values(t));
+                     ste_activations_name(p->activations), "gradients", ste_gradients_names[p->gradients], "values",
+                     (json_int_t)state_values(t));
 }
 
 int ste_trainer_save(const struct ste_trainer *t, const char *examples, const char *path, struct ste_err *err)

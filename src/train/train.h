@@ -54,8 +54,9 @@ struct ste_train_params {
     size_t activation_bytes; /* a pack that needs more keeps no layer's activations: they are computed again in the
                               * backward pass, a third more time; speed and memory only */
     /* STE_ACT_INT8: the forward pass multiplies rounded activations with the base's integers, as generation does; the
-     * backward pass stays in f32 and takes that forward pass for an exact one. Faster, and another result. */
+     * backward pass takes that forward pass for an exact one. Faster, and another result. */
     enum ste_activations activations;
+    enum ste_gradients gradients; /* settled */
     const struct ste_objective *objective;
     uint64_t seed; /* of A, and of the order of examples */
 };
@@ -69,6 +70,7 @@ struct ste_train_options {
     double alpha, lr, epochs, weight_decay, max_grad_norm;
     enum ste_schedule schedule;
     enum ste_activations activations;
+    enum ste_gradients gradients;
 };
 extern const struct ste_option ste_train_options[];
 /* P by default but for what O says. */

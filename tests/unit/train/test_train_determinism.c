@@ -200,8 +200,8 @@ static void small_groups(void **state)
     tiny_examples_free(batch, MANY);
 }
 
-/* What the integer forward pass gives points where the exact one does, and keeps its bytes in any packs. */
-static void integer_forward(void **state)
+/* The gradients that rounded products give point where the exact ones do, and keep their bytes in any packs. */
+static void rounded(enum ste_activations activations, enum ste_gradients gradients)
 {
     struct tiny *y = tiny_new(STE_ROPE_HALVES, true, true, 27);
     struct ste_example *batch = prompt_sharers(4);
@@ -210,7 +210,8 @@ static void integer_forward(void **state)
     double loss[3];
     for (int k = 0; k < 3; k++) {
         struct ste_train_params p = params();
-        p.activations = k ? STE_ACT_INT8 : STE_ACT_F32;
+        p.activations = k ? activations : STE_ACT_F32;
+        p.gradients = k ? gradients : STE_GRAD_F32;
         p.micro_tokens = k == 2 ? 100 : 1000;
         struct ste_trainer *t = trainer(y, &p);
         tiny_fill_b(ste_trainer_lora(t), 5);
@@ -230,12 +231,21 @@ static void integer_forward(void **state)
                 yy += b * b;
             }
     double cosine = xy / sqrt(xx * yy);
-    printf("cosine of the gradients %.6f, loss %.6f and %.6f\n", cosine, loss[0], loss[1]);
+    printf("%s and %s: cosine of the gradients %.6f, loss %.6f and %.6f\n", ste_activations_name(activations),
+           ste_gradients_names[gradients], cosine, loss[0], loss[1]);
     assert_true(cosine > 0.99 && cosine < 0.9999999); /* not the exact pass by another name */
     for (int k = 0; k < 3; k++)
         ste_lora_free(g[k]);
     tiny_examples_free(batch, N);
     tiny_free(y);
+}
+
+static void rounded_products(void **state)
+{
+    rounded(STE_ACT_INT8, STE_GRAD_F32);
+    rounded(STE_ACT_INT8, STE_GRAD_BF16_DOT);
+    rounded(STE_ACT_BF16, STE_GRAD_BF16);
+    rounded(STE_ACT_BF16_DOT, STE_GRAD_BF16_DOT);
 }
 
 /* Tokens of one example must not move the loss of its neighbour in the pack. */
@@ -376,7 +386,7 @@ int main(void)
                                        cmocka_unit_test(no_leak),
                                        cmocka_unit_test(shared_prompts),
                                        cmocka_unit_test(small_groups),
-                                       cmocka_unit_test(integer_forward),
+                                       cmocka_unit_test(rounded_products),
                                        cmocka_unit_test(resume),
                                        cmocka_unit_test(loss_falls),
                                        cmocka_unit_test(bad_batches)};

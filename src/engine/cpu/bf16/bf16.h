@@ -5,9 +5,9 @@
  *   acc = acc + (even + odd).
  * Every instruction set does that, so all give the same bits; AMX does it 16 times as fast.
  *
- * Dot: the sums are those of AVX512_BF16's VDPBF16PS instead, one for all inputs, of each two of them the odd one first:
- *   acc = fma(even, fma(odd, acc)),
- * which that instruction does twice as fast as f32 (VDPBF16PS, measured on Zen 5; ste_isa_choose tries it).
+ * Dot: the sums are those of AVX512_BF16's VDPBF16PS instead, one for all inputs, of each two of them the odd one
+ * first: acc = fma(even, fma(odd, acc)), which that instruction does twice as fast as f32 (VDPBF16PS, measured on Zen
+ * 5; ste_isa_choose tries it).
  *
  * Plain bf16: activations are rounded to the nearest, ties to even. A weight d * q + c is made a little larger and cut
  * off: the upper half of fma(b + q, d * g, c * g - b * (d * g)), b = 128 (256 for 8 bits), g = 1 + 2^-7/3, which errs
