@@ -234,8 +234,9 @@ def evaluate(a, table, size):
 def training(a, table, size, peers=True):
     """Peers run in a process of their own, so that their memory is theirs; steps of all are interleaved by rounds. Where
     there are AMX tiles, TRL and ours also train in bfloat16. Without PEERS: only what share of the limit ours takes."""
-    tiles = limits(a)["bf16"] > 0
-    calls = {"trl": "trl({})", "torch_loop": "torch_loop({})", **({"trl_bf16": "trl({}, True)"} if tiles else {})} if peers else {}
+    limit = limits(a)
+    pairs = None if limit["bf16"] == 0 else "bf16" if limit["isa"] == "amx" else "bf16-dot"
+    calls = {"trl": "trl({})", "torch_loop": "torch_loop({})", **({"trl_bf16": "trl({}, True)"} if pairs else {})} if peers else {}
     ours, ours_bf16, memory, most = [], [], [], []
     theirs = {name: [] for name in calls}
     peak = {}
@@ -255,8 +256,8 @@ def training(a, table, size, peers=True):
         j = bench(a, size, *flags)
         ours.append(j["train_tokens_per_second"])
         memory.append(j["train_peak_mb"])
-        if tiles:
-            ours_bf16.append(bench(a, size, *flags, "--train-activations", "bf16")["train_tokens_per_second"])
+        if pairs:
+            ours_bf16.append(bench(a, size, *flags, "--train-activations", pairs)["train_tokens_per_second"])
         most.append(limits(a))
     for name, shown, mine in (("trl", "TRL + PEFT, float32", ours), ("torch_loop", "torch + PEFT loop", ours),
                               ("trl_bf16", "TRL + PEFT, bfloat16", ours), ("trl_bf16", "the same, ours too", ours_bf16)):

@@ -21,11 +21,12 @@ const char *const ste_gradients_names[] = {"f32", "bf16", "bf16x3", "bf16-dot", 
 
 enum ste_gradients ste_gradients_settle(enum ste_gradients g, enum ste_activations act)
 {
-    return g != STE_GRAD_AUTO        ? g
-           : act == STE_ACT_BF16     ? STE_GRAD_BF16
-           : act == STE_ACT_BF16X3   ? STE_GRAD_BF16X3
-           : act == STE_ACT_BF16_DOT ? STE_GRAD_BF16_DOT
-                                     : STE_GRAD_F32;
+    if (g != STE_GRAD_AUTO)
+        return g;
+    for (int i = 0; i < STE_GRAD_AUTO; i++)
+        if (ste_gradients_as((enum ste_gradients)i) == act)
+            return (enum ste_gradients)i;
+    return ste_cpu_gradients();
 }
 
 enum ste_activations ste_gradients_as(enum ste_gradients g)

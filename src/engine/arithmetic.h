@@ -33,7 +33,8 @@ enum ste_activations ste_activations_settle(enum ste_activations act, bool train
  */
 enum ste_gradients { STE_GRAD_F32, STE_GRAD_BF16, STE_GRAD_BF16X3, STE_GRAD_BF16_DOT, STE_GRAD_AUTO };
 extern const char *const ste_gradients_names[]; /* NULL-ended, as the enum has them */
-/* STE_GRAD_AUTO beside a forward pass of (settled) ACT: the same, or f32 where that rounds to integers. */
+/* STE_GRAD_AUTO beside a forward pass of (settled) ACT: the same; where that rounds to integers, what is fast on this
+ * machine: bf16 with tiles, bf16-dot with AVX512_BF16, else f32. */
 enum ste_gradients ste_gradients_settle(enum ste_gradients g, enum ste_activations act);
 enum ste_activations ste_gradients_as(enum ste_gradients g); /* settled */
 const char *ste_activations_name(enum ste_activations act);

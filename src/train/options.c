@@ -15,8 +15,8 @@ const struct ste_option ste_train_options[] = {
                "how products round when training: auto is bf16x3 (about exact) where the machine that begins the run "
                "has AMX tiles, else f32; those with int8 round in the forward pass only"),
     STE_CHOICE("gradients", gradients, "auto", ste_gradients_names,
-               "how gradients round on their way back: auto is as activations, f32 beside int8; bf16-dot is fast with "
-               "AVX512_BF16, bf16 with AMX tiles"),
+               "how gradients round on their way back: auto is as activations; beside int8 bf16 where the machine that "
+               "begins the run has AMX tiles, bf16-dot where it has AVX512_BF16, else f32"),
     STE_REAL("weight_decay", weight_decay, "0", 0, 10, "decoupled weight decay"),
     STE_REAL("max_grad_norm", max_grad_norm, "1", 0, STE_LARGE, "clip the gradient to this norm; 0: off"),
     STE_SPEED_INT("memory_mb", memory_mb, "2048", 0, STE_LARGE,

@@ -12,7 +12,7 @@ run() { # NAME flags
     shift
     # What `auto` becomes depends on the machine.
     "$STE" run "$SRC/recipes/demo.yaml" --run "$WORK/$name" --set models.seed=smollm2-135m-instruct \
-        --set select.limit=12 --set engine.activations=int8 "$@" >/dev/null 2>"$WORK/err"
+        --set select.limit=12 --set engine.activations=int8 --set train.gradients=f32 "$@" >/dev/null 2>"$WORK/err"
 }
 
 run best || fail "the run ended with $?: $(cat "$WORK/err")"

@@ -30,7 +30,7 @@ def check(a, short):
     whole = lambda g: torch.cat([g[name].flatten() for name in sorted(g)])
     want = {name.replace(".default", ""): p.grad for name, p in m.named_parameters() if p.grad is not None}
     gradients = {}
-    for activations in "f32", "bf16x3", "bf16", "int8", "int8-g128":
+    for activations in "f32", "bf16x3", "bf16", "bf16-dot", "int8", "int8-g128":
         out = ste(a, *flags, d / activations, "--activations", activations).decode()
         ours = float(out.split()[1].rstrip(";"))
         gradients[activations] = got = load_file(d / activations / "adapter_model.safetensors")

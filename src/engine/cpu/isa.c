@@ -85,6 +85,15 @@ enum ste_activations ste_cpu_activations(bool training)
     return training ? STE_ACT_F32 : ste_int8_kernels_of(best)->groups_pay ? STE_ACT_INT8_G128 : STE_ACT_INT8;
 }
 
+enum ste_gradients ste_cpu_gradients(void)
+{
+    enum ste_isa best = STE_ISA_PORTABLE;
+    ste_isa_choose(NULL, &best, NULL);
+    if (best == STE_ISA_AMX)
+        return STE_GRAD_BF16;
+    return ste_bf16_kernels_of(best, STE_ACT_BF16_DOT) == &ste_bf16_dot_vdp ? STE_GRAD_BF16_DOT : STE_GRAD_F32;
+}
+
 #if defined(__x86_64__)
 #define PICK(isa, portable, avx2, avx512)                                                                              \
     ((isa) >= STE_ISA_AVX512 ? (avx512) : (isa) >= STE_ISA_AVX2 ? (avx2) : (portable))

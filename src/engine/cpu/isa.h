@@ -13,10 +13,12 @@ enum ste_isa {
     STE_ISA_AMX       /* AVX512 with BF16 and VNNI, and tiles for the bf16 path */
 };
 
-/* The best set of this machine, or the one called NAME (neither NULL nor empty); STE_EUSAGE when the machine lacks it. */
+/* The best set of this machine, or the one called NAME (neither NULL nor empty); STE_EUSAGE when the machine lacks it.
+ */
 int ste_isa_choose(const char *name, enum ste_isa *out, struct ste_err *err);
 const char *ste_isa_name(enum ste_isa isa);
 /* What "auto" is on this machine: see arithmetic.h. */
 enum ste_activations ste_cpu_activations(bool training);
+enum ste_gradients ste_cpu_gradients(void); /* beside integers */
 
 #endif
