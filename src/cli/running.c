@@ -17,6 +17,11 @@ static void take_flags(struct ste_llm_params *to, const struct ste_llm_params *f
     }
 }
 
+void ste_running_flags(struct ste_recipe *r, const struct ste_llm_params *flags)
+{
+    take_flags(&r->engine, flags);
+}
+
 int ste_running_recipe(struct ste_recipe *r, const char *recipe, const struct ste_strings *sets,
                        const struct ste_llm_params *flags, struct ste_err *err)
 {

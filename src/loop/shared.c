@@ -69,7 +69,7 @@ static int open_run(struct ste_sweep *s, const char *dir, const struct ste_recip
     return rc;
 }
 
-/* Makes DIR, which is to be a run of R up to STEP, a copy of what others share with it, if that is anything. */
+/* Makes DIR, which is to be a run by R up to STEP, a copy of what others share with it, if that is anything. */
 static int begin(struct ste_sweep *s, const struct ste_recipe *r, int step, const char *dir, struct ste_err *err)
 {
     const int from = branch_before(s, r, step);
@@ -79,7 +79,7 @@ static int begin(struct ste_sweep *s, const struct ste_recipe *r, int step, cons
     ste_recipe_before(&before, r, from);
     char *shared = shared_dir(s, &before, from);
     struct ste_loop *l = NULL;
-    int rc = begin(s, r, from, shared, err);
+    int rc = begin(s, &before, from, shared, err);
     if (rc == 0)
         rc = open_run(s, shared, &before, &l, err);
     if (rc == 0)

@@ -126,13 +126,15 @@ static int add_file_grid(struct plan *p, const json_t *grid, struct ste_err *err
     size_t i;
     if (grid && !json_is_object(grid))
         return ste_err_set(err, STE_EINPUT, "%s: grid must be a mapping of options to lists of values", p->name);
-    json_object_foreach((json_t *)grid, key, values) {
+    json_object_foreach((json_t *)grid, key, values)
+    {
         struct axis *a = add_axis(p, key, err);
         if (!a)
             return ste_err_wrap(err, "%s", p->name);
         if (json_array_size(values) == 0)
             return ste_err_set(err, STE_EINPUT, "%s: grid: %s must be a list of values", p->name, key);
-        json_array_foreach(values, i, v) {
+        json_array_foreach(values, i, v)
+        {
             json_t *load = json_object();
             json_object_set(load, key, v);
             add_choice(a, name_of(key, v), NULL, load);
@@ -151,8 +153,7 @@ static int add_file_points(struct plan *p, const json_t *points, struct ste_err 
     if (json_object_size(points) == 0)
         return ste_err_set(err, STE_EINPUT, "%s: points must be a mapping of names to options", p->name);
     struct axis *a = add_axis(p, NULL, err);
-    json_object_foreach((json_t *)points, name, v)
-        add_choice(a, ste_xstrdup(name), NULL, v);
+    json_object_foreach((json_t *)points, name, v) add_choice(a, ste_xstrdup(name), NULL, v);
     return 0;
 }
 
@@ -173,11 +174,9 @@ static int read_file(struct plan *p, struct ste_err *err)
         return 0;
     }
     p->file = yaml;
-    json_object_foreach(yaml, key, v)
-        if (ste_name_find(keys, key) < 0)
-            return ste_err_set(err, STE_EINPUT,
-                               "%s: a sweep has recipe, set, points, grid, seeds, data and sample, but no \"%s\"", p->name,
-                               key);
+    json_object_foreach(yaml, key, v) if (ste_name_find(keys, key) < 0) return ste_err_set(
+        err, STE_EINPUT, "%s: a sweep has recipe, set, points, grid, seeds, data and sample, but no \"%s\"", p->name,
+        key);
     p->recipe = json_string_value(json_object_get(yaml, "recipe"));
     if (!p->recipe)
         return ste_err_set(err, STE_EINPUT, "%s: recipe must be the name or the path of a recipe", p->name);
