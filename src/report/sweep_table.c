@@ -94,7 +94,7 @@ static void figure(struct ste_buf *out, const json_t *figures, const json_t *of,
 {
     size_t i;
     json_t *row;
-    ste_buf_addf(out, "  %-25s gain over the seed         against point 1      p\n", title);
+    ste_buf_addf(out, "  %-25s gain                       against point 1      p\n", title);
     json_array_foreach(figures, i, row)
     {
         if (!is_of(row, of))
@@ -130,7 +130,7 @@ static void by_seed(struct ste_buf *out, const json_t *figures, const json_t *of
 {
     size_t i, k;
     json_t *row, *seed;
-    ste_buf_adds(out, "  each run alone: point, seed; two-order accuracy with its gain, right in both with its\n");
+    ste_buf_adds(out, "  runs: point, seed, two-order accuracy with its gain, right in both with its gain\n");
     json_array_foreach(figures, i, row) if (is_of(row, of))
         json_array_foreach(json_object_get(row, "gain_by_seed"), k, seed)
     {
@@ -167,7 +167,7 @@ static void brief(struct ste_buf *out, const json_t *figures, bool kinds)
         if (kinds ? !*text(row, "kind") : !is_file(row))
             continue;
         if (!head)
-            ste_buf_addf(out, "By %s and point: two-order accuracy with its gain, right in both with its\n",
+            ste_buf_addf(out, "By %s: point, two-order accuracy with its gain, right in both with its gain\n",
                          kinds ? "kind of pair" : "file");
         head = true;
         const char *name = kinds ? text(row, "kind") : text(row, "suite") + strlen("eval:");
@@ -214,9 +214,9 @@ void ste_sweep_text(const json_t *report, struct ste_buf *out)
         json_array_foreach(json_object_get(p, "runs"), k, run) if (*text(run, "failed"))
             ste_buf_addf(out, "     seed %lld has no judge: %s\n", whole(run, "seed"), text(run, "failed"));
     }
-    ste_buf_adds(out, "A line: the untrained seed model, then the mean over the runs' seeds with its 95 %\n"
-                      "interval, which counts runs and prompts; behind a gain: in how many runs its own\n"
-                      "interval is above 0; p: two-sided, of the difference from point 1\n\n");
+    ste_buf_adds(out, "A line: the untrained model; the mean over the runs with its 95 % interval; the\n"
+                      "gain, and in how many runs its own interval is above 0; the difference from\n"
+                      "point 1. Intervals count runs (seeds) and prompts; p is two-sided.\n\n");
     json_array_foreach(figures, i, row) n_files += whole(row, "point") == 1 && is_file(row);
     const json_t *last = NULL;
     json_array_foreach(figures, i, row)

@@ -4,6 +4,7 @@
 
 #include <limits.h>
 
+#include "data/embedded.h"
 #include "loop/sweep.h"
 
 static int add_line(void *arg, const char *json, struct ste_err *err)
@@ -296,11 +297,33 @@ static void test_values(void **state)
     ste_sweep_free(s);
 }
 
+/* Those that come with ste. */
+static void test_built_in(void **state)
+{
+    size_t n = 0;
+    for (const struct ste_embedded *f = ste_embedded_files; f->name; f++) {
+        if (strncmp(f->name, "recipes/ablations/", strlen("recipes/ablations/")) != 0)
+            continue;
+        const struct ste_sweep_options o = {0};
+        struct ste_err err = {0};
+        struct ste_sweep *s;
+        char *name = ste_xstrndup(f->name + strlen("recipes/"), strlen(f->name) - strlen("recipes/") - strlen(".yaml"));
+        if (ste_sweep_plan(&s, name, base, &o, &err) != 0)
+            fail_msg("%s: %s", name, err.msg);
+        assert_true(s->n_points > 1 && s->n_seeds == 3);
+        ste_sweep_free(s);
+        free(name);
+        n++;
+    }
+    assert_true(n > 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_common),   cmocka_unit_test(test_marks),   cmocka_unit_test(test_shared),
         cmocka_unit_test(test_extended), cmocka_unit_test(test_refused), cmocka_unit_test(test_values),
+        cmocka_unit_test(test_built_in),
     };
     answers_left = -1;
     return cmocka_run_group_tests(tests, setup, teardown);
