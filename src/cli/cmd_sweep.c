@@ -16,10 +16,10 @@ struct options {
 #define OPTIONS_OF struct options
 static const struct ste_option options[] = {
     STE_STRING("out", out, NULL, "FOLDER", "the sweep's folder (default: sweeps/NAME)"),
-    STE_WORDS("grid", sweep.grid, "KEY=VALUE,...",
-           "an option of the recipe with its values; given several times, every combination is a point; a value that "
+    STE_WORDS("grid", sweep.grid, "KEY=VALUE,VALUE",
+           "an option of the recipe with its values; of several every combination is a point; a value that "
            "holds commas stands in brackets, braces or quotes: 'pair.kinds={modify: 2, other: 1},{other: 1}'"),
-    STE_LIST("seeds", sweep.seeds, NULL, "N,...", "a run of each point with each of them (default: the recipe's one)"),
+    STE_LIST("seeds", sweep.seeds, NULL, "N", "a run of each point with each of them (default: the recipe's one)"),
     STE_WORDS("set", sweep.sets, "KEY=VALUE", "an option of the recipe, for all runs"),
     STE_LIST("data", sweep.data, NULL, "FILE", "labelled pairs that every judge is scored on, in place of eval.files"),
     STE_INT("sample", sweep.sample, "0", 0, STE_LARGE, "score N rows of each of them, drawn by the first seed; 0: all"),
@@ -77,8 +77,8 @@ static int sweep_run(void *options_, const struct ste_strings *words, struct ste
 }
 
 const struct ste_command ste_cmd_sweep = {"sweep",
-                                          "sweep RECIPE|FILE [--out FOLDER] [--grid KEY=VALUE,...]... [--seeds N,...] "
-                                          "[--set KEY=VALUE]... [--data FILE... [--sample N]] [flags]",
+                                          "sweep RECIPE|FILE [--out FOLDER] [--grid KEY=VALUE,VALUE]... "
+                                          "[--seeds N,N] [--set KEY=VALUE]... [--data FILE... [--sample N]] [flags]",
                                           "Train judges over a grid of options and seeds, and compare them.",
                                           options,
                                           sizeof(struct options),

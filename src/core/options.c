@@ -243,7 +243,7 @@ int ste_options_put(const struct ste_option *table, void *opts, const char *key,
 {
     struct walk w;
     if (!find(table, key, &w))
-        return unknown_key(table, key, NULL, err);
+        return unknown_key(table, key, name, err);
     void *field = (char *)opts + w.offset;
     if (!add)
         return set_text(w.o, field, name, text, err);

@@ -98,19 +98,27 @@ static void set_seed(struct ste_sweep *s, size_t seed)
         s->points[i].recipe.seed = s->seeds[seed];
 }
 
+static bool plain(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
 char *ste_sweep_dir(const struct ste_sweep *s, size_t point, size_t seed)
 {
     enum { MOST = 80 };
     const char *name = s->points[point].name;
     struct ste_buf b = STE_BUF_INIT;
-    for (const char *c = name; *c && b.len < MOST; c++)
-        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._=,+-", *c))
-            ste_buf_addc(&b, *c);
-        else if (b.len && b.s[b.len - 1] != '-')
-            ste_buf_addc(&b, '-');
-    if (b.len == 0 || *name == '.' || strcmp(b.s, name) != 0) /* not the whole name: what tells it from others */
+    ste_buf_adds(&b, *name == '.' ? "point" : "");
+    for (const char *c = name; *c && b.len < MOST; c++) {
+        if (!plain(*c) && !strchr("._=,+-", *c))
+            continue;
+        if (c > name && plain(*c) && plain(b.len ? b.s[b.len - 1] : '.') && c[-1] != b.s[b.len - 1])
+            ste_buf_addc(&b, '-'); /* for what was left out between two words */
+        ste_buf_addc(&b, *c);
+    }
+    if (b.len == 0 || strcmp(b.s, name) != 0) /* not the whole name: what tells it from others */
         ste_buf_addf(&b, "-%.6s", ste_id_of("point", name, NULL).s);
-    char *dir = ste_xasprintf("%s/%s%s-seed-%lld", s->folder, *name == '.' ? "point" : "", b.s, s->seeds[seed]);
+    char *dir = ste_xasprintf("%s/%s-seed-%lld", s->folder, b.s, s->seeds[seed]);
     ste_buf_clear(&b);
     return dir;
 }

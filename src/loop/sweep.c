@@ -13,8 +13,8 @@
 
 /* One value of an axis: options that are set together. */
 struct choice {
-    char *name, *set; /* SET: "key=value"; NULL: */
-    json_t *load;     /* a mapping as in a recipe, borrowed from the file */
+    char *name, *text; /* TEXT: the value of the axis's key; NULL: */
+    json_t *load;      /* a mapping as in a recipe */
 };
 struct axis {
     char *key; /* NULL: the file's points */
@@ -33,7 +33,7 @@ static void plan_clear(struct plan *p)
     for (size_t i = 0; i < p->n; i++) {
         for (size_t k = 0; k < p->axes[i].n; k++) {
             free(p->axes[i].choices[k].name);
-            free(p->axes[i].choices[k].set);
+            free(p->axes[i].choices[k].text);
             json_decref(p->axes[i].choices[k].load);
         }
         free(p->axes[i].choices);
@@ -65,11 +65,11 @@ static struct axis *add_axis(struct plan *p, const char *key, struct ste_err *er
     return NULL;
 }
 
-/* NAME and SET are taken. */
-static void add_choice(struct axis *a, char *name, char *set, json_t *load)
+/* NAME and TEXT are taken. */
+static void add_choice(struct axis *a, char *name, char *text, json_t *load)
 {
     STE_GROW(a->choices, a->cap, a->n + 1);
-    a->choices[a->n++] = (struct choice){name, set, load ? json_incref(load) : NULL};
+    a->choices[a->n++] = (struct choice){name, text, load ? json_incref(load) : NULL};
 }
 
 /* Up to the next comma outside of brackets, braces and quotes. */
@@ -98,8 +98,7 @@ static int add_grid(struct plan *p, const char *text, struct ste_err *err)
     struct axis *a = add_axis(p, key, err);
     while (a && *value) {
         const size_t n = value_length(++value);
-        char *set = ste_xasprintf("%s=%.*s", key, (int)n, value);
-        add_choice(a, ste_xstrdup(set), set, NULL);
+        add_choice(a, ste_xasprintf("%s=%.*s", key, (int)n, value), ste_xstrndup(value, n), NULL);
         value += n;
     }
     free(key);
@@ -186,10 +185,15 @@ static int read_file(struct plan *p, struct ste_err *err)
 
 /* ---- points ---- */
 
-static int set_choice(struct ste_recipe *r, const struct choice *c, const char *what, struct ste_err *err)
+static int set_choice(struct ste_recipe *r, const struct plan *p, const struct axis *a, const struct choice *c,
+                      struct ste_err *err)
 {
-    return c->set ? ste_options_set(ste_recipe_options, r, c->set, err)
-                  : ste_options_load(ste_recipe_options, r, c->load, what, err);
+    if (!c->text)
+        return ste_options_load(ste_recipe_options, r, c->load, p->name, err);
+    char *name = ste_xasprintf("--grid %s", a->key);
+    int rc = ste_options_put(ste_recipe_options, r, a->key, name, c->text, false, err);
+    free(name);
+    return rc;
 }
 
 /* The point whose choice of axis I is AT[I]. */
@@ -207,7 +211,7 @@ static int make_point(const struct plan *p, const size_t *at, const struct ste_s
         const struct choice *c = &p->axes[i].choices[at[i]];
         ste_buf_addf(&name, "%s%s", i ? "," : "", c->name);
         if (rc == 0)
-            rc = set_choice(&out->recipe, c, p->name, err);
+            rc = set_choice(&out->recipe, p, &p->axes[i], c, err);
     }
     if (p->n == 0) {
         char *stem = ste_yaml_stem(p->recipe);

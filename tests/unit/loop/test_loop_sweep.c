@@ -260,6 +260,8 @@ static void test_refused(void **state)
     refuse("grid: {train.lrr: [1]}\n", "did you mean \"train.lr\"", NULL, NULL);
     refuse("grid: {train.lr: 1}\n", "must be a list of values", NULL, NULL);
     refuse("grid: {train.lr: [1e-4]}\n", "twice", "train.lr=1", NULL);
+    refuse("", "--grid train.rl: there is no option", "train.rl=1", NULL);
+    refuse("", "--grid train.lr must be a number", "train.lr=1e-4,much", NULL);
     refuse("", "key=value,value", "train.lr", NULL);
     refuse("", "seeds are no axis", "seed=1,2", NULL);
     refuse("", "changes only the speed", "engine.threads=1,2", NULL);
