@@ -4,8 +4,7 @@
 
 #include "core/mem.h"
 
-/* Flags that say nothing leave what is there. */
-static void take_flags(struct ste_llm_params *to, const struct ste_llm_params *flags)
+void ste_running_flags(struct ste_llm_params *to, const struct ste_llm_params *flags)
 {
     to->threads = flags->threads ? flags->threads : to->threads;
     to->batch = flags->batch ? flags->batch : to->batch;
@@ -25,7 +24,7 @@ int ste_running_recipe(struct ste_recipe *r, const char *recipe, const struct st
         rc = ste_options_set(ste_recipe_options, r, sets->items[i], err);
     if (rc != 0)
         return rc;
-    take_flags(&r->engine, flags);
+    ste_running_flags(&r->engine, flags);
     return ste_recipe_check(r, err);
 }
 
@@ -36,7 +35,7 @@ int ste_running_open(struct ste_loop **out, const char *dir, const struct ste_ll
         return rc;
     struct ste_llm_params *engine = &(*out)->recipe.engine;
     const long long ctx = engine->ctx;
-    take_flags(engine, flags);
+    ste_running_flags(engine, flags);
     if (engine->ctx == ctx && flags->activations == STE_ACT_AUTO)
         return 0;
     ste_loop_close(*out);

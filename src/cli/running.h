@@ -9,6 +9,8 @@
  * returns. */
 int ste_running_recipe(struct ste_recipe *r, const char *recipe, const struct ste_strings *sets,
                        const struct ste_llm_params *flags, struct ste_err *err);
+/* What FLAGS say over what is there; those that say nothing leave it. */
+void ste_running_flags(struct ste_llm_params *to, const struct ste_llm_params *flags);
 /* The run in DIR, which must be there; speed flags may differ. */
 int ste_running_open(struct ste_loop **out, const char *dir, const struct ste_llm_params *flags, struct ste_err *err);
 

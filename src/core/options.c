@@ -1,6 +1,7 @@
 #include "core/options.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ struct walk {
     size_t base[MOST_DEEP];                 /* where its struct begins */
     size_t prefix[MOST_DEEP];               /* how much of KEY stands before its keys */
     int depth;
+    int step; /* the first one that the present option changes */
     const struct ste_option *o; /* the present one: */
     size_t offset;              /* in the outermost struct */
     char key[96];               /* in full */
@@ -37,6 +39,10 @@ static bool next(struct walk *w)
             continue;
         }
         w->at[d]++;
+        if (o->kind == STE_OPT_STEP) {
+            w->step = o->step;
+            continue;
+        }
         w->offset = w->base[d] + o->offset;
         const bool deeper = o->kind == STE_OPT_TABLE;
         const int n =
@@ -160,6 +166,7 @@ static int set_text(const struct ste_option *o, void *field, const char *name, c
             ste_strings_add(field, text);
         return 0;
     case STE_OPT_TABLE:
+    case STE_OPT_STEP:
         break;
     }
     return 0;
@@ -236,7 +243,7 @@ int ste_options_put(const struct ste_option *table, void *opts, const char *key,
 {
     struct walk w;
     if (!find(table, key, &w))
-        return unknown_key(table, key, NULL, err);
+        return unknown_key(table, key, name, err);
     void *field = (char *)opts + w.offset;
     if (!add)
         return set_text(w.o, field, name, text, err);
@@ -401,6 +408,7 @@ static json_t *value_json(const struct ste_option *o, const void *field)
         return list;
     }
     case STE_OPT_TABLE:
+    case STE_OPT_STEP:
         break;
     }
     return json_null();
@@ -470,6 +478,32 @@ int ste_options_diff(const struct ste_option *table, const void *old_opts, const
         free(is);
     }
     return n;
+}
+
+int ste_options_first_step(const struct ste_option *table, const void *a, const void *b)
+{
+    int first = INT_MAX;
+    for (struct walk w = walk(table); next(&w);) {
+        if (w.o->speed_only || w.step >= first)
+            continue;
+        json_t *one = value_json(w.o, (const char *)a + w.offset), *other = value_json(w.o, (const char *)b + w.offset);
+        if (!json_equal(one, other))
+            first = w.step;
+        json_decref(one);
+        json_decref(other);
+    }
+    return first;
+}
+
+void ste_options_take(const struct ste_option *table, void *to, const void *from, int step)
+{
+    for (struct walk w = walk(table); next(&w);) {
+        if (w.step >= step && !w.o->speed_only)
+            continue;
+        json_t *v = value_json(w.o, (const char *)from + w.offset);
+        load_value(&w, to, v, "", NULL); /* cannot fail: it is a value of the same table */
+        json_decref(v);
+    }
 }
 
 /* ---- help ---- */

@@ -25,6 +25,7 @@ enum ste_option_kind {
     STE_OPT_SHARES, /* struct ste_strings: "name=share" each; a mapping in YAML; else name=share,name=share */
     STE_OPT_WORDS,  /* struct ste_strings: as a flag every following word, as it is */
     STE_OPT_TABLE,  /* a struct with the options of TABLE, whose keys stand behind KEY and a dot; KEY "": as they are */
+    STE_OPT_STEP,   /* no option: those behind it, up to the next such row, change nothing before the step STEP */
 };
 
 struct ste_option {
@@ -35,6 +36,7 @@ struct ste_option {
     double min, max;                /* of numbers; both 0: no bound */
     const char *const *choices;     /* NULL-ended */
     const struct ste_option *table; /* of STE_OPT_TABLE */
+    int step;                       /* of STE_OPT_STEP */
     bool speed_only;   /* true: changes how fast, not what comes out; a run may be continued with another value */
     const char *value; /* for help: what stands for the value, "FILE" */
     const char *help;
@@ -59,6 +61,7 @@ struct ste_option {
 #define STE_SHARES(k, f, init, text) STE_ROW(k, SHARES, f, struct ste_strings, init, text, .value = NULL)
 #define STE_WORDS(k, f, val, text) STE_ROW(k, WORDS, f, struct ste_strings, NULL, text, .value = val)
 #define STE_TABLE(k, f, rows) {.key = k, .kind = STE_OPT_TABLE, .offset = offsetof(OPTIONS_OF, f), .table = rows}
+#define STE_STEP(s) {.key = "", .kind = STE_OPT_STEP, .step = s}
 #define STE_SPEED_INT(k, f, init, lo, hi, text)                                                                        \
     STE_ROW(k, INT, f, long long, init, text, .min = lo, .max = hi, .speed_only = true)
 #define STE_SPEED_STRING(k, f, init, val, text)                                                                        \
@@ -85,6 +88,11 @@ int ste_options_load(const struct ste_option *table, void *opts, const json_t *y
 json_t *ste_options_dump(const struct ste_option *table, const void *opts, bool result_only);
 /* Adds a line "key: old -> new" for each option that changes the result and differs; returns how many. */
 int ste_options_diff(const struct ste_option *table, const void *old_opts, const void *new_opts, struct ste_buf *lines);
+/* The first step that an option changes which changes the result and has another value in B than in A; INT_MAX: there is
+ * none. */
+int ste_options_first_step(const struct ste_option *table, const void *a, const void *b);
+/* Sets in TO, as FROM has them, the options that change something before STEP, and those of speed. */
+void ste_options_take(const struct ste_option *table, void *to, const void *from, int step);
 /* The table as text for a terminal of WIDTH columns, as keys of a recipe or as FLAGS. */
 void ste_options_help(const struct ste_option *table, bool flags, int width, struct ste_buf *out);
 /* Words of TEXT from column AT on, broken before WIDTH, following lines at column INDENT. */

@@ -34,7 +34,7 @@ static void unknown(const char *name, const char *kind, const char *called, stru
     struct ste_buf list = STE_BUF_INIT;
     const size_t n = strlen(kind);
     for (const struct ste_embedded *f = ste_embedded_files; f->name; f++)
-        if (strncmp(f->name, kind, n) == 0 && f->name[n] == '/') {
+        if (strncmp(f->name, kind, n) == 0 && f->name[n] == '/' && !strchr(f->name + n + 1, '/')) {
             char *stem = ste_yaml_stem(f->name);
             ste_buf_addf(&list, "%s%s", names.n ? ", " : "", stem);
             ste_strings_add(&names, stem);
@@ -60,10 +60,14 @@ json_t *ste_named_yaml(const char *name, const char *folder, const char *kind, c
             file = NULL;
         }
     }
-    *what = file ? file : ste_xasprintf("%s/%s.yaml", kind, name);
-    if (file)
-        return ste_yaml_load(file, err);
+    *what = ste_xasprintf("%s/%s.yaml", kind, name);
     const struct ste_embedded *e = ste_embedded_find(*what);
+    if (file && !(e && !ste_file_exists(file))) { /* "ablations/kind" may be a built-in one */
+        free(*what);
+        *what = file;
+        return ste_yaml_load(file, err);
+    }
+    free(file);
     if (e)
         return ste_yaml_parse(e->bytes, e->size, *what, err);
     unknown(name, kind, called, err);

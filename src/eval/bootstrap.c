@@ -58,6 +58,13 @@ static double quantile(const double *sorted, size_t n, double q)
     return sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]);
 }
 
+void ste_bootstrap_bounds(double *means, double *lo, double *hi)
+{
+    qsort(means, STE_BOOTSTRAP_DRAWS, sizeof *means, by_value);
+    *lo = quantile(means, STE_BOOTSTRAP_DRAWS, 0.025);
+    *hi = quantile(means, STE_BOOTSTRAP_DRAWS, 0.975);
+}
+
 void ste_bootstrap(const struct ste_clusters *suites, size_t n, const double *weights, uint64_t seed,
                    struct ste_rate *const *rates)
 {
@@ -101,11 +108,9 @@ void ste_bootstrap_derived(const struct ste_clusters *suites, size_t n, const do
             means[v * STE_BOOTSTRAP_DRAWS + d] = sums[v];
     }
     for (size_t v = 0; v < width; v++) {
-        double *m = means + v * STE_BOOTSTRAP_DRAWS;
+        rates[v]->lo = rates[v]->hi = NAN;
         if (used > 0)
-            qsort(m, STE_BOOTSTRAP_DRAWS, sizeof *m, by_value);
-        rates[v]->lo = used > 0 ? quantile(m, STE_BOOTSTRAP_DRAWS, 0.025) : NAN;
-        rates[v]->hi = used > 0 ? quantile(m, STE_BOOTSTRAP_DRAWS, 0.975) : NAN;
+            ste_bootstrap_bounds(means + v * STE_BOOTSTRAP_DRAWS, &rates[v]->lo, &rates[v]->hi);
     }
     free(means);
     free(sums);

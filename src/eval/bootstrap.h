@@ -33,5 +33,7 @@ void ste_bootstrap(const struct ste_clusters *suites, size_t n, const double *we
 /* The same of figures that are no means themselves: DERIVE puts them in the place of each draw's means. */
 void ste_bootstrap_derived(const struct ste_clusters *suites, size_t n, const double *weights, uint64_t seed,
                            void (*derive)(double *means), struct ste_rate *const *rates);
+/* The 2.5 % and 97.5 % points of MEANS[STE_BOOTSTRAP_DRAWS], which it sorts. */
+void ste_bootstrap_bounds(double *means, double *lo, double *hi);
 
 #endif

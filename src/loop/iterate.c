@@ -167,21 +167,30 @@ int ste_loop_iterate(struct ste_loop *l, int iteration, struct ste_err *err)
     return rc;
 }
 
-int ste_loop_run(struct ste_loop *l, struct ste_err *err)
+int ste_loop_run_before(struct ste_loop *l, int step, struct ste_err *err)
 {
-    int rc = ste_loop_select(l, err);
-    if (rc == 0)
+    int rc = step > STE_STEP_SELECT ? ste_loop_select(l, err) : 0;
+    if (rc == 0 && step > STE_STEP_PAIR)
         rc = ste_loop_pair(l, err);
-    if (rc == 0)
+    if (rc == 0 && step > STE_STEP_CHECK)
         rc = ste_loop_check(l, err);
-    if (rc == 0)
+    if (rc == 0 && step > STE_STEP_EVALUATE)
         rc = ste_loop_evaluate(l, 0, err);
+    if (rc == 0 && (step == STE_STEP_FILTER || step == STE_STEP_TRAIN))
+        rc = ste_loop_judge(l, 1, err);
+    if (rc == 0 && step == STE_STEP_TRAIN)
+        rc = ste_loop_filter(l, 1, err);
     bool end = false;
-    for (int i = 1; rc == 0 && !end && i <= l->recipe.iterations; i++) {
+    for (int i = 1; rc == 0 && !end && i <= step - STE_STEP_TRAIN; i++) {
         char *stopped = NULL;
         rc = turn(l, i, &stopped, err);
         end = stopped != NULL;
         free(stopped);
     }
     return rc;
+}
+
+int ste_loop_run(struct ste_loop *l, struct ste_err *err)
+{
+    return ste_loop_run_before(l, STE_STEP_TRAIN + (int)l->recipe.iterations, err);
 }

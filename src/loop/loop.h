@@ -52,6 +52,8 @@ int ste_loop_train(struct ste_loop *l, int iteration, struct ste_err *err);
 int ste_loop_evaluate(struct ste_loop *l, int iteration, struct ste_err *err);
 /* Judge, filter, train, evaluate. */
 int ste_loop_iterate(struct ste_loop *l, int iteration, struct ste_err *err);
+/* The steps before STEP (recipe.h), or less, if something stops the loop. */
+int ste_loop_run_before(struct ste_loop *l, int step, struct ste_err *err);
 /* Everything, up to the recipe's iterations or to what stops it. */
 int ste_loop_run(struct ste_loop *l, struct ste_err *err);
 /* The first iteration that is not complete, or the last one. */

@@ -14,18 +14,24 @@
 /* clang-format off */
 #define OPTIONS_OF struct ste_recipe
 const struct ste_option ste_recipe_options[] = {
+    STE_STEP(STE_STEP_SELECT),
     STE_STRING("models.seed", seed_model, "qwen2.5-coder-0.5b-instruct", NULL,
            "the model that is trained: a catalogue name or a .gguf path; every other role is this one unless named"),
     STE_STRING("models.label", label_model, "", NULL, "labels the instructions"),
+    STE_STEP(STE_STEP_PAIR),
     STE_STRING("models.answer", answer_model, "", NULL, "writes the answers"),
     STE_STRING("models.modify", modify_model, "", NULL, "writes the modified instructions"),
     STE_STRING("models.weaker", weaker_model, "", NULL, "writes the rejected answers of the kind `weaker`"),
+    STE_STEP(STE_STEP_JUDGE),
     STE_STRING("models.judge", judge_model, "", NULL,
            "judges in the first iteration; later ones are judged by what the iteration before trained"),
+    STE_STEP(STE_STEP_SELECT),
     STE_STRING("prompts.pack", pack, "small", NULL, "prompt pack: paper, small, direct, brief, or a path to a YAML file"),
     STE_STRING("prompts.folder", pack_folder, "", NULL, "a folder whose packs go before the built-in ones"),
+    STE_STEP(STE_STEP_EVALUATE),
     STE_CHOICE("verdict.mode", verdict_mode, "pack", ste_mode_names,
            "how a verdict is read: free reads the marker in the text, closed draws it from the two labels"),
+    STE_STEP(STE_STEP_SELECT),
     STE_LIST("instructions.files", files, "builtin", NULL, "JSONL or text files of instructions; builtin: those of ste"),
     STE_INT("instructions.limit", read_limit, "0", 0, STE_LARGE, "read the first N of each file; 0: all"),
     STE_CHOICE("select.labels", labels, "file", STE_NAMES("none", "file", "llm"),
@@ -51,6 +57,7 @@ const struct ste_option ste_recipe_options[] = {
     STE_SHARES("pair.kinds", kinds, "modify=1",
            "kinds of pairs with their shares: modify, worse, other, weaker, sampled, refuse, comply; or labelled alone: "
            "both answers are those of instructions.files (prompt, chosen, rejected), and none is made (docs/loop.md)"),
+    STE_STEP(STE_STEP_PAIR),
     STE_CHOICE("pair.modify", modify, "two_calls", STE_NAMES("two_calls", "one_call"),
            "the modified instruction and the answer to it in two calls or in one"),
     STE_STRING("pair.system", pair_system, "", NULL, "system message for the answers, where the instruction has none"),
@@ -72,9 +79,11 @@ const struct ste_option ste_recipe_options[] = {
     STE_REAL("pair.weaker_temperature", weaker_temperature, "-1", -1, 5,
          "of the rejected answers of the kind `weaker`; -1: as the other answers where models.weaker is another model, "
          "else 1.3"),
+    STE_STEP(STE_STEP_SELECT),
     STE_LIST("pair.harmful", harmful, "Harmful", NULL, "categories whose requests ought to be declined: the kind `refuse`"),
     STE_LIST("pair.harmless", harmless, "Looks harmful", NULL,
          "categories of harmless requests that look harmful and ought to be answered: the kind `comply`"),
+    STE_STEP(STE_STEP_CHECK),
     STE_CHOICE("check.by", check, "likelihood", STE_NAMES("none", "likelihood"),
            "hold every constructed label against how likely the seed finds the answers behind the instructions"),
     STE_REAL("check.margin", check_margin, "4", -1000, 1000,
@@ -82,8 +91,11 @@ const struct ste_option ste_recipe_options[] = {
          "the answer's tokens (docs/learning.md); of the kind `sampled`: one whose answers differ by less"),
     STE_BOOL("check.match_length", match_length, "false",
          "cut each kind so that the chosen answer is the longer one as often as the shorter"),
+    STE_STEP(STE_STEP_JUDGE),
     STE_INT("judge.samples", samples, "15", 1, 1000, "judgments a pair (and order) at most"),
+    STE_STEP(STE_STEP_EVALUATE),
     STE_TABLE("judge", judge, ste_judge_sampling_options),
+    STE_STEP(STE_STEP_JUDGE),
     STE_CHOICE("judge.orders", orders, "random", STE_NAMES("random", "both"), "each pair once with the winner's place drawn, or in both"),
     STE_BOOL("judge.stop_early", stop_early, "true",
          "cancel the samples above the first right one: exact, see docs/loop.md"),
@@ -93,25 +105,33 @@ const struct ste_option ste_recipe_options[] = {
            "reaches filter.min_share; margin: by the judge's probability for the right answer, both orders together "
            "(filter.min_probability), whatever label it drew"),
     STE_REAL("filter.min_share", min_share, "0.5", 0, 1, "of the rule share"),
+    STE_STEP(STE_STEP_FILTER),
     STE_REAL("filter.min_probability", min_probability, "0.2", 0, 1,
          "of the rule margin: below it the judge disputes the label, and the pair is dropped"),
     STE_INT("filter.trust_from", trust_from, "2", 1, STE_LARGE,
         "the first iteration whose judge may dispute labels by the rule margin; 1: the untrained one too"),
     STE_BOOL("filter.weigh", weigh, "false", "weigh an example by that probability"),
+    STE_STEP(STE_STEP_JUDGE),
     STE_LIST("filter.kinds", filter_kinds, "", NULL,
          "shares of the kinds in each iteration, as in \"other=1 modify=1\",\"modify=1\"; the last goes for later ones; "
          "empty: all pairs in all iterations"),
+    STE_STEP(STE_STEP_FILTER),
     STE_BOOL("filter.both_orders", both_orders, "false", "keep only pairs judged right in both orders (orders: both)"),
     STE_CHOICE("filter.per_pair", per_pair, "one", STE_NAMES("one", "order"), "one right judgment a pair, or one for each order"),
     STE_BOOL("filter.balance", balance, "true", "cut the labels A and B to the smaller class"),
+    STE_STEP(STE_STEP_TRAIN),
     STE_TABLE("train", train, ste_train_options),
     STE_INT("train.max_steps", max_steps, "0", 0, STE_LARGE, "stop after N steps; 0: the epochs decide"),
+    STE_STEP(STE_STEP_FILTER),
     STE_CHOICE("train.order", order, "shuffle", STE_NAMES("shuffle", "easy_first"),
            "of the examples in the first epoch: shuffled, or the clearest first by the check's margin and harder ones "
            "among them as it goes on; later epochs are shuffled"),
+    STE_STEP(STE_STEP_TRAIN),
     STE_INT("train.checkpoint_every", checkpoint_every, "0", 0, STE_LARGE,
         "steps between checkpoints that dev pairs choose among; 0: a quarter of the run"),
+    STE_STEP(STE_STEP_AGAIN),
     STE_INT("iterations", iterations, "2", 1, 1000, "times around the loop; a run may be continued with more"),
+    STE_STEP(STE_STEP_TRAIN),
     STE_REAL("stop.drift", stop_drift, "1", 0.5, 1,
          "stop when the share of first-position (or of second-position) verdicts exceeds this; 1: never"),
     STE_REAL("stop.min_gain", stop_min_gain, "-1", -1, 1,
@@ -119,9 +139,12 @@ const struct ste_option ste_recipe_options[] = {
     STE_REAL("stop.same", stop_same, "1", 0.5, 1,
          "stop before training when more than this share of the examples are those of the iteration before; 1: only when "
          "all are"),
+    STE_STEP(STE_STEP_SELECT),
     STE_LIST("eval.files", eval_files, "", NULL, "labelled pairs: training keeps clear of them, and every iteration is scored"),
+    STE_STEP(STE_STEP_EVALUATE),
     STE_INT("eval.limit", eval_limit, "0", 0, STE_LARGE, "score the first N rows of each file; 0: all"),
     STE_REAL("eval.temperature", eval_temperature, "0", 0, 5, "of the reasoning in evaluations"),
+    STE_STEP(STE_STEP_SELECT),
     STE_INT("seed", seed, "1", 0, 9e15, "every random number comes from it"),
     STE_TABLE("engine", engine, ste_llm_options),
     STE_SPEED_STRING("engine.cache", cache, "", NULL, "a database that remembers answers over runs; empty: none"),
@@ -140,6 +163,23 @@ void ste_recipe_clear(struct ste_recipe *r)
     ste_options_clear(ste_recipe_options, r);
 }
 
+int ste_recipe_common(const struct ste_recipe *a, const struct ste_recipe *b)
+{
+    struct ste_recipe as_long = *b; /* a shallow copy: its strings stay B's */
+    as_long.iterations = a->iterations;
+    const int first = ste_options_first_step(ste_recipe_options, a, &as_long);
+    if (first < STE_STEP_AGAIN || a->iterations == b->iterations)
+        return first;
+    return STE_STEP_TRAIN + (int)(a->iterations < b->iterations ? a->iterations : b->iterations);
+}
+
+void ste_recipe_before(struct ste_recipe *out, const struct ste_recipe *r, int step)
+{
+    ste_recipe_init(out);
+    ste_options_take(ste_recipe_options, out, r, step);
+    out->iterations = step > STE_STEP_TRAIN ? step - STE_STEP_TRAIN : 1;
+}
+
 int ste_recipe_load(struct ste_recipe *r, const char *name, struct ste_err *err)
 {
     ste_recipe_init(r);
@@ -149,7 +189,9 @@ int ste_recipe_load(struct ste_recipe *r, const char *name, struct ste_err *err)
     free(what);
     if (!yaml)
         return ste_err_set(err, why.code, "%s", why.msg);
-    int rc = ste_options_load(ste_recipe_options, r, yaml, name, err);
+    int rc = json_object_get(yaml, "recipe")
+                 ? ste_err_set(err, STE_EUSAGE, "%s is a sweep of several runs: `ste sweep %s` does them", name, name)
+                 : ste_options_load(ste_recipe_options, r, yaml, name, err);
     json_decref(yaml);
     return rc;
 }

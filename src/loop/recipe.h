@@ -18,6 +18,19 @@ enum ste_recipe_rule { STE_RULE_PAPER, STE_RULE_SHARE, STE_RULE_MARGIN };
 enum ste_recipe_per_pair { STE_PER_PAIR_ONE, STE_PER_PAIR_ORDER };
 enum ste_recipe_order { STE_TRAIN_SHUFFLED, STE_TRAIN_EASY_FIRST };
 
+/* The steps of a run in their order. TRAIN stands for the rest of the first iteration, and TRAIN + N for all of
+ * iteration N + 1. A step here is also how much was done: the steps before it. */
+enum ste_loop_step {
+    STE_STEP_SELECT,
+    STE_STEP_PAIR,
+    STE_STEP_CHECK,
+    STE_STEP_EVALUATE, /* the seed */
+    STE_STEP_JUDGE,
+    STE_STEP_FILTER,
+    STE_STEP_TRAIN,
+    STE_STEP_AGAIN
+};
+
 struct ste_recipe {
     /* models: a catalogue name, a .gguf path, or RUN:ITERATION; empty: the seed */
     char *seed_model, *label_model, *answer_model, *modify_model, *weaker_model, *judge_model;
@@ -83,6 +96,10 @@ void ste_recipe_clear(struct ste_recipe *r);
 int ste_recipe_load(struct ste_recipe *r, const char *name, struct ste_err *err);
 /* Values that do not go together: STE_EUSAGE. */
 int ste_recipe_check(const struct ste_recipe *r, struct ste_err *err);
+/* The first step in which runs of A and B may differ: their stores are the same before it. INT_MAX: they never do. */
+int ste_recipe_common(const struct ste_recipe *a, const struct ste_recipe *b);
+/* The recipe of what is done before STEP: R's options that change it, and the defaults of all others. */
+void ste_recipe_before(struct ste_recipe *out, const struct ste_recipe *r, int step);
 /* Makes "auto" what it means: what OLD has, the recipe of the run that goes on; else what suits this machine. */
 void ste_recipe_settle(struct ste_recipe *r, const struct ste_recipe *old);
 /* The pairs come from files, with their labels: pair.kinds. */

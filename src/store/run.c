@@ -1,6 +1,7 @@
 #include "store/run.h"
 
 #include <dirent.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,42 @@ long ste_run_newest(const char *dir)
         closedir(d);
     free(adapters);
     return newest;
+}
+
+/* What lies in the folder FROM, files alone, into TO. */
+static int copy_files(const char *from, const char *to, struct ste_err *err)
+{
+    int rc = ste_mkdirs(to, err);
+    DIR *d = rc == 0 ? opendir(from) : NULL;
+    if (rc == 0 && !d)
+        rc = ste_err_errno(err, "cannot read %s", from);
+    for (struct dirent *e; rc == 0 && d && (e = readdir(d));) {
+        char *one = ste_path_join(from, e->d_name), *other = ste_path_join(to, e->d_name);
+        struct ste_buf bytes = STE_BUF_INIT;
+        if (!ste_is_folder(one)) {
+            rc = ste_file_read(one, SIZE_MAX, &bytes, err);
+            if (rc == 0)
+                rc = ste_file_write(other, bytes.s, bytes.len, err);
+        }
+        ste_buf_clear(&bytes);
+        free(one);
+        free(other);
+    }
+    if (d)
+        closedir(d);
+    return rc;
+}
+
+int ste_run_copy_adapters(const char *from, const char *to, struct ste_err *err)
+{
+    int rc = 0;
+    for (long i = 1; rc == 0 && ste_run_has_adapter(from, i); i++) {
+        char *one = ste_run_adapter(from, i), *other = ste_run_adapter(to, i);
+        rc = copy_files(one, other, err);
+        free(one);
+        free(other);
+    }
+    return rc;
 }
 
 char *ste_run_of_adapter(const char *peft_dir)

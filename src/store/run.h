@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 
+#include "core/err.h"
+
 #define STE_RUN_RECIPE "recipe.resolved.yaml"
 #define STE_RUN_REPORT "report.json"
 #define STE_RUN_DATABASE "run.db"
@@ -20,6 +22,8 @@ char *ste_run_adapter(const char *dir, long iteration);
 char *ste_run_training(const char *dir, long iteration);
 bool ste_run_has_adapter(const char *dir, long iteration); /* in PEFT's form */
 long ste_run_newest(const char *dir);                      /* the last iteration that has an adapter; 0: none */
+/* Copies the adapters of the run in FROM to the one in TO. */
+int ste_run_copy_adapters(const char *from, const char *to, struct ste_err *err);
 /* The run whose adapter stands in PEFT_DIR, or NULL. */
 char *ste_run_of_adapter(const char *peft_dir);
 /* A number of 1 to 6 digits and nothing else: an iteration as users and folders write it. -1: none. */

@@ -1,6 +1,7 @@
 #include "store/store.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -402,4 +403,45 @@ int ste_store_empty(struct ste_store *s, struct ste_err *err)
     if (rc == 0)
         rc = ste_store_exec(s, err, "DELETE FROM work", "");
     return ste_store_end(s, rc, err);
+}
+
+static int copy_into(struct ste_store *s, struct ste_store *to, const char *recipe, struct ste_err *err)
+{
+    if (sqlite3_open_v2(to->path, &to->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK)
+        return fail(to, err, "copying the run");
+    sqlite3_backup *b = sqlite3_backup_init(to->db, "main", s->db, "main");
+    if (b)
+        sqlite3_backup_step(b, -1);
+    if (sqlite3_backup_finish(b) != SQLITE_OK)
+        return fail(to, err, "copying the run");
+    /* No file but the database itself is left to be renamed. */
+    int rc = simple(to, "PRAGMA journal_mode = DELETE", "copying the run", err);
+    return rc == 0 ? ste_store_meta_set(to, "recipe", recipe, err) : rc;
+}
+
+int ste_store_copy(struct ste_store *s, const char *dir, const char *recipe, struct ste_err *err)
+{
+    int rc = ste_mkdirs(dir, err);
+    if (rc != 0)
+        return rc;
+    struct ste_store *to = ste_xcalloc(1, sizeof *to);
+    to->dir = ste_xstrdup(dir);
+    to->path = ste_path_join(dir, STE_RUN_DATABASE ".copy");
+    to->lock = -1;
+    char *journal = ste_xasprintf("%s-journal", to->path), *wal = ste_xasprintf("%s-wal", to->path),
+         *path = ste_path_join(dir, STE_RUN_DATABASE), *part = ste_xstrdup(to->path);
+    unlink(part); /* of a copy that was killed */
+    unlink(journal);
+    unlink(wal);
+    rc = copy_into(s, to, recipe, err);
+    ste_store_close(to);
+    if (rc == 0 && rename(part, path) != 0)
+        rc = ste_err_errno(err, "cannot rename %s", part);
+    if (rc == 0)
+        rc = ste_folder_sync(dir, err);
+    free(journal);
+    free(wal);
+    free(path);
+    free(part);
+    return rc;
 }

@@ -34,6 +34,10 @@ int ste_store_meta(struct ste_store *s, const char *key, char **value, struct st
 int ste_store_dump(struct ste_store *s, int (*line)(void *arg, const char *json, struct ste_err *err), void *arg,
                    struct ste_err *err);
 
+/* A copy in DIR, which has no run, of the store as it stands, with RECIPE as its recipe. It is there whole or not at
+ * all. */
+int ste_store_copy(struct ste_store *s, const char *dir, const char *recipe, struct ste_err *err);
+
 /* Takes every row out. */
 int ste_store_empty(struct ste_store *s, struct ste_err *err);
 
