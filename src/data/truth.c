@@ -110,7 +110,7 @@ static const char *said_at(const char *answer, const char **end)
         return NULL;
     at += strspn(at, " \t\r\n:*$");
     for (*end = at; **end && **end != '\n'; (*end)++)
-        if (**end == '.' && (isspace((unsigned char)(*end)[1]) || !(*end)[1]) && *end > at + 1)
+        if (**end == '.' && (isspace((unsigned char)(*end)[1]) || !(*end)[1]) && *end > at)
             break;
     return at;
 }

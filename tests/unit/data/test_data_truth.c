@@ -67,6 +67,7 @@ static void test_findings(void **state)
         {"number 3", "10-7 is 3", STE_FOUND_RIGHT},
         {"number 0.75", "The answer is 3/4.", STE_FOUND_RIGHT},
         {"number 20", "Step 1: 4 * 5 = 20\nStep 2: that is 20 m^2", STE_FOUND_RIGHT},
+        {"number 2", "The answer is 2. That took 12 minutes.", STE_FOUND_RIGHT},
         {"number 42", "The answer is 43.", STE_FOUND_WRONG},
         {"number 42", "First 42 and then one more.\nSo 43 in all.", STE_FOUND_WRONG},
         {"number 2", "It takes 2 hours (120 minutes).", STE_FOUND_UNCLEAR},
