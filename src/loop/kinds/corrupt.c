@@ -10,7 +10,7 @@
 
 const struct ste_damage_rule ste_damage_rules[] = {
     {"number", 3, ste_damage_number},     {"operator", 3, ste_damage_operator},
-    {"unit", 3, ste_damage_unit},         {"negation", 2, ste_damage_negation},
+    {"unit", 3, ste_damage_unit},         {"negation", 1, ste_damage_negation},
     {"opposite", 3, ste_damage_opposite}, {"off by one", 4, ste_damage_off_by_one},
     {"order", 2, ste_damage_order},       {"omission", 1, ste_damage_omission},
     {"cut", 1, ste_damage_cut},           {"repeat", 1, ste_damage_repeat},

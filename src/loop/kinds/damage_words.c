@@ -106,7 +106,7 @@ static void other_digit(const char *p, size_t n, char *out, struct ste_rng *r)
     size_t places[32], k = 0, end = n;
     while (end > 1 && !memchr(p, '.', n) && (p[end - 1] == '0' || p[end - 1] == ','))
         end--;
-    for (size_t i = 0; i < end && k < 32; i++)
+    for (size_t i = n > 2 && end > 1; i < end && k < 32; i++) /* a long number stays as large as it was */
         if (isdigit((unsigned char)p[i]))
             places[k++] = i;
     const size_t at = places[ste_rng_below(r, (uint32_t)k)];
@@ -326,7 +326,8 @@ char *ste_damage_negation(const struct ste_damage *d, struct ste_rng *r)
                                      {" always ", " never "},
                                      {" has been ", " has not been "},
                                      {" have been ", " have not been "}};
-    static const char ask[] = " what which who how why where when there here whether if as ";
+    static const char ask[] =
+        " what which who how why where when there here whether if as nobody none nothing no neither ";
     static const char next[] = " not also only just still even all both always never no some often usually either "
                                "likely mostly typically generally many several as because when where nothing none "
                                "necessarily neither you we they i he she it each n't ";
