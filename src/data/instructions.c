@@ -10,6 +10,7 @@
 #include "core/mem.h"
 #include "core/utf8.h"
 #include "data/embedded.h"
+#include "data/truth.h"
 
 #define MAX_TEXT_FILE ((size_t)256 << 20)
 
@@ -18,6 +19,7 @@ static void item_clear(struct ste_instruction *i)
     free(i->id);
     free(i->source);
     free(i->category);
+    free(i->truth);
     ste_dialogue_clear(&i->dialogue);
 }
 
@@ -41,6 +43,8 @@ static int add_row(struct ste_instructions *l, const json_t *row, const char *pa
         rc = ste_json_string(row, "source", false, &source, where, err);
     if (!rc)
         rc = ste_json_string(row, "category", false, &category, where, err);
+    if (!rc)
+        rc = ste_truth_read(row, &it.dialogue, &it.truth, where, err);
     free(where);
     if (rc) {
         item_clear(&it);

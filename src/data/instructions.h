@@ -13,6 +13,7 @@ struct ste_instruction {
     char *id;       /* the row's, or "FILE-NAME:LINE" */
     char *source;   /* the row's, or the file's name without its folder */
     char *category; /* the row's, or NULL */
+    char *truth;    /* what the row says is the right answer (data/truth.h), or NULL */
     long line;
     struct ste_dialogue dialogue;
 };

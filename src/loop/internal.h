@@ -29,8 +29,10 @@ int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_v
 /* The same with HOW (taken) in place of the sampling. */
 int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_voice *v, json_t *how, int iteration,
                            struct ste_id *id, struct ste_err *err);
-/* Of what no model wrote, but a file gave. */
-int ste_loop_provenance_given(struct ste_loop *l, struct ste_id *id, struct ste_err *err);
+/* Of what no model wrote: a file gave it ("given"), a rule made it ("rule"), a program said it ("sandbox"). HOW (taken)
+ * may be NULL. */
+int ste_loop_provenance_plain(struct ste_loop *l, const char *role, json_t *how, struct ste_id *id,
+                              struct ste_err *err);
 /* The pairs of the recipe's eval.files[WHICH], up to LIMIT (0: all), under the name that tells the file from the
  * others. Once it was read, another content under its path is STE_EUSAGE. */
 int ste_loop_eval_file(struct ste_loop *l, size_t which, size_t limit, struct ste_answer_pairs *out,

@@ -71,8 +71,8 @@ static const char *without_heading(const char *text)
 
 /* Takes the attempt RAW (NULL: the prompt was too long) that ended by FINISH: the piece's text and fault, and whether
  * it is the last one. */
-static void take_attempt(const struct ste_loop *l, struct ste_pair_job *j, int piece, const char *raw,
-                         const char *finish)
+static int take_attempt(struct ste_loop *l, struct ste_pair_job *j, int piece, const char *raw, const char *finish,
+                        struct ste_err *err)
 {
     const struct ste_piece_kind *k = &j->kind->pieces[piece];
     struct ste_piece *p = &j->pieces[piece];
@@ -91,10 +91,12 @@ static void take_attempt(const struct ste_loop *l, struct ste_pair_job *j, int p
     }
     if (!p->fault && k->fault)
         p->fault = k->fault(l, j, p->text);
+    int rc = !p->fault && k->examine ? k->examine(l, j, piece, err) : 0;
     p->attempts++;
     p->in_flight = false;
     const bool again = p->text && strcmp(finish, "failed") != 0 && k->ask;
     p->settled = !p->fault || !again || p->attempts >= l->recipe.tries;
+    return rc;
 }
 
 /* ---- pairs ---- */
@@ -184,6 +186,13 @@ static char *text_of(const struct ste_pair_job *j, int piece)
     return piece >= 0 && j->pieces[piece].text ? ste_xstrdup(j->pieces[piece].text) : NULL;
 }
 
+static void clear_texts(struct ste_pair_texts *t)
+{
+    free(t->chosen);
+    free(t->modified);
+    free(t->rejected);
+}
+
 /* Writes the pair's row once its pieces are settled; one that borrows its rejected answer only when it has no pair to
  * wait for. */
 static int try_pair(struct pairing *g, struct ste_pair_job *j, struct ste_err *err)
@@ -193,15 +202,16 @@ static int try_pair(struct pairing *g, struct ste_pair_job *j, struct ste_err *e
     int rc = 0;
     if (!j->paired && settled(j, &why) && (k->rejected >= 0 || why.len)) {
         struct ste_pair_texts t = {0};
+        const bool swap = !why.len && j->pieces[k->chosen].wrong;
+        const int chosen = swap ? k->rejected : k->chosen, rejected = swap ? k->chosen : k->rejected;
         if (!why.len && k->texts)
-            k->texts(g->l, j, &t);
+            k->texts(g->l, j, NULL, &t);
         else
-            t = (struct ste_pair_texts){text_of(j, k->chosen), text_of(j, k->modified), text_of(j, k->rejected)};
-        const char *from[3] = {row_of(j, k->chosen), row_of(j, k->modified), row_of(j, k->rejected)};
+            t = (struct ste_pair_texts){
+                .chosen = text_of(j, chosen), .modified = text_of(j, k->modified), .rejected = text_of(j, rejected)};
+        const char *from[3] = {row_of(j, chosen), row_of(j, k->modified), row_of(j, rejected)};
         rc = put_pair(g, j, why.len ? why.s : "kept", from, &t, err);
-        free(t.chosen);
-        free(t.modified);
-        free(t.rejected);
+        clear_texts(&t);
     }
     ste_buf_clear(&why);
     return rc;
@@ -297,7 +307,8 @@ static int put_attempt(struct pairing *g, const struct ask_tag *tag, const char 
                                            .provenance = prov.s};
     if (rc == 0)
         rc = ste_put_generation(g->l->store, &row, err);
-    take_attempt(g->l, j, tag->piece, text, finish);
+    if (rc == 0)
+        rc = take_attempt(g->l, j, tag->piece, text, finish, err);
     return rc != 0 ? rc : try_pair(g, j, err);
 }
 
@@ -326,8 +337,7 @@ static int add_attempt(void *arg, const struct ste_generation_row *r, struct ste
 {
     const struct attempts *a = arg;
     snprintf(a->job->pieces[a->piece].id.s, sizeof a->job->pieces[0].id.s, "%s", r->id);
-    take_attempt(a->g->l, a->job, a->piece, r->text, r->finish);
-    return 0;
+    return take_attempt(a->g->l, a->job, a->piece, r->text, r->finish, err);
 }
 
 static int load_attempts(struct pairing *g, struct ste_pair_job *j, struct ste_err *err)
@@ -339,6 +349,13 @@ static int load_attempts(struct pairing *g, struct ste_pair_job *j, struct ste_e
         rc = ste_each_generation(g->l->store, j->instruction, j->kind->pieces[k].name, add_attempt, &a, err);
     }
     return rc;
+}
+
+static int add_truth(void *arg, const struct ste_generation_row *r, struct ste_err *err)
+{
+    struct ste_pair_job *j = arg;
+    j->truth = ste_xstrdup(r->text);
+    return 0;
 }
 
 static int add_job(void *arg, const struct ste_instruction_view *v, struct ste_err *err)
@@ -353,7 +370,8 @@ static int add_job(void *arg, const struct ste_instruction_view *v, struct ste_e
                                .length = r->expected_length ? ste_xstrdup(r->expected_length) : NULL,
                                .position = r->position,
                                .paired = v->paired};
-    return ste_dialogue_parse(&j->x, r->dialogue, "a dialogue in the store", err);
+    int rc = ste_each_generation(g->l->store, r->id, "known answer", add_truth, j, err);
+    return rc != 0 ? rc : ste_dialogue_parse(&j->x, r->dialogue, "a dialogue in the store", err);
 }
 
 /* ---- answers to other instructions ---- */
@@ -400,19 +418,47 @@ static const struct ste_pair_job *lender(const struct pairing *g, const struct s
     return best;
 }
 
+/* What a rule made of an answer, as if it had been written. */
+static int put_made(struct pairing *g, const struct ste_pair_job *j, const struct ste_pair_texts *t, const char *answer,
+                    struct ste_id *id, struct ste_err *err)
+{
+    struct ste_id prov;
+    int rc = ste_loop_provenance_plain(g->l, "rule", json_pack("{s:s}", "rule", t->rule), &prov, err);
+    *id = ste_id_of("generation", j->kind->name, j->instruction, answer, prov.s, NULL);
+    const struct ste_generation_row row = {.id = id->s,
+                                           .instruction = j->instruction,
+                                           .kind = j->kind->name,
+                                           .parent = answer,
+                                           .text = t->rejected,
+                                           .finish = "made",
+                                           .provenance = prov.s};
+    return rc != 0 ? rc : ste_put_generation(g->l->store, &row, err);
+}
+
+/* A pair that needs all answers there: one of them is rejected, or it goes into what a rule makes. */
 static int borrow(struct pairing *g, struct ste_pair_job *j, struct ste_err *err)
 {
     const struct ste_pair_job *from = lender(g, j);
-    const char *rows[3] = {row_of(j, j->kind->chosen), NULL, from ? row_of(from, from->kind->chosen) : NULL};
-    struct ste_pair_texts t = {.chosen = text_of(j, j->kind->chosen)};
-    if (from) {
-        t.modified = ste_xstrdup(from->x.turns[from->x.n - 1].text);
-        t.rejected = text_of(from, from->kind->chosen);
+    const char *const lent = from ? row_of(from, from->kind->chosen) : NULL, *why = NULL;
+    const char *rows[3] = {row_of(j, j->kind->chosen), NULL, lent};
+    struct ste_pair_texts t = {0};
+    struct ste_id made;
+    int rc = 0;
+    if (j->kind->texts) {
+        why = j->kind->texts(g->l, j, from ? from->pieces[from->kind->chosen].text : NULL, &t);
+        rows[1] = t.borrowed ? lent : NULL;
+        rows[2] = NULL;
+        if (!why && (rc = put_made(g, j, &t, rows[0], &made, err)) == 0)
+            rows[2] = made.s;
+    } else {
+        why = from ? NULL : "no other answer";
+        t.chosen = text_of(j, j->kind->chosen);
+        t.modified = from ? ste_xstrdup(from->x.turns[from->x.n - 1].text) : NULL;
+        t.rejected = from ? text_of(from, from->kind->chosen) : NULL;
     }
-    int rc = put_pair(g, j, from ? "kept" : "no other answer", rows, &t, err);
-    free(t.chosen);
-    free(t.modified);
-    free(t.rejected);
+    if (rc == 0)
+        rc = put_pair(g, j, why ? why : "kept", rows, &t, err);
+    clear_texts(&t);
     return rc;
 }
 
@@ -495,6 +541,7 @@ static void clear(struct pairing *g)
         free(j->split);
         free(j->category);
         free(j->length);
+        free(j->truth);
         ste_dialogue_clear(&j->x);
     }
     free(g->jobs);
@@ -507,6 +554,9 @@ static int make_pairs(struct pairing *g, size_t missing, struct ste_err *err)
 {
     g->progress = ste_progress_new("pair", "pairs", missing);
     int rc = ste_draw_kinds(g->l, g->jobs, g->n, err);
+    for (int k = 0; rc == 0 && ste_pair_kinds[k]; k++)
+        if (ste_pair_kinds[k]->prepare)
+            rc = ste_pair_kinds[k]->prepare(g->l, g->jobs, g->n, err);
     for (size_t i = 0; rc == 0 && i < g->n; i++)
         rc = load_attempts(g, &g->jobs[i], err);
     if (rc == 0)

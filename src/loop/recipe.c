@@ -55,8 +55,8 @@ const struct ste_option ste_recipe_options[] = {
     STE_REAL("split.cluster", cluster, "0.5", 0.05, 1,
          "instructions this similar go into one cluster; clusters are never cut by the split"),
     STE_SHARES("pair.kinds", kinds, "modify=1",
-           "kinds of pairs with their shares: modify, worse, other, weaker, sampled, refuse, comply; or labelled alone: "
-           "both answers are those of instructions.files (prompt, chosen, rejected), and none is made (docs/loop.md)"),
+           "kinds of pairs with their shares: modify, worse, other, weaker, sampled, corrupt, verified, refuse, comply; or "
+           "labelled alone: both answers are those of instructions.files (prompt, chosen, rejected), and none is made (docs/loop.md)"),
     STE_STEP(STE_STEP_PAIR),
     STE_CHOICE("pair.modify", modify, "two_calls", STE_NAMES("two_calls", "one_call"),
            "the modified instruction and the answer to it in two calls or in one"),
@@ -83,6 +83,8 @@ const struct ste_option ste_recipe_options[] = {
     STE_LIST("pair.harmful", harmful, "Harmful", NULL, "categories whose requests ought to be declined: the kind `refuse`"),
     STE_LIST("pair.harmless", harmless, "Looks harmful", NULL,
          "categories of harmless requests that look harmful and ought to be answered: the kind `comply`"),
+    STE_CHOICE("pair.sandbox", sandbox, "off", STE_NAMES("off", "bwrap"),
+           "where the kind `verified` runs the code of answers against known tests: nowhere, or in bubblewrap's sandbox"),
     STE_STEP(STE_STEP_CHECK),
     STE_CHOICE("check.by", check, "likelihood", STE_NAMES("none", "likelihood"),
            "hold every constructed label against how likely the seed finds the answers behind the instructions"),

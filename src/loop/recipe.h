@@ -12,6 +12,7 @@
 enum ste_recipe_labels { STE_LABELS_NONE, STE_LABELS_FILE, STE_LABELS_LLM };
 enum ste_recipe_modify { STE_MODIFY_TWO_CALLS, STE_MODIFY_ONE_CALL };
 enum ste_recipe_cut { STE_CUT_TRIM, STE_CUT_DROP };
+enum ste_recipe_sandbox { STE_SANDBOX_OFF, STE_SANDBOX_BWRAP };
 enum ste_recipe_check { STE_CHECK_NONE, STE_CHECK_LIKELIHOOD };
 enum ste_recipe_orders { STE_ORDERS_RANDOM, STE_ORDERS_BOTH };
 enum ste_recipe_rule { STE_RULE_PAPER, STE_RULE_SHARE, STE_RULE_MARGIN };
@@ -55,6 +56,7 @@ struct ste_recipe {
     double pair_temperature, pair_top_p, weaker_temperature, near, other_nearest;
     long long pair_max_tokens, tries;
     struct ste_strings harmful, harmless; /* categories */
+    enum ste_recipe_sandbox sandbox;
     /* check */
     enum ste_recipe_check check;
     double check_margin;

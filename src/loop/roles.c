@@ -153,11 +153,15 @@ int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct st
     return rc;
 }
 
-int ste_loop_provenance_given(struct ste_loop *l, struct ste_id *id, struct ste_err *err)
+int ste_loop_provenance_plain(struct ste_loop *l, const char *role, json_t *how, struct ste_id *id, struct ste_err *err)
 {
-    *id = ste_id_of("provenance", "given", NULL);
-    const struct ste_provenance_row row = {.id = id->s, .role = "given", .iteration = STE_NO_INT};
-    return ste_put_provenance(l->store, &row, err);
+    char *text = how ? ste_json_canonical(how) : NULL;
+    json_decref(how);
+    *id = ste_id_of("provenance", role, text, NULL); /* without a text it ends the list */
+    const struct ste_provenance_row row = {.id = id->s, .role = role, .sampling = text, .iteration = STE_NO_INT};
+    int rc = ste_put_provenance(l->store, &row, err);
+    free(text);
+    return rc;
 }
 
 int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_voice *v,

@@ -11,6 +11,7 @@
 #include "data/instructions.h"
 #include "data/minhash.h"
 #include "data/pairs.h"
+#include "data/truth.h"
 #include "judge/pack.h"
 #include "loop/kinds/kind.h"
 
@@ -87,24 +88,30 @@ static const char *first_state(struct reading *g, const char *text, const char *
     return "read";
 }
 
-/* The answers that a labelled pair came with, as if they had been written. */
-static int put_given(struct reading *g, const struct ste_id *instruction, const struct ste_answer_pair *pair,
+/* A text that the instruction came with, as if it had been written. */
+static int put_given(struct reading *g, const struct ste_id *instruction, const char *kind, const char *text,
                      struct ste_err *err)
 {
-    const char *kinds_given[] = {"answer", "rejected"}, *texts[] = {pair->first, pair->second};
     struct ste_id given;
-    int rc = ste_loop_provenance_given(g->l, &given, err);
-    for (int i = 0; rc == 0 && i < 2; i++) {
-        struct ste_id id = ste_id_of("generation", kinds_given[i], instruction->s, given.s, NULL);
-        const struct ste_generation_row row = {.id = id.s,
-                                               .instruction = instruction->s,
-                                               .kind = kinds_given[i],
-                                               .text = texts[i],
-                                               .finish = "given",
-                                               .provenance = given.s};
-        rc = ste_put_generation(g->l->store, &row, err);
-    }
-    return rc;
+    int rc = ste_loop_provenance_plain(g->l, "given", NULL, &given, err);
+    struct ste_id id = ste_id_of("generation", kind, instruction->s, given.s, NULL);
+    const struct ste_generation_row row = {.id = id.s,
+                                           .instruction = instruction->s,
+                                           .kind = kind,
+                                           .text = text,
+                                           .finish = "given",
+                                           .provenance = given.s};
+    return rc ? rc : ste_put_generation(g->l->store, &row, err);
+}
+
+/* Where every pair is to be of the kind `verified`, an instruction without a known answer makes none. */
+static const char *unknown(const struct ste_recipe *r, const char *truth)
+{
+    if (ste_share(&r->kinds, "verified") <= 0 || r->kinds.n > 1)
+        return NULL;
+    return !truth                                                    ? "no known answer"
+           : ste_truth_tests(truth) && r->sandbox == STE_SANDBOX_OFF ? "tests, and pair.sandbox is off"
+                                                                     : NULL;
 }
 
 /* PAIR: NULL, or the labelled pair that the instruction came with. */
@@ -127,6 +134,9 @@ static int read_one(struct reading *g, const struct ste_instruction *it, const s
         state = "tied";
         copy_of = NULL;
     }
+    const char *why = unknown(&g->l->recipe, it->truth);
+    if (why && strcmp(state, "read") == 0)
+        state = why;
     bool category = g->l->recipe.labels == STE_LABELS_FILE && it->category;
     const struct ste_instruction_row row = {.id = id.s,
                                             .position = position,
@@ -145,7 +155,11 @@ static int read_one(struct reading *g, const struct ste_instruction *it, const s
         g->ids[g->n++] = id;
         ste_minhash_index_add(g->seen, whole.s);
         if (rc == 0 && pair)
-            rc = put_given(g, &id, pair, err);
+            rc = put_given(g, &id, "answer", pair->first, err);
+        if (rc == 0 && pair)
+            rc = put_given(g, &id, "rejected", pair->second, err);
+        if (rc == 0 && it->truth && ste_share(&g->l->recipe.kinds, "verified") > 0)
+            rc = put_given(g, &id, "known answer", it->truth, err);
     }
     free(dialogue);
     ste_buf_clear(&text);

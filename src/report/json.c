@@ -43,6 +43,10 @@ static int funnel(struct ste_store *s, json_t *report, struct ste_err *err)
     if (rc == 0)
         rc = add_states(s, f, "pairs_split", STE_STATES_PAIR_SPLIT, 0, err);
     if (rc == 0)
+        rc = add_states(s, f, "rules", STE_STATES_RULES, 0, err);
+    if (rc == 0)
+        rc = add_states(s, f, "tests", STE_STATES_TESTS, 0, err);
+    if (rc == 0)
         rc = ste_count(s, STE_COUNT_LAST_JUDGED, 0, &last, err);
     for (int64_t i = 1; rc == 0 && i <= last; i++) {
         json_t *t = json_object();

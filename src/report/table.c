@@ -83,6 +83,14 @@ static void states(struct ste_buf *out, const json_t *group)
         ste_buf_addc(out, '\n');
 }
 
+/* "  WHAT 120" and its parts; nothing where there are none. */
+static void some(struct ste_buf *out, const char *what, const json_t *group)
+{
+    if (whole(group, "total") > 0)
+        ste_buf_addf(out, "  %s %lld\n", what, whole(group, "total"));
+    states(out, group);
+}
+
 static void funnel(struct ste_buf *out, const json_t *f)
 {
     const json_t *g = json_object_get(f, "instructions");
@@ -95,6 +103,8 @@ static void funnel(struct ste_buf *out, const json_t *f)
     g = json_object_get(f, "pairs_split");
     ste_buf_addf(out, "  split of the kept pairs %lld\n", whole(g, "total"));
     states(out, g);
+    some(out, "of them damaged by a rule", json_object_get(f, "rules"));
+    some(out, "runs of code in the sandbox", json_object_get(f, "tests"));
     size_t i;
     json_t *t;
     json_array_foreach(json_object_get(f, "iterations"), i, t) {

@@ -27,6 +27,10 @@ static const char *const states[STE_N_STATES] = {
     [STE_STATES_PAIRS] = "SELECT coalesce(p.state, 'not made yet'), count(*) FROM instruction i LEFT JOIN pair p ON "
                          "p.instruction = i.id WHERE i.state = 'kept' GROUP BY 1 ORDER BY 1",
     [STE_STATES_PAIR_SPLIT] = "SELECT split, count(*) FROM pair WHERE state = 'kept' GROUP BY split ORDER BY split",
+    [STE_STATES_RULES] = "SELECT json_extract(o.sampling, '$.rule'), count(*) FROM pair p JOIN generation g ON g.id = "
+                         "p.rejected_from JOIN provenance o ON o.id = g.provenance WHERE p.state = 'kept' AND o.role = "
+                         "'rule' GROUP BY 1 ORDER BY 1",
+    [STE_STATES_TESTS] = "SELECT text, count(*) FROM generation WHERE kind = 'tests' GROUP BY text ORDER BY text",
     [STE_STATES_JUDGMENTS] = "SELECT CASE WHEN verdict = 'invalid' THEN 'invalid: ' || reason WHEN correct THEN "
                              "'right' ELSE 'wrong' END, count(*) FROM judgment WHERE iteration = ? GROUP BY 1 ORDER BY "
                              "1",

@@ -17,13 +17,14 @@ struct ste_piece {
     int attempts;            /* that are in the store */
     const char *fault;       /* of the last attempt: a literal; NULL when it is of use */
     char *text;              /* of the last attempt, as the pair will hold it; NULL: the prompt was too long */
+    bool wrong;              /* examined, and it is not right */
     struct ste_id id;        /* of its row */
 };
 
 struct ste_pair_kind;
 /* A kept instruction on its way to a pair. */
 struct ste_pair_job {
-    char *instruction, *split, *category, *length; /* CATEGORY, LENGTH may be NULL */
+    char *instruction, *split, *category, *length, *truth; /* all but the first two may be NULL; data/truth.h */
     int64_t position;
     struct ste_dialogue x;
     const struct ste_pair_kind *kind;
@@ -51,6 +52,8 @@ struct ste_piece_kind {
     void (*ask)(const struct ste_loop *l, const struct ste_pair_job *j, int attempt, struct ste_piece_ask *out);
     /* Why TEXT is of no use (a literal), or NULL; what is empty or cut off never gets here. NULL: nothing is. */
     const char *(*fault)(const struct ste_loop *l, const struct ste_pair_job *j, const char *text);
+    /* The same where it takes more than a look: sets the piece's fault, and whether it is wrong. May be NULL. */
+    int (*examine)(struct ste_loop *l, struct ste_pair_job *j, int piece, struct ste_err *err);
 };
 
 /* What a label can be held against. */
@@ -63,18 +66,26 @@ enum ste_evidence {
 
 struct ste_pair_texts {
     char *chosen, *modified, *rejected; /* MODIFIED may stay NULL; the caller frees */
+    const char *rule; /* by which REJECTED was made of the chosen answer: a literal; NULL: it was not */
+    bool borrowed;    /* and of the answer to another instruction */
 };
 
 struct ste_pair_kind {
     const char *name;
-    const char *label_source; /* "constructed", "likelihood", "labelled" */
+    const char *label_source; /* "constructed", "verified", "likelihood", "labelled" */
     enum ste_evidence evidence;
     const struct ste_piece_kind *pieces; /* [n] */
     int n;
-    int chosen, modified, rejected; /* of PIECES; -1: none. Without REJECTED: the answer to another instruction */
+    /* Of PIECES; -1: none. Where the chosen one is wrong, the two change places. Without REJECTED: the answer to
+     * another instruction, or what TEXTS makes. */
+    int chosen, modified, rejected;
     bool (*takes)(const struct ste_loop *l, const struct ste_pair_job *j);
-    /* The texts of a job whose pieces are all good, where they are not the pieces themselves; or NULL. */
-    void (*texts)(const struct ste_loop *l, const struct ste_pair_job *j, struct ste_pair_texts *out);
+    /* The texts of a job whose pieces are all good, where they are not the pieces themselves. Returns why there is no
+     * pair (a literal), or NULL. OTHER: an answer to another instruction; NULL: there is none. May be NULL. */
+    const char *(*texts)(const struct ste_loop *l, const struct ste_pair_job *j, const char *other,
+                         struct ste_pair_texts *out);
+    /* Before anything is asked for the kind's jobs, which are among the N; or NULL. */
+    int (*prepare)(struct ste_loop *l, struct ste_pair_job *jobs, size_t n, struct ste_err *err);
 };
 
 extern const struct ste_pair_kind *const ste_pair_kinds[];           /* NULL-ended */
@@ -88,7 +99,8 @@ int ste_pair_kinds_check(const struct ste_strings *shares, const char *what, str
 int ste_pair_kinds_parse(const char *text, struct ste_strings *shares, struct ste_err *err);
 
 extern const struct ste_pair_kind ste_kind_modify, ste_kind_modify_one_call, ste_kind_worse, ste_kind_other,
-    ste_kind_weaker, ste_kind_sampled, ste_kind_refuse, ste_kind_comply, ste_kind_labelled;
+    ste_kind_weaker, ste_kind_sampled, ste_kind_refuse, ste_kind_comply, ste_kind_labelled, ste_kind_corrupt,
+    ste_kind_verified;
 
 /* Shares the instructions of each part of the split among the kinds that take them: the next one, in an order drawn by
  * the seed, goes to the kind that is furthest behind its share, so that each part has the shares as nearly as numbers

@@ -5,9 +5,17 @@
 #include "loop/kinds/kind.h"
 
 const struct ste_pair_kind *const ste_pair_kinds[] = {
-    &ste_kind_modify, &ste_kind_worse,    &ste_kind_other,
-    &ste_kind_weaker, &ste_kind_sampled,  &ste_kind_refuse,
-    &ste_kind_comply, &ste_kind_labelled, NULL,
+    &ste_kind_modify,
+    &ste_kind_worse,
+    &ste_kind_other,
+    &ste_kind_weaker,
+    &ste_kind_sampled,
+    &ste_kind_refuse,
+    &ste_kind_comply,
+    &ste_kind_labelled,
+    &ste_kind_corrupt,
+    &ste_kind_verified,
+    NULL,
 };
 
 const struct ste_pair_kind *ste_pair_kind_by_name(const char *name)

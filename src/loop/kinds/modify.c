@@ -101,10 +101,12 @@ static const char *fault_one_call(const struct ste_loop *l, const struct ste_pai
     return fault;
 }
 
-static void texts_one_call(const struct ste_loop *l, const struct ste_pair_job *j, struct ste_pair_texts *out)
+static const char *texts_one_call(const struct ste_loop *l, const struct ste_pair_job *j, const char *other,
+                                  struct ste_pair_texts *out)
 {
     read_one_call(l->pack, j->pieces[ONE_CALL].text, out);
     out->chosen = ste_xstrdup(j->pieces[ANSWER].text);
+    return NULL;
 }
 
 static const struct ste_piece_kind one_call[] = {

@@ -62,6 +62,16 @@ static int paper_prepare(struct ste_llm *l, const struct ste_ask *ask, struct st
     a->text = u < 0.1    ? ste_xstrdup(" ")
               : u < 0.15 ? ste_xstrdup("I'm sorry, but I can't do that.")
                          : ste_xasprintf("text %016llx%.*s", (unsigned long long)key, (int)(key % 5), "long");
+    if (strstr(last, "How many") && !ask->n_choices) { /* answers that can be right, or damaged */
+        free(a->text);
+        a->text =
+            ste_xasprintf("The answer is %d. This was counted %d times in %d minutes, before it was known for certain.",
+                          (int)(key % 3), (int)(key % 7) + 2, (int)(key % 50) + 10);
+    }
+    if (strstr(last, "Write a function")) {
+        free(a->text);
+        a->text = ste_xasprintf("```python\ndef f(x):\n    return x + %d\n```", (int)(key % 2));
+    }
     if (ask->n_choices) {
         bool cut = ask->max_tokens && u < 0.1;
         c->n_free = ask->max_tokens ? 1 : 0;
