@@ -104,6 +104,12 @@ const struct ste_option ste_recipe_options[] = {
     STE_BOOL("filter.both_orders", both_orders, "false", "keep only pairs judged right in both orders (orders: both)"),
     STE_CHOICE("filter.per_pair", per_pair, "one", STE_NAMES("one", "order"), "one right judgment a pair, or one for each order"),
     STE_BOOL("filter.balance", balance, "true", "cut the labels A and B to the smaller class"),
+    STE_REAL("filter.verdict_only", verdict_only, "0", 0, 1,
+         "share of the pairs whose target is the verdict alone, behind the closing words, though the judge reasoned"),
+    STE_CHOICE("train.objective", objective, "sft", STE_NAMES("sft", "dpo"),
+           "sft: one right judgment of a pair is learnt; dpo: a right one is preferred to a wrong one of the same order, "
+           "and behind reasoning all judge.samples are drawn for that"),
+    STE_TABLE("train", dpo, ste_dpo_options),
     STE_TABLE("train", train, ste_train_options),
     STE_INT("train.max_steps", max_steps, "0", 0, STE_LARGE, "stop after N steps; 0: the epochs decide"),
     STE_CHOICE("train.order", order, "shuffle", STE_NAMES("shuffle", "easy_first"),
