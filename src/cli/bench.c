@@ -226,7 +226,7 @@ static int train_rounds(const struct options *o, struct ste_trainer *t, const st
     for (int i = 0; i < TRAIN_BATCH * TRAIN_TOKENS; i++)
         ids[i] = (int32_t)ste_rng_below(&rng, (uint32_t)m->hp.n_vocab);
     for (int i = 0; i < TRAIN_BATCH; i++)
-        batch[i] = (struct ste_example){ids + i * TRAIN_TOKENS, TRAIN_TOKENS, TRAIN_PROMPT, 1};
+        batch[i] = (struct ste_example){ids + i * TRAIN_TOKENS, TRAIN_TOKENS, TRAIN_PROMPT, 1, NULL};
     int rc = 0;
     for (int i = -1; i < o->rounds && !rc; i++) { /* one to warm up */
         double from = ste_now();

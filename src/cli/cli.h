@@ -56,6 +56,7 @@ void ste_command_flags(const struct ste_command *cmd, struct ste_buf *out);
     C(pull, "Models")                                                                                                  \
     C(generate, "Models")                                                                                              \
     C(sft, "Models")                                                                                                   \
+    C(dpo, "Models")                                                                                                   \
     C(tokenize, "Models")                                                                                              \
     C(logits, "Models")                                                                                                \
     C(bench, "Models")

@@ -11,8 +11,9 @@ struct options {
 /* clang-format off */
 #define OPTIONS_OF struct options
 static const struct ste_option options[] = {
-    STE_CHOICE("what", what, "sft", STE_NAMES("sft", "pairs"),
-               "training examples (prompt, completion) or pairs (prompt, chosen, rejected)"),
+    STE_CHOICE("what", what, "sft", STE_NAMES("sft", "preferences", "pairs"),
+               "training examples (prompt, completion), of a run with train.objective dpo the judgments that it prefers "
+               "(prompt, chosen, rejected), or its pairs of answers (prompt, chosen, rejected)"),
     STE_INT("iteration", iteration, "0", 0, STE_LARGE, "examples of this iteration; 0: of the last that has any"),
     STE_STRING("out", out, "-", "FILE", "JSONL to write; - is the standard output"),
     {0},
@@ -38,7 +39,7 @@ static int export_run(void *options_, const struct ste_strings *words, struct st
 }
 
 const struct ste_command ste_cmd_export = {"export",
-                                           "export RUN [--what sft|pairs] [--iteration N] [--out FILE]",
+                                           "export RUN [--what sft|preferences|pairs] [--iteration N] [--out FILE]",
                                            "Write a run's training examples or pairs as JSONL.",
                                            options,
                                            sizeof(struct options),

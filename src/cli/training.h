@@ -1,4 +1,4 @@
-/* What `ste sft` and `ste train-rm` share: all but the reading of examples. */
+/* What `ste sft`, `ste dpo` and `ste train-rm` share: all but the reading of examples. */
 #ifndef STE_CLI_TRAINING_H
 #define STE_CLI_TRAINING_H
 

@@ -97,7 +97,7 @@ int ste_reward_scores(struct ste_reward *r, const struct ste_dialogue *prompt, c
     int rc = 0, n_prompt;
     for (int i = 0; i < 2 && !rc; i++) {
         rc = ste_reward_tokens(r->model, prompt, i ? second : first, &ids[i], &n_prompt, err);
-        x[i] = (struct ste_example){ids[i].ids, (int)ids[i].n, n_prompt, 1};
+        x[i] = (struct ste_example){ids[i].ids, (int)ids[i].n, n_prompt, 1, NULL};
     }
     const size_t longest = ids[0].n > ids[1].n ? ids[0].n : ids[1].n;
     if (!rc && longest > (size_t)r->model->hp.n_ctx_train)

@@ -18,6 +18,7 @@
 #define SAMPLES_IF_STOPPED 3.0
 #define TRAIN_YIELD 0.7 /* of training pairs with reasoning, after the balance; of verdicts at once nearly all */
 #define TRAIN_COST 4.0  /* a trained token against a read one */
+#define DPO_COST 1.25   /* for the reference */
 
 struct work {
     double calls, read, written;
@@ -161,9 +162,8 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     double limit = (double)(r->judge.max_tokens ? r->judge.max_tokens : pack->max_tokens);
     double reasoning = pack->reasoning ? STE_LENGTH_SHARE * limit + 8 : 1;
     const bool at_once = r->rule == STE_RULE_MARGIN && !pack->reasoning; /* one verdict tells the distribution */
-    double samples = at_once                                            ? 1
-                     : r->stop_early && r->samples > SAMPLES_IF_STOPPED ? SAMPLES_IF_STOPPED
-                                                                        : (double)r->samples;
+    const bool dpo = r->objective == STE_TRAIN_DPO, stops = r->stop_early && !(dpo && pack->reasoning);
+    double samples = at_once ? 1 : stops && r->samples > SAMPLES_IF_STOPPED ? SAMPLES_IF_STOPPED : (double)r->samples;
     double orders = r->orders == STE_ORDERS_BOTH ? 2 : 1, iterations = (double)r->iterations;
 
     struct work select = {0}, pair = {0}, check = {0}, judge = {0}, learn = {0}, evaluate = {0};
@@ -172,7 +172,9 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     /* Samples of one prompt share its reading. */
     add(&judge, iterations * orders * train * samples, prompt / samples, reasoning);
     double examples = (at_once ? 1 : TRAIN_YIELD) * train * orders, times = r->train.epochs > 0 ? r->train.epochs : 1;
-    add(&learn, iterations * times * examples, TRAIN_COST * (prompt + reasoning), 0);
+    /* Of a preference two completions, and a pass without the adapter. */
+    add(&learn, iterations * times * examples, TRAIN_COST * (prompt + reasoning * (dpo ? 2 : 1)) * (dpo ? DPO_COST : 1),
+        0);
     add(&evaluate, 2 * ((iterations + 1) * test + iterations * 4 * dev), prompt, reasoning);
 
     ste_buf_addf(out,

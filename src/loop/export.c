@@ -25,6 +25,7 @@ static int add_text(const struct ste_model *m, json_t *row, const char *key, con
 
 struct writing {
     const struct ste_model *m;
+    bool preferences;
     struct ste_jsonl_writer *w;
     size_t *n;
 };
@@ -37,21 +38,30 @@ static json_t *ids_json(const int32_t *ids, size_t n)
     return list;
 }
 
-static int put_sft(void *arg, const struct ste_example_view *v, struct ste_err *err)
+/* The ids from FROM on, as text under KEY and as they are under KEY_ids. */
+static int add_both(const struct ste_model *m, json_t *row, const char *key, struct ste_token_ids t, size_t from,
+                    struct ste_err *err)
+{
+    char *ids = ste_xasprintf("%s_ids", key);
+    json_object_set_new(row, ids, ids_json(t.ids + from, t.n - from));
+    free(ids);
+    return add_text(m, row, key, t.ids + from, t.n - from, err);
+}
+
+static int put_example(void *arg, const struct ste_example_view *v, struct ste_err *err)
 {
     struct writing *g = arg;
-    const size_t border = (size_t)v->row.border, n_prompt = v->prompt.n + border, n = v->row.completion.n - border;
+    const size_t border = (size_t)v->row.border, n_prompt = v->prompt.n + border;
     int32_t *prompt = ste_xmalloc((n_prompt + 1) * sizeof *prompt);
-    const int32_t *completion = v->row.completion.ids + border;
     memcpy(prompt, v->prompt.ids, v->prompt.n * sizeof *prompt);
     memcpy(prompt + v->prompt.n, v->row.completion.ids, border * sizeof *prompt);
     json_t *row = json_object();
     json_object_set_new(row, "id", json_string(v->row.id));
-    int rc = add_text(g->m, row, "prompt", prompt, n_prompt, err);
+    int rc = add_both(g->m, row, "prompt", (struct ste_token_ids){prompt, n_prompt}, 0, err);
     if (rc == 0)
-        rc = add_text(g->m, row, "completion", completion, n, err);
-    json_object_set_new(row, "prompt_ids", ids_json(prompt, n_prompt));
-    json_object_set_new(row, "completion_ids", ids_json(completion, n));
+        rc = add_both(g->m, row, g->preferences ? "chosen" : "completion", v->row.completion, border, err);
+    if (rc == 0 && g->preferences)
+        rc = add_both(g->m, row, "rejected", v->row.rejected, border, err);
     json_object_set_new(row, "weight", json_real(v->row.weight));
     json_object_set_new(row, "label_source", json_string(v->row.label_source));
     free(prompt);
@@ -105,20 +115,24 @@ static int add_command(const struct ste_recipe *r, int iteration, const char *in
         return rc;
     ste_buf_addf(
         b,
-        "ste sft --model %s --in %s --out DIR --order %s --together %d --steps %d --batch %d --seed %lld --r %d "
+        "ste %s --model %s --in %s --out DIR --order %s --together %d --steps %d --batch %d --seed %lld --r %d "
         "--schedule %s --warmup %d --activations %s --gradients %s",
-        r->seed_model, in, ste_shuffle_names[p.shuffle], p.together, p.total_steps, p.batch_examples, (long long)p.seed,
-        p.r, ste_schedule_names[p.schedule], p.warmup_steps, ste_activations_name(p.activations),
-        ste_gradients_names[p.gradients]);
+        r->objective == STE_TRAIN_DPO ? "dpo" : "sft", r->seed_model, in, ste_shuffle_names[p.shuffle], p.together,
+        p.total_steps, p.batch_examples, (long long)p.seed, p.r, ste_schedule_names[p.schedule], p.warmup_steps,
+        ste_activations_name(p.activations), ste_gradients_names[p.gradients]);
     add_real(b, "alpha", p.alpha);
     add_real(b, "lr", p.learning_rate);
     add_real(b, "weight-decay", p.weight_decay);
     add_real(b, "max-grad-norm", p.max_grad_norm);
+    if (r->objective == STE_TRAIN_DPO) {
+        add_real(b, "beta", p.beta);
+        add_real(b, "nll", p.nll);
+    }
     return 0;
 }
 
-static int export_sft(struct ste_store *s, int iteration, const char *out, size_t *n, struct ste_buf *command,
-                      struct ste_err *err)
+static int export_examples(struct ste_store *s, bool preferences, int iteration, const char *out, size_t *n,
+                           struct ste_buf *command, struct ste_err *err)
 {
     int64_t turn = iteration;
     struct ste_model *m = NULL;
@@ -128,12 +142,16 @@ static int export_sft(struct ste_store *s, int iteration, const char *out, size_
     if (rc == 0 && turn == 0)
         rc = ste_err_set(err, STE_ENOTFOUND, "the run in %s has no training examples yet", ste_store_dir(s));
     if (rc == 0 && (rc = load_recipe(s, &r, err)) == 0) {
-        rc = open_seed(&r, &m, err);
+        if (preferences && r.objective != STE_TRAIN_DPO)
+            rc = ste_err_set(err, STE_EUSAGE, "the run in %s trains no preferences: its train.objective is not dpo",
+                             ste_store_dir(s));
+        if (rc == 0)
+            rc = open_seed(&r, &m, err);
         if (rc == 0 && (rc = ste_jsonl_create(&w, out, err)) == 0) {
-            struct writing g = {m, w, n};
-            rc = ste_jsonl_end(w, ste_each_example(s, turn, put_sft, &g, err), err);
+            struct writing g = {m, preferences, w, n};
+            rc = ste_jsonl_end(w, ste_each_example(s, turn, put_example, &g, err), err);
         }
-        if (rc == 0 && *n)
+        if (rc == 0 && *n && preferences == (r.objective == STE_TRAIN_DPO))
             rc = add_command(&r, (int)turn, out, *n, command, err);
         ste_model_close(m);
         ste_recipe_clear(&r);
@@ -169,7 +187,7 @@ static int export_pairs(struct ste_store *s, const char *out, size_t *n, struct 
 {
     struct ste_jsonl_writer *w = NULL;
     int rc = ste_jsonl_create(&w, out, err);
-    struct writing g = {NULL, w, n};
+    struct writing g = {NULL, false, w, n};
     return rc == 0 ? ste_jsonl_end(w, ste_each_pair(s, NULL, put_pair, &g, err), err) : rc;
 }
 
@@ -180,7 +198,9 @@ int ste_export(const char *dir, enum ste_export what, int iteration, const char 
     *n = 0;
     int rc = ste_store_open(&s, dir, 0, 1, err);
     if (rc == 0)
-        rc = what == STE_EXPORT_PAIRS ? export_pairs(s, out, n, err) : export_sft(s, iteration, out, n, command, err);
+        rc = what == STE_EXPORT_PAIRS
+                 ? export_pairs(s, out, n, err)
+                 : export_examples(s, what == STE_EXPORT_PREFERENCES, iteration, out, n, command, err);
     ste_store_close(s);
     return rc;
 }

@@ -12,12 +12,16 @@ enum ste_export {
      * completion_ids (the loss falls on these), the same as TRL's texts prompt and completion (with the template's
      * control tokens), weight, label_source. The run's seed model must be at hand. */
     STE_EXPORT_SFT,
+    /* The same of a run that trains preferences (train.objective dpo), in TRL's form: prompt_ids, chosen_ids,
+     * rejected_ids and their texts prompt, chosen, rejected. STE_EUSAGE where it trains none. STE_EXPORT_SFT gives of
+     * these what is chosen. */
+    STE_EXPORT_PREFERENCES,
     /* Kept pairs: id, prompt or messages, chosen, rejected, split, label_source: what `ste eval --data` reads. */
     STE_EXPORT_PAIRS
 };
 /* From the run in DIR to OUT, a path or "-"; *N is how many rows were written. ITERATION 0: the last one that has
- * examples. COMMAND gets, of examples, the `ste sft` that trains them as the iteration does: its adapter, byte for
- * byte, where dev pairs chose the last step. */
+ * examples. COMMAND gets, of what the run trains on, the `ste sft` or `ste dpo` that does it as the iteration does: its
+ * adapter, byte for byte, where dev pairs chose the last step. */
 int ste_export(const char *dir, enum ste_export what, int iteration, const char *out, size_t *n,
                struct ste_buf *command, struct ste_err *err);
 

@@ -15,7 +15,7 @@
 
 /* A judgment that may be trained on: what of it an example needs. */
 struct candidate {
-    bool there;
+    bool there, valid;
     struct ste_id id, prompt;
     int32_t *completion; /* (n) */
     size_t n, n_free, n_written;
@@ -23,9 +23,10 @@ struct candidate {
 
 struct outcome {
     char *pair, *kind, *label_source;
-    double margin;             /* the check's */
-    struct candidate right[2]; /* the right judgment of lowest index with the winner at A, at B */
-    struct candidate first[2]; /* sample 0 by the winner's place, unless its prompt was too long */
+    double margin;                /* the check's */
+    struct candidate right[2];    /* the right judgment of lowest index with the winner at A, at B */
+    struct candidate first[2];    /* sample 0 by the winner's place, unless its prompt was too long */
+    struct candidate rejected[2]; /* where one is wanted: the wrong one of lowest index, else one without a verdict */
     int judgments, valid, right_ones, too_long;
     double odds[2]; /* log-odds of the winner, summed over the judgments that have them */
     int with_odds[2];
@@ -36,7 +37,7 @@ struct outcome {
 struct chosen {
     size_t pair;
     char label;
-    const struct candidate *judgment;
+    const struct candidate *judgment, *rejected; /* REJECTED NULL: the other label, if one is rejected at all */
 };
 
 struct filtering {
@@ -80,13 +81,25 @@ static int check(const struct ste_judgment_row *r, struct ste_err *err)
 
 static void take(struct candidate *c, const struct ste_judgment_row *r)
 {
+    free(c->completion);
     c->there = true;
+    c->valid = strcmp(r->verdict, "invalid") != 0;
     snprintf(c->id.s, sizeof c->id.s, "%s", r->id);
     snprintf(c->prompt.s, sizeof c->prompt.s, "%s", r->prompt);
     c->n = r->completion.n;
     c->completion = ste_xmemdup(r->completion.ids, c->n * sizeof *c->completion);
     c->n_free = (size_t)r->n_free;
     c->n_written = (size_t)r->n_written;
+}
+
+/* A wrong judgment goes before one that came to no verdict. One whose labels had little mass says nothing: its text may
+ * end in the right one. */
+static void take_rejected(struct candidate *c, const struct ste_judgment_row *r, bool valid)
+{
+    const bool endless = strcmp(r->reason, ste_invalid_name(STE_INVALID_CUT)) == 0 ||
+                         strcmp(r->reason, ste_invalid_name(STE_INVALID_NO_MARKER)) == 0;
+    if (r->prompt && (valid ? !r->correct && !(c->there && c->valid) : endless && r->n_free > 0 && !c->there))
+        take(c, r);
 }
 
 /* Judgments come in the order of the pairs. */
@@ -116,6 +129,8 @@ static int add_judgment(void *arg, const struct ste_judgment_row *r, struct ste_
         take(&o->first[place], r);
     if (r->correct && !o->right[place].there)
         take(&o->right[place], r);
+    if (ste_loop_wants_wrong(g->l))
+        take_rejected(&o->rejected[place], r, valid);
     g->judgments++;
     if (r->sample == 0) {
         g->first++;
@@ -135,6 +150,13 @@ static double probability_of(const struct outcome *o)
     return o->valid ? (double)o->right_ones / o->valid : (double)NAN;
 }
 
+/* What ORDER of a pair is trained by; NULL: it is not. */
+static const struct candidate *target_of(const struct filtering *g, const struct outcome *o, int order)
+{
+    const struct candidate *c = ste_loop_any_label(g->l) ? &o->first[order] : &o->right[order];
+    return c->there && (!ste_loop_wants_wrong(g->l) || o->rejected[order].there) ? c : NULL;
+}
+
 /* The state of a pair before labels are balanced. */
 static const char *state_of(const struct filtering *g, const struct outcome *o)
 {
@@ -152,13 +174,15 @@ static const char *state_of(const struct filtering *g, const struct outcome *o)
         return o->valid ? "none right" : "none valid";
     if (r->rule == STE_RULE_SHARE && o->right_ones < r->min_share * o->judgments)
         return "too few right";
-    return r->both_orders && !(a && b) ? "right in one order only" : "kept";
+    if (r->both_orders && !(a && b))
+        return "right in one order only";
+    return target_of(g, o, 0) || target_of(g, o, 1) ? "kept" : "none wrong";
 }
 
 static void choose(struct filtering *g)
 {
     const struct ste_recipe *r = &g->l->recipe;
-    const bool per_order = r->per_pair == STE_PER_PAIR_ORDER, any = ste_loop_any_label(g->l);
+    const bool per_order = r->per_pair == STE_PER_PAIR_ORDER;
     char turn[16];
     snprintf(turn, sizeof turn, "%d", g->iteration);
     for (size_t i = 0; i < g->n; i++) {
@@ -167,12 +191,13 @@ static void choose(struct filtering *g)
         o->state = state_of(g, o);
         if (strcmp(o->state, "kept") != 0)
             continue;
-        const struct candidate *from = any ? o->first : o->right;
-        const bool one = from[0].there && from[1].there && !per_order; /* of both orders one is kept */
+        const struct candidate *target[2] = {target_of(g, o, 0), target_of(g, o, 1)};
+        const bool one = target[0] && target[1] && !per_order; /* of both orders one is kept */
         const int which = (int)(ste_key_of("which order", o->pair, turn, NULL) & 1);
         for (int order = 0; order < 2; order++)
-            if (from[order].there && (!one || which == order))
-                g->chosen[g->n_chosen++] = (struct chosen){i, "AB"[order], &from[order]};
+            if (target[order] && (!one || which == order))
+                g->chosen[g->n_chosen++] = (struct chosen){i, "AB"[order], target[order],
+                                                           ste_loop_wants_wrong(g->l) ? &o->rejected[order] : NULL};
     }
 }
 
@@ -192,9 +217,9 @@ static void cut(struct filtering *g)
     free(ids);
     free(labels);
     if (a + b == 0)
-        g->threshold = ste_xasprintf("filter, iteration %d: no right judgment was found for any of %zu pairs: more "
+        g->threshold = ste_xasprintf("filter, iteration %d: no right judgment was found%s for any of %zu pairs: more "
                                      "judge.samples, another pack or a stronger seed may help",
-                                     g->iteration, g->n);
+                                     g->iteration, ste_loop_wants_wrong(g->l) ? " beside a wrong one" : "", g->n);
     else if (!g->l->recipe.balance)
         memset(g->keep, 1, g->n_chosen * sizeof *g->keep);
     else if (a == 0 || b == 0)
@@ -206,15 +231,37 @@ static void cut(struct filtering *g)
 
 /* ---- writing ---- */
 
+/* By the recipe's share: of both orders of a pair alike. */
+static bool is_verdict_only(const struct filtering *g, const struct outcome *o)
+{
+    char turn[16];
+    snprintf(turn, sizeof turn, "%d", g->iteration);
+    return (double)(ste_key_of("verdict only", o->pair, turn, NULL) >> 11) * 0x1p-53 < g->l->recipe.verdict_only;
+}
+
+/* What is trained of J, with LABEL where it has one; ALONE: of its closing words and label, as of a verdict at once.
+ * The caller frees the completion. */
+static struct ste_training_ids ids_of(const struct filtering *g, const struct candidate *j, char label, bool alone)
+{
+    struct ste_training_ids ids = {j->completion, j->n, j->n_free, j->n_written, 0};
+    if (alone)
+        ids = (struct ste_training_ids){j->completion + j->n_free, j->n - j->n_free, 0, 0, 0};
+    ste_loop_training_ids(&ids, &g->labels, label);
+    return ids;
+}
+
 static int put_example(struct filtering *g, const struct chosen *c, int64_t position, struct ste_err *err)
 {
     const struct outcome *o = &g->pairs[c->pair];
     const struct candidate *j = c->judgment;
-    const char label[2] = {c->label, 0};
-    struct ste_training_ids ids = {
-        .completion = j->completion, .n = j->n, .n_free = j->n_free, .n_written = j->n_written};
-    ste_loop_training_ids(&ids, &g->labels, c->label);
-    const struct ste_id id = ste_id_of("example", j->id.s, NULL);
+    const char label[2] = {c->label, 0}, other = c->label == 'A' ? 'B' : 'A';
+    const bool alone = g->l->pack->reasoning && is_verdict_only(g, o),
+               prefers = g->l->recipe.objective == STE_TRAIN_DPO;
+    const struct candidate *r = alone ? NULL : c->rejected;
+    struct ste_training_ids ids = ids_of(g, j, c->label, alone), rejected = {NULL, 0, 0, 0, 0};
+    if (prefers)
+        rejected = ids_of(g, r ? r : j, other, alone);
+    const struct ste_id id = ste_id_of("example", j->id.s, r ? r->id.s : NULL, NULL);
     const struct ste_example_row row = {.id = id.s,
                                         .judgment = j->id.s,
                                         .pair = o->pair,
@@ -225,9 +272,12 @@ static int put_example(struct filtering *g, const struct chosen *c, int64_t posi
                                         .weight = g->l->recipe.weigh && !isnan(o->probability) ? o->probability : 1.0,
                                         .prompt = j->prompt.s,
                                         .completion = {ids.completion, ids.n},
-                                        .border = (int64_t)ids.border};
+                                        .border = (int64_t)ids.border,
+                                        .rejected = {rejected.completion, rejected.n},
+                                        .rejected_judgment = r ? r->id.s : NULL};
     int rc = ste_put_example(g->l->store, &row, err);
     free(ids.completion);
+    free(rejected.completion);
     return rc;
 }
 
@@ -335,6 +385,7 @@ static void clear(struct filtering *g)
         for (int order = 0; order < 2; order++) {
             free(o->right[order].completion);
             free(o->first[order].completion);
+            free(o->rejected[order].completion);
         }
         free(o->pair);
         free(o->kind);
@@ -353,7 +404,7 @@ static int load(struct filtering *g, struct ste_err *err)
     int rc = ste_each_pair(g->l->store, "train", add_pair, g, err);
     if (rc == 0)
         rc = ste_each_judgment(g->l->store, g->iteration, add_judgment, g, err);
-    if (rc == 0 && !g->l->pack->reasoning)
+    if (rc == 0 && (!g->l->pack->reasoning || g->l->recipe.verdict_only > 0))
         rc = ste_loop_label_ids(g->l, &g->labels, err);
     g->chosen = ste_xcalloc(2 * g->n + 1, sizeof *g->chosen);
     g->keep = ste_xcalloc(2 * g->n + 1, sizeof *g->keep);

@@ -54,8 +54,12 @@ int ste_loop_paired(struct ste_loop *l, struct ste_err *err);
 int ste_loop_pairs_left(struct ste_loop *l, const char *step, struct ste_err *err);
 /* By the rule margin with a verdict at once the right label is trained, whichever a judgment drew. */
 bool ste_loop_any_label(const struct ste_loop *l);
+/* DPO behind reasoning: a wrong judgment is trained on beside the right one. Of a verdict at once the wrong label is
+ * known. */
+bool ste_loop_wants_wrong(const struct ste_loop *l);
+enum ste_verdict_mode ste_loop_mode(const struct ste_loop *l); /* the recipe's, or else the pack's */
 /* Judgments of a pair in an order, at most; and whether those above the first right one are left out (contract 7): only
- * where the filter's rule is to keep one right judgment. */
+ * where the filter's rule is to keep one right judgment, and no wrong one is wanted. */
 int ste_loop_samples(const struct ste_loop *l);
 bool ste_loop_stops_early(const struct ste_loop *l);
 /* The training pairs that filter.kinds keeps out of ITERATION, sorted by id; the caller clears the list. */

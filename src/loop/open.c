@@ -28,6 +28,12 @@ static int check_pack(struct ste_loop *l, struct ste_err *err)
                          "another folder with --run, or the old pack",
                          l->recipe.pack, ste_store_dir(l->store));
     free(hash);
+    if (rc == 0 && l->recipe.verdict_only > 0 && l->pack->reasoning && ste_loop_mode(l) == STE_MODE_FREE)
+        rc = ste_err_set(
+            err, STE_EUSAGE,
+            "filter.verdict_only needs closing words before the verdict, and the pack %s reads it from free "
+            "text: set verdict.mode=closed",
+            l->recipe.pack);
     return rc;
 }
 

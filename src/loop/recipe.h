@@ -17,6 +17,7 @@ enum ste_recipe_check { STE_CHECK_NONE, STE_CHECK_LIKELIHOOD };
 enum ste_recipe_orders { STE_ORDERS_RANDOM, STE_ORDERS_BOTH };
 enum ste_recipe_rule { STE_RULE_PAPER, STE_RULE_SHARE, STE_RULE_MARGIN };
 enum ste_recipe_per_pair { STE_PER_PAIR_ONE, STE_PER_PAIR_ORDER };
+enum ste_recipe_objective { STE_TRAIN_SFT, STE_TRAIN_DPO };
 enum ste_recipe_order { STE_TRAIN_SHUFFLED, STE_TRAIN_EASY_FIRST };
 
 /* The steps of a run in their order. TRAIN stands for the rest of the first iteration, and TRAIN + N for all of
@@ -70,10 +71,12 @@ struct ste_recipe {
     bool both_orders, balance, weigh;
     enum ste_recipe_rule rule;
     enum ste_recipe_per_pair per_pair;
-    double min_probability, min_share;
+    double min_probability, min_share, verdict_only;
     long long trust_from;
     struct ste_strings filter_kinds; /* a text of shares for each iteration */
     /* train */
+    enum ste_recipe_objective objective;
+    struct ste_dpo_options dpo;
     struct ste_train_options train;
     long long max_steps, checkpoint_every;
     enum ste_recipe_order order;

@@ -185,7 +185,7 @@ void ste_loop_judge_setting(struct ste_loop *l, const struct ste_voice *v, bool 
     *out = (struct ste_judge_setting){
         .pack = l->pack,
         .secret = l->secret,
-        .mode = r->verdict_mode == STE_MODE_PACK ? l->pack->mode : r->verdict_mode,
+        .mode = ste_loop_mode(l),
         .sampling = {.temperature = evaluation ? r->eval_temperature : r->judge.temperature, .top_p = r->judge.top_p},
         .max_tokens = (int)r->judge.max_tokens,
         .sample_label = !evaluation,

@@ -26,7 +26,7 @@ struct training {
     struct ste_voice seed;
     struct ste_example *examples;
     int32_t **tokens; /* owned */
-    int n;
+    int n;            /* of a preference two: what is chosen, what is rejected */
     size_t cap_tokens, cap_examples;
     struct ste_train_params params;
     struct ste_trainer *trainer;
@@ -36,13 +36,12 @@ struct training {
 
 /* ---- examples ---- */
 
-static int add_example(void *arg, const struct ste_example_view *v, struct ste_err *err)
+static void add_completion(struct training *g, const struct ste_example_view *v, struct ste_token_ids completion)
 {
-    struct training *g = arg;
-    const size_t n_prompt = v->prompt.n, n = v->row.completion.n;
+    const size_t n_prompt = v->prompt.n, n = completion.n;
     int32_t *ids = ste_xmalloc((n_prompt + n + 1) * sizeof *ids);
     memcpy(ids, v->prompt.ids, n_prompt * sizeof *ids);
-    memcpy(ids + n_prompt, v->row.completion.ids, n * sizeof *ids);
+    memcpy(ids + n_prompt, completion.ids, n * sizeof *ids);
     STE_GROW(g->tokens, g->cap_tokens, (size_t)g->n + 1);
     STE_GROW(g->examples, g->cap_examples, (size_t)g->n + 1);
     g->tokens[g->n] = ids;
@@ -50,6 +49,13 @@ static int add_example(void *arg, const struct ste_example_view *v, struct ste_e
                                                .n = (int)(n_prompt + n),
                                                .n_prompt = (int)(n_prompt + (size_t)v->row.border),
                                                .weight = (float)v->row.weight};
+}
+
+static int add_example(void *arg, const struct ste_example_view *v, struct ste_err *err)
+{
+    add_completion(arg, v, v->row.completion);
+    if (v->row.rejected.ids)
+        add_completion(arg, v, v->row.rejected);
     return 0;
 }
 
@@ -226,11 +232,19 @@ int ste_loop_train_params(const struct ste_recipe *r, int iteration, int n, stru
     snprintf(seed, sizeof seed, "%lld", r->seed);
     snprintf(turn, sizeof turn, "%d", iteration);
     p->seed = ste_key_of("train", seed, turn, NULL);
+    if (r->objective == STE_TRAIN_DPO)
+        ste_train_params_dpo(p, &r->dpo);
     int total = r->train.epochs > 0 ? ste_train_steps(n, p->batch_examples, r->train.epochs) : (int)r->max_steps;
     if (r->max_steps && total > r->max_steps)
         total = (int)r->max_steps;
     ste_train_params_total(p, total);
     return rc;
+}
+
+/* Rows of the store. */
+static int rows_of(const struct training *g)
+{
+    return g->l->recipe.objective == STE_TRAIN_DPO ? g->n / 2 : g->n;
 }
 
 /* Leaves the trainer at the chosen step. */
@@ -241,7 +255,7 @@ static int train(struct training *g, int *best, struct ste_err *err)
         return ste_err_set(err, STE_EUSAGE, "the seed %s is no model of this machine: it cannot be trained here",
                            g->seed.model);
     const struct ste_recipe *r = &g->l->recipe;
-    int rc = ste_loop_train_params(r, g->iteration, g->n, &g->params, err);
+    int rc = ste_loop_train_params(r, g->iteration, rows_of(g), &g->params, err);
     g->params.pool = ste_local_pool(g->seed.llm);
     if (rc == 0)
         rc = ste_trainer_new(&g->trainer, ste_engine_model(e), ste_engine_weights(e), &g->params, err);
@@ -357,7 +371,7 @@ static int publish(struct training *g, int best, struct ste_err *err)
     json_object_set_new(how, "lr", json_real(g->params.learning_rate));
     json_object_set_new(how, "steps", json_integer(g->params.total_steps));
     json_object_set_new(how, "chosen_step", json_integer(best));
-    json_object_set_new(how, "examples", json_integer(g->n));
+    json_object_set_new(how, "examples", json_integer(rows_of(g)));
     struct ste_id prov;
     double sure = NAN;
     if (rc == 0)

@@ -109,9 +109,20 @@ static const struct column judgment[] = {
 static const struct column outcome[] = {C(S, id), C(S, pair), C(S, iteration), C(S, state), C(S, probability), END};
 #undef S
 #define S struct ste_example_row
-static const struct column example[] = {C(S, id),       C(S, judgment),   C(S, pair),         C(S, iteration),
-                                        C(S, position), C(S, label),      C(S, label_source), C(S, weight),
-                                        C(S, prompt),   C(S, completion), C(S, border),       END};
+static const struct column example[] = {C(S, id),
+                                        C(S, judgment),
+                                        C(S, pair),
+                                        C(S, iteration),
+                                        C(S, position),
+                                        C(S, label),
+                                        C(S, label_source),
+                                        C(S, weight),
+                                        C(S, prompt),
+                                        C(S, completion),
+                                        C(S, border),
+                                        C(S, rejected),
+                                        C(S, rejected_judgment),
+                                        END};
 #undef S
 #define S struct ste_train_step_row
 static const struct column train_step[] = {C(S, iteration), C(S, step),   C(S, loss),        C(S, lr),
@@ -305,7 +316,7 @@ int ste_add_work(struct ste_store *s, const char *step, int64_t turn, double sec
 
 /* ---- reading ---- */
 
-enum { MOST_TOKENS = 2 }; /* columns of token ids in a query */
+enum { MOST_TOKENS = 3 }; /* columns of token ids in a query */
 
 /* Fills ROW; OWNED are the arrays behind it, freed with the next one. */
 static void take(sqlite3_stmt *q, const struct column *columns, void *row, int32_t *owned[MOST_TOKENS])

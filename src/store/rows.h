@@ -83,7 +83,8 @@ struct ste_outcome_row {
 };
 
 /* What a model is trained on: the prompt's ids, then the completion's, of which the first BORDER are given as well and
- * the rest is learnt. POSITION: its place in the first epoch. */
+ * the rest is learnt. POSITION: its place in the first epoch. REJECTED: of a preference, what the completion is preferred
+ * to behind the same prompt and border; REJECTED_JUDGMENT: NULL also where it is the other label of JUDGMENT. */
 struct ste_example_row {
     const char *id, *judgment, *pair;
     int64_t iteration, position;
@@ -92,6 +93,8 @@ struct ste_example_row {
     const char *prompt;
     struct ste_token_ids completion;
     int64_t border;
+    struct ste_token_ids rejected;
+    const char *rejected_judgment;
 };
 
 struct ste_train_step_row {

@@ -48,10 +48,11 @@ const char ste_schema[] =
     "CREATE INDEX outcome_iteration ON outcome (iteration, state);"
 
     /* What is trained on, token by token: the prompt's ids, then the completion's, of which the first BORDER are given
-     * as well. */
+     * as well. Of a preference also what is rejected, which begins with those too. */
     "CREATE TABLE example (id TEXT PRIMARY KEY, judgment TEXT NOT NULL, pair TEXT NOT NULL,"
     " iteration INTEGER NOT NULL, position INTEGER NOT NULL, label TEXT NOT NULL, label_source TEXT NOT NULL,"
-    " weight REAL NOT NULL, prompt TEXT NOT NULL, completion BLOB NOT NULL, border INTEGER NOT NULL) WITHOUT ROWID;"
+    " weight REAL NOT NULL, prompt TEXT NOT NULL, completion BLOB NOT NULL, border INTEGER NOT NULL,"
+    " rejected BLOB, rejected_judgment TEXT) WITHOUT ROWID;"
     "CREATE INDEX example_iteration ON example (iteration, position);"
 
     "CREATE TABLE train_step (iteration INTEGER NOT NULL, step INTEGER NOT NULL, loss REAL, lr REAL, grad_norm REAL,"

@@ -11,7 +11,7 @@
 #include "core/buf.h"
 #include "core/err.h"
 
-#define STE_STORE_VERSION 3
+#define STE_STORE_VERSION 4
 
 struct ste_store;
 /* Opens DIR/run.db, made if CREATE, and takes the run's lock: STE_EBUSY when another process works on the run.

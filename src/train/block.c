@@ -9,16 +9,17 @@ static void linear_forward(struct ste_trainer *t, int rows, int layer, enum ste_
 {
     const struct ste_layer_weights *w = &t->w->layers[layer];
     const struct ste_lora_pair *p = &t->lora->pairs[layer][l];
+    const bool adapted = p->a && !t->bare;
     size_t in = (size_t)ste_matrix_in(w->linear[l]), out = (size_t)ste_matrix_out(w->linear[l]), r = (size_t)t->p.r;
     enum ste_work before = ste_profile_begin(STE_WORK_ADAPTER);
-    if (p->a)
+    if (adapted)
         ste_gemm(t->p.isa, false, true, rows, t->p.r, (int)in, 1, x, in, p->a, in, 0, low, r, t->p.pool);
     if (y) {
         ste_profile_begin(STE_WORK_PRODUCTS);
         ste_matrix_mul(w->linear[l], ste_activations_of(t->p.activations, l), x, in, rows, w->bias[l], y, out,
                        t->p.pool);
         ste_profile_begin(STE_WORK_ADAPTER);
-        if (p->a)
+        if (adapted)
             ste_gemm(t->p.isa, false, true, rows, (int)out, t->p.r, (float)(t->p.alpha / t->p.r), low, r, p->b, r, 1, y,
                      out, t->p.pool);
     }

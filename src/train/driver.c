@@ -178,8 +178,11 @@ static int one_step(struct run *r, struct ste_err *err)
     int *index = ste_xcalloc((size_t)p->batch_examples, sizeof *index);
     struct ste_example *batch = ste_xcalloc((size_t)(p->batch_examples * group), sizeof *batch);
     const int n = ste_train_batch(p, j->n / group, r->t->step, index);
-    for (int i = 0; i < n * group; i++)
-        batch[i] = j->examples[index[i / group] * group + i % group];
+    for (int i = 0; i < n * group; i++) {
+        const int at = index[i / group] * group + i % group;
+        batch[i] = j->examples[at];
+        batch[i].reference = r->t->references ? &r->t->references[at] : NULL;
+    }
     int rc = ste_trainer_step(r->t, batch, n * group, NULL, err);
     free(index);
     free(batch);
@@ -195,6 +198,7 @@ int ste_train_run(const struct ste_train_job *j, int *best, struct ste_err *err)
 {
     struct run r = {.j = j, .t = j->trainer, .when = ste_now(), .wait = FIRST_SECONDS};
     hash_examples(j, r.examples);
+    ste_keep_references(r.t, j->n);
     int rc = ste_mkdirs(j->folder, err);
     if (!rc)
         rc = resume(&r, err);

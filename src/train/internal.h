@@ -24,13 +24,16 @@ struct ste_span {
 struct ste_layout {
     int n; /* spans */
     struct ste_span *spans;
-    int n_groups;         /* spans that see each other are neighbours: */
-    int *group;           /* [n_groups + 1]: the first span of each group */
-    int tokens;           /* T */
-    int n_loss;           /* rows that the objective needs */
-    int *loss_rows;       /* their indices, ascending */
-    int32_t *loss_target; /* the next token of each; -1: none */
-    float *loss_weight;   /* the weight of its example */
+    int n_groups;                       /* spans that see each other are neighbours: */
+    int *group;                         /* [n_groups + 1]: the first span of each group */
+    int tokens;                         /* T */
+    int n_loss;                         /* rows that the objective needs */
+    int *loss_rows;                     /* their indices, ascending */
+    int32_t *loss_target;               /* the next token of each; -1: none */
+    float *loss_weight;                 /* the weight of its example */
+    const struct ste_example *examples; /* (n_examples), the caller's */
+    int n_examples;
+    int *first_loss; /* [n_examples + 1]: the first loss row of each example */
 };
 
 /* What a layer's backward pass needs of its forward pass. */
@@ -64,6 +67,7 @@ struct ste_scratch {
     float *logits;                      /* (chunk, V) */
     float *loss_x, *loss_norm, *loss_d; /* (chunk, D) */
     double *value;                      /* (T): the objective's, of each row that it needs */
+    double *gain;                       /* (T): what the loss gains with each of these values */
     int chunk;
 };
 
@@ -79,10 +83,16 @@ struct ste_trainer {
     int step;
     struct ste_train_step *log; /* [step] */
     size_t log_cap;
+    bool bare;          /* passes leave the adapter out */
+    double *references; /* [n_references], of the training's examples (ste_example); NULL: the objective needs none */
+    int n_references;
     struct ste_scratch s;
 };
 
-/* pack.c. OUT: the examples of BATCH, those of one prompt behind the first of them. */
+/* trainer.c: room for the references of a training's N examples, where the objective asks for them. */
+void ste_keep_references(struct ste_trainer *t, int n);
+
+/* layout.c. OUT: the examples of BATCH, those of one prompt behind the first of them. */
 void ste_layout_order(const struct ste_example *batch, int n, struct ste_example *out);
 /* Packs are runs of neighbouring examples, so that gradients are summed in the order of the batch; neighbours that
  * share are never parted, so that what is shared does not depend on the packs. */
@@ -99,6 +109,14 @@ void ste_attention_forward(struct ste_trainer *t, const struct ste_layout *lay, 
 /* DO (T, H*HD) to s.dq, s.dk, s.dv. */
 void ste_attention_backward(struct ste_trainer *t, const struct ste_layout *lay, const struct ste_acts *a,
                             const float *d_o);
+
+/* lm.c. Puts the cross-entropy of each loss row into s.value. GAIN, unless NULL, has the loss's slope along each of
+ * these: then also s.dx, the gradient of the final rows. */
+void ste_cross_entropy(struct ste_trainer *t, const struct ste_layout *lay, const double *gain);
+void ste_rows_before_completion(const struct ste_example *x, int *from, int *to);
+/* reward.c: as an objective's check, that neighbours are pairs; and -log sigmoid(x). */
+int ste_check_pairs(const struct ste_example *batch, int n, struct ste_err *err);
+double ste_nll_of_sigmoid(double x);
 
 /* rows.c: the operations of struct ste_ops (engine/cpu/kernels.h) on all rows, spread over the pool. */
 void ste_rows_norm(struct ste_trainer *t, float *y, const float *x, const float *w, int rows, int width);

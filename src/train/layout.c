@@ -113,6 +113,7 @@ static void add_losses(struct ste_layout *lay, const struct ste_example *x, int 
         lay->loss_target[lay->n_loss] = i + 1 < x->n ? x->tokens[i + 1] : -1;
         lay->loss_weight[lay->n_loss++] = x->weight;
     }
+    lay->first_loss[++lay->n_examples] = lay->n_loss;
 }
 
 /* N examples whose tokens before FROM are those of the span PREFIX and its prefixes: what neighbours share is a span,
@@ -143,6 +144,8 @@ void ste_layout_init(struct ste_layout *lay, const struct ste_example *batch, in
     lay->loss_rows = ste_xcalloc(cap, sizeof *lay->loss_rows);
     lay->loss_target = ste_xcalloc(cap, sizeof *lay->loss_target);
     lay->loss_weight = ste_xcalloc(cap, sizeof *lay->loss_weight);
+    lay->examples = batch;
+    lay->first_loss = ste_xcalloc((size_t)n + 1, sizeof *lay->first_loss);
     for (int e = 0, count, rows; e < n; e += count) {
         count = group_count(batch + e, n - e, &rows);
         add_examples(lay, batch + e, count, 0, -1, 0, o);
@@ -157,6 +160,7 @@ void ste_layout_clear(struct ste_layout *lay)
     free(lay->loss_rows);
     free(lay->loss_target);
     free(lay->loss_weight);
+    free(lay->first_loss);
 }
 
 /* Rows of logits at once: enough that expanding the vocabulary's weights pays, within about 96 MB. */
@@ -231,6 +235,7 @@ static void lay_out(struct walk *w, struct ste_scratch *s, const struct ste_hpar
     s->loss_norm = take(w, (size_t)s->chunk, d);
     s->loss_d = take(w, (size_t)s->chunk, d);
     s->value = (double *)(void *)take(w, t, 2);
+    s->gain = (double *)(void *)take(w, t, 2);
 }
 
 size_t ste_train_activation_bytes(const struct ste_hparams *hp, int r, int tokens, bool recompute)

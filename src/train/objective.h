@@ -1,11 +1,7 @@
 /*
  * What is learned from examples. An objective says which examples belong together, which rows of the forward pass it
  * needs, and what it makes of them: each row's value, the loss, the loss's gradient. That is all the trainer knows of
- * it, and an objective is one file: lm.c, reward.c.
- *
- * Preference training (DPO, Rafailov et al., arXiv 2305.18290) would be a third: groups of two, the rows of language
- * modelling, and a loss of the sums of their values. Its reference is the same pass without the adapter, which is
- * linear() of block.c without its last product.
+ * it, and an objective is one file: lm.c, reward.c, dpo.c.
  */
 #ifndef STE_TRAIN_OBJECTIVE_H
 #define STE_TRAIN_OBJECTIVE_H
@@ -19,6 +15,7 @@ struct ste_objective {
     int group; /* so many examples belong together and are neighbours in a batch; of a group of more than one there is
                 * one loss, and the batch's is the mean over groups, else the mean over rows */
     bool head; /* the adapter has one */
+    bool reference; /* its values are nats, and it asks for an example's sum of them without the adapter */
     /* STE_EINPUT for a group that is none; NULL: every group is one. */
     int (*check)(const struct ste_example *batch, int n, struct ste_err *err);
     /* The rows FROM .. TO - 1 of X are needed; row i is that of its token i. None: FROM >= TO. */

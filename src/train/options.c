@@ -25,6 +25,24 @@ const struct ste_option ste_train_options[] = {
 };
 /* clang-format on */
 
+#undef OPTIONS_OF
+#define OPTIONS_OF struct ste_dpo_options
+/* clang-format off */
+const struct ste_option ste_dpo_options[] = {
+    STE_REAL("beta", beta, "0.1", 0, 1000, "of DPO: how much a margin of one nat over the reference counts"),
+    STE_REAL("nll", nll, "1.5", 0, 1000,
+             "of DPO: weight of the chosen completion's cross-entropy, its mean over tokens, beside DPO's own loss"),
+    {0},
+};
+/* clang-format on */
+
+void ste_train_params_dpo(struct ste_train_params *p, const struct ste_dpo_options *o)
+{
+    p->objective = &ste_dpo;
+    p->beta = o->beta;
+    p->nll = o->nll;
+}
+
 void ste_train_params_of(struct ste_train_params *p, const struct ste_train_options *o)
 {
     ste_train_default_params(p);

@@ -5,7 +5,7 @@
 #include "core/profile.h"
 #include "train/internal.h"
 
-static int check_pairs(const struct ste_example *batch, int n, struct ste_err *err)
+int ste_check_pairs(const struct ste_example *batch, int n, struct ste_err *err)
 {
     for (int e = 0; e < n; e += 2) {
         const struct ste_example *x = &batch[e], *y = x + 1;
@@ -25,11 +25,9 @@ static void last_row(const struct ste_example *x, int *from, int *to)
     *to = x->n;
 }
 
-/* -log sigmoid of the difference. */
-static double nll_of(double chosen, double rejected)
+double ste_nll_of_sigmoid(double x)
 {
-    const double difference = chosen - rejected;
-    return difference > 0 ? log1p(exp(-difference)) : log1p(exp(difference)) - difference;
+    return x > 0 ? log1p(exp(-x)) : log1p(exp(x)) - x;
 }
 
 /* A row's value is its score. */
@@ -49,7 +47,7 @@ static void value(struct ste_trainer *t, const struct ste_layout *lay, double sc
         for (int i = 0; i < rows; i++)
             s->value[from + i] = (double)t->ops->dot(s->loss_norm + (size_t)i * d, t->lora->head, d);
         for (int i = from; loss && i < from + rows; i += 2)
-            *loss += (double)lay->loss_weight[i] * nll_of(s->value[i], s->value[i + 1]);
+            *loss += (double)lay->loss_weight[i] * ste_nll_of_sigmoid(s->value[i] - s->value[i + 1]);
         if (scale <= 0)
             continue;
         for (int i = 0; i < rows; i++) { /* in their order: the head's gradient is a sum over them */
@@ -69,4 +67,4 @@ static void value(struct ste_trainer *t, const struct ste_layout *lay, double sc
 }
 
 const struct ste_objective ste_bradley_terry = {
-    .name = "Bradley-Terry", .group = 2, .head = true, .check = check_pairs, .rows = last_row, .value = value};
+    .name = "Bradley-Terry", .group = 2, .head = true, .check = ste_check_pairs, .rows = last_row, .value = value};

@@ -11,8 +11,9 @@
 
 /*
  * One line of JSON, padded with spaces to HEADER bytes, then f32 values: every tensor of the adapter in the order of
- * ste_lora_tensor, then the first moments, then the second ones; then the log. The line names what is trained and on
- * what, every parameter that changes the result, the step, and the SHA-256 of what follows.
+ * ste_lora_tensor, then the first moments, then the second ones; then the log; then the references (f64). The line
+ * names what is trained and on what, every parameter that changes the result, the step, and the SHA-256 of what
+ * follows.
  */
 enum { HEADER = 4096, VERSION = 3 };
 
@@ -36,7 +37,8 @@ static size_t state_values(const struct ste_trainer *t)
 /* Bytes of the file after STEP steps. */
 static size_t state_size(const struct ste_trainer *t, int step)
 {
-    return HEADER + state_values(t) * sizeof(float) + (size_t)step * sizeof *t->log;
+    return HEADER + state_values(t) * sizeof(float) + (size_t)step * sizeof *t->log +
+           (size_t)t->n_references * sizeof *t->references;
 }
 
 /* What must be the same for a state to be gone on from; where several things differ, the first one is named. Threads,
@@ -45,7 +47,7 @@ static json_t *identity(const struct ste_trainer *t, const char *examples)
 {
     const struct ste_train_params *p = &t->p;
     return json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:s, s:i, s:i, s:i, s:s, "
-                     "s:i, s:I, s:s, s:s, s:I}",
+                     "s:i, s:I, s:s, s:s, s:I, s:f, s:f, s:i}",
                      "format", "ste trainer", "version", VERSION, "model", t->model->sha256, "examples", examples,
                      "adapter", t->start, "objective", p->objective->name, "r", p->r, "alpha", p->alpha, "lr",
                      p->learning_rate, "beta1", p->beta1, "beta2", p->beta2, "eps", p->adam_eps, "weight_decay",
@@ -53,7 +55,7 @@ static json_t *identity(const struct ste_trainer *t, const char *examples)
                      "warmup", p->warmup_steps, "steps", p->total_steps, "batch", p->batch_examples, "order",
                      ste_shuffle_names[p->shuffle], "together", p->together, "seed", (json_int_t)p->seed, "activations",
                      ste_activations_name(p->activations), "gradients", ste_gradients_names[p->gradients], "values",
-                     (json_int_t)state_values(t));
+                     (json_int_t)state_values(t), "beta", p->beta, "nll", p->nll, "references", t->n_references);
 }
 
 int ste_trainer_save(const struct ste_trainer *t, const char *examples, const char *path, struct ste_err *err)
@@ -73,6 +75,8 @@ int ste_trainer_save(const struct ste_trainer *t, const char *examples, const ch
     }
     if (t->step)
         memcpy(at, t->log, (size_t)t->step * sizeof *t->log);
+    if (t->n_references)
+        memcpy(at + (size_t)t->step * sizeof *t->log, t->references, (size_t)t->n_references * sizeof *t->references);
     uint8_t digest[32];
     ste_sha256(file + HEADER, size - HEADER, digest);
     ste_hex(digest, 32, hex);
@@ -185,6 +189,8 @@ int ste_trainer_load(struct ste_trainer *t, const char *examples, const char *pa
         STE_GROW(t->log, t->log_cap, step);
         memcpy(t->log, at, (size_t)step * sizeof *t->log);
     }
+    if (!rc && t->n_references)
+        memcpy(t->references, at + (size_t)step * sizeof *t->log, (size_t)t->n_references * sizeof *t->references);
     ste_buf_clear(&file);
     return rc;
 }

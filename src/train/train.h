@@ -22,6 +22,9 @@ struct ste_example {
     const int32_t *tokens; /* prompt, then completion */
     int n, n_prompt;       /* the completion is tokens n_prompt .. n-1 */
     float weight;
+    /* Of an objective with a reference: where the completion's log-probability by the model without its adapter is
+     * kept, NAN until a pass over the example has found it; NULL: each pass finds it again. The caller's. */
+    double *reference;
 };
 
 struct ste_objective; /* objective.h */
@@ -33,6 +36,11 @@ extern const struct ste_objective ste_language_modelling;
  * chosen before rejected, and the loss is that of Bradley and Terry, the mean of
  * w * -log sigmoid(score(chosen) - score(rejected)). */
 extern const struct ste_objective ste_bradley_terry;
+/* Direct preference optimization (Rafailov et al., arXiv 2305.18290) with a term for the likelihood of what is chosen.
+ * Examples are pairs as above. With s(y) the log-probability of a completion less that by the model without its
+ * adapter, the loss is the mean over pairs of w * (-log sigmoid(beta (s(chosen) - s(rejected))) + nll * the mean
+ * cross-entropy of the chosen completion's tokens). */
+extern const struct ste_objective ste_dpo;
 
 enum ste_schedule { STE_SCHEDULE_CONSTANT, STE_SCHEDULE_LINEAR, STE_SCHEDULE_COSINE };
 /* Which epochs take the examples in another order than they are given in: all, all but the first, none. */
@@ -58,11 +66,12 @@ struct ste_train_params {
     enum ste_activations activations;
     enum ste_gradients gradients; /* settled */
     const struct ste_objective *objective;
-    uint64_t seed; /* of A, and of the order of examples */
+    double beta, nll; /* of DPO */
+    uint64_t seed;    /* of A, and of the order of examples */
 };
 /* Language modelling, r 16, alpha 32, AdamW (.9, .999, 1e-8) at 1e-4 without decay, norm 1, constant schedule, 8
- * examples a step, 512 tokens a pack, 2 GB of activations, all in f32, each example shuffled by itself in every epoch.
- */
+ * examples a step, 512 tokens a pack, 2 GB of activations, all in f32, each example shuffled by itself in every epoch;
+ * of DPO beta 0.1 and nll 1.5. */
 void ste_train_default_params(struct ste_train_params *p);
 /* What of them a user may say, in a recipe and as flags. */
 struct ste_train_options {
@@ -75,6 +84,13 @@ struct ste_train_options {
 extern const struct ste_option ste_train_options[];
 /* P by default but for what O says. */
 void ste_train_params_of(struct ste_train_params *p, const struct ste_train_options *o);
+/* And of DPO. */
+struct ste_dpo_options {
+    double beta, nll;
+};
+extern const struct ste_option ste_dpo_options[];
+/* P for DPO by O. */
+void ste_train_params_dpo(struct ste_train_params *p, const struct ste_dpo_options *o);
 /* P for so many steps: a warm-up that is longer ends before the last one. */
 void ste_train_params_total(struct ste_train_params *p, int steps);
 /* Bytes of activations and scratch memory for a pack of TOKENS (packed weights, adapter and optimizer not counted):
@@ -98,7 +114,7 @@ struct ste_train_step {
 /* One optimizer step on the given examples. */
 int ste_trainer_step(struct ste_trainer *t, const struct ste_example *batch, int n, struct ste_train_step *out,
                      struct ste_err *err);
-/* Forward only: mean loss of the completion tokens. */
+/* Forward only: the loss of the batch. */
 int ste_trainer_loss(struct ste_trainer *t, const struct ste_example *batch, int n, double *loss, struct ste_err *err);
 /* Gradients without an update (tests, interop): written into GRADS, shaped as the trainer's adapter. */
 int ste_trainer_grads(struct ste_trainer *t, const struct ste_example *batch, int n, struct ste_lora *grads,
@@ -123,9 +139,10 @@ int ste_train_batch(const struct ste_train_params *p, int n, int step, int *indi
 double ste_schedule_factor(enum ste_schedule s, int step, int warmup_steps, int total_steps);
 extern const char *const ste_schedule_names[], *const ste_shuffle_names[]; /* NULL-ended, as the enums have them */
 
-/* A state of training: adapter, optimizer moments, the log of all steps; one file, written whole. Loading gives a
- * trainer that goes on to the same bytes. EXAMPLES names what is trained on (a hash). A file that is cut off, damaged,
- * or of another model, other examples or other parameters is refused (STE_EINPUT) and changes nothing. */
+/* A state of training: adapter, optimizer moments, the log of all steps, the references that are known; one file,
+ * written whole. Loading gives a trainer that goes on to the same bytes. EXAMPLES names what is trained on (a hash). A
+ * file that is cut off, damaged, or of another model, other examples or other parameters is refused (STE_EINPUT) and
+ * changes nothing. */
 int ste_trainer_save(const struct ste_trainer *t, const char *examples, const char *path, struct ste_err *err);
 int ste_trainer_load(struct ste_trainer *t, const char *examples, const char *path, struct ste_err *err);
 

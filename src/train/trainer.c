@@ -23,6 +23,8 @@ void ste_train_default_params(struct ste_train_params *p)
         .together = 1,
         .micro_tokens = 512,
         .activation_bytes = (size_t)2 << 30,
+        .beta = 0.1,
+        .nll = 1.5,
     };
     ste_isa_choose(NULL, &p->isa, NULL);
 }
@@ -42,6 +44,8 @@ static int check_params(const struct ste_train_params *p, struct ste_err *err)
     if (p->together < 1 || p->batch_examples < 1)
         return ste_err_set(err, STE_EUSAGE, "a batch of %d examples, %d shuffled as one: both must be at least 1",
                            p->batch_examples, p->together);
+    if (!(p->beta >= 0) || !(p->nll >= 0) || !isfinite(p->beta + p->nll))
+        return ste_err_set(err, STE_EUSAGE, "DPO's beta %g and nll %g must be finite and 0 or more", p->beta, p->nll);
     return 0;
 }
 
@@ -108,6 +112,7 @@ void ste_trainer_free(struct ste_trainer *t)
     ste_weights_free(t->own_w);
     ste_scratch_free(&t->s);
     free(t->log);
+    free(t->references);
     free(t);
 }
 
@@ -236,28 +241,92 @@ static void layout_pass(struct ste_trainer *t, const struct ste_layout *lay, dou
     }
 }
 
-static int batch_pass(struct ste_trainer *t, const struct ste_example *given, int n, bool backward, struct totals *sum,
-                      struct ste_err *err)
+/* Calls EACH with every pack of BATCH, once there is room for the largest. */
+static int each_pack(struct ste_trainer *t, const struct ste_example *batch, int n,
+                     void (*each)(struct ste_trainer *t, const struct ste_layout *lay, void *arg), void *arg,
+                     struct ste_err *err)
 {
-    int rc = check_batch(t, given, n, sum, err), largest = 0;
-    if (rc)
-        return rc;
-    struct ste_example *batch = ste_xcalloc((size_t)n, sizeof *batch);
-    ste_layout_order(given, n, batch);
+    int largest = 0;
     for (int e = 0, tokens; e<n; largest = tokens> largest ? tokens : largest)
         e += ste_layout_count(batch + e, n - e, t->p.micro_tokens, &tokens);
-    rc = ste_scratch_reserve(t, largest, err);
-    if (!rc && backward)
-        zero_grads(t);
+    int rc = n > 0 ? ste_scratch_reserve(t, largest, err) : 0;
     for (int e = 0, count, tokens; !rc && e < n; e += count) {
         struct ste_layout lay;
         count = ste_layout_count(batch + e, n - e, t->p.micro_tokens, &tokens);
         ste_layout_init(&lay, batch + e, count, t->p.objective);
-        layout_pass(t, &lay, backward ? 1 / sum->weight : 0, &sum->loss);
+        each(t, &lay, arg);
         ste_layout_clear(&lay);
         rc = ste_cancel_check(err);
     }
+    return rc;
+}
+
+/* What is known already stays: another batch may have rounded otherwise. */
+static void take_references(struct ste_trainer *t, const struct ste_layout *lay, void *arg)
+{
+    layout_pass(t, lay, 0, NULL);
+    for (int e = 0; e < lay->n_examples; e++) {
+        double nll = 0;
+        for (int i = lay->first_loss[e]; i < lay->first_loss[e + 1]; i++)
+            nll += t->s.value[i];
+        if (isnan(*lay->examples[e].reference))
+            *lay->examples[e].reference = -nll;
+    }
+}
+
+/* The log-probability of every completion without the adapter; OWN (n) is for those that nobody keeps. */
+static int find_references(struct ste_trainer *t, struct ste_example *batch, int n, double *own, struct ste_err *err)
+{
+    bool all = true;
+    for (int e = 0; e < n; e++) {
+        own[e] = NAN;
+        batch[e].reference = batch[e].reference ? batch[e].reference : &own[e];
+        all &= !isnan(*batch[e].reference);
+    }
+    t->bare = true;
+    int rc = all ? 0 : each_pack(t, batch, n, take_references, NULL, err);
+    t->bare = false;
+    return rc;
+}
+
+void ste_keep_references(struct ste_trainer *t, int n)
+{
+    if (!t->p.objective->reference || t->references)
+        return;
+    t->references = ste_xmalloc((size_t)n * sizeof *t->references);
+    t->n_references = n;
+    for (int i = 0; i < n; i++)
+        t->references[i] = NAN;
+}
+
+struct learning {
+    double scale, *loss;
+};
+
+static void learn(struct ste_trainer *t, const struct ste_layout *lay, void *arg)
+{
+    const struct learning *l = arg;
+    layout_pass(t, lay, l->scale, l->loss);
+}
+
+static int batch_pass(struct ste_trainer *t, const struct ste_example *given, int n, bool backward, struct totals *sum,
+                      struct ste_err *err)
+{
+    int rc = check_batch(t, given, n, sum, err);
+    if (rc)
+        return rc;
+    struct ste_example *batch = ste_xcalloc((size_t)n, sizeof *batch);
+    double *own = ste_xcalloc((size_t)n, sizeof *own);
+    ste_layout_order(given, n, batch);
+    if (t->p.objective->reference)
+        rc = find_references(t, batch, n, own, err);
+    if (!rc && backward)
+        zero_grads(t);
+    struct learning l = {backward ? 1 / sum->weight : 0, &sum->loss};
+    if (!rc)
+        rc = each_pack(t, batch, n, learn, &l, err);
     free(batch);
+    free(own);
     return rc;
 }
 
@@ -308,25 +377,20 @@ int ste_trainer_loss(struct ste_trainer *t, const struct ste_example *batch, int
     return rc;
 }
 
+static void take_scores(struct ste_trainer *t, const struct ste_layout *lay, void *arg)
+{
+    double **to = arg;
+    layout_pass(t, lay, 0, NULL);
+    memcpy(*to, t->s.value, (size_t)lay->n_examples * sizeof **to);
+    *to += lay->n_examples;
+}
+
 int ste_trainer_scores(struct ste_trainer *t, const struct ste_example *examples, int n, double *scores,
                        struct ste_err *err)
 {
-    int largest = 0, rc = t->p.objective->head ? check_examples(t, examples, n, err)
-                                               : ste_err_set(err, STE_EUSAGE, "only a reward model's trainer scores");
-    for (int e = 0, tokens; !rc && e<n; largest = tokens> largest ? tokens : largest)
-        e += ste_layout_count(examples + e, n - e, t->p.micro_tokens, &tokens);
-    if (!rc && n > 0)
-        rc = ste_scratch_reserve(t, largest, err);
-    for (int e = 0, count, tokens; !rc && e < n; e += count) {
-        struct ste_layout lay;
-        count = ste_layout_count(examples + e, n - e, t->p.micro_tokens, &tokens);
-        ste_layout_init(&lay, examples + e, count, t->p.objective);
-        layout_pass(t, &lay, 0, NULL);
-        memcpy(scores + e, t->s.value, (size_t)count * sizeof *scores);
-        ste_layout_clear(&lay);
-        rc = ste_cancel_check(err);
-    }
-    return rc;
+    int rc = t->p.objective->head ? check_examples(t, examples, n, err)
+                                  : ste_err_set(err, STE_EUSAGE, "only a reward model's trainer scores");
+    return rc ? rc : each_pack(t, examples, n, take_scores, &scores, err);
 }
 
 int ste_trainer_grads(struct ste_trainer *t, const struct ste_example *batch, int n, struct ste_lora *grads,

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# kill -9 of ste sft and ste train-rm at random moments and soon after a state was kept, by turns, each time the same
+# kill -9 of ste sft, ste train-rm and ste dpo at random moments and soon after a state was kept, by turns, each time the same
 # command again; the folder must be that of a command that nobody disturbed. Another input or setting is refused.
 # KILLS=N (default 10), SEED=N.
 . "$(dirname "$0")/lib_tiny.sh"
@@ -72,6 +72,7 @@ kill_at_random() { # NAME STEPS COMMAND...: without --steps, --out and --log; a 
 
 kill_at_random sft 800 sft --model "$tiny" --in rows.jsonl --batch 4 --schedule cosine --warmup 5
 kill_at_random rm 400 train-rm --model "$tiny" --in rows.jsonl --batch 4
+kill_at_random dpo 400 dpo --model "$tiny" --in rows.jsonl --batch 4
 
 # Ctrl-C keeps a state; then only the same training goes on from it, and one command at a time.
 command=(sft --model "$tiny" --in rows.jsonl --out stopped --batch 4)

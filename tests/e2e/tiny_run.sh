@@ -86,6 +86,31 @@ want = sqlite3.connect("a/run.db").execute("select loss, loss_tokens from train_
 assert (step["loss"], step["loss_tokens"]) == want, (step, want)
 PY
 
+# ---- preferences: every row is one, and the command that the export names makes the loop's adapter of it
+run dpo --set train.objective=dpo --set iterations=1 --set split.dev=0 --set train.max_steps=12
+STE_LOG=info "$ste" export dpo --what preferences --out dpo.out 2>err || fail "export of preferences: exit $?"
+command=$(sed -n 's/^as the run trains them: ste //p' err)
+[[ $command == dpo* ]] || fail "the export names no command: $(cat err)"
+# shellcheck disable=SC2086
+"$ste" ${command/--out DIR/--out dpo.lora} --micro-tokens 64 >/dev/null 2>err || fail "ste $command"
+diff -r dpo.lora dpo/adapters/iter-1 || fail "another adapter: ste $command"
+python3 - <<'PY' || fail "the export has other preferences than the store"
+import json, sqlite3
+db = sqlite3.connect("dpo/run.db")
+ids = lambda b: [int.from_bytes(b[i:i + 4], "little") for i in range(0, len(b), 4)]
+want = [(ids(p) + ids(c)[:n], ids(c)[n:], ids(r)[n:]) for p, c, n, r in db.execute(
+    "select p.tokens, e.completion, e.border, e.rejected from example e join prompt p on p.id = e.prompt order by e.position")]
+rows = [json.loads(line) for line in open("dpo.out")]
+assert want and [(r["prompt_ids"], r["chosen_ids"], r["rejected_ids"]) for r in rows] == want
+assert all(r["chosen"] != r["rejected"] and r["prompt"] for r in rows)
+PY
+refuse 2 'trains no preferences' export a --what preferences
+sed 's/"prompt_ids"/"other"/' dpo.out >bad.out
+refuse 1 'bad.out:1' dpo --model judge.gguf --in bad.out --out bad.lora
+user() { echo "{\"role\": \"user\", \"content\": \"$1\"}, {\"role\": \"assistant\", \"content\": \"$1\"}"; }
+echo "{\"chosen\": [$(user a)], \"rejected\": [$(user b)]}" >bad.out
+refuse 1 'differ before their last message' dpo --model judge.gguf --in bad.out --out bad.lora
+
 # ---- evaluation files: two of one name are two suites, scored in every iteration; another content is refused
 mkdir x y
 head -3 labelled.jsonl | sed 's/Question/Riddle/' >x/test.jsonl

@@ -92,6 +92,8 @@ static int paper_prepare(struct ste_llm *l, const struct ste_ask *ask, struct st
     c->tokens = ste_xcalloc(c->n, sizeof *c->tokens);
     c->logprobs = ste_xcalloc(c->n, sizeof *c->logprobs);
     c->tokens[0] = (int32_t)(key & 0xffff);
+    if (c->choice >= 0 && ask->n_choices == 2)
+        c->tokens[c->n - 1] = "AB"[c->choice];
     if (ask->given) { /* ten tokens, as likely as the hash says */
         a->n_written = 1;
         c->logprobs[0] = -(float)(key & 0xff) / 8;

@@ -119,6 +119,71 @@ static void test_margin_rule(void **state)
     same_for_all_orders("filter.rule=share;filter.min_share=0.4");
 }
 
+/* Of a finished run: rows of what is trained on, each of which is a preference. */
+static struct ste_loop *preferences(const char *more, char **dir)
+{
+    struct ste_loop *l;
+    free(run(more, -1, dir));
+    assert_int_equal(open_loop(&l, *dir, NULL, NULL), 0);
+    assert_true(count(l, "SELECT count(*) FROM example") > 4);
+    assert_int_equal(count(l, "SELECT count(*) FROM example WHERE rejected IS NULL OR rejected = completion"), 0);
+    assert_int_equal(count(l, "SELECT count(*) FROM outcome"),
+                     count(l, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train'"));
+    assert_int_equal(count(l, "SELECT count(DISTINCT pair) FROM example"),
+                     count(l, "SELECT count(*) FROM outcome WHERE state = 'kept'"));
+    return l;
+}
+
+/* Right against wrong judgments of a pair in an order: all are drawn, and the right one of lowest index is preferred to
+ * the wrong one of lowest index. */
+static void test_preferences(void **state)
+{
+    char *dir;
+    same_for_all_orders("train.objective=dpo;judge.orders=both;filter.verdict_only=0.4");
+    struct ste_loop *l =
+        preferences("train.objective=dpo;filter.per_pair=order;judge.orders=both;judge.samples=2", &dir);
+    const int64_t examples = count(l, "SELECT count(*) FROM example");
+    assert_int_equal(count(l, "SELECT count(*) FROM (SELECT 1 FROM judgment WHERE prompt IS NOT NULL GROUP BY pair, "
+                              "winner HAVING count(*) <> 2)"),
+                     0);
+    assert_int_equal(count(l,
+                           "SELECT count(*) FROM example e JOIN judgment j ON j.id = e.judgment JOIN judgment k ON "
+                           "k.id = e.rejected_judgment WHERE j.correct AND NOT k.correct AND j.pair = k.pair AND "
+                           "j.winner = k.winner AND j.iteration = k.iteration AND j.prompt = k.prompt AND e.border = "
+                           "0"),
+                     examples);
+    assert_int_equal(count(l, "SELECT count(*) FROM example e JOIN judgment k ON k.id = e.rejected_judgment JOIN "
+                              "judgment m ON m.pair = k.pair AND m.winner = k.winner WHERE m.verdict <> 'invalid' AND "
+                              "NOT m.correct AND (m.sample < k.sample OR k.verdict = 'invalid')"),
+                     0);
+    assert_true(count(l, "SELECT count(*) FROM outcome WHERE state = 'none wrong'") > 0);
+    assert_int_equal(count(l, "SELECT count(*) FROM outcome o WHERE state = 'none wrong' AND EXISTS (SELECT 1 FROM "
+                              "judgment j JOIN judgment k ON k.pair = j.pair AND k.winner = j.winner WHERE j.pair = "
+                              "o.pair AND j.correct AND k.verdict <> 'invalid' AND NOT k.correct)"),
+                     0);
+    ste_loop_close(l);
+    free(dir);
+}
+
+/* Of verdicts at once the right label is preferred to the other one, which nothing need have drawn: the saving stays
+ * exact. */
+static void test_preferred_labels(void **state)
+{
+    char *dir;
+    struct ste_loop *l = preferences("train.objective=dpo;prompts.pack=brief", &dir);
+    assert_int_equal(count(l, "SELECT count(*) FROM example WHERE rejected_judgment IS NULL AND border = 1 AND "
+                              "length(rejected) = 8 AND length(completion) = 8 AND substr(rejected, 1, 4) = "
+                              "substr(completion, 1, 4) AND hex(substr(completion, 5, 1)) = hex(label) AND "
+                              "hex(substr(rejected, 5, 1)) = hex(CASE label WHEN 'A' THEN 'B' ELSE 'A' END)"),
+                     count(l, "SELECT count(*) FROM example"));
+    assert_int_equal(count(l,
+                           "SELECT count(*) FROM judgment j WHERE correct AND EXISTS (SELECT 1 FROM judgment k WHERE "
+                           "k.pair = j.pair AND k.sample > j.sample)"),
+                     0);
+    ste_loop_close(l);
+    free(dir);
+}
+
 static void test_match_length(void **state)
 {
     char *dir;
@@ -291,10 +356,13 @@ static void test_golden(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_orders),       cmocka_unit_test(test_both_orders),    cmocka_unit_test(test_all_samples),
-        cmocka_unit_test(test_kinds),        cmocka_unit_test(test_margin_rule),    cmocka_unit_test(test_held_back),
-        cmocka_unit_test(test_match_length), cmocka_unit_test(test_labels),         cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_one_sided),    cmocka_unit_test(test_changed_recipe), cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_orders),           cmocka_unit_test(test_both_orders),
+        cmocka_unit_test(test_all_samples),      cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_margin_rule),      cmocka_unit_test(test_preferences),
+        cmocka_unit_test(test_preferred_labels), cmocka_unit_test(test_held_back),
+        cmocka_unit_test(test_match_length),     cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_counts),           cmocka_unit_test(test_one_sided),
+        cmocka_unit_test(test_changed_recipe),   cmocka_unit_test(test_golden),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

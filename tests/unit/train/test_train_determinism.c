@@ -14,10 +14,13 @@
 enum { N = 6, R = 4 };
 static const int lengths[N] = {130, 7, 66, 64, 1, 40};
 
+static const struct ste_objective *objective = &ste_language_modelling;
+
 static struct ste_train_params params(void)
 {
     struct ste_train_params p;
     ste_train_default_params(&p);
+    p.objective = objective;
     p.r = R;
     p.alpha = 8;
     p.learning_rate = 2e-2;
@@ -67,10 +70,9 @@ static void same_adapter(const struct ste_lora *a, const struct ste_lora *b)
         }
 }
 
-static void packs_threads_recompute(void **state)
+static void check_packs(struct ste_example *batch)
 {
     struct tiny *y = tiny_new(STE_ROPE_ADJACENT, true, true, 21);
-    struct ste_example *batch = tiny_examples(lengths, N, 3);
     double loss, other;
     struct ste_lora *one = grads_of(y, batch, 1, 1, false, &loss);
     const struct {
@@ -86,6 +88,26 @@ static void packs_threads_recompute(void **state)
     ste_lora_free(one);
     tiny_examples_free(batch, N);
     tiny_free(y);
+}
+
+static void packs_threads_recompute(void **state)
+{
+    check_packs(tiny_examples(lengths, N, 3));
+}
+
+/* Of DPO, whose pairs share a prompt; the first and the last pair have the same one. */
+static void packs_of_pairs(void **state)
+{
+    static const int longer[N] = {130, 90, 66, 64, 44, 25};
+    struct ste_example *batch = tiny_examples(longer, N, 3);
+    for (int i = 0; i < N; i++) {
+        memcpy((int32_t *)(uintptr_t)batch[i].tokens, batch[i / 2 == 1 ? 2 : 0].tokens, 20 * sizeof *batch[i].tokens);
+        batch[i].n_prompt = 20;
+        batch[i].weight = i / 2 == 1 ? 0.5f : 1;
+    }
+    objective = &ste_dpo;
+    check_packs(batch);
+    objective = &ste_language_modelling;
 }
 
 /* Examples 0, 2 and 5 get the first 30 tokens of 0 as their prompt. */
@@ -371,7 +393,8 @@ static void bad_batches(void **state)
     struct ste_trainer *t = trainer(y, &p);
     const int32_t tokens[3] = {1, 2, TINY_VOCAB}, fine[3] = {1, 2, 3};
     double loss;
-    struct ste_example outside = {tokens, 3, 1, 1}, prompt_only = {fine, 3, 3, 1}, negative = {fine, 3, 1, -1};
+    struct ste_example outside = {tokens, 3, 1, 1, NULL}, prompt_only = {fine, 3, 3, 1, NULL},
+                       negative = {fine, 3, 1, -1, NULL};
     assert_int_equal(ste_trainer_loss(t, &outside, 1, &loss, &err), STE_EINPUT);
     assert_int_equal(ste_trainer_loss(t, &prompt_only, 1, &loss, &err), STE_EINPUT);
     assert_int_equal(ste_trainer_loss(t, &negative, 1, &loss, &err), STE_EINPUT);
@@ -383,6 +406,7 @@ static void bad_batches(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(packs_threads_recompute),
+                                       cmocka_unit_test(packs_of_pairs),
                                        cmocka_unit_test(no_leak),
                                        cmocka_unit_test(shared_prompts),
                                        cmocka_unit_test(small_groups),

@@ -50,7 +50,7 @@ static int on_saved(void *arg, const struct ste_train_step *log, int n, bool che
     return 0;
 }
 
-static struct command *command_new(bool reward)
+static struct command *command_new(const struct ste_objective *objective)
 {
     struct command *c = calloc(1, sizeof *c);
     c->y = tiny_new(STE_ROPE_HALVES, true, true, 51);
@@ -60,7 +60,7 @@ static struct command *command_new(bool reward)
         c->x[i].weight = c->x[i - 1].weight;
     }
     ste_train_default_params(&c->p);
-    c->p.objective = reward ? &ste_bradley_terry : &ste_language_modelling;
+    c->p.objective = objective;
     c->p.r = 4;
     c->p.learning_rate = 0.02;
     c->p.batch_examples = 2;
@@ -103,10 +103,10 @@ static bool there(int step)
     return is;
 }
 
-static void killed_anywhere(bool reward)
+static void killed_anywhere(const struct ste_objective *objective)
 {
     bool others;
-    struct command *whole = command_new(reward);
+    struct command *whole = command_new(objective);
     char *want = trained(whole, NULL);
     assert_int_equal(whole->stepped, STEPS);
     assert_int_equal(whole->checkpoints, 4); /* 2, 4, 6, 7 */
@@ -117,7 +117,7 @@ static void killed_anywhere(bool reward)
     for (int at = 1; at <= STEPS; at++) {
         pid_t child = fork();
         if (child == 0) {
-            struct command *c = command_new(reward);
+            struct command *c = command_new(objective);
             c->die_at = at;
             run(c, NULL, NULL);
             _exit(1);
@@ -126,7 +126,7 @@ static void killed_anywhere(bool reward)
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 9);
         assert_int_equal(ste_train_newest(folder, &others), at < 3 ? -1 : (at - 1) / 2 * 2);
-        struct command *c = command_new(reward);
+        struct command *c = command_new(objective);
         assert_string_equal(trained(c, NULL), want);
         assert_int_equal(c->stepped, STEPS); /* those of the state too */
         assert_memory_equal(c->losses, whole->losses, sizeof c->losses);
@@ -138,17 +138,22 @@ static void killed_anywhere(bool reward)
 
 static void language_modelling(void **state)
 {
-    killed_anywhere(false);
+    killed_anywhere(&ste_language_modelling);
 }
 
 static void reward(void **state)
 {
-    killed_anywhere(true);
+    killed_anywhere(&ste_bradley_terry);
+}
+
+static void preferences(void **state)
+{
+    killed_anywhere(&ste_dpo);
 }
 
 static void best_is_kept(void **state)
 {
-    struct command *c = command_new(false), *again = command_new(false);
+    struct command *c = command_new(&ste_language_modelling), *again = command_new(&ste_language_modelling);
     int best = 0;
     c->best = again->best = 4;
     char *first = trained(c, &best);
@@ -168,10 +173,10 @@ static void other_training(void **state)
                                        "with steps 7, and now it is 8", "with order shuffle, and now it is file",
                                        "with objective language modelling, and now it is Bradley-Terry"};
     struct ste_err err = {0};
-    struct command *c = command_new(false);
+    struct command *c = command_new(&ste_language_modelling);
     trained(c, NULL);
     for (int i = 0; i < 5; i++) {
-        struct command *o = command_new(i == 4);
+        struct command *o = command_new(i == 4 ? &ste_bradley_terry : &ste_language_modelling);
         o->p.learning_rate += i == 0 ? 0.01 : 0;
         o->x[0].weight += i == 1 ? 1 : 0;
         o->p.total_steps += i == 2;
@@ -193,7 +198,7 @@ static void no_room(void **state)
     bool others;
     assert_int_equal(ste_mkdirs(folder, &err), 0);
     for (int carry_on = 0; carry_on < 2; carry_on++) {
-        struct command *c = command_new(false);
+        struct command *c = command_new(&ste_language_modelling);
         c->j.carry_on = carry_on;
         c->j.every = 0;
         c->j.folder = "/proc/self/fd";
@@ -204,7 +209,7 @@ static void no_room(void **state)
     assert_int_equal(ste_file_write(inside, "", 0, &err), 0);
     assert_int_equal(ste_train_newest(folder, &others), 2);
     assert_false(others);
-    struct command *c = command_new(false);
+    struct command *c = command_new(&ste_language_modelling);
     assert_int_equal(run(c, NULL, &err), STE_EINPUT);
     assert_non_null(strstr(err.msg, "is not a state of training"));
     command_free(c);
@@ -222,8 +227,8 @@ static void no_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(language_modelling), cmocka_unit_test(reward),
-                                       cmocka_unit_test(best_is_kept), cmocka_unit_test(other_training),
-                                       cmocka_unit_test(no_room)};
+                                       cmocka_unit_test(preferences),        cmocka_unit_test(best_is_kept),
+                                       cmocka_unit_test(other_training),     cmocka_unit_test(no_room)};
     const char *dir = getenv("TMPDIR");
     folder = ste_xasprintf("%s/ste-test-driver-%ld", dir ? dir : "/tmp", (long)getpid());
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

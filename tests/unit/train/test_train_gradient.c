@@ -110,9 +110,10 @@ static void ref_rope(const struct ste_hparams *hp, double *x, int heads, int pos
         }
 }
 
-/* sum_i w_i nll_i / sum_i w_i over the completion tokens, or over the pairs of a reward model. */
-static double ref_loss(const struct tiny *y, const struct ref_model *m, const struct ref_lora *lo,
-                       const struct ste_example *batch, int n)
+/* sum_i w_i nll_i / sum_i w_i over the completion tokens, or over the pairs of a reward model. NLL (n), unless NULL,
+ * gets the sum of each example's nll_i. */
+static double ref_pass(const struct tiny *y, const struct ref_model *m, const struct ref_lora *lo,
+                       const struct ste_example *batch, int n, double *nll)
 {
     enum { MAX = 256, Q = TINY_HEADS * TINY_HD, KV = TINY_KV * TINY_HD };
     static double x[MAX][TINY_D], q[MAX][Q], k[MAX][KV], v[MAX][KV];
@@ -173,6 +174,8 @@ static double ref_loss(const struct tiny *y, const struct ref_model *m, const st
             chosen = score;
             continue;
         }
+        if (nll)
+            nll[e] = 0;
         for (int i = batch[e].n_prompt > 1 ? batch[e].n_prompt : 1; i < len; i++) {
             double h[TINY_D], sum = 0, target = 0;
             ref_norm(x[i - 1], m->output_norm, hp->rms_eps, h);
@@ -184,9 +187,32 @@ static double ref_loss(const struct tiny *y, const struct ref_model *m, const st
                 if (w == batch[e].tokens[i])
                     target = z;
             }
+            if (nll)
+                nll[e] += log(sum) - target;
             total += (double)batch[e].weight * (log(sum) - target);
             weight += (double)batch[e].weight;
         }
+    }
+    return total / weight;
+}
+
+enum kind { LM, REWARD, DPO };
+static const double beta = 0.3, alpha = 1.5; /* a beta at which the margins matter */
+
+static double ref_loss(const struct tiny *y, const struct ref_model *m, const struct ref_lora *lo,
+                       const struct ste_example *batch, int n, enum kind kind)
+{
+    if (kind != DPO)
+        return ref_pass(y, m, lo, batch, n, NULL);
+    struct ref_lora off = *lo;
+    double now[8], was[8], total = 0, weight = 0;
+    off.c = 0;
+    ref_pass(y, m, lo, batch, n, now);
+    ref_pass(y, m, &off, batch, n, was);
+    for (int e = 0; e < n; e += 2) {
+        const double w = (double)batch[e].weight, margin = beta * (was[e] - now[e] - (was[e + 1] - now[e + 1]));
+        total += w * (log(1 + exp(-margin)) + alpha * now[e] / (batch[e].n - batch[e].n_prompt));
+        weight += w;
     }
     return total / weight;
 }
@@ -209,20 +235,21 @@ static void make_pairs(struct ste_example *batch, int n)
         memcpy(tokens, x->tokens, (size_t)x->n_prompt * sizeof *tokens);
         memcpy(tokens + x->n_prompt, y->tokens + y->n_prompt, (size_t)rest * sizeof *tokens);
         free((void *)(uintptr_t)y->tokens);
-        *y = (struct ste_example){tokens, x->n_prompt + rest, x->n_prompt, x->weight};
+        *y = (struct ste_example){tokens, x->n_prompt + rest, x->n_prompt, x->weight, NULL};
     }
 }
 
 static double tensor_error(const struct tiny *y, const struct ref_model *ref, const struct ref_lora *rl,
-                           const struct ste_example *batch, double *values, const float *got, int first, int n)
+                           const struct ste_example *batch, enum kind kind, double *values, const float *got, int first,
+                           int n)
 {
     double gap = 0, size = 0;
     for (int c = first; c < n; c += n / 11) {
         double was = values[c], h = 1e-5;
         values[c] = was + h;
-        double up = ref_loss(y, ref, rl, batch, 4);
+        double up = ref_loss(y, ref, rl, batch, 4, kind);
         values[c] = was - h;
-        double slope = (up - ref_loss(y, ref, rl, batch, 4)) / (2 * h);
+        double slope = (up - ref_loss(y, ref, rl, batch, 4, kind)) / (2 * h);
         values[c] = was;
         gap += ((double)got[c] - slope) * ((double)got[c] - slope);
         size += slope * slope;
@@ -230,20 +257,23 @@ static double tensor_error(const struct tiny *y, const struct ref_model *ref, co
     return sqrt(gap / size);
 }
 
-static void check_model(enum ste_rope rope, bool biases, bool tied, bool reward, uint64_t seed)
+static void check_model(enum ste_rope rope, bool biases, bool tied, enum kind kind, uint64_t seed)
 {
+    const bool reward = kind == REWARD;
     struct ste_err err = {0};
     struct tiny *y = tiny_new(rope, biases, tied, seed);
     struct ref_model *ref = ref_new(y);
-    const int lengths[] = {9, 70, reward ? 12 : 2, 23};
+    const int lengths[] = {9, 70, kind == LM ? 2 : 12, 23};
     struct ste_example *batch = tiny_examples(lengths, 4, seed);
     struct ste_train_params p;
     ste_train_default_params(&p);
     p.r = R;
     p.alpha = 6;
     p.micro_tokens = 90;
-    p.objective = reward ? &ste_bradley_terry : &ste_language_modelling;
-    if (reward)
+    p.objective = kind == LM ? &ste_language_modelling : reward ? &ste_bradley_terry : &ste_dpo;
+    p.beta = beta;
+    p.nll = alpha;
+    if (kind != LM)
         make_pairs(batch, 4);
     struct ste_trainer *t;
     struct ste_lora *grads;
@@ -265,7 +295,7 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, bool reward,
             rl.b[l][i] = to_double(lora->pairs[l][i].b, lora->pairs[l][i].out * R);
         }
     rl.head = reward ? to_double(lora->head, TINY_D) : NULL;
-    double want = ref_loss(y, ref, &rl, batch, 4);
+    double want = ref_loss(y, ref, &rl, batch, 4, kind);
     assert_true(fabs(loss - want) < 1e-5 * want);
 
     double worst = 0;
@@ -274,14 +304,14 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, bool reward,
             const struct ste_lora_pair *g = &grads->pairs[l][i / 2];
             int n = (i % 2 ? g->out : g->in) * R;
             double *values = i % 2 ? rl.b[l][i / 2] : rl.a[l][i / 2];
-            double relative = tensor_error(y, ref, &rl, batch, values, i % 2 ? g->b : g->a, l, n);
+            double relative = tensor_error(y, ref, &rl, batch, kind, values, i % 2 ? g->b : g->a, l, n);
             worst = relative > worst ? relative : worst;
             if (!(relative < 1e-4))
                 fail_msg("layer %d %s.%s: relative error %g", l,
                          ste_linear_peft_name(y->m.hp.arch, (enum ste_linear)(i / 2)), i % 2 ? "B" : "A", relative);
         }
     if (reward) {
-        double relative = tensor_error(y, ref, &rl, batch, rl.head, grads->head, 0, TINY_D);
+        double relative = tensor_error(y, ref, &rl, batch, kind, rl.head, grads->head, 0, TINY_D);
         if (!(relative < 1e-4))
             fail_msg("head: relative error %g", relative);
         /* The scores are those of the loss, and an example's own. */
@@ -316,17 +346,23 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, bool reward,
 
 static void adjacent_tied(void **state)
 {
-    check_model(STE_ROPE_ADJACENT, false, true, false, 11);
+    check_model(STE_ROPE_ADJACENT, false, true, LM, 11);
 }
 
 static void halves_biases(void **state)
 {
-    check_model(STE_ROPE_HALVES, true, false, false, 12);
+    check_model(STE_ROPE_HALVES, true, false, LM, 12);
 }
 
 static void reward_model(void **state)
 {
-    check_model(STE_ROPE_HALVES, true, false, true, 13);
+    check_model(STE_ROPE_HALVES, true, false, REWARD, 13);
+}
+
+static void preferences(void **state)
+{
+    check_model(STE_ROPE_HALVES, true, false, DPO, 15);
+    check_model(STE_ROPE_ADJACENT, false, true, DPO, 16);
 }
 
 /* The first that a trainer is asked for may be one token long; a token that the model does not have is refused. */
@@ -342,7 +378,7 @@ static void scores_of_any_example(void **state)
     assert_int_equal(ste_trainer_new(&t, &y->m, NULL, &p, &err), 0);
     ste_trainer_lora(t)->head[0] = 1;
     const int32_t ids[2] = {5, TINY_VOCAB};
-    const struct ste_example one = {ids, 1, 0, 1}, unknown = {ids, 2, 1, 1};
+    const struct ste_example one = {ids, 1, 0, 1, NULL}, unknown = {ids, 2, 1, 1, NULL};
     assert_int_equal(ste_trainer_scores(t, &one, 1, &score, &err), 0);
     assert_true(isfinite(score) && score != 0);
     assert_int_equal(ste_trainer_scores(t, &unknown, 1, &score, &err), STE_EINPUT);
@@ -354,6 +390,7 @@ static void scores_of_any_example(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(adjacent_tied), cmocka_unit_test(halves_biases),
-                                       cmocka_unit_test(reward_model), cmocka_unit_test(scores_of_any_example)};
+                                       cmocka_unit_test(reward_model), cmocka_unit_test(preferences),
+                                       cmocka_unit_test(scores_of_any_example)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,7 +77,7 @@ static void it_generates_what_it_trains(void **state)
     memcpy(ids + 40, c.tokens, 50 * sizeof *ids);
     for (int i = 0; i < 50; i++)
         want -= (double)c.logprobs[i] / 50;
-    assert_int_equal(ste_trainer_loss(t, &(struct ste_example){ids, N, 40, 1}, 1, &loss, &err), 0);
+    assert_int_equal(ste_trainer_loss(t, &(struct ste_example){ids, N, 40, 1, NULL}, 1, &loss, &err), 0);
     if (fabs(loss - want) > 2e-3 * want) /* K and V of the cache are rounded to f16 */
         fail_msg("the engine's loss is %g, the trainer's %g", want, loss);
     ste_completion_clear(&c);
@@ -88,7 +88,7 @@ static void it_generates_what_it_trains(void **state)
 
 static void it_trains(void **state)
 {
-    const struct ste_example x = {ids, N, 20, 1};
+    const struct ste_example x = {ids, N, 20, 1, NULL};
     struct ste_trainer *t = trainer_of(m, lora, 3e-3);
     struct ste_train_step step = {0};
     double first = 0;

@@ -17,7 +17,7 @@ static void rows_wanted(void **state)
         int n, n_prompt, lm_from, lm_to;
     } cases[] = {{6, 3, 2, 5}, {6, 1, 0, 5}, {6, 0, 0, 5}, {6, 6, 5, 5}, {1, 0, 0, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const struct ste_example x = {ids, cases[i].n, cases[i].n_prompt, 1};
+        const struct ste_example x = {ids, cases[i].n, cases[i].n_prompt, 1, NULL};
         int from, to;
         ste_language_modelling.rows(&x, &from, &to);
         assert_int_equal(from, cases[i].lm_from);
@@ -30,7 +30,7 @@ static void rows_wanted(void **state)
 
 static void rows_laid_out(void **state)
 {
-    const struct ste_example x[2] = {{ids, 6, 3, 1}, {ids, 5, 3, 0.5f}};
+    const struct ste_example x[2] = {{ids, 6, 3, 1, NULL}, {ids, 5, 3, 0.5f, NULL}};
     struct ste_layout lay;
     ste_layout_init(&lay, x, 2, &ste_language_modelling);
     const int rows[] = {2, 3, 4}, targets[] = {4, 5, 6};
@@ -48,7 +48,7 @@ static void rows_laid_out(void **state)
 
 static void pairs_only(void **state)
 {
-    const struct ste_example good[2] = {{ids, 6, 3, 1}, {ids, 5, 3, 1}};
+    const struct ste_example good[2] = {{ids, 6, 3, 1, NULL}, {ids, 5, 3, 1, NULL}};
     struct ste_err err = {0};
     assert_int_equal(ste_bradley_terry.check(good, 2, &err), 0);
     assert_int_equal(ste_bradley_terry.check(good, 1, &err), STE_EINPUT);
@@ -65,6 +65,35 @@ static void pairs_only(void **state)
         assert_int_equal(ste_bradley_terry.check(bad, 2, &err), STE_EINPUT);
         assert_non_null(strstr(err.msg, "examples 1 and 2 of the batch are no pair"));
     }
+}
+
+/* What is known of a reference is used and not found again; without margins the loss is known. */
+static void references(void **state)
+{
+    struct tiny *y = tiny_new(STE_ROPE_HALVES, true, true, 42);
+    double kept[2] = {NAN, NAN}, loss, nll, other;
+    struct ste_example x[2] = {{ids, 6, 3, 1, &kept[0]}, {ids, 5, 3, 1, &kept[1]}};
+    struct ste_train_params p;
+    struct ste_trainer *t, *lm;
+    ste_train_default_params(&p);
+    assert_int_equal(ste_trainer_new(&lm, &y->m, NULL, &p, NULL), 0);
+    assert_int_equal(ste_trainer_loss(lm, x, 1, &nll, NULL), 0);
+    assert_true(isnan(kept[0])); /* another objective asks for none */
+    p.objective = &ste_dpo;
+    assert_int_equal(ste_trainer_new(&t, &y->m, NULL, &p, NULL), 0);
+    assert_int_equal(ste_trainer_loss(t, x, 2, &loss, NULL), 0);
+    assert_true(fabs(kept[0] + 3 * nll) < 1e-5 && fabs(loss - (log(2) + 1.5 * nll)) < 1e-5);
+    kept[0] -= 10; /* as if what is chosen had gained as much */
+    assert_int_equal(ste_trainer_loss(t, x, 2, &other, NULL), 0);
+    assert_true(fabs(other - (log1p(exp(-1)) + 1.5 * nll)) < 1e-5);
+    tiny_fill_b(ste_trainer_lora(t), 5);
+    x[1].reference = NULL;
+    const double was = kept[0];
+    assert_int_equal(ste_trainer_loss(t, x, 2, &loss, NULL), 0);
+    assert_true(kept[0] == was);
+    ste_trainer_free(t);
+    ste_trainer_free(lm);
+    tiny_free(y);
 }
 
 /* Half the square of the last row's output. */
@@ -117,6 +146,7 @@ static void made_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(rows_wanted), cmocka_unit_test(rows_laid_out),
-                                       cmocka_unit_test(pairs_only), cmocka_unit_test(made_up)};
+                                       cmocka_unit_test(pairs_only), cmocka_unit_test(references),
+                                       cmocka_unit_test(made_up)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

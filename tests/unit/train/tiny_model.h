@@ -105,7 +105,7 @@ static struct ste_example *tiny_examples(const int *lengths, int n, uint64_t see
         int32_t *t = malloc((size_t)lengths[i] * sizeof *t);
         for (int k = 0; k < lengths[i]; k++)
             t[k] = (int32_t)ste_rng_below(&rng, TINY_VOCAB);
-        e[i] = (struct ste_example){t, lengths[i], lengths[i] / 2, i % 3 == 1 ? 0.5f : 1.0f};
+        e[i] = (struct ste_example){t, lengths[i], lengths[i] / 2, i % 3 == 1 ? 0.5f : 1.0f, NULL};
     }
     return e;
 }
