@@ -38,7 +38,7 @@ static void unknown(const char *name, const char *kind, const char *called, stru
             char *stem = ste_yaml_stem(f->name);
             ste_buf_addf(&list, "%s%s", names.n ? ", " : "", stem);
             ste_strings_add(&names, stem);
-            free(stem);
+            ste_xfree(stem);
         }
     ste_strings_add(&names, NULL);
     const char *near = ste_nearest(name, (const char *const *)names.items);
@@ -56,7 +56,7 @@ json_t *ste_named_yaml(const char *name, const char *folder, const char *kind, c
     if (!file && folder) {
         file = ste_xasprintf("%s/%s.yaml", folder, name);
         if (!ste_file_exists(file)) {
-            free(file);
+            ste_xfree(file);
             file = NULL;
         }
     }

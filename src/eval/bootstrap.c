@@ -37,9 +37,9 @@ void ste_clusters_add(struct ste_clusters *c, uint64_t key, const double *values
 
 void ste_clusters_clear(struct ste_clusters *c)
 {
-    free(c->keys);
-    free(c->pairs);
-    free(c->sums);
+    ste_xfree(c->keys);
+    ste_xfree(c->pairs);
+    ste_xfree(c->sums);
     *c = (struct ste_clusters){0};
 }
 
@@ -107,6 +107,6 @@ void ste_bootstrap_derived(const struct ste_clusters *suites, size_t n, const do
         rates[v]->lo = used > 0 ? quantile(m, STE_BOOTSTRAP_DRAWS, 0.025) : NAN;
         rates[v]->hi = used > 0 ? quantile(m, STE_BOOTSTRAP_DRAWS, 0.975) : NAN;
     }
-    free(means);
-    free(sums);
+    ste_xfree(means);
+    ste_xfree(sums);
 }

@@ -54,7 +54,7 @@ static int put_sft(void *arg, const struct ste_example_view *v, struct ste_err *
     json_object_set_new(row, "completion_ids", ids_json(completion, n));
     json_object_set_new(row, "weight", json_real(v->row.weight));
     json_object_set_new(row, "label_source", json_string(v->row.label_source));
-    free(prompt);
+    ste_xfree(prompt);
     if (rc == 0)
         rc = ste_jsonl_write(g->w, row, err);
     json_decref(row);
@@ -68,7 +68,7 @@ static int load_recipe(struct ste_store *s, struct ste_recipe *r, struct ste_err
     int rc = ste_store_meta(s, "recipe", &json, err);
     if (rc == 0)
         rc = ste_recipe_from_json(r, json ? json : "{}", err);
-    free(json);
+    ste_xfree(json);
     return rc;
 }
 
@@ -79,7 +79,7 @@ static int open_seed(const struct ste_recipe *r, struct ste_model **out, struct 
     int rc = ste_model_resolve(r->seed_model, &path, err);
     if (rc == 0)
         rc = ste_model_open(out, path, err);
-    free(path);
+    ste_xfree(path);
     return rc;
 }
 

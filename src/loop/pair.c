@@ -76,7 +76,7 @@ static void take_attempt(const struct ste_loop *l, struct ste_pair_job *j, int p
 {
     const struct ste_piece_kind *k = &j->kind->pieces[piece];
     struct ste_piece *p = &j->pieces[piece];
-    free(p->text);
+    ste_xfree(p->text);
     if (raw && k->role == STE_LOOP_MODIFY)
         raw = without_heading(raw);
     p->text = raw ? ste_text_trimmed(raw, strlen(raw)) : NULL;
@@ -84,7 +84,7 @@ static void take_attempt(const struct ste_loop *l, struct ste_pair_job *j, int p
     if (k->answers && p->fault && strcmp(p->fault, "cut off") == 0 && l->recipe.cut == STE_CUT_TRIM) {
         char *whole = ste_text_whole_sentences(p->text);
         if (whole) {
-            free(p->text);
+            ste_xfree(p->text);
             p->text = whole;
             p->fault = NULL;
         }
@@ -199,9 +199,9 @@ static int try_pair(struct pairing *g, struct ste_pair_job *j, struct ste_err *e
             t = (struct ste_pair_texts){text_of(j, k->chosen), text_of(j, k->modified), text_of(j, k->rejected)};
         const char *from[3] = {row_of(j, k->chosen), row_of(j, k->modified), row_of(j, k->rejected)};
         rc = put_pair(g, j, why.len ? why.s : "kept", from, &t, err);
-        free(t.chosen);
-        free(t.modified);
-        free(t.rejected);
+        ste_xfree(t.chosen);
+        ste_xfree(t.modified);
+        ste_xfree(t.rejected);
     }
     ste_buf_clear(&why);
     return rc;
@@ -410,9 +410,9 @@ static int borrow(struct pairing *g, struct ste_pair_job *j, struct ste_err *err
         t.rejected = text_of(from, from->kind->chosen);
     }
     int rc = put_pair(g, j, from ? "kept" : "no other answer", rows, &t, err);
-    free(t.chosen);
-    free(t.modified);
-    free(t.rejected);
+    ste_xfree(t.chosen);
+    ste_xfree(t.modified);
+    ste_xfree(t.rejected);
     return rc;
 }
 
@@ -490,17 +490,17 @@ static void clear(struct pairing *g)
     for (size_t i = 0; i < g->n; i++) {
         struct ste_pair_job *j = &g->jobs[i];
         for (int k = 0; k < STE_MAX_PIECES; k++)
-            free(j->pieces[k].text);
-        free(j->instruction);
-        free(j->split);
-        free(j->category);
-        free(j->length);
+            ste_xfree(j->pieces[k].text);
+        ste_xfree(j->instruction);
+        ste_xfree(j->split);
+        ste_xfree(j->category);
+        ste_xfree(j->length);
         ste_dialogue_clear(&j->x);
     }
-    free(g->jobs);
-    free(g->tags);
+    ste_xfree(g->jobs);
+    ste_xfree(g->tags);
     ste_strings_clear(&g->reasons);
-    free(g->reason_counts);
+    ste_xfree(g->reason_counts);
 }
 
 static int make_pairs(struct pairing *g, size_t missing, struct ste_err *err)
@@ -524,7 +524,7 @@ int ste_loop_pair(struct ste_loop *l, struct ste_err *err)
     char *selected = NULL;
     int rc = ste_store_meta(l->store, "select", &selected, err);
     const bool ok = selected && strcmp(selected, "done") == 0;
-    free(selected);
+    ste_xfree(selected);
     if (rc != 0)
         return rc;
     if (!ok)

@@ -12,8 +12,8 @@ static bool holds(char *dir, const char *name)
 {
     char *path = ste_path_join(dir, name);
     const bool there = ste_file_exists(path);
-    free(path);
-    free(dir);
+    ste_xfree(path);
+    ste_xfree(dir);
     return there;
 }
 
@@ -52,15 +52,14 @@ long ste_run_newest(const char *dir)
 {
     long newest = 0;
     char *adapters = ste_run_adapters(dir);
-    DIR *d = opendir(adapters);
+    DIR *d = ste_opendir(adapters);
     for (struct dirent *e; d && (e = readdir(d));) {
         const long n = strncmp(e->d_name, "iter-", 5) == 0 ? ste_run_iteration(e->d_name + 5) : -1;
         if (n > newest && ste_run_has_adapter(dir, n))
             newest = n;
     }
-    if (d)
-        closedir(d);
-    free(adapters);
+    ste_closedir(d);
+    ste_xfree(adapters);
     return newest;
 }
 
@@ -69,6 +68,6 @@ char *ste_run_of_adapter(const char *peft_dir)
     char *dir = ste_path_join(peft_dir, "../..");
     if (ste_run_is(dir))
         return dir;
-    free(dir);
+    ste_xfree(dir);
     return NULL;
 }

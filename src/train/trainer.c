@@ -60,8 +60,8 @@ static float **moments_new(const struct ste_lora *l)
 static void moments_free(float **m, int n)
 {
     for (int i = 0; m && i < n; i++)
-        free(m[i]);
-    free(m);
+        ste_xfree(m[i]);
+    ste_xfree(m);
 }
 
 int ste_trainer_new(struct ste_trainer **out, const struct ste_model *m, const struct ste_weights *base,
@@ -107,8 +107,8 @@ void ste_trainer_free(struct ste_trainer *t)
     ste_lora_free(t->grads);
     ste_weights_free(t->own_w);
     ste_scratch_free(&t->s);
-    free(t->log);
-    free(t);
+    ste_xfree(t->log);
+    ste_xfree(t);
 }
 
 struct ste_lora *ste_trainer_lora(struct ste_trainer *t)
@@ -257,7 +257,7 @@ static int batch_pass(struct ste_trainer *t, const struct ste_example *given, in
         ste_layout_clear(&lay);
         rc = ste_cancel_check(err);
     }
-    free(batch);
+    ste_xfree(batch);
     return rc;
 }
 
