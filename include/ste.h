@@ -4,6 +4,10 @@
  * Errors. A function that can fail returns 0 or one of the negative codes below and takes a `struct ste_err *`, which
  * then has one sentence: what was being done, to what, what went wrong and what would help. NULL is allowed.
  *
+ * Memory. A call that finds none returns STE_ENOMEM and has given back what it held; what was saved is safe. If it was
+ * a call of a handle, that can only be closed from then on: its other calls return STE_ENOMEM. No other handle is
+ * touched. So that jansson's values are given back too, json_set_alloc_funcs is called once, around what was set.
+ *
  * Threads. A handle belongs to one thread at a time; different handles may be used by different threads at once.
  *
  * Strings are UTF-8 and end with a NUL. What a function returns is the caller's to free, by the function that is named
@@ -35,7 +39,7 @@ enum {
     STE_EUSAGE = -2,       /* a wrong option, recipe key or argument */
     STE_EINPUT = -3,       /* a file or row whose content is wrong */
     STE_EIO = -4,          /* the system refused: missing file, full disk, no permission */
-    STE_ENOMEM = -5,       /* a large tensor or cache does not fit */
+    STE_ENOMEM = -5,       /* out of memory, or a large tensor or cache does not fit */
     STE_ETHRESHOLD = -6,   /* a threshold was not met */
     STE_EINTERRUPTED = -7, /* cancelled; what came is saved */
     STE_EBUSY = -8,        /* another process holds the run */
@@ -74,8 +78,6 @@ struct ste_context {
     void (*say)(void *arg, bool warning, const char *text);
     /* Work that begins, went on and ends; one call at a time. */
     void (*progress)(void *arg, struct ste_progress *p, enum ste_progress_event what);
-    /* SIZE bytes are not to be had. It does not return; without it the process is aborted. */
-    void (*no_memory)(void *arg, size_t size);
     void *arg; /* of all of them */
 };
 

@@ -25,4 +25,7 @@ no "an answer is taken by llm/pump.c alone" '\bste_llm_next\(' $(files . -not -p
 no "a run's layout is store/run.h" '"(run\.db|recipe\.resolved\.yaml|report\.json)"|adapters/iter-|training/iter-' $(files . -not -path './store/run.[ch]')
 no "the library ends no process, reads no environment and takes no signal: that is the caller's (core/context.h)" \
     '\b(_?exit|getenv|secure_getenv|setenv|putenv|signal|sigaction)\(' $(files . -not -path './cli/*')
+no "memory goes back by ste_xfree, which knows whose it is (core/domain.h)" '(^|[^A-Za-z0-9_])(free|strdup|malloc|calloc|realloc)\(' \
+    $(files . -not -path './core/domain.c' -not -path './core/mem.c' -not -path './library/judge.c' -not -path './library/run.c' \
+        -not -path './engine/cpu/matrix/product.c')
 exit $bad

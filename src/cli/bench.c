@@ -144,7 +144,7 @@ static void prompts_clear(struct prompts *p)
 {
     for (size_t i = 0; i < p->n; i++)
         ste_tokens_clear(&p->items[i]);
-    free(p->items);
+    ste_xfree(p->items);
 }
 
 struct reading {
@@ -234,7 +234,7 @@ static int train_rounds(const struct options *o, struct ste_trainer *t, const st
         if (i >= 0)
             f->train.rounds[i] = TRAIN_BATCH * TRAIN_TOKENS / (ste_now() - from);
     }
-    free(ids);
+    ste_xfree(ids);
     return rc;
 }
 
@@ -263,7 +263,7 @@ static int train(const struct options *o, struct figures *f, struct ste_err *err
         ste_pool_free(p.pool);
         ste_model_close(m);
     }
-    free(path);
+    ste_xfree(path);
     return rc;
 }
 
@@ -306,7 +306,7 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
         rc = report_all(o, ste_local_engine(llm), &f, err);
     ste_llm_close(llm);
     prompts_clear(&prompts);
-    free(rounds);
+    ste_xfree(rounds);
     return rc;
 }
 

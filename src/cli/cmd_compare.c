@@ -82,10 +82,10 @@ static int report(const struct ste_strings *judges, const struct ste_pair_files 
             printf("kappa between the judges %.3f\n", kappa);
         ste_buf_clear(&table);
     }
-    free(all[0]);
-    free(all[1]);
-    free(each);
-    free(names);
+    ste_xfree(all[0]);
+    ste_xfree(all[1]);
+    ste_xfree(each);
+    ste_xfree(names);
     json_t *out = json_object();
     json_object_set(out, "judges", provenance);
     json_object_set_new(out, "suites", suites);

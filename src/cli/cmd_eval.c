@@ -4,6 +4,7 @@
 
 #include "cli/judging.h"
 #include "core/json.h"
+#include "core/mem.h"
 #include "eval/attack.h"
 #include "eval/scores.h"
 
@@ -162,7 +163,7 @@ static int eval_run(void *options_, const struct ste_strings *words, struct ste_
     rc = ste_err_pass(err, &unwritten, rc);
     json_decref(m.about);
     ste_outcome_table_clear(&m.table);
-    free(m.attacked);
+    ste_xfree(m.attacked);
     ste_suite_free(suite);
     return rc;
 }

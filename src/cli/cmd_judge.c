@@ -71,7 +71,7 @@ static int judge_some(struct ste_session *j, const struct ste_answer_pairs *pair
         rc = write_rows(w, pairs, out, both, err);
     count(c, out, pairs->n, both);
     ste_outcomes_clear(out, pairs->n);
-    free(out);
+    ste_xfree(out);
     return rc;
 }
 
@@ -81,7 +81,7 @@ static int judge_file(struct ste_session *j, const struct ste_answer_pairs *pair
     char *title = ste_session_title(j);
     const size_t calls = ste_eval_calls(j, pairs->n, both);
     ste_info("%s: %zu pairs, %zu calls", title, pairs->n, calls);
-    free(title);
+    ste_xfree(title);
     struct ste_progress *progress = ste_progress_new("judge", "verdicts", calls);
     int rc = judge_some(j, pairs, w, both, progress, c, err);
     ste_progress_end(progress);

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "core/file.h"
+#include "core/mem.h"
 #include "data/catalogue.h"
 
 static void print_table(const struct ste_catalogue *c)
@@ -16,7 +17,7 @@ static void print_table(const struct ste_catalogue *c)
                e->license);
         if (*e->note)
             printf("    %s\n", e->note);
-        free(path);
+        ste_xfree(path);
     }
 }
 
@@ -29,7 +30,7 @@ static void print_json(const struct ste_catalogue *c)
         json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s, s:s, s:b, s:s}", "name", e->name, "license",
                                               e->license, "size", (json_int_t)e->size, "sha256", e->sha256, "note",
                                               e->note, "pulled", ste_file_exists(path), "path", path));
-        free(path);
+        ste_xfree(path);
     }
     json_dumpf(list, stdout, JSON_INDENT(2));
     putchar('\n');

@@ -30,7 +30,7 @@ static int pull_dataset(const struct options *o, const struct ste_strings *words
     const struct ste_dataset_pull p = {
         .name = name, .config = o->config, .split = o->split, .limit = (size_t)o->limit, .out = own ? own : o->out};
     int rc = ste_dataset_pull(&p, err);
-    free(own);
+    ste_xfree(own);
     return rc;
 }
 

@@ -76,7 +76,7 @@ static int run_run(void *options_, const struct ste_strings *words, struct ste_e
         }
     }
     ste_loop_close(l);
-    free(folder);
+    ste_xfree(folder);
     ste_recipe_clear(&r);
     return rc;
 }

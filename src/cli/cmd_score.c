@@ -98,7 +98,7 @@ static int score_run(void *options_, const struct ste_strings *words, struct ste
         say_figures(scores, rows.n);
     for (size_t i = 0; scores && i < rows.n; i++)
         ste_score_clear(&scores[i]);
-    free(scores);
+    ste_xfree(scores);
     ste_answer_rows_clear(&rows);
     ste_session_close(&j);
     return rc;

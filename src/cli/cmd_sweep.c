@@ -71,8 +71,8 @@ static int sweep_run(void *options_, const struct ste_strings *words, struct ste
     }
     json_decref(report);
     ste_sweep_free(s);
-    free(stem);
-    free(folder);
+    ste_xfree(stem);
+    ste_xfree(folder);
     return rc;
 }
 

@@ -38,18 +38,9 @@ static void progress(void *arg, struct ste_progress *p, enum ste_progress_event 
     ste_terminal_progress(p, what);
 }
 
-static void no_memory(void *arg, size_t size)
-{
-    fprintf(stderr,
-            "ste: out of memory (%zu bytes asked for); what is in the store is safe, "
-            "free some memory and run the same command again\n",
-            size);
-    exit(1);
-}
-
 void ste_program_context(void)
 {
-    static const struct ste_context program = {from_environment, was_stopped, say, progress, no_memory, NULL};
+    static const struct ste_context program = {from_environment, was_stopped, say, progress, NULL};
     ste_context_set(&program);
 }
 

@@ -72,7 +72,7 @@ static int put(struct parsing *p, const struct ste_option *o, const char *key, c
     const bool add = list && ste_strings_place(&p->given, key) < before;
     char *name = ste_xasprintf("%s: %.*s", p->cmd->name, (int)strcspn(word, "="), word);
     int rc = ste_options_put(p->cmd->options, p->options, key, name, value, add, err);
-    free(name);
+    ste_xfree(name);
     return rc;
 }
 
@@ -103,8 +103,8 @@ static int take_flag(struct parsing *p, struct ste_err *err)
     const struct ste_option *o = ste_options_find(p->cmd->options, key);
     /* "-name" with one dash is no way to write a long flag */
     int rc = !o || (word[1] != '-' && n != 1) ? unknown_flag(p->cmd, word, flag, err) : take_values(p, o, key, err);
-    free(flag);
-    free(key);
+    ste_xfree(flag);
+    ste_xfree(key);
     return rc;
 }
 
@@ -143,6 +143,6 @@ int ste_command_run(const struct ste_command *cmd, int argc, char **argv, struct
     ste_options_clear(cmd->options, p.options);
     ste_strings_clear(&p.given);
     ste_strings_clear(&words);
-    free(p.options);
+    ste_xfree(p.options);
     return rc;
 }

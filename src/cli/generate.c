@@ -146,7 +146,7 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
         json_t *all = json_pack("{soso}", "prompt_tokens", ids, "samples", list);
         char *s = ste_json_canonical(all);
         puts(s);
-        free(s);
+        ste_xfree(s);
         json_decref(all);
     }
     for (int i = 0; i < o->samples; i++) {
@@ -154,7 +154,7 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
             print_text(m, &done[i], o, i);
         ste_completion_clear(&done[i]);
     }
-    free(done);
+    ste_xfree(done);
     ste_tokens_clear(&prompt);
     ste_llm_close(llm);
     return rc;

@@ -48,7 +48,7 @@ static json_t *top_of(const float *row, int n_vocab, int k)
         taken[best] = 1;
         json_array_append_new(list, json_pack("[if]", best, (double)row[best]));
     }
-    free(taken);
+    ste_xfree(taken);
     return list;
 }
 
@@ -85,7 +85,7 @@ static int one_row(struct ste_engine *e, const struct ste_adapter *a, const stru
         json_t *line = json_pack("{so}", "top", rows);
         char *s = ste_json_canonical(line);
         puts(s);
-        free(s);
+        ste_xfree(s);
         json_decref(line);
     }
     if (!rc && out)
@@ -111,7 +111,7 @@ static int all_rows(struct ste_engine *e, const struct ste_adapter *a, const cha
         rc = ste_tokens_read(row, "tokens", ste_engine_model(e), where, &t, err);
         if (!rc)
             rc = one_row(e, a, &t, top, perplexity, out, &sums, err);
-        free(where);
+        ste_xfree(where);
         ste_tokens_clear(&t);
         json_decref(row);
     }

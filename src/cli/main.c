@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "core/domain.h"
 #include "loop/recipe.h"
 
 static const struct entry {
@@ -98,8 +99,15 @@ static int help(int argc, char **argv, struct ste_err *err)
     return ste_command_run(cmd, 2, args, err);
 }
 
-static int run(int argc, char **argv, struct ste_err *err)
+struct command_line {
+    int argc;
+    char **argv;
+};
+
+static int run(void *arg, struct ste_err *err)
 {
+    const int argc = ((struct command_line *)arg)->argc;
+    char **argv = ((struct command_line *)arg)->argv;
     if (argc < 2) {
         print_commands();
         return ste_err_set(err, STE_EUSAGE, "a command is missing");
@@ -123,8 +131,11 @@ int main(int argc, char **argv)
     struct ste_err err = {0};
     ste_program_context();
     int rc = ste_standard_descriptors(&err);
+    struct ste_domain *domain = ste_domain_new();
     if (!rc)
-        rc = run(argc, argv, &err);
+        rc = domain ? ste_domain_call(domain, run, &(struct command_line){argc, argv}, &err)
+                    : ste_err_set(&err, STE_ENOMEM, "out of memory");
+    ste_domain_free(domain);
     /* Output that could not be written (a full disk behind a redirection) is a failure too. */
     if ((fflush(stdout) || ferror(stdout)) && !rc)
         rc = ste_err_errno(&err, "cannot write the standard output");

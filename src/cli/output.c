@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "core/buf.h"
 #include "core/file.h"
+#include "core/mem.h"
 #include "core/profile.h"
 
 static bool no_stdout;
@@ -49,7 +50,7 @@ int ste_write_json(const char *path, json_t *j, struct ste_err *err)
     fflush(stdout); /* PATH may be "-" */
     int rc = ste_result_write(path, b.s, b.len, err);
     ste_buf_clear(&b);
-    free(text);
+    ste_xfree(text);
     json_decref(j);
     return rc;
 }

@@ -11,7 +11,7 @@ void ste_running_flags(struct ste_llm_params *to, const struct ste_llm_params *f
     to->ctx = flags->ctx ? flags->ctx : to->ctx;
     to->activations = flags->activations != STE_ACT_AUTO ? flags->activations : to->activations;
     if (*flags->isa) {
-        free(to->isa);
+        ste_xfree(to->isa);
         to->isa = ste_xstrdup(flags->isa);
     }
 }

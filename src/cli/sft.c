@@ -69,8 +69,8 @@ static int write_grads(const struct ste_training *g, const char *folder, struct 
     if (!rc)
         printf("loss %.6f; gradients of %d %s in %s\n", loss, n, group > 1 ? "pairs" : "examples", folder);
     ste_lora_free(grads);
-    free(index);
-    free(batch);
+    ste_xfree(index);
+    ste_xfree(batch);
     return rc;
 }
 

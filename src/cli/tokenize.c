@@ -112,7 +112,7 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
     ste_buf_clear(&text);
     ste_tokenizer_free(t);
     ste_gguf_close(g);
-    free(path);
+    ste_xfree(path);
     return rc;
 }
 

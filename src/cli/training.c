@@ -47,7 +47,7 @@ int ste_training_open(struct ste_training *g, struct ste_err *err)
         rc = ste_model_open(&g->m, path, err);
     if (!rc)
         g->p.pool = ste_pool_new((int)f->threads);
-    free(path);
+    ste_xfree(path);
     return rc;
 }
 
@@ -122,7 +122,7 @@ static int write_adapter(const struct ste_training *g, const char *folder, struc
                folder);
     else if (!rc)
         printf("adapter %.12s in %s: PEFT folder, and adapter.gguf for llama.cpp\n", lora->hash, folder);
-    free(gguf);
+    ste_xfree(gguf);
     return rc;
 }
 
@@ -137,7 +137,7 @@ static int write_or_keep(const struct ste_training *g, struct ste_err *err)
             again = *err;
             ste_err_set(err, rc, "%.500s; what was trained is kept in %s", again.msg, at);
         }
-        free(at);
+        ste_xfree(at);
         if (kept)
             break;
     }
@@ -159,7 +159,7 @@ int ste_training_run(struct ste_training *g, struct ste_err *err)
     int held = -1, rc = ste_mkdirs(g->f->out, err);
     if (!rc)
         rc = ste_lock(lock, &held, err);
-    free(lock);
+    ste_xfree(lock);
     if (rc)
         return rc;
     if (g->f->log)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/domain.h"
 #include "core/mem.h"
 
 char ste_buf_nothing[1];
@@ -11,7 +12,7 @@ char ste_buf_nothing[1];
 void ste_buf_reserve(struct ste_buf *b, size_t more)
 {
     if (more >= SIZE_MAX / 2 - b->len)
-        ste_xmalloc(SIZE_MAX); /* says so and ends */
+        ste_no_memory(SIZE_MAX);
     if (!b->cap)
         b->s = NULL;
     STE_GROW(b->s, b->cap, b->len + more + 1);
@@ -81,6 +82,6 @@ char *ste_buf_detach(struct ste_buf *b)
 void ste_buf_clear(struct ste_buf *b)
 {
     if (b->cap)
-        free(b->s);
+        ste_xfree(b->s);
     *b = (struct ste_buf)STE_BUF_INIT;
 }

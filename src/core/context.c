@@ -1,5 +1,7 @@
 #include "core/context.h"
 
+#include "core/domain.h"
+
 static const struct ste_context nothing;
 static _Thread_local const struct ste_context *current;
 
@@ -18,14 +20,19 @@ const struct ste_context *ste_context(void)
 const char *ste_setting(const char *name)
 {
     const struct ste_context *c = ste_context();
+    struct ste_frame *frame = ste_domain_leave();
     const char *value = c->setting ? c->setting(c->arg, name) : NULL;
+    ste_domain_enter(frame);
     return value && *value ? value : NULL;
 }
 
 bool ste_cancelled(void)
 {
     const struct ste_context *c = ste_context();
-    return c->cancelled && c->cancelled(c->arg);
+    struct ste_frame *frame = ste_domain_leave();
+    const bool cancelled = c->cancelled && c->cancelled(c->arg);
+    ste_domain_enter(frame);
+    return cancelled;
 }
 
 int ste_cancel_check(struct ste_err *err)

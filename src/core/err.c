@@ -39,7 +39,7 @@ int ste_err_set(struct ste_err *err, int code, const char *fmt, ...)
 
 int ste_err_errno(struct ste_err *err, const char *fmt, ...)
 {
-    int e = errno;
+    const int e = errno, code = e == ENOMEM ? STE_ENOMEM : STE_EIO;
     if (err) {
         va_list ap;
         va_start(ap, fmt);
@@ -49,9 +49,9 @@ int ste_err_errno(struct ste_err *err, const char *fmt, ...)
             snprintf(err->msg + n, sizeof err->msg - n, ": %s%s", strerror(e),
                      e == ENOSPC ? " (free some space and run the same command again)" : "");
         whole_characters(err);
-        err->code = STE_EIO;
+        err->code = code;
     }
-    return STE_EIO;
+    return code;
 }
 
 int ste_err_wrap(struct ste_err *err, const char *fmt, ...)

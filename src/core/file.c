@@ -10,13 +10,55 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/domain.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/utf8.h"
 
+static void end_fd(void *of, size_t n)
+{
+    close((int)n);
+}
+
+int ste_open(const char *path, int flags)
+{
+    int fd = open(path, flags | O_CLOEXEC, 0666);
+    if (fd >= 0)
+        ste_own((void *)(intptr_t)fd, (size_t)fd, end_fd);
+    return fd;
+}
+
+int ste_close(int fd)
+{
+    ste_disown((void *)(intptr_t)fd, end_fd);
+    return close(fd);
+}
+
+static void end_folder(void *of, size_t n)
+{
+    closedir(of);
+}
+
+DIR *ste_opendir(const char *path)
+{
+    DIR *d = opendir(path);
+    if (d)
+        ste_own(d, 0, end_folder);
+    else if (errno == ENOMEM)
+        ste_no_memory(0);
+    return d;
+}
+
+void ste_closedir(DIR *d)
+{
+    ste_disown(d, end_folder);
+    if (d)
+        closedir(d);
+}
+
 int ste_file_read(const char *path, size_t max_bytes, struct ste_buf *out, struct ste_err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = ste_open(path, O_RDONLY);
     if (fd < 0)
         return ste_err_errno(err, "cannot open %s", path);
     char chunk[65536];
@@ -36,17 +78,17 @@ int ste_file_read(const char *path, size_t max_bytes, struct ste_buf *out, struc
     }
     if (n < 0)
         rc = ste_err_errno(err, "cannot read %s", path);
-    close(fd);
+    ste_close(fd);
     return rc;
 }
 
 int ste_folder_sync(const char *path, struct ste_err *err)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = ste_open(path, O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return ste_err_errno(err, "cannot open the folder %s", path);
     int rc = fsync(fd) && errno != EINVAL ? ste_err_errno(err, "cannot sync the folder %s", path) : 0;
-    close(fd);
+    ste_close(fd);
     return rc;
 }
 
@@ -55,7 +97,7 @@ static int sync_parent(const char *path, struct ste_err *err)
     const char *slash = strrchr(path, '/');
     char *dir = slash ? ste_xstrndup(path, slash == path ? 1 : (size_t)(slash - path)) : ste_xstrdup(".");
     int rc = ste_folder_sync(dir, err);
-    free(dir);
+    ste_xfree(dir);
     return rc;
 }
 
@@ -72,7 +114,8 @@ struct ste_file_writer {
 static bool written_in_place(const char *path)
 {
     struct stat st;
-    return strncmp(path, "/dev/", 5) == 0 || (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
+    const bool device = strncmp(path, "/dev/", 5) == 0 && strncmp(path, "/dev/shm/", 9) != 0; /* which is a folder */
+    return device || (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
 }
 
 int ste_file_try(const char *path, struct ste_err *err)
@@ -106,8 +149,8 @@ int ste_folder_try(const char *path, struct ste_err *err)
     }
     probe = ste_xasprintf("%s/.ste-try-%ld", at, (long)getpid());
     int rc = mkdir(probe, 0777) || rmdir(probe) ? ste_err_errno(err, "cannot make the folder %s", path) : 0;
-    free(probe);
-    free(at);
+    ste_xfree(probe);
+    ste_xfree(at);
     return rc;
 }
 
@@ -119,38 +162,66 @@ char *ste_keep_path(const char *path, int which)
     char *at = NULL;
     const int n = (int)ste_utf8_whole(name, strnlen(name, 100));
     for (int i = 0; which < (int)(sizeof folders / sizeof *folders) && (!at || ste_file_exists(at)); i++) {
-        free(at);
+        ste_xfree(at);
         at = ste_xasprintf("%s/ste-kept-%ld.%d-%.*s", folders[which], (long)getpid(), i, n, name);
     }
-    free(home);
+    ste_xfree(home);
     return at;
+}
+
+static void close_and_remove(struct ste_file_writer *w)
+{
+    if (w->fd >= 0 && w->fd != STDOUT_FILENO)
+        close(w->fd);
+    if (w->tmp)
+        unlink(w->tmp);
+    if (w->kept)
+        unlink(w->kept);
+    w->fd = -1;
+}
+
+static void end_writer(void *of, size_t n)
+{
+    close_and_remove(of);
+}
+
+static void writer_free(struct ste_file_writer *w)
+{
+    ste_disown(w, end_writer);
+    ste_buf_clear(&w->pending);
+    ste_xfree(w->path);
+    ste_xfree(w->tmp);
+    ste_xfree(w->kept);
+    ste_xfree(w);
 }
 
 int ste_file_create(struct ste_file_writer **out, const char *path, bool keep, struct ste_err *err)
 {
+    const bool std = strcmp(path, "-") == 0;
     *out = NULL;
-    struct ste_file_writer w = {.fd = -1, .keep = keep, .pending = STE_BUF_INIT};
-    if (strcmp(path, "-") == 0) {
-        w.fd = STDOUT_FILENO;
-        w.path = ste_xstrdup("the standard output");
-    } else if (written_in_place(path)) {
-        w.fd = open(path, O_WRONLY | O_CLOEXEC);
-        w.path = ste_xstrdup(path);
-    } else if (ste_is_folder(path)) {
+    if (!std && !written_in_place(path) && ste_is_folder(path))
         return ste_err_set(err, STE_EIO, "cannot write %s: it is a folder", path);
+    struct ste_file_writer *w = ste_xcalloc(1, sizeof *w);
+    *w = (struct ste_file_writer){.fd = -1, .keep = keep, .pending = STE_BUF_INIT};
+    if (std) {
+        w->path = ste_xstrdup("the standard output");
+        w->fd = STDOUT_FILENO;
+    } else if (written_in_place(path)) {
+        w->path = ste_xstrdup(path);
+        w->fd = open(path, O_WRONLY | O_CLOEXEC);
     } else {
         char *target = realpath(path, NULL); /* a link stays a link */
-        w.path = target ? target : ste_xstrdup(path);
-        w.tmp = ste_xasprintf("%s.tmp%ld", w.path, (long)getpid());
-        w.fd = open(w.tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        w->path = target || errno == ENOMEM ? ste_xtake(target, 0) : ste_xstrdup(path);
+        w->tmp = ste_xasprintf("%s.tmp%ld", w->path, (long)getpid());
+        w->fd = open(w->tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     }
-    if (w.fd < 0) {
+    if (w->fd < 0) {
         int rc = ste_err_errno(err, "cannot write %s", path);
-        free(w.path);
-        free(w.tmp);
+        writer_free(w);
         return rc;
     }
-    *out = ste_xmemdup(&w, sizeof w);
+    ste_own(w, 0, end_writer);
+    *out = w;
     return 0;
 }
 
@@ -179,17 +250,6 @@ static bool copy_bytes(int from, int to)
     return n == 0;
 }
 
-static void close_and_remove(struct ste_file_writer *w)
-{
-    if (w->fd >= 0 && w->fd != STDOUT_FILENO)
-        close(w->fd);
-    if (w->tmp)
-        unlink(w->tmp);
-    if (w->kept)
-        unlink(w->kept);
-    w->fd = -1;
-}
-
 /* PATH takes no more (errno says why): goes on in another folder, with the bytes that are in the temporary file. False:
  * nobody wants the bytes, or no folder takes them; errno stays. */
 static bool keep_elsewhere(struct ste_file_writer *w)
@@ -200,24 +260,25 @@ static bool keep_elsewhere(struct ste_file_writer *w)
     for (char *at; (at = ste_keep_path(w->fd == STDOUT_FILENO ? "stdout" : w->path, w->tried)); w->tried++) {
         int fd = open(at, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd >= 0 && (!(w->tmp || w->kept) || copy_bytes(w->fd, fd))) {
-            if (!w->kept) {
-                w->why = why;
-                ste_warn("cannot write %s: %s; going on in %s", w->path, strerror(why), at);
-            }
+            const bool first = !w->kept;
             close_and_remove(w);
-            free(w->tmp);
-            free(w->kept);
+            ste_xfree(w->tmp);
+            ste_xfree(w->kept);
             w->fd = fd;
             w->tmp = NULL;
             w->kept = at;
             w->tried++;
+            if (first) {
+                w->why = why;
+                ste_warn("cannot write %s: %s; going on in %s", w->path, strerror(why), at);
+            }
             return true;
         }
         if (fd >= 0) {
             close(fd);
             unlink(at);
         }
-        free(at);
+        ste_xfree(at);
     }
     errno = why;
     return false;
@@ -253,15 +314,6 @@ int ste_file_flush(struct ste_file_writer *w, struct ste_err *err)
     int rc = drain(w, w->pending.s, w->pending.len, err);
     ste_buf_reset(&w->pending);
     return rc;
-}
-
-static void writer_free(struct ste_file_writer *w)
-{
-    ste_buf_clear(&w->pending);
-    free(w->path);
-    free(w->tmp);
-    free(w->kept);
-    free(w);
 }
 
 void ste_file_abort(struct ste_file_writer *w)
@@ -378,7 +430,7 @@ int ste_mkdirs(const char *path, struct ste_err *err)
     }
     if (!rc && !ste_is_folder(path))
         rc = ste_err_set(err, STE_EIO, "%s is a file, not a folder", path);
-    free(p);
+    ste_xfree(p);
     return rc;
 }
 
@@ -396,13 +448,13 @@ char *ste_home_path(const char *sub)
     if (!sub)
         return base;
     char *path = ste_path_join(base, sub);
-    free(base);
+    ste_xfree(base);
     return path;
 }
 
 int ste_lock(const char *path, int *fd, struct ste_err *err)
 {
-    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    *fd = ste_open(path, O_RDWR | O_CREAT);
     if (*fd < 0)
         return ste_err_errno(err, "cannot open %s", path);
     if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
@@ -410,7 +462,7 @@ int ste_lock(const char *path, int *fd, struct ste_err *err)
     int rc = errno == EWOULDBLOCK
                  ? ste_err_set(err, STE_EBUSY, "%s is held by another ste; wait for it to end or stop it", path)
                  : ste_err_errno(err, "cannot lock %s", path);
-    close(*fd);
+    ste_close(*fd);
     *fd = -1;
     return rc;
 }
@@ -418,7 +470,7 @@ int ste_lock(const char *path, int *fd, struct ste_err *err)
 void ste_unlock(int fd)
 {
     if (fd >= 0)
-        close(fd);
+        ste_close(fd);
 }
 
 char *ste_path_stem(const char *path)

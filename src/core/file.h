@@ -2,6 +2,7 @@
 #ifndef STE_CORE_FILE_H
 #define STE_CORE_FILE_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -42,6 +43,12 @@ int ste_folder_sync(const char *path, struct ste_err *err);
 char *ste_path_join(const char *dir, const char *name);
 /* ${STE_HOME:-~/.cache/ste}/SUB; SUB may be NULL. */
 char *ste_home_path(const char *sub);
+
+/* As open (O_CLOEXEC, 0666), close, opendir and closedir, and closed should memory run out (domain.h). */
+int ste_open(const char *path, int flags);
+int ste_close(int fd);
+DIR *ste_opendir(const char *path);
+void ste_closedir(DIR *d); /* NULL is allowed */
 
 /* An exclusive lock on PATH (made if missing), held until ste_unlock or the end of the process.
  * STE_EBUSY when another process has it. */

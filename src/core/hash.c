@@ -14,18 +14,28 @@
 
 #include "core/file.h"
 #include "core/context.h"
+#include "core/domain.h"
 #include "core/mem.h"
 
 struct ste_hasher {
     EVP_MD_CTX *ctx;
 };
 
+static void end_context(void *of, size_t n)
+{
+    EVP_MD_CTX_free(of);
+}
+
+/* libcrypto always has SHA-256, so that what fails is its memory. */
 struct ste_hasher *ste_hasher_new(void)
 {
     struct ste_hasher *h = ste_xmalloc(sizeof *h);
     h->ctx = EVP_MD_CTX_new();
-    if (!h->ctx || !EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL))
-        abort(); /* libcrypto without SHA-256 cannot run anything here */
+    if (!h->ctx)
+        ste_no_memory(0);
+    ste_own(h->ctx, 0, end_context);
+    if (!EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL))
+        ste_no_memory(0);
     return h;
 }
 
@@ -50,13 +60,15 @@ void ste_hasher_addu(struct ste_hasher *h, uint64_t v)
 void ste_hasher_done(struct ste_hasher *h, uint8_t out[32])
 {
     EVP_DigestFinal_ex(h->ctx, out, NULL);
+    ste_disown(h->ctx, end_context);
     EVP_MD_CTX_free(h->ctx);
-    free(h);
+    ste_xfree(h);
 }
 
 void ste_sha256(const void *p, size_t n, uint8_t out[32])
 {
-    EVP_Digest(p, n, out, NULL, EVP_sha256(), NULL);
+    if (!EVP_Digest(p, n, out, NULL, EVP_sha256(), NULL))
+        ste_no_memory(0);
 }
 
 void ste_hex(const uint8_t *p, size_t n, char *out)
@@ -109,7 +121,7 @@ uint64_t ste_key_of(const char *first, ...)
 
 int ste_sha256_file(const char *path, char out[65], struct ste_err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = ste_open(path, O_RDONLY);
     if (fd < 0)
         return ste_err_errno(err, "cannot open %s", path);
     struct ste_hasher *h = ste_hasher_new();
@@ -126,8 +138,8 @@ int ste_sha256_file(const char *path, char out[65], struct ste_err *err)
     uint8_t digest[32];
     ste_hasher_done(h, digest);
     ste_hex(digest, 32, out);
-    free(chunk);
-    close(fd);
+    ste_xfree(chunk);
+    ste_close(fd);
     return rc;
 }
 
@@ -167,6 +179,6 @@ int ste_sha256_file_kept(const char *path, char out[65], struct ste_err *err)
         }
     }
     ste_buf_clear(&b);
-    free(side);
+    ste_xfree(side);
     return rc;
 }

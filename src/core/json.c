@@ -18,10 +18,8 @@ char *ste_json_canonical(const json_t *j)
 {
     char *s = json_dumps(j, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
     if (!s)
-        abort(); /* only a value with itself inside or no memory at all */
-    char *own = ste_xstrdup(s);
-    free(s);
-    return own;
+        abort(); /* a value with itself inside */
+    return s;
 }
 
 /* The length of the JSON number that S begins with; 0: there is none. */
@@ -85,7 +83,7 @@ static json_t *parse(const char *text, size_t n, char *why, size_t size)
         nul = !keep_numbers(whole, &kept);
         j = nul ? NULL : json_loadb(kept.s, kept.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
         ste_buf_clear(&kept);
-        free(whole);
+        ste_xfree(whole);
     }
     if (nul)
         snprintf(why, size, "a text in it has a NUL character (\\u0000), which no text may have here; take it out");
@@ -133,7 +131,7 @@ int ste_jsonl_open(struct ste_jsonl **out, const char *path, struct ste_err *err
 {
     *out = NULL;
     bool std = strcmp(path, "-") == 0;
-    int fd = std ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    int fd = std ? STDIN_FILENO : ste_open(path, O_RDONLY);
     if (fd < 0)
         return ste_err_errno(err, "cannot open %s", path);
     struct ste_jsonl *f = ste_xcalloc(1, sizeof *f);
@@ -347,10 +345,10 @@ void ste_jsonl_close(struct ste_jsonl *f)
     if (!f)
         return;
     if (f->fd != STDIN_FILENO)
-        close(f->fd);
+        ste_close(f->fd);
     ste_buf_clear(&f->buf);
-    free(f->path);
-    free(f);
+    ste_xfree(f->path);
+    ste_xfree(f);
 }
 
 int ste_jsonl_each(const char *path, int (*fn)(void *arg, json_t *row, const char *where, struct ste_err *err),
@@ -364,7 +362,7 @@ int ste_jsonl_each(const char *path, int (*fn)(void *arg, json_t *row, const cha
     while ((rc = ste_jsonl_next(f, &row, err)) > 0) {
         char *where = ste_xasprintf("%s:%ld", f->path, f->line);
         rc = fn(arg, row, where, err);
-        free(where);
+        ste_xfree(where);
         json_decref(row);
         if (rc)
             break;
@@ -417,7 +415,7 @@ int ste_jsonl_write(struct ste_jsonl_writer *w, const json_t *row, struct ste_er
     size_t n = write_numbers(s);
     s[n] = '\n'; /* in place of the NUL */
     int rc = ste_file_put(w->file, s, n + 1, err);
-    free(s);
+    ste_xfree(s);
     return rc;
 }
 
@@ -429,7 +427,7 @@ int ste_jsonl_flush(struct ste_jsonl_writer *w, struct ste_err *err)
 int ste_jsonl_commit(struct ste_jsonl_writer *w, struct ste_err *err)
 {
     int rc = ste_file_commit(w->file, err);
-    free(w);
+    ste_xfree(w);
     return rc;
 }
 
@@ -445,7 +443,7 @@ void ste_jsonl_abort(struct ste_jsonl_writer *w)
 {
     if (w)
         ste_file_abort(w->file);
-    free(w);
+    ste_xfree(w);
 }
 
 static const char *kind_of(const json_t *v)

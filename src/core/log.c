@@ -7,6 +7,7 @@
 
 #include "core/buf.h"
 #include "core/context.h"
+#include "core/domain.h"
 #include "core/mem.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* over the counts of all */
@@ -22,8 +23,17 @@ double ste_now(void)
 static void tell(struct ste_progress *p, enum ste_progress_event what)
 {
     const struct ste_context *c = ste_context();
+    struct ste_frame *frame = ste_domain_leave();
     if (c->progress)
         c->progress(c->arg, p, what);
+    ste_domain_enter(frame);
+}
+
+static void end(void *of, size_t n)
+{
+    pthread_mutex_lock(&lock);
+    tell(of, STE_PROGRESS_ENDS);
+    pthread_mutex_unlock(&lock);
 }
 
 struct ste_progress *ste_progress_new(const char *what, const char *unit, uint64_t total)
@@ -36,6 +46,7 @@ struct ste_progress *ste_progress_new(const char *what, const char *unit, uint64
     pthread_mutex_lock(&lock);
     tell(p, STE_PROGRESS_BEGINS);
     pthread_mutex_unlock(&lock);
+    ste_own(p, 0, end);
     return p;
 }
 
@@ -77,23 +88,23 @@ void ste_progress_note(struct ste_progress *p, const char *fmt, ...)
     va_start(ap, fmt);
     ste_buf_vaddf(&b, fmt, ap);
     va_end(ap);
+    char *was = p->note, *note = ste_buf_detach(&b);
     pthread_mutex_lock(&lock);
-    free(p->note);
-    p->note = ste_buf_detach(&b);
+    p->note = note;
     pthread_mutex_unlock(&lock);
+    ste_xfree(was);
 }
 
 void ste_progress_end(struct ste_progress *p)
 {
     if (!p)
         return;
-    pthread_mutex_lock(&lock);
-    tell(p, STE_PROGRESS_ENDS);
-    pthread_mutex_unlock(&lock);
-    free(p->what);
-    free(p->unit);
-    free(p->note);
-    free(p);
+    ste_disown(p, end);
+    end(p, 0);
+    ste_xfree(p->what);
+    ste_xfree(p->unit);
+    ste_xfree(p->note);
+    ste_xfree(p);
 }
 
 static void say(bool warning, const char *fmt, va_list ap)
@@ -103,7 +114,9 @@ static void say(bool warning, const char *fmt, va_list ap)
     if (!c->say)
         return;
     ste_buf_vaddf(&b, fmt, ap);
+    struct ste_frame *frame = ste_domain_leave();
     c->say(c->arg, warning, b.s);
+    ste_domain_enter(frame);
     ste_buf_clear(&b);
 }
 

@@ -6,38 +6,40 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "core/context.h"
+#include "core/domain.h"
 
-static _Noreturn void out_of_memory(size_t size)
+void *ste_xtake(void *p, size_t size)
 {
-    const struct ste_context *c = ste_context();
-    if (c->no_memory)
-        c->no_memory(c->arg, size);
-    abort();
+    if (!p)
+        ste_no_memory(size);
+    ste_domain_hold(p);
+    return p;
 }
 
 void *ste_xmalloc(size_t size)
 {
-    void *p = malloc(size ? size : 1);
-    if (!p)
-        out_of_memory(size);
-    return p;
+    return ste_xtake(malloc(size ? size : 1), size);
 }
 
 void *ste_xcalloc(size_t n, size_t size)
 {
-    void *p = calloc(n ? n : 1, size ? size : 1);
-    if (!p)
-        out_of_memory(n * size);
-    return p;
+    return ste_xtake(calloc(n ? n : 1, size ? size : 1), n * size);
 }
 
 void *ste_xrealloc(void *p, size_t size)
 {
-    p = realloc(p, size ? size : 1);
-    if (!p)
-        out_of_memory(size);
-    return p;
+    if (p)
+        ste_domain_let_go(p);
+    void *q = realloc(p, size ? size : 1);
+    if (!q && p)
+        ste_domain_hold(p);
+    return ste_xtake(q, size);
+}
+
+void ste_xfree(void *p)
+{
+    if (p)
+        ste_domain_let_go(p)(p);
 }
 
 char *ste_xstrdup(const char *s)
@@ -68,26 +70,38 @@ char *ste_xasprintf(const char *fmt, ...)
     va_start(ap, fmt);
     int n = vasprintf(&s, fmt, ap);
     va_end(ap);
-    if (n < 0)
-        out_of_memory(0);
-    return s;
+    return ste_xtake(n < 0 ? NULL : s, 0);
+}
+
+static void unmap(void *p, size_t size)
+{
+    munmap(p, size);
+}
+
+void ste_big_own(void *p, size_t size)
+{
+    ste_own(p, size, unmap);
 }
 
 int ste_big_alloc(void **out, size_t size, const char *what, struct ste_err *err)
 {
     *out = NULL;
-    void *p = mmap(NULL, size ? size : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size = size ? size : 1;
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         return ste_err_set(err, STE_ENOMEM,
                            "cannot get %.1f MB of memory for %s; free some memory or use a smaller model",
                            (double)size / 1e6, what);
     madvise(p, size, MADV_HUGEPAGE);
+    ste_big_own(p, size);
     *out = p;
     return 0;
 }
 
 void ste_big_free(void *p, size_t size)
 {
-    if (p)
-        munmap(p, size ? size : 1);
+    if (!p)
+        return;
+    ste_disown(p, unmap);
+    unmap(p, size ? size : 1);
 }

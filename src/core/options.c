@@ -109,7 +109,7 @@ static bool in_bounds(const struct ste_option *o, double v)
 static void set_string(char **field, const char *s)
 {
     char *copy = ste_xstrdup(s);
-    free(*field);
+    ste_xfree(*field);
     *field = copy;
 }
 
@@ -228,7 +228,7 @@ int ste_options_set(const struct ste_option *table, void *opts, const char *assi
     char *key = ste_xstrndup(assignment, (size_t)(eq - assignment));
     int rc = find(table, key, &w) ? set_text(w.o, (char *)opts + w.offset, key, eq + 1, err)
                                   : unknown_key(table, key, NULL, err);
-    free(key);
+    ste_xfree(key);
     return rc;
 }
 
@@ -286,8 +286,8 @@ static int load_shares(const char *key, struct ste_strings *l, const json_t *map
         char *number = scalar_text(v), *item = ste_xasprintf("%s=%s", name, number ? number : "");
         if (rc == 0)
             rc = ste_shares_add(&fresh, key, item, err);
-        free(number);
-        free(item);
+        ste_xfree(number);
+        ste_xfree(item);
     }
     if (rc != 0)
         ste_err_wrap(err, "%s", what);
@@ -311,7 +311,7 @@ static int load_value(const struct walk *w, void *opts, const json_t *v, const c
                 return ste_err_set(err, STE_EUSAGE, "%s: %s must be a list of strings", what, w->key);
             }
             ste_strings_add(&fresh, s);
-            free(s);
+            ste_xfree(s);
         }
         ste_strings_clear(l);
         *l = fresh;
@@ -326,7 +326,7 @@ static int load_value(const struct walk *w, void *opts, const json_t *v, const c
     int rc = set_text(o, field, w->key, s, err);
     if (rc)
         ste_err_wrap(err, "%s", what);
-    free(s);
+    ste_xfree(s);
     return rc;
 }
 
@@ -357,7 +357,7 @@ static int load_mapping(const struct ste_option *table, void *opts, const json_t
             rc = load_mapping(table, opts, v, key, what, err);
         else if (!json_is_null(v)) /* "pair:" with nothing under it is fine */
             rc = ste_err_set(err, STE_EUSAGE, "%s: %s must be a mapping of options", what, key);
-        free(key);
+        ste_xfree(key);
         if (rc)
             return rc;
     }
@@ -395,7 +395,7 @@ static json_t *value_json(const struct ste_option *o, const void *field)
         for (size_t i = 0; i < l->n; i++) {
             char *name = ste_xstrndup(l->items[i], strcspn(l->items[i], "="));
             json_object_set_new(map, name, json_real(ste_share(l, name)));
-            free(name);
+            ste_xfree(name);
         }
         return map;
     }
@@ -429,7 +429,7 @@ json_t *ste_options_dump(const struct ste_option *table, const void *opts, bool 
                 in = json_object();
                 json_object_set_new(at, section, in);
             }
-            free(section);
+            ste_xfree(section);
             at = in;
             name = dot + 1;
         }
@@ -448,7 +448,7 @@ static char *value_text(const struct ste_option *o, const void *field)
             s = ste_xasprintf("%.*g", digits, json_real_value(v));
             if (strtod(s, NULL) == json_real_value(v) || digits == 17)
                 break;
-            free(s);
+            ste_xfree(s);
             digits++;
         } while (1);
     } else if (json_is_null(v)) {
@@ -456,7 +456,7 @@ static char *value_text(const struct ste_option *o, const void *field)
     } else {
         char *dumped = json_dumps(v, JSON_ENCODE_ANY | JSON_SORT_KEYS);
         s = ste_xstrdup(dumped ? dumped : "");
-        free(dumped);
+        ste_xfree(dumped);
     }
     json_decref(v);
     return s;
@@ -474,8 +474,8 @@ int ste_options_diff(const struct ste_option *table, const void *old_opts, const
             ste_buf_addf(lines, "%s: %s -> %s\n", w.key, was, is);
             n++;
         }
-        free(was);
-        free(is);
+        ste_xfree(was);
+        ste_xfree(is);
     }
     return n;
 }

@@ -22,7 +22,7 @@ static void words(struct ste_strings *l, const char *text)
     for (const char *p = text; *(p += strspn(p, " ")); p += strcspn(p, " ")) {
         char *word = ste_xstrndup(p, strcspn(p, " "));
         ste_strings_add(l, word);
-        free(word);
+        ste_xfree(word);
     }
 }
 
@@ -44,7 +44,7 @@ static void command(struct ste_strings *l, const char *const *argv, const struct
     for (; *argv; argv++)
         ste_strings_add(l, *argv);
     ste_strings_add(l, NULL); /* ends the list for exec */
-    free(text);
+    ste_xfree(text);
 }
 
 static double now(void)

@@ -25,8 +25,8 @@ size_t ste_strings_place(struct ste_strings *l, const char *s)
 void ste_strings_clear(struct ste_strings *l)
 {
     for (size_t i = 0; i < l->n; i++)
-        free(l->items[i]);
-    free(l->items);
+        ste_xfree(l->items[i]);
+    ste_xfree(l->items);
     *l = (struct ste_strings){0};
 }
 
@@ -110,9 +110,9 @@ int ste_shares_add(struct ste_strings *shares, const char *key, const char *item
     if (rc == 0) {
         char *one = ste_xasprintf("%s=%.12g", name, v);
         ste_strings_add(shares, one);
-        free(one);
+        ste_xfree(one);
     }
-    free(name);
+    ste_xfree(name);
     return rc;
 }
 
@@ -134,7 +134,7 @@ int ste_shares_parse(struct ste_strings *l, const char *key, const char *text, s
         const size_t number = has_sign ? sign + 1 + strspn(text + sign + 1, " ") : n;
         char *item = ste_xasprintf("%.*s=%.*s", (int)name, text, number < n ? (int)(n - number) : 0, text + number);
         rc = ste_shares_add(&fresh, key, item, err);
-        free(item);
+        ste_xfree(item);
         text += n + (text[n] ? 1 : 0);
     }
     return ste_strings_replace(l, &fresh, rc);
@@ -170,7 +170,7 @@ void ste_strings_parse(struct ste_strings *l, const char *text)
         char *one = ste_xstrndup(item, n);
         if (n)
             ste_strings_add(l, one);
-        free(one);
+        ste_xfree(one);
         text += whole + (comma != NULL);
         left -= whole + (comma != NULL);
     }

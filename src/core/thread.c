@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/domain.h"
 #include "core/mem.h"
 
 /* Looks before a thread sleeps, some tens of microseconds: in the midst of a forward pass the next job comes sooner,
@@ -27,6 +28,8 @@ struct ste_pool {
     void (*fn)(void *, int); /* of the job: written before it opens, read by those that joined it */
     void *arg;
     int n_parts;
+    struct ste_domain *domain; /* of the caller */
+    atomic_bool no_memory;     /* some part ended so: the caller tells, once no thread is at the job any more */
     atomic_int next;
     pthread_mutex_t lock; /* for sleeping only */
     pthread_cond_t start, done;
@@ -42,11 +45,18 @@ static void look_away(void)
 #endif
 }
 
-static void take_parts(struct ste_pool *p)
+static void parts(void *arg)
 {
+    struct ste_pool *p = arg;
     int part;
     while ((part = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->n_parts)
         p->fn(p->arg, part);
+}
+
+static void take_parts(struct ste_pool *p)
+{
+    if (!ste_domain_try(p->domain, parts, p))
+        atomic_store(&p->no_memory, true);
 }
 
 static unsigned long long job_of(struct ste_pool *p)
@@ -90,6 +100,20 @@ static void *worker(void *arg)
     }
 }
 
+static void end_threads(void *of, size_t n)
+{
+    struct ste_pool *p = of;
+    pthread_mutex_lock(&p->lock);
+    atomic_store(&p->stop, true);
+    pthread_cond_broadcast(&p->start);
+    pthread_mutex_unlock(&p->lock);
+    for (int i = 0; i < p->n_threads - 1; i++)
+        pthread_join(p->threads[i], NULL);
+    pthread_cond_destroy(&p->start);
+    pthread_cond_destroy(&p->done);
+    pthread_mutex_destroy(&p->lock);
+}
+
 struct ste_pool *ste_pool_new(int n_threads)
 {
     struct ste_pool *p = ste_xcalloc(1, sizeof *p);
@@ -106,6 +130,7 @@ struct ste_pool *ste_pool_new(int n_threads)
     while (p->n_threads < want && pthread_create(&p->threads[p->n_threads - 1], &attr, worker, p) == 0)
         p->n_threads++; /* fewer threads than asked for change the speed only */
     pthread_attr_destroy(&attr);
+    ste_own(p, 0, end_threads);
     return p;
 }
 
@@ -113,22 +138,32 @@ void ste_pool_free(struct ste_pool *p)
 {
     if (!p)
         return;
-    pthread_mutex_lock(&p->lock);
-    atomic_store(&p->stop, true);
-    pthread_cond_broadcast(&p->start);
-    pthread_mutex_unlock(&p->lock);
-    for (int i = 0; i < p->n_threads - 1; i++)
-        pthread_join(p->threads[i], NULL);
-    pthread_cond_destroy(&p->start);
-    pthread_cond_destroy(&p->done);
-    pthread_mutex_destroy(&p->lock);
-    free(p->threads);
-    free(p);
+    ste_disown(p, end_threads);
+    end_threads(p, 0);
+    ste_xfree(p->threads);
+    ste_xfree(p);
 }
 
 int ste_pool_size(const struct ste_pool *p)
 {
     return p ? p->n_threads : 1;
+}
+
+/* A worker that has not woken by now has nothing left to do, and beside other load its waking can take long: only those
+ * that joined are waited for. */
+static void wait_for_workers(struct ste_pool *p)
+{
+    atomic_fetch_and(&p->state, ~OPEN);
+    for (int i = 0; i < LOOKS && atomic_load(&p->state) & BUSY; i++)
+        look_away();
+    if (!(atomic_load(&p->state) & BUSY))
+        return;
+    pthread_mutex_lock(&p->lock);
+    atomic_store(&p->waiting, true);
+    while (atomic_load(&p->state) & BUSY)
+        pthread_cond_wait(&p->done, &p->lock);
+    atomic_store(&p->waiting, false);
+    pthread_mutex_unlock(&p->lock);
 }
 
 void ste_pool_run(struct ste_pool *p, void (*fn)(void *, int), void *arg, int n_parts)
@@ -141,6 +176,8 @@ void ste_pool_run(struct ste_pool *p, void (*fn)(void *, int), void *arg, int n_
     p->fn = fn;
     p->arg = arg;
     p->n_parts = n_parts;
+    p->domain = ste_domain();
+    atomic_store(&p->no_memory, false);
     atomic_store(&p->next, 0);
     atomic_fetch_add(&p->state, ONE_JOB + OPEN);
     if (atomic_load(&p->asleep) > 0) {
@@ -149,17 +186,7 @@ void ste_pool_run(struct ste_pool *p, void (*fn)(void *, int), void *arg, int n_
         pthread_mutex_unlock(&p->lock);
     }
     take_parts(p);
-    /* A worker that has not woken by now has nothing left to do, and beside other load its waking can take long: only
-     * those that joined are waited for. */
-    atomic_fetch_and(&p->state, ~OPEN);
-    for (int i = 0; i < LOOKS && atomic_load(&p->state) & BUSY; i++)
-        look_away();
-    if (!(atomic_load(&p->state) & BUSY))
-        return;
-    pthread_mutex_lock(&p->lock);
-    atomic_store(&p->waiting, true);
-    while (atomic_load(&p->state) & BUSY)
-        pthread_cond_wait(&p->done, &p->lock);
-    atomic_store(&p->waiting, false);
-    pthread_mutex_unlock(&p->lock);
+    wait_for_workers(p);
+    if (atomic_load(&p->no_memory))
+        ste_no_memory(0);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "core/domain.h"
 #include "core/file.h"
 #include "core/mem.h"
 
@@ -19,12 +20,32 @@ struct reader {
     struct ste_err *err;
 };
 
-/* One more event, which the caller deletes. */
+static void end_event(void *of, size_t n)
+{
+    yaml_event_delete(of);
+}
+
+static void end_parser(void *of, size_t n)
+{
+    yaml_parser_delete(of);
+}
+
+static void drop(yaml_event_t *e)
+{
+    ste_disown(e, end_event);
+    yaml_event_delete(e);
+}
+
+/* One more event, which the caller drops. */
 static bool next_event(struct reader *r, yaml_event_t *e)
 {
-    if (yaml_parser_parse(&r->parser, e))
-        return true;
     const yaml_parser_t *p = &r->parser;
+    if (yaml_parser_parse(&r->parser, e)) {
+        ste_own(e, 0, end_event);
+        return true;
+    }
+    if (p->error == YAML_MEMORY_ERROR)
+        ste_no_memory(0);
     if (p->error == YAML_READER_ERROR) {
         size_t line = 1; /* the reader knows only the byte */
         for (size_t i = 0; i < p->problem_offset && p->input.string.start + i < p->input.string.end; i++)
@@ -140,7 +161,7 @@ static json_t *sequence(struct reader *r, int depth)
             break;
         bool end = e.type == YAML_SEQUENCE_END_EVENT;
         json_t *v = end ? NULL : node(r, &e, depth);
-        yaml_event_delete(&e);
+        drop(&e);
         if (end)
             return list;
         if (!v)
@@ -159,7 +180,7 @@ static json_t *mapping(struct reader *r, int depth)
         if (!next_event(r, &e))
             break;
         if (e.type == YAML_MAPPING_END_EVENT) {
-            yaml_event_delete(&e);
+            drop(&e);
             return map;
         }
         char *key = NULL;
@@ -170,21 +191,21 @@ static json_t *mapping(struct reader *r, int depth)
         } else if (json_object_get(map, (char *)e.data.scalar.value)) {
             char *problem = ste_xasprintf("the key \"%s\" is given twice", (char *)e.data.scalar.value);
             fail_at(r, &e, problem);
-            free(problem);
+            ste_xfree(problem);
         } else {
             key = ste_xstrdup((char *)e.data.scalar.value);
         }
-        yaml_event_delete(&e);
+        drop(&e);
         if (!key)
             break;
         json_t *v = NULL;
         if (next_event(r, &e)) {
             v = node(r, &e, depth);
-            yaml_event_delete(&e);
+            drop(&e);
         }
         if (v)
             json_object_set_new(map, key, v);
-        free(key);
+        ste_xfree(key);
         if (!v)
             break;
     }
@@ -226,7 +247,7 @@ static json_t *document(struct reader *r)
             root = node(r, &e, 0);
             failed = !root;
         }
-        yaml_event_delete(&e);
+        drop(&e);
         if (end)
             return root ? root : json_null();
         if (failed)
@@ -239,13 +260,13 @@ static json_t *document(struct reader *r)
 json_t *ste_yaml_parse(const char *text, size_t n, const char *what, struct ste_err *err)
 {
     struct reader r = {.what = what, .err = err};
-    if (!yaml_parser_initialize(&r.parser)) {
-        ste_err_set(err, STE_ENOMEM, "no memory to read %s", what);
-        return NULL;
-    }
+    if (!yaml_parser_initialize(&r.parser))
+        ste_no_memory(0);
+    ste_own(&r.parser, 0, end_parser);
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, n);
     json_t *j = document(&r);
+    ste_disown(&r.parser, end_parser);
     yaml_parser_delete(&r.parser);
     return j;
 }
@@ -260,17 +281,39 @@ json_t *ste_yaml_load(const char *path, struct ste_err *err)
     return j;
 }
 
+struct piece {
+    struct ste_buf *out;
+    const void *bytes;
+    size_t n;
+};
+
+static void add_piece(void *arg)
+{
+    const struct piece *p = arg;
+    ste_buf_add(p->out, p->bytes, p->n);
+}
+
 static int collect(void *arg, unsigned char *bytes, size_t n)
 {
-    ste_buf_add(arg, bytes, n);
-    return 1;
+    return ste_domain_try(ste_domain(), add_piece, &(struct piece){arg, bytes, n});
+}
+
+static void end_emitter(void *of, size_t n)
+{
+    yaml_emitter_delete(of);
+}
+
+/* E, which MADE says is there. */
+static void emit_event(yaml_emitter_t *em, int made, yaml_event_t *e)
+{
+    if (!made || !yaml_emitter_emit(em, e))
+        ste_no_memory(0);
 }
 
 static void emit_scalar(yaml_emitter_t *em, const char *s, size_t n, yaml_scalar_style_t style)
 {
     yaml_event_t e;
-    yaml_scalar_event_initialize(&e, NULL, NULL, (const yaml_char_t *)s, (int)n, 1, 1, style);
-    yaml_emitter_emit(em, &e);
+    emit_event(em, yaml_scalar_event_initialize(&e, NULL, NULL, (const yaml_char_t *)s, (int)n, 1, 1, style), &e);
 }
 
 static void emit_string(yaml_emitter_t *em, const char *s, size_t n)
@@ -290,29 +333,25 @@ static void emit(yaml_emitter_t *em, const json_t *j)
     if (json_is_object(j)) {
         const char *key;
         json_t *v;
-        yaml_mapping_start_event_initialize(&e, NULL, NULL, 1, YAML_BLOCK_MAPPING_STYLE);
-        yaml_emitter_emit(em, &e);
+        emit_event(em, yaml_mapping_start_event_initialize(&e, NULL, NULL, 1, YAML_BLOCK_MAPPING_STYLE), &e);
         json_object_foreach((json_t *)j, key, v)
         {
             emit_string(em, key, strlen(key));
             emit(em, v);
         }
-        yaml_mapping_end_event_initialize(&e);
-        yaml_emitter_emit(em, &e);
+        emit_event(em, yaml_mapping_end_event_initialize(&e), &e);
     } else if (json_is_array(j)) {
-        yaml_sequence_start_event_initialize(&e, NULL, NULL, 1, YAML_BLOCK_SEQUENCE_STYLE);
-        yaml_emitter_emit(em, &e);
+        emit_event(em, yaml_sequence_start_event_initialize(&e, NULL, NULL, 1, YAML_BLOCK_SEQUENCE_STYLE), &e);
         for (size_t i = 0; i < json_array_size(j); i++)
             emit(em, json_array_get(j, i));
-        yaml_sequence_end_event_initialize(&e);
-        yaml_emitter_emit(em, &e);
+        emit_event(em, yaml_sequence_end_event_initialize(&e), &e);
     } else if (json_is_string(j)) {
         emit_string(em, json_string_value(j), json_string_length(j));
     } else {
         char *s;
         if (json_is_real(j)) { /* the shortest text that reads back as the same number, and as a real */
             int digits_shown = 6;
-            for (;; digits_shown++, free(s)) {
+            for (;; digits_shown++, ste_xfree(s)) {
                 s = ste_xasprintf("%.*g", digits_shown, json_real_value(j));
                 if (digits_shown == 17 || strtod(s, NULL) == json_real_value(j))
                     break;
@@ -320,15 +359,15 @@ static void emit(yaml_emitter_t *em, const json_t *j)
             if (!s[strcspn(s, ".e")]) {
                 char *whole = s;
                 s = ste_xasprintf("%s.0", whole);
-                free(whole);
+                ste_xfree(whole);
             }
         } else {
             char *dumped = json_dumps(j, JSON_ENCODE_ANY);
             s = ste_xstrdup(dumped);
-            free(dumped);
+            ste_xfree(dumped);
         }
         emit_scalar(em, s, strlen(s), YAML_PLAIN_SCALAR_STYLE);
-        free(s);
+        ste_xfree(s);
     }
 }
 
@@ -337,19 +376,17 @@ void ste_yaml_write(const json_t *j, struct ste_buf *out)
     yaml_emitter_t em;
     yaml_event_t e;
     if (!yaml_emitter_initialize(&em))
-        abort();
+        ste_no_memory(0);
+    ste_own(&em, 0, end_emitter);
     yaml_emitter_set_output(&em, collect, out);
     yaml_emitter_set_unicode(&em, 1);
     yaml_emitter_set_width(&em, -1);
     yaml_emitter_set_indent(&em, 2);
-    yaml_stream_start_event_initialize(&e, YAML_UTF8_ENCODING);
-    yaml_emitter_emit(&em, &e);
-    yaml_document_start_event_initialize(&e, NULL, NULL, NULL, 1);
-    yaml_emitter_emit(&em, &e);
+    emit_event(&em, yaml_stream_start_event_initialize(&e, YAML_UTF8_ENCODING), &e);
+    emit_event(&em, yaml_document_start_event_initialize(&e, NULL, NULL, NULL, 1), &e);
     emit(&em, j);
-    yaml_document_end_event_initialize(&e, 1);
-    yaml_emitter_emit(&em, &e);
-    yaml_stream_end_event_initialize(&e);
-    yaml_emitter_emit(&em, &e);
+    emit_event(&em, yaml_document_end_event_initialize(&e, 1), &e);
+    emit_event(&em, yaml_stream_end_event_initialize(&e), &e);
+    ste_disown(&em, end_emitter);
     yaml_emitter_delete(&em);
 }

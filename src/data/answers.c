@@ -51,7 +51,7 @@ static int from_fastchat(const json_t *questions, const json_t *row, json_t **ou
         return 0;
     char *key = json_dumps(id, JSON_ENCODE_ANY);
     json_t *prompt = json_object_get(questions, key);
-    free(key);
+    ste_xfree(key);
     if (!prompt)
         return ste_err_set(err, STE_EINPUT,
                            "%s: an answer without its prompt; --questions names the file that has its question_id",
@@ -76,7 +76,7 @@ static int add_question(void *questions, json_t *row, const char *where, struct 
         return ste_err_set(err, STE_EINPUT, "%s: a question needs question_id and turns, a list of texts", where);
     char *key = json_dumps(id, JSON_ENCODE_ANY);
     json_object_set(questions, key, first);
-    free(key);
+    ste_xfree(key);
     return 0;
 }
 
@@ -106,7 +106,7 @@ static int add_row(struct ste_answers *a, json_t *index, const json_t *row, cons
         json_object_set_new(index, address, json_integer((json_int_t)a->n++));
         at = json_object_get(index, address);
     }
-    free(address);
+    ste_xfree(address);
     struct ste_answered *p = &a->prompts[json_integer_value(at)];
     if (!json_is_object(all))
         return text ? put(a, p, maker ? maker : name, text, where, err)
@@ -150,7 +150,7 @@ int ste_answers_read(struct ste_answers *out, const struct ste_strings *paths, c
     for (size_t i = 0; i < paths->n && !rc; i++) {
         r.name = ste_path_stem(paths->items[i]);
         rc = ste_jsonl_each(paths->items[i], read_row, &r, err);
-        free(r.name);
+        ste_xfree(r.name);
     }
     json_decref(r.index);
     json_decref(r.questions);
@@ -165,12 +165,12 @@ void ste_answers_clear(struct ste_answers *a)
 {
     for (size_t i = 0; i < a->n; i++) {
         for (size_t m = 0; m < a->prompts[i].n_texts; m++)
-            free(a->prompts[i].texts[m]);
-        free(a->prompts[i].texts);
-        free(a->prompts[i].id);
+            ste_xfree(a->prompts[i].texts[m]);
+        ste_xfree(a->prompts[i].texts);
+        ste_xfree(a->prompts[i].id);
         ste_dialogue_clear(&a->prompts[i].prompt);
     }
-    free(a->prompts);
+    ste_xfree(a->prompts);
     ste_strings_clear(&a->models);
     *a = (struct ste_answers){0};
 }
@@ -178,13 +178,13 @@ void ste_answers_clear(struct ste_answers *a)
 void ste_answer_rows_clear(struct ste_answer_rows *a)
 {
     for (size_t i = 0; i < a->n; i++) {
-        free(a->items[i].id);
-        free(a->items[i].text);
+        ste_xfree(a->items[i].id);
+        ste_xfree(a->items[i].text);
         ste_dialogue_clear(&a->items[i].prompt);
         ste_strings_clear(&a->items[i].references);
         json_decref(a->items[i].row);
     }
-    free(a->items);
+    ste_xfree(a->items);
     *a = (struct ste_answer_rows){0};
 }
 
@@ -211,12 +211,12 @@ int ste_answer_rows_read(struct ste_answer_rows *out, const char *path, size_t l
             a->text = ste_xstrdup(text);
             rc = references ? ste_references_read(&a->references, row, where, err) : 0;
         }
-        free(where);
+        ste_xfree(where);
         if (rc)
             break;
     }
     ste_jsonl_close(f);
-    free(name);
+    ste_xfree(name);
     if (rc >= 0 && !out->n)
         rc = ste_err_set(err, STE_EINPUT, "%s holds no rows; one answer a line is expected", path);
     if (rc < 0)

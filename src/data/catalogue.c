@@ -15,25 +15,25 @@ static void entry_clear(struct ste_catalogue_entry *e)
     for (size_t i = 0; i < e->n_sources; i++) {
         struct ste_source *s = &e->sources[i];
         for (size_t k = 0; k < s->n_parts; k++) {
-            free(s->parts[k].package);
-            free(s->parts[k].version);
-            free(s->parts[k].member);
+            ste_xfree(s->parts[k].package);
+            ste_xfree(s->parts[k].version);
+            ste_xfree(s->parts[k].member);
         }
-        free(s->parts);
-        free(s->url);
+        ste_xfree(s->parts);
+        ste_xfree(s->url);
     }
-    free(e->sources);
-    free(e->name);
-    free(e->license);
-    free(e->sha256);
-    free(e->note);
+    ste_xfree(e->sources);
+    ste_xfree(e->name);
+    ste_xfree(e->license);
+    ste_xfree(e->sha256);
+    ste_xfree(e->note);
 }
 
 void ste_catalogue_clear(struct ste_catalogue *c)
 {
     for (size_t i = 0; i < c->n; i++)
         entry_clear(&c->entries[i]);
-    free(c->entries);
+    ste_xfree(c->entries);
     *c = (struct ste_catalogue){0};
 }
 
@@ -104,7 +104,7 @@ static int read_entry(struct ste_catalogue_entry *e, const json_t *j, const char
     }
     for (size_t i = 0; !rc && i < n; i++)
         rc = read_source(&e->sources[e->n_sources++], json_array_get(sources, i), where, err);
-    free(where);
+    ste_xfree(where);
     return rc;
 }
 
@@ -147,7 +147,7 @@ int ste_catalogue_load(struct ste_catalogue *c, struct ste_err *err)
         rc = j ? read_catalogue(c, j, path, err) : STE_EINPUT;
         json_decref(j);
     }
-    free(path);
+    ste_xfree(path);
     if (rc)
         ste_catalogue_clear(c);
     return rc;
@@ -165,7 +165,7 @@ char *ste_model_path(const char *name)
 {
     char *sub = ste_xasprintf("models/%s.gguf", name);
     char *path = ste_home_path(sub);
-    free(sub);
+    ste_xfree(sub);
     return path;
 }
 
@@ -175,7 +175,7 @@ int ste_catalogue_unknown(const struct ste_catalogue *c, const char *name, struc
     for (size_t i = 0; i < c->n; i++)
         names[i] = c->entries[i].name;
     const char *near = ste_nearest(name, names);
-    free(names);
+    ste_xfree(names);
     if (near)
         return ste_err_set(err, STE_ENOTFOUND, "there is no model \"%s\"; did you mean \"%s\"?", name, near);
     return ste_err_set(
@@ -201,7 +201,7 @@ static int resolve_path(const char *at, char **path, struct ste_err *err)
     }
     char *config = ste_path_join(at, "adapter_config.json");
     const bool adapter = ste_file_exists(config);
-    free(config);
+    ste_xfree(config);
     return ste_err_set(err, STE_EINPUT, "%s is %s; a model is a .gguf file", at,
                        adapter ? "the folder of an adapter" : "a folder");
 }
@@ -216,7 +216,7 @@ int ste_model_resolve(const char *name_or_path, char **path, struct ste_err *err
         *path = at;
         return 0;
     }
-    free(at);
+    ste_xfree(at);
     struct ste_catalogue c;
     int rc = ste_catalogue_load(&c, err);
     if (rc)

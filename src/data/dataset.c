@@ -55,8 +55,8 @@ static json_t *get(char *url, struct ste_err *err)
         j = ste_json_parse(body.s, body.len, url, err);
     }
     ste_buf_clear(&body);
-    free(login);
-    free(url);
+    ste_xfree(login);
+    ste_xfree(url);
     return j;
 }
 
@@ -76,7 +76,7 @@ static int choose_split(struct state *s, struct ste_err *err)
 {
     char *name = encoded(s->p->name);
     json_t *j = get(ste_xasprintf("%s/splits?dataset=%s", rows_api(), name), err), *v;
-    free(name);
+    ste_xfree(name);
     if (!j)
         return STE_EIO;
     struct ste_buf all = STE_BUF_INIT;
@@ -125,7 +125,7 @@ static int write_json(const char *path, json_t *j, struct ste_err *err)
 {
     char *text = json_dumps(j, JSON_INDENT(2));
     int rc = ste_file_write(path, text, strlen(text), err);
-    free(text);
+    ste_xfree(text);
     json_decref(j);
     return rc;
 }
@@ -179,7 +179,7 @@ static int take_page(struct state *s, const json_t *page, FILE *f, size_t *n, st
                 s->have, json_string_value(json_array_get(cut, 0)));
         char *line = json_dumps(row, JSON_COMPACT | JSON_REAL_PRECISION(17));
         bool written = line && fprintf(f, "%s\n", line) > 0;
-        free(line);
+        ste_xfree(line);
         if (!written)
             return ste_err_errno(err, "cannot write %s", s->part);
         s->have++;
@@ -222,9 +222,9 @@ static int pull_rows(struct state *s, FILE *f, struct ste_err *err)
     ste_progress_end(progress);
     if (!rc && partial)
         ste_warn("the rows API has only the first %zu rows of %s", s->total, s->p->name);
-    free(name);
-    free(config);
-    free(split);
+    ste_xfree(name);
+    ste_xfree(config);
+    ste_xfree(split);
     return rc;
 }
 
@@ -239,7 +239,7 @@ static int finish(struct state *s, const char *source, struct ste_err *err)
         rc = ste_err_set(err, STE_EIO, "%s changed while it was pulled (revision %.12s, now %.12s); pull it again",
                          s->p->name, s->revision, now);
     }
-    free(now);
+    ste_xfree(now);
     if (!rc)
         rc = ste_sha256_file(s->part, sha256, err);
     if (!rc && rename(s->part, s->p->out))
@@ -288,11 +288,11 @@ int ste_dataset_pull(const struct ste_dataset_pull *p, struct ste_err *err)
         if (!rc)
             rc = finish(&s, source, err);
     }
-    free(s.config);
-    free(s.split);
-    free(s.revision);
-    free(s.part);
-    free(s.note);
-    free(source);
+    ste_xfree(s.config);
+    ste_xfree(s.split);
+    ste_xfree(s.revision);
+    ste_xfree(s.part);
+    ste_xfree(s.note);
+    ste_xfree(source);
     return rc;
 }

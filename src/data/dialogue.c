@@ -21,8 +21,8 @@ void ste_dialogue_add(struct ste_dialogue *d, enum ste_role role, const char *te
 void ste_dialogue_clear(struct ste_dialogue *d)
 {
     for (size_t i = 0; i < d->n; i++)
-        free(d->turns[i].text);
-    free(d->turns);
+        ste_xfree(d->turns[i].text);
+    ste_xfree(d->turns);
     *d = (struct ste_dialogue){0};
 }
 
@@ -109,7 +109,7 @@ int ste_dialogue_add_messages(struct ste_dialogue *d, const json_t *list, const 
 void ste_dialogue_cut(struct ste_dialogue *d, size_t n)
 {
     while (d->n > n)
-        free(d->turns[--d->n].text);
+        ste_xfree(d->turns[--d->n].text);
 }
 
 size_t ste_dialogue_asked(const struct ste_dialogue *d)

@@ -38,7 +38,7 @@ static void unknown(const char *name, const char *kind, const char *called, stru
             char *stem = ste_yaml_stem(f->name);
             ste_buf_addf(&list, "%s%s", names.n ? ", " : "", stem);
             ste_strings_add(&names, stem);
-            free(stem);
+            ste_xfree(stem);
         }
     ste_strings_add(&names, NULL);
     const char *near = ste_nearest(name, (const char *const *)names.items);
@@ -56,18 +56,18 @@ json_t *ste_named_yaml(const char *name, const char *folder, const char *kind, c
     if (!file && folder) {
         file = ste_xasprintf("%s/%s.yaml", folder, name);
         if (!ste_file_exists(file)) {
-            free(file);
+            ste_xfree(file);
             file = NULL;
         }
     }
     *what = ste_xasprintf("%s/%s.yaml", kind, name);
     const struct ste_embedded *e = ste_embedded_find(*what);
     if (file && !(e && !ste_file_exists(file))) { /* "ablations/kind" may be a built-in one */
-        free(*what);
+        ste_xfree(*what);
         *what = file;
         return ste_yaml_load(file, err);
     }
-    free(file);
+    ste_xfree(file);
     if (e)
         return ste_yaml_parse(e->bytes, e->size, *what, err);
     unknown(name, kind, called, err);

@@ -48,7 +48,7 @@ static char *from_home(const char *sub)
     if (!home)
         return NULL;
     char *path = ste_path_join(home, sub), *url = from_pip_conf(path);
-    free(path);
+    ste_xfree(path);
     return url;
 }
 
@@ -59,7 +59,7 @@ static char *from_config(void)
     if (!url && xdg) {
         char *path = ste_path_join(xdg, "pip/pip.conf");
         url = from_pip_conf(path);
-        free(path);
+        ste_xfree(path);
     }
     if (!url)
         url = from_home(".config/pip/pip.conf");
@@ -106,8 +106,8 @@ int ste_index_address(char **out, struct ste_err *err)
 
 void ste_index_file_clear(struct ste_index_file *f)
 {
-    free(f->name);
-    free(f->url);
+    ste_xfree(f->name);
+    ste_xfree(f->url);
     *f = (struct ste_index_file){0};
 }
 
@@ -146,8 +146,8 @@ static int rank_of(const char *file, const char *package, const char *version)
     n -= wheel ? 0 : tail;
     char *have = normal_name(file, (size_t)(dash - file)), *want = normal_name(package, strlen(package));
     bool same = strcmp(have, want) == 0 && n == strlen(version) && strncmp(dash + 1, version, n) == 0;
-    free(have);
-    free(want);
+    ste_xfree(have);
+    ste_xfree(want);
     return !same ? 0 : !wheel ? 1 : ends_in(file, "-none-any.whl") ? 3 : 2;
 }
 
@@ -222,7 +222,7 @@ static void read_html(struct ste_index_file *out, int *best, const char *page, c
         char *path = ste_xstrndup(link.s, strcspn(link.s, "?"));
         const char *slash = strrchr(path, '/');
         offer(out, best, slash ? slash + 1 : path, link.s, sha, url, package, version);
-        free(path);
+        ste_xfree(path);
         ste_buf_clear(&link);
         at = end;
     }
@@ -256,8 +256,8 @@ int ste_index_find(struct ste_index_file *out, const char *index, const char *pa
     int rc = ste_http_get(url, accept, MAX_PAGE, &page, err);
     if (!rc)
         rc = ste_index_read_page(out, page.s, page.len, url, package, version, err);
-    free(name);
-    free(url);
+    ste_xfree(name);
+    ste_xfree(url);
     ste_buf_clear(&page);
     return rc;
 }

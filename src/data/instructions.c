@@ -16,10 +16,10 @@
 
 static void item_clear(struct ste_instruction *i)
 {
-    free(i->id);
-    free(i->source);
-    free(i->category);
-    free(i->truth);
+    ste_xfree(i->id);
+    ste_xfree(i->source);
+    ste_xfree(i->category);
+    ste_xfree(i->truth);
     ste_dialogue_clear(&i->dialogue);
 }
 
@@ -27,7 +27,7 @@ void ste_instructions_clear(struct ste_instructions *l)
 {
     for (size_t i = 0; i < l->n; i++)
         item_clear(&l->items[i]);
-    free(l->items);
+    ste_xfree(l->items);
     *l = (struct ste_instructions){0};
 }
 
@@ -45,7 +45,7 @@ static int add_row(struct ste_instructions *l, const json_t *row, const char *pa
         rc = ste_json_string(row, "category", false, &category, where, err);
     if (!rc)
         rc = ste_truth_read(row, &it.dialogue, &it.truth, where, err);
-    free(where);
+    ste_xfree(where);
     if (rc) {
         item_clear(&it);
         return rc;
@@ -102,7 +102,7 @@ static int read_lines(struct ste_instructions *l, const char *text, size_t n, bo
             ste_err_set(err, STE_EINPUT, "%s: not UTF-8 text; save the file as UTF-8", where);
         else
             row = as_json ? ste_json_parse(s, len, where, err) : json_pack("{s:s%}", "instruction", s, len);
-        free(where);
+        ste_xfree(where);
         if (!row)
             return STE_EINPUT;
         int rc = add_row(l, row, path, file, line, err);

@@ -129,7 +129,7 @@ static struct shingles shingles_of(const char *text, size_t size)
     for (size_t w = 0; w < windows; w++)
         if (!w || set.hash[w] != set.hash[w - 1])
             set.hash[set.n++] = set.hash[w];
-    free(at);
+    ste_xfree(at);
     ste_buf_clear(&b);
     return set;
 }
@@ -154,8 +154,8 @@ double ste_text_similarity(const char *a, const char *b)
 {
     struct shingles x = shingles_of(a, SHINGLE), y = shingles_of(b, SHINGLE);
     double s = jaccard(&x, &y);
-    free(x.hash);
-    free(y.hash);
+    ste_xfree(x.hash);
+    ste_xfree(y.hash);
     return s;
 }
 
@@ -197,14 +197,14 @@ void ste_minhash_index_free(struct ste_minhash_index *x)
     if (!x)
         return;
     for (size_t i = 0; i < x->n; i++)
-        free(x->sets[i].hash);
-    free(x->sets);
+        ste_xfree(x->sets[i].hash);
+    ste_xfree(x->sets);
     for (int b = 0; b < BANDS; b++) {
-        free(x->next[b]);
-        free(x->table[b].key);
-        free(x->table[b].text);
+        ste_xfree(x->next[b]);
+        ste_xfree(x->table[b].key);
+        ste_xfree(x->table[b].text);
     }
-    free(x);
+    ste_xfree(x);
 }
 
 static void band_keys(const struct ste_minhash_index *x, const struct shingles *set, uint64_t keys[BANDS])
@@ -248,8 +248,8 @@ static void grow_band(struct ste_minhash_index *x, int b)
             x->table[b].key[at] = old_key[i];
             x->table[b].text[at] = old_text[i];
         }
-    free(old_key);
-    free(old_text);
+    ste_xfree(old_key);
+    ste_xfree(old_text);
 }
 
 static void insert(struct ste_minhash_index *x, struct shingles set, const uint64_t keys[BANDS])
@@ -324,7 +324,7 @@ bool ste_minhash_index_find(const struct ste_minhash_index *x, const char *text,
     struct search s = {.x = x, .set = &set, .best = -1, .which = NONE};
     band_keys(x, &set, keys);
     candidates(x, keys, consider, &s);
-    free(set.hash);
+    ste_xfree(set.hash);
     if (s.which == NONE)
         return false;
     if (which)

@@ -259,7 +259,7 @@ static int read_vote(struct ste_answer_pair *p, const json_t *row, const char *w
         for (size_t i = 0; i < 2 * (size_t)turn; i++)
             if (!turn_text(c, i)) {
                 if (side)
-                    free(texts[0]);
+                    ste_xfree(texts[0]);
                 return ste_err_set(err, STE_EINPUT, "%s: conversation_%c has too few turns for turn %lld", where,
                                    side ? 'b' : 'a', turn);
             }
@@ -270,8 +270,8 @@ static int read_vote(struct ste_answer_pair *p, const json_t *row, const char *w
     order_answers(p, texts[0], texts[1], -sign);
     set_prompt(p, turn_text(json_object_get(row, "conversation_a"), 0));
     p->id = ste_xasprintf("%lld:%s:%s:%lld:%s", question, a, b, turn, judge ? judge : "");
-    free(texts[0]);
-    free(texts[1]);
+    ste_xfree(texts[0]);
+    ste_xfree(texts[1]);
     return 0;
 }
 

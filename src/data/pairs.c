@@ -15,10 +15,10 @@
 
 static void item_clear(struct ste_answer_pair *p)
 {
-    free(p->id);
-    free(p->row_id);
-    free(p->first);
-    free(p->second);
+    ste_xfree(p->id);
+    ste_xfree(p->row_id);
+    ste_xfree(p->first);
+    ste_xfree(p->second);
     ste_dialogue_clear(&p->prompt);
     ste_strings_clear(&p->references);
     json_decref(p->row);
@@ -28,9 +28,9 @@ void ste_answer_pairs_clear(struct ste_answer_pairs *p)
 {
     for (size_t i = 0; i < p->n; i++)
         item_clear(&p->items[i]);
-    free(p->items);
-    free(p->path);
-    free(p->name);
+    ste_xfree(p->items);
+    ste_xfree(p->path);
+    ste_xfree(p->name);
     *p = (struct ste_answer_pairs){0};
 }
 
@@ -40,7 +40,7 @@ int ste_answer_pairs_references(struct ste_answer_pairs *p, struct ste_err *err)
     for (size_t i = 0; i < p->n && !rc; i++) {
         char *where = ste_xasprintf("%s:%ld", p->path, p->items[i].line);
         rc = ste_references_read(&p->items[i].references, p->items[i].row, where, err);
-        free(where);
+        ste_xfree(where);
     }
     return rc;
 }
@@ -85,8 +85,8 @@ void ste_answer_pairs_sample(struct ste_answer_pairs *p, size_t n, uint64_t seed
         else
             item_clear(&p->items[i]);
     p->n = kept;
-    free(draws);
-    free(keep);
+    ste_xfree(draws);
+    ste_xfree(keep);
 }
 
 int ste_pairs_kind_by_name(const char *name, enum ste_pairs_kind *out, const char *what, struct ste_err *err)
@@ -147,9 +147,9 @@ void ste_pairs_reader_close(struct ste_pairs_reader *r)
     json_decref(r->row);
     json_decref(r->waiting);
     json_decref(r->ids);
-    free(r->path);
-    free(r->name);
-    free(r);
+    ste_xfree(r->path);
+    ste_xfree(r->name);
+    ste_xfree(r);
 }
 
 /* Votes of one person on one question may differ; one that says the same again is not counted. */
@@ -159,11 +159,11 @@ static bool is_doubled(struct ste_pairs_reader *r, struct ste_answer_pair *p)
     const bool there = json_object_get(r->ids, key);
     json_object_set_new(r->ids, key, json_integer(p->line));
     if (json_object_get(r->ids, p->id)) {
-        free(p->id);
+        ste_xfree(p->id);
         p->id = key;
         return there;
     }
-    free(key);
+    ste_xfree(key);
     return false;
 }
 
@@ -200,7 +200,7 @@ static int read_pair(struct ste_pairs_reader *r, struct ste_answer_pair *p, stru
         rc = check_id(r, p, where, err);
     if (rc > 0 && r->references && ste_references_read(&p->references, p->row, where, err))
         rc = STE_EINPUT;
-    free(where);
+    ste_xfree(where);
     if (rc <= 0 || ++r->next == ste_pair_row_pairs(r->row, r->kind)) {
         json_decref(r->row);
         r->row = NULL;
@@ -279,7 +279,7 @@ static char *name_of(const char *path, size_t folders)
         for (from--; from > path && from[-1] != '/';)
             from--;
     char *stem = ste_path_stem(path), *name = ste_xasprintf("%.*s%s", (int)(file - from), from, stem);
-    free(stem);
+    ste_xfree(stem);
     return name;
 }
 
@@ -289,7 +289,7 @@ static bool is_shared(const struct ste_strings *paths, size_t i, const char *nam
     for (size_t k = 0; k < paths->n && !shared; k++) {
         char *other = name_of(paths->items[k], folders);
         shared = k != i && strcmp(other, name) == 0;
-        free(other);
+        ste_xfree(other);
     }
     return shared;
 }
@@ -312,12 +312,12 @@ int ste_pairs_names(const struct ste_strings *paths, struct ste_strings *names, 
         const char *path = paths->items[i];
         char *name = name_of(path, 0);
         for (size_t folders = 1; folders <= strlen(path) && is_shared(paths, i, name, folders - 1); folders++) {
-            free(name);
+            ste_xfree(name);
             name = name_of(path, folders);
         }
         /* a.json beside a.jsonl */
         ste_strings_add(names, is_shared(paths, i, name, strlen(path)) ? path : name);
-        free(name);
+        ste_xfree(name);
     }
     return 0;
 }
@@ -363,6 +363,6 @@ void ste_pair_files_clear(struct ste_pair_files *f)
 {
     for (size_t i = 0; i < f->n; i++)
         ste_answer_pairs_clear(&f->files[i]);
-    free(f->files);
+    ste_xfree(f->files);
     *f = (struct ste_pair_files){0};
 }

@@ -84,7 +84,7 @@ static int fetch_part(struct pull *p, const struct ste_index_file *f, char **pat
     }
     if (!rc && rename(part, *path))
         rc = ste_err_errno(err, "cannot rename %s to %s", part, *path);
-    free(part);
+    ste_xfree(part);
     return rc;
 }
 
@@ -121,12 +121,12 @@ static char *largest_member(const char *path, const char *ending, struct ste_err
     while ((rc = archive_read_next_header(a, &entry)) == ARCHIVE_OK || rc == ARCHIVE_WARN)
         if (is_member(entry, ending) && archive_entry_size(entry) > size) {
             size = archive_entry_size(entry);
-            free(best);
+            ste_xfree(best);
             best = ste_xstrdup(archive_entry_pathname(entry));
         }
     if (rc != ARCHIVE_EOF) {
         ste_err_set(err, STE_EINPUT, "%s is damaged: %s", path, archive_error_string(a));
-        free(best);
+        ste_xfree(best);
         best = NULL;
     } else if (!best) {
         ste_err_set(err, STE_EINPUT, "%s holds no file ending in %s", path, ending ? ending : "anything");
@@ -160,7 +160,7 @@ static int append_member(const char *path, const char *member, FILE *out, struct
     }
     if (!rc && n < 0)
         rc = ste_err_set(err, STE_EINPUT, "%s is damaged: %s", path, archive_error_string(a));
-    free(chunk);
+    ste_xfree(chunk);
     archive_read_free(a);
     return rc;
 }
@@ -176,7 +176,7 @@ static int accept_whole(struct pull *p, const char *got, struct ste_err *err)
         return ste_err_errno(err, "cannot rename %s to %s", p->whole, p->target);
     char *slash = strrchr(p->target, '/'), *dir = ste_xstrndup(p->target, (size_t)(slash - p->target));
     int rc = ste_folder_sync(dir, err);
-    free(dir);
+    ste_xfree(dir);
     char again[65];
     return rc ? rc : ste_sha256_file_kept(p->target, again, err);
 }
@@ -194,7 +194,7 @@ static int assemble(struct pull *p, char **paths, const struct ste_source *s, st
         rc = member ? append_member(paths[i], member, out, h, p, err) : STE_EINPUT;
         if (rc == STE_EINPUT)
             bad = i;
-        free(member);
+        ste_xfree(member);
     }
     if (!rc && (fflush(out) || fsync(fileno(out))))
         rc = ste_err_errno(err, "cannot write %s", p->target);
@@ -237,9 +237,9 @@ static int pull_wheels(struct pull *p, const struct ste_source *s, struct ste_er
     if (!rc)
         rc = assemble(p, paths, s, err);
     for (size_t i = 0; i < s->n_parts; i++)
-        free(paths[i]);
-    free(paths);
-    free(index);
+        ste_xfree(paths[i]);
+    ste_xfree(paths);
+    ste_xfree(index);
     return rc;
 }
 
@@ -267,9 +267,9 @@ static int pull_hugging_face(struct pull *p, const struct ste_source *s, struct 
         rc = ste_err_errno(err, "cannot rename %s to %s", part, p->whole);
     if (!rc)
         rc = accept_whole(p, got, err);
-    free(part);
-    free(login);
-    free(url);
+    ste_xfree(part);
+    ste_xfree(login);
+    ste_xfree(url);
     return rc;
 }
 
@@ -323,7 +323,7 @@ static int pull_locked(struct pull *p, struct ste_err *err)
         return rc;
     char *what = ste_xasprintf("pull %s", p->e->name);
     p->progress = ste_progress_new(what, "bytes", p->e->size);
-    free(what);
+    ste_xfree(what);
     rc = pull_sources(p, err);
     if (!rc && p->seen < p->e->size) /* what the packing saved */
         ste_progress_had(p->progress, p->e->size - p->seen);
@@ -351,10 +351,10 @@ int ste_pull(const struct ste_catalogue_entry *e, struct ste_err *err)
             rc = pull_locked(&p, err);
         ste_unlock(fd);
     }
-    free(lock);
-    free(models);
-    free(p.whole);
-    free(p.target);
-    free(p.folder);
+    ste_xfree(lock);
+    ste_xfree(models);
+    ste_xfree(p.whole);
+    ste_xfree(p.target);
+    ste_xfree(p.folder);
     return rc;
 }

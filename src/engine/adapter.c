@@ -63,7 +63,7 @@ void ste_adapter_free(struct ste_adapter *a)
     if (!a || --a->holders > 0)
         return;
     a->device->ops->adapter_free(a->device, a->on_device);
-    free(a);
+    ste_xfree(a);
 }
 
 const char *ste_adapter_hash(const struct ste_adapter *a)

@@ -84,7 +84,7 @@ static void free_list(struct list *l)
 {
     for (size_t i = 0; i < l->n; i++)
         ste_sequence_free(l->items[i]);
-    free(l->items);
+    ste_xfree(l->items);
 }
 
 void ste_engine_free(struct ste_engine *e)
@@ -101,8 +101,8 @@ void ste_engine_free(struct ste_engine *e)
     ste_kv_free(e->kv);
     if (e->device)
         e->device->ops->close(e->device);
-    free(e->rows);
-    free(e);
+    ste_xfree(e->rows);
+    ste_xfree(e);
 }
 
 const struct ste_model *ste_engine_model(const struct ste_engine *e)

@@ -20,10 +20,10 @@ void ste_kv_free(struct ste_kv *kv)
 {
     if (!kv)
         return;
-    free(kv->blocks);
-    free(kv->free_list);
-    free(kv->roots);
-    free(kv);
+    ste_xfree(kv->blocks);
+    ste_xfree(kv->free_list);
+    ste_xfree(kv->roots);
+    ste_xfree(kv);
 }
 
 /* Roots have the numbers -2, -3, ...: -1 is "none". */
@@ -272,6 +272,6 @@ void ste_kv_stop(struct ste_kv *kv, struct ste_chain *c, size_t keep)
         kv->n_idle++;
     }
     kv->reserved -= c->reserved;
-    free(c->blocks);
+    ste_xfree(c->blocks);
     *c = (struct ste_chain){0};
 }

@@ -10,9 +10,9 @@
 
 void ste_sampler_clear(struct ste_sampler *s)
 {
-    free(s->items);
-    free(s->values);
-    free(s->sums);
+    ste_xfree(s->items);
+    ste_xfree(s->values);
+    ste_xfree(s->sums);
     *s = (struct ste_sampler){0};
 }
 

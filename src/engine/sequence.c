@@ -8,8 +8,8 @@
 
 void ste_completion_clear(struct ste_completion *c)
 {
-    free(c->tokens);
-    free(c->logprobs);
+    ste_xfree(c->tokens);
+    ste_xfree(c->logprobs);
     memset(c, 0, sizeof *c);
 }
 
@@ -108,15 +108,15 @@ void ste_sequence_free(struct ste_sequence *s)
 {
     if (!s)
         return;
-    free((void *)s->r.closing);
+    ste_xfree((void *)s->r.closing);
     for (int i = 0; i < s->r.n_choices; i++)
-        free((void *)s->r.choices[i]);
+        ste_xfree((void *)s->r.choices[i]);
     for (int i = 0; i < s->r.n_stops; i++)
-        free((void *)s->r.stops[i]);
-    free(s->ids);
+        ste_xfree((void *)s->r.stops[i]);
+    ste_xfree(s->ids);
     ste_completion_clear(&s->out);
     ste_buf_clear(&s->text);
-    free(s);
+    ste_xfree(s);
 }
 
 /* Whether the text, of which the last ADDED bytes are new, now holds a stop. */

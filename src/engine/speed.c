@@ -66,7 +66,7 @@ int ste_engine_speed(struct ste_engine *e, const int32_t *prompt, const struct s
         rc = ste_engine_submit_samples(e, ids, n, w, number, err);
     if (!rc)
         rc = run_all(e, (double)w->samples * w->new_tokens, &out->written, err);
-    free(random);
+    ste_xfree(random);
     return rc;
 }
 

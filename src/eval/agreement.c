@@ -43,7 +43,7 @@ double ste_kappa(const int *x, const int *y, size_t n, int k)
     }
     for (int c = 0; c < k; c++)
         chance += of[c] * of[k + c];
-    free(of);
+    ste_xfree(of);
     if (used == 0)
         return NAN;
     chance /= used * used;
@@ -68,8 +68,8 @@ static double kappa_of_labels(const struct ste_outcome *x, const struct ste_outc
         put(b, i, y ? ste_outcome_final(&y[i]) : x[i].tie ? STE_FINAL_TIE : STE_FINAL_CHOSEN);
     }
     double kappa = ste_kappa(a, b, 2 * n, 3);
-    free(a);
-    free(b);
+    ste_xfree(a);
+    ste_xfree(b);
     return kappa;
 }
 

@@ -68,7 +68,7 @@ void ste_attack_pairs(const struct ste_attack *a, enum ste_place place, const st
             char *text = place == STE_PLACE_PROMPT && t + 1 == from->prompt.n ? attacked(a, turn->text)
                                                                               : ste_xstrdup(turn->text);
             ste_dialogue_add(&to->prompt, turn->role, text, strlen(text));
-            free(text);
+            ste_xfree(text);
         }
         to->first = place == STE_PLACE_BOTH ? attacked(a, from->first) : ste_xstrdup(from->first);
         for (size_t k = 0; k < from->references.n; k++)
@@ -113,7 +113,7 @@ void ste_attacked_of(const struct ste_outcome *o, size_t n, uint64_t seed, struc
     out->invalid = m.invalid;
     out->wins = m.accuracy;
     out->naive = texts ? (double)naive / (double)texts : NAN;
-    free(turned);
+    ste_xfree(turned);
 }
 
 void ste_attacked_table(const struct ste_attacked *rows, size_t n, struct ste_buf *out)
@@ -179,7 +179,7 @@ static int judge_attacked(struct ste_session *j, const struct ste_pair_files *fi
         ste_attacked_of(all, n, seed, out);
     if (out->attack)
         ste_outcomes_clear(all, n);
-    free(all);
+    ste_xfree(all);
     return rc;
 }
 

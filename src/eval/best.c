@@ -47,5 +47,5 @@ void ste_best_of(const struct ste_outcome *const *outcomes, const size_t *n, siz
     }
     for (size_t s = 0; s < suites; s++)
         ste_clusters_clear(&c[s]);
-    free(c);
+    ste_xfree(c);
 }

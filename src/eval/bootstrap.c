@@ -37,9 +37,9 @@ void ste_clusters_add(struct ste_clusters *c, uint64_t key, const double *values
 
 void ste_clusters_clear(struct ste_clusters *c)
 {
-    free(c->keys);
-    free(c->pairs);
-    free(c->sums);
+    ste_xfree(c->keys);
+    ste_xfree(c->pairs);
+    ste_xfree(c->sums);
     *c = (struct ste_clusters){0};
 }
 
@@ -112,6 +112,6 @@ void ste_bootstrap_derived(const struct ste_clusters *suites, size_t n, const do
         if (used > 0)
             ste_bootstrap_bounds(means + v * STE_BOOTSTRAP_DRAWS, &rates[v]->lo, &rates[v]->hi);
     }
-    free(means);
-    free(sums);
+    ste_xfree(means);
+    ste_xfree(sums);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/json.h"
+#include "core/mem.h"
 #include "data/minhash.h"
 #include "store/rows.h"
 
@@ -34,7 +35,7 @@ static int threshold_of(struct ste_store *s, double *threshold, struct ste_err *
         rc = ste_err_set(err, STE_EINPUT, "the run in %s says no select.contamination", ste_store_dir(s));
     *threshold = json_number_value(v);
     json_decref(recipe);
-    free(text);
+    ste_xfree(text);
     return rc;
 }
 

@@ -67,7 +67,7 @@ static void check_training(struct ste_session *j, const struct ste_pair_files *p
     j->in_training = 0;
     if (j->spec.run && ste_in_training(j->spec.run, p->files, p->n, counts, &why)) {
         ste_warn("whether the pairs are like what %s was trained on is not known: %s", j->name, why.msg);
-        free(j->spec.run);
+        ste_xfree(j->spec.run);
         j->spec.run = NULL;
     }
     for (size_t i = 0; i < p->n && j->spec.run; i++) {
@@ -77,7 +77,7 @@ static void check_training(struct ste_session *j, const struct ste_pair_files *p
                 "%s: %zu of %zu pairs have a prompt like one that %s was trained on; figures with them are too good",
                 p->files[i].path, counts[i], p->files[i].n, j->name);
     }
-    free(counts);
+    ste_xfree(counts);
 }
 
 int ste_eval_files(struct ste_session *j, const struct ste_pair_files *p, bool more, struct ste_outcome ***outcomes,
@@ -106,7 +106,7 @@ int ste_eval_files(struct ste_session *j, const struct ste_pair_files *p, bool m
                  calls, reasoning, time);
     else
         ste_info("%s: %zu pairs%s", title, p->pairs, time);
-    free(title);
+    ste_xfree(title);
     struct ste_outcome **out = ste_xcalloc(p->n ? p->n : 1, sizeof *out);
     struct ste_progress *progress = ste_progress_new("judge", "verdicts", calls);
     for (size_t i = 0; i < p->n && !rc; i++) {
@@ -126,7 +126,7 @@ void ste_outcome_arrays_free(struct ste_outcome **outcomes, const struct ste_pai
     for (size_t i = 0; outcomes && i < p->n; i++) {
         if (outcomes[i])
             ste_outcomes_clear(outcomes[i], p->files[i].n);
-        free(outcomes[i]);
+        ste_xfree(outcomes[i]);
     }
-    free(outcomes);
+    ste_xfree(outcomes);
 }

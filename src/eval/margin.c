@@ -85,5 +85,5 @@ void ste_coverage_curve(const struct ste_outcome *const *outcomes, const size_t 
         curve[k] = (struct ste_coverage_point){(double)quarters / STE_N_COVERAGE, upto,
                                                upto ? (double)right / (double)upto : NAN};
     }
-    free(all);
+    ste_xfree(all);
 }

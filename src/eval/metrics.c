@@ -118,7 +118,7 @@ size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_bias spl
         if (o[i].side[split] == side)
             part[count++] = o[i];
     ste_metrics_of(part, count, "", seed, &m);
-    free(part);
+    ste_xfree(part);
     *accuracy = m.accuracy;
     return m.pairs;
 }
@@ -167,7 +167,7 @@ void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t
     ste_best_of(outcomes, n, suites, weights, seed, &out->best);
     for (size_t s = 0; s < suites; s++)
         ste_clusters_clear(&c[s]);
-    free(c);
+    ste_xfree(c);
 }
 
 /* A figure that does not exist (no pair, no valid verdict) is null, not a number that looks like one. */

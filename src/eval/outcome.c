@@ -3,6 +3,7 @@
 
 #include "core/hash.h"
 #include "core/json.h"
+#include "core/mem.h"
 #include "core/utf8.h"
 #include "eval/eval.h"
 
@@ -33,7 +34,7 @@ static uint64_t prompt_key(const struct ste_dialogue *d)
     json_t *j = ste_dialogue_json(d);
     char *canonical = ste_json_canonical(j);
     uint64_t key = ste_key_of(canonical, NULL);
-    free(canonical);
+    ste_xfree(canonical);
     json_decref(j);
     return key;
 }

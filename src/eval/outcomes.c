@@ -27,12 +27,12 @@ void ste_outcome_table_clear(struct ste_outcome_table *t)
 {
     for (size_t i = 0; i < t->n; i++) {
         ste_outcomes_clear(&t->rows[i].o, 1);
-        free(t->rows[i].suite);
-        free(t->rows[i].subset);
-        free(t->rows[i].id);
-        free(t->rows[i].row_id);
+        ste_xfree(t->rows[i].suite);
+        ste_xfree(t->rows[i].subset);
+        ste_xfree(t->rows[i].id);
+        ste_xfree(t->rows[i].row_id);
     }
-    free(t->rows);
+    ste_xfree(t->rows);
     *t = (struct ste_outcome_table){0};
 }
 
@@ -59,7 +59,7 @@ static char *subset_of(const struct ste_answer_pairs *pairs, const struct ste_an
          *numbered = name && !ste_json_text(v) ? ste_xasprintf("%s %s", group_by, name) : NULL;
     if (!numbered)
         return name;
-    free(name);
+    ste_xfree(name);
     return numbered;
 }
 
@@ -228,7 +228,7 @@ static int check_new(struct reading *g, const char *suite, const char *id, const
                                   where, id, suite, before)
                     : 0;
     json_object_set_new(g->seen, key, json_string(where));
-    free(key);
+    ste_xfree(key);
     return rc;
 }
 

@@ -25,7 +25,7 @@ static size_t count_prompts(const struct ste_match *m, size_t n)
     qsort(keys, n, sizeof *keys, by_cluster);
     for (size_t k = 0; k < n; k++)
         different += k == 0 || keys[k] != keys[k - 1];
-    free(keys);
+    ste_xfree(keys);
     return different;
 }
 
@@ -51,7 +51,7 @@ static int groups_of(const struct ste_ranking *r, int n, int *group)
         }
         groups++;
     }
-    free(stack);
+    ste_xfree(stack);
     return groups;
 }
 
@@ -91,11 +91,11 @@ static int rate_group(struct ste_ranking *r, int group, const struct ste_match *
         r->order[to] = of[i];
     }
     *at += count;
-    free(of);
-    free(place);
-    free(m);
-    free(ratings);
-    free(elo);
+    ste_xfree(of);
+    ste_xfree(place);
+    ste_xfree(m);
+    ste_xfree(ratings);
+    ste_xfree(elo);
     return rc;
 }
 
@@ -130,11 +130,11 @@ int ste_ranking_of(struct ste_ranking *out, const struct ste_strings *models, co
 
 void ste_ranking_clear(struct ste_ranking *r)
 {
-    free(r->order);
-    free(r->group);
-    free(r->elo);
-    free(r->wins);
-    free(r->matches);
+    ste_xfree(r->order);
+    ste_xfree(r->group);
+    ste_xfree(r->elo);
+    ste_xfree(r->wins);
+    ste_xfree(r->matches);
     *r = (struct ste_ranking){0};
 }
 

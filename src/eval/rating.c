@@ -38,8 +38,8 @@ static int unreached(const double *wins, int n, bool against)
     for (int j = 0; j < n && which < 0; j++)
         if (!seen[j])
             which = j;
-    free(seen);
-    free(stack);
+    ste_xfree(seen);
+    ste_xfree(stack);
     return which;
 }
 
@@ -131,9 +131,9 @@ static void fit(const double *wins, int n, double penalty, double *r)
         mean += r[i] / n;
     for (int i = 0; i < n; i++)
         r[i] -= mean;
-    free(g);
-    free(h);
-    free(next);
+    ste_xfree(g);
+    ste_xfree(h);
+    ste_xfree(next);
 }
 
 int ste_rate_models(const struct ste_match *m, size_t n_matches, int n, double penalty, double *ratings, int *which,
@@ -149,7 +149,7 @@ int ste_rate_models(const struct ste_match *m, size_t n_matches, int n, double p
                          "model %d and the first one are not tied by wins and losses: no finite rating", *which);
     else
         fit(wins, n, penalty, ratings);
-    free(wins);
+    ste_xfree(wins);
     return rc;
 }
 
@@ -200,11 +200,11 @@ void ste_rate_intervals(const struct ste_match *m, size_t n_matches, int n, doub
         out[i].lo = all[i * DRAWS + DRAWS / 40];
         out[i].hi = all[i * DRAWS + DRAWS - 1 - DRAWS / 40];
     }
-    free(sorted);
-    free(first);
-    free(wins);
-    free(r);
-    free(all);
+    ste_xfree(sorted);
+    ste_xfree(first);
+    ste_xfree(wins);
+    ste_xfree(r);
+    ste_xfree(all);
 }
 
 double ste_elo(double rating)

@@ -122,7 +122,7 @@ int ste_judge_pairs(const struct ste_judging *j, const struct ste_answer_pairs *
         ste_err_wrap(err, "judging %s", pairs->path);
     for (size_t i = 0; i < 2 * pairs->n * (size_t)each; i++)
         ste_judgment_clear(&g.votes[i]);
-    free(g.orders);
-    free(g.votes);
+    ste_xfree(g.orders);
+    ste_xfree(g.votes);
     return rc;
 }

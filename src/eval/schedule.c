@@ -44,7 +44,7 @@ static void fill(struct couple *c, const struct ste_answers *a, uint64_t seed)
     c->prompts = ste_xcalloc(c->n + 1, sizeof *c->prompts);
     for (size_t k = 0; k < c->n; k++)
         c->prompts[k] = draws[k].prompt;
-    free(draws);
+    ste_xfree(draws);
 }
 
 struct ste_bouts *ste_bouts_new(const struct ste_answers *a, uint64_t seed)
@@ -63,10 +63,10 @@ struct ste_bouts *ste_bouts_new(const struct ste_answers *a, uint64_t seed)
 void ste_bouts_free(struct ste_bouts *s)
 {
     for (size_t c = 0; s && c < s->n; c++)
-        free(s->couples[c].prompts);
+        ste_xfree(s->couples[c].prompts);
     if (s)
-        free(s->couples);
-    free(s);
+        ste_xfree(s->couples);
+    ste_xfree(s);
 }
 
 size_t ste_bouts_next(struct ste_bouts *s, size_t n, const double *ratings, struct ste_bout *out)

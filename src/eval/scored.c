@@ -99,9 +99,9 @@ int ste_likelihood_pairs(struct ste_llm *llm, const struct ste_likelihood_settin
                  pairs->items[i].id, ste_llm_about(llm)->ctx);
     }
     for (size_t i = 0; i < pairs->n; i++)
-        free(messages[i]);
-    free(messages);
-    free(found);
-    free(given);
+        ste_xfree(messages[i]);
+    ste_xfree(messages);
+    ste_xfree(found);
+    ste_xfree(given);
     return rc;
 }

@@ -66,9 +66,9 @@ static void metrics_over(const struct groups *g, const double *weights, const ch
         }
     ste_metrics_overall(o, n, used, w, seed, out);
     out->name = name;
-    free(o);
-    free(n);
-    free(w);
+    ste_xfree(o);
+    ste_xfree(n);
+    ste_xfree(w);
 }
 
 static int missing(const struct ste_suite *s, const char *subset, struct ste_err *err)
@@ -112,7 +112,7 @@ static int sections_of(struct groups *g, const struct ste_scores_params *p, stru
     }
     if (!rc && of_sections == 0)
         rc = ste_err_set(err, STE_EINPUT, "no pair belongs to a subset of the suite %s", s->name);
-    free(weights);
+    ste_xfree(weights);
     return rc;
 }
 
@@ -139,7 +139,7 @@ static void sure_of(const struct ste_outcome *o, size_t n, const struct ste_scor
     ste_metrics_of(part, sure, "", p->seed, &m);
     out->sure.pairs = m.pairs;
     out->sure.two_order = m.two_order;
-    free(part);
+    ste_xfree(part);
 }
 
 /* What is counted over all pairs, whatever their subset. */
@@ -171,7 +171,7 @@ static void pooled(const struct groups *g, const struct ste_scores_params *p, st
         sure_of(all.o, all.n, p, out);
     if (p->logits)
         ste_calibration_of(all.o, all.n, p->temperature, p->seed, &out->calibration);
-    free(all.o);
+    ste_xfree(all.o);
 }
 
 int ste_scores_of(const struct ste_outcome_table *t, const struct ste_scores_params *p, struct ste_scores *out,
@@ -199,16 +199,16 @@ int ste_scores_of(const struct ste_outcome_table *t, const struct ste_scores_par
         ste_scores_clear(out);
     }
     for (size_t i = 0; i < g.n; i++)
-        free(g.items[i].o);
-    free(g.items);
-    free(weights);
+        ste_xfree(g.items[i].o);
+    ste_xfree(g.items);
+    ste_xfree(weights);
     return rc;
 }
 
 void ste_scores_clear(struct ste_scores *s)
 {
-    free(s->subsets);
-    free(s->sections);
+    ste_xfree(s->subsets);
+    ste_xfree(s->sections);
     *s = (struct ste_scores){0};
 }
 
@@ -291,7 +291,7 @@ void ste_scores_table(const struct ste_scores *s, struct ste_buf *out)
     if (s->title)
         ste_buf_addf(out, "%s\n\n", s->title);
     ste_metrics_table(lines, n, &s->overall, out);
-    free(lines);
+    ste_xfree(lines);
     size_t judged = s->final[0] + s->final[1] + s->final[2] + s->final[3];
     ste_buf_addf(out, "coverage %.1f %%; the orders agree on %zu of %zu pairs, differ on %zu",
                  100 * ste_scores_coverage(s), s->final[STE_FINAL_CHOSEN] + s->final[STE_FINAL_REJECTED], judged,

@@ -42,7 +42,7 @@ static void submitted(void *arg, void *tag, uint64_t ticket)
 {
     struct scoring *g = arg;
     ste_judge_prompt_clear(&g->texts);
-    free(g->prefill);
+    ste_xfree(g->prefill);
     g->prefill = NULL;
 }
 
@@ -86,8 +86,8 @@ int ste_score_answers(struct ste_llm *llm, const struct ste_judge_setting *s, co
     const struct ste_pump pump = {
         .llm = llm, .arg = &g, .next = next, .submitted = submitted, .too_long = too_long, .answer = answer};
     int rc = ste_pump_run(&pump, err);
-    free(g.tens);
-    free(g.second);
+    ste_xfree(g.tens);
+    ste_xfree(g.second);
     return rc;
 }
 

@@ -85,7 +85,7 @@ void ste_over_seeds(const struct ste_clusters *runs, size_t n, uint64_t key, str
     }
     for (size_t v = 0; v < width; v++)
         set_rate(means + v * STE_BOOTSTRAP_DRAWS, &rates[v]);
-    free(means);
-    free(times);
-    free(sums);
+    ste_xfree(means);
+    ste_xfree(times);
+    ste_xfree(sums);
 }

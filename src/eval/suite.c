@@ -110,7 +110,7 @@ int ste_suite_load(struct ste_suite **out, const char *name, struct ste_err *err
     json_t *j = ste_named_yaml(name, NULL, "suites", "suite", &what, err);
     *out = NULL;
     if (!j) {
-        free(what);
+        ste_xfree(what);
         return err && err->code ? err->code : STE_EINPUT;
     }
     struct ste_suite *s = ste_xcalloc(1, sizeof *s);
@@ -119,7 +119,7 @@ int ste_suite_load(struct ste_suite **out, const char *name, struct ste_err *err
                  ? read_suite(s, j, what, err)
                  : ste_err_set(err, STE_EINPUT, "%s: a suite is a mapping of title, files and so on", what);
     json_decref(j);
-    free(what);
+    ste_xfree(what);
     if (rc)
         ste_suite_free(s);
     else
@@ -133,16 +133,16 @@ void ste_suite_free(struct ste_suite *s)
         return;
     for (size_t i = 0; i < s->n_sections; i++) {
         for (size_t k = 0; k < s->sections[i].n; k++)
-            free(s->sections[i].subsets[k].name);
-        free(s->sections[i].subsets);
-        free(s->sections[i].name);
+            ste_xfree(s->sections[i].subsets[k].name);
+        ste_xfree(s->sections[i].subsets);
+        ste_xfree(s->sections[i].name);
     }
-    free(s->sections);
+    ste_xfree(s->sections);
     ste_strings_clear(&s->files);
-    free(s->name);
-    free(s->title);
-    free(s->group_by);
-    free(s);
+    ste_xfree(s->name);
+    ste_xfree(s->title);
+    ste_xfree(s->group_by);
+    ste_xfree(s);
 }
 
 int ste_suite_files(const struct ste_suite *s, const struct ste_strings *given, bool partial, struct ste_strings *out,
@@ -161,7 +161,7 @@ int ste_suite_files(const struct ste_suite *s, const struct ste_strings *given, 
             char *path = ste_path_join(given->items[i], s->files.items[k]);
             if (ste_file_exists(path) || !partial)
                 ste_strings_add(out, path);
-            free(path);
+            ste_xfree(path);
         }
     }
     return 0;

@@ -11,7 +11,7 @@
 void ste_contest_clear(struct ste_contest *c)
 {
     ste_strings_clear(&c->models);
-    free(c->matches);
+    ste_xfree(c->matches);
 }
 
 static void add_match(struct ste_contest *c, int i, int j, double score, uint64_t cluster)
@@ -49,7 +49,7 @@ static bool is_doubled(struct ste_contest *c, const json_t *row, bool pair)
     char *whole = ste_json_canonical(row);
     const bool there = json_object_get(c->seen, whole);
     json_object_set_new(c->seen, whole, json_true());
-    free(whole);
+    ste_xfree(whole);
     c->doubled += there;
     return there;
 }
@@ -90,7 +90,7 @@ static int add_recorded(void *arg, json_t *row, const char *where, struct ste_er
         c->invalid++;
     else
         add_match(c, i, j, first == second ? first : 0.5, ste_key_of("recorded", text, NULL));
-    free(text);
+    ste_xfree(text);
     return 0;
 }
 
@@ -200,8 +200,8 @@ static int judge_bouts(const struct holding *h, const struct ste_bout *bouts, si
         json_decref(row);
     }
     ste_outcomes_clear(out, n);
-    free(out);
-    free(pairs.items);
+    ste_xfree(out);
+    ste_xfree(pairs.items);
     return rc;
 }
 
@@ -222,7 +222,7 @@ int ste_contest_hold(struct ste_contest *c, struct ste_session *judge, const str
         return ste_err_set(err, STE_EINPUT, "no prompt was answered by two models");
     char *title = ste_session_title(judge);
     ste_info("%s: %zu of %zu pairs of answers of %zu models, in both orders", title, total, all, models);
-    free(title);
+    ste_xfree(title);
     for (size_t i = 0; i < models; i++)
         ste_strings_add(&c->models, a->models.items[i]);
     struct ste_bouts *s = ste_bouts_new(a, seed);
@@ -243,8 +243,8 @@ int ste_contest_hold(struct ste_contest *c, struct ste_session *judge, const str
         done += n;
     }
     ste_progress_end(h.progress);
-    free(ratings);
-    free(next);
+    ste_xfree(ratings);
+    ste_xfree(next);
     ste_bouts_free(s);
     return rc;
 }

@@ -34,7 +34,7 @@ int ste_verdict_parse(const char *name)
 
 void ste_judgment_clear(struct ste_judgment *j)
 {
-    free(j->reasoning);
+    ste_xfree(j->reasoning);
     *j = (struct ste_judgment){.verdict = STE_VERDICT_INVALID, .logprob_a = NAN, .logprob_b = NAN};
 }
 
@@ -96,12 +96,12 @@ void ste_judge_texts(const struct ste_judge_setting *s, const struct ste_judge_m
     for (size_t i = 0; i < n_references; i++)
         inert[n++] = m->references->items[i];
     ste_fence(s->secret, m->pair_id, inert, n, fence);
-    free(inert);
+    ste_xfree(inert);
     for (size_t i = 0; block && i < n_references; i++) {
         const struct ste_slot slots[] = {{"reference", m->references->items[i]}, {"fence", fence}};
         char *one = ste_pack_fill(block, slots, 2);
         ste_buf_adds(&references, one);
-        free(one);
+        ste_xfree(one);
     }
     const struct ste_slot slots[] = {{"prompt", request.s},
                                      {"response_a", m->a},
@@ -172,7 +172,7 @@ void ste_judge_ask(const struct ste_judge_setting *s, const struct ste_judge_mat
 void ste_judge_prompt_clear(struct ste_judge_prompt *p)
 {
     for (size_t i = 0; i < p->n; i++)
-        free(p->owned[i]);
+        ste_xfree(p->owned[i]);
     *p = (struct ste_judge_prompt){0};
 }
 

@@ -189,7 +189,7 @@ static json_t *read_merged(const char *name, const char *folder, char **what, st
         json_decref(base);
         base = NULL;
     }
-    free(base_what);
+    ste_xfree(base_what);
     if (!base) {
         ste_err_wrap(err, "%s: base", *what);
         goto fail;
@@ -307,7 +307,7 @@ int ste_pack_load(struct ste_pack **out, const char *name, const char *folder, s
     struct ste_err own = {0};
     json_t *root = read_merged(name, folder, &what, &own);
     if (!root) {
-        free(what);
+        ste_xfree(what);
         return ste_err_set(err, own.code, "%s", own.msg);
     }
     struct ste_pack *p = ste_xcalloc(1, sizeof *p);
@@ -322,13 +322,13 @@ int ste_pack_load(struct ste_pack **out, const char *name, const char *folder, s
         uint8_t digest[32];
         ste_sha256(canonical, strlen(canonical), digest);
         ste_hex(digest, 32, p->hash);
-        free(canonical);
+        ste_xfree(canonical);
         *out = p;
     } else {
         ste_pack_free(p);
     }
     json_decref(root);
-    free(what);
+    ste_xfree(what);
     return rc;
 }
 
@@ -337,9 +337,9 @@ void ste_pack_free(struct ste_pack *p)
     if (!p)
         return;
     for (size_t i = 0; i < N_TEXT_FIELDS; i++)
-        free(*(char **)((char *)p + text_fields[i].offset));
-    free(p->name);
-    free(p);
+        ste_xfree(*(char **)((char *)p + text_fields[i].offset));
+    ste_xfree(p->name);
+    ste_xfree(p);
 }
 
 char *ste_pack_fill(const char *text, const struct ste_slot *slots, size_t n)

@@ -26,7 +26,7 @@ int ste_reward_tokens(const struct ste_model *m, const struct ste_dialogue *prom
         rc = ste_tokenize(m->tokenizer, answer, strlen(answer), false, out, err);
     if (!rc)
         ste_tokens_add(out, ste_token_end_of_turn(m->tokenizer));
-    free(messages);
+    ste_xfree(messages);
     return rc;
 }
 
@@ -61,7 +61,7 @@ int ste_reward_open(struct ste_reward **out, const char *model, const char *dir,
     if (!rc)
         ste_lora_rehash(ste_trainer_lora(r->trainer));
     ste_lora_free(lora);
-    free(path);
+    ste_xfree(path);
     if (rc)
         ste_reward_close(r);
     else
@@ -76,7 +76,7 @@ void ste_reward_close(struct ste_reward *r)
     ste_trainer_free(r->trainer);
     ste_model_close(r->model);
     ste_pool_free(r->pool);
-    free(r);
+    ste_xfree(r);
 }
 
 const char *ste_reward_hash(const struct ste_reward *r)

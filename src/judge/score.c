@@ -14,7 +14,7 @@ static const char *const digits[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8"
 
 void ste_score_clear(struct ste_score *s)
 {
-    free(s->reasoning);
+    ste_xfree(s->reasoning);
     *s = (struct ste_score){.expected = NAN};
 }
 

@@ -159,7 +159,7 @@ int ste_session_load(struct ste_session *j, const struct ste_judge_options *o, s
     how.cache = cache;
     int rc = ste_llm_open_with(&j->llm, j->spec.model, j->spec.adapter, &how, &j->setting.adapter, err);
     j->likelihood.adapter = j->setting.adapter;
-    free(cache);
+    ste_xfree(cache);
     return rc;
 }
 
@@ -170,8 +170,8 @@ void ste_session_close(struct ste_session *j)
     ste_reward_close(j->reward);
     ste_pack_free(j->pack);
     ste_judge_spec_clear(&j->spec);
-    free(j->secret);
-    free(j->rubric);
+    ste_xfree(j->secret);
+    ste_xfree(j->rubric);
     *j = (struct ste_session){0};
 }
 

@@ -32,7 +32,7 @@ static int read_run(struct ste_judge_spec *out, const char *run, long iteration,
             rc = ste_err_set(err, STE_EINPUT, "%s does not name the run's seed model (models.seed)", path);
     }
     json_decref(recipe);
-    free(path);
+    ste_xfree(path);
     if (rc || iteration == 0)
         return rc;
     long newest = ste_run_newest(run);
@@ -63,7 +63,7 @@ static bool read_peft(struct ste_judge_spec *out, const char *dir)
         out->named_by = path;
         out->run = ste_run_of_adapter(dir);
     } else {
-        free(path);
+        ste_xfree(path);
     }
     json_decref(c);
     return named;
@@ -100,7 +100,7 @@ int ste_judge_spec_parse(struct ste_judge_spec *out, const char *judge, struct s
     } else {
         out->model = ste_xstrdup(judge); /* opening it says whether there is one */
     }
-    free(before);
+    ste_xfree(before);
     if (!rc && out->likelihood && out->reward)
         rc = ste_err_set(err, STE_EUSAGE, "%s is a reward model; only a model that writes text has likelihoods", judge);
     if (rc)
@@ -116,24 +116,24 @@ int ste_judge_spec_base(struct ste_judge_spec *s, const char *base, const char *
         return ste_err_set(err, STE_EUSAGE, "%s is no adapter's folder, so there is no base to name (%s)", s->model,
                            base);
     if (base) {
-        free(s->model);
+        ste_xfree(s->model);
         s->model = ste_xstrdup(base);
     } else if (s->named_by && ste_model_resolve(s->model, &path, &why)) {
         return ste_err_set(err, why.code,
                            "%s says that the adapter's base is %.200s, which is no model here: %.300s; %s", s->named_by,
                            s->model, why.msg, help);
     }
-    free(path);
+    ste_xfree(path);
     return 0;
 }
 
 void ste_judge_spec_clear(struct ste_judge_spec *s)
 {
-    free(s->model);
-    free(s->named_by);
-    free(s->adapter);
-    free(s->pack);
-    free(s->pack_folder);
-    free(s->run);
+    ste_xfree(s->model);
+    ste_xfree(s->named_by);
+    ste_xfree(s->adapter);
+    ste_xfree(s->pack);
+    ste_xfree(s->pack_folder);
+    ste_xfree(s->run);
     *s = (struct ste_judge_spec){0};
 }

@@ -69,7 +69,7 @@ static void drop(const struct ste_trials *s, struct ste_trial *t, int from)
 void ste_trial_end(const struct ste_trials *s, struct ste_trial *t)
 {
     drop(s, t, 0);
-    free(t->samples);
+    ste_xfree(t->samples);
     t->samples = NULL;
     t->over = true;
 }
@@ -194,6 +194,6 @@ int ste_trials_run(const struct ste_trials *s, struct ste_trial *trials, size_t 
     for (size_t i = 0; i < n; i++)
         if (trials[i].samples)
             ste_trial_end(s, &trials[i]);
-    free(r.again);
+    ste_xfree(r.again);
     return rc;
 }

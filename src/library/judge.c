@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "core/context.h"
+#include "core/domain.h"
 #include "core/mem.h"
 #include "eval/files.h"
 #include "eval/scoring.h"
 
 struct ste_judge {
     struct ste_context context;
+    struct ste_domain *domain;
     char *name; /* the session borrows it */
     struct ste_session session;
 };
@@ -61,11 +63,34 @@ static int put_all(struct ste_judge_options *o, const struct ste_judge_config *c
     return rc == 0 ? ste_judge_options_check(o, err) : rc;
 }
 
-static int open_session(struct ste_judge *j, const struct ste_judge_config *c, struct ste_err *err)
+/* What the doors below take, for one call within the judge's domain. */
+struct judge_call {
+    struct ste_judge *j;
+    const char *judge;
+    const struct ste_judge_config *config;
+    const struct ste_pair *pairs;
+    size_t n;
+    struct ste_preference *preferences;
+    double *scores;
+};
+
+static int call(int (*fn)(void *, struct ste_err *), const struct judge_call *c, struct ste_err *err)
 {
+    const struct ste_context *was = ste_context_set(&c->j->context);
+    int rc = ste_domain_call(c->j->domain, fn, (void *)c, err);
+    ste_context_set(was);
+    return rc;
+}
+
+static int open_session(void *arg, struct ste_err *err)
+{
+    static const struct ste_judge_config defaults;
+    const struct judge_call *c = arg;
+    struct ste_judge *j = c->j;
     struct ste_judge_options o;
+    j->name = ste_xstrdup(c->judge);
     ste_options_init(ste_judge_options, &o);
-    int rc = put_all(&o, c, err);
+    int rc = put_all(&o, c->config ? c->config : &defaults, err);
     if (rc == 0)
         rc = ste_session_open(&j->session, j->name, &o, STE_JUDGE_PAIRS, err);
     if (rc == 0)
@@ -77,31 +102,37 @@ static int open_session(struct ste_judge *j, const struct ste_judge_config *c, s
 int ste_judge_open(struct ste_judge **out, const char *judge, const struct ste_judge_config *config,
                    const struct ste_context *context, struct ste_err *err)
 {
-    static const struct ste_judge_config defaults;
-    *out = NULL;
-    const struct ste_context *was = ste_context_set(context);
-    struct ste_judge *j = ste_xcalloc(1, sizeof *j);
+    struct ste_judge *j = *out = calloc(1, sizeof *j);
+    if (!j || !(j->domain = ste_domain_new())) {
+        free(j);
+        *out = NULL;
+        return ste_err_set(err, STE_ENOMEM, "out of memory");
+    }
     if (context)
         j->context = *context;
-    ste_context_set(&j->context);
-    j->name = ste_xstrdup(judge);
-    int rc = open_session(j, config ? config : &defaults, err);
-    ste_context_set(was);
-    if (rc == 0)
-        *out = j;
-    else
+    int rc = call(open_session, &(struct judge_call){.j = j, .judge = judge, .config = config}, err);
+    if (rc != 0) {
         ste_judge_close(j);
+        *out = NULL;
+    }
     return rc;
 }
 
+static int close_session(void *arg, struct ste_err *err)
+{
+    struct ste_judge *j = ((struct judge_call *)arg)->j;
+    ste_session_close(&j->session);
+    ste_xfree(j->name);
+    return 0;
+}
+
+/* Where memory has run out, nothing is left to be closed but the judge itself. */
 void ste_judge_close(struct ste_judge *j)
 {
     if (!j)
         return;
-    const struct ste_context *was = ste_context_set(&j->context);
-    ste_session_close(&j->session);
-    ste_context_set(was);
-    free(j->name);
+    call(close_session, &(struct judge_call){.j = j}, NULL);
+    ste_domain_free(j->domain);
     free(j);
 }
 
@@ -136,7 +167,7 @@ static char letter(enum ste_verdict v, bool swapped)
     }
 }
 
-static void take_preference(struct ste_preference *p, struct ste_outcome *o)
+static void take_preference(struct ste_preference *p, const struct ste_outcome *o)
 {
     static const char two_order[STE_N_FINAL] = {
         [STE_FINAL_CHOSEN] = 'A', [STE_FINAL_REJECTED] = 'B', [STE_FINAL_TIE] = '=', [STE_FINAL_INVALID] = '?'};
@@ -145,11 +176,41 @@ static void take_preference(struct ste_preference *p, struct ste_outcome *o)
     p->margin = ste_outcome_margin(o);
     for (int i = 0; i < 2; i++) {
         p->first[i] = letter(o->order[i].verdict, i == STE_ORDER_BA);
-        p->reasoning[i] = o->order[i].reasoning;
-        o->order[i].reasoning = NULL;
+        const char *text = o->order[i].reasoning; /* the caller gets one that is not of the domain */
+        if (text && !(p->reasoning[i] = strdup(text)))
+            ste_no_memory(strlen(text));
         if (o->order[i].reason != STE_INVALID_NONE)
             p->reason = ste_invalid_name(o->order[i].reason);
     }
+}
+
+static int compare(void *arg, struct ste_err *err)
+{
+    const struct judge_call *c = arg;
+    struct ste_judge *j = c->j;
+    const size_t n = c->n;
+    struct ste_answer_pairs asked = {.path = j->name, .name = j->name, .n = n};
+    asked.items = ste_xcalloc(n + 1, sizeof *asked.items);
+    struct ste_outcome *outcomes = ste_xcalloc(n + 1, sizeof *outcomes);
+    for (size_t i = 0; i < n; i++) {
+        struct ste_answer_pair *p = &asked.items[i];
+        *p = (struct ste_answer_pair){
+            .id = ste_xasprintf("%zu", i), .first = (char *)c->pairs[i].a, .second = (char *)c->pairs[i].b};
+        add_prompt(&p->prompt, c->pairs[i].prompt);
+    }
+    struct ste_progress *progress = ste_progress_new("judge", "verdicts", ste_eval_calls(&j->session, n, true));
+    int rc = ste_eval_pairs(&j->session, &asked, true, outcomes, progress, err);
+    ste_progress_end(progress);
+    for (size_t i = 0; i < n; i++) {
+        if (rc == 0)
+            take_preference(&c->preferences[i], &outcomes[i]);
+        ste_xfree(asked.items[i].id);
+        ste_dialogue_clear(&asked.items[i].prompt);
+    }
+    ste_xfree(asked.items);
+    ste_outcomes_clear(outcomes, n);
+    ste_xfree(outcomes);
+    return rc;
 }
 
 int ste_judge_compare(struct ste_judge *j, const struct ste_pair *pairs, size_t n, struct ste_preference *preferences,
@@ -158,32 +219,8 @@ int ste_judge_compare(struct ste_judge *j, const struct ste_pair *pairs, size_t 
     for (size_t i = 0; i < n; i++)
         preferences[i] = (struct ste_preference){'?', {'?', '?'}, '?', NAN, "", {NULL, NULL}};
     int rc = check(pairs, n, true, err);
-    if (rc != 0)
-        return rc;
-    const struct ste_context *was = ste_context_set(&j->context);
-    struct ste_answer_pairs asked = {.path = j->name, .name = j->name, .n = n};
-    asked.items = ste_xcalloc(n + 1, sizeof *asked.items);
-    struct ste_outcome *outcomes = ste_xcalloc(n + 1, sizeof *outcomes);
-    for (size_t i = 0; i < n; i++) {
-        struct ste_answer_pair *p = &asked.items[i];
-        *p = (struct ste_answer_pair){
-            .id = ste_xasprintf("%zu", i), .first = (char *)pairs[i].a, .second = (char *)pairs[i].b};
-        add_prompt(&p->prompt, pairs[i].prompt);
-    }
-    struct ste_progress *progress = ste_progress_new("judge", "verdicts", ste_eval_calls(&j->session, n, true));
-    rc = ste_eval_pairs(&j->session, &asked, true, outcomes, progress, err);
-    ste_progress_end(progress);
-    for (size_t i = 0; i < n; i++) {
-        if (rc == 0)
-            take_preference(&preferences[i], &outcomes[i]);
-        free(asked.items[i].id);
-        ste_dialogue_clear(&asked.items[i].prompt);
-    }
-    free(asked.items);
-    ste_outcomes_clear(outcomes, n);
-    free(outcomes);
-    ste_context_set(was);
-    return rc;
+    return rc ? rc
+              : call(compare, &(struct judge_call){.j = j, .pairs = pairs, .n = n, .preferences = preferences}, err);
 }
 
 void ste_preferences_clear(struct ste_preference *preferences, size_t n)
@@ -195,37 +232,42 @@ void ste_preferences_clear(struct ste_preference *preferences, size_t n)
         }
 }
 
-int ste_judge_score(struct ste_judge *j, const struct ste_pair *answers, size_t n, double *scores, struct ste_err *err)
+static int score(void *arg, struct ste_err *err)
 {
-    for (size_t i = 0; i < n; i++)
-        scores[i] = NAN;
-    int rc = check(answers, n, false, err);
-    if (rc == 0 && (!j->session.llm || j->session.spec.likelihood))
-        rc = ste_err_set(err, STE_EUSAGE, "%s scores no single answers: it compares only", j->name);
-    if (rc == 0)
-        rc = ste_judge_can_show(j->session.pack, true, j->session.rubric != NULL, false, err);
+    const struct judge_call *c = arg;
+    struct ste_judge *j = c->j;
+    const size_t n = c->n;
+    if (!j->session.llm || j->session.spec.likelihood)
+        return ste_err_set(err, STE_EUSAGE, "%s scores no single answers: it compares only", j->name);
+    int rc = ste_judge_can_show(j->session.pack, true, j->session.rubric != NULL, false, err);
     if (rc != 0)
         return rc;
-    const struct ste_context *was = ste_context_set(&j->context);
     struct ste_answer_rows rows = {.n = n};
     rows.items = ste_xcalloc(n + 1, sizeof *rows.items);
     struct ste_score *given = ste_xcalloc(n + 1, sizeof *given);
     for (size_t i = 0; i < n; i++) {
-        rows.items[i] = (struct ste_answer_row){.id = ste_xasprintf("%zu", i), .text = (char *)answers[i].a};
-        add_prompt(&rows.items[i].prompt, answers[i].prompt);
+        rows.items[i] = (struct ste_answer_row){.id = ste_xasprintf("%zu", i), .text = (char *)c->pairs[i].a};
+        add_prompt(&rows.items[i].prompt, c->pairs[i].prompt);
     }
     struct ste_progress *progress = ste_progress_new("score", "answers", n);
     rc = ste_score_answers(j->session.llm, &j->session.setting, &rows, given, progress, err);
     ste_progress_end(progress);
     for (size_t i = 0; i < n; i++) {
         if (rc == 0)
-            scores[i] = given[i].expected;
+            c->scores[i] = given[i].expected;
         ste_score_clear(&given[i]);
-        free(rows.items[i].id);
+        ste_xfree(rows.items[i].id);
         ste_dialogue_clear(&rows.items[i].prompt);
     }
-    free(given);
-    free(rows.items);
-    ste_context_set(was);
+    ste_xfree(given);
+    ste_xfree(rows.items);
     return rc;
+}
+
+int ste_judge_score(struct ste_judge *j, const struct ste_pair *answers, size_t n, double *scores, struct ste_err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        scores[i] = NAN;
+    int rc = check(answers, n, false, err);
+    return rc ? rc : call(score, &(struct judge_call){.j = j, .pairs = answers, .n = n, .scores = scores}, err);
 }

@@ -1,8 +1,11 @@
 /* Runs of ste.h: the loop and its report. */
 #include <jansson.h>
+#include <string.h>
 
 #include "core/context.h"
+#include "core/domain.h"
 #include "core/json.h"
+#include "core/mem.h"
 #include "loop/loop.h"
 #include "report/report.h"
 
@@ -15,34 +18,67 @@ static int load_recipe(struct ste_recipe *r, const char *recipe, const char *con
     return rc == 0 ? ste_recipe_check(r, err) : rc;
 }
 
-int ste_run(const char *recipe, const char *dir, const char *const *sets, size_t n_sets,
-            const struct ste_context *context, struct ste_err *err)
+struct run_call {
+    const char *recipe, *dir;
+    const char *const *sets;
+    size_t n_sets;
+    char **json;
+};
+
+static int run(void *arg, struct ste_err *err)
 {
-    const struct ste_context *was = ste_context_set(context);
+    const struct run_call *c = arg;
     struct ste_recipe r;
     struct ste_loop *l = NULL;
     json_t *report = NULL;
-    int rc = load_recipe(&r, recipe, sets, n_sets, err);
+    int rc = load_recipe(&r, c->recipe, c->sets, c->n_sets, err);
     if (rc == 0)
-        rc = ste_loop_open(&l, dir, &r, err);
+        rc = ste_loop_open(&l, c->dir, &r, err);
     if (rc == 0)
         rc = ste_report_end(l->store, ste_loop_run(l, err), &report, err);
     json_decref(report);
     ste_loop_close(l);
     ste_recipe_clear(&r);
-    ste_context_set(was);
     return rc;
+}
+
+static int read_report(void *arg, struct ste_err *err)
+{
+    const struct run_call *c = arg;
+    json_t *report = NULL;
+    int rc = ste_report_read(&report, c->dir, err);
+    if (rc == 0) {
+        char *text = json_dumps(report, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6));
+        if (!(*c->json = strdup(text))) /* the caller's, so not of the domain */
+            ste_no_memory(strlen(text));
+        ste_xfree(text);
+    }
+    json_decref(report);
+    return rc;
+}
+
+/* FN in a domain of its own. */
+static int call(int (*fn)(void *, struct ste_err *), struct run_call *c, const struct ste_context *context,
+                struct ste_err *err)
+{
+    struct ste_domain *d = ste_domain_new();
+    if (!d)
+        return ste_err_set(err, STE_ENOMEM, "out of memory");
+    const struct ste_context *was = ste_context_set(context);
+    int rc = ste_domain_call(d, fn, c, err);
+    ste_context_set(was);
+    ste_domain_free(d);
+    return rc;
+}
+
+int ste_run(const char *recipe, const char *dir, const char *const *sets, size_t n_sets,
+            const struct ste_context *context, struct ste_err *err)
+{
+    return call(run, &(struct run_call){.recipe = recipe, .dir = dir, .sets = sets, .n_sets = n_sets}, context, err);
 }
 
 int ste_run_report(const char *dir, char **json, const struct ste_context *context, struct ste_err *err)
 {
-    const struct ste_context *was = ste_context_set(context);
-    json_t *report = NULL;
     *json = NULL;
-    int rc = ste_report_read(&report, dir, err);
-    if (rc == 0)
-        *json = json_dumps(report, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6));
-    json_decref(report);
-    ste_context_set(was);
-    return rc;
+    return call(read_report, &(struct run_call){.dir = dir, .json = json}, context, err);
 }

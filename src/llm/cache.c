@@ -73,8 +73,8 @@ void ste_cache_close(struct ste_cache *c)
     if (!c)
         return;
     ste_memo_close(c->memo);
-    free(c->numerics);
-    free(c);
+    ste_xfree(c->numerics);
+    ste_xfree(c);
 }
 
 bool ste_cache_get(struct ste_cache *c, const char *address, struct ste_answer *out)
@@ -100,7 +100,7 @@ char *ste_cache_at_home(void)
     struct ste_err why = {0};
     char *home = ste_home_path(NULL);
     const bool there = ste_mkdirs(home, &why) == 0 && ste_folder_try(home, &why) == 0;
-    free(home);
+    ste_xfree(home);
     if (there)
         return ste_home_path("cache.db");
     ste_warn("%s; going on without the cache of answers (STE_HOME names another folder for it, --no-cache asks for "
@@ -173,9 +173,9 @@ static void close_cached(struct ste_llm *llm)
     struct cached *c = (struct cached *)llm;
     for (size_t i = 0; i < c->n; i++)
         ste_answer_clear(&c->ready[i]);
-    free(c->ready);
+    ste_xfree(c->ready);
     ste_cache_close(c->cache);
-    free(c);
+    ste_xfree(c);
 }
 
 struct ste_llm *ste_cache_wrap(struct ste_llm *inner, const char *path)

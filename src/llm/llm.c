@@ -45,7 +45,7 @@ void ste_llm_close(struct ste_llm *l)
 {
     while (l) {
         struct ste_llm *inner = l->inner;
-        free(l->flying);
+        ste_xfree(l->flying);
         l->ops->close(l);
         l = inner;
     }
@@ -187,8 +187,8 @@ struct ste_likelihood ste_answer_likelihood(const struct ste_answer *a, bool end
 void ste_answer_clear(struct ste_answer *a)
 {
     ste_completion_clear(&a->completion);
-    free(a->text);
-    free(a->prompt);
+    ste_xfree(a->text);
+    ste_xfree(a->prompt);
     memset(a, 0, sizeof *a);
 }
 
@@ -196,6 +196,6 @@ void ste_question_clear(struct ste_question *q)
 {
     if (q->free_own)
         q->free_own(q->own);
-    free(q->prompt);
+    ste_xfree(q->prompt);
     memset(q, 0, sizeof *q);
 }

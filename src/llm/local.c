@@ -101,8 +101,8 @@ static void own_request_free(void *arg)
     for (int i = 0; i < STE_MAX_CHOICES; i++)
         ste_tokens_clear(&o->choices[i]);
     for (int i = 0; i < o->r.n_stops; i++)
-        free(o->stops[i]);
-    free(o);
+        ste_xfree(o->stops[i]);
+    ste_xfree(o);
 }
 
 /* Contract 3's address, as 64 hex characters; its first 8 bytes are the request's random key. */
@@ -316,15 +316,15 @@ static void close_local(struct ste_llm *llm)
     struct local *l = of(llm);
     for (size_t i = 0; i < l->n_flying; i++)
         ste_question_clear(&l->flying[i].question);
-    free(l->flying);
+    ste_xfree(l->flying);
     for (int i = 0; i < l->n_adapters; i++)
         ste_adapter_free(l->adapters[i]);
-    free(l->adapters);
+    ste_xfree(l->adapters);
     ste_engine_free(l->engine);
     ste_model_close(l->model);
     ste_pool_free(l->pool);
-    free(l->name);
-    free(l);
+    ste_xfree(l->name);
+    ste_xfree(l);
 }
 
 static const struct ste_llm_ops local_ops = {
@@ -365,7 +365,7 @@ int ste_local_open(struct ste_llm **out, const char *model, const struct ste_llm
     l->pool = ep.pool = ste_pool_new((int)p->threads);
     enum ste_work before = ste_profile_begin(STE_WORK_LOAD);
     rc = ste_model_open(&l->model, path, err);
-    free(path);
+    ste_xfree(path);
     if (!rc)
         rc = ste_engine_new(&l->engine, l->model, &ep, err);
     ste_profile_end(before);

@@ -87,7 +87,7 @@ static int check_next(void *arg, struct ste_ask *ask, struct ste_err *err)
 static void check_submitted(void *arg, void *tag, uint64_t ticket)
 {
     struct checking *g = arg;
-    free(g->messages);
+    ste_xfree(g->messages);
     g->messages = NULL;
 }
 
@@ -189,13 +189,13 @@ static void clear(struct checking *g)
 {
     for (size_t i = 0; i < g->n; i++) {
         struct check_job *j = &g->jobs[i];
-        free(j->id);
-        free(j->texts[CHOSEN]);
-        free(j->texts[REJECTED]);
-        free(j->modified);
+        ste_xfree(j->id);
+        ste_xfree(j->texts[CHOSEN]);
+        ste_xfree(j->texts[REJECTED]);
+        ste_xfree(j->modified);
         ste_dialogue_clear(&j->x);
     }
-    free(g->jobs);
+    ste_xfree(g->jobs);
 }
 
 /* ---- length ---- */
@@ -257,10 +257,10 @@ static int match_length(struct ste_loop *l, struct ste_err *err)
             if (!keep[i])
                 rc = ste_set_pair_state(l->store, ids[i], "check: cut to match length", err);
     }
-    free(g.items);
-    free(ids);
-    free(longer);
-    free(keep);
+    ste_xfree(g.items);
+    ste_xfree(ids);
+    ste_xfree(longer);
+    ste_xfree(keep);
     return rc;
 }
 
@@ -303,7 +303,7 @@ int ste_loop_check(struct ste_loop *l, struct ste_err *err)
     if (rc == 0)
         rc = ste_store_meta(l->store, "check", &done, err);
     const bool over = done != NULL;
-    free(done);
+    ste_xfree(done);
     if (rc != 0 || over)
         return rc;
     struct checking g = {.l = l};

@@ -43,7 +43,7 @@ static void remove_folder(const char *dir)
     while (d && (e = readdir(d))) {
         char *path = ste_path_join(dir, e->d_name);
         unlink(path); /* "." and ".." stay */
-        free(path);
+        ste_xfree(path);
     }
     if (d)
         closedir(d);
@@ -58,7 +58,7 @@ static int selected(const struct ste_recipe *r, double *read, double *labels, do
     char *dir = ste_xasprintf("%s/ste-dry-run-XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(dir)) {
         int rc = ste_err_errno(err, "cannot make a temporary folder %s", dir);
-        free(dir);
+        ste_xfree(dir);
         return rc;
     }
     struct ste_loop *l = NULL;
@@ -91,7 +91,7 @@ static int selected(const struct ste_recipe *r, double *read, double *labels, do
     }
     ste_loop_close(l);
     remove_folder(dir);
-    free(dir);
+    ste_xfree(dir);
     return rc;
 }
 

@@ -79,7 +79,7 @@ static int score_rest(struct suite *u, const bool *known, size_t left, struct st
                                         .judged = put_pair,
                                         .tick = save,
                                         .arg = u};
-    free(what);
+    ste_xfree(what);
     struct ste_outcome *o = ste_xcalloc(u->pairs.n + 1, sizeof *o);
     rc = ste_loop_provenance(u->l, "evaluate", &u->voice, &u->setting.sampling, u->setting.max_tokens,
                              ste_mode_names[u->setting.mode], u->iteration, &u->provenance, err);
@@ -88,7 +88,7 @@ static int score_rest(struct suite *u, const bool *known, size_t left, struct st
     rc = ste_loop_saved(u->l, rc, err);
     ste_progress_end(judging.progress);
     ste_outcomes_clear(o, u->pairs.n);
-    free(o);
+    ste_xfree(o);
     return rc;
 }
 
@@ -101,7 +101,7 @@ static int score(struct suite *u, struct ste_err *err)
         left -= known[i];
     if (rc == 0 && left > 0)
         rc = score_rest(u, known, left, err);
-    free(known);
+    ste_xfree(known);
     return rc;
 }
 
@@ -151,7 +151,7 @@ int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_voice *v, int ite
     }
     *log_loss = counted ? sum / (double)counted : (double)NAN;
     ste_outcomes_clear(o, n);
-    free(o);
+    ste_xfree(o);
     ste_answer_pairs_clear(&u.pairs);
     return rc;
 }
@@ -171,8 +171,8 @@ static int check_file(struct ste_loop *l, const char *name, const char *path, st
             path, ste_store_dir(l->store), was, hash);
     if (rc == 0 && !was)
         rc = ste_store_meta_set(l->store, key, hash, err);
-    free(key);
-    free(was);
+    ste_xfree(key);
+    ste_xfree(was);
     return rc;
 }
 
@@ -212,7 +212,7 @@ int ste_loop_evaluate(struct ste_loop *l, int iteration, struct ste_err *err)
         u.name = name;
         rc = score(&u, err);
         ste_answer_pairs_clear(&u.pairs);
-        free(name);
+        ste_xfree(name);
     }
     if (rc == 0)
         rc = ste_count(l->store, STE_COUNT_EVALUATIONS, iteration, &after, err);

@@ -18,8 +18,8 @@ int ste_loop_label_ids(struct ste_loop *l, struct ste_label_ids *out, struct ste
 
 void ste_loop_label_ids_clear(struct ste_label_ids *l)
 {
-    free(l->ids[0]);
-    free(l->ids[1]);
+    ste_xfree(l->ids[0]);
+    ste_xfree(l->ids[1]);
     *l = (struct ste_label_ids){0};
 }
 

@@ -44,7 +44,7 @@ static int add_both(const struct ste_model *m, json_t *row, const char *key, str
 {
     char *ids = ste_xasprintf("%s_ids", key);
     json_object_set_new(row, ids, ids_json(t.ids + from, t.n - from));
-    free(ids);
+    ste_xfree(ids);
     return add_text(m, row, key, t.ids + from, t.n - from, err);
 }
 
@@ -64,7 +64,7 @@ static int put_example(void *arg, const struct ste_example_view *v, struct ste_e
         rc = add_both(g->m, row, "rejected", v->row.rejected, border, err);
     json_object_set_new(row, "weight", json_real(v->row.weight));
     json_object_set_new(row, "label_source", json_string(v->row.label_source));
-    free(prompt);
+    ste_xfree(prompt);
     if (rc == 0)
         rc = ste_jsonl_write(g->w, row, err);
     json_decref(row);
@@ -78,7 +78,7 @@ static int load_recipe(struct ste_store *s, struct ste_recipe *r, struct ste_err
     int rc = ste_store_meta(s, "recipe", &json, err);
     if (rc == 0)
         rc = ste_recipe_from_json(r, json ? json : "{}", err);
-    free(json);
+    ste_xfree(json);
     return rc;
 }
 
@@ -89,7 +89,7 @@ static int open_seed(const struct ste_recipe *r, struct ste_model **out, struct 
     int rc = ste_model_resolve(r->seed_model, &path, err);
     if (rc == 0)
         rc = ste_model_open(out, path, err);
-    free(path);
+    ste_xfree(path);
     return rc;
 }
 

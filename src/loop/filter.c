@@ -81,7 +81,7 @@ static int check(const struct ste_judgment_row *r, struct ste_err *err)
 
 static void take(struct candidate *c, const struct ste_judgment_row *r)
 {
-    free(c->completion);
+    ste_xfree(c->completion);
     c->there = true;
     c->valid = strcmp(r->verdict, "invalid") != 0;
     snprintf(c->id.s, sizeof c->id.s, "%s", r->id);
@@ -214,8 +214,8 @@ static void cut(struct filtering *g)
     }
     size_t a = 0, b = 0;
     ste_loop_balance(ids, labels, g->n_chosen, key, g->keep, &a, &b);
-    free(ids);
-    free(labels);
+    ste_xfree(ids);
+    ste_xfree(labels);
     if (a + b == 0)
         g->threshold = ste_xasprintf("filter, iteration %d: no right judgment was found%s for any of %zu pairs: more "
                                      "judge.samples, another pack or a stronger seed may help",
@@ -276,8 +276,8 @@ static int put_example(struct filtering *g, const struct chosen *c, int64_t posi
                                         .rejected = {rejected.completion, rejected.n},
                                         .rejected_judgment = r ? r->id.s : NULL};
     int rc = ste_put_example(g->l->store, &row, err);
-    free(ids.completion);
-    free(rejected.completion);
+    ste_xfree(ids.completion);
+    ste_xfree(rejected.completion);
     return rc;
 }
 
@@ -302,8 +302,8 @@ static int put_examples(struct filtering *g, struct ste_err *err)
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < n; i++)
         rc = put_example(g, of[order[i].index], (int64_t)i, err);
-    free(order);
-    free(of);
+    ste_xfree(order);
+    ste_xfree(of);
     return rc;
 }
 
@@ -337,7 +337,7 @@ static int write_rows(struct filtering *g, struct ste_err *err)
     }
     for (size_t i = 0; rc == 0 && i < g->held.n; i++)
         rc = put_outcome(g, g->held.items[i], "held back", NAN, err);
-    free(used);
+    ste_xfree(used);
     const int valid = g->first - g->first_invalid;
     const struct ste_iteration_row row = {.iteration = g->iteration,
                                           .pairs = (int64_t)g->n,
@@ -383,18 +383,18 @@ static void clear(struct filtering *g)
     for (size_t i = 0; i < g->n; i++) {
         struct outcome *o = &g->pairs[i];
         for (int order = 0; order < 2; order++) {
-            free(o->right[order].completion);
-            free(o->first[order].completion);
-            free(o->rejected[order].completion);
+            ste_xfree(o->right[order].completion);
+            ste_xfree(o->first[order].completion);
+            ste_xfree(o->rejected[order].completion);
         }
-        free(o->pair);
-        free(o->kind);
-        free(o->label_source);
+        ste_xfree(o->pair);
+        ste_xfree(o->kind);
+        ste_xfree(o->label_source);
     }
-    free(g->pairs);
-    free(g->chosen);
-    free(g->keep);
-    free(g->threshold);
+    ste_xfree(g->pairs);
+    ste_xfree(g->chosen);
+    ste_xfree(g->keep);
+    ste_xfree(g->threshold);
     ste_strings_clear(&g->held);
     ste_loop_label_ids_clear(&g->labels);
 }

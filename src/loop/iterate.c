@@ -54,7 +54,7 @@ static int drifted(struct ste_loop *l, int iteration, char **why, struct ste_err
 {
     struct turn t;
     int rc = read_turn(l, iteration, &t, err);
-    free(t.stop);
+    ste_xfree(t.stop);
     const double first = t.first_position;
     double limit = l->recipe.stop_drift;
     if (rc == 0 && limit < 1 && iteration > 1 && (first > limit || 1 - first > limit))
@@ -71,7 +71,7 @@ static int dev_log_loss(struct ste_loop *l, int iteration, double *out, struct s
     if (iteration > 0) {
         struct turn t;
         int rc = read_turn(l, iteration, &t, err);
-        free(t.stop);
+        ste_xfree(t.stop);
         *out = t.log_loss;
         return rc;
     }
@@ -163,7 +163,7 @@ int ste_loop_iterate(struct ste_loop *l, int iteration, struct ste_err *err)
     }
     if (rc == 0 && !stopped)
         rc = turn(l, iteration, &stopped, err);
-    free(stopped);
+    ste_xfree(stopped);
     return rc;
 }
 
@@ -185,7 +185,7 @@ int ste_loop_run_before(struct ste_loop *l, int step, struct ste_err *err)
         char *stopped = NULL;
         rc = turn(l, i, &stopped, err);
         end = stopped != NULL;
-        free(stopped);
+        ste_xfree(stopped);
     }
     return rc;
 }

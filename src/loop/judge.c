@@ -144,14 +144,14 @@ static int load(struct judging *g, struct ste_err *err)
 static void clear(struct judging *g)
 {
     for (size_t i = 0; i < g->n_pairs; i++) {
-        free(g->pairs[i].id);
-        free(g->pairs[i].chosen);
-        free(g->pairs[i].rejected);
+        ste_xfree(g->pairs[i].id);
+        ste_xfree(g->pairs[i].chosen);
+        ste_xfree(g->pairs[i].rejected);
         ste_dialogue_clear(&g->pairs[i].x);
     }
     ste_strings_clear(&g->held);
-    free(g->trials);
-    free(g->pairs);
+    ste_xfree(g->trials);
+    ste_xfree(g->pairs);
 }
 
 int ste_loop_paired(struct ste_loop *l, struct ste_err *err)
@@ -175,7 +175,7 @@ static int checked(struct ste_loop *l, struct ste_err *err)
     if (rc == 0 && !done)
         rc = ste_err_set(err, STE_EUSAGE, "the pairs of the run in %s are not checked yet: `ste check %s`",
                          ste_store_dir(l->store), ste_store_dir(l->store));
-    free(done);
+    ste_xfree(done);
     return rc;
 }
 

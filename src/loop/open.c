@@ -27,7 +27,7 @@ static int check_pack(struct ste_loop *l, struct ste_err *err)
                          "the prompt pack %s is not the one that the run in %s was made with (its text changed): give "
                          "another folder with --run, or the old pack",
                          l->recipe.pack, ste_store_dir(l->store));
-    free(hash);
+    ste_xfree(hash);
     if (rc == 0 && l->recipe.verdict_only > 0 && l->pack->reasoning && ste_loop_mode(l) == STE_MODE_FREE)
         rc = ste_err_set(
             err, STE_EUSAGE,
@@ -48,14 +48,14 @@ static int write_recipe(struct ste_loop *l, struct ste_err *err)
             rc = ste_store_meta_set(l->store, "pack_hash", l->pack->hash, err);
         rc = ste_store_end(l->store, rc, err);
     }
-    free(json);
+    ste_xfree(json);
     if (rc != 0)
         return rc;
     struct ste_buf yaml = STE_BUF_INIT;
     ste_recipe_write(&l->recipe, &yaml);
     char *path = ste_path_join(ste_store_dir(l->store), STE_RUN_RECIPE);
     rc = ste_file_write(path, yaml.s, yaml.len, err);
-    free(path);
+    ste_xfree(path);
     ste_buf_clear(&yaml);
     return rc;
 }
@@ -85,7 +85,7 @@ static int take_recipe(struct ste_loop *l, const struct ste_recipe *r, struct st
         char *json = ste_recipe_json(r, false);
         ste_recipe_clear(&l->recipe);
         rc = ste_recipe_from_json(&l->recipe, json, err);
-        free(json);
+        ste_xfree(json);
     }
     if (rc == 0 && old) {
         struct ste_recipe was;
@@ -99,7 +99,7 @@ static int take_recipe(struct ste_loop *l, const struct ste_recipe *r, struct st
         }
     }
     ste_recipe_settle(&l->recipe, NULL);
-    free(old);
+    ste_xfree(old);
     return rc;
 }
 
@@ -136,7 +136,7 @@ void ste_loop_close(struct ste_loop *l)
     ste_pack_free(l->pack);
     ste_store_close(l->store);
     ste_recipe_clear(&l->recipe);
-    free(l);
+    ste_xfree(l);
 }
 
 void ste_loop_clock_start(struct ste_loop_clock *c, const char *step, int iteration)

@@ -76,7 +76,7 @@ static int take_attempt(struct ste_loop *l, struct ste_pair_job *j, int piece, c
 {
     const struct ste_piece_kind *k = &j->kind->pieces[piece];
     struct ste_piece *p = &j->pieces[piece];
-    free(p->text);
+    ste_xfree(p->text);
     if (raw && k->role == STE_LOOP_MODIFY)
         raw = without_heading(raw);
     p->text = raw ? ste_text_trimmed(raw, strlen(raw)) : NULL;
@@ -84,7 +84,7 @@ static int take_attempt(struct ste_loop *l, struct ste_pair_job *j, int piece, c
     if (k->answers && p->fault && strcmp(p->fault, "cut off") == 0 && l->recipe.cut == STE_CUT_TRIM) {
         char *whole = ste_text_whole_sentences(p->text);
         if (whole) {
-            free(p->text);
+            ste_xfree(p->text);
             p->text = whole;
             p->fault = NULL;
         }
@@ -188,9 +188,9 @@ static char *text_of(const struct ste_pair_job *j, int piece)
 
 static void clear_texts(struct ste_pair_texts *t)
 {
-    free(t->chosen);
-    free(t->modified);
-    free(t->rejected);
+    ste_xfree(t->chosen);
+    ste_xfree(t->modified);
+    ste_xfree(t->rejected);
 }
 
 /* Writes the pair's row once its pieces are settled; one that borrows its rejected answer only when it has no pair to
@@ -536,18 +536,18 @@ static void clear(struct pairing *g)
     for (size_t i = 0; i < g->n; i++) {
         struct ste_pair_job *j = &g->jobs[i];
         for (int k = 0; k < STE_MAX_PIECES; k++)
-            free(j->pieces[k].text);
-        free(j->instruction);
-        free(j->split);
-        free(j->category);
-        free(j->length);
-        free(j->truth);
+            ste_xfree(j->pieces[k].text);
+        ste_xfree(j->instruction);
+        ste_xfree(j->split);
+        ste_xfree(j->category);
+        ste_xfree(j->length);
+        ste_xfree(j->truth);
         ste_dialogue_clear(&j->x);
     }
-    free(g->jobs);
-    free(g->tags);
+    ste_xfree(g->jobs);
+    ste_xfree(g->tags);
     ste_strings_clear(&g->reasons);
-    free(g->reason_counts);
+    ste_xfree(g->reason_counts);
 }
 
 static int make_pairs(struct pairing *g, size_t missing, struct ste_err *err)
@@ -574,7 +574,7 @@ int ste_loop_pair(struct ste_loop *l, struct ste_err *err)
     char *selected = NULL;
     int rc = ste_store_meta(l->store, "select", &selected, err);
     const bool ok = selected && strcmp(selected, "done") == 0;
-    free(selected);
+    ste_xfree(selected);
     if (rc != 0)
         return rc;
     if (!ok)

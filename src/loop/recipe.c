@@ -195,7 +195,7 @@ int ste_recipe_load(struct ste_recipe *r, const char *name, struct ste_err *err)
     char *what = NULL;
     struct ste_err why = {0};
     json_t *yaml = ste_named_yaml(name, NULL, "recipes", "recipe", &what, &why);
-    free(what);
+    ste_xfree(what);
     if (!yaml)
         return ste_err_set(err, why.code, "%s", why.msg);
     int rc = json_object_get(yaml, "recipe")
@@ -261,7 +261,7 @@ bool ste_recipe_labelled(const struct ste_recipe *r)
 char *ste_recipe_run_folder(const char *name)
 {
     char *stem = ste_yaml_stem(name), *folder = ste_xasprintf("runs/%s", stem);
-    free(stem);
+    ste_xfree(stem);
     return folder;
 }
 

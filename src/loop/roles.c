@@ -25,9 +25,9 @@ void ste_loop_models_close(struct ste_loop *l)
 {
     for (size_t i = 0; i < l->n_models; i++) {
         ste_llm_close(l->models[i].llm);
-        free(l->models[i].name);
+        ste_xfree(l->models[i].name);
     }
-    free(l->models);
+    ste_xfree(l->models);
     l->models = NULL;
     l->n_models = 0;
 }
@@ -45,8 +45,8 @@ static int pin(struct ste_loop *l, const char *kind, const char *name, const cha
                          "the %s %s is another one than when the run in %s began (its SHA-256 was %.12s and is "
                          "%.12s): put the old one back or give another folder with --run",
                          kind, name, ste_store_dir(l->store), was, hash);
-    free(was);
-    free(key);
+    ste_xfree(was);
+    ste_xfree(key);
     return rc;
 }
 
@@ -101,8 +101,8 @@ int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, s
     if (rc == 0 && strcmp(ste_llm_adapter_hash(out->llm, out->adapter), hash) != 0)
         rc = ste_err_set(err, STE_EINPUT, "the adapter in %s is not the one that the run trained (its content changed)",
                          folder);
-    free(folder);
-    free(hash);
+    ste_xfree(folder);
+    ste_xfree(hash);
     return rc;
 }
 
@@ -149,7 +149,7 @@ int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct st
     const struct ste_provenance_row row = {id->s,         role,     v->model, hash, adapter,
                                            l->pack->hash, numerics, how_text, seed, iteration};
     int rc = ste_put_provenance(l->store, &row, err);
-    free(how_text);
+    ste_xfree(how_text);
     return rc;
 }
 
@@ -160,7 +160,7 @@ int ste_loop_provenance_plain(struct ste_loop *l, const char *role, json_t *how,
     *id = ste_id_of("provenance", role, text, NULL); /* without a text it ends the list */
     const struct ste_provenance_row row = {.id = id->s, .role = role, .sampling = text, .iteration = STE_NO_INT};
     int rc = ste_put_provenance(l->store, &row, err);
-    free(text);
+    ste_xfree(text);
     return rc;
 }
 

@@ -161,7 +161,7 @@ static int read_one(struct reading *g, const struct ste_instruction *it, const s
         if (rc == 0 && it->truth && ste_share(&g->l->recipe.kinds, "verified") > 0)
             rc = put_given(g, &id, "known answer", it->truth, err);
     }
-    free(dialogue);
+    ste_xfree(dialogue);
     ste_buf_clear(&text);
     ste_buf_clear(&whole);
     ste_buf_clear(&fold);
@@ -225,9 +225,9 @@ static int read_all(struct ste_loop *l, struct ste_err *err)
     ste_minhash_index_free(g.seen);
     ste_minhash_index_free(g.evaluation);
     for (size_t i = 0; i < g.n; i++)
-        free(g.folds[i]);
-    free(g.folds);
-    free(g.ids);
+        ste_xfree(g.folds[i]);
+    ste_xfree(g.folds);
+    ste_xfree(g.ids);
     return rc;
 }
 
@@ -273,7 +273,7 @@ static int label_next(void *arg, struct ste_ask *ask, struct ste_err *err)
 static void label_submitted(void *arg, void *tag, uint64_t ticket)
 {
     struct labelling *g = arg;
-    free(g->filled);
+    ste_xfree(g->filled);
     g->filled = NULL;
 }
 
@@ -351,10 +351,10 @@ static int label_all(struct ste_loop *l, struct ste_err *err)
         ste_progress_end(g.progress);
     }
     for (size_t i = 0; i < g.n; i++) {
-        free(g.jobs[i].instruction);
-        free(g.jobs[i].text);
+        ste_xfree(g.jobs[i].instruction);
+        ste_xfree(g.jobs[i].text);
     }
-    free(g.jobs);
+    ste_xfree(g.jobs);
     return rc;
 }
 
@@ -411,7 +411,7 @@ static void choose(const struct ste_recipe *r, struct choice *c, size_t n)
                                                                         : "kept";
         kept += strcmp(x->state, "kept") == 0;
     }
-    free(order);
+    ste_xfree(order);
 }
 
 /* split.dev, or what gives split.dev_pairs of N instructions: few dev pairs choose by chance. */
@@ -451,10 +451,10 @@ static int write_choices(struct ste_loop *l, struct choice *c, size_t n, struct 
     if (rc == 0)
         rc = ste_store_meta_set(l->store, "select", "done", err);
     rc = ste_store_end(l->store, rc, err);
-    free(ids);
-    free(texts);
-    free(split);
-    free(cluster);
+    ste_xfree(ids);
+    ste_xfree(texts);
+    ste_xfree(split);
+    ste_xfree(cluster);
     if (rc == 0 && kept == 0)
         rc = ste_err_set(err, STE_ETHRESHOLD, "select: none of %zu instructions is left; `ste report %s` says why", n,
                          ste_store_dir(l->store));
@@ -496,12 +496,12 @@ static int finish(struct ste_loop *l, struct ste_err *err)
         rc = write_choices(l, g.items, g.n, err);
     }
     for (size_t i = 0; i < g.n; i++) {
-        free(g.items[i].id);
-        free(g.items[i].text);
-        free(g.items[i].category);
-        free(g.items[i].length);
+        ste_xfree(g.items[i].id);
+        ste_xfree(g.items[i].text);
+        ste_xfree(g.items[i].category);
+        ste_xfree(g.items[i].length);
     }
-    free(g.items);
+    ste_xfree(g.items);
     return rc;
 }
 
@@ -521,6 +521,6 @@ int ste_loop_select(struct ste_loop *l, struct ste_err *err)
         if (rc == 0)
             rc = ste_loop_clock_stop(l, &clock, err);
     }
-    free(state);
+    ste_xfree(state);
     return rc;
 }

@@ -28,7 +28,7 @@ static char *shared_dir(const struct ste_sweep *s, const struct ste_recipe *befo
     char number[16], *json = ste_recipe_json(before, true);
     snprintf(number, sizeof number, "%d", step);
     char *dir = ste_xasprintf("%s/shared/%.16s", s->folder, ste_id_of("shared", json, number, NULL).s);
-    free(json);
+    ste_xfree(json);
     return dir;
 }
 
@@ -38,7 +38,7 @@ static int copy(struct ste_loop *l, const struct ste_recipe *r, int step, const 
     struct ste_recipe fresh;
     char *json = ste_recipe_json(r, false);
     int rc = ste_recipe_from_json(&fresh, json, err);
-    free(json);
+    ste_xfree(json);
     ste_options_take(ste_recipe_options, &fresh, &l->recipe, step);
     fresh.iterations = r->iterations;
     ste_recipe_settle(&fresh, NULL);
@@ -47,7 +47,7 @@ static int copy(struct ste_loop *l, const struct ste_recipe *r, int step, const 
         rc = ste_run_copy_adapters(ste_store_dir(l->store), dir, err);
     if (rc == 0)
         rc = ste_store_copy(l->store, dir, json, err);
-    free(json);
+    ste_xfree(json);
     ste_recipe_clear(&fresh);
     return rc;
 }
@@ -56,7 +56,7 @@ static bool has_store(const char *dir)
 {
     char *path = ste_path_join(dir, STE_RUN_DATABASE);
     const bool there = ste_file_exists(path);
-    free(path);
+    ste_xfree(path);
     return there;
 }
 
@@ -87,7 +87,7 @@ static int begin(struct ste_sweep *s, const struct ste_recipe *r, int step, cons
     if (rc == 0)
         rc = copy(l, r, from, dir, err);
     ste_loop_close(l);
-    free(shared);
+    ste_xfree(shared);
     ste_recipe_clear(&before);
     return rc;
 }
@@ -131,7 +131,7 @@ int ste_sweep_open(struct ste_sweep *s, size_t point, size_t seed, struct ste_lo
     int rc = begin(s, r, INT_MAX, dir, err);
     if (rc == 0)
         rc = open_run(s, dir, r, out, err);
-    free(dir);
+    ste_xfree(dir);
     return rc;
 }
 

@@ -85,8 +85,8 @@ int ste_loop_held_back(struct ste_loop *l, int iteration, struct ste_strings *he
         double share = ste_share(&shares, p[i].kind);
         if (share <= 0 || (double)rank >= floor(most * share + 1e-9))
             ste_strings_add(held, p[i].id);
-        free(p[i].id);
-        free(p[i].kind);
+        ste_xfree(p[i].id);
+        ste_xfree(p[i].kind);
     }
     if (held->n)
         qsort(held->items, held->n, sizeof *held->items, by_name);
@@ -95,7 +95,7 @@ int ste_loop_held_back(struct ste_loop *l, int iteration, struct ste_strings *he
                          "filter.kinds leaves iteration %d without pairs: none of the kinds in \"%s\" "
                          "has one to train on",
                          iteration, all->items[at]);
-    free(p);
+    ste_xfree(p);
     ste_strings_clear(&shares);
     return rc;
 }

@@ -49,9 +49,9 @@ void ste_loop_split(const char *const *ids, const size_t *cluster_of, size_t n, 
     }
     for (size_t i = 0; i < n; i++)
         split[i] = part[cluster_of[i]];
-    free(clusters);
-    free(size);
-    free(part);
+    ste_xfree(clusters);
+    ste_xfree(size);
+    ste_xfree(part);
 }
 
 struct candidate {
@@ -84,5 +84,5 @@ void ste_loop_balance(const char *const *ids, const char *labels, size_t n, cons
         keep[i] = taken[class] < least;
         taken[class] += keep[i];
     }
-    free(order);
+    ste_xfree(order);
 }

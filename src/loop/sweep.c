@@ -32,14 +32,14 @@ static void plan_clear(struct plan *p)
 {
     for (size_t i = 0; i < p->n; i++) {
         for (size_t k = 0; k < p->axes[i].n; k++) {
-            free(p->axes[i].choices[k].name);
-            free(p->axes[i].choices[k].text);
+            ste_xfree(p->axes[i].choices[k].name);
+            ste_xfree(p->axes[i].choices[k].text);
             json_decref(p->axes[i].choices[k].load);
         }
-        free(p->axes[i].choices);
-        free(p->axes[i].key);
+        ste_xfree(p->axes[i].choices);
+        ste_xfree(p->axes[i].key);
     }
-    free(p->axes);
+    ste_xfree(p->axes);
     json_decref(p->file);
 }
 
@@ -101,7 +101,7 @@ static int add_grid(struct plan *p, const char *text, struct ste_err *err)
         add_choice(a, ste_xasprintf("%s=%.*s", key, (int)n, value), ste_xstrndup(value, n), NULL);
         value += n;
     }
-    free(key);
+    ste_xfree(key);
     return a ? 0 : STE_EUSAGE;
 }
 
@@ -114,7 +114,7 @@ static char *name_of(const char *key, const json_t *v)
             *to++ = *from;
     *to = '\0';
     char *name = ste_xasprintf("%s=%s", key, text);
-    free(text);
+    ste_xfree(text);
     return name;
 }
 
@@ -165,7 +165,7 @@ static int read_file(struct plan *p, struct ste_err *err)
     json_t *v;
     p->recipe = p->name;
     json_t *yaml = ste_named_yaml(p->name, NULL, "recipes", "recipe or sweep", &what, err);
-    free(what);
+    ste_xfree(what);
     if (!yaml)
         return err ? err->code : STE_EFAIL;
     if (!json_object_get(yaml, "recipe")) {
@@ -192,7 +192,7 @@ static int set_choice(struct ste_recipe *r, const struct plan *p, const struct a
         return ste_options_load(ste_recipe_options, r, c->load, p->name, err);
     char *name = ste_xasprintf("--grid %s", a->key);
     int rc = ste_options_put(ste_recipe_options, r, a->key, name, c->text, false, err);
-    free(name);
+    ste_xfree(name);
     return rc;
 }
 
@@ -216,7 +216,7 @@ static int make_point(const struct plan *p, const size_t *at, const struct ste_s
     if (p->n == 0) {
         char *stem = ste_yaml_stem(p->recipe);
         ste_buf_adds(&name, stem);
-        free(stem);
+        ste_xfree(stem);
     }
     out->name = ste_buf_detach(&name);
     if (rc == 0 && (rc = ste_recipe_check(&out->recipe, err)) != 0)
@@ -242,7 +242,7 @@ static int make_points(struct ste_sweep *s, const struct plan *p, const struct s
                 rc = ste_err_set(err, STE_EUSAGE, "the points %s and %s are the same: take one of them out",
                                  s->points[j].name, s->points[k].name);
     }
-    free(at);
+    ste_xfree(at);
     return rc;
 }
 
@@ -274,7 +274,7 @@ static int list_of(const struct plan *p, const char *key, struct ste_strings *ou
         if (!item)
             return ste_err_set(err, STE_EINPUT, "%s: %s must be a list", p->name, key);
         ste_strings_add(out, item);
-        free(item);
+        ste_xfree(item);
     }
     return 0;
 }
@@ -311,7 +311,7 @@ static int take_data(struct ste_sweep *s, const struct plan *p, const struct ste
     for (size_t i = 0; rc == 0 && i < names.n; i++) {
         char *path = drawn_path(s, names.items[i]);
         ste_strings_add(&drawn, path);
-        free(path);
+        ste_xfree(path);
     }
     for (size_t i = 0; rc == 0 && s->data.n && i < s->n_points; i++)
         copy_list(&s->points[i].recipe.eval_files, s->sample ? &drawn : &s->data);
@@ -357,17 +357,17 @@ void ste_sweep_free(struct ste_sweep *s)
     if (!s)
         return;
     for (size_t i = 0; i < s->n_points; i++) {
-        free(s->points[i].name);
+        ste_xfree(s->points[i].name);
         ste_recipe_clear(&s->points[i].recipe);
     }
     if (s->lock >= 0)
         ste_unlock(s->lock);
     ste_strings_clear(&s->data);
-    free(s->points);
-    free(s->seeds);
-    free(s->name);
-    free(s->folder);
-    free(s);
+    ste_xfree(s->points);
+    ste_xfree(s->seeds);
+    ste_xfree(s->name);
+    ste_xfree(s->folder);
+    ste_xfree(s);
 }
 
 /* ---- its folder ---- */
@@ -378,7 +378,7 @@ static int write_drawn(const struct ste_sweep *s, const struct ste_answer_pairs 
     struct ste_jsonl_writer *w;
     char *path = drawn_path(s, pairs->name);
     int rc = ste_jsonl_create(&w, path, err);
-    free(path);
+    ste_xfree(path);
     if (rc != 0)
         return rc;
     for (size_t i = 0; rc == 0 && i < pairs->n; i++) {
@@ -411,7 +411,7 @@ int ste_sweep_begin(struct ste_sweep *s, struct ste_err *err)
             rc = write_drawn(s, &files.files[i], err);
         ste_pair_files_clear(&files);
     }
-    free(lock);
-    free(folder);
+    ste_xfree(lock);
+    ste_xfree(folder);
     return rc;
 }

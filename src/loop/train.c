@@ -305,7 +305,7 @@ static int dev_losses(struct training *g, const struct scored *s, double **out, 
         for (size_t i = 0; rc == 0 && i < n && n == *pairs; i++)
             (*out)[(size_t)k * n + i] = zero_if_none(ste_log_loss(&o[i]));
         ste_outcomes_clear(o, n);
-        free(o);
+        ste_xfree(o);
     }
     return rc;
 }
@@ -342,10 +342,10 @@ static int sureness(struct training *g, int best, double *out, struct ste_err *e
                 least &= k == chosen || sum[chosen] < sum[k];
             wins += least;
         }
-        free(sum);
+        ste_xfree(sum);
         *out = (double)wins / DRAWS;
     }
-    free(loss);
+    ste_xfree(loss);
     return rc;
 }
 
@@ -390,9 +390,9 @@ static int publish(struct training *g, int best, struct ste_err *err)
     json_decref(how);
     if (rc == 0)
         ste_train_clean(g->folder);
-    free(folder);
-    free(adapters);
-    free(gguf);
+    ste_xfree(folder);
+    ste_xfree(adapters);
+    ste_xfree(gguf);
     return rc;
 }
 
@@ -400,10 +400,10 @@ static void clear(struct training *g)
 {
     ste_trainer_free(g->trainer);
     for (int i = 0; i < g->n; i++)
-        free(g->tokens[i]);
-    free(g->tokens);
-    free(g->examples);
-    free(g->folder);
+        ste_xfree(g->tokens[i]);
+    ste_xfree(g->tokens);
+    ste_xfree(g->examples);
+    ste_xfree(g->folder);
 }
 
 static int has_adapter(void *arg, const struct ste_iteration_row *r, struct ste_err *err)

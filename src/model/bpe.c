@@ -20,7 +20,7 @@ void ste_merges_init(struct ste_merges *m, size_t n)
 
 void ste_merges_clear(struct ste_merges *m)
 {
-    free(m->slots);
+    ste_xfree(m->slots);
     *m = (struct ste_merges){0};
 }
 
@@ -151,9 +151,9 @@ size_t ste_bpe_long(const struct ste_merges *m, int32_t *ids, size_t n)
     for (size_t i = 0; i < n; i++)
         if (ids[i] >= 0)
             ids[kept++] = ids[i];
-    free(h.c);
-    free(next);
-    free(prev);
+    ste_xfree(h.c);
+    ste_xfree(next);
+    ste_xfree(prev);
     return kept;
 }
 

@@ -323,7 +323,7 @@ static int read_tensors(struct cursor *c, struct ste_gguf *g)
     g->data_start = (c->at + alignment - 1) & ~(alignment - 1); /* at most the file's size plus 2^20: no overflow */
     for (uint64_t i = 0; i < g->n_tensors && !rc; i++)
         rc = place_tensor(c, &g->tensors[i], offsets[i], alignment);
-    free(offsets);
+    ste_xfree(offsets);
     return rc;
 }
 
@@ -331,7 +331,7 @@ static int read_tensors(struct cursor *c, struct ste_gguf *g)
 
 static int map_file(struct ste_gguf *g, struct ste_err *err)
 {
-    int fd = open(g->path, O_RDONLY | O_CLOEXEC);
+    int fd = ste_open(g->path, O_RDONLY);
     if (fd < 0)
         return ste_err_errno(err, "cannot open the model %s", g->path);
     struct stat st;
@@ -346,10 +346,12 @@ static int map_file(struct ste_gguf *g, struct ste_err *err)
         void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (map == MAP_FAILED)
             rc = ste_err_errno(err, "cannot map %s", g->path);
-        else
+        else {
+            ste_big_own(map, (size_t)st.st_size);
             g->map = map, g->size = (size_t)st.st_size;
+        }
     }
-    close(fd);
+    ste_close(fd);
     return rc;
 }
 
@@ -393,15 +395,14 @@ void ste_gguf_close(struct ste_gguf *g)
 {
     if (!g)
         return;
-    if (g->map)
-        munmap((void *)(uintptr_t)g->map, g->size);
-    free(g->by_key.slots);
-    free(g->by_name.slots);
-    free(g->values);
-    free(g->tensors);
-    free(g->names);
-    free(g->path);
-    free(g);
+    ste_big_free((void *)(uintptr_t)g->map, g->size);
+    ste_xfree(g->by_key.slots);
+    ste_xfree(g->by_name.slots);
+    ste_xfree(g->values);
+    ste_xfree(g->tensors);
+    ste_xfree(g->names);
+    ste_xfree(g->path);
+    ste_xfree(g);
 }
 
 void ste_gguf_drop_pages(const struct ste_gguf *g)
@@ -531,7 +532,7 @@ bool ste_gguf_ints(const struct ste_gguf *g, const char *key, int64_t **out, uin
     int64_t *a = ste_xcalloc(v->n, sizeof *a);
     for (uint64_t i = 0; i < v->n; i++)
         if (!int_of(v->item_kind, v->data + i * kind_size[v->item_kind], &a[i])) {
-            free(a);
+            ste_xfree(a);
             return false;
         }
     *out = a;

@@ -62,12 +62,12 @@ void ste_lora_free(struct ste_lora *l)
         return;
     for (int i = 0; i < l->n_layers; i++)
         for (int k = 0; k < STE_N_LINEAR; k++) {
-            free(l->pairs[i][k].a);
-            free(l->pairs[i][k].b);
+            ste_xfree(l->pairs[i][k].a);
+            ste_xfree(l->pairs[i][k].b);
         }
-    free(l->pairs);
-    free(l->head);
-    free(l);
+    ste_xfree(l->pairs);
+    ste_xfree(l->head);
+    ste_xfree(l);
 }
 
 void ste_lora_add_head(struct ste_lora *l, int d_model)
@@ -243,7 +243,7 @@ static int read_config(const char *dir, int *r, double *alpha, struct ste_err *e
     }
     json_decref(c);
     ste_buf_clear(&b);
-    free(path);
+    ste_xfree(path);
     return rc;
 }
 
@@ -298,8 +298,8 @@ static int read_pairs(struct ste_lora *l, const struct ste_hparams *hp, const st
                 rc = ste_err_set(err, STE_EINPUT, "%s has the tensor '%s' but not '%s'", path, a ? name_a : name_b,
                                  a ? name_b : name_a);
             }
-            free(name_a);
-            free(name_b);
+            ste_xfree(name_a);
+            ste_xfree(name_b);
         }
     const struct ste_st_tensor *head = rc ? NULL : ste_safetensors_find(st, head_name);
     if (head && (head->n_dims != 2 || head->shape[0] != 1 || head->shape[1] != (uint64_t)hp->d_model))
@@ -341,7 +341,7 @@ int ste_lora_read_peft(struct ste_lora **out, const struct ste_model *m, const c
         }
         ste_safetensors_close(&st);
     }
-    free(path);
+    ste_xfree(path);
     return rc;
 }
 
@@ -371,8 +371,8 @@ static int write_config(const struct ste_lora *l, const struct ste_arch *arch, c
     char *path = ste_path_join(dir, "adapter_config.json"), *text = json_dumps(c, JSON_INDENT(2));
     int rc = ste_file_write(path, text, strlen(text), err);
     json_decref(c);
-    free(text);
-    free(path);
+    ste_xfree(text);
+    ste_xfree(path);
     return rc;
 }
 
@@ -400,12 +400,12 @@ static int write_weights(const struct ste_lora *l, const struct ste_hparams *hp,
     char *path = ste_path_join(dir, "adapter_model.safetensors");
     int rc = ste_safetensors_write(path, t, n, err);
     for (size_t i = 0; i < n; i++)
-        free(t[i].name);
+        ste_xfree(t[i].name);
     for (size_t i = 0; i < max; i++)
-        free(turned[i]);
-    free(turned);
-    free(t);
-    free(path);
+        ste_xfree(turned[i]);
+    ste_xfree(turned);
+    ste_xfree(t);
+    ste_xfree(path);
     return rc;
 }
 
@@ -416,8 +416,8 @@ static void remove_adapter(const char *dir)
     unlink(config);
     unlink(weights);
     rmdir(dir);
-    free(config);
-    free(weights);
+    ste_xfree(config);
+    ste_xfree(weights);
 }
 
 /* A new folder is made under another name and renamed. In one that is there already (it may hold other files) the
@@ -445,12 +445,12 @@ int ste_lora_write_peft(struct ste_lora *l, const struct ste_model *m, const cha
     if (!rc && !there) {
         char *parent = ste_xasprintf("%.*s/..", (int)len, dir);
         rc = ste_folder_sync(parent, err);
-        free(parent);
+        ste_xfree(parent);
     }
     if (!rc)
         ste_lora_rehash(l);
-    free(config);
-    free(at);
+    ste_xfree(config);
+    ste_xfree(at);
     return rc;
 }
 

@@ -309,10 +309,10 @@ void ste_model_close(struct ste_model *m)
 {
     if (!m)
         return;
-    free(m->layers);
+    ste_xfree(m->layers);
     ste_tokenizer_free(m->tokenizer);
     ste_gguf_close(m->gguf);
-    free(m);
+    ste_xfree(m);
 }
 
 int ste_tokens_read(const json_t *row, const char *key, const struct ste_model *m, const char *where,

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#include "core/domain.h"
 #include "core/mem.h"
 
 /* Unicode's White_Space, written out: PCRE2's \s also takes U+180E, which is none since Unicode 6.3. */
@@ -32,6 +33,18 @@ struct ste_pretokenizer {
     pcre2_match_context *context;
 };
 
+static void end_patterns(void *of, size_t n)
+{
+    const struct ste_pretokenizer *p = of;
+    pcre2_code_free(p->code);
+    pcre2_match_context_free(p->context);
+}
+
+static void end_match(void *of, size_t n)
+{
+    pcre2_match_data_free(of);
+}
+
 int ste_pretokenizer_new(struct ste_pretokenizer **out, struct ste_str name, struct ste_err *err)
 {
     *out = NULL;
@@ -45,12 +58,15 @@ int ste_pretokenizer_new(struct ste_pretokenizer **out, struct ste_str name, str
         p->code =
             pcre2_compile((PCRE2_SPTR)known[i].pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &at, NULL);
         p->context = pcre2_match_context_create(NULL);
+        ste_own(p, 0, end_patterns);
+        if (!p->context || (!p->code && code == PCRE2_ERROR_HEAP_FAILED))
+            ste_no_memory(0);
         if (p->code) {
             pcre2_config(PCRE2_CONFIG_JIT, &jit);
             if (jit)
                 pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE); /* where it fails, matching is slower but the same */
         }
-        if (!p->code || !p->context) {
+        if (!p->code) {
             ste_pretokenizer_free(p);
             return ste_err_set(err, STE_EFAIL,
                                "this PCRE2 library cannot compile the pattern of the pre-tokenizer %s (error %d)",
@@ -70,9 +86,9 @@ void ste_pretokenizer_free(struct ste_pretokenizer *p)
 {
     if (!p)
         return;
-    pcre2_code_free(p->code);
-    pcre2_match_context_free(p->context);
-    free(p);
+    ste_disown(p, end_patterns);
+    end_patterns(p, 0);
+    ste_xfree(p);
 }
 
 /* Below U+0300 (first byte 0xCC) nothing composes with anything, so most text needs no look at all. */
@@ -90,6 +106,8 @@ static int split(const struct ste_pretokenizer *p, pcre2_match_data *match, cons
     int rc = 0;
     for (size_t at = 0; at < n && !rc;) {
         int found = pcre2_match(p->code, (PCRE2_SPTR)text, n, at, PCRE2_NO_UTF_CHECK, match, p->context);
+        if (found == PCRE2_ERROR_NOMEMORY)
+            ste_no_memory(0);
         if (found < 0 && found != PCRE2_ERROR_NOMATCH)
             return ste_err_set(err, STE_EFAIL, "cannot split a text of %zu bytes into words (PCRE2 error %d)", n,
                                found);
@@ -114,16 +132,21 @@ int ste_pretokenize(const struct ste_pretokenizer *p, const char *text, size_t n
     if (p->nfc && !is_nfc_for_sure(text, n)) {
         utf8proc_ssize_t len = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, &composed,
                                             UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+        if (len == UTF8PROC_ERROR_NOMEM)
+            ste_no_memory(0);
         if (len < 0)
             return ste_err_set(err, STE_EINPUT, "cannot bring a text into Unicode's form NFC: %s",
                                utf8proc_errmsg(len));
-        text = (const char *)composed;
+        text = ste_xtake(composed, (size_t)len);
         n = (size_t)len;
     }
     pcre2_match_data *match = pcre2_match_data_create(1, NULL);
-    int rc = match ? split(p, match, text, n, word, arg, err)
-                   : ste_err_set(err, STE_ENOMEM, "no memory to split a text into words");
+    if (!match)
+        ste_no_memory(0);
+    ste_own(match, 0, end_match);
+    int rc = split(p, match, text, n, word, arg, err);
+    ste_disown(match, end_match);
     pcre2_match_data_free(match);
-    free(composed);
+    ste_xfree(composed);
     return rc;
 }

@@ -98,7 +98,7 @@ static int read_header(struct ste_safetensors *st, const char *path, struct ste_
 int ste_safetensors_open(struct ste_safetensors *st, const char *path, struct ste_err *err)
 {
     *st = (struct ste_safetensors){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = ste_open(path, O_RDONLY);
     if (fd < 0)
         return ste_err_errno(err, "cannot open %s", path);
     struct stat s;
@@ -111,9 +111,11 @@ int ste_safetensors_open(struct ste_safetensors *st, const char *path, struct st
         if (st->map == MAP_FAILED) {
             st->map = NULL;
             rc = ste_err_errno(err, "cannot map %s", path);
+        } else {
+            ste_big_own(st->map, st->map_size);
         }
     }
-    close(fd);
+    ste_close(fd);
     if (!rc)
         rc = read_header(st, path, err);
     if (rc)
@@ -124,10 +126,9 @@ int ste_safetensors_open(struct ste_safetensors *st, const char *path, struct st
 void ste_safetensors_close(struct ste_safetensors *st)
 {
     for (size_t i = 0; i < st->n; i++)
-        free(st->tensors[i].name);
-    free(st->tensors);
-    if (st->map)
-        munmap(st->map, st->map_size);
+        ste_xfree(st->tensors[i].name);
+    ste_xfree(st->tensors);
+    ste_big_free(st->map, st->map_size);
     *st = (struct ste_safetensors){0};
 }
 
@@ -166,7 +167,7 @@ int ste_safetensors_write(const char *path, const struct ste_st_tensor *tensors,
         ste_buf_addc(&b, ' ');
     for (size_t i = 0; i < n; i++)
         ste_buf_add(&b, tensors[i].data, tensors[i].size);
-    free(header);
+    ste_xfree(header);
     int rc = ste_file_write(path, b.s, b.len, err);
     ste_buf_clear(&b);
     return rc;

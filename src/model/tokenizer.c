@@ -42,7 +42,7 @@ void ste_tokens_append(struct ste_tokens *t, const int32_t *ids, size_t n)
 
 void ste_tokens_clear(struct ste_tokens *t)
 {
-    free(t->ids);
+    ste_xfree(t->ids);
     *t = (struct ste_tokens){0};
 }
 
@@ -147,7 +147,7 @@ static int read_merges(struct ste_tokenizer *t, const struct ste_gguf *g, struct
         else
             ste_merges_add(&t->merges, a, b, (uint32_t)i, ab);
     }
-    free(merges);
+    ste_xfree(merges);
     ste_buf_clear(&both);
     return rc;
 }
@@ -175,7 +175,7 @@ static void find_added(struct ste_tokenizer *t)
         t->added[i] = list[i].id;
         t->begins_added[(uint8_t)t->tokens[list[i].id].s[0]] = true;
     }
-    free(list);
+    ste_xfree(list);
 }
 
 static int make(struct ste_tokenizer *t, const struct ste_gguf *g, struct ste_err *err)
@@ -225,13 +225,13 @@ void ste_tokenizer_free(struct ste_tokenizer *t)
 {
     if (!t)
         return;
-    free(t->tokens);
-    free(t->types);
-    free(t->slots);
-    free(t->added);
+    ste_xfree(t->tokens);
+    ste_xfree(t->types);
+    ste_xfree(t->slots);
+    ste_xfree(t->added);
     ste_merges_clear(&t->merges);
     ste_pretokenizer_free(t->pre);
-    free(t);
+    ste_xfree(t);
 }
 
 /* ---- text to ids ---- */

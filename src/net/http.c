@@ -13,8 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/file.h"
 #include "core/context.h"
+#include "core/domain.h"
+#include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/utf8.h"
@@ -48,7 +49,7 @@ struct transfer {
     struct ste_buf reason; /* the body of an error */
     /* what went wrong on our side */
     bool begun; /* this try's body */
-    bool too_large, write_failed;
+    bool too_large, write_failed, no_memory;
     int write_errno;
 };
 
@@ -75,10 +76,9 @@ static bool start_of_body(struct transfer *t)
     return true;
 }
 
-static size_t on_body(char *p, size_t size, size_t n, void *arg)
+/* How many were taken; fewer end the transfer. */
+static size_t take(struct transfer *t, const char *p, size_t n)
 {
-    struct transfer *t = arg;
-    n *= size;
     if (status_of(t) >= 300) {
         ste_buf_add(&t->reason, p, n < MAX_REASON - t->reason.len ? n : MAX_REASON - t->reason.len);
         return n;
@@ -112,6 +112,36 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
     if (t->progress)
         t->progress(t->arg, t->have, t->total);
     return n;
+}
+
+struct body {
+    struct transfer *t;
+    const char *p;
+    size_t n, taken;
+};
+
+static void take_body(void *arg)
+{
+    struct body *b = arg;
+    b->taken = take(b->t, b->p, b->n);
+}
+
+static size_t on_body(char *p, size_t size, size_t n, void *arg)
+{
+    struct body b = {arg, p, size * n, 0};
+    if (!ste_domain_try(ste_domain(), take_body, &b))
+        b.t->no_memory = true;
+    return b.taken;
+}
+
+static void end_curl(void *of, size_t n)
+{
+    curl_easy_cleanup(of);
+}
+
+static void end_list(void *of, size_t n)
+{
+    curl_slist_free_all(of);
 }
 
 static int on_tick(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
@@ -258,7 +288,7 @@ static int refusal(const struct transfer *t, long status, long asked, const char
                        : passes(status) ? wait
                                         : "";
     int rc = ste_err_set(err, STE_EIO, "cannot get %s: the server answered %ld%s%s", at, status, reason, hint);
-    free(reason);
+    ste_xfree(reason);
     return rc;
 }
 
@@ -278,7 +308,7 @@ static int failure(const struct transfer *t, CURLcode code, long status, long as
     } else {
         rc = ste_err_set(err, STE_EIO, "cannot get %s: %s", at, t->problem[0] ? t->problem : curl_easy_strerror(code));
     }
-    free(at);
+    ste_xfree(at);
     return rc;
 }
 
@@ -320,14 +350,18 @@ static int run(struct transfer *t, const char *url, const char *const *headers, 
     pthread_once(&once, init);
     t->curl = curl_easy_init();
     if (!t->curl)
-        return ste_err_set(err, STE_ENOMEM, "no memory for a connection");
+        ste_no_memory(0);
+    ste_own(t->curl, 0, end_curl);
     struct curl_slist *list = header_list(headers);
+    ste_own(list, 0, end_list);
     size_t out_from = t->out ? t->out->len : 0;
     int rc = 0;
     for (int try = 0;; try++) {
         uint64_t had = t->have;
         prepare(t, url, list);
         CURLcode code = curl_easy_perform(t->curl);
+        if (t->no_memory || code == CURLE_OUT_OF_MEMORY)
+            ste_no_memory(0);
         long status = status_of(t);
         if (code == CURLE_OK && status == 416 && had)
             break; /* nothing is left to get; the caller's hash decides whether these are the right bytes */
@@ -352,7 +386,9 @@ static int run(struct transfer *t, const char *url, const char *const *headers, 
             ste_buf_cut(t->out, out_from);
         wait_before_try(try, (long)asked);
     }
+    ste_disown(list, end_list);
     curl_slist_free_all(list);
+    ste_disown(t->curl, end_curl);
     curl_easy_cleanup(t->curl);
     ste_buf_clear(&t->reason);
     return rc;
@@ -368,7 +404,7 @@ int ste_http_get(const char *url, const char *const *headers, size_t max_bytes, 
 int ste_http_download(const char *url, const char *const *headers, const char *path,
                       void (*progress)(void *arg, uint64_t have, uint64_t total), void *arg, struct ste_err *err)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int fd = ste_open(path, O_RDWR | O_CREAT);
     if (fd < 0)
         return ste_err_errno(err, "cannot write %s", path);
     off_t end = lseek(fd, 0, SEEK_END);
@@ -377,7 +413,7 @@ int ste_http_download(const char *url, const char *const *headers, const char *p
     int rc = run(&t, url, headers, path, err);
     if (!rc && fsync(fd))
         rc = ste_err_errno(err, "cannot write %s", path);
-    if (close(fd) && !rc)
+    if (ste_close(fd) && !rc)
         rc = ste_err_errno(err, "cannot write %s", path);
     return rc;
 }

@@ -100,11 +100,11 @@ static int add_suite(struct ste_store *s, const char *suite, const char *kind, i
             n_base = n;
         } else {
             ste_outcomes_clear(o, n);
-            free(o);
+            ste_xfree(o);
         }
     }
     ste_outcomes_clear(base, n_base);
-    free(base);
+    ste_xfree(base);
     return rc;
 }
 
@@ -149,7 +149,7 @@ static int report_of(struct ste_store *s, json_t **out, struct ste_err *err)
     char *recipe = NULL;
     int rc = ste_store_meta(s, "recipe", &recipe, err);
     json_object_set_new(report, "recipe", recipe ? ste_json_parse(recipe, strlen(recipe), "the recipe", NULL) : NULL);
-    free(recipe);
+    ste_xfree(recipe);
     if (rc == 0)
         rc = funnel(s, report, err);
     if (rc == 0)
@@ -179,8 +179,8 @@ static int write_report(struct ste_store *s, json_t **out, struct ste_err *err)
     char *text = json_dumps(*out, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6));
     char *path = ste_path_join(ste_store_dir(s), STE_RUN_REPORT);
     rc = ste_file_write(path, text ? text : "", text ? strlen(text) : 0, err);
-    free(path);
-    free(text);
+    ste_xfree(path);
+    ste_xfree(text);
     if (rc != 0) {
         json_decref(*out);
         *out = NULL;

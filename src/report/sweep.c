@@ -42,8 +42,8 @@ static void cell_clear(struct cell *c)
 {
     ste_outcomes_clear(c->seed, c->n);
     ste_outcomes_clear(c->last, c->n);
-    free(c->seed);
-    free(c->last);
+    ste_xfree(c->seed);
+    ste_xfree(c->last);
     *c = (struct cell){0};
 }
 
@@ -65,8 +65,8 @@ static int add_outcomes(const struct run *r, const char *suite, const char *kind
         ste_outcomes_clear(seed, n);
         ste_outcomes_clear(last, n_last);
     }
-    free(seed);
-    free(last);
+    ste_xfree(seed);
+    ste_xfree(last);
     return rc;
 }
 
@@ -114,7 +114,7 @@ static void set_real(json_t *row, const char *name, const char *end, double v)
 {
     char *key = ste_xasprintf("%s%s", name, end);
     json_object_set_new(row, key, isfinite(v) ? json_real(v) : json_null());
-    free(key);
+    ste_xfree(key);
 }
 
 static void set_rate(json_t *row, const char *name, const struct ste_seeds_rate *r, bool difference)
@@ -162,7 +162,7 @@ static size_t over_seeds(const struct reading *g, struct ste_outcome *const *a, 
     json_object_set_new(row, name, list);
     for (size_t i = 0; i < used; i++)
         ste_clusters_clear(&c[i]);
-    free(c);
+    ste_xfree(c);
     return used;
 }
 
@@ -201,18 +201,18 @@ static json_t *point_row(const struct reading *g, size_t point, const char *suit
         set_rate(row, figure_names[f], &rates[f], false);
         set_real(row, figure_names[f], "_seed_model", rates[f].value - rates[N_FIGURES + f].value);
         set_rate(row, gain, &rates[N_FIGURES + f], true);
-        free(gain);
+        ste_xfree(gain);
     }
     if (over_seeds(g, base, last, pairs, row, "against_first_by_seed", rates) > 0)
         for (int f = 0; f < N_FIGURES; f++) {
             char *name = ste_xasprintf("%s_against_first", figure_names[f]);
             set_rate(row, name, &rates[N_FIGURES + f], true);
-            free(name);
+            ste_xfree(name);
         }
-    free(seed);
-    free(last);
-    free(base);
-    free(pairs);
+    ste_xfree(seed);
+    ste_xfree(last);
+    ste_xfree(base);
+    ste_xfree(pairs);
     return row;
 }
 
@@ -235,8 +235,8 @@ static int add_suite(const struct reading *g, const char *suite, const char *kin
     }
     for (size_t s = 0; s < n; s++)
         cell_clear(&first[s]);
-    free(first);
-    free(cells);
+    ste_xfree(first);
+    ste_xfree(cells);
     return rc;
 }
 
@@ -275,7 +275,7 @@ static double spent_on(struct ste_sweep *s, size_t point, size_t seed, struct st
         const size_t before = seen->n;
         if (ste_strings_place(seen, dir) == before)
             sum += seconds_of(dir, NULL) - (shared ? seconds_of(shared, NULL) : 0);
-        free(dir);
+        ste_xfree(dir);
         dir = shared;
     }
     return sum;
@@ -293,7 +293,7 @@ static json_t *point_json(const struct reading *g, size_t point)
         seconds_of(dir, seconds);
         json_array_append_new(
             runs, json_pack("{s:I, s:s, s:s?}", "seed", (json_int_t)s->seeds[k], "folder", dir, "failed", failed));
-        free(dir);
+        ste_xfree(dir);
     }
     const char *step;
     json_t *v;
@@ -329,7 +329,7 @@ static int open_stores(struct reading *g, struct ste_err *err)
                 ste_strings_place(&g->kinds, json_string_value(json_object_get(row, "kind")));
             json_decref(suites);
             json_decref(kinds);
-            free(dir);
+            ste_xfree(dir);
         }
     return rc;
 }
@@ -410,8 +410,8 @@ int ste_sweep_run(struct ste_sweep *s, json_t **out, struct ste_err *err)
         char *text = json_dumps(*out, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6)),
              *path = ste_path_join(s->folder, STE_SWEEP_REPORT);
         rc = ste_file_write(path, text ? text : "", text ? strlen(text) : 0, &own);
-        free(path);
-        free(text);
+        ste_xfree(path);
+        ste_xfree(text);
     }
     if (rc != 0) {
         json_decref(*out);
@@ -422,9 +422,9 @@ int ste_sweep_run(struct ste_sweep *s, json_t **out, struct ste_err *err)
     }
     for (size_t i = 0; i < n; i++) {
         ste_store_close(g.runs[i].store);
-        free(g.runs[i].failed);
+        ste_xfree(g.runs[i].failed);
     }
-    free(g.runs);
+    ste_xfree(g.runs);
     ste_strings_clear(&g.files);
     ste_strings_clear(&g.kinds);
     return rc;

@@ -11,7 +11,7 @@ static double real(const json_t *row, const char *name, const char *end)
 {
     char *key = ste_xasprintf("%s%s", name, end);
     const json_t *v = json_object_get(row, key);
-    free(key);
+    ste_xfree(key);
     return json_is_number(v) ? json_number_value(v) : (double)NAN;
 }
 
@@ -34,7 +34,7 @@ static size_t clear_seeds(const json_t *row, const char *name)
     size_t n = 0;
     for (size_t i = 0; i < json_array_size(seeds); i++)
         n += real(json_array_get(seeds, i), key, "_lo") > 0;
-    free(key);
+    ste_xfree(key);
     return n;
 }
 
@@ -68,7 +68,7 @@ static void difference(struct ste_buf *out, const json_t *row, const char *name,
         ste_buf_addf(out, "%-19s", "-");
     else
         interval(out, row, key, true);
-    free(key);
+    ste_xfree(key);
 }
 
 /* Takes blanks off the line's end. */
@@ -244,7 +244,7 @@ void ste_sweep_plan_text(struct ste_sweep *s, struct ste_buf *out)
             ste_buf_addf(out, "     shared with others up to iteration %d\n", step - STE_STEP_TRAIN);
         else if (step > 0)
             ste_buf_addf(out, "     shared with others up to %s\n", steps[step]);
-        free(dir);
-        free(shared);
+        ste_xfree(dir);
+        ste_xfree(shared);
     }
 }

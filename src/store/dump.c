@@ -32,7 +32,7 @@ static json_t *value_of(sqlite3_stmt *q, int column)
         return json_string(sqlite3_column_double(q, column) > 0 ? "inf" : "-inf");
     }
     case SQLITE_TEXT:
-        return json_stringn((const char *)sqlite3_column_text(q, column), (size_t)sqlite3_column_bytes(q, column));
+        return json_stringn(ste_column_text(q, column), (size_t)sqlite3_column_bytes(q, column));
     case SQLITE_BLOB:
         return tokens_of(sqlite3_column_blob(q, column), sqlite3_column_bytes(q, column));
     default:
@@ -46,7 +46,7 @@ static int dump_table(struct ste_store *s, const struct ste_table *t,
     sqlite3_stmt *q = NULL;
     char *sql = ste_xasprintf("SELECT * FROM %s ORDER BY %s", t->name, t->order);
     int rc = ste_store_query(s, &q, err, sql, "");
-    free(sql);
+    ste_xfree(sql);
     if (rc != 0)
         return rc;
     while ((rc = ste_store_row(s, q, err)) == 1) {
@@ -62,7 +62,7 @@ static int dump_table(struct ste_store *s, const struct ste_table *t,
         json_decref(row);
         if (text)
             rc = line(arg, text, err);
-        free(text);
+        ste_xfree(text);
         if (rc < 0)
             break;
     }

@@ -1,12 +1,12 @@
 #include "store/memo.h"
 
-#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "store/statement.h"
 
 struct ste_memo {
     sqlite3 *db;
@@ -21,9 +21,9 @@ struct ste_memo *ste_memo_open(const char *path)
     if (slash && slash != path) {
         char *dir = ste_xstrndup(path, (size_t)(slash - path));
         ste_mkdirs(dir, NULL); /* a failure shows when the file is opened */
-        free(dir);
+        ste_xfree(dir);
     }
-    int rc = sqlite3_open_v2(path, &m->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+    int rc = ste_database_open(&m->db, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
     if (rc == SQLITE_OK) {
         sqlite3_busy_timeout(m->db, 10000);
         rc = sqlite3_exec(m->db,
@@ -49,10 +49,8 @@ void ste_memo_close(struct ste_memo *m)
 {
     if (!m)
         return;
-    sqlite3_finalize(m->get);
-    sqlite3_finalize(m->put);
-    sqlite3_close(m->db);
-    free(m);
+    ste_database_close(m->db);
+    ste_xfree(m);
 }
 
 bool ste_memo_get(struct ste_memo *m, const char *address, const char *numerics, struct ste_buf *out)

@@ -217,7 +217,8 @@ static int put(struct ste_store *s, const char *verb, const char *table, const s
     sqlite3_stmt *q = NULL;
     int rc = ste_store_query(s, &q, err, sql.s, "");
     for (int i = 0; rc == 0 && columns[i].name; i++)
-        bind(q, i + 1, &columns[i], row);
+        if (bind(q, i + 1, &columns[i], row) != SQLITE_OK)
+            rc = ste_store_fail(s, err, "writing");
     if (rc == 0)
         rc = ste_store_row(s, q, err);
     ste_store_done(s, q);
@@ -327,7 +328,7 @@ static void take(sqlite3_stmt *q, const struct column *columns, void *row, int32
         const bool null = sqlite3_column_type(q, i) == SQLITE_NULL;
         switch (columns[i].type) {
         case TEXT:
-            *(const char **)(void *)field = (const char *)sqlite3_column_text(q, i);
+            *(const char **)(void *)field = ste_column_text(q, i);
             break;
         case INT:
             *(int64_t *)(void *)field = null ? STE_NO_INT : sqlite3_column_int64(q, i);
@@ -337,7 +338,7 @@ static void take(sqlite3_stmt *q, const struct column *columns, void *row, int32
             break;
         case TOKENS: {
             struct ste_token_ids *t = (void *)field;
-            free(owned[arrays]);
+            ste_xfree(owned[arrays]);
             owned[arrays] = null ? NULL : unpack(sqlite3_column_blob(q, i), (size_t)sqlite3_column_bytes(q, i), &t->n);
             t->ids = owned[arrays++];
             t->n = null ? 0 : t->n;
@@ -397,9 +398,9 @@ static int each_row(struct ste_store *s, const struct view *v, const char *tail,
     }
     ste_store_done(s, q);
     for (int i = 0; i < MOST_TOKENS; i++)
-        free(owned[i]);
-    free(row);
-    free(columns);
+        ste_xfree(owned[i]);
+    ste_xfree(row);
+    ste_xfree(columns);
     ste_buf_clear(&sql);
     return rc;
 }

@@ -13,8 +13,8 @@ static bool holds(char *dir, const char *name)
 {
     char *path = ste_path_join(dir, name);
     const bool there = ste_file_exists(path);
-    free(path);
-    free(dir);
+    ste_xfree(path);
+    ste_xfree(dir);
     return there;
 }
 
@@ -53,15 +53,14 @@ long ste_run_newest(const char *dir)
 {
     long newest = 0;
     char *adapters = ste_run_adapters(dir);
-    DIR *d = opendir(adapters);
+    DIR *d = ste_opendir(adapters);
     for (struct dirent *e; d && (e = readdir(d));) {
         const long n = strncmp(e->d_name, "iter-", 5) == 0 ? ste_run_iteration(e->d_name + 5) : -1;
         if (n > newest && ste_run_has_adapter(dir, n))
             newest = n;
     }
-    if (d)
-        closedir(d);
-    free(adapters);
+    ste_closedir(d);
+    ste_xfree(adapters);
     return newest;
 }
 
@@ -81,8 +80,8 @@ static int copy_files(const char *from, const char *to, struct ste_err *err)
                 rc = ste_file_write(other, bytes.s, bytes.len, err);
         }
         ste_buf_clear(&bytes);
-        free(one);
-        free(other);
+        ste_xfree(one);
+        ste_xfree(other);
     }
     if (d)
         closedir(d);
@@ -95,8 +94,8 @@ int ste_run_copy_adapters(const char *from, const char *to, struct ste_err *err)
     for (long i = 1; rc == 0 && ste_run_has_adapter(from, i); i++) {
         char *one = ste_run_adapter(from, i), *other = ste_run_adapter(to, i);
         rc = copy_files(one, other, err);
-        free(one);
-        free(other);
+        ste_xfree(one);
+        ste_xfree(other);
     }
     return rc;
 }
@@ -106,6 +105,6 @@ char *ste_run_of_adapter(const char *peft_dir)
     char *dir = ste_path_join(peft_dir, "../..");
     if (ste_run_is(dir))
         return dir;
-    free(dir);
+    ste_xfree(dir);
     return NULL;
 }

@@ -9,6 +9,15 @@
 
 sqlite3 *ste_store_db(struct ste_store *s);
 
+/* A database, closed with its statements should memory run out (core/domain.h). Returns SQLite's code; *DB is to be
+ * closed whatever it is. */
+int ste_database_open(sqlite3 **db, const char *path, int flags);
+void ste_database_close(sqlite3 *db); /* and its statements; NULL is allowed */
+/* The last failure of SQLite in the words of a person who has to mend it. */
+int ste_store_fail(struct ste_store *s, struct ste_err *err, const char *doing);
+/* The text of a column; NULL for null alone. */
+const char *ste_column_text(sqlite3_stmt *q, int column);
+
 /* A prepared statement, cached by its text. Binds by TYPES: t text, i int64, r real, b blob (pointer, size_t), n null;
  * a NULL text is null. */
 int ste_store_exec(struct ste_store *s, struct ste_err *err, const char *sql, const char *types, ...);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/domain.h"
 #include "core/file.h"
 #include "core/mem.h"
 #include "core/profile.h"
@@ -38,11 +39,47 @@ const char *ste_store_dir(const struct ste_store *s)
     return s->dir;
 }
 
-/* SQLite's failures in the words of a person who has to mend them. */
-static int fail(struct ste_store *s, struct ste_err *err, const char *doing)
+static void end_database(void *of, size_t n)
 {
-    int code = s->db ? sqlite3_errcode(s->db) : SQLITE_NOMEM;
-    const char *text = s->db ? sqlite3_errmsg(s->db) : "out of memory";
+    for (sqlite3_stmt *q; (q = sqlite3_next_stmt(of, NULL));)
+        sqlite3_finalize(q);
+    sqlite3_close(of);
+}
+
+int ste_database_open(sqlite3 **db, const char *path, int flags)
+{
+    const int rc = sqlite3_open_v2(path, db, flags, NULL);
+    if (!*db)
+        ste_no_memory(0);
+    ste_own(*db, 0, end_database);
+    return rc;
+}
+
+void ste_database_close(sqlite3 *db)
+{
+    if (!db)
+        return;
+    ste_disown(db, end_database);
+    end_database(db, 0);
+}
+
+const char *ste_column_text(sqlite3_stmt *q, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(q, column);
+    if (!text && sqlite3_column_type(q, column) != SQLITE_NULL)
+        ste_no_memory(0);
+    return text;
+}
+
+int ste_store_fail(struct ste_store *s, struct ste_err *err, const char *doing)
+{
+    const int code = sqlite3_extended_errcode(s->db);
+    const char *text = sqlite3_errmsg(s->db);
+    if (code == SQLITE_NOMEM || code == SQLITE_IOERR_NOMEM)
+        return ste_err_set(err, STE_ENOMEM,
+                           "%s in %s: out of memory; free some and run the same command again, nothing that was "
+                           "committed is lost",
+                           doing, s->path);
     switch (code & 0xff) {
     case SQLITE_FULL:
         return ste_err_set(err, STE_EIO,
@@ -70,7 +107,7 @@ static int fail(struct ste_store *s, struct ste_err *err, const char *doing)
 
 static int simple(struct ste_store *s, const char *sql, const char *doing, struct ste_err *err)
 {
-    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(s, err, doing);
+    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : ste_store_fail(s, err, doing);
 }
 
 static int user_version(struct ste_store *s, int *version, struct ste_err *err)
@@ -78,8 +115,8 @@ static int user_version(struct ste_store *s, int *version, struct ste_err *err)
     sqlite3_stmt *q = NULL;
     *version = 0;
     if (sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &q, NULL) != SQLITE_OK)
-        return fail(s, err, "reading the version");
-    int rc = sqlite3_step(q) == SQLITE_ROW ? 0 : fail(s, err, "reading the version");
+        return ste_store_fail(s, err, "reading the version");
+    int rc = sqlite3_step(q) == SQLITE_ROW ? 0 : ste_store_fail(s, err, "reading the version");
     if (rc == 0)
         *version = sqlite3_column_int(q, 0);
     sqlite3_finalize(q);
@@ -112,7 +149,7 @@ static int check_schema(struct ste_store *s, int read_only, struct ste_err *err)
     if (rc == 0) {
         char *sql = ste_xasprintf("PRAGMA user_version = %d", STE_STORE_VERSION);
         rc = simple(s, sql, "making the tables", err);
-        free(sql);
+        ste_xfree(sql);
     }
     if (rc != 0) {
         ste_store_rollback(s);
@@ -125,12 +162,12 @@ static int check_schema(struct ste_store *s, int read_only, struct ste_err *err)
  * change either, so it may be read as immutable. */
 static int open_to_read(struct ste_store *s)
 {
-    int rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READONLY, NULL);
+    int rc = ste_database_open(&s->db, s->path, SQLITE_OPEN_READONLY);
     if (rc == SQLITE_OK && sqlite3_exec(s->db, "SELECT 1 FROM sqlite_master", NULL, NULL, NULL) == SQLITE_OK)
         return rc;
     if (access(s->dir, W_OK) == 0)
         return rc;
-    sqlite3_close(s->db);
+    ste_database_close(s->db);
     s->db = NULL;
     struct ste_buf uri = STE_BUF_INIT;
     ste_buf_adds(&uri, "file:");
@@ -140,7 +177,7 @@ static int open_to_read(struct ste_store *s)
         else
             ste_buf_addc(&uri, *p);
     ste_buf_adds(&uri, "?immutable=1");
-    rc = sqlite3_open_v2(uri.s, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
+    rc = ste_database_open(&s->db, uri.s, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
     ste_buf_clear(&uri);
     return rc;
 }
@@ -152,7 +189,7 @@ static int open_store(struct ste_store *s, int create, int read_only, struct ste
                            s->dir, s->dir);
     if (read_only) {
         if (open_to_read(s) != SQLITE_OK)
-            return fail(s, err, "opening the run");
+            return ste_store_fail(s, err, "opening the run");
         sqlite3_busy_timeout(s->db, 10000);
         return check_schema(s, 1, err);
     }
@@ -163,14 +200,14 @@ static int open_store(struct ste_store *s, int create, int read_only, struct ste
     }
     char *lock = ste_path_join(s->dir, "run.lock");
     int rc = ste_lock(lock, &s->lock, err);
-    free(lock);
+    ste_xfree(lock);
     if (rc == STE_EBUSY)
         return ste_err_set(err, STE_EBUSY,
                            "the run in %s is being worked on by another ste; wait for it to end or stop it", s->dir);
     if (rc != 0)
         return rc;
-    if (sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK)
-        return fail(s, err, "opening the run");
+    if (ste_database_open(&s->db, s->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) != SQLITE_OK)
+        return ste_store_fail(s, err, "opening the run");
     sqlite3_busy_timeout(s->db, 10000);
     /* FULL, not NORMAL: a training state is deleted once the row that replaces it is committed, so a commit that a
      * power cut takes back would point to a file that is gone. A few commits a second can afford the sync. */
@@ -201,17 +238,15 @@ void ste_store_close(struct ste_store *s)
         return;
     if (s->in_transaction)
         ste_store_rollback(s);
-    for (size_t i = 0; i < s->n_cache; i++) {
-        sqlite3_finalize(s->cache[i].stmt);
-        free(s->cache[i].sql);
-    }
-    free(s->cache);
-    sqlite3_close(s->db);
+    for (size_t i = 0; i < s->n_cache; i++)
+        ste_xfree(s->cache[i].sql);
+    ste_xfree(s->cache);
+    ste_database_close(s->db);
     if (s->lock >= 0)
         ste_unlock(s->lock);
-    free(s->dir);
-    free(s->path);
-    free(s);
+    ste_xfree(s->dir);
+    ste_xfree(s->path);
+    ste_xfree(s);
 }
 
 int ste_store_begin(struct ste_store *s, struct ste_err *err)
@@ -258,35 +293,34 @@ static int prepare(struct ste_store *s, const char *sql, struct cached **out, st
         }
     sqlite3_stmt *stmt = NULL;
     if (sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL) != SQLITE_OK)
-        return fail(s, err, "preparing a statement");
+        return ste_store_fail(s, err, "preparing a statement");
     STE_GROW(s->cache, s->cap_cache, s->n_cache + 1);
     s->cache[s->n_cache] = (struct cached){ste_xstrdup(sql), stmt, 0};
     *out = &s->cache[s->n_cache++];
     return 0;
 }
 
-static void bind(sqlite3_stmt *q, const char *types, va_list ap)
+/* Returns SQLite's code. */
+static int bind(sqlite3_stmt *q, const char *types, va_list ap)
 {
-    int i = 1;
-    for (; *types; types++, i++) {
+    int rc = SQLITE_OK;
+    for (int i = 1; *types && rc == SQLITE_OK; types++, i++) {
         if (*types == 't') {
             const char *t = va_arg(ap, const char *);
-            sqlite3_bind_text(q, i, t, -1, SQLITE_TRANSIENT); /* a NULL text is null */
+            rc = sqlite3_bind_text(q, i, t, -1, SQLITE_TRANSIENT); /* a NULL text is null */
         } else if (*types == 'i') {
-            sqlite3_bind_int64(q, i, va_arg(ap, int64_t));
+            rc = sqlite3_bind_int64(q, i, va_arg(ap, int64_t));
         } else if (*types == 'r') {
-            sqlite3_bind_double(q, i, va_arg(ap, double)); /* NaN is null in SQLite */
+            rc = sqlite3_bind_double(q, i, va_arg(ap, double)); /* NaN is null in SQLite */
         } else if (*types == 'b') {
             const void *p = va_arg(ap, const void *);
             size_t n = va_arg(ap, size_t);
-            if (p)
-                sqlite3_bind_blob64(q, i, p, n, SQLITE_TRANSIENT);
-            else
-                sqlite3_bind_null(q, i);
+            rc = p ? sqlite3_bind_blob64(q, i, p, n, SQLITE_TRANSIENT) : sqlite3_bind_null(q, i);
         } else {
-            sqlite3_bind_null(q, i);
+            rc = sqlite3_bind_null(q, i);
         }
     }
+    return rc;
 }
 
 /* A statement with its values bound, ready to be stepped. */
@@ -294,8 +328,8 @@ static int start(struct ste_store *s, const char *sql, const char *types, va_lis
                  struct ste_err *err)
 {
     int rc = prepare(s, sql, out, err);
-    if (rc == 0)
-        bind((*out)->stmt, types, ap);
+    if (rc == 0 && bind((*out)->stmt, types, ap) != SQLITE_OK)
+        rc = ste_store_fail(s, err, "binding a value");
     return rc;
 }
 
@@ -309,7 +343,7 @@ int ste_store_exec(struct ste_store *s, struct ste_err *err, const char *sql, co
     if (rc != 0)
         return rc;
     int step = sqlite3_step(c->stmt);
-    rc = step == SQLITE_DONE || step == SQLITE_ROW ? 0 : fail(s, err, "writing");
+    rc = step == SQLITE_DONE || step == SQLITE_ROW ? 0 : ste_store_fail(s, err, "writing");
     sqlite3_reset(c->stmt);
     sqlite3_clear_bindings(c->stmt);
     return rc;
@@ -342,7 +376,7 @@ int ste_store_row(struct ste_store *s, sqlite3_stmt *q, struct ste_err *err)
     int step = sqlite3_step(q);
     if (step == SQLITE_ROW)
         return 1;
-    return step == SQLITE_DONE ? 0 : fail(s, err, "reading");
+    return step == SQLITE_DONE ? 0 : ste_store_fail(s, err, "reading");
 }
 
 void ste_store_done(struct ste_store *s, sqlite3_stmt *q)
@@ -366,8 +400,8 @@ int ste_store_meta(struct ste_store *s, const char *key, char **value, struct st
     sqlite3_stmt *q = NULL;
     *value = NULL;
     int rc = ste_store_query(s, &q, err, "SELECT value FROM meta WHERE key = ?", "t", key);
-    if (rc == 0 && (rc = ste_store_row(s, q, err)) == 1 && sqlite3_column_text(q, 0))
-        *value = ste_xstrdup((const char *)sqlite3_column_text(q, 0));
+    if (rc == 0 && (rc = ste_store_row(s, q, err)) == 1)
+        *value = ste_xstrdup(ste_column_text(q, 0));
     ste_store_done(s, q);
     return rc < 0 ? rc : 0;
 }
@@ -398,7 +432,7 @@ int ste_store_empty(struct ste_store *s, struct ste_err *err)
     for (const struct ste_table *t = ste_tables; t->name && rc == 0; t++) {
         char *sql = ste_xasprintf("DELETE FROM %s", t->name);
         rc = ste_store_exec(s, err, sql, "");
-        free(sql);
+        ste_xfree(sql);
     }
     if (rc == 0)
         rc = ste_store_exec(s, err, "DELETE FROM work", "");
@@ -407,13 +441,13 @@ int ste_store_empty(struct ste_store *s, struct ste_err *err)
 
 static int copy_into(struct ste_store *s, struct ste_store *to, const char *recipe, struct ste_err *err)
 {
-    if (sqlite3_open_v2(to->path, &to->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK)
-        return fail(to, err, "copying the run");
+    if (ste_database_open(&to->db, to->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) != SQLITE_OK)
+        return ste_store_fail(to, err, "copying the run");
     sqlite3_backup *b = sqlite3_backup_init(to->db, "main", s->db, "main");
     if (b)
         sqlite3_backup_step(b, -1);
     if (sqlite3_backup_finish(b) != SQLITE_OK)
-        return fail(to, err, "copying the run");
+        return ste_store_fail(to, err, "copying the run");
     /* No file but the database itself is left to be renamed. */
     int rc = simple(to, "PRAGMA journal_mode = DELETE", "copying the run", err);
     return rc == 0 ? ste_store_meta_set(to, "recipe", recipe, err) : rc;
@@ -439,9 +473,9 @@ int ste_store_copy(struct ste_store *s, const char *dir, const char *recipe, str
         rc = ste_err_errno(err, "cannot rename %s", part);
     if (rc == 0)
         rc = ste_folder_sync(dir, err);
-    free(journal);
-    free(wal);
-    free(path);
-    free(part);
+    ste_xfree(journal);
+    ste_xfree(wal);
+    ste_xfree(path);
+    ste_xfree(part);
     return rc;
 }

@@ -15,7 +15,7 @@ static json_t *value_of(sqlite3_stmt *q, int column)
         return isfinite(v) ? json_real(v) : json_null();
     }
     case SQLITE_TEXT:
-        return json_string((const char *)sqlite3_column_text(q, column));
+        return json_string(ste_column_text(q, column));
     default:
         return json_null();
     }
@@ -45,7 +45,7 @@ int ste_states(struct ste_store *s, enum ste_states what, int64_t iteration, jso
     int64_t sum = 0;
     int rc = ste_store_query(s, &q, err, states[what], what < STE_STATES_JUDGMENTS ? "" : "i", iteration);
     while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1) {
-        const char *name = (const char *)sqlite3_column_text(q, 0);
+        const char *name = ste_column_text(q, 0);
         json_object_set_new(counts, name ? name : "none", json_integer(sqlite3_column_int64(q, 1)));
         sum += sqlite3_column_int64(q, 1);
         rc = 0;

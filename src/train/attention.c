@@ -112,7 +112,7 @@ static void strip_forward(void *arg, int part)
         j->a->lse[(first + (size_t)i) * (size_t)t->model->hp.n_heads + (size_t)p.head] = top + logf(sum);
     }
     mix_keys(t, &k, rows, (int)s.hd, scores, j->a->v + kv, s.kv_width, j->a->o + q, s.q_width);
-    free(scores);
+    ste_xfree(scores);
 }
 
 static int strips_of(const struct ste_span *sp)
@@ -132,7 +132,7 @@ void ste_attention_forward(struct ste_trainer *t, const struct ste_layout *lay, 
             for (int h = 0; h < heads; h++) /* long strips first: better balance */
                 j.places[n++] = (struct place){e, h, strip};
     ste_pool_run(t->p.pool, strip_forward, &j, n);
-    free(j.places);
+    ste_xfree(j.places);
 }
 
 /* P = exp(S - lse), dP = dO V^T, dS = P (dP - rowsum(dO O)) scale; dQ = dS K, dK = dS^T Q, dV = P^T dO. PROBS and GRADS
@@ -187,7 +187,7 @@ static void head_backward(void *arg, int part)
     float *probs = ste_xmalloc(2 * room * sizeof *probs);
     for (const struct ste_span *sp = first; sp < end; sp++)
         span_backward(j, sp, p.head, probs, probs + room);
-    free(probs);
+    ste_xfree(probs);
 }
 
 /* A key-value head's gradient: the sum over its query heads, in their order. */
@@ -217,7 +217,7 @@ void ste_attention_backward(struct ste_trainer *t, const struct ste_layout *lay,
         for (int h = 0; h < heads; h++)
             j.places[n++] = (struct place){g, h, 0};
     ste_pool_run(t->p.pool, head_backward, &j, n);
-    free(j.places);
+    ste_xfree(j.places);
     fold_heads(t, t->s.dk, t->s.dk_heads, lay->tokens);
     fold_heads(t, t->s.dv, t->s.dv_heads, lay->tokens);
 }

@@ -39,7 +39,7 @@ int ste_train_batch(const struct ste_train_params *p, int n, int step, int *indi
         for (int e = order[i] * p->together; e < (order[i] + 1) * p->together && e < n && at < from + count; e++, at++)
             if (at >= from)
                 indices[at - from] = e;
-    free(order);
+    ste_xfree(order);
     return count;
 }
 

@@ -53,32 +53,30 @@ static bool is_ours(const char *name)
 int ste_train_newest(const char *folder, bool *others)
 {
     int newest = -1;
-    DIR *d = opendir(folder);
+    DIR *d = ste_opendir(folder);
     *others = false;
     for (struct dirent *e; d && (e = readdir(d));) {
         const int step = step_of(e->d_name);
         newest = step > newest ? step : newest;
         *others |= !is_ours(e->d_name) && strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
     }
-    if (d)
-        closedir(d);
+    ste_closedir(d);
     return newest;
 }
 
 /* Removes the states but those of these two steps; ALL: and what else is ours. */
 static void clean_but(const char *folder, int newest, int best, bool all)
 {
-    DIR *d = opendir(folder);
+    DIR *d = ste_opendir(folder);
     for (struct dirent *e; d && (e = readdir(d));) {
         const int step = step_of(e->d_name);
         if (step < 0 ? !all || !is_ours(e->d_name) : step == newest || step == best)
             continue;
         char *path = ste_path_join(folder, e->d_name);
         unlink(path);
-        free(path);
+        ste_xfree(path);
     }
-    if (d)
-        closedir(d);
+    ste_closedir(d);
 }
 
 void ste_train_clean(const char *folder)
@@ -133,7 +131,7 @@ static int save(struct run *r, struct ste_err *err)
     int rc = ste_trainer_save(r->t, r->examples, path, &unwritten);
     const double wait = WORTH * (ste_now() - began);
     r->wait = rc || wait > SAVE_SECONDS ? SAVE_SECONDS : wait;
-    free(path);
+    ste_xfree(path);
     if (!rc)
         return found(r, err);
     if (!r->j->carry_on)
@@ -150,7 +148,7 @@ static int load(struct run *r, int step, struct ste_err *err)
 {
     char *path = state_path(r->j->folder, step);
     int rc = ste_trainer_load(r->t, r->examples, path, err);
-    free(path);
+    ste_xfree(path);
     return rc;
 }
 
@@ -184,8 +182,8 @@ static int one_step(struct run *r, struct ste_err *err)
         batch[i].reference = r->t->references ? &r->t->references[at] : NULL;
     }
     int rc = ste_trainer_step(r->t, batch, n * group, NULL, err);
-    free(index);
-    free(batch);
+    ste_xfree(index);
+    ste_xfree(batch);
     if (rc)
         return rc;
     const struct ste_train_step *s = &r->t->log[r->t->step - 1];

@@ -12,8 +12,8 @@
 void ste_examples_clear(struct ste_examples *x)
 {
     for (size_t i = 0; i < x->n; i++)
-        free((void *)(uintptr_t)x->items[i].tokens);
-    free(x->items);
+        ste_xfree((void *)(uintptr_t)x->items[i].tokens);
+    ste_xfree(x->items);
 }
 
 void ste_examples_add(struct ste_examples *x, struct ste_tokens *ids, long long n_prompt, double weight)
@@ -45,7 +45,7 @@ static int read_chat(const struct ste_model *m, const json_t *first, const json_
     *n_prompt = (long long)ids->n;
     if (!rc)
         rc = ste_tokenize(m->tokenizer, list[n - 1].content, strlen(list[n - 1].content), false, ids, err);
-    free(list);
+    ste_xfree(list);
     return rc;
 }
 

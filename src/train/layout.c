@@ -80,7 +80,7 @@ void ste_layout_order(const struct ste_example *batch, int n, struct ste_example
                 taken[k] = true;
                 out[count++] = batch[k];
             }
-    free(taken);
+    ste_xfree(taken);
 }
 
 int ste_layout_count(const struct ste_example *batch, int n, int micro_tokens, int *tokens)
@@ -155,12 +155,12 @@ void ste_layout_init(struct ste_layout *lay, const struct ste_example *batch, in
 
 void ste_layout_clear(struct ste_layout *lay)
 {
-    free(lay->spans);
-    free(lay->group);
-    free(lay->loss_rows);
-    free(lay->loss_target);
-    free(lay->loss_weight);
-    free(lay->first_loss);
+    ste_xfree(lay->spans);
+    ste_xfree(lay->group);
+    ste_xfree(lay->loss_rows);
+    ste_xfree(lay->loss_target);
+    ste_xfree(lay->loss_weight);
+    ste_xfree(lay->first_loss);
 }
 
 /* Rows of logits at once: enough that expanding the vocabulary's weights pays, within about 96 MB. */
@@ -243,7 +243,7 @@ size_t ste_train_activation_bytes(const struct ste_hparams *hp, int r, int token
     struct ste_scratch s = {.acts = ste_xcalloc((size_t)hp->n_layers, sizeof *s.acts)};
     struct walk w = {0};
     lay_out(&w, &s, hp, r, tokens, recompute);
-    free(s.acts);
+    ste_xfree(s.acts);
     return w.used * sizeof(float);
 }
 
@@ -276,7 +276,7 @@ int ste_scratch_reserve(struct ste_trainer *t, int tokens, struct ste_err *err)
 
 void ste_scratch_free(struct ste_scratch *s)
 {
-    free(s->acts);
+    ste_xfree(s->acts);
     if (s->arena)
         ste_big_free(s->arena, s->arena_bytes);
     memset(s, 0, sizeof *s);

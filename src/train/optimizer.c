@@ -45,7 +45,7 @@ double ste_grad_norm(struct ste_trainer *t)
     double sum = 0;
     for (int i = 0; i < n; i++)
         sum += j.squares[i];
-    free(j.squares);
+    ste_xfree(j.squares);
     return sqrt(sum);
 }
 

@@ -88,7 +88,7 @@ int ste_trainer_save(const struct ste_trainer *t, const char *examples, const ch
     memcpy(file, line, strlen(line)); /* under 1500 bytes: hashes, short names and numbers */
     file[HEADER - 1] = '\n';
     rc = ste_file_write(path, file, size, err);
-    free(line);
+    ste_xfree(line);
     json_decref(header);
     ste_big_free(mem, size);
     return rc;
@@ -119,8 +119,8 @@ static int check_identity(const struct ste_trainer *t, const char *examples, con
                          "%s is the state of a training with %s %s, and now it is %s; go on with what it was begun "
                          "with, or remove that file to begin anew",
                          path, key, then ? then : "unknown", now);
-        free(now);
-        free(then);
+        ste_xfree(now);
+        ste_xfree(then);
     }
     json_decref(want);
     return rc;

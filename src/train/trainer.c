@@ -64,8 +64,8 @@ static float **moments_new(const struct ste_lora *l)
 static void moments_free(float **m, int n)
 {
     for (int i = 0; m && i < n; i++)
-        free(m[i]);
-    free(m);
+        ste_xfree(m[i]);
+    ste_xfree(m);
 }
 
 int ste_trainer_new(struct ste_trainer **out, const struct ste_model *m, const struct ste_weights *base,
@@ -111,9 +111,9 @@ void ste_trainer_free(struct ste_trainer *t)
     ste_lora_free(t->grads);
     ste_weights_free(t->own_w);
     ste_scratch_free(&t->s);
-    free(t->log);
-    free(t->references);
-    free(t);
+    ste_xfree(t->log);
+    ste_xfree(t->references);
+    ste_xfree(t);
 }
 
 struct ste_lora *ste_trainer_lora(struct ste_trainer *t)
@@ -325,8 +325,8 @@ static int batch_pass(struct ste_trainer *t, const struct ste_example *given, in
     struct learning l = {backward ? 1 / sum->weight : 0, &sum->loss};
     if (!rc)
         rc = each_pack(t, batch, n, learn, &l, err);
-    free(batch);
-    free(own);
+    ste_xfree(batch);
+    ste_xfree(own);
     return rc;
 }
 

@@ -38,12 +38,12 @@ void ste_cpu_adapter_free(struct ste_cpu_adapter *a)
         return;
     for (int i = 0; i < a->n_layers; i++) {
         for (int k = 0; k < STE_N_LINEAR; k++) {
-            free(a->pairs[i][k].at);
-            free(a->pairs[i][k].bt);
+            ste_xfree(a->pairs[i][k].at);
+            ste_xfree(a->pairs[i][k].bt);
         }
     }
-    free(a->pairs);
-    free(a);
+    ste_xfree(a->pairs);
+    ste_xfree(a);
 }
 
 void ste_cpu_adapter_apply(const struct ste_cpu_adapter *a, int layer, enum ste_linear l, enum ste_isa isa,

@@ -23,7 +23,7 @@ static void close_cpu(struct ste_device *d)
     ste_forward_clear(&c->f);
     ste_kv_store_clear(&c->kv);
     ste_weights_free(c->weights);
-    free(c);
+    ste_xfree(c);
 }
 
 static int open_cpu(struct ste_device **out, const struct ste_model *m, const struct ste_device_params *p,

@@ -71,8 +71,8 @@ void ste_forward_clear(struct ste_forward *f)
     ste_big_free(f->arena, f->arena_size);
     ste_inputs_free(f->inputs);
     ste_inputs_free(f->gated);
-    free(f->place);
-    free(f->u);
+    ste_xfree(f->place);
+    ste_xfree(f->u);
     *f = (struct ste_forward){0};
 }
 

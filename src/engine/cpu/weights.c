@@ -76,16 +76,16 @@ void ste_weights_free(struct ste_weights *w)
     for (int i = 0; i < w->model->hp.n_layers; i++) {
         struct ste_layer_weights *l = &w->layers[i];
         for (int n = 0; n < STE_N_NORM; n++)
-            free(l->norm[n]);
+            ste_xfree(l->norm[n]);
         for (int j = 0; j < STE_N_LINEAR; j++) {
             ste_matrix_free(l->linear[j]);
-            free(l->bias[j]);
+            ste_xfree(l->bias[j]);
         }
     }
     if (w->output != w->embedding)
         ste_matrix_free(w->output);
     ste_matrix_free(w->embedding);
-    free(w->output_norm);
-    free(w->layers);
-    free(w);
+    ste_xfree(w->output_norm);
+    ste_xfree(w->layers);
+    ste_xfree(w);
 }

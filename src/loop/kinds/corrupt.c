@@ -39,7 +39,7 @@ char *ste_damage(const struct ste_damage *d, uint64_t key, const struct ste_dama
             *rule = &ste_damage_rules[i];
             return text;
         }
-        free(text);
+        ste_xfree(text);
     }
     return NULL;
 }

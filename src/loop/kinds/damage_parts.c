@@ -129,7 +129,7 @@ static char *steps_swapped(const struct ste_damage *d, struct ste_rng *r)
         const size_t i = ste_rng_below(r, (uint32_t)s.n - 1);
         out = swapped(d->text, s.items[i], s.items[i + 1]);
     }
-    free(s.items);
+    ste_xfree(s.items);
     return out;
 }
 
@@ -154,7 +154,7 @@ char *ste_damage_order(const struct ste_damage *d, struct ste_rng *r)
         const size_t i = places[ste_rng_below(r, (uint32_t)k)];
         out = swapped(d->text, s.items[i - 1], s.items[i]);
     }
-    free(s.items);
+    ste_xfree(s.items);
     return out;
 }
 
@@ -192,8 +192,8 @@ char *ste_damage_omission(const struct ste_damage *d, struct ste_rng *r)
     }
     for (size_t n = out ? strlen(out) : 0; n && isspace((unsigned char)out[n - 1]);)
         out[--n] = 0;
-    free(steps.items);
-    free(s.items);
+    ste_xfree(steps.items);
+    ste_xfree(s.items);
     return out;
 }
 
@@ -218,7 +218,7 @@ char *ste_damage_repeat(const struct ste_damage *d, struct ste_rng *r)
         const size_t k = 1 + ste_rng_below(r, (uint32_t)s.n - 1), i = ste_rng_below(r, (uint32_t)k);
         out = replaced(d->text, s.items[k], s.items[i].p, s.items[i].n);
     }
-    free(s.items);
+    ste_xfree(s.items);
     return out;
 }
 
@@ -236,7 +236,7 @@ char *ste_damage_foreign(const struct ste_damage *d, struct ste_rng *r)
                 best = &o.items[i];
         out = replaced(d->text, *a, best->p, best->n);
     }
-    free(s.items);
-    free(o.items);
+    ste_xfree(s.items);
+    ste_xfree(o.items);
     return out;
 }

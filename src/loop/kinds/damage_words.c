@@ -28,8 +28,8 @@ char *ste_spots_draw(struct ste_spots *s, const char *text, struct ste_rng *r)
     const struct ste_spot *x = s->n ? &s->items[ste_rng_below(r, (uint32_t)s->n)] : NULL;
     char *out = x ? ste_xasprintf("%.*s%s%s", (int)x->at, text, x->put, text + x->at + x->n) : NULL;
     for (size_t i = 0; i < s->n; i++)
-        free(s->items[i].put);
-    free(s->items);
+        ste_xfree(s->items[i].put);
+    ste_xfree(s->items);
     *s = (struct ste_spots){0};
     return out;
 }
@@ -351,7 +351,7 @@ char *ste_damage_negation(const struct ste_damage *d, struct ste_rng *r)
     /* As often taken out as put in, where both can be: so that "not" by itself says nothing. */
     const bool take = fewer.n && (!more.n || ste_rng_below(r, 2));
     char *with = ste_spots_draw(&more, d->text, r), *without = ste_spots_draw(&fewer, d->text, r);
-    free(take ? with : without);
+    ste_xfree(take ? with : without);
     return take ? without : with;
 }
 

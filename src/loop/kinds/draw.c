@@ -63,6 +63,6 @@ int ste_draw_kinds(const struct ste_loop *l, struct ste_pair_job *jobs, size_t n
             counts[part][best]++;
         j->kind = best < 0 ? NULL : ste_pair_kind_of(r, ste_pair_kinds[best]->name);
     }
-    free(order);
+    ste_xfree(order);
     return rc;
 }

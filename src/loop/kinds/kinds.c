@@ -48,7 +48,7 @@ int ste_pair_kinds_check(const struct ste_strings *shares, const char *what, str
                              near ? "\"?" : "");
         }
         sum += ste_share(shares, name);
-        free(name);
+        ste_xfree(name);
         if (rc != 0)
             return rc;
     }
@@ -63,7 +63,7 @@ int ste_pair_kinds_parse(const char *text, struct ste_strings *shares, struct st
     for (const char *p = text; rc == 0 && *(p += strspn(p, " ,")); p += strcspn(p, " ,")) {
         char *item = ste_xstrndup(p, strcspn(p, " ,"));
         rc = ste_shares_add(shares, key, item, err);
-        free(item);
+        ste_xfree(item);
     }
     if (rc == 0)
         rc = ste_pair_kinds_check(shares, key, err);

@@ -96,8 +96,8 @@ static const char *fault_one_call(const struct ste_loop *l, const struct ste_pai
         fault = !*t.modified || !*t.rejected   ? "empty"
                 : ste_text_refuses(t.rejected) ? "refusal"
                                                : same_instruction(l, j, t.modified);
-    free(t.modified);
-    free(t.rejected);
+    ste_xfree(t.modified);
+    ste_xfree(t.rejected);
     return fault;
 }
 

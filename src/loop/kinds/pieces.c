@@ -10,8 +10,8 @@
 
 void ste_piece_ask_clear(struct ste_piece_ask *a)
 {
-    free(a->messages);
-    free(a->owned);
+    ste_xfree(a->messages);
+    ste_xfree(a->owned);
     *a = (struct ste_piece_ask){0};
 }
 
@@ -200,6 +200,6 @@ char *ste_text_whole_sentences(const char *text)
     char *whole = ste_text_trimmed(text, end);
     if (*whole && 2 * strlen(whole) >= n)
         return whole;
-    free(whole);
+    ste_xfree(whole);
     return NULL;
 }

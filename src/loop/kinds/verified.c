@@ -81,7 +81,7 @@ static int test(struct ste_loop *l, const struct ste_pair_job *j, const char *an
     int status = MISSING;
     if (code && strlen(code) < LONGEST_CODE)
         rc = run(code, ste_truth_tests(j->truth), &status, NULL, err);
-    free(code);
+    ste_xfree(code);
     if (rc != 0)
         return rc;
     const char *outcome = status == PASSED                                                    ? "passed"
@@ -121,7 +121,7 @@ static int examine(struct ste_loop *l, struct ste_pair_job *j, int piece, struct
         found = rc != 0 || strcmp(outcome, "cannot be tested") == 0 ? STE_FOUND_UNCLEAR
                 : strcmp(outcome, "passed") == 0                    ? STE_FOUND_RIGHT
                                                                     : STE_FOUND_WRONG;
-        free(outcome);
+        ste_xfree(outcome);
     } else {
         found = ste_truth_find(j->truth, p->text);
     }

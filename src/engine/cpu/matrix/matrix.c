@@ -268,7 +268,7 @@ void ste_matrix_free(struct ste_matrix *w)
         return;
     ste_big_free(w->weights, w->weights_size);
     ste_big_free(w->scales, w->scales_size);
-    free(w);
+    ste_xfree(w);
 }
 
 int ste_matrix_out(const struct ste_matrix *w)

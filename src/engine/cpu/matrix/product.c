@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/domain.h"
 #include "core/mem.h"
 
 struct scratch {
@@ -14,16 +15,21 @@ struct scratch {
     size_t size;
 };
 
-static void *at_least(struct scratch *s, size_t size)
+/* OURS: what a thread keeps is no call's and goes back with the thread. */
+static void *at_least(struct scratch *s, size_t size, bool ours)
 {
-    if (s->size < size) {
-        free(s->p);
-        s->size = (size + size / 4 + 4095) / 4096 * 4096;
-        s->p = aligned_alloc(64, s->size);
-        if (!s->p)
-            s->p = ste_xmalloc(SIZE_MAX); /* says so and ends */
-    }
-    return s->p;
+    if (s->size >= size)
+        return s->p;
+    (ours ? ste_xfree : free)(s->p);
+    *s = (struct scratch){0};
+    size = (size + size / 4 + 4095) / 4096 * 4096;
+    void *p = aligned_alloc(64, size);
+    if (ours)
+        ste_xtake(p, size);
+    else if (!p)
+        ste_no_memory(size);
+    *s = (struct scratch){p, size};
+    return p;
 }
 
 /* Of a thread: of the call, whose parts read it in other threads, and of the part that the thread is at. */
@@ -49,10 +55,13 @@ static void *scratch(int which, size_t size)
     pthread_once(&scratch_once, scratch_init);
     struct scratch *s = pthread_getspecific(scratch_key);
     if (!s) {
-        s = ste_xcalloc(N_SCRATCHES, sizeof *s);
-        pthread_setspecific(scratch_key, s);
+        s = calloc(N_SCRATCHES, sizeof *s);
+        if (!s || pthread_setspecific(scratch_key, s) != 0) {
+            free(s);
+            ste_no_memory(N_SCRATCHES * sizeof *s);
+        }
     }
-    return at_least(&s[which], size);
+    return at_least(&s[which], size, false);
 }
 
 void *ste_scratch(size_t size)
@@ -93,13 +102,13 @@ struct ste_inputs *ste_inputs_new(void)
 void ste_inputs_free(struct ste_inputs *in)
 {
     if (in)
-        free(in->memory.p);
-    free(in);
+        ste_xfree(in->memory.p);
+    ste_xfree(in);
 }
 
 static void *room(struct ste_inputs *in, size_t size)
 {
-    return in->own ? at_least(&in->memory, size) : ste_scratch(size);
+    return in->own ? at_least(&in->memory, size, true) : ste_scratch(size);
 }
 
 static void begin_bf16(struct ste_inputs *in, enum ste_activations act, enum ste_isa isa)
