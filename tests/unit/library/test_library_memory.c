@@ -6,6 +6,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <ftw.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../engine/small_model.h"
@@ -17,8 +19,8 @@
 #include "ste.h"
 #include "store/run.h"
 
-static char *path, *folder;
-static int began, ended; /* work that the library told of */
+static char *path, *folder, *in_memory; /* IN_MEMORY: where FOLDER leads to */
+static int began, ended;                /* work that the library told of */
 
 static const char *setting(void *arg, const char *name)
 {
@@ -85,29 +87,27 @@ static void judging(void **state)
         long n = 0;
         for (bool more = true; more;) {
             n++;
-            for (int behind = 0; behind < 2; behind++) {
-                assert_int_equal(ste_judge_open(&j, name, &config, &context, &err), 0);
-                count_from_here(n, behind);
-                int rc = ste_judge_compare(j, pairs, 2, got, &err);
-                if (rc == 0 && kind == 0)
-                    rc = ste_judge_score(j, pairs, 2, scores, &err);
-                more = count_to_here();
-                assert_true(rc != 0 || !more);
-                done(rc, &err, name, n);
+            assert_int_equal(ste_judge_open(&j, name, &config, &context, &err), 0);
+            count_from_here(n, n % 2);
+            int rc = ste_judge_compare(j, pairs, 2, got, &err);
+            if (rc == 0 && kind == 0)
+                rc = ste_judge_score(j, pairs, 2, scores, &err);
+            more = count_to_here();
+            assert_true(rc != 0 || !more);
+            done(rc, &err, name, n);
+            ste_preferences_clear(got, 2);
+            if (rc != 0) {
+                assert_int_equal(ste_judge_compare(j, pairs, 2, got, &err), STE_ENOMEM);
+                assert_int_equal(got[0].verdict, '?');
+            }
+            ste_judge_close(j);
+            if (n % 16 == 1) {
+                assert_int_equal(ste_judge_compare(other, pairs, 2, got, &err), 0);
+                for (int i = 0; i < 2; i++) {
+                    assert_int_equal(got[i].verdict, want[i].verdict);
+                    assert_true(got[i].margin == want[i].margin || isnan(want[i].margin));
+                }
                 ste_preferences_clear(got, 2);
-                if (rc != 0) {
-                    assert_int_equal(ste_judge_compare(j, pairs, 2, got, &err), STE_ENOMEM);
-                    assert_int_equal(got[0].verdict, '?');
-                }
-                ste_judge_close(j);
-                if (n % 16 == 1) {
-                    assert_int_equal(ste_judge_compare(other, pairs, 2, got, &err), 0);
-                    for (int i = 0; i < 2; i++) {
-                        assert_int_equal(got[i].verdict, want[i].verdict);
-                        assert_true(got[i].margin == want[i].margin || isnan(want[i].margin));
-                    }
-                    ste_preferences_clear(got, 2);
-                }
             }
         }
         print_message("judging by %s: %ld allocations\n", name, n);
@@ -215,6 +215,28 @@ static int one_step(void *dir, struct ste_err *err)
     return rc;
 }
 
+static int remove_one(const char *name, const struct stat *s, int kind, struct FTW *f)
+{
+    return remove(name);
+}
+
+/* Before the first training a run is these files. */
+static void copy_run(const char *from, const char *to)
+{
+    static const char *const names[] = {STE_RUN_DATABASE, STE_RUN_RECIPE};
+    nftw(to, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    assert_int_equal(mkdir(to, 0700), 0);
+    for (int i = 0; i < 2; i++) {
+        char *source = ste_path_join(from, names[i]), *target = ste_path_join(to, names[i]);
+        struct ste_buf b = STE_BUF_INIT;
+        assert_int_equal(ste_file_read(source, SIZE_MAX, &b, NULL), 0);
+        assert_int_equal(ste_file_write(target, b.s, b.len, NULL), 0);
+        ste_buf_clear(&b);
+        ste_xfree(source);
+        ste_xfree(target);
+    }
+}
+
 /* STEP on a copy of the run in FROM, with every allocation refused; the run in FROM then has that step behind it. */
 static void each_refused(int (*step)(struct ste_loop *l, int iteration, struct ste_err *err), const char *from,
                          const char *what)
@@ -225,9 +247,7 @@ static void each_refused(int (*step)(struct ste_loop *l, int iteration, struct s
     loop_step = step;
     for (bool more = true; more;) {
         n++;
-        char *copy = ste_xasprintf("rm -rf '%s' && cp -r '%s' '%s'", to, from, to);
-        assert_int_equal(system(copy), 0);
-        ste_xfree(copy);
+        copy_run(from, to);
         struct ste_domain *d = ste_domain_new();
         count_from_here(n, n % 2);
         int rc = ste_domain_call(d, one_step, to, &err);
@@ -276,18 +296,20 @@ static int setup(void **state)
     refuse_others_too();
     ste_model_close(sm_open(&path, "qwen2"));
     const char *tmp = getenv("TMPDIR");
-    if (access("/dev/shm", W_OK) == 0) /* thousands of runs: none goes to a disk */
-        tmp = "/dev/shm";
-    folder = ste_xasprintf("%s/ste-memory-XXXXXX", tmp ? tmp : "/tmp");
-    return mkdtemp(folder) ? 0 : -1;
+    folder = ste_xasprintf("%s/ste-memory-%ld", tmp ? tmp : "/tmp", (long)getpid());
+    in_memory = ste_xasprintf("/dev/shm/ste-memory-%ld", (long)getpid());
+    if (mkdir(in_memory, 0700) == 0) /* thousands of runs: none goes to a disk */
+        return symlink(in_memory, folder);
+    return mkdir(folder, 0700);
 }
 
 static int teardown(void **state)
 {
-    char *command = ste_xasprintf("rm -rf '%s'", folder);
+    char *command = ste_xasprintf("rm -rf '%s' '%s'", folder, in_memory);
     int rc = system(command);
     ste_xfree(command);
     ste_xfree(folder);
+    ste_xfree(in_memory);
     gw_temp_remove(path);
     return rc;
 }
