@@ -34,6 +34,7 @@ void ste_command_flags(const struct ste_command *cmd, struct ste_buf *out);
 
 /* The commands in the order of `ste help`: C(symbol behind ste_cmd_, group). */
 #define STE_COMMANDS(C)                                                                                                \
+    C(probe, "Train a judge")                                                                                          \
     C(run, "Train a judge")                                                                                            \
     C(sweep, "Train a judge")                                                                                          \
     C(select, "Train a judge, step by step")                                                                           \

@@ -18,6 +18,12 @@ void ste_report_text(const json_t *report, struct ste_buf *out);
  * 0. */
 int ste_report_end(struct ste_store *s, int rc, json_t **out, struct ste_err *err);
 
+/* Of a run in which a seed judged its own pairs and nothing was trained: adds "forecast" (usable_modify, usable_other:
+ * shares of the pairs that the check left; first_position, two_order, two_order_surest_half of the seed's verdicts;
+ * like: the seed among those that were taught before that told its own pairs as well). */
+void ste_report_forecast(json_t *report);
+void ste_report_forecast_text(const json_t *report, const char *model, struct ste_buf *out);
+
 /* Every row of the run in DIR as a JSON line (store/store.h). */
 int ste_report_dump(const char *dir, int (*line)(void *arg, const char *json, struct ste_err *err), void *arg,
                     struct ste_err *err);

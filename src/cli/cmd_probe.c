@@ -1,0 +1,89 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/running.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "report/report.h"
+
+struct options {
+    char *run;
+    struct ste_strings sets;
+    bool json;
+    struct ste_llm_params engine;
+};
+/* clang-format off */
+#define OPTIONS_OF struct options
+static const struct ste_option options[] = {
+    STE_STRING("run", run, NULL, "DIR", "the folder of the run that asks (default: runs/probe-MODEL)"),
+    STE_WORDS("set", sets, "KEY=VALUE", "an option of recipes/probe.yaml: your own instructions, another pack or length"),
+    STE_BOOL("json", json, NULL, "print the report as JSON"),
+    STE_TABLE("", engine, ste_llm_options),
+    {0},
+};
+/* clang-format on */
+
+/* Pairs are made, checked and judged by the seed; what is missing of that. */
+static int ask(struct ste_loop *l, struct ste_err *err)
+{
+    int rc = ste_loop_select(l, err);
+    if (rc == 0)
+        rc = ste_loop_pair(l, err);
+    if (rc == 0)
+        rc = ste_loop_check(l, err);
+    return rc == 0 ? ste_loop_evaluate(l, 0, err) : rc;
+}
+
+static int probe(const char *model, const char *folder, const struct options *o, struct ste_err *err)
+{
+    struct ste_recipe r;
+    struct ste_loop *l = NULL;
+    struct ste_strings sets = {0};
+    json_t *report = NULL;
+    char *seed = ste_xasprintf("models.seed=%s", model);
+    ste_strings_add(&sets, seed);
+    for (size_t i = 0; i < o->sets.n; i++)
+        ste_strings_add(&sets, o->sets.items[i]);
+    int rc = ste_running_recipe(&r, "probe", &sets, &o->engine, err);
+    if (rc == 0)
+        rc = ste_loop_open(&l, folder, &r, err);
+    if (rc == 0)
+        rc = ste_report_end(l->store, ask(l, err), &report, err);
+    if (rc == 0) {
+        struct ste_buf text = STE_BUF_INIT;
+        ste_report_forecast(report);
+        ste_report_text(report, &text);
+        ste_report_forecast_text(report, model, &text);
+        if (o->json)
+            rc = ste_write_json("-", json_incref(report), err);
+        else
+            fputs(text.s, stdout);
+        ste_buf_clear(&text);
+    }
+    json_decref(report);
+    ste_loop_close(l);
+    ste_recipe_clear(&r);
+    ste_strings_clear(&sets);
+    ste_xfree(seed);
+    return rc;
+}
+
+static int run_probe(void *options_, const struct ste_strings *words, struct ste_err *err)
+{
+    const struct options *o = options_;
+    if (words->n != 1)
+        return ste_err_set(err, STE_EUSAGE, "probe: name a model, from `ste models` or a .gguf file");
+    const char *slash = strrchr(words->items[0], '/'), *name = slash ? slash + 1 : words->items[0];
+    char *folder = o->run ? ste_xstrdup(o->run) : ste_xasprintf("runs/probe-%s", name);
+    int rc = probe(words->items[0], folder, o, err);
+    ste_xfree(folder);
+    return rc;
+}
+
+const struct ste_command ste_cmd_probe = {"probe",
+                                          "probe MODEL [--run DIR] [--set KEY=VALUE]... [flags]",
+                                          "Say in minutes whether a model may teach itself to judge, and how.",
+                                          options,
+                                          sizeof(struct options),
+                                          1,
+                                          run_probe};
