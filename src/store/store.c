@@ -65,8 +65,9 @@ void ste_database_close(sqlite3 *db)
 
 const char *ste_column_text(sqlite3_stmt *q, int column)
 {
+    const bool null = sqlite3_column_type(q, column) == SQLITE_NULL; /* asked first: without memory it becomes one */
     const char *text = (const char *)sqlite3_column_text(q, column);
-    if (!text && sqlite3_column_type(q, column) != SQLITE_NULL)
+    if (!text && !null)
         ste_no_memory(0);
     return text;
 }

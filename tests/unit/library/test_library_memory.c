@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,18 +36,6 @@ static void progress(void *arg, struct ste_progress *p, enum ste_progress_event 
 static const struct ste_context context = {.setting = setting, .progress = progress};
 static const struct ste_judge_config config = {.threads = 2};
 static const struct ste_pair pairs[2] = {{"say hello", "hello", "no"}, {"count", "1 2 3", "4"}};
-
-/* Of this process; those of the directory that is read for it do not matter. */
-static int open_files(void)
-{
-    int n = 0;
-    DIR *d = opendir("/proc/self/fd");
-    while (d && readdir(d))
-        n++;
-    if (d)
-        closedir(d);
-    return n;
-}
 
 static void done(int rc, const struct ste_err *err, const char *what, long n)
 {
