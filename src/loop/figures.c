@@ -53,6 +53,11 @@ int ste_loop_outcomes_of_kind(struct ste_store *s, const char *suite, const char
 {
     struct reading g = {.last = -1};
     int rc = ste_each_evaluation(s, suite, kind, iteration, step, add_verdict, &g, err);
+    if (rc != 0) {
+        ste_outcomes_clear(g.items, g.n);
+        ste_xfree(g.items);
+        g = (struct reading){0};
+    }
     *out = g.items;
     *n = g.n;
     return rc;
