@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -36,6 +37,18 @@ static void progress(void *arg, struct ste_progress *p, enum ste_progress_event 
 static const struct ste_context context = {.setting = setting, .progress = progress};
 static const struct ste_judge_config config = {.threads = 2};
 static const struct ste_pair pairs[2] = {{"say hello", "hello", "no"}, {"count", "1 2 3", "4"}};
+
+/* Of this process; those of the directory that is read for it do not matter. */
+static int open_files(void)
+{
+    int n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    while (d && readdir(d))
+        n++;
+    if (d)
+        closedir(d);
+    return n;
+}
 
 static void done(int rc, const struct ste_err *err, const char *what, long n)
 {
@@ -203,6 +216,7 @@ static void running(void **state)
     ste_xfree(broken);
 }
 
+static long stride = 19; /* of the allocations of a step that are refused; 1 with an argument, which takes long */
 static int (*loop_step)(struct ste_loop *l, int iteration, struct ste_err *err);
 
 static int one_step(void *dir, struct ste_err *err)
@@ -237,16 +251,18 @@ static void copy_run(const char *from, const char *to)
     }
 }
 
-/* STEP on a copy of the run in FROM, with every allocation refused; the run in FROM then has that step behind it. */
+/* STEP on a copy of the run in FROM, each time with another allocation refused; the run in FROM then has that step
+ * behind it. */
 static void each_refused(int (*step)(struct ste_loop *l, int iteration, struct ste_err *err), const char *from,
                          const char *what)
 {
     char *to = at("copy");
     struct ste_err err = {0};
+    const int files = open_files();
     long n = 0;
     loop_step = step;
     for (bool more = true; more;) {
-        n++;
+        n += n < 100 ? 1 : stride;
         copy_run(from, to);
         struct ste_domain *d = ste_domain_new();
         count_from_here(n, n % 2);
@@ -254,6 +270,7 @@ static void each_refused(int (*step)(struct ste_loop *l, int iteration, struct s
         more = count_to_here();
         ste_domain_free(d);
         done(rc, &err, what, n);
+        assert_int_equal(open_files(), files);
     }
     print_message("%s: %ld allocations\n", what, n);
     assert_true(n > 100);
@@ -314,8 +331,10 @@ static int teardown(void **state)
     return rc;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        stride = 1;
     const struct CMUnitTest tests[] = {cmocka_unit_test(opening), cmocka_unit_test(judging), cmocka_unit_test(running),
                                        cmocka_unit_test(one_step_each)};
     return cmocka_run_group_tests(tests, setup, teardown);
