@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "cli/running.h"
-#include "core/log.h"
 #include "core/mem.h"
+#include "data/catalogue.h"
 #include "report/report.h"
 
 struct options {
@@ -40,11 +40,13 @@ static int probe(const char *model, const char *folder, const struct options *o,
     struct ste_loop *l = NULL;
     struct ste_strings sets = {0};
     json_t *report = NULL;
-    char *seed = ste_xasprintf("models.seed=%s", model);
+    char *seed = ste_xasprintf("models.seed=%s", model), *path = NULL;
     ste_strings_add(&sets, seed);
     for (size_t i = 0; i < o->sets.n; i++)
         ste_strings_add(&sets, o->sets.items[i]);
     int rc = ste_running_recipe(&r, "probe", &sets, &o->engine, err);
+    if (rc == 0)
+        rc = ste_model_resolve(model, &path, err); /* before there is a folder */
     if (rc == 0)
         rc = ste_loop_open(&l, folder, &r, err);
     if (rc == 0)
@@ -65,6 +67,7 @@ static int probe(const char *model, const char *folder, const struct options *o,
     ste_recipe_clear(&r);
     ste_strings_clear(&sets);
     ste_xfree(seed);
+    ste_xfree(path);
     return rc;
 }
 

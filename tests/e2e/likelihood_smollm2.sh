@@ -69,4 +69,18 @@ refuse 'asks nothing' eval --judge "$model" "${data[@]}" --score likelihood --pa
 refuse 'asked nothing' eval --judge "likelihood:$model" "${data[@]}" --votes 4
 refuse 'asked nothing' score --judge "likelihood:$model" --in "$dir/pairs.jsonl" --out -
 refuse 'no name' eval --judge likelihood: "${data[@]}"
+
+# A probe of a seed: pairs, check, the seed's verdicts, nothing trained; a model that is not there leaves no folder.
+probe=("$ste" probe "$model" --run "$dir/probe" --set select.limit=8)
+"${probe[@]}" >"$dir/probe.txt" 2>"$dir/err" || fail "probe: $(cat "$dir/err")"
+grep -q 'as a seed$' "$dir/probe.txt" || fail "probe says: $(cat "$dir/probe.txt")"
+[ "$(awk 'length > 80' "$dir/probe.txt")" = "" ] || fail "the probe's lines are too long"
+"${probe[@]}" --json 2>/dev/null | python3 -c '
+import json, sys
+f = json.load(sys.stdin)["forecast"]
+assert 0 <= f["usable_modify"] <= 1 and f["first_position"] > 0.5 and f["like"] == "smollm2-135m-instruct", f
+' || fail "the probe's forecast"
+[ ! -d "$dir/probe/adapters" ] || [ -z "$(ls -A "$dir/probe/adapters")" ] || fail "a probe trained"
+"$ste" probe nosuch --run "$dir/none" 2>"$dir/err" && fail "a model that is not there is probed"
+[ ! -e "$dir/none" ] || fail "a model that is not there left a folder"
 echo "the judge by likelihood: as it should be"
