@@ -45,7 +45,7 @@ sanitize:
 # Two judges in two threads, the pool and the scheduler, under ThreadSanitizer.
 tsan:
 	@$(MAKE) --no-print-directory all PRESET=tsan BUILD=build-tsan
-	@cd build-tsan && ctest --output-on-failure -R "library\.|llm\.|engine.test_engine_generate" -LE model
+	@cd build-tsan && ctest --output-on-failure -R "library.test_library_judges|llm\.|engine.test_engine_generate"
 
 install: all
 	@cmake --install $(BUILD)
