@@ -51,15 +51,15 @@ static int probe(const char *model, const char *folder, const struct options *o,
         rc = ste_loop_open(&l, folder, &r, err);
     if (rc == 0)
         rc = ste_report_end(l->store, ask(l, err), &report, err);
-    if (rc == 0) {
-        struct ste_buf text = STE_BUF_INIT;
+    if (rc == 0)
         ste_report_forecast(report);
+    if (rc == 0 && o->json) {
+        rc = ste_write_json("-", json_incref(report), err);
+    } else if (rc == 0) {
+        struct ste_buf text = STE_BUF_INIT;
         ste_report_text(report, &text);
         ste_report_forecast_text(report, model, &text);
-        if (o->json)
-            rc = ste_write_json("-", json_incref(report), err);
-        else
-            fputs(text.s, stdout);
+        fputs(text.s, stdout);
         ste_buf_clear(&text);
     }
     json_decref(report);

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/log.h"
 #include "core/mem.h"
 #include "core/strings.h"
 
@@ -47,17 +48,10 @@ static void command(struct ste_strings *l, const char *const *argv, const struct
     ste_xfree(text);
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* Waits for CHILD, no longer than SECONDS; then it is killed, and its namespace with it. */
 static int wait_for(pid_t child, int seconds)
 {
-    const double end = now() + seconds;
+    const double end = ste_now() + seconds;
     bool late = false;
     int how;
     for (;;) {
@@ -66,7 +60,7 @@ static int wait_for(pid_t child, int seconds)
             return late ? STE_SANDBOX_TIMED_OUT : WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
         if (ended < 0 && errno != EINTR)
             return STE_SANDBOX_TIMED_OUT;
-        if (ended == 0 && now() > end) {
+        if (ended == 0 && ste_now() > end) {
             kill(-child, SIGKILL);
             late = true;
         } else if (ended == 0) {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "report/fields.h"
 #include "report/report.h"
 
 /* Seeds that were taught by recipes/demo.yaml, on their own held-out pairs (docs/learning.md, "What the probe goes
@@ -17,23 +18,10 @@ static const struct {
 };
 #define N_TAUGHT (sizeof taught / sizeof *taught)
 
-static double real(const json_t *row, const char *key)
-{
-    const json_t *v = json_object_get(row, key);
-    return json_is_number(v) ? json_number_value(v) : (double)NAN;
-}
-
 /* The seed's figures on all pairs. */
 static const json_t *of_seed(const json_t *report)
 {
-    const json_t *all = json_object_get(report, "evaluation");
-    for (size_t i = 0; i < json_array_size(all); i++) {
-        const json_t *row = json_array_get(all, i);
-        const char *suite = json_string_value(json_object_get(row, "suite"));
-        if (suite && strcmp(suite, "test") == 0 && !json_is_string(json_object_get(row, "kind")))
-            return row;
-    }
-    return NULL;
+    return ste_field_find(json_object_get(report, "evaluation"), "test", "", 0);
 }
 
 /* The share of the pairs of KIND that are usable; NAN: there are none. */
@@ -42,9 +30,8 @@ static double usable(const json_t *report, const char *kind)
     const json_t *all = json_object_get(report, "kinds");
     for (size_t i = 0; i < json_array_size(all); i++) {
         const json_t *row = json_array_get(all, i);
-        const char *name = json_string_value(json_object_get(row, "kind"));
-        if (name && strcmp(name, kind) == 0)
-            return real(row, "kept") / real(row, "pairs");
+        if (strcmp(ste_field_text(row, "kind"), kind) == 0)
+            return ste_field_real(row, "kept") / ste_field_real(row, "pairs");
     }
     return NAN;
 }
@@ -54,8 +41,8 @@ static double surest_half(const json_t *seed)
 {
     const json_t *curve = json_object_get(seed, "coverage_curve");
     for (size_t i = 0; i < json_array_size(curve); i++)
-        if (fabs(real(json_array_get(curve, i), "coverage") - 0.5) < 0.01)
-            return real(json_array_get(curve, i), "accuracy");
+        if (fabs(ste_field_real(json_array_get(curve, i), "coverage") - 0.5) < 0.01)
+            return ste_field_real(json_array_get(curve, i), "accuracy");
     return NAN;
 }
 
@@ -79,10 +66,10 @@ void ste_report_forecast(json_t *report)
     json_object_set_new(f, "usable_other", isnan(other) ? json_null() : json_real(other));
     if (!seed)
         return;
-    json_object_set_new(f, "first_position", json_real(real(seed, "first_position")));
-    json_object_set_new(f, "two_order", json_real(real(seed, "two_order")));
+    json_object_set_new(f, "first_position", json_real(ste_field_real(seed, "first_position")));
+    json_object_set_new(f, "two_order", json_real(ste_field_real(seed, "two_order")));
     json_object_set_new(f, "two_order_surest_half", json_real(surest_half(seed)));
-    json_object_set_new(f, "like", json_string(taught[most_like(real(seed, "two_order"))].model));
+    json_object_set_new(f, "like", json_string(taught[most_like(ste_field_real(seed, "two_order"))].model));
 }
 
 void ste_report_forecast_text(const json_t *report, const char *model, struct ste_buf *out)
@@ -95,13 +82,13 @@ void ste_report_forecast_text(const json_t *report, const char *model, struct st
         ste_buf_adds(out, "  Nothing: no pair of the kind modify was left to be judged.\n");
         return;
     }
-    const size_t like = most_like(real(seed, "two_order"));
+    const size_t like = most_like(ste_field_real(seed, "two_order"));
     ste_buf_addf(out,
                  "  labels    %.0f %% of the pairs of modify pass the check by its likelihoods\n"
                  "  position  %.0f %% of its verdicts name the first answer; fair are 50\n"
                  "  telling   two-order accuracy %.2f [%.2f, %.2f], of the surest half %.2f\n",
-                 100 * modify, 100 * real(seed, "first_position"), real(seed, "two_order"), real(seed, "two_order_lo"),
-                 real(seed, "two_order_hi"), surest_half(seed));
+                 100 * modify, 100 * ste_field_real(seed, "first_position"), ste_field_real(seed, "two_order"),
+                 ste_field_real(seed, "two_order_lo"), ste_field_real(seed, "two_order_hi"), surest_half(seed));
     ste_buf_adds(out, "\n  Taught by the recipe demo, two-order accuracy on their own held-out pairs\n"
                       "                                  modify usable  before  after  gain\n");
     for (size_t i = 0; i < N_TAUGHT; i++)

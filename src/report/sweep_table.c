@@ -5,25 +5,15 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "report/fields.h"
 #include "report/sweep.h"
 
 static double real(const json_t *row, const char *name, const char *end)
 {
     char *key = ste_xasprintf("%s%s", name, end);
-    const json_t *v = json_object_get(row, key);
+    const double v = ste_field_real(row, key);
     ste_xfree(key);
-    return json_is_number(v) ? json_number_value(v) : (double)NAN;
-}
-
-static const char *text(const json_t *row, const char *key)
-{
-    const char *s = json_string_value(json_object_get(row, key));
-    return s ? s : "";
-}
-
-static long long whole(const json_t *row, const char *key)
-{
-    return (long long)json_integer_value(json_object_get(row, key));
+    return v;
 }
 
 /* In how many seeds the interval of NAME alone is above 0. */
@@ -81,13 +71,14 @@ static void end_line(struct ste_buf *out)
 
 static bool is_file(const json_t *row)
 {
-    const char *name = text(row, "suite");
+    const char *name = ste_field_text(row, "suite");
     return *name && strncmp(name, "eval:", strlen("eval:")) == 0;
 }
 
 static bool is_of(const json_t *row, const json_t *other)
 {
-    return strcmp(text(row, "suite"), text(other, "suite")) == 0 && strcmp(text(row, "kind"), text(other, "kind")) == 0;
+    return strcmp(ste_field_text(row, "suite"), ste_field_text(other, "suite")) == 0 &&
+           strcmp(ste_field_text(row, "kind"), ste_field_text(other, "kind")) == 0;
 }
 
 static void figure(struct ste_buf *out, const json_t *figures, const json_t *of, const char *name, const char *title)
@@ -95,16 +86,15 @@ static void figure(struct ste_buf *out, const json_t *figures, const json_t *of,
     size_t i;
     json_t *row;
     ste_buf_addf(out, "  %-25s gain                       against point 1      p\n", title);
-    json_array_foreach(figures, i, row)
-    {
+    json_array_foreach(figures, i, row) {
         if (!is_of(row, of))
             continue;
-        ste_buf_addf(out, "  %-2lld ", whole(row, "point"));
+        ste_buf_addf(out, "  %-2lld ", ste_field_whole(row, "point"));
         number(out, real(row, name, "_seed_model"), false);
         ste_buf_addc(out, ' ');
         interval(out, row, name, false);
         difference(out, row, name, "gain");
-        ste_buf_addf(out, "%3zu/%-2lld", clear_seeds(row, name), whole(row, "seeds"));
+        ste_buf_addf(out, "%3zu/%-2lld", clear_seeds(row, name), ste_field_whole(row, "seeds"));
         difference(out, row, name, "against_first");
         ste_buf_addc(out, ' ');
         if (!isnan(real(row, name, "_against_first_p")))
@@ -132,9 +122,8 @@ static void by_seed(struct ste_buf *out, const json_t *figures, const json_t *of
     json_t *row, *seed;
     ste_buf_adds(out, "  runs: point, seed, two-order accuracy with its gain, right in both with its gain\n");
     json_array_foreach(figures, i, row) if (is_of(row, of))
-        json_array_foreach(json_object_get(row, "gain_by_seed"), k, seed)
-    {
-        ste_buf_addf(out, "  %-2lld %12lld", whole(row, "point"), whole(seed, "seed"));
+        json_array_foreach(json_object_get(row, "gain_by_seed"), k, seed) {
+        ste_buf_addf(out, "  %-2lld %12lld", ste_field_whole(row, "point"), ste_field_whole(seed, "seed"));
         gains(out, seed, "difference");
     }
 }
@@ -142,15 +131,16 @@ static void by_seed(struct ste_buf *out, const json_t *figures, const json_t *of
 /* In full: held-out pairs, all files, or the only file. */
 static void suite(struct ste_buf *out, const json_t *figures, const json_t *of)
 {
-    const char *name = text(of, "suite");
+    const char *name = ste_field_text(of, "suite");
     const char *title = strcmp(name, "test") == 0    ? "Held-out synthetic pairs"
                         : strcmp(name, "files") == 0 ? "All files"
                                                      : name + strlen("eval:");
-    ste_buf_addf(out, "%s: %lld pairs in the mean over %lld seed%s\n", title, whole(of, "pairs") / whole(of, "seeds"),
-                 whole(of, "seeds"), whole(of, "seeds") == 1 ? "" : "s");
+    ste_buf_addf(out, "%s: %lld pairs in the mean over %lld seed%s\n", title,
+                 ste_field_whole(of, "pairs") / ste_field_whole(of, "seeds"), ste_field_whole(of, "seeds"),
+                 ste_field_whole(of, "seeds") == 1 ? "" : "s");
     figure(out, figures, of, "two_order", "two-order accuracy");
     figure(out, figures, of, "consistent", "right in both orders");
-    if (whole(of, "seeds") > 1)
+    if (ste_field_whole(of, "seeds") > 1)
         by_seed(out, figures, of);
     ste_buf_addc(out, '\n');
 }
@@ -162,16 +152,15 @@ static void brief(struct ste_buf *out, const json_t *figures, bool kinds)
     json_t *row;
     bool head = false;
     const char *last = "";
-    json_array_foreach(figures, i, row)
-    {
-        if (kinds ? !*text(row, "kind") : !is_file(row))
+    json_array_foreach(figures, i, row) {
+        if (kinds ? !*ste_field_text(row, "kind") : !is_file(row))
             continue;
         if (!head)
             ste_buf_addf(out, "By %s: point, two-order accuracy with its gain, right in both with its gain\n",
                          kinds ? "kind of pair" : "file");
         head = true;
-        const char *name = kinds ? text(row, "kind") : text(row, "suite") + strlen("eval:");
-        ste_buf_addf(out, "  %-17.17s %-2lld", strcmp(name, last) == 0 ? "" : name, whole(row, "point"));
+        const char *name = kinds ? ste_field_text(row, "kind") : ste_field_text(row, "suite") + strlen("eval:");
+        ste_buf_addf(out, "  %-17.17s %-2lld", strcmp(name, last) == 0 ? "" : name, ste_field_whole(row, "point"));
         last = name;
         gains(out, row, "gain");
     }
@@ -188,8 +177,7 @@ static void times(struct ste_buf *out, const json_t *report)
     for (size_t k = 0; k < sizeof steps / sizeof *steps; k++)
         ste_buf_addf(out, " %9s", steps[k]);
     ste_buf_addc(out, '\n');
-    json_array_foreach(json_object_get(report, "points"), i, p)
-    {
+    json_array_foreach(json_object_get(report, "points"), i, p) {
         ste_buf_addf(out, "  %-3zu", i + 1);
         for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
             const double seconds = real(json_object_get(p, "seconds"), steps[k], "");
@@ -206,22 +194,20 @@ void ste_sweep_text(const json_t *report, struct ste_buf *out)
     const size_t n_seeds = json_array_size(json_object_get(report, "seeds"));
     size_t i, k, n_files = 0;
     json_t *p, *run, *row;
-    ste_buf_addf(out, "Sweep of %s: %zu point%s, %zu seed%s\n", text(report, "recipe"), json_array_size(points),
-                 json_array_size(points) == 1 ? "" : "s", n_seeds, n_seeds == 1 ? "" : "s");
-    json_array_foreach(points, i, p)
-    {
-        ste_buf_addf(out, "  %-2zu %s\n", i + 1, text(p, "name"));
-        json_array_foreach(json_object_get(p, "runs"), k, run) if (*text(run, "failed"))
-            ste_buf_addf(out, "     seed %lld has no judge: %s\n", whole(run, "seed"), text(run, "failed"));
+    ste_buf_addf(out, "Sweep of %s: %zu point%s, %zu seed%s\n", ste_field_text(report, "recipe"),
+                 json_array_size(points), json_array_size(points) == 1 ? "" : "s", n_seeds, n_seeds == 1 ? "" : "s");
+    json_array_foreach(points, i, p) {
+        ste_buf_addf(out, "  %-2zu %s\n", i + 1, ste_field_text(p, "name"));
+        json_array_foreach(json_object_get(p, "runs"), k, run) if (*ste_field_text(run, "failed")) ste_buf_addf(
+            out, "     seed %lld has no judge: %s\n", ste_field_whole(run, "seed"), ste_field_text(run, "failed"));
     }
     ste_buf_adds(out, "A line: the untrained model; the mean over the runs with its 95 % interval; the\n"
                       "gain, and in how many runs its own interval is above 0; the difference from\n"
                       "point 1. Intervals count runs (seeds) and prompts; p is two-sided.\n\n");
-    json_array_foreach(figures, i, row) n_files += whole(row, "point") == 1 && is_file(row);
+    json_array_foreach(figures, i, row) n_files += ste_field_whole(row, "point") == 1 && is_file(row);
     const json_t *last = NULL;
-    json_array_foreach(figures, i, row)
-    {
-        if (!*text(row, "kind") && (!is_file(row) || n_files == 1) && !(last && is_of(row, last)))
+    json_array_foreach(figures, i, row) {
+        if (!*ste_field_text(row, "kind") && (!is_file(row) || n_files == 1) && !(last && is_of(row, last)))
             suite(out, figures, row);
         last = row;
     }

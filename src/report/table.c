@@ -3,18 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "report/fields.h"
 #include "report/report.h"
-
-static double real(const json_t *row, const char *key)
-{
-    const json_t *v = json_object_get(row, key);
-    return json_is_number(v) ? json_number_value(v) : (double)NAN;
-}
-
-static long long whole(const json_t *row, const char *key)
-{
-    return (long long)json_integer_value(json_object_get(row, key));
-}
 
 /* ".512", "1.00", "-.05"; "-" when there is none. */
 static void rate(struct ste_buf *out, double v, int width)
@@ -39,12 +29,12 @@ static double bound(const json_t *row, const char *name, const char *which)
 {
     char key[64];
     snprintf(key, sizeof key, "%s_%s", name, which);
-    return real(row, key);
+    return ste_field_real(row, key);
 }
 
 static void interval(struct ste_buf *out, const json_t *row, const char *name)
 {
-    rate(out, real(row, name), 6);
+    rate(out, ste_field_real(row, name), 6);
     ste_buf_adds(out, " [");
     rate(out, bound(row, name, "lo"), 5);
     ste_buf_adds(out, ",");
@@ -86,8 +76,8 @@ static void states(struct ste_buf *out, const json_t *group)
 /* "  WHAT 120" and its parts; nothing where there are none. */
 static void some(struct ste_buf *out, const char *what, const json_t *group)
 {
-    if (whole(group, "total") > 0)
-        ste_buf_addf(out, "  %s %lld\n", what, whole(group, "total"));
+    if (ste_field_whole(group, "total") > 0)
+        ste_buf_addf(out, "  %s %lld\n", what, ste_field_whole(group, "total"));
     states(out, group);
 }
 
@@ -95,13 +85,13 @@ static void funnel(struct ste_buf *out, const json_t *f)
 {
     const json_t *g = json_object_get(f, "instructions");
     ste_buf_addf(out, "Where everything went (each line's parts add up to its total)\n  instructions %lld\n",
-                 whole(g, "total"));
+                 ste_field_whole(g, "total"));
     states(out, g);
     g = json_object_get(f, "pairs");
-    ste_buf_addf(out, "  pairs, from the kept ones %lld\n", whole(g, "total"));
+    ste_buf_addf(out, "  pairs, from the kept ones %lld\n", ste_field_whole(g, "total"));
     states(out, g);
     g = json_object_get(f, "pairs_split");
-    ste_buf_addf(out, "  split of the kept pairs %lld\n", whole(g, "total"));
+    ste_buf_addf(out, "  split of the kept pairs %lld\n", ste_field_whole(g, "total"));
     states(out, g);
     some(out, "of them damaged by a rule", json_object_get(f, "rules"));
     some(out, "runs of code in the sandbox", json_object_get(f, "tests"));
@@ -109,12 +99,14 @@ static void funnel(struct ste_buf *out, const json_t *f)
     json_t *t;
     json_array_foreach(json_object_get(f, "iterations"), i, t) {
         g = json_object_get(t, "judgments");
-        ste_buf_addf(out, "  iteration %lld: judgments %lld\n", whole(t, "iteration"), whole(g, "total"));
+        ste_buf_addf(out, "  iteration %lld: judgments %lld\n", ste_field_whole(t, "iteration"),
+                     ste_field_whole(g, "total"));
         states(out, g);
         g = json_object_get(t, "outcomes");
-        if (whole(g, "total") == 0)
+        if (ste_field_whole(g, "total") == 0)
             continue;
-        ste_buf_addf(out, "  iteration %lld: training pairs %lld\n", whole(t, "iteration"), whole(g, "total"));
+        ste_buf_addf(out, "  iteration %lld: training pairs %lld\n", ste_field_whole(t, "iteration"),
+                     ste_field_whole(g, "total"));
         states(out, g);
     }
     ste_buf_addc(out, '\n');
@@ -129,53 +121,44 @@ static void turns(struct ste_buf *out, const json_t *list)
     size_t i;
     json_t *t;
     json_array_foreach(list, i, t) {
-        judge_name(out, whole(t, "iteration"));
-        rate(out, real(t, "agreement"), 7);
-        rate(out, real(t, "invalid_share"), 9);
-        rate(out, real(t, "first_position"), 12);
-        rate(out, real(t, "yield"), 7);
-        ste_buf_addf(out, "%10lld", whole(t, "examples"));
-        if (whole(t, "steps")) {
-            ste_buf_addf(out, "%7lld ", whole(t, "chosen_step") ? whole(t, "chosen_step") : whole(t, "steps"));
-            rate(out, real(t, "first_loss"), 5);
+        judge_name(out, ste_field_whole(t, "iteration"));
+        rate(out, ste_field_real(t, "agreement"), 7);
+        rate(out, ste_field_real(t, "invalid_share"), 9);
+        rate(out, ste_field_real(t, "first_position"), 12);
+        rate(out, ste_field_real(t, "yield"), 7);
+        ste_buf_addf(out, "%10lld", ste_field_whole(t, "examples"));
+        if (ste_field_whole(t, "steps")) {
+            ste_buf_addf(out, "%7lld ",
+                         ste_field_whole(t, "chosen_step") ? ste_field_whole(t, "chosen_step")
+                                                           : ste_field_whole(t, "steps"));
+            rate(out, ste_field_real(t, "first_loss"), 5);
             ste_buf_adds(out, "->");
-            rate(out, real(t, "last_loss"), 4);
+            rate(out, ste_field_real(t, "last_loss"), 4);
         }
         ste_buf_addc(out, '\n');
         if (json_is_number(json_object_get(t, "chosen_sure")))
             ste_buf_addf(out, "    checkpoint at step %lld: the least log-loss in %.0f %% of draws of the dev pairs\n",
-                         whole(t, "chosen_step"), 100 * real(t, "chosen_sure"));
+                         ste_field_whole(t, "chosen_step"), 100 * ste_field_real(t, "chosen_sure"));
         if (json_is_string(json_object_get(t, "stop")))
             ste_buf_addf(out, "    stopped here: %s\n", json_string_value(json_object_get(t, "stop")));
     }
     ste_buf_addc(out, '\n');
 }
 
-static const char *text(const json_t *row, const char *key)
-{
-    const char *s = json_string_value(json_object_get(row, key));
-    return s ? s : "";
-}
-
-static bool is_of(const json_t *row, const char *suite, const char *kind)
-{
-    return strcmp(text(row, "suite"), suite) == 0 && strcmp(text(row, "kind"), kind) == 0;
-}
-
 static void comparison(struct ste_buf *out, const json_t *c)
 {
-    ste_buf_addf(out, "  iteration %lld against the seed:\n", whole(c, "iteration"));
+    ste_buf_addf(out, "  iteration %lld against the seed:\n", ste_field_whole(c, "iteration"));
     static const char *const names[][4] = {
         {"two-order accuracy", "two_order_difference", "only_second_two_order", "only_first_two_order"},
         {"right in both orders", "consistent_difference", "only_second", "only_first"}};
     static const char *const p[] = {"two_order_p", "mcnemar_p"};
     for (int i = 0; i < 2; i++) {
         ste_buf_addf(out, "    %-20s %+.3f [%+.3f, %+.3f], %lld gained, %lld lost, p = %.2g\n", names[i][0],
-                     real(c, names[i][1]), bound(c, names[i][1], "lo"), bound(c, names[i][1], "hi"), whole(c, names[i][2]), whole(c, names[i][3]),
-                     real(c, p[i]));
+                     ste_field_real(c, names[i][1]), bound(c, names[i][1], "lo"), bound(c, names[i][1], "hi"),
+                     ste_field_whole(c, names[i][2]), ste_field_whole(c, names[i][3]), ste_field_real(c, p[i]));
     }
     ste_buf_addf(out, "    of that %+.3f by telling better answers, %+.3f by losing position bias\n",
-                 real(c, "gain_telling"), real(c, "gain_position"));
+                 ste_field_real(c, "gain_telling"), ste_field_real(c, "gain_position"));
 }
 
 static void suite(struct ste_buf *out, const json_t *report, const char *name)
@@ -184,47 +167,37 @@ static void suite(struct ste_buf *out, const json_t *report, const char *name)
     json_t *row;
     bool head = false;
     json_array_foreach(json_object_get(report, "evaluation"), i, row) {
-        if (!is_of(row, name, ""))
+        if (!ste_field_is_of(row, name, ""))
             continue;
         if (!head)
             ste_buf_addf(out,
                          "%s: %lld pairs, each in both orders, 95 %% intervals\n"
                          "                 two-order accuracy    right in both         single first inv.\n"
                          "  a coin           .500                  .250                .500   .500\n",
-                         strcmp(name, "test") == 0 ? "Held-out synthetic pairs" : name + 5, whole(row, "pairs"));
+                         strcmp(name, "test") == 0 ? "Held-out synthetic pairs" : name + 5,
+                         ste_field_whole(row, "pairs"));
         head = true;
-        judge_name(out, whole(row, "iteration"));
+        judge_name(out, ste_field_whole(row, "iteration"));
         interval(out, row, "two_order");
         ste_buf_adds(out, " ");
         interval(out, row, "consistent");
-        rate(out, real(row, "accuracy"), 7);
-        rate(out, real(row, "first_position"), 6);
-        ste_buf_addf(out, "%5lld\n", whole(row, "invalid"));
+        rate(out, ste_field_real(row, "accuracy"), 7);
+        rate(out, ste_field_real(row, "first_position"), 6);
+        ste_buf_addf(out, "%5lld\n", ste_field_whole(row, "invalid"));
     }
-    json_array_foreach(json_object_get(report, "comparison"), i, row)
-        if (is_of(row, name, ""))
-            comparison(out, row);
+    json_array_foreach(json_object_get(report, "comparison"), i, row) if (ste_field_is_of(row, name, ""))
+        comparison(out, row);
     if (head)
         ste_buf_addc(out, '\n');
-}
-
-static const json_t *find(const json_t *list, const char *suite, const char *kind, long long iteration)
-{
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *row = json_array_get(list, i);
-        if (is_of(row, suite, kind) && whole(row, "iteration") == iteration)
-            return row;
-    }
-    return NULL;
 }
 
 static void gain(struct ste_buf *out, const json_t *seed, const json_t *last, const json_t *c, const char *rate_name,
                  const char *difference)
 {
-    rate(out, real(seed, rate_name), 5);
-    rate(out, real(last, rate_name), 6);
+    rate(out, ste_field_real(seed, rate_name), 5);
+    rate(out, ste_field_real(last, rate_name), 6);
     if (c)
-        ste_buf_addf(out, " %+.2f [%+.2f %+.2f]", real(c, difference), bound(c, difference, "lo"),
+        ste_buf_addf(out, " %+.2f [%+.2f %+.2f]", ste_field_real(c, difference), bound(c, difference, "lo"),
                      bound(c, difference, "hi"));
 }
 
@@ -235,8 +208,8 @@ static void by_kind(struct ste_buf *out, const json_t *report)
     long long last = 0;
     for (size_t i = 0; i < json_array_size(figures); i++) {
         const json_t *row = json_array_get(figures, i);
-        if (is_of(row, "test", "") && whole(row, "iteration") > last)
-            last = whole(row, "iteration");
+        if (ste_field_is_of(row, "test", "") && ste_field_whole(row, "iteration") > last)
+            last = ste_field_whole(row, "iteration");
     }
     if (last == 0 || json_array_size(kinds) < 2)
         return;
@@ -245,12 +218,13 @@ static void by_kind(struct ste_buf *out, const json_t *report)
                  "                   two-order accuracy               right in both\n",
                  last);
     for (size_t i = 0; i < json_array_size(kinds); i++) {
-        const char *kind = text(json_array_get(kinds, i), "kind");
-        const json_t *seed = find(figures, "test", kind, 0), *now = find(figures, "test", kind, last),
-                     *c = find(json_object_get(report, "comparison"), "test", kind, last);
+        const char *kind = ste_field_text(json_array_get(kinds, i), "kind");
+        const json_t *seed = ste_field_find(figures, "test", kind, 0),
+                     *now = ste_field_find(figures, "test", kind, last),
+                     *c = ste_field_find(json_object_get(report, "comparison"), "test", kind, last);
         if (!seed || !now)
             continue;
-        ste_buf_addf(out, "  %-8.8s%4lld ", kind, whole(now, "pairs"));
+        ste_buf_addf(out, "  %-8.8s%4lld ", kind, ste_field_whole(now, "pairs"));
         gain(out, seed, now, c, "two_order", "two_order_difference");
         ste_buf_adds(out, " ");
         gain(out, seed, now, c, "consistent", "consistent_difference");
@@ -269,17 +243,17 @@ static void pair_kinds(struct ste_buf *out, const json_t *report)
                       "              pairs  usable  disputed   characters  longer   Markdown\n");
     for (size_t i = 0; i < json_array_size(kinds); i++) {
         const json_t *k = json_array_get(kinds, i);
-        ste_buf_addf(out, "  %-10.10s %6lld %7lld %9lld  ", text(k, "kind"), whole(k, "pairs"), whole(k, "kept"),
-                     whole(k, "checked_out"));
-        if (whole(k, "kept")) {
-            ste_buf_addf(out, "%5.0f %5.0f", real(k, "chosen_chars"), real(k, "rejected_chars"));
-            rate(out, real(k, "chosen_longer"), 8);
-            rate(out, real(k, "chosen_marked"), 6);
-            rate(out, real(k, "rejected_marked"), 5);
+        ste_buf_addf(out, "  %-10.10s %6lld %7lld %9lld  ", ste_field_text(k, "kind"), ste_field_whole(k, "pairs"),
+                     ste_field_whole(k, "kept"), ste_field_whole(k, "checked_out"));
+        if (ste_field_whole(k, "kept")) {
+            ste_buf_addf(out, "%5.0f %5.0f", ste_field_real(k, "chosen_chars"), ste_field_real(k, "rejected_chars"));
+            rate(out, ste_field_real(k, "chosen_longer"), 8);
+            rate(out, ste_field_real(k, "chosen_marked"), 6);
+            rate(out, ste_field_real(k, "rejected_marked"), 5);
         }
         ste_buf_addc(out, '\n');
     }
-    const double tokens = real(report, "tokens_a_pair");
+    const double tokens = ste_field_real(report, "tokens_a_pair");
     if (!isnan(tokens) && tokens > 0)
         ste_buf_addf(out, "  %.0f tokens written a usable pair\n", tokens);
     ste_buf_addc(out, '\n');
@@ -291,16 +265,14 @@ static void work(struct ste_buf *out, const json_t *list)
     double all = 0;
     size_t i;
     json_t *w;
-    json_array_foreach(list, i, w)
-        all += real(w, "seconds");
+    json_array_foreach(list, i, w) all += ste_field_real(w, "seconds");
     if (all <= 0)
         return;
     ste_buf_addf(out, "Time %.0f s:", all);
     for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
         double sum = 0;
-        json_array_foreach(list, i, w)
-            if (strcmp(json_string_value(json_object_get(w, "step")), steps[k]) == 0)
-                sum += real(w, "seconds");
+        json_array_foreach(list, i, w) if (strcmp(json_string_value(json_object_get(w, "step")), steps[k]) == 0) sum +=
+            ste_field_real(w, "seconds");
         ste_buf_addf(out, "%s %s %.0f", k ? "," : "", steps[k], sum);
     }
     ste_buf_adds(out, "\n");
