@@ -121,8 +121,10 @@ size_t ste_dialogue_asked(const struct ste_dialogue *d)
 }
 
 /* "prompt": a string, or a list of messages as TRL has it. */
-static int read_prompt(struct ste_dialogue *d, const json_t *v, const char *where, struct ste_err *err)
+static int read_prompt(struct ste_dialogue *d, const json_t *row, const char *key, const char *where,
+                       struct ste_err *err)
 {
+    const json_t *v = json_object_get(row, key);
     const char *text = ste_json_text(v);
     if (json_is_array(v))
         return ste_dialogue_add_messages(d, v, where, err);
@@ -133,21 +135,22 @@ static int read_prompt(struct ste_dialogue *d, const json_t *v, const char *wher
 }
 
 /* A whole conversation, perhaps with the answer to its last question: up to that question. */
-static int read_conversation(struct ste_dialogue *d, const json_t *v, const char *where, struct ste_err *err)
+static int read_conversation(struct ste_dialogue *d, const json_t *row, const char *key, const char *where,
+                             struct ste_err *err)
 {
-    int rc = ste_dialogue_add_messages(d, v, where, err);
+    int rc = ste_dialogue_add_messages(d, json_object_get(row, key), where, err);
     if (!rc && ste_dialogue_asked(d))
         ste_dialogue_cut(d, ste_dialogue_asked(d));
     return rc;
 }
 
 /* Alpaca: the input stands under the instruction. */
-static int read_instruction(struct ste_dialogue *d, const json_t *row, const char *where, struct ste_err *err)
+static int read_instruction(struct ste_dialogue *d, const json_t *row, const char *key, const char *where,
+                            struct ste_err *err)
 {
-    const char *text = ste_json_text(json_object_get(row, "instruction")),
-               *input = ste_json_text(json_object_get(row, "input"));
+    const char *text = ste_json_text(json_object_get(row, key)), *input = ste_json_text(json_object_get(row, "input"));
     if (!text)
-        return ste_err_set(err, STE_EINPUT, "%s: \"instruction\" must be a string", where);
+        return ste_err_set(err, STE_EINPUT, "%s: \"%s\" must be a string", where, key);
     struct ste_buf b = STE_BUF_INIT;
     ste_buf_adds(&b, text);
     if (input && !is_blank(input))
@@ -157,27 +160,49 @@ static int read_instruction(struct ste_dialogue *d, const json_t *row, const cha
     return 0;
 }
 
+/* GSM8K, MATH, MMLU: the choices stand under the question, each behind its letter. */
+static int read_question(struct ste_dialogue *d, const json_t *row, const char *key, const char *where,
+                         struct ste_err *err)
+{
+    const char *text = ste_json_text(json_object_get(row, key));
+    if (!text)
+        return ste_err_set(err, STE_EINPUT, "%s: \"%s\" must be a string", where, key);
+    const json_t *choices = json_object_get(row, "choices"), *choice;
+    size_t i;
+    struct ste_buf b = STE_BUF_INIT;
+    ste_buf_adds(&b, text);
+    json_array_foreach(choices, i, choice)
+    {
+        if (ste_json_text(choice) && i < 26)
+            ste_buf_addf(&b, "\n%c. %s", (char)('A' + i), ste_json_text(choice));
+    }
+    ste_dialogue_add(d, STE_ROLE_USER, b.s, b.len);
+    ste_buf_clear(&b);
+    return 0;
+}
+
 /* In the order in which they are looked for: `prompt` stands beside the whole conversation in many sets. */
 static const struct {
     const char *key;
-    int (*read)(struct ste_dialogue *d, const json_t *v, const char *where, struct ste_err *err);
+    int (*read)(struct ste_dialogue *d, const json_t *row, const char *key, const char *where, struct ste_err *err);
 } prompt_fields[] = {{"prompt", read_prompt},
                      {"messages", read_conversation},
                      {"conversations", read_conversation},
                      {"conversation", read_conversation},
-                     {"instruction", NULL}};
+                     {"instruction", read_instruction},
+                     {"question", read_question},
+                     {"problem", read_question}};
 
 static int read_any(struct ste_dialogue *d, const json_t *row, const char *where, struct ste_err *err)
 {
     for (size_t i = 0; i < sizeof prompt_fields / sizeof *prompt_fields; i++) {
-        const json_t *v = json_object_get(row, prompt_fields[i].key);
-        if (v && !json_is_null(v))
-            return prompt_fields[i].read ? prompt_fields[i].read(d, v, where, err)
-                                         : read_instruction(d, row, where, err);
+        const char *key = prompt_fields[i].key;
+        if (json_object_get(row, key) && !json_is_null(json_object_get(row, key)))
+            return prompt_fields[i].read(d, row, key, where, err);
     }
     return ste_err_set(err, STE_EINPUT,
-                       "%s: no prompt; a row has \"prompt\", \"instruction\", \"messages\", \"conversations\" or "
-                       "\"conversation\"",
+                       "%s: no prompt; a row has \"prompt\", \"instruction\", \"messages\", \"conversations\", "
+                       "\"conversation\", \"question\" or \"problem\"",
                        where);
 }
 

@@ -254,9 +254,15 @@ static void asserts_of(const struct ste_dialogue *d, struct ste_buf *out)
             ste_buf_addf(out, "%.*s\n", (int)strcspn(p, "\n"), p);
 }
 
-/* "number 42" or "choice B" of the field answer; NULL: nothing that can be compared. */
-static char *read_answer(const json_t *v)
+/* "number 42" or "choice B" of the field answer, or MATH's solution; NULL: nothing that can be compared. */
+static char *read_answer(const json_t *row)
 {
+    const json_t *v = json_object_get(row, "answer");
+    if (!v || json_is_null(v))
+        v = json_object_get(row, "solution");
+    const json_int_t index = json_integer_value(v);
+    if (json_is_integer(v) && json_is_array(json_object_get(row, "choices"))) /* MMLU's number of the choice, from 0 */
+        return index >= 0 && index < 10 ? ste_xasprintf("choice %c", (char)('A' + index)) : NULL;
     if (json_is_integer(v) || (json_is_real(v) && isfinite(json_real_value(v))))
         return ste_xasprintf("number %.17g", json_number_value(v));
     const char *text = ste_json_text(v);
@@ -282,7 +288,7 @@ int ste_truth_read(const json_t *row, const struct ste_dialogue *d, char **out, 
 {
     struct ste_buf tests = STE_BUF_INIT;
     int rc = read_tests(row, &tests, where, err);
-    *out = rc == 0 && !tests.len ? read_answer(json_object_get(row, "answer")) : NULL;
+    *out = rc == 0 && !tests.len ? read_answer(row) : NULL;
     if (rc == 0 && !*out && !tests.len)
         asserts_of(d, &tests);
     if (rc == 0 && tests.len)

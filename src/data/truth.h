@@ -16,8 +16,9 @@
  * says nothing that can be compared; the caller frees.
  *
  * Read, the first that is there: "tests" or "test_list" (a text or a list of texts; "test_imports", "test_setup_code"
- * go before them); "answer" (a number, a letter from A to J, or a text that ends in "#### 42" or has \boxed{42}); the
- * lines of the question D that begin with "assert ". Tests that are no texts: STE_EINPUT, WHERE is "FILE:LINE".
+ * go before them); "answer" or "solution" (a number, a letter from A to J, a text that ends in "#### 42" or has
+ * \boxed{42}; beside a list "choices" the number of the right one, from 0); the lines of the question D that begin with
+ * "assert ". Tests that are no texts: STE_EINPUT, WHERE is "FILE:LINE".
  */
 int ste_truth_read(const json_t *row, const struct ste_dialogue *d, char **out, const char *where, struct ste_err *err);
 /* The lines of Python; NULL: TRUTH is no tests. */

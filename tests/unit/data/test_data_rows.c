@@ -50,6 +50,8 @@ static void dialogues_read_in_every_form(void **state)
     } cases[] = {
         {"{\"instruction\":\"Do\",\"input\":\"this\"}", "Do\n\nthis", NULL},
         {"{\"instruction\":\"Do\",\"input\":\"\"}", "Do", NULL},
+        {"{\"question\":\"Which?\",\"choices\":[\"one\",\"two\"]}", "Which?\nA. one\nB. two", NULL},
+        {"{\"problem\":\"Solve x.\"}", "Solve x.", NULL},
         {"{\"prompt\":\"Hi\"}", "Hi", NULL},
         {"{\"prompt\":[{\"role\":\"user\",\"content\":\"Hi\"}]}", "Hi", NULL},
         {"{\"messages\":[{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":\"Hi\"}]}",

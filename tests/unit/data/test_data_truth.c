@@ -38,6 +38,10 @@ static void test_rows(void **state)
         {"{\"prompt\": \"q\"}", NULL},
         {"{\"prompt\": \"q\", \"answer\": 1, \"test_list\": [\"assert f(1)\"], \"test_imports\": [\"import re\"]}",
          "tests\nimport re\nassert f(1)\n"},
+        {"{\"question\": \"q\", \"answer\": \"3 * 4 = 12\\n#### 12\"}", "number 12"},
+        {"{\"problem\": \"q\", \"solution\": \"So \\\\boxed{7}.\"}", "number 7"},
+        {"{\"question\": \"q\", \"choices\": [\"a\", \"b\"], \"answer\": 1}", "choice B"},
+        {"{\"question\": \"q\", \"choices\": [\"a\", \"b\"], \"answer\": 12}", NULL},
         {"{\"prompt\": \"Write f. It should pass:\\nassert f(2) == 3\"}", "tests\nassert f(2) == 3\n"},
     };
     struct ste_err err = {0};
