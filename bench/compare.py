@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "interop"))
@@ -231,9 +232,57 @@ def evaluate(a, table, size):
                 f"the same; {server.shown}")
 
 
+def peer_trains(a, size, call):
+    """(tokens a second, peak MB) of a function of peers.py, in a process of its own, so that its memory is its own; None
+    where it failed."""
+    call = call.format(f"{SHORT[size]!r}, json.loads(sys.stdin.read()), {TRAIN_PROMPT}, {TRAIN_COMPLETION}, 1")
+    code = f"import sys, json; sys.path.insert(0, {str(HERE)!r}); import peers; print('RESULT', json.dumps(peers.{call}))"
+    out = subprocess.run([sys.executable, "-c", code], input=json.dumps(dialogue_ids(a, SHORT[size], 2048)), capture_output=True, text=True)
+    result = [line for line in out.stdout.splitlines() if line.startswith("RESULT ")]
+    if not result:
+        print(f"     {call.split('(')[0]} failed: {out.stderr.strip().splitlines()[-1:]}")
+        return None
+    rates, mb = json.loads(result[0][7:])
+    return median(rates), mb
+
+
+def our_dpo(a, size, folder, k):
+    """(tokens a second, peak MB) of a step of `ste dpo` behind one to warm up."""
+    log, out = folder / f"log{k}", folder / f"out{k}"
+    p = subprocess.Popen([a.ste, "dpo", "--model", path(size), "--in", folder / "rows.jsonl", "--out", out, "--batch", "2", "--order", "file",
+                          "--steps", "2", "--threads", str(a.threads), "--log", log], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    peak = 0
+    while p.poll() is None:
+        for line in pathlib.Path(f"/proc/{p.pid}/status").read_text().splitlines():
+            peak = max(peak, int(line.split()[1]) // 1024) if line.startswith("VmHWM:") else peak
+        time.sleep(0.02)
+    if p.returncode:
+        sys.exit(p.stderr.read().decode())
+    step = json.loads(log.read_text().splitlines()[-1])
+    return 2 * 2 * (TRAIN_PROMPT + TRAIN_COMPLETION) / step["seconds"], peak
+
+
+def preference(a, table, size):
+    """DPO with its term of likelihood, two preferences a step, the reference the model without its adapter. Tokens are
+    those of prompt and completion, for each of both completions."""
+    ours, theirs = [], []
+    with tempfile.TemporaryDirectory() as out:
+        folder = pathlib.Path(out)
+        rows = peers.preferences(dialogue_ids(a, SHORT[size], 2048), TRAIN_PROMPT, TRAIN_COMPLETION, 4)
+        (folder / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+        for k in range(a.train_rounds):
+            result = peer_trains(a, size, "trl_dpo({})")
+            if not result:
+                return
+            theirs.append(result)
+            ours.append(our_dpo(a, size, folder, k))
+    table.add(f"DPO, {size}", "TRL + PEFT, float32", [o[0] for o in ours], [t[0] for t in theirs])
+    table.add(f"memory of DPO, {size}, 1/GB", "TRL + PEFT, float32", [1024 / o[1] for o in ours], [1024 / t[1] for t in theirs])
+
+
 def training(a, table, size, peers=True):
     """Peers run in a process of their own, so that their memory is theirs; steps of all are interleaved by rounds. Where
-    there are AMX tiles, TRL and ours also train in bfloat16. Without PEERS: only what share of the limit ours takes."""
+    the CPU multiplies bfloat16, TRL and ours also train in it. Without PEERS: only what share of the limit ours takes."""
     limit = limits(a)
     pairs = None if limit["bf16"] == 0 else "bf16" if limit["isa"] == "amx" else "bf16-dot"
     calls = {"trl": "trl({})", "torch_loop": "torch_loop({})", **({"trl_bf16": "trl({}, True)"} if pairs else {})} if peers else {}
@@ -242,16 +291,10 @@ def training(a, table, size, peers=True):
     peak = {}
     for _ in range(a.train_rounds):
         for name, call in calls.items():
-            call = call.format(f"{SHORT[size]!r}, json.loads(sys.stdin.read()), {TRAIN_PROMPT}, {TRAIN_COMPLETION}, 1")
-            code = f"import sys, json; sys.path.insert(0, {str(HERE)!r}); import peers; print('RESULT', json.dumps(peers.{call}))"
-            out = subprocess.run([sys.executable, "-c", code], input=json.dumps(dialogue_ids(a, SHORT[size], 2048)), capture_output=True, text=True)
-            result = [line for line in out.stdout.splitlines() if line.startswith("RESULT ")]
-            if not result:
-                print(f"     {name} failed: {out.stderr.strip().splitlines()[-1:]}")
-                continue
-            rates, mb = json.loads(result[0][7:])
-            theirs[name].append(median(rates))
-            peak[name] = max(mb, peak.get(name, 0))
+            result = peer_trains(a, size, call)
+            if result:
+                theirs[name].append(result[0])
+                peak[name] = max(result[1], peak.get(name, 0))
         flags = ("--train", "--samples", 1, "--new-tokens", 1, "--prompt-tokens", 1, "--threads", a.threads)
         j = bench(a, size, *flags)
         ours.append(j["train_tokens_per_second"])
@@ -276,6 +319,8 @@ WORK = {
     "train-0.5B": lambda a, t: training(a, t, "0.5B"),
     "train-135M": lambda a, t: training(a, t, "135M"),
     "train-1.5B": lambda a, t: training(a, t, "1.5B", False),
+    "dpo-0.5B": lambda a, t: preference(a, t, "0.5B"),
+    "dpo-135M": lambda a, t: preference(a, t, "135M"),
     "scaling": lambda a, t: [scaling(a, t, s) for s in ("0.5B", "135M")],
     "job-0.5B": lambda a, t: job(a, t, "0.5B"),
     "early-0.5B": lambda a, t: early(a, t, "0.5B"),

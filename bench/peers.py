@@ -209,14 +209,13 @@ def torch_loop(short, ids, prompt, completion, steps):
     return rates[1:], peak_mb()
 
 
-def trl(short, ids, prompt, completion, steps, bf16=False):
-    """TRL's SFTTrainer with PEFT, float32 (or bfloat16), two examples a step, loss on the completion."""
+def trl_steps(short, rows, steps, trainer, config, **settings):
+    """Seconds of STEPS steps of a TRL trainer with PEFT, two rows each, after one to warm up."""
     import tempfile
 
     from datasets import Dataset
     from peft import LoraConfig
-    from transformers import TrainerCallback
-    from trl import SFTConfig, SFTTrainer
+    from transformers import AutoTokenizer, TrainerCallback
 
     stamps = []
 
@@ -227,15 +226,39 @@ def trl(short, ids, prompt, completion, steps, bf16=False):
         def on_step_end(self, args, state, control, **kw):
             stamps.append(time.perf_counter())
 
-    rows = [{"input_ids": e, "completion_mask": [0] * prompt + [1] * completion} for e in batches(ids, prompt, completion, 2 * (steps + 1))]
+    tokenizer = AutoTokenizer.from_pretrained(hf_folder(short))
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     with tempfile.TemporaryDirectory() as out:
-        c = SFTConfig(output_dir=out, per_device_train_batch_size=2, max_steps=steps + 1, logging_strategy="no", save_strategy="no", report_to=[],
-                      use_cpu=True, bf16=bf16, gradient_checkpointing=False, max_length=None, learning_rate=1e-4, completion_only_loss=True,
-                      disable_tqdm=True)
-        from transformers import AutoTokenizer
+        c = config(output_dir=out, per_device_train_batch_size=2, max_steps=steps + 1, logging_strategy="no", save_strategy="no", report_to=[],
+                   use_cpu=True, gradient_checkpointing=False, max_length=None, learning_rate=1e-4, disable_tqdm=True, **settings)
+        trainer(model=hf_model(short), args=c, train_dataset=Dataset.from_list(rows), processing_class=tokenizer, callbacks=[Clock()],
+                peft_config=LoraConfig(r=16, lora_alpha=32, target_modules=TARGETS, task_type="CAUSAL_LM")).train()
+    return [b - a for a, b in zip(stamps[::2], stamps[1::2])][1:]
 
-        trainer = SFTTrainer(model=hf_model(short), args=c, train_dataset=Dataset.from_list(rows), processing_class=AutoTokenizer.from_pretrained(hf_folder(short)),
-                             peft_config=LoraConfig(r=16, lora_alpha=32, target_modules=TARGETS, task_type="CAUSAL_LM"), callbacks=[Clock()])
-        trainer.train()
-    rates = [2 * (prompt + completion) / (b - a) for a, b in zip(stamps[::2], stamps[1::2])]
-    return rates[1:], peak_mb()
+
+def trl(short, ids, prompt, completion, steps, bf16=False):
+    """TRL's SFTTrainer, float32 (or bfloat16), two examples a step, loss on the completion."""
+    from trl import SFTConfig, SFTTrainer
+
+    rows = [{"input_ids": e, "completion_mask": [0] * prompt + [1] * completion} for e in batches(ids, prompt, completion, 2 * (steps + 1))]
+    took = trl_steps(short, rows, steps, SFTTrainer, SFTConfig, bf16=bf16, completion_only_loss=True)
+    return [2 * (prompt + completion) / s for s in took], peak_mb()
+
+
+def preferences(ids, prompt, completion, count):
+    """COUNT preferences, each of one prompt and two completions, as `ste export` writes them."""
+    return [{"prompt_ids": e[:prompt], "chosen_ids": e[prompt:prompt + completion], "rejected_ids": e[prompt + completion:]}
+            for e in batches(ids, prompt, 2 * completion, count)]
+
+
+def trl_dpo(short, ids, prompt, completion, steps):
+    """TRL's DPOTrainer, float32, two preferences a step, the reference the model without its adapter."""
+    from trl import DPOConfig, DPOTrainer
+
+    class OnIds(DPOTrainer):
+        def _prepare_dataset(self, dataset, *rest):
+            return dataset
+
+    took = trl_steps(short, preferences(ids, prompt, completion, 2 * (steps + 1)), steps, OnIds, DPOConfig, bf16=False,
+                     loss_type=["sigmoid", "sft"], loss_weights=[1.0, 1.5], beta=0.1)
+    return [2 * 2 * (prompt + completion) / s for s in took], peak_mb()
