@@ -232,8 +232,8 @@ static int by_group(const void *a, const void *b)
     return groups ? groups : strcmp(x->id.s, y->id.s);
 }
 
-/* Cuts each kind of each part so that the chosen answer is the longer one in half of its pairs. Which ones stay is
- * drawn by a hash of their ids; pairs of equal length stay. */
+/* Cuts each kind of each part so that the chosen answer is the longer one as often as the shorter, but for what chance
+ * makes of that. Which ones stay is drawn by a hash of their ids; pairs of equal length stay. */
 static int match_length(struct ste_loop *l, struct ste_err *err)
 {
     struct sizes g = {0};
@@ -252,7 +252,7 @@ static int match_length(struct ste_loop *l, struct ste_err *err)
         size_t a, b;
         for (to = from; to < g.n && strcmp(g.items[to].group, g.items[from].group) == 0;)
             to++;
-        ste_loop_balance(ids + from, longer + from, to - from, seed, keep + from, &a, &b);
+        ste_loop_balance(ids + from, longer + from, to - from, seed, true, keep + from, &a, &b);
         for (size_t i = from; rc == 0 && i < to; i++)
             if (!keep[i])
                 rc = ste_set_pair_state(l->store, ids[i], "check: cut to match length", err);

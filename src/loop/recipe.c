@@ -85,6 +85,9 @@ const struct ste_option ste_recipe_options[] = {
          "categories of harmless requests that look harmful and ought to be answered: the kind `comply`"),
     STE_CHOICE("pair.sandbox", sandbox, "off", STE_NAMES("off", "bwrap"),
            "where the kind `verified` runs the code of answers against known tests: nowhere, or in bubblewrap's sandbox"),
+    STE_REAL("pair.weaker_trim", weaker_trim, "0", 0, 1,
+         "of the kind `weaker`: the share of pairs whose rejected answer, where it is the longer one, goes back to whole "
+         "sentences that are no longer than the chosen answer (a weak model may be wordy)"),
     STE_STEP(STE_STEP_CHECK),
     STE_CHOICE("check.by", check, "likelihood", STE_NAMES("none", "likelihood"),
            "hold every constructed label against how likely the seed finds the answers behind the instructions"),
@@ -92,7 +95,7 @@ const struct ste_option ste_recipe_options[] = {
          "drop a pair whose evidence for its label is below this: nats that the instruction adds, by the fourth root of "
          "the answer's tokens (docs/learning.md); of the kind `sampled`: one whose answers differ by less"),
     STE_BOOL("check.match_length", match_length, "false",
-         "cut each kind so that the chosen answer is the longer one as often as the shorter"),
+         "cut each kind so that the chosen answer is the longer one about as often as the shorter (docs/loop.md)"),
     STE_STEP(STE_STEP_JUDGE),
     STE_INT("judge.samples", samples, "15", 1, 1000, "judgments a pair (and order) at most"),
     STE_STEP(STE_STEP_EVALUATE),

@@ -54,7 +54,7 @@ struct ste_recipe {
     enum ste_recipe_modify modify;
     enum ste_recipe_cut cut;
     char *pair_system;
-    double pair_temperature, pair_top_p, weaker_temperature, near, other_nearest;
+    double pair_temperature, pair_top_p, weaker_temperature, weaker_trim, near, other_nearest;
     long long pair_max_tokens, tries;
     struct ste_strings harmful, harmless; /* categories */
     enum ste_recipe_sandbox sandbox;

@@ -64,15 +64,18 @@ static int candidate_by_key(const void *a, const void *b)
     return strcmp(((const struct candidate *)a)->key.s, ((const struct candidate *)b)->key.s);
 }
 
-void ste_loop_balance(const char *const *ids, const char *labels, size_t n, const char *key, bool *keep, size_t *a,
-                      size_t *b)
+void ste_loop_balance(const char *const *ids, const char *labels, size_t n, const char *key, bool chance, bool *keep,
+                      size_t *a, size_t *b)
 {
     size_t count[2] = {0, 0};
     for (size_t i = 0; i < n; i++)
         count[labels[i] == 'B']++;
     *a = count[0];
     *b = count[1];
-    size_t least = count[0] < count[1] ? count[0] : count[1];
+    const size_t least = count[0] < count[1] ? count[0] : count[1];
+    size_t most = least;
+    while (chance && most < n - least && (most + 1 - least) * (most + 1 - least) <= most + 1 + least)
+        most++;
     struct candidate *order = ste_xcalloc(n + 1, sizeof *order);
     for (size_t i = 0; i < n; i++)
         order[i] = (struct candidate){i, ste_id_of("balance", key, ids[i], NULL)};
@@ -81,7 +84,7 @@ void ste_loop_balance(const char *const *ids, const char *labels, size_t n, cons
     for (size_t k = 0; k < n; k++) {
         size_t i = order[k].index;
         int class = labels[i] == 'B';
-        keep[i] = taken[class] < least;
+        keep[i] = taken[class] < most;
         taken[class] += keep[i];
     }
     ste_xfree(order);

@@ -1,7 +1,11 @@
 /* Two kinds whose rejected answer is meant to be a poor one to the same instruction: `worse` asks for that (the paper's
  * ablation), `weaker` takes it from a weaker model, or from the same one at a temperature that does it no good. */
+#include <stdio.h>
 #include <string.h>
 
+#include "core/hash.h"
+#include "core/mem.h"
+#include "core/rng.h"
 #include "loop/kinds/kind.h"
 
 enum { ANSWER, POOR };
@@ -29,6 +33,29 @@ static void ask_weaker(const struct ste_loop *l, const struct ste_pair_job *j, i
 {
     ste_ask_answer(l, j, attempt, out);
     out->temperature = weaker_temperature(&l->recipe);
+}
+
+/* A weak model that goes on and on would teach that the shorter answer is the better one. */
+static const char *trim_weaker(const struct ste_loop *l, const struct ste_pair_job *j, const char *other,
+                               struct ste_pair_texts *out)
+{
+    const char *chosen = j->pieces[ANSWER].text, *rejected = j->pieces[POOR].text;
+    const size_t room = strlen(chosen);
+    char seed[32];
+    snprintf(seed, sizeof seed, "%lld", l->recipe.seed);
+    struct ste_rng draw;
+    ste_rng_init(&draw, ste_key_of("trim", seed, j->instruction, NULL), 0);
+    if (ste_rng_uniform(&draw) < l->recipe.weaker_trim && strlen(rejected) > room) {
+        char *part = ste_xstrndup(rejected, room + 1); /* one more: what ends a sentence shows by what follows it */
+        out->rejected = ste_text_whole_sentences(part);
+        ste_xfree(part);
+    }
+    out->chosen = ste_xstrdup(chosen);
+    if (!out->rejected || ste_text_same(out->rejected, chosen)) {
+        ste_xfree(out->rejected);
+        out->rejected = ste_xstrdup(rejected);
+    }
+    return NULL;
 }
 
 static const struct ste_piece_kind worse[] = {
@@ -75,4 +102,5 @@ const struct ste_pair_kind ste_kind_weaker = {
     .modified = -1,
     .rejected = POOR,
     .takes = ste_takes_ordinary,
+    .texts = trim_weaker,
 };

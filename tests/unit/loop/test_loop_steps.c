@@ -193,10 +193,34 @@ static void test_match_length(void **state)
     assert_true(count(l, "SELECT count(*) FROM pair WHERE state = 'check: cut to match length'") > 0);
     assert_int_equal(count(l,
                            "SELECT count(*) FROM (SELECT 1 FROM pair WHERE state = 'kept' GROUP BY kind, split HAVING "
-                           "sum(length(chosen) > length(rejected)) <> sum(length(chosen) < length(rejected)))"),
+                           "(sum(length(chosen) > length(rejected)) - sum(length(chosen) < length(rejected))) * "
+                           "(sum(length(chosen) > length(rejected)) - sum(length(chosen) < length(rejected))) > "
+                           "sum(length(chosen) <> length(rejected)))"),
                      0);
     ste_loop_close(l);
     free(dir);
+}
+
+/* A longer answer of a weaker model ends with a whole sentence, and is no longer than the one that it is held against.
+ */
+static void test_weaker_trim(void **state)
+{
+    static const char of_both[] = "FROM pair p JOIN generation g ON g.id = p.rejected_from WHERE p.kind = 'weaker' AND "
+                                  "p.rejected IS NOT NULL AND trim(g.text) ";
+    for (int all = 0; all < 2; all++) {
+        char *dir, *sql = ste_xasprintf("SELECT count(*) %s <> p.rejected", of_both),
+                   *longer = ste_xasprintf("SELECT count(*) %s <> p.rejected AND length(p.rejected) > length(p.chosen)",
+                                           of_both);
+        free(run(all ? "pair.weaker_trim=1;pair.kinds=weaker=1" : "pair.kinds=weaker=1", -1, &dir));
+        struct ste_loop *l;
+        assert_int_equal(open_loop(&l, dir, NULL, NULL), 0);
+        assert_int_equal(count(l, sql) > 0, all);
+        assert_int_equal(count(l, longer), 0);
+        ste_loop_close(l);
+        free(dir);
+        free(sql);
+        free(longer);
+    }
 }
 
 static void test_held_back(void **state)
@@ -360,9 +384,10 @@ int main(void)
         cmocka_unit_test(test_all_samples),      cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_margin_rule),      cmocka_unit_test(test_preferences),
         cmocka_unit_test(test_preferred_labels), cmocka_unit_test(test_held_back),
-        cmocka_unit_test(test_match_length),     cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_counts),           cmocka_unit_test(test_one_sided),
-        cmocka_unit_test(test_changed_recipe),   cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_match_length),     cmocka_unit_test(test_weaker_trim),
+        cmocka_unit_test(test_labels),           cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_one_sided),        cmocka_unit_test(test_changed_recipe),
+        cmocka_unit_test(test_golden),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
