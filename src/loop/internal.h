@@ -67,9 +67,10 @@ int ste_loop_held_back(struct ste_loop *l, int iteration, struct ste_strings *he
 bool ste_loop_is_held_back(const struct ste_strings *held, const char *pair);
 
 /* Splits texts into train, dev and test by clusters: SPLIT[i] becomes one of these names. IDS name the items,
- * CLUSTER_OF[i] is the lowest index of i's cluster. A cluster goes whole into one part. */
-void ste_loop_split(const char *const *ids, const size_t *cluster_of, size_t n, double dev, double test, uint64_t seed,
-                    const char **split);
+ * CLUSTER_OF[i] is the lowest index of i's cluster. A cluster goes whole into one part. Clusters of items that are all
+ * APART are split by themselves, so that each part has its share of them and of the rest. */
+void ste_loop_split(const char *const *ids, const size_t *cluster_of, const bool *apart, size_t n, double dev,
+                    double test, uint64_t seed, const char **split);
 
 /* The labels A and B of N examples, named by IDS: KEEP[i] is set so that both classes have as many as the smaller one.
  * Which ones of the larger class stay is drawn by KEY. Counts are before the cut. */
