@@ -18,6 +18,13 @@ struct ste_voice {
 int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, struct ste_voice *out,
                    struct ste_err *err);
 const char *ste_loop_role_name(enum ste_loop_role role); /* as provenance has it */
+/* The bytes of what a role is given, a "model" or an "adapter" on it, are part of what a run is: the HASH seen first is
+ * the run's, and another one is STE_EINPUT. */
+int ste_loop_pin(struct ste_loop *l, const char *kind, const char *name, const char *hash, struct ste_err *err);
+/* The folder of R's train.adapter, which must be an adapter on the seed; NULL: it names none. The caller frees it. */
+int ste_loop_start_adapter(const struct ste_recipe *r, char **folder, struct ste_err *err);
+/* What a run is to begin with can be there: the adapters that its recipe names, in roles and to start from. */
+int ste_loop_check_adapters(const struct ste_recipe *r, struct ste_err *err);
 /* The judge that iteration ITERATION trained; 0: the seed. */
 int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, struct ste_err *err);
 int ste_loop_seed(struct ste_loop *l, struct ste_llm **out, struct ste_err *err);

@@ -130,6 +130,8 @@ const struct ste_option ste_recipe_options[] = {
            "sft: one right judgment of a pair is learnt; dpo: a right one is preferred to a wrong one of the same order, "
            "and behind reasoning all judge.samples are drawn for that"),
     STE_STEP(STE_STEP_TRAIN),
+    STE_STRING("train.adapter", adapter, "", NULL,
+           "each training starts from this adapter, RUN:N or a folder (its rank and alpha hold); empty: from the seed"),
     STE_TABLE("train", dpo, ste_dpo_options),
     STE_TABLE("train", train, ste_train_options),
     STE_INT("train.max_steps", max_steps, "0", 0, STE_LARGE, "stop after N steps; 0: the epochs decide"),

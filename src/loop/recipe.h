@@ -79,6 +79,7 @@ struct ste_recipe {
     enum ste_recipe_objective objective;
     struct ste_dpo_options dpo;
     struct ste_train_options train;
+    char *adapter; /* to start from: RUN:ITERATION or a folder; empty: a new one */
     long long max_steps, checkpoint_every;
     enum ste_recipe_order order;
     /* the loop */

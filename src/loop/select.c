@@ -556,7 +556,7 @@ int ste_loop_select(struct ste_loop *l, struct ste_err *err)
     if (rc == 0 && (!state || strcmp(state, "done") != 0)) {
         struct ste_loop_clock clock;
         ste_loop_clock_start(&clock, "select", 0);
-        if (!state)
+        if (!state && (rc = ste_loop_check_adapters(&l->recipe, err)) == 0)
             rc = read_all(l, err);
         if (rc == 0 && l->recipe.labels == STE_LABELS_LLM)
             rc = label_all(l, err);

@@ -86,10 +86,38 @@ wait $! 2>/dev/null
 run killed --set pair.kinds=other=1 --set pair.labelled=[] --set models.judge=baseline:1 --set filter.trust_from=1 --set filter.min_probability=0.5
 "$ste" dump killed | cmp - start.dump || fail "a run that was killed is another one"
 
+# Training goes on from it, too: iteration 1 with it as the judge, and what is exported makes the loop's adapter.
+run further --set pair.kinds=other=1 --set pair.labelled=[] --set models.judge=baseline:1 --set train.adapter=baseline:1 --set train.r=4 \
+    --set iterations=1 --set split.dev=0
+is 1 further "select count(*) from provenance where role = 'train' and sampling like '%\"r\":2%' and sampling like '%\"start\":\"$(adapter baseline 1)%'"
+command=$(STE_LOG=info "$ste" export further --out sft.out 2>&1 | sed -n 's/^as the run trains them: ste //p')
+# shellcheck disable=SC2086
+"$ste" ${command/--out DIR/--out sft.lora} --micro-tokens 64 >/dev/null 2>err || fail "ste $command"
+diff -r sft.lora further/adapters/iter-1 || fail "another adapter: ste $command"
+run anew --set pair.kinds=other=1 --set pair.labelled=[] --set models.judge=baseline:1 --set iterations=1 --set split.dev=0
+cmp -s further/adapters/iter-1/adapter_model.safetensors anew/adapters/iter-1/adapter_model.safetensors && fail "train.adapter changes nothing"
+
+# The same with a reward model.
+"$ste" train-rm --model judge.gguf --in labelled.jsonl --out rm --r 2 --steps 4 >/dev/null 2>err || fail "train-rm on labelled pairs"
+"$ste" export start --what pairs --out start.jsonl || fail "export of pairs"
+go_on() { "$ste" train-rm --model judge.gguf --in start.jsonl --split train --out "$1" --adapter rm --steps 3 --warmup 0 --log "$1.log" >/dev/null 2>err || fail "train-rm --adapter"; }
+go_on rm-1
+go_on rm-2
+diff -r rm-1 rm-2 || fail "two reward models of one training"
+grep -q '"loss": *0.69314[67]' rm-1.log && fail "train-rm --adapter begins anew: $(head -1 rm-1.log)"
+"$ste" eval --judge rm-1 --data labelled.jsonl >/dev/null 2>err || fail "eval of a reward model that went on from another"
+"$ste" train-rm --model tiny.gguf --in start.jsonl --out rm-3 --adapter adapter >/dev/null 2>err && fail "an adapter without a head is taken"
+grep -q "is not a reward model's" err || fail "an adapter without a head is not named"
+
 # ---- what is refused, and what is said
 refuse 2 'pair.kinds: labelled takes its pairs from pair.labelled, which is empty' --set pair.labelled=[]
 refuse 1 'asked.jsonl:1: the field "chosen" is missing' --set "pair.labelled=[$dir/asked.jsonl]"
 refuse 1 'nowhere.jsonl' --set "pair.labelled=[$dir/nowhere.jsonl]"
+refuse 1 'run baseline has no adapter of iteration 3' --set models.judge=baseline:3
+refuse 1 'run baseline has no adapter of iteration 3' --set train.adapter=baseline:3
+refuse 2 'train.adapter: baseline:0 is no adapter' --set train.adapter=baseline:0
+refuse 2 'train.adapter: rm writes nothing' --set train.adapter=rm
+refuse 2 "is an adapter on $dir/tiny.gguf" --set train.adapter=adapter
 STE_LOG=info "$ste" select unread --recipe tiny.yaml --set pair.kinds=other=1 >/dev/null 2>err || fail "select: $?"
 grep -q 'pair.labelled is not read: pair.kinds gives the kind labelled no share' err || fail "labels that are not read are not said to be"
 echo "labelled pairs: as they should be"
