@@ -23,7 +23,7 @@ const char *ste_loop_role_name(enum ste_loop_role role); /* as provenance has it
 int ste_loop_pin(struct ste_loop *l, const char *kind, const char *name, const char *hash, struct ste_err *err);
 /* The folder of R's train.adapter, which must be an adapter on the seed; NULL: it names none. The caller frees it. */
 int ste_loop_start_adapter(const struct ste_recipe *r, char **folder, struct ste_err *err);
-/* What a run is to begin with can be there: the adapters that its recipe names, in roles and to start from. */
+/* The runs and adapters that R names, in roles and to start from, are there: asked before anything is done. */
 int ste_loop_check_adapters(const struct ste_recipe *r, struct ste_err *err);
 /* The judge that iteration ITERATION trained; 0: the seed. */
 int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, struct ste_err *err);

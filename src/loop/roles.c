@@ -109,11 +109,12 @@ int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, s
 static int spec_of(struct ste_judge_spec *spec, const char *section, const char *key, const char *name,
                    struct ste_err *err)
 {
-    int rc = ste_judge_spec_parse(spec, name, err);
-    if (rc == 0 && (spec->likelihood || spec->reward))
+    if (ste_judge_spec_parse(spec, name, err) != 0)
+        return ste_err_wrap(err, "%s.%s", section, key);
+    if (spec->likelihood || spec->reward)
         return ste_err_set(err, STE_EUSAGE, "%s.%s: %s writes nothing; name a model, a RUN[:N] or an adapter that does",
                            section, key, name);
-    return rc == 0 ? ste_judge_spec_base(spec, NULL, "put a catalogue name or a .gguf path there", err) : rc;
+    return ste_judge_spec_base(spec, NULL, "put a catalogue name or a .gguf path there", err);
 }
 
 int ste_loop_start_adapter(const struct ste_recipe *r, char **folder, struct ste_err *err)

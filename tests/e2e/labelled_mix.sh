@@ -113,8 +113,8 @@ grep -q "is not a reward model's" err || fail "an adapter without a head is not 
 refuse 2 'pair.kinds: labelled takes its pairs from pair.labelled, which is empty' --set pair.labelled=[]
 refuse 1 'asked.jsonl:1: the field "chosen" is missing' --set "pair.labelled=[$dir/asked.jsonl]"
 refuse 1 'nowhere.jsonl' --set "pair.labelled=[$dir/nowhere.jsonl]"
-refuse 1 'run baseline has no adapter of iteration 3' --set models.judge=baseline:3
-refuse 1 'run baseline has no adapter of iteration 3' --set train.adapter=baseline:3
+refuse 1 'models.judge: run baseline has no adapter of iteration 3' --set models.judge=baseline:3
+refuse 1 'train.adapter: run baseline has no adapter of iteration 3' --set train.adapter=baseline:3
 refuse 2 'train.adapter: baseline:0 is no adapter' --set train.adapter=baseline:0
 refuse 2 'train.adapter: rm writes nothing' --set train.adapter=rm
 refuse 2 "is an adapter on $dir/tiny.gguf" --set train.adapter=adapter

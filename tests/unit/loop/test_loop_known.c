@@ -162,7 +162,8 @@ static void test_labelled(void **state)
                  {"pair.kinds=other=1,labelled=9", 60, 44},
                  {"select.limit=90;pair.kinds=other=1,labelled=4", 60, 30},
                  {"select.limit=10;pair.kinds=labelled=1", 10, 0},
-                 {"select.per_category=6", 3, 6}};
+                 {"select.per_category=6", 3, 6},
+                 {"pair.kinds=verified=1,labelled=1", 40, 40}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *dir = ste_xasprintf("case-%zu", i), *all = ste_xasprintf("%s;%s", sets, cases[i].more);
         if (!(l = paired(dir, all, 0, &err)))
