@@ -17,7 +17,7 @@ static const struct ste_option options[] = {
                "catalogue name or .gguf file to train on; its weights stay as they are"),
     STE_STRING("in", f.in, NULL, "FILE.jsonl",
                "pairs, one a line: prompt or messages, chosen, rejected (`ste export RUN --what pairs` writes a run's)"),
-    STE_STRING("split", split, NULL, "NAME", "only rows whose field split is NAME (a run's: train, heldout)"),
+    STE_STRING("split", split, NULL, "NAME", "only rows whose field split is NAME (a run's: train, dev, test)"),
     STE_STRING("out", f.out, NULL, "DIR",
                "new folder for the adapter and its head, in PEFT's form; the same command goes on where it was stopped"),
     STE_TABLE("", f, ste_training_options),
@@ -82,7 +82,7 @@ static int train_rm(void *options_, const struct ste_strings *words, struct ste_
     if (!rc)
         rc = read_pairs(&g, o->split, err);
     if (!rc)
-        rc = ste_training_begin(&g, NULL, err);
+        rc = ste_training_begin(&g, err);
     if (!rc)
         rc = ste_training_run(&g, err);
     ste_training_close(&g);

@@ -9,7 +9,7 @@
 
 struct sft_options {
     struct ste_training_flags f;
-    char *adapter, *grads;
+    char *grads;
     enum ste_shuffle order;
     long long together;
     struct ste_dpo_options dpo;
@@ -19,7 +19,6 @@ struct sft_options {
 static const struct ste_option shared_options[] = {
     STE_STRING("out", f.out, NULL, "DIR",
                "new folder for the adapter: PEFT's files and adapter.gguf; the same command goes on where it was stopped"),
-    STE_STRING("adapter", adapter, NULL, "DIR", "start from this PEFT folder (its rank and alpha hold)"),
     STE_CHOICE("order", order, "shuffle", ste_shuffle_names, "anew in each epoch, in each but the first, or that of the file"),
     STE_INT("together", together, "1", 1, 100000,
             "shuffle so many examples that stand side by side as one; a run's are in fours"),
@@ -87,7 +86,6 @@ static int check_options(const struct ste_training *g, const struct sft_options 
 static int tune(const struct sft_options *o, bool preferences, struct ste_err *err)
 {
     struct ste_training g = {.f = &o->f};
-    struct ste_lora *start = NULL;
     int rc = check_options(&g, o, preferences, err);
     if (!rc)
         rc = ste_training_open(&g, err);
@@ -95,13 +93,10 @@ static int tune(const struct sft_options *o, bool preferences, struct ste_err *e
         ste_train_params_dpo(&g.p, &o->dpo);
     if (!rc)
         rc = ste_examples_read(&g.x, g.m, o->f.in, preferences, ste_training_max_tokens(&g), err);
-    if (!rc && o->adapter)
-        rc = ste_lora_read_peft(&start, g.m, o->adapter, err);
     g.p.shuffle = o->order;
     g.p.together = (int)o->together;
     if (!rc)
-        rc = ste_training_begin(&g, start, err);
-    ste_lora_free(start);
+        rc = ste_training_begin(&g, err);
     if (!rc)
         rc = o->grads ? write_grads(&g, o->grads, err) : ste_training_run(&g, err);
     ste_training_close(&g);

@@ -12,6 +12,7 @@
 /* clang-format off */
 #define OPTIONS_OF struct ste_training_flags
 const struct ste_option ste_training_options[] = {
+    STE_STRING("adapter", adapter, NULL, "DIR", "start from this PEFT folder (its rank and alpha hold)"),
     STE_TABLE("", train, ste_train_options),
     STE_INT("steps", steps, "0", 0, STE_LARGE, "optimizer steps, instead of --epochs; 0: the epochs decide"),
     STE_INT("seed", seed, "0", 0, 0, "of the adapter's start and of the order"),
@@ -56,20 +57,24 @@ size_t ste_training_max_tokens(const struct ste_training *g)
     return (size_t)(g->f->max_tokens > 0 ? g->f->max_tokens : g->m->hp.n_ctx_train);
 }
 
-int ste_training_begin(struct ste_training *g, const struct ste_lora *start, struct ste_err *err)
+int ste_training_begin(struct ste_training *g, struct ste_err *err)
 {
     const struct ste_training_flags *f = g->f;
     const int n = (int)g->x.n / g->p.objective->group;
+    if (f->steps == 0 && f->train.epochs == 0)
+        return ste_err_set(err, STE_EUSAGE, "--epochs must be above 0 where --steps is not given");
+    struct ste_lora *start = NULL;
+    int rc = f->adapter ? ste_lora_read_peft(&start, g->m, f->adapter, err) : 0;
     if (start) { /* an adapter keeps its own rank and scale */
         g->p.r = start->r;
         g->p.alpha = start->alpha;
     }
-    if (f->steps == 0 && f->train.epochs == 0)
-        return ste_err_set(err, STE_EUSAGE, "--epochs must be above 0 where --steps is not given");
     ste_train_params_total(&g->p, f->steps ? (int)f->steps : ste_train_steps(n, g->p.batch_examples, f->train.epochs));
-    int rc = ste_trainer_new(&g->t, g->m, NULL, &g->p, err);
+    if (!rc)
+        rc = ste_trainer_new(&g->t, g->m, NULL, &g->p, err);
     if (!rc && start)
         rc = ste_trainer_set_lora(g->t, start, err);
+    ste_lora_free(start);
     if (!rc)
         ste_info("%d %s, %d steps of %d, rank %d, alpha %g", n, g->p.objective->group > 1 ? "pairs" : "examples",
                  g->p.total_steps, g->p.batch_examples, g->p.r, g->p.alpha);

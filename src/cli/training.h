@@ -8,6 +8,7 @@
 
 struct ste_training_flags {
     char *model, *in, *out; /* in each command's own table, as what they hold differs */
+    char *adapter;
     struct ste_train_options train;
     long long steps, seed, max_tokens, threads;
     char *log, *isa;
@@ -28,8 +29,8 @@ int ste_training_try(const struct ste_training *g, struct ste_err *err);
 /* Fills P but for total_steps, and opens the model. Whatever it returns, close what it left. */
 int ste_training_open(struct ste_training *g, struct ste_err *err);
 size_t ste_training_max_tokens(const struct ste_training *g); /* of an example */
-/* Makes the trainer for the examples in X; START, the adapter to start from, may be NULL. */
-int ste_training_begin(struct ste_training *g, const struct ste_lora *start, struct ste_err *err);
+/* Makes the trainer for the examples in X, with the adapter to start from, if one is named. */
+int ste_training_begin(struct ste_training *g, struct ste_err *err);
 /* All steps, a line each on the standard output, from the newest state in OUT; then what was trained, in the place of
  * the states. Where OUT takes no more it goes to another folder: then STE_EIO, and the error says where it is. */
 int ste_training_run(struct ste_training *g, struct ste_err *err);

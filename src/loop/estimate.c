@@ -50,9 +50,12 @@ static void remove_folder(const char *dir)
     rmdir(dir);
 }
 
-/* Counts and the mean lengths of what select keeps; *ANSWER only where answers are given. */
-static int selected(const struct ste_recipe *r, double *read, double *labels, double *n, double *tokens, double *answer,
-                    struct ste_pack **pack, struct ste_err *err)
+/* Of what select keeps: counts, and mean lengths in tokens. */
+struct selected {
+    double read, labels, kept, labelled, tokens, given; /* GIVEN: of an answer of a labelled pair */
+};
+
+static int selected(const struct ste_recipe *r, struct selected *out, struct ste_pack **pack, struct ste_err *err)
 {
     const char *tmp = ste_setting("TMPDIR");
     char *dir = ste_xasprintf("%s/ste-dry-run-XXXXXX", tmp ? tmp : "/tmp");
@@ -68,23 +71,21 @@ static int selected(const struct ste_recipe *r, double *read, double *labels, do
         rc = ste_options_set(ste_recipe_options, &l->recipe, "select.labels=none", err);
     if (rc == 0)
         rc = ste_loop_select(l, err);
-    int64_t all = 0, kept = 0, chars = 0, asked = 0, given = 0;
+    int64_t all = 0, kept = 0, labelled = 0, chars = 0, asked = 0, given = 0;
     const struct {
         enum ste_counted what;
         int64_t *out;
-    } counts[] = {{STE_COUNT_INSTRUCTIONS, &all},
-                  {STE_COUNT_INSTRUCTIONS_KEPT, &kept},
-                  {STE_COUNT_KEPT_CHARS, &chars},
-                  {STE_COUNT_INSTRUCTIONS_ASKED, &asked},
-                  {STE_COUNT_GIVEN_CHARS, &given}};
+    } counts[] = {{STE_COUNT_INSTRUCTIONS, &all},       {STE_COUNT_INSTRUCTIONS_KEPT, &kept},
+                  {STE_COUNT_KEPT_CHARS, &chars},       {STE_COUNT_INSTRUCTIONS_ASKED, &asked},
+                  {STE_COUNT_LABELLED_KEPT, &labelled}, {STE_COUNT_GIVEN_CHARS, &given}};
     for (size_t i = 0; rc == 0 && i < sizeof counts / sizeof *counts; i++)
         rc = ste_count(l->store, counts[i].what, 0, counts[i].out, err);
-    *read = (double)all;
-    if (ste_recipe_labelled(r))
-        *answer = (double)given / STE_CHARS_PER_TOKEN;
-    *labels = llm ? 3.0 * (double)asked : 0;
-    *n = (double)kept;
-    *tokens = kept ? (double)chars / (double)kept / STE_CHARS_PER_TOKEN : 0;
+    *out = (struct selected){.read = (double)all,
+                             .labels = llm ? 3.0 * (double)asked : 0,
+                             .kept = (double)kept,
+                             .labelled = (double)labelled,
+                             .tokens = kept ? (double)chars / (double)kept / STE_CHARS_PER_TOKEN : 0,
+                             .given = (double)given / STE_CHARS_PER_TOKEN};
     if (rc == 0) {
         *pack = l->pack;
         l->pack = NULL;
@@ -115,14 +116,15 @@ static void measure(const struct ste_recipe *r, double *read, double *written)
     ste_llm_close(llm);
 }
 
-/* The texts that each kind asks for, by its share, with a second try for some; and what the check reads of them. */
+/* The texts that each kind asks for, by its share of N, with a second try for some; and what the check reads of them.
+ * Labelled pairs, which are not among the N, ask for none. */
 static void add_pairs(const struct ste_recipe *r, const struct ste_pack *pack, double n, double x, double answer,
                       struct work *pair, struct work *check)
 {
     double all = 0;
     for (size_t i = 0; ste_pair_kinds[i]; i++)
-        all += ste_share(&r->kinds, ste_pair_kinds[i]->name);
-    for (size_t i = 0; ste_pair_kinds[i]; i++) {
+        all += ste_pair_kinds[i] == &ste_kind_labelled ? 0 : ste_share(&r->kinds, ste_pair_kinds[i]->name);
+    for (size_t i = 0; n > 0 && ste_pair_kinds[i]; i++) {
         const struct ste_pair_kind *k = ste_pair_kind_of(r, ste_pair_kinds[i]->name);
         const double share = n * ste_share(&r->kinds, k->name) / all;
         for (int p = 0; p < k->n; p++) {
@@ -149,14 +151,16 @@ static void line(struct ste_buf *out, const char *what, const struct work *w, do
 
 int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct ste_err *err)
 {
-    double read = 0, labels = 0, n = 0, x = 0, answer = STE_LENGTH_SHARE * (double)r->pair_max_tokens;
+    struct selected s = {0};
     struct ste_pack *pack = NULL;
-    int rc = selected(r, &read, &labels, &n, &x, &answer, &pack, err);
+    int rc = selected(r, &s, &pack, err);
     if (rc != 0)
         return rc;
+    const double x = s.tokens, made = s.kept - s.labelled, written = STE_LENGTH_SHARE * (double)r->pair_max_tokens,
+                 answer = s.kept > 0 ? (s.labelled * s.given + made * written) / s.kept : written;
     double per_read, per_written, seconds = 0;
     measure(r, &per_read, &per_written);
-    double pairs = (ste_recipe_labelled(r) ? 1 : PAIR_YIELD) * n, test = pairs * r->test, dev = pairs * r->dev,
+    double pairs = s.labelled + PAIR_YIELD * made, test = pairs * r->test, dev = pairs * r->dev,
            train = pairs - test - dev;
     double prompt = text_tokens(pack->judge_user) + x + 2 * answer + STE_TEMPLATE_TOKENS;
     double limit = (double)(r->judge.max_tokens ? r->judge.max_tokens : pack->max_tokens);
@@ -167,8 +171,8 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     double orders = r->orders == STE_ORDERS_BOTH ? 2 : 1, iterations = (double)r->iterations;
 
     struct work select = {0}, pair = {0}, check = {0}, judge = {0}, learn = {0}, evaluate = {0};
-    add(&select, labels, x + text_tokens(pack->category_user), 1);
-    add_pairs(r, pack, n, x, answer, &pair, &check);
+    add(&select, s.labels, x + text_tokens(pack->category_user), 1);
+    add_pairs(r, pack, made, x, written, &pair, &check);
     /* Samples of one prompt share its reading. */
     add(&judge, iterations * orders * train * samples, prompt / samples, reasoning);
     double examples = (at_once ? 1 : TRAIN_YIELD) * train * orders, times = r->train.epochs > 0 ? r->train.epochs : 1;
@@ -180,11 +184,11 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     ste_buf_addf(out,
                  "%.0f instructions read, %.0f kept; about %.0f pairs: %.0f to train on, %.0f dev, %.0f test.\n"
                  "%lld iteration%s with seed %s and pack %s. An estimate:\n\n",
-                 read, n, pairs, train, dev, test, r->iterations, r->iterations == 1 ? "" : "s", r->seed_model,
+                 s.read, s.kept, pairs, train, dev, test, r->iterations, r->iterations == 1 ? "" : "s", r->seed_model,
                  r->pack);
     ste_buf_addf(out, "  %-22s %9s %13s %13s%s\n", "step", "calls", "tokens read", "written",
                  per_read > 0 ? "   minutes" : "");
-    if (labels > 0)
+    if (s.labels > 0)
         line(out, "select (labels)", &select, per_read, per_written, &seconds);
     line(out, "pair", &pair, per_read, per_written, &seconds);
     if (check.calls > 0)

@@ -110,7 +110,10 @@ static int add_command(const struct ste_recipe *r, int iteration, const char *in
                        struct ste_err *err)
 {
     struct ste_train_params p;
+    char *start = NULL;
     int rc = ste_loop_train_params(r, iteration, (int)n, &p, err);
+    if (rc == 0)
+        rc = ste_loop_start_adapter(r, &start, err);
     if (rc != 0)
         return rc;
     ste_buf_addf(
@@ -128,6 +131,9 @@ static int add_command(const struct ste_recipe *r, int iteration, const char *in
         add_real(b, "beta", p.beta);
         add_real(b, "nll", p.nll);
     }
+    if (start)
+        ste_buf_addf(b, " --adapter %s", start);
+    ste_xfree(start);
     return 0;
 }
 

@@ -18,6 +18,13 @@ struct ste_voice {
 int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, struct ste_voice *out,
                    struct ste_err *err);
 const char *ste_loop_role_name(enum ste_loop_role role); /* as provenance has it */
+/* The bytes of what a role is given, a "model" or an "adapter" on it, are part of what a run is: the HASH seen first is
+ * the run's, and another one is STE_EINPUT. */
+int ste_loop_pin(struct ste_loop *l, const char *kind, const char *name, const char *hash, struct ste_err *err);
+/* The folder of R's train.adapter, which must be an adapter on the seed; NULL: it names none. The caller frees it. */
+int ste_loop_start_adapter(const struct ste_recipe *r, char **folder, struct ste_err *err);
+/* The runs and adapters that R names, in roles and to start from, are there: asked before anything is done. */
+int ste_loop_check_adapters(const struct ste_recipe *r, struct ste_err *err);
 /* The judge that iteration ITERATION trained; 0: the seed. */
 int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, struct ste_err *err);
 int ste_loop_seed(struct ste_loop *l, struct ste_llm **out, struct ste_err *err);
@@ -67,9 +74,10 @@ int ste_loop_held_back(struct ste_loop *l, int iteration, struct ste_strings *he
 bool ste_loop_is_held_back(const struct ste_strings *held, const char *pair);
 
 /* Splits texts into train, dev and test by clusters: SPLIT[i] becomes one of these names. IDS name the items,
- * CLUSTER_OF[i] is the lowest index of i's cluster. A cluster goes whole into one part. */
-void ste_loop_split(const char *const *ids, const size_t *cluster_of, size_t n, double dev, double test, uint64_t seed,
-                    const char **split);
+ * CLUSTER_OF[i] is the lowest index of i's cluster. A cluster goes whole into one part. Clusters of items that are all
+ * APART are split by themselves, so that each part has its share of them and of the rest. */
+void ste_loop_split(const char *const *ids, const size_t *cluster_of, const bool *apart, size_t n, double dev,
+                    double test, uint64_t seed, const char **split);
 
 /* The labels A and B of N examples, named by IDS: KEEP[i] is set so that both classes have as many as the smaller one;
  * with CHANCE the larger one may have more by the square root of both together, a standard deviation of a fair coin's.

@@ -351,13 +351,6 @@ static int load_attempts(struct pairing *g, struct ste_pair_job *j, struct ste_e
     return rc;
 }
 
-static int add_truth(void *arg, const struct ste_generation_row *r, struct ste_err *err)
-{
-    struct ste_pair_job *j = arg;
-    j->truth = ste_xstrdup(r->text);
-    return 0;
-}
-
 static int add_job(void *arg, const struct ste_instruction_view *v, struct ste_err *err)
 {
     struct pairing *g = arg;
@@ -368,19 +361,20 @@ static int add_job(void *arg, const struct ste_instruction_view *v, struct ste_e
                                .split = ste_xstrdup(r->split),
                                .category = r->category ? ste_xstrdup(r->category) : NULL,
                                .length = r->expected_length ? ste_xstrdup(r->expected_length) : NULL,
+                               .truth = v->known_answer ? ste_xstrdup(v->known_answer) : NULL,
+                               .labelled = v->labelled,
                                .position = r->position,
                                .paired = v->paired};
-    int rc = ste_each_generation(g->l->store, r->id, "known answer", add_truth, j, err);
-    return rc != 0 ? rc : ste_dialogue_parse(&j->x, r->dialogue, "a dialogue in the store", err);
+    return ste_dialogue_parse(&j->x, r->dialogue, "a dialogue in the store", err);
 }
 
 /* ---- answers to other instructions ---- */
 
-/* Only an answer that stands for its own instruction is lent. */
+/* Only an answer that stands for its own instruction is lent, and none of a file: who wrote it would show. */
 static bool lends(const struct ste_pair_job *j, const struct ste_pair_job *to)
 {
     const struct ste_piece *p = &j->pieces[j->kind->chosen];
-    return j != to && strcmp(j->split, to->split) == 0 &&
+    return j != to && !j->labelled && strcmp(j->split, to->split) == 0 &&
            strcmp(j->kind->pieces[j->kind->chosen].name, "answer") == 0 && p->settled && !p->fault &&
            !ste_text_same(p->text, to->pieces[to->kind->chosen].text);
 }

@@ -55,8 +55,10 @@ const struct ste_option ste_recipe_options[] = {
     STE_REAL("split.cluster", cluster, "0.5", 0.05, 1,
          "instructions this similar go into one cluster; clusters are never cut by the split"),
     STE_SHARES("pair.kinds", kinds, "modify=1",
-           "kinds of pairs with their shares: modify, worse, other, weaker, sampled, corrupt, verified, refuse, comply; or "
-           "labelled alone: both answers are those of instructions.files (prompt, chosen, rejected), and none is made (docs/loop.md)"),
+           "kinds of pairs with their shares: modify, worse, other, weaker, sampled, corrupt, verified, refuse, comply, "
+           "labelled (docs/loop.md)"),
+    STE_LIST("pair.labelled", labelled, "", NULL,
+           "JSONL files of labelled pairs (prompt or messages, chosen, rejected): the kind `labelled`"),
     STE_STEP(STE_STEP_PAIR),
     STE_CHOICE("pair.modify", modify, "two_calls", STE_NAMES("two_calls", "one_call"),
            "the modified instruction and the answer to it in two calls or in one"),
@@ -131,6 +133,8 @@ const struct ste_option ste_recipe_options[] = {
            "sft: one right judgment of a pair is learnt; dpo: a right one is preferred to a wrong one of the same order, "
            "and behind reasoning all judge.samples are drawn for that"),
     STE_STEP(STE_STEP_TRAIN),
+    STE_STRING("train.adapter", adapter, "", NULL,
+           "each training starts from this adapter, RUN:N or a folder (its rank and alpha hold); empty: from the seed"),
     STE_TABLE("train", dpo, ste_dpo_options),
     STE_TABLE("train", train, ste_train_options),
     STE_INT("train.max_steps", max_steps, "0", 0, STE_LARGE, "stop after N steps; 0: the epochs decide"),
@@ -216,8 +220,10 @@ static int check_kinds(const struct ste_recipe *r, struct ste_err *err)
         if ((rc = ste_pair_kinds_parse(r->filter_kinds.items[i], &shares, err)) == 0)
             ste_strings_clear(&shares);
     }
-    if (rc == 0 && ste_recipe_labelled(r) && r->kinds.n > 1)
-        rc = ste_err_set(err, STE_EUSAGE, "pair.kinds: labelled pairs come from files of their own: it stands alone");
+    if (rc == 0 && ste_recipe_labelled_share(r) > 0 && r->labelled.n == 0)
+        rc = ste_err_set(err, STE_EUSAGE,
+                         "pair.kinds: labelled takes its pairs from pair.labelled, which is empty: name JSONL files with "
+                         "prompt, chosen and rejected in each line there");
     return rc;
 }
 
@@ -242,13 +248,8 @@ int ste_recipe_check(const struct ste_recipe *r, struct ste_err *err)
     if (r->complexity_min > r->complexity_max)
         return ste_err_set(err, STE_EUSAGE, "select.complexity_min %lld is above select.complexity_max %lld",
                            r->complexity_min, r->complexity_max);
-    if (r->files.n == 0)
+    if (r->files.n == 0 && ste_recipe_labelled_share(r) < 1)
         return ste_err_set(err, STE_EUSAGE, "instructions.files is empty: name a file, or builtin");
-    for (size_t i = 0; ste_recipe_labelled(r) && i < r->files.n; i++)
-        if (strcmp(r->files.items[i], "builtin") == 0)
-            return ste_err_set(err, STE_EUSAGE,
-                               "pair.kinds: labelled takes its pairs from instructions.files, and builtin has no "
-                               "answers: name JSONL files with prompt, chosen and rejected in each line");
     if (r->train.epochs <= 0 && r->max_steps <= 0)
         return ste_err_set(err, STE_EUSAGE, "train.epochs and train.max_steps are both 0: nothing would be trained");
     if (r->stop_min_gain > -1 && r->dev <= 0)
@@ -256,9 +257,12 @@ int ste_recipe_check(const struct ste_recipe *r, struct ste_err *err)
     return 0;
 }
 
-bool ste_recipe_labelled(const struct ste_recipe *r)
+double ste_recipe_labelled_share(const struct ste_recipe *r)
 {
-    return ste_share(&r->kinds, "labelled") > 0;
+    double all = 0;
+    for (size_t i = 0; ste_pair_kinds[i]; i++)
+        all += ste_share(&r->kinds, ste_pair_kinds[i]->name);
+    return ste_share(&r->kinds, ste_kind_labelled.name) / all;
 }
 
 char *ste_recipe_run_folder(const char *name)

@@ -50,7 +50,8 @@ struct ste_recipe {
     double dev, test, cluster;
     long long dev_pairs;
     /* pair */
-    struct ste_strings kinds; /* shares */
+    struct ste_strings kinds;    /* shares */
+    struct ste_strings labelled; /* files */
     enum ste_recipe_modify modify;
     enum ste_recipe_cut cut;
     char *pair_system;
@@ -78,6 +79,7 @@ struct ste_recipe {
     enum ste_recipe_objective objective;
     struct ste_dpo_options dpo;
     struct ste_train_options train;
+    char *adapter; /* to start from: RUN:ITERATION or a folder; empty: a new one */
     long long max_steps, checkpoint_every;
     enum ste_recipe_order order;
     /* the loop */
@@ -107,8 +109,8 @@ int ste_recipe_common(const struct ste_recipe *a, const struct ste_recipe *b);
 void ste_recipe_before(struct ste_recipe *out, const struct ste_recipe *r, int step);
 /* Makes "auto" what it means: what OLD has, the recipe of the run that goes on; else what suits this machine. */
 void ste_recipe_settle(struct ste_recipe *r, const struct ste_recipe *old);
-/* The pairs come from files, with their labels: pair.kinds. */
-bool ste_recipe_labelled(const struct ste_recipe *r);
+/* Of the kind `labelled` among all kinds, 0 to 1. */
+double ste_recipe_labelled_share(const struct ste_recipe *r);
 /* "runs/NAME" for a recipe's name or path; caller frees. */
 char *ste_recipe_run_folder(const char *name);
 /* As YAML, all options. */

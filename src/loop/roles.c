@@ -7,6 +7,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "data/catalogue.h"
 #include "loop/internal.h"
 #include "store/run.h"
 
@@ -32,9 +33,7 @@ void ste_loop_models_close(struct ste_loop *l)
     l->n_models = 0;
 }
 
-/* The bytes of what a role is given, a "model" or an "adapter" on it, are part of what a run is: the hash seen first is
- * the run's. */
-static int pin(struct ste_loop *l, const char *kind, const char *name, const char *hash, struct ste_err *err)
+int ste_loop_pin(struct ste_loop *l, const char *kind, const char *name, const char *hash, struct ste_err *err)
 {
     char *key = ste_xasprintf("%s %s", kind, name), *was = NULL;
     int rc = ste_store_meta(l->store, key, &was, err);
@@ -63,7 +62,7 @@ static int open_model(struct ste_loop *l, const char *name, struct ste_llm **out
     int rc = l->open_llm(&llm, name, &p, err);
     if (rc != 0)
         return rc;
-    if ((rc = pin(l, "model", name, ste_llm_about(llm)->model_hash, err)) != 0) {
+    if ((rc = ste_loop_pin(l, "model", name, ste_llm_about(llm)->model_hash, err)) != 0) {
         ste_llm_close(llm);
         return rc;
     }
@@ -106,31 +105,82 @@ int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, s
     return rc;
 }
 
+/* NAME of the option models.ROLE or train.adapter; the caller clears SPEC, whatever this returns. */
+static int spec_of(struct ste_judge_spec *spec, const char *section, const char *key, const char *name,
+                   struct ste_err *err)
+{
+    if (ste_judge_spec_parse(spec, name, err) != 0)
+        return ste_err_wrap(err, "%s.%s", section, key);
+    if (spec->likelihood || spec->reward)
+        return ste_err_set(err, STE_EUSAGE, "%s.%s: %s writes nothing; name a model, a RUN[:N] or an adapter that does",
+                           section, key, name);
+    return ste_judge_spec_base(spec, NULL, "put a catalogue name or a .gguf path there", err);
+}
+
+int ste_loop_start_adapter(const struct ste_recipe *r, char **folder, struct ste_err *err)
+{
+    struct ste_judge_spec spec = {0};
+    char *base = NULL, *seed = NULL;
+    *folder = NULL;
+    if (!*r->adapter)
+        return 0;
+    int rc = spec_of(&spec, "train", "adapter", r->adapter, err);
+    if (rc == 0 && !spec.adapter)
+        rc = ste_err_set(err, STE_EUSAGE, "train.adapter: %s is no adapter; name a RUN:N or an adapter's folder",
+                         r->adapter);
+    if (rc == 0)
+        rc = ste_model_resolve(spec.model, &base, err);
+    if (rc == 0)
+        rc = ste_model_resolve(r->seed_model, &seed, err);
+    if (rc == 0 && strcmp(base, seed) != 0)
+        rc = ste_err_set(err, STE_EUSAGE, "train.adapter: %s is an adapter on %s, and models.seed is %s", r->adapter,
+                         spec.model, r->seed_model);
+    if (rc == 0)
+        *folder = ste_xstrdup(spec.adapter);
+    ste_judge_spec_clear(&spec);
+    ste_xfree(base);
+    ste_xfree(seed);
+    return rc;
+}
+
+static const char *name_of(const struct ste_recipe *r, enum ste_loop_role role)
+{
+    const char *const names[STE_LOOP_N_ROLES] = {r->label_model, r->answer_model, r->modify_model, r->weaker_model,
+                                                 r->judge_model};
+    return names[role];
+}
+
+int ste_loop_check_adapters(const struct ste_recipe *r, struct ste_err *err)
+{
+    char *folder = NULL;
+    int rc = ste_loop_start_adapter(r, &folder, err);
+    ste_xfree(folder);
+    for (int role = 0; rc == 0 && role < STE_LOOP_N_ROLES; role++) {
+        struct ste_judge_spec spec = {0};
+        if (*name_of(r, role))
+            rc = spec_of(&spec, "models", ste_loop_role_name(role), name_of(r, role), err);
+        ste_judge_spec_clear(&spec);
+    }
+    return rc;
+}
+
 int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, struct ste_voice *out,
                    struct ste_err *err)
 {
-    const char *names[STE_LOOP_N_ROLES] = {l->recipe.label_model, l->recipe.answer_model, l->recipe.modify_model,
-                                           l->recipe.weaker_model, l->recipe.judge_model};
     if (role == STE_LOOP_JUDGE && iteration > 1)
         return ste_loop_trained(l, iteration - 1, out, err);
-    const char *name = names[role];
+    const char *name = name_of(&l->recipe, role);
     if (!*name)
         return ste_loop_trained(l, 0, out, err);
     struct ste_judge_spec spec = {0};
-    int rc = ste_judge_spec_parse(&spec, name, err);
+    int rc = spec_of(&spec, "models", ste_loop_role_name(role), name, err);
     *out = (struct ste_voice){.model = name};
-    if (rc == 0 && (spec.likelihood || spec.reward))
-        rc = ste_err_set(err, STE_EUSAGE,
-                         "models.%s: %s writes nothing; name a model, a RUN[:N] or an adapter that does",
-                         ste_loop_role_name(role), name);
-    if (rc == 0)
-        rc = ste_judge_spec_base(&spec, NULL, "put a catalogue name or a .gguf path there", err);
     if (rc == 0)
         rc = open_model(l, spec.model, &out->llm, err);
     if (rc == 0 && spec.adapter)
         rc = ste_llm_load_adapter(out->llm, spec.adapter, &out->adapter, err);
     if (rc == 0 && spec.adapter)
-        rc = pin(l, "adapter", name, ste_llm_adapter_hash(out->llm, out->adapter), err);
+        rc = ste_loop_pin(l, "adapter", name, ste_llm_adapter_hash(out->llm, out->adapter), err);
     ste_judge_spec_clear(&spec);
     return rc;
 }

@@ -2,6 +2,7 @@
  * model if the recipe says so, filtered, split. Every instruction read stays in the store in exactly one state. */
 #include "loop/internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,7 @@ struct reading {
     char **folds; /* of the texts in SEEN */
     struct ste_id *ids;
     size_t n, cap, cap_ids;
+    int64_t position; /* of the next one */
 };
 
 /* The state of TEXT, before any model is asked. WHOLE is what it is told apart by from those before it. *COPY_OF is set
@@ -104,10 +106,10 @@ static int put_given(struct reading *g, const struct ste_id *instruction, const 
     return rc ? rc : ste_put_generation(g->l->store, &row, err);
 }
 
-/* Where every pair is to be of the kind `verified`, an instruction without a known answer makes none. */
+/* Where every pair that is made is to be of the kind `verified`, an instruction without a known answer makes none. */
 static const char *unknown(const struct ste_recipe *r, const char *truth)
 {
-    if (ste_share(&r->kinds, "verified") <= 0 || r->kinds.n > 1)
+    if (ste_share(&r->kinds, "verified") <= 0 || r->kinds.n > (ste_recipe_labelled_share(r) > 0 ? 2 : 1))
         return NULL;
     return !truth                                                    ? "no known answer"
            : ste_truth_tests(truth) && r->sandbox == STE_SANDBOX_OFF ? "tests, and pair.sandbox is off"
@@ -116,8 +118,9 @@ static const char *unknown(const struct ste_recipe *r, const char *truth)
 
 /* PAIR: NULL, or the labelled pair that the instruction came with. */
 static int read_one(struct reading *g, const struct ste_instruction *it, const struct ste_answer_pair *pair,
-                    int64_t position, struct ste_err *err)
+                    struct ste_err *err)
 {
+    const int64_t position = g->position++;
     struct ste_buf text = STE_BUF_INIT, whole = STE_BUF_INIT, fold = STE_BUF_INIT;
     ste_dialogue_text(&it->dialogue, &text);
     ste_buf_adds(&whole, text.s);
@@ -134,7 +137,7 @@ static int read_one(struct reading *g, const struct ste_instruction *it, const s
         state = "tied";
         copy_of = NULL;
     }
-    const char *why = unknown(&g->l->recipe, it->truth);
+    const char *why = pair ? NULL : unknown(&g->l->recipe, it->truth);
     if (why && strcmp(state, "read") == 0)
         state = why;
     bool category = g->l->recipe.labels == STE_LABELS_FILE && it->category;
@@ -168,7 +171,7 @@ static int read_one(struct reading *g, const struct ste_instruction *it, const s
     return rc;
 }
 
-/* ---- from files of instructions, or of labelled pairs ---- */
+/* ---- from files of instructions, and of labelled pairs ---- */
 
 static int read_instructions(struct reading *g, struct ste_err *err)
 {
@@ -180,7 +183,7 @@ static int read_instructions(struct reading *g, struct ste_err *err)
     if (rc == 0 && list.n == 0)
         rc = ste_err_set(err, STE_EINPUT, "instructions.files: there is no instruction in them");
     for (size_t i = 0; rc == 0 && i < list.n; i++)
-        rc = read_one(g, &list.items[i], NULL, (int64_t)i, err);
+        rc = read_one(g, &list.items[i], NULL, err);
     ste_instructions_clear(&list);
     return rc;
 }
@@ -188,11 +191,10 @@ static int read_instructions(struct reading *g, struct ste_err *err)
 static int read_labelled(struct reading *g, struct ste_err *err)
 {
     const struct ste_recipe *r = &g->l->recipe;
-    int64_t position = 0;
     int rc = 0;
-    for (size_t f = 0; rc == 0 && f < r->files.n; f++) {
+    for (size_t f = 0; rc == 0 && f < r->labelled.n; f++) {
         struct ste_answer_pairs pairs = {0};
-        rc = ste_answer_pairs_read(&pairs, r->files.items[f], NULL, STE_PAIRS_LABELLED, (size_t)r->read_limit, err);
+        rc = ste_answer_pairs_read(&pairs, r->labelled.items[f], NULL, STE_PAIRS_LABELLED, (size_t)r->read_limit, err);
         for (size_t i = 0; rc == 0 && i < pairs.n; i++) {
             struct ste_answer_pair *p = &pairs.items[i];
             const struct ste_instruction it = {
@@ -201,31 +203,46 @@ static int read_labelled(struct reading *g, struct ste_err *err)
                 .line = p->line,
                 .dialogue = p->prompt,
             };
-            rc = read_one(g, &it, p, position++, err);
+            rc = read_one(g, &it, p, err);
         }
         ste_answer_pairs_clear(&pairs);
     }
     return rc;
 }
 
+/* Nothing is SEEN any more: what is read from here on is told apart among itself, by a similarity of DUPLICATE. */
+static void begin_source(struct reading *g, double duplicate)
+{
+    ste_minhash_index_free(g->seen);
+    g->seen = ste_minhash_index_new(duplicate);
+    for (size_t i = 0; i < g->n; i++)
+        ste_xfree(g->folds[i]);
+    g->n = 0;
+}
+
 static int read_all(struct ste_loop *l, struct ste_err *err)
 {
     const struct ste_recipe *r = &l->recipe;
-    bool labelled = ste_recipe_labelled(r);
-    struct reading g = {.l = l, .seen = ste_minhash_index_new(labelled ? 0 : r->duplicate)};
+    const double labelled = ste_recipe_labelled_share(r);
+    struct reading g = {.l = l};
     int rc = ste_store_begin(l->store, err);
     if (rc == 0) {
         rc = contamination_index(l, &g.evaluation, err);
-        if (rc == 0)
-            rc = labelled ? read_labelled(&g, err) : read_instructions(&g, err);
+        begin_source(&g, r->duplicate);
+        if (rc == 0 && labelled < 1)
+            rc = read_instructions(&g, err);
+        begin_source(&g, 0);
+        if (rc == 0 && labelled > 0)
+            rc = read_labelled(&g, err);
         if (rc == 0)
             rc = ste_store_meta_set(l->store, "select", "read", err);
         rc = ste_store_end(l->store, rc, err);
     }
+    if (rc == 0 && labelled <= 0 && r->labelled.n > 0)
+        ste_warn("pair.labelled is not read: pair.kinds gives the kind labelled no share");
+    begin_source(&g, 0);
     ste_minhash_index_free(g.seen);
     ste_minhash_index_free(g.evaluation);
-    for (size_t i = 0; i < g.n; i++)
-        ste_xfree(g.folds[i]);
     ste_xfree(g.folds);
     ste_xfree(g.ids);
     return rc;
@@ -362,6 +379,7 @@ static int label_all(struct ste_loop *l, struct ste_err *err)
 
 struct choice {
     char *id, *text, *category, *length;
+    bool labelled;
     int64_t complexity;
     const char *state;
     struct ste_id key;
@@ -382,34 +400,56 @@ static bool listed(const struct ste_strings *l, const char *s)
 
 /* An answer to a harmful request is no better than another: without the kind `refuse` there is nothing to learn from
  * it. */
-static bool no_kind_for(const struct ste_recipe *r, const char *category)
+static bool no_kind_for(const struct ste_recipe *r, const struct choice *c)
 {
-    return !ste_recipe_labelled(r) && ste_is_harmful(r, category) && ste_share(&r->kinds, "refuse") <= 0;
+    return !c->labelled && ste_is_harmful(r, c->category) && ste_share(&r->kinds, "refuse") <= 0;
 }
 
-/* The caps are filled in an order drawn by the seed, so that what stands first in a file has no advantage. */
-static void choose(const struct ste_recipe *r, struct choice *c, size_t n)
+/* Keeps at most MOST of the choices in ORDER that are LABELLED or are not; those above it are OVER. Returns how many
+ * are kept. */
+static size_t fill(const struct ste_recipe *r, struct choice **order, size_t n, bool labelled, size_t most,
+                   const char *over)
 {
-    struct choice **order = ste_xcalloc(n + 1, sizeof *order);
     size_t kept = 0;
-    for (size_t i = 0; i < n; i++)
-        order[i] = &c[i];
-    qsort(order, n, sizeof *order, by_choice_key);
     for (size_t k = 0; k < n; k++) {
         struct choice *x = order[k];
         size_t same = 0;
+        if (x->labelled != labelled)
+            continue;
         for (size_t m = 0; r->per_category && m < k; m++)
-            same += strcmp(order[m]->state, "kept") == 0 &&
+            same += order[m]->labelled == labelled && strcmp(order[m]->state, "kept") == 0 &&
                     strcmp(order[m]->category ? order[m]->category : "", x->category ? x->category : "") == 0;
-        x->state = no_kind_for(r, x->category)            ? "harmful"
+        x->state = no_kind_for(r, x)                      ? "harmful"
                    : !listed(&r->categories, x->category) ? "category"
                    : !listed(&r->lengths, x->length)      ? "expected length"
                    : x->complexity && (x->complexity < r->complexity_min || x->complexity > r->complexity_max)
                        ? "complexity"
                    : r->per_category && same >= (size_t)r->per_category ? "category full"
-                   : r->select_limit && kept >= (size_t)r->select_limit ? "over the limit"
+                   : kept >= most                                       ? over
                                                                         : "kept";
         kept += strcmp(x->state, "kept") == 0;
+    }
+    return kept;
+}
+
+/* The caps are filled in an order drawn by the seed, so that what stands first in a file has no advantage. Beside
+ * others labelled pairs have no more than their share: of the limit, and beside what is there of the others. */
+static void choose(const struct ste_recipe *r, struct choice *c, size_t n)
+{
+    static const char limit[] = "over the limit", share[] = "over its share";
+    struct choice **order = ste_xcalloc(n + 1, sizeof *order);
+    const double labelled = ste_recipe_labelled_share(r);
+    const size_t most = r->select_limit ? (size_t)r->select_limit : n;
+    for (size_t i = 0; i < n; i++)
+        order[i] = &c[i];
+    qsort(order, n, sizeof *order, by_choice_key);
+    if (labelled < 1) {
+        const size_t given = fill(r, order, n, true, (size_t)floor(labelled * (double)most + 1e-9), share);
+        const double others = (double)fill(r, order, n, false, most - given, limit);
+        const size_t beside = (size_t)floor(others * labelled / (1 - labelled) + 0.5);
+        fill(r, order, n, true, beside < given ? beside : given, share);
+    } else {
+        fill(r, order, n, true, most, limit);
     }
     ste_xfree(order);
 }
@@ -430,13 +470,15 @@ static int write_choices(struct ste_loop *l, struct choice *c, size_t n, struct 
     const char **ids = ste_xcalloc(n + 1, sizeof *ids), **texts = ste_xcalloc(n + 1, sizeof *texts),
                **split = ste_xcalloc(n + 1, sizeof *split);
     size_t *cluster = ste_xcalloc(n + 1, sizeof *cluster), kept = 0, k = 0;
+    bool *labelled = ste_xcalloc(n + 1, sizeof *labelled);
     for (size_t i = 0; i < n; i++)
         if (strcmp(c[i].state, "kept") == 0) {
+            labelled[kept] = c[i].labelled;
             ids[kept] = c[i].id;
             texts[kept++] = c[i].text;
         }
     ste_minhash_cluster(texts, kept, r->cluster, cluster);
-    ste_loop_split(ids, cluster, kept, dev_share(r, kept), r->test, (uint64_t)r->seed, split);
+    ste_loop_split(ids, cluster, labelled, kept, dev_share(r, kept), r->test, (uint64_t)r->seed, split);
     int rc = ste_store_begin(l->store, err);
     bool llm = r->labels == STE_LABELS_LLM;
     for (size_t i = 0; rc == 0 && i < n; i++) {
@@ -455,6 +497,7 @@ static int write_choices(struct ste_loop *l, struct choice *c, size_t n, struct 
     ste_xfree(texts);
     ste_xfree(split);
     ste_xfree(cluster);
+    ste_xfree(labelled);
     if (rc == 0 && kept == 0)
         rc = ste_err_set(err, STE_ETHRESHOLD, "select: none of %zu instructions is left; `ste report %s` says why", n,
                          ste_store_dir(l->store));
@@ -480,6 +523,7 @@ static int add_choice(void *arg, const struct ste_instruction_view *v, struct st
                                        .text = ste_buf_detach(&text),
                                        .category = category ? ste_xstrdup(category) : NULL,
                                        .length = v->expected_length ? ste_xstrdup(v->expected_length) : NULL,
+                                       .labelled = v->labelled,
                                        .complexity = v->complexity ? strtoll(v->complexity, NULL, 10) : 0,
                                        .state = "read",
                                        .key = ste_id_of("select", g->seed, v->row.id, NULL)};
@@ -512,7 +556,7 @@ int ste_loop_select(struct ste_loop *l, struct ste_err *err)
     if (rc == 0 && (!state || strcmp(state, "done") != 0)) {
         struct ste_loop_clock clock;
         ste_loop_clock_start(&clock, "select", 0);
-        if (!state)
+        if (!state && (rc = ste_loop_check_adapters(&l->recipe, err)) == 0)
             rc = read_all(l, err);
         if (rc == 0 && l->recipe.labels == STE_LABELS_LLM)
             rc = label_all(l, err);

@@ -9,6 +9,7 @@
 
 struct cluster {
     size_t root, size;
+    bool apart;
     struct ste_id key;
 };
 
@@ -19,30 +20,38 @@ static int by_key(const void *a, const void *b)
 
 /* Clusters in an order drawn by the seed fill test, then dev; one that does not fit any more goes to train, so that a
  * large cluster cannot blow up a small part. */
-void ste_loop_split(const char *const *ids, const size_t *cluster_of, size_t n, double dev, double test, uint64_t seed,
-                    const char **split)
+void ste_loop_split(const char *const *ids, const size_t *cluster_of, const bool *apart, size_t n, double dev,
+                    double test, uint64_t seed, const char **split)
 {
     char key[32];
     snprintf(key, sizeof key, "%llu", (unsigned long long)seed);
     struct cluster *clusters = ste_xcalloc(n + 1, sizeof *clusters);
-    size_t *size = ste_xcalloc(n + 1, sizeof *size);
+    size_t *size = ste_xcalloc(n + 1, sizeof *size), *others = ste_xcalloc(n + 1, sizeof *others), sum[2] = {0, 0};
     const char **part = ste_xcalloc(n + 1, sizeof *part);
     size_t n_clusters = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         size[cluster_of[i]]++;
+        others[cluster_of[i]] += !apart[i];
+    }
     for (size_t i = 0; i < n; i++)
-        if (cluster_of[i] == i)
-            clusters[n_clusters++] = (struct cluster){i, size[i], ste_id_of("split", key, ids[i], NULL)};
+        if (cluster_of[i] == i) {
+            clusters[n_clusters++] = (struct cluster){i, size[i], !others[i], ste_id_of("split", key, ids[i], NULL)};
+            sum[!others[i]] += size[i];
+        }
     qsort(clusters, n_clusters, sizeof *clusters, by_key);
-    size_t want_test = (size_t)floor(test * (double)n + 0.5), want_dev = (size_t)floor(dev * (double)n + 0.5);
+    size_t want_test[2], want_dev[2];
+    for (int a = 0; a < 2; a++) {
+        want_test[a] = (size_t)floor(test * (double)sum[a] + 0.5);
+        want_dev[a] = (size_t)floor(dev * (double)sum[a] + 0.5);
+    }
     for (size_t c = 0; c < n_clusters; c++) {
         struct cluster *k = &clusters[c];
-        if (k->size <= want_test) {
+        if (k->size <= want_test[k->apart]) {
             part[k->root] = "test";
-            want_test -= k->size;
-        } else if (k->size <= want_dev) {
+            want_test[k->apart] -= k->size;
+        } else if (k->size <= want_dev[k->apart]) {
             part[k->root] = "dev";
-            want_dev -= k->size;
+            want_dev[k->apart] -= k->size;
         } else {
             part[k->root] = "train";
         }
@@ -51,6 +60,7 @@ void ste_loop_split(const char *const *ids, const size_t *cluster_of, size_t n, 
         split[i] = part[cluster_of[i]];
     ste_xfree(clusters);
     ste_xfree(size);
+    ste_xfree(others);
     ste_xfree(part);
 }
 

@@ -1,6 +1,7 @@
 /*
- * One adapter an iteration, always from the seed. A state of the training (train/driver.h) is written first; then one
- * transaction brings the store to where it stands. After a kill between the two the next command does the second.
+ * One adapter an iteration, always from the seed, or from the adapter that the recipe names. A state of the training
+ * (train/driver.h) is written first; then one transaction brings the store to where it stands. After a kill between the
+ * two the next command does the second.
  */
 #include "train/driver.h"
 
@@ -30,8 +31,9 @@ struct training {
     size_t cap_tokens, cap_examples;
     struct ste_train_params params;
     struct ste_trainer *trainer;
-    char *folder; /* of the states */
-    int logged;   /* steps that are in the store */
+    struct ste_lora *start; /* NULL: the adapter begins anew */
+    char *folder;           /* of the states */
+    int logged;             /* steps that are in the store */
 };
 
 /* ---- examples ---- */
@@ -247,6 +249,23 @@ static int rows_of(const struct training *g)
     return g->l->recipe.objective == STE_TRAIN_DPO ? g->n / 2 : g->n;
 }
 
+static int read_start(struct training *g, const struct ste_model *m, struct ste_err *err)
+{
+    const struct ste_recipe *r = &g->l->recipe;
+    char *folder = NULL;
+    int rc = ste_loop_start_adapter(r, &folder, err);
+    if (rc == 0 && folder)
+        rc = ste_lora_read_peft(&g->start, m, folder, err);
+    if (rc == 0 && folder)
+        rc = ste_loop_pin(g->l, "adapter", r->adapter, g->start->hash, err);
+    if (rc == 0 && folder) { /* it keeps its own rank and scale */
+        g->params.r = g->start->r;
+        g->params.alpha = g->start->alpha;
+    }
+    ste_xfree(folder);
+    return rc;
+}
+
 /* Leaves the trainer at the chosen step. */
 static int train(struct training *g, int *best, struct ste_err *err)
 {
@@ -258,7 +277,11 @@ static int train(struct training *g, int *best, struct ste_err *err)
     int rc = ste_loop_train_params(r, g->iteration, rows_of(g), &g->params, err);
     g->params.pool = ste_local_pool(g->seed.llm);
     if (rc == 0)
+        rc = read_start(g, ste_engine_model(e), err);
+    if (rc == 0)
         rc = ste_trainer_new(&g->trainer, ste_engine_model(e), ste_engine_weights(e), &g->params, err);
+    if (rc == 0 && g->start)
+        rc = ste_trainer_set_lora(g->trainer, g->start, err);
     char what[48];
     snprintf(what, sizeof what, "train, iteration %d", g->iteration);
     const struct ste_train_job job = {.trainer = g->trainer,
@@ -366,6 +389,8 @@ static int publish(struct training *g, int best, struct ste_err *err)
         rc = ste_folder_sync(folder, err);
     ste_lora_rehash(lora);
     json_t *how = json_object();
+    if (g->start)
+        json_object_set_new(how, "start", json_string(g->start->hash));
     json_object_set_new(how, "r", json_integer(g->params.r));
     json_object_set_new(how, "alpha", json_real(g->params.alpha));
     json_object_set_new(how, "lr", json_real(g->params.learning_rate));
@@ -399,6 +424,7 @@ static int publish(struct training *g, int best, struct ste_err *err)
 static void clear(struct training *g)
 {
     ste_trainer_free(g->trainer);
+    ste_lora_free(g->start);
     for (int i = 0; i < g->n; i++)
         ste_xfree(g->tokens[i]);
     ste_xfree(g->tokens);

@@ -7,12 +7,15 @@ static const char *const counted[STE_N_COUNTED] = {
     [STE_COUNT_INSTRUCTIONS_KEPT] = "SELECT count(*) FROM instruction WHERE state = 'kept'",
     [STE_COUNT_INSTRUCTIONS_ASKED] =
         "SELECT count(*) FROM instruction WHERE state IN ('kept', 'category', 'complexity', 'expected length', "
-        "'category full', 'over the limit')",
+        "'category full', 'over the limit', 'over its share')",
     [STE_COUNT_INSTRUCTIONS_WAITING] = "SELECT count(*) FROM instruction WHERE state = 'read' OR (state = 'kept' AND "
                                        "id NOT IN (SELECT instruction FROM pair))",
     [STE_COUNT_KEPT_CHARS] = "SELECT coalesce(sum(length(dialogue)), 0) FROM instruction WHERE state = 'kept'",
+    [STE_COUNT_LABELLED_KEPT] = "SELECT count(*) FROM generation g JOIN instruction i ON i.id = g.instruction WHERE "
+                                "g.kind = 'rejected' AND g.finish = 'given' AND i.state = 'kept'",
     [STE_COUNT_GIVEN_CHARS] = "SELECT coalesce(avg(length(text)), 0) FROM generation g JOIN instruction i ON i.id = "
-                              "g.instruction WHERE i.state = 'kept'",
+                              "g.instruction WHERE g.kind IN ('answer', 'rejected') AND g.finish = 'given' AND "
+                              "i.state = 'kept'",
     [STE_COUNT_PAIRS] = "SELECT count(*) FROM pair",
     [STE_COUNT_PAIRS_KEPT] = "SELECT count(*) FROM pair WHERE state = 'kept'",
     [STE_COUNT_TOKENS] = "SELECT coalesce(sum(tokens), 0) FROM generation",

@@ -429,6 +429,9 @@ static const struct column instruction_more[] = {
     AS(S, has_expected_length, HAS("expected_length")),
     AS(S, has_complexity, HAS("complexity")),
     AS(S, paired, "EXISTS (SELECT 1 FROM pair WHERE pair.instruction = i.id)"),
+    AS(S, known_answer, "(SELECT text FROM generation WHERE instruction = i.id AND kind = 'known answer')"),
+    AS(S, labelled,
+       "EXISTS (SELECT 1 FROM generation WHERE instruction = i.id AND kind = 'rejected' AND finish = 'given')"),
     END};
 #undef S
 STEP(instruction, struct ste_instruction_view)

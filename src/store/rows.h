@@ -83,8 +83,9 @@ struct ste_outcome_row {
 };
 
 /* What a model is trained on: the prompt's ids, then the completion's, of which the first BORDER are given as well and
- * the rest is learnt. POSITION: its place in the first epoch. REJECTED: of a preference, what the completion is preferred
- * to behind the same prompt and border; REJECTED_JUDGMENT: NULL also where it is the other label of JUDGMENT. */
+ * the rest is learnt. POSITION: its place in the first epoch. REJECTED: of a preference, what the completion is
+ * preferred to behind the same prompt and border; REJECTED_JUDGMENT: NULL also where it is the other label of JUDGMENT.
+ */
 struct ste_example_row {
     const char *id, *judgment, *pair;
     int64_t iteration, position;
@@ -162,12 +163,14 @@ int ste_add_work(struct ste_store *s, const char *step, int64_t iteration, doubl
 
 /* ---- reading ---- */
 
-/* An instruction with the labels that a model gave it, and whether it has a pair. HAS: a model was asked, whatever it
- * said. */
+/* An instruction with the labels that a model gave it, what a file gave with it, and whether it has a pair. HAS: a
+ * model was asked, whatever it said. */
 struct ste_instruction_view {
     struct ste_instruction_row row;
     const char *category, *expected_length, *complexity; /* the model's */
     int64_t has_category, has_expected_length, has_complexity, paired;
+    const char *known_answer; /* NULL: none was given */
+    int64_t labelled;         /* both answers were given, and which one is better */
 };
 /* Those in STATE, by position. */
 int ste_each_instruction(struct ste_store *s, const char *state,
@@ -227,7 +230,8 @@ enum ste_counted {
     STE_COUNT_INSTRUCTIONS_ASKED,   /* that a label model would be asked about */
     STE_COUNT_INSTRUCTIONS_WAITING, /* read and not chosen yet, or kept and without a pair */
     STE_COUNT_KEPT_CHARS,           /* in the dialogues of kept instructions */
-    STE_COUNT_GIVEN_CHARS,          /* in an answer to one, in the mean */
+    STE_COUNT_LABELLED_KEPT,        /* of them came with both answers */
+    STE_COUNT_GIVEN_CHARS,          /* in one of these answers, in the mean */
     STE_COUNT_PAIRS,
     STE_COUNT_PAIRS_KEPT,
     STE_COUNT_TOKENS,        /* of all attempts at texts */

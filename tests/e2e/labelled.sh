@@ -16,7 +16,7 @@ echo '{"id": "tie", "prompt": "Name a fruit with K.", "chosen": "Kiwi.", "reject
 settings=(--set pair.kinds=labelled=1 --set iterations=1 --set judge.samples=15 --set split.cluster=1
     --set train.checkpoint_every=1000 --set train.max_steps=0 --set train.epochs=1.5)
 run() {
-    "$STE" run "$WORK/tiny.yaml" "${settings[@]}" --set "instructions.files=$1" "${@:2}"
+    "$STE" run "$WORK/tiny.yaml" "${settings[@]}" --set "pair.labelled=$1" "${@:2}"
 }
 run "$WORK/pairs.jsonl" --dry-run >"$WORK/dry" || fail "dry run"
 grep -qE '^  pair +0 ' "$WORK/dry" || fail "a run of labelled pairs is to make answers: $(cat "$WORK/dry")"
@@ -58,7 +58,7 @@ assert both and sum(key[i] == key[i + 1] for i in range(0, len(key), 2)) == len(
 PY
 
 # By steps it is the same run; what is left then is the seed's evaluation.
-"$STE" select "$WORK/steps" --recipe "$WORK/tiny.yaml" "${settings[@]}" --set "instructions.files=$WORK/pairs.jsonl" ||
+"$STE" select "$WORK/steps" --recipe "$WORK/tiny.yaml" "${settings[@]}" --set "pair.labelled=$WORK/pairs.jsonl" ||
     fail "select"
 for step in pair check judge-step filter train iterate; do
     "$STE" $step "$WORK/steps" >/dev/null || fail "$step"
@@ -89,6 +89,6 @@ refuse() {
     "$@" >/dev/null 2>"$WORK/err" && fail "$*: was taken"
     grep -qF -- "$part" "$WORK/err" || fail "$*: said $(cat "$WORK/err"), not: $part"
 }
-refuse 'builtin has no answers' "$STE" run "$WORK/tiny.yaml" --run "$WORK/x" --set pair.kinds=labelled=1 --set instructions.files=builtin
+refuse 'pair.labelled, which is empty' "$STE" run "$WORK/tiny.yaml" --run "$WORK/x" --set pair.kinds=labelled=1 --set "instructions.files=$WORK/pairs.jsonl"
 sed '3s/"rejected"/"refused"/' "$WORK/pairs.jsonl" >"$WORK/broken.jsonl"
 refuse 'broken.jsonl:3: the field "rejected" is missing' run "$WORK/broken.jsonl" --run "$WORK/y"

@@ -32,7 +32,9 @@ check("instructions in the report", funnel["instructions"]["states"], dict(state
 check("sum of instruction states", sum(states.values()), funnel["instructions"]["total"])
 files = db.execute("select value from meta where key = 'recipe'").fetchone()[0]
 recipe = json.loads(files)
-names = recipe["instructions"]["files"]
+shares = {k for k, share in recipe["pair"]["kinds"].items() if share > 0}
+names = (recipe["instructions"]["files"] if shares != {"labelled"} else []) + \
+    (recipe["pair"]["labelled"] if "labelled" in shares else [])
 if "builtin" not in names:
     check("instructions against the lines of the files", sum(states.values()),
           sum(1 for f in names for line in open(f) if line.strip()))
@@ -58,8 +60,8 @@ check("tries of a text have no gaps", one("select count(*) from (select 1 from g
 check("pairs in the report", funnel["pairs"]["total"], states["kept"])
 check("pairs keep their instruction's split",
       one("select count(*) from pair p join instruction i on i.id = p.instruction where p.split <> i.split"), 0)
-check("generations have a pair", one("select count(*) from generation where instruction not in (select instruction "
-                                     "from pair)"), 0)
+check("generations have a pair", one("select count(*) from generation where finish <> 'given' and instruction not in "
+                                     "(select instruction from pair)"), 0)
 train = one("select count(*) from pair where state = 'kept' and split = 'train'")
 test = one("select count(*) from pair where state = 'kept' and split = 'test'")
 turns = one("select max(iteration) from iteration")
@@ -109,7 +111,8 @@ for table in ("label", "generation", "judgment", "evaluation"):
     check(f"{table}: every row has its provenance",
           one(f"select count(*) from {table} where provenance not in (select id from provenance)"), 0)
 check("every provenance names a model and a pack",
-      one("select count(*) from provenance where model is null or model_hash = '' or pack_hash = '' or seed is null"), 0)
+      one("select count(*) from provenance where role not in ('given', 'rule', 'sandbox') and (model is null or model_hash = '' "
+          "or pack_hash = '' or seed is null)"), 0)
 print(f"sums: {sum(states.values())} instructions, {states['kept']} pairs, {turns} iterations: "
       f"{'all add up' if not bad else f'{bad} wrong'}")
 sys.exit(bad != 0)

@@ -18,8 +18,7 @@ rows Puzzle 16 >y.jsonl
 cat >tiny.yaml <<YAML
 models: {seed: $dir/judge.gguf}
 prompts: {pack: direct}
-instructions: {files: [$dir/labelled.jsonl]}
-pair: {kinds: {labelled: 1}}
+pair: {kinds: {labelled: 1}, labelled: [$dir/labelled.jsonl]}
 check: {by: none}
 select: {min_chars: 1, duplicate: 0}
 split: {dev: 0.2, test: 0.2, dev_pairs: 0, cluster: 1}

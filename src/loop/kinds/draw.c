@@ -45,7 +45,8 @@ int ste_draw_kinds(const struct ste_loop *l, struct ste_pair_job *jobs, size_t n
         double least = 0;
         for (int k = 0; ste_pair_kinds[k]; k++) {
             double share = ste_share(&r->kinds, ste_pair_kinds[k]->name);
-            if (share <= 0 || !ste_pair_kinds[k]->takes(l, j))
+            if (share <= 0 || j->labelled != (ste_pair_kinds[k] == &ste_kind_labelled) ||
+                !ste_pair_kinds[k]->takes(l, j))
                 continue;
             double behind = (double)(counts[part][k] + 1) / share;
             if (best < 0 || behind < least) {

@@ -25,6 +25,7 @@ struct ste_pair_kind;
 /* A kept instruction on its way to a pair. */
 struct ste_pair_job {
     char *instruction, *split, *category, *length, *truth; /* all but the first two may be NULL; data/truth.h */
+    bool labelled;                                         /* a file gave both answers */
     int64_t position;
     struct ste_dialogue x;
     const struct ste_pair_kind *kind;
@@ -104,7 +105,7 @@ extern const struct ste_pair_kind ste_kind_modify, ste_kind_modify_one_call, ste
 
 /* Shares the instructions of each part of the split among the kinds that take them: the next one, in an order drawn by
  * the seed, goes to the kind that is furthest behind its share, so that each part has the shares as nearly as numbers
- * allow. STE_EUSAGE where no kind takes one. */
+ * allow. Labelled ones are of the kind `labelled`, and no others are. STE_EUSAGE where no kind takes one. */
 int ste_draw_kinds(const struct ste_loop *l, struct ste_pair_job *jobs, size_t n, struct ste_err *err);
 
 /* ---- what kinds share: pieces.c ---- */

@@ -149,13 +149,14 @@ static char *recipe_file(void)
             i, i, i * 37 % 101, i);
     assert_int_equal(ste_file_write(rows, b.s, b.len, NULL), 0);
     ste_buf_reset(&b);
-    ste_buf_addf(&b,
-                 "models: {seed: '%s'}\nprompts: {pack: direct}\ninstructions: {files: ['%s']}\n"
-                 "pair: {kinds: {labelled: 1}}\ncheck: {by: none}\nselect: {min_chars: 1, duplicate: 0}\n"
-                 "split: {dev: 0.2, test: 0.2, dev_pairs: 0, cluster: 1}\njudge: {samples: 2, orders: both}\n"
-                 "filter: {rule: margin, trust_from: 100}\n"
-                 "train: {r: 2, batch: 4, max_steps: 1, warmup: 0}\niterations: 1\nengine: {threads: 2}\n",
-                 path, rows);
+    ste_buf_addf(
+        &b,
+        "models: {seed: '%s'}\nprompts: {pack: direct}\n"
+        "pair: {kinds: {labelled: 1}, labelled: ['%s']}\ncheck: {by: none}\nselect: {min_chars: 1, duplicate: 0}\n"
+        "split: {dev: 0.2, test: 0.2, dev_pairs: 0, cluster: 1}\njudge: {samples: 2, orders: both}\n"
+        "filter: {rule: margin, trust_from: 100}\n"
+        "train: {r: 2, batch: 4, max_steps: 1, warmup: 0}\niterations: 1\nengine: {threads: 2}\n",
+        path, rows);
     assert_int_equal(ste_file_write(recipe, b.s, b.len, NULL), 0);
     ste_buf_clear(&b);
     ste_xfree(rows);

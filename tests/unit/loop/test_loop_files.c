@@ -155,7 +155,7 @@ static void evaluation_files_are_told_apart_and_pinned(void **state)
 static void exact_copies_alone_are_dropped(void **state)
 {
     static const char *const sets[] = {"instructions.files=@/alike.jsonl", "select.duplicate=0", NULL};
-    static const char *const labelled[] = {"instructions.files=@/labelled.jsonl", "pair.kinds=labelled=1", NULL};
+    static const char *const labelled[] = {"pair.labelled=@/labelled.jsonl", "pair.kinds=labelled=1", NULL};
     static const char states[] = "SELECT count(*) FROM instruction WHERE state = 'kept'",
                       exact[] = "SELECT count(*) FROM instruction WHERE state = 'exact duplicate'";
 #define SHORT "Count: one two three, one two three, one two three."
@@ -171,6 +171,48 @@ static void exact_copies_alone_are_dropped(void **state)
     selected("labelled", labelled, &l);
     assert_int_equal(count(l, states), 2);
     assert_int_equal(count(l, exact), 1);
+    ste_loop_close(l);
+}
+
+/* What keeps instructions out keeps labelled pairs out; one prompt of both gives a pair of each, in one part. */
+static void labelled_pairs_stand_beside_instructions(void **state)
+{
+    static const char *const sets[] = {"instructions.files=@/asked.jsonl",
+                                       "pair.labelled=[@/answered.jsonl, @/more.jsonl]",
+                                       "pair.kinds=labelled=1,modify=1",
+                                       "eval.files=@/eval.jsonl",
+                                       "split.test=0.3",
+                                       NULL};
+    static const char *const empty[] = {"instructions.files=@/asked.jsonl", "pair.labelled=@/empty.jsonl",
+                                        "pair.kinds=labelled=1,modify=1", NULL};
+    static const char *const bad[] = {"pair.labelled=@/asked.jsonl", "pair.kinds=labelled=1,modify=1", NULL};
+    struct ste_loop *l;
+    struct ste_err err = {0};
+    put("asked.jsonl",
+        "{\"prompt\": \"Where does the sun go at night?\"}\n{\"prompt\": \"Who wrote Emma, and when?\"}\n"
+        "{\"prompt\": \"Where does the sun go at night\"}\n");
+    put("answered.jsonl", LABELLED("1", "Where does the sun go at night?") LABELLED("2", "Why is ice slippery?")
+                              LABELLED("3", "Count to three for me."));
+    put("more.jsonl", LABELLED("1", "Count to three for me.") LABELLED("2", "too few"));
+    put("eval.jsonl", LABELLED("1", "Why is ice slippery?"));
+    put("empty.jsonl", "\n");
+    selected("beside", sets, &l);
+    assert_int_equal(count(l, "SELECT count(*) FROM instruction"), 8);
+    assert_int_equal(count(l, "SELECT count(*) FROM instruction WHERE state = 'kept'"), 4);
+    assert_int_equal(count(l, "SELECT count(*) FROM instruction WHERE state = 'exact duplicate'"), 2);
+    assert_int_equal(count(l, "SELECT count(*) FROM instruction WHERE state = 'in evaluation data'"), 1);
+    assert_int_equal(count(l, "SELECT count(*) FROM instruction WHERE state = 'too short'"), 1);
+    assert_int_equal(count(l, "SELECT count(*) FROM instruction i JOIN instruction k ON k.id <> i.id AND k.dialogue = "
+                              "i.dialogue AND k.split = i.split AND k.cluster = i.cluster WHERE i.state = 'kept'"),
+                     2);
+    ste_loop_close(l);
+    assert_int_equal(open_run(&l, "empty", empty, &err), 0);
+    assert_int_equal(ste_loop_select(l, &err), STE_EINPUT);
+    has(&err, "empty.jsonl holds no rows");
+    ste_loop_close(l);
+    assert_int_equal(open_run(&l, "bad", bad, &err), 0);
+    assert_int_equal(ste_loop_select(l, &err), STE_EINPUT);
+    has(&err, "asked.jsonl:1: the field \"chosen\" is missing");
     ste_loop_close(l);
 }
 
@@ -228,6 +270,7 @@ int main(void)
         cmocka_unit_test(a_run_that_never_began_pins_nothing),
         cmocka_unit_test(evaluation_files_are_told_apart_and_pinned),
         cmocka_unit_test(exact_copies_alone_are_dropped),
+        cmocka_unit_test(labelled_pairs_stand_beside_instructions),
         cmocka_unit_test(training_prompts_are_found_in_what_is_measured),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

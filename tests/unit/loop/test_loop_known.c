@@ -1,4 +1,5 @@
-/* Kinds whose truth is known, over the model of paper: damaged answers, and samples held against known answers. */
+/* Kinds whose truth is known, over the model of paper: damaged answers, samples held against known answers, and pairs
+ * that people have labelled. */
 #include "paper.h"
 
 static struct ste_loop *paired(const char *name, const char *more, int how, struct ste_err *err)
@@ -128,6 +129,54 @@ static void test_code(void **state)
     ste_loop_close(l);
 }
 
+#define LABELLED " FROM pair WHERE kind = 'labelled'"
+/* Labelled pairs beside others: their share in all parts, no text of theirs in another kind's pairs, and what is over
+ * it is counted. */
+static void test_labelled(void **state)
+{
+    struct ste_err err = {0};
+    char *sets = ste_xasprintf("pair.labelled=%s/labelled.jsonl;pair.kinds=other=1,verified=1,labelled=1", base);
+    struct ste_loop *l = in_any_order("labelled", sets);
+    assert_int_equal(count(l, "SELECT count(*) FROM instruction"), 44 + 60);
+    assert_int_equal(count(l, "SELECT count(*) FROM pair"), 44 + 22);
+    assert_int_equal(count(l, "SELECT count(*) FROM instruction WHERE state = 'over its share'"), 38);
+    assert_int_equal(count(l, "SELECT count(*)" LABELLED), 22);
+    assert_int_equal(count(l, "SELECT count(*)" LABELLED
+                              " AND state = 'kept' AND label_source = 'labelled' AND chosen LIKE "
+                              "'Good%' AND rejected LIKE 'Bad%'"),
+                     22);
+    assert_int_equal(count(l, "SELECT count(*)" LABELLED " AND split = 'test'"), 4);
+    assert_int_equal(count(l, "SELECT count(*)" LABELLED " AND split = 'dev'"), 4);
+    assert_int_equal(
+        count(l, "SELECT count(*) FROM pair WHERE kind <> 'labelled' AND (chosen LIKE 'Good%' OR rejected LIKE "
+                 "'Good%' OR label_source = 'labelled')"),
+        0);
+    assert_true(count(l, "SELECT count(*) FROM pair WHERE kind = 'other' AND state = 'kept'") > 5);
+    ste_loop_close(l);
+    /* The share holds within a limit, and few labelled pairs hold nobody up. */
+    static const struct {
+        const char *more;
+        int labelled, others;
+    } cases[] = {{"select.limit=30", 10, 20},
+                 {"select.limit=31", 10, 21},
+                 {"pair.kinds=other=1,labelled=9", 60, 44},
+                 {"select.limit=90;pair.kinds=other=1,labelled=4", 60, 30},
+                 {"select.limit=10;pair.kinds=labelled=1", 10, 0},
+                 {"select.per_category=6", 3, 6},
+                 {"pair.kinds=verified=1,labelled=1", 40, 40}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *dir = ste_xasprintf("case-%zu", i), *all = ste_xasprintf("%s;%s", sets, cases[i].more);
+        if (!(l = paired(dir, all, 0, &err)))
+            fail_msg("%s", err.msg);
+        assert_int_equal(count(l, "SELECT count(*)" LABELLED), cases[i].labelled);
+        assert_int_equal(count(l, "SELECT count(*) FROM pair WHERE kind <> 'labelled'"), cases[i].others);
+        ste_loop_close(l);
+        free(dir);
+        free(all);
+    }
+    free(sets);
+}
+
 static int setup_known(void **state)
 {
     int rc = setup(state);
@@ -144,6 +193,14 @@ static int setup_known(void **state)
     char *path = ste_path_join(base, "known.jsonl");
     assert_int_equal(ste_file_write(path, b.s, b.len, NULL), 0);
     free(path);
+    ste_buf_reset(&b);
+    for (int i = 0; i < 60; i++)
+        ste_buf_addf(&b,
+                     "{\"prompt\": \"Who owns %d of the %d hats?\", \"chosen\": \"Good %d\", \"rejected\": \"Bad\"}\n",
+                     37 * i * i, 1000 + 77 * i, i);
+    path = ste_path_join(base, "labelled.jsonl");
+    assert_int_equal(ste_file_write(path, b.s, b.len, NULL), 0);
+    free(path);
     ste_buf_clear(&b);
     return rc;
 }
@@ -151,6 +208,6 @@ static int setup_known(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_corrupt), cmocka_unit_test(test_verified),
-                                       cmocka_unit_test(test_code)};
+                                       cmocka_unit_test(test_code), cmocka_unit_test(test_labelled)};
     return cmocka_run_group_tests(tests, setup_known, teardown);
 }

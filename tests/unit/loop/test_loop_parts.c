@@ -21,14 +21,15 @@ static void test_split(void **state)
 {
     const char *ids[N], *split[N], *again[N];
     char text[N][8];
-    size_t cluster[N], n[3] = {0};
+    size_t cluster[N], n[3] = {0}, apart[3] = {0};
+    bool labelled[N] = {false};
     for (size_t i = 0; i < N; i++) {
         snprintf(text[i], sizeof text[i], "i%zu", i);
         ids[i] = text[i];
         cluster[i] = i % 10 == 3 ? i - 1 : i; /* twenty clusters of two */
     }
-    ste_loop_split(ids, cluster, N, 0.1, 0.2, 7, split);
-    ste_loop_split(ids, cluster, N, 0.1, 0.2, 8, again);
+    ste_loop_split(ids, cluster, labelled, N, 0.1, 0.2, 7, split);
+    ste_loop_split(ids, cluster, labelled, N, 0.1, 0.2, 8, again);
     int moved = 0;
     for (size_t i = 0; i < N; i++) {
         assert_ptr_equal(split[i], split[cluster[i]]);
@@ -38,9 +39,18 @@ static void test_split(void **state)
     assert_int_equal(n[1], 20);
     assert_int_equal(n[2], 40);
     assert_true(moved > 20); /* the seed draws */
+    /* Each part has its share of what is apart, but for a cluster that holds others too. */
+    for (size_t i = 0; i < N; i++)
+        labelled[i] = i < 50 || i == 52;
+    ste_loop_split(ids, cluster, labelled, N, 0.1, 0.2, 7, split);
+    for (size_t i = 0; i < 50; i++)
+        apart[strcmp(split[i], "train") == 0 ? 0 : strcmp(split[i], "dev") == 0 ? 1 : 2]++;
+    assert_int_equal(apart[1], 5);
+    assert_int_equal(apart[2], 10);
+    assert_ptr_equal(split[52], split[53]);
     for (size_t i = 0; i < N; i++)
         cluster[i] = 0; /* one cluster that fits neither dev nor test */
-    ste_loop_split(ids, cluster, N, 0.1, 0.2, 7, split);
+    ste_loop_split(ids, cluster, labelled, N, 0.1, 0.2, 7, split);
     for (size_t i = 0; i < N; i++)
         assert_string_equal(split[i], "train");
 }
@@ -143,7 +153,7 @@ static void test_kinds(void **state)
     static const char *const wrong[][2] = {
         {"pair.kinds=modfy=1", "did you mean \"modify\""},
         {"pair.kinds=modify=0", "no kind"},
-        {"pair.kinds=labelled=1,modify=1", "stands alone"},
+        {"pair.kinds=labelled=1,modify=1", "takes its pairs from pair.labelled, which is empty"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_int_equal(ste_options_set(ste_recipe_options, &r, wrong[i][0], &err), 0);
