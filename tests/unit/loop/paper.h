@@ -61,7 +61,8 @@ static int paper_prepare(struct ste_llm *l, const struct ste_ask *ask, struct st
     c->finish = c->free_finish = u < 0.05 ? STE_FINISH_LENGTH : STE_FINISH_END;
     a->text = u < 0.1    ? ste_xstrdup(" ")
               : u < 0.15 ? ste_xstrdup("I'm sorry, but I can't do that.")
-                         : ste_xasprintf("text %016llx%.*s", (unsigned long long)key, (int)(key % 5), "long");
+                         : ste_xasprintf("text %016llx%.*s%s", (unsigned long long)key, (int)(key % 5), "long",
+                                         ask->sampling.temperature > 1 ? ". It goes on and on." : "");
     if (strstr(last, "How many") && !ask->n_choices) { /* answers that can be right, or damaged */
         free(a->text);
         a->text =
