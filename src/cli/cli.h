@@ -5,7 +5,6 @@
 #ifndef STE_CLI_CLI_H
 #define STE_CLI_CLI_H
 
-#include <stdbool.h>
 #include <stdio.h>
 
 #include "core/err.h"

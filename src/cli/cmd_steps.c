@@ -1,10 +1,7 @@
 /* The steps of the loop as commands: each does what is missing of its step and writes the report. */
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "cli/running.h"
 #include "core/log.h"
-#include "core/mem.h"
 #include "report/report.h"
 
 enum step { SELECT, PAIR, CHECK, JUDGE, FILTER, TRAIN, ITERATE };

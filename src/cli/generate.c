@@ -1,6 +1,5 @@
 /* ste generate: samples from a model, from the shell. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

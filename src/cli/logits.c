@@ -1,8 +1,6 @@
 /* ste logits: what the model gives for token sequences, for comparison with other programs. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "cli/cli.h"
 #include "core/file.h"

@@ -1,7 +1,5 @@
 #include "cli/running.h"
 
-#include <stdlib.h>
-
 #include "core/mem.h"
 
 void ste_running_flags(struct ste_llm_params *to, const struct ste_llm_params *flags)

@@ -1,6 +1,5 @@
 /* ste sft and ste dpo: a LoRA adapter from a user's own examples or preferences, without the loop. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "cli/training.h"
 #include "core/file.h"

@@ -1,6 +1,5 @@
 /* ste tokenize: text on stdin, token ids on stdout. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

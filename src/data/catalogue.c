@@ -1,10 +1,8 @@
 #include "data/catalogue.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
-#include "core/hash.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/yaml.h"

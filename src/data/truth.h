@@ -6,7 +6,6 @@
 #define STE_DATA_TRUTH_H
 
 #include <jansson.h>
-#include <stdbool.h>
 
 #include "core/err.h"
 #include "data/dialogue.h"

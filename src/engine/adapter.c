@@ -1,6 +1,5 @@
 #include "engine/adapter.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"

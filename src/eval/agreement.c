@@ -1,7 +1,6 @@
 #include "eval/agreement.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "core/mem.h"
 #include "eval/bootstrap.h"

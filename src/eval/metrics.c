@@ -1,10 +1,7 @@
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "core/mem.h"
-#include "core/rng.h"
 #include "eval/agreement.h"
 #include "eval/bootstrap.h"
 #include "eval/eval.h"

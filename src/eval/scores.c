@@ -1,7 +1,6 @@
 #include "eval/scores.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/json.h"

@@ -1,7 +1,6 @@
 #include "eval/scoring.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "core/mem.h"
 #include "llm/pump.h"

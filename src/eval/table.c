@@ -1,6 +1,5 @@
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 #include <utf8proc.h>
 
 #include "eval/eval.h"

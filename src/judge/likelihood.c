@@ -1,7 +1,6 @@
 #include "judge/likelihood.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "llm/pump.h"
 

@@ -7,13 +7,11 @@
 
 #include "core/context.h"
 #include "core/buf.h"
-#include "core/file.h"
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "core/options.h"
-#include "core/yaml.h"
+#include "core/strings.h"
 #include "data/embedded.h"
 
 const char *const ste_mode_names[] = {"free", "closed", "pack", NULL};

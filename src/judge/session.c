@@ -1,7 +1,6 @@
 #include "judge/session.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"

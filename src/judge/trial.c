@@ -1,6 +1,5 @@
 #include "judge/trial.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "core/mem.h"

@@ -1,6 +1,5 @@
 #include "llm/cache.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"

@@ -1,6 +1,5 @@
 #include "llm/llm.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"

@@ -1,6 +1,5 @@
 #include "llm/local.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/hash.h"

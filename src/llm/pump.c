@@ -1,10 +1,7 @@
 #include "llm/pump.h"
 
-#include <stdlib.h>
-
 #include "core/context.h"
 #include "core/log.h"
-#include "core/mem.h"
 
 #define TICK_SECONDS 2.0
 

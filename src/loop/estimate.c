@@ -1,7 +1,6 @@
 /* What a recipe would take: instructions are really selected (in a folder that is removed again), calls follow from the
  * recipe, tokens from the lengths of texts and limits, time from a short measurement of the seed on this machine. */
 #include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

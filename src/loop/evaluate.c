@@ -1,10 +1,8 @@
 /* Scoring a judge on labelled pairs, always in both orders: the held-out synthetic ones and the recipe's files. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "core/json.h"
 #include "core/mem.h"
 #include "eval/calibration.h"
 #include "loop/figures.h"

@@ -1,8 +1,5 @@
 /* Around the loop: the steps in their order, and what ends it before the recipe's last iteration. */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "core/mem.h"
 #include "loop/internal.h"

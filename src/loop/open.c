@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "core/file.h"
-#include "core/json.h"
 #include "core/mem.h"
 #include "core/profile.h"
 #include "loop/roles.h"

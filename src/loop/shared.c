@@ -1,7 +1,6 @@
 /* What the runs of a sweep share: folders whose runs stand behind some step, and copies of them. */
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"

@@ -2,7 +2,6 @@
 #ifndef STE_MODEL_BPE_H
 #define STE_MODEL_BPE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

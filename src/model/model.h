@@ -6,7 +6,6 @@
 #define STE_MODEL_MODEL_H
 
 #include <jansson.h>
-#include <stdbool.h>
 
 #include "model/arch.h"
 #include "model/gguf.h"

@@ -1,6 +1,5 @@
 /* What a seed's own pairs say about teaching it: its figures, and a forecast by seeds that were taught before. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "report/fields.h"

@@ -2,7 +2,6 @@
 
 #include <limits.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -11,7 +10,6 @@
 #include "eval/seeds.h"
 #include "loop/figures.h"
 #include "report/report.h"
-#include "store/run.h"
 #include "store/tables.h"
 
 struct run {

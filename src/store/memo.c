@@ -1,6 +1,5 @@
 #include "store/memo.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"

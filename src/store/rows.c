@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 
 #include "core/mem.h"
 #include "store/statement.h"

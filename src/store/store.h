@@ -5,9 +5,6 @@
 #ifndef STE_STORE_STORE_H
 #define STE_STORE_STORE_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "core/buf.h"
 #include "core/err.h"
 

@@ -2,7 +2,6 @@
 
 #include <math.h>
 
-#include "core/buf.h"
 #include "store/statement.h"
 
 static json_t *value_of(sqlite3_stmt *q, int column)

@@ -1,4 +1,3 @@
-#include <math.h>
 #include "core/profile.h"
 #include "train/internal.h"
 

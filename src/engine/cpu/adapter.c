@@ -1,7 +1,5 @@
 #include "engine/cpu/adapter.h"
 
-#include <stdlib.h>
-
 #include "core/mem.h"
 
 static float *turned(const float *src, int rows, int cols)

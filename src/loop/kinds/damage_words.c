@@ -1,7 +1,6 @@
 /* Damage to a word, a number or a sign. */
 #include <ctype.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 

@@ -2,8 +2,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include <stdlib.h>
-
 #include "core/mem.h"
 #include "data/minhash.h"
 #include "loop/kinds/kind.h"
