@@ -61,9 +61,7 @@ static const char *damage(const struct ste_loop *l, const struct ste_pair_job *j
     return NULL;
 }
 
-static const struct ste_piece_kind pieces[] = {
-    {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
-};
+static const struct ste_piece_kind pieces[] = {STE_PIECE_ANSWER};
 
 const struct ste_pair_kind ste_kind_corrupt = {
     .name = "corrupt",

@@ -121,6 +121,11 @@ void ste_ask_answer(const struct ste_loop *l, const struct ste_pair_job *j, int 
 const char *ste_fault_answer(const struct ste_loop *l, const struct ste_pair_job *j, const char *text);
 /* The same, and a text that is the answer already (the kind's first piece). */
 const char *ste_fault_other_answer(const struct ste_loop *l, const struct ste_pair_job *j, const char *text);
+/* The piece that is an answer to x, as most kinds have it. */
+#define STE_PIECE_ANSWER                                                                                               \
+    {                                                                                                                  \
+        .name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer   \
+    }
 /* Every instruction but those that are for `refuse`, and for `comply` where the recipe has that kind. */
 bool ste_takes_ordinary(const struct ste_loop *l, const struct ste_pair_job *j);
 bool ste_is_harmful(const struct ste_recipe *r, const char *category);
