@@ -8,17 +8,15 @@
 
 struct options {
     char *run;
-    struct ste_strings sets;
     bool json;
-    struct ste_llm_params engine;
+    struct ste_running_flags f;
 };
 /* clang-format off */
 #define OPTIONS_OF struct options
 static const struct ste_option options[] = {
     STE_STRING("run", run, NULL, "DIR", "the folder of the run that asks (default: runs/probe-MODEL)"),
-    STE_WORDS("set", sets, "KEY=VALUE", "an option of recipes/probe.yaml: your own instructions, another pack or length"),
     STE_BOOL("json", json, NULL, "print the report as JSON"),
-    STE_TABLE("", engine, ste_llm_options),
+    STE_TABLE("", f, ste_running_options),
     {0},
 };
 /* clang-format on */
@@ -38,13 +36,13 @@ static int probe(const char *model, const char *folder, const struct options *o,
 {
     struct ste_recipe r;
     struct ste_loop *l = NULL;
-    struct ste_strings sets = {0};
+    struct ste_running_flags f = {.engine = o->f.engine};
     json_t *report = NULL;
     char *seed = ste_xasprintf("models.seed=%s", model), *path = NULL;
-    ste_strings_add(&sets, seed);
-    for (size_t i = 0; i < o->sets.n; i++)
-        ste_strings_add(&sets, o->sets.items[i]);
-    int rc = ste_running_recipe(&r, "probe", &sets, &o->engine, err);
+    ste_strings_add(&f.sets, seed);
+    for (size_t i = 0; i < o->f.sets.n; i++)
+        ste_strings_add(&f.sets, o->f.sets.items[i]);
+    int rc = ste_running_recipe(&r, "probe", &f, err);
     if (rc == 0)
         rc = ste_model_resolve(model, &path, err); /* before there is a folder */
     if (rc == 0)
@@ -65,7 +63,7 @@ static int probe(const char *model, const char *folder, const struct options *o,
     json_decref(report);
     ste_loop_close(l);
     ste_recipe_clear(&r);
-    ste_strings_clear(&sets);
+    ste_strings_clear(&f.sets);
     ste_xfree(seed);
     ste_xfree(path);
     return rc;

@@ -9,16 +9,14 @@ enum step { SELECT, PAIR, CHECK, JUDGE, FILTER, TRAIN, ITERATE };
 struct options {
     long long iteration;
     char *recipe;
-    struct ste_strings sets;
-    struct ste_llm_params engine;
+    struct ste_running_flags f;
 };
 /* clang-format off */
 #define OPTIONS_OF struct options
 static const struct ste_option options[] = {
     STE_INT("iteration", iteration, "0", 0, STE_LARGE, "which iteration; 0: the one that is under way"),
     STE_STRING("recipe", recipe, NULL, "RECIPE", "make the run by this recipe if it is not there"),
-    STE_WORDS("set", sets, "KEY=VALUE", "an option of that recipe"),
-    STE_TABLE("", engine, ste_llm_options),
+    STE_TABLE("", f, ste_running_options),
     {0},
 };
 /* clang-format on */
@@ -64,12 +62,12 @@ static int pick_iteration(struct ste_loop *l, long long asked, int *iteration, s
 
 static int open_run(struct ste_loop **l, const char *dir, const struct options *o, struct ste_err *err)
 {
-    if (!o->recipe && o->sets.n == 0)
-        return ste_running_open(l, dir, &o->engine, err);
+    if (!o->recipe && o->f.sets.n == 0)
+        return ste_running_open(l, dir, &o->f.engine, err);
     if (!o->recipe)
         return ste_err_set(err, STE_EUSAGE, "--set goes with --recipe: an existing run keeps its options");
     struct ste_recipe r;
-    int rc = ste_running_recipe(&r, o->recipe, &o->sets, &o->engine, err);
+    int rc = ste_running_recipe(&r, o->recipe, &o->f, err);
     if (rc == 0)
         rc = ste_loop_open(l, dir, &r, err);
     ste_recipe_clear(&r);

@@ -50,7 +50,7 @@ static int sweep_run(void *options_, const struct ste_strings *words, struct ste
     if (rc == 0)
         rc = ste_sweep_plan(&s, words->items[0], folder, &o->sweep, err);
     for (size_t i = 0; rc == 0 && i < s->n_points; i++)
-        ste_running_flags(&s->points[i].recipe.engine, &o->engine);
+        ste_running_engine(&s->points[i].recipe.engine, &o->engine);
     if (rc == 0 && o->dry) {
         struct ste_buf text = STE_BUF_INIT;
         ste_sweep_plan_text(s, &text);

@@ -13,8 +13,7 @@ struct options {
 /* clang-format off */
 #define OPTIONS_OF struct options
 static const struct ste_option options[] = {
-    STE_STRING("model", f.model, NULL, "NAME",
-               "catalogue name or .gguf file to train on; its weights stay as they are"),
+    STE_TRAINING_MODEL,
     STE_STRING("in", f.in, NULL, "FILE.jsonl",
                "pairs, one a line: prompt or messages, chosen, rejected (`ste export RUN --what pairs` writes a run's)"),
     STE_STRING("split", split, NULL, "NAME", "only rows whose field split is NAME (a run's: train, heldout)"),

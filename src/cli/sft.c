@@ -27,8 +27,7 @@ static const struct ste_option shared_options[] = {
     {0},
 };
 static const struct ste_option sft_table[] = {
-    STE_STRING("model", f.model, NULL, "NAME",
-               "catalogue name or .gguf file to train on; its weights stay as they are"),
+    STE_TRAINING_MODEL,
     STE_STRING("in", f.in, NULL, "FILE.jsonl",
                "examples, one a line: {\"messages\": [...]} (the last one, the assistant's, is learnt), {\"prompt\", "
                "\"completion\"} (both texts or both lists of messages), {\"prompt_ids\", \"completion_ids\"} (of `ste "
@@ -37,8 +36,7 @@ static const struct ste_option sft_table[] = {
     {0},
 };
 static const struct ste_option dpo_table[] = {
-    STE_STRING("model", f.model, NULL, "NAME",
-               "catalogue name or .gguf file to train on; its weights stay as they are"),
+    STE_TRAINING_MODEL,
     STE_STRING("in", f.in, NULL, "FILE.jsonl",
                "preferences, one a line: {\"prompt\", \"chosen\", \"rejected\"} (all texts, with the template's tokens in "
                "them, or all lists of messages), {\"chosen\", \"rejected\"} (conversations that differ in their last "
