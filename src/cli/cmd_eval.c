@@ -14,7 +14,7 @@ struct eval_options {
     struct ste_strings data;
     double min_coverage, min_margin;
     bool partial, attacks, full, logits;
-    struct ste_cli_judging f;
+    struct ste_judging_flags f;
 };
 /* clang-format off */
 #define OPTIONS_OF struct eval_options

@@ -1,4 +1,3 @@
-
 #include "cli/cli.h"
 #include "core/log.h"
 #include "loop/export.h"

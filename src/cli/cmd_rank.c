@@ -12,7 +12,7 @@ struct options {
     long long pairs;
     int two_order;
     enum ste_match_format format;
-    struct ste_cli_judging f;
+    struct ste_judging_flags f;
 };
 #define VERDICTS STE_NAMES("both", "two-order")
 /* clang-format off */

@@ -7,7 +7,7 @@
 
 struct options {
     char *judge, *in, *out;
-    struct ste_cli_judging f;
+    struct ste_judging_flags f;
 };
 /* clang-format off */
 #define OPTIONS_OF struct options

@@ -1,5 +1,4 @@
 /* The steps of the loop as commands: each does what is missing of its step and writes the report. */
-
 #include "cli/running.h"
 #include "core/log.h"
 #include "report/report.h"

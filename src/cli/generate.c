@@ -105,10 +105,7 @@ static int sample_all(const struct options *o, struct ste_llm *llm, int adapter,
     uint64_t first = 0, ticket = 0;
     int rc = 0, got = 0;
     for (int i = 0; i < o->samples && !rc; i++) {
-        char seed[32], number[32];
-        snprintf(seed, sizeof seed, "%lld", o->seed);
-        snprintf(number, sizeof number, "%d", i);
-        r.key = ste_key_of("generate", seed, number, NULL);
+        r.key = ste_key_of("generate", ste_digits(o->seed).s, ste_digits(i).s, NULL);
         rc = ste_engine_submit(e, &r, &ticket, err);
         first = i == 0 ? ticket : first;
     }

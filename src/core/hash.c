@@ -96,6 +96,13 @@ static void hash_strings(const char *first, va_list ap, uint8_t digest[32])
     ste_hasher_done(h, digest);
 }
 
+struct ste_digits ste_digits(long long n)
+{
+    struct ste_digits d;
+    snprintf(d.s, sizeof d.s, "%lld", n);
+    return d;
+}
+
 struct ste_id ste_id_of(const char *first, ...)
 {
     uint8_t digest[32];

@@ -23,6 +23,11 @@ uint64_t ste_hash_u64(const uint8_t digest[32]);     /* the first 8 bytes, littl
 struct ste_id {
     char s[STE_ID_LEN + 1];
 };
+/* A number for these lists, in decimal. */
+struct ste_digits {
+    char s[24];
+};
+struct ste_digits ste_digits(long long n);
 struct ste_id ste_id_of(const char *first, ...) __attribute__((sentinel));
 /* The 64-bit random key of the given strings: for ste_rng_init. */
 uint64_t ste_key_of(const char *first, ...) __attribute__((sentinel));

@@ -143,7 +143,7 @@ int ste_judge_pairs(const struct ste_judging *j, const struct ste_answer_pairs *
 /* Fields verdict, reason, logprob_a, logprob_b, reasoning of one judgment, set in ROW. */
 void ste_judgment_json(const struct ste_judgment *j, json_t *row);
 /* The pair without a label that O is of: its row with the verdict, of both orders or the one of the file alone. */
-json_t *ste_outcome_row(const struct ste_answer_pair *p, const struct ste_outcome *o, bool both);
+json_t *ste_verdict_row(const struct ste_answer_pair *p, const struct ste_outcome *o, bool both);
 /* A: response_a, B: response_b, TIE: the orders name different ones. */
 enum ste_verdict ste_outcome_verdict(const struct ste_outcome *o, bool both);
 void ste_outcomes_clear(struct ste_outcome *o, size_t n);

@@ -127,9 +127,7 @@ int ste_session_open(struct ste_session *j, const char *judge, const struct ste_
         ste_session_close(j);
         return rc;
     }
-    char seed[32];
-    snprintf(seed, sizeof seed, "%lld", o->seed);
-    j->secret = ste_xstrdup(ste_id_of("evaluation", seed, NULL).s);
+    j->secret = ste_xstrdup(ste_id_of("evaluation", ste_digits(o->seed).s, NULL).s);
     j->setting = (struct ste_judge_setting){.pack = j->pack,
                                             .secret = j->secret,
                                             .mode = j->pack->mode,

@@ -114,7 +114,7 @@ static void widen(const struct ste_trials *s, struct ste_trial *t)
 
 /* ---- the pump's calls ---- */
 
-static int next(void *arg, struct ste_ask *ask, struct ste_err *err)
+static int next(void *arg, struct ste_question *question, struct ste_err *err)
 {
     struct run *r = arg;
     while (r->n_again || r->fresh < r->n) {
@@ -131,8 +131,8 @@ static int next(void *arg, struct ste_ask *ask, struct ste_err *err)
             t->samples = ste_xcalloc((size_t)t->limit, sizeof *t->samples);
         struct ste_trial_sample *x = &t->samples[t->next_ask];
         *x = (struct ste_trial_sample){.trial = t, .index = t->next_ask++};
-        ste_judge_ask(r->s->setting, &t->material, x->index, &r->texts, ask);
-        ask->tag = x;
+        ste_judge_ask(r->s->setting, &t->material, x->index, &r->texts, question);
+        question->tag = x;
         return 1;
     }
     return 0;

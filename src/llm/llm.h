@@ -17,7 +17,7 @@
 #include "engine/request.h"
 #include "model/chat.h"
 
-struct ste_ask {
+struct ste_question {
     const struct ste_message *messages;
     size_t n_messages;
     const char *prefill; /* the plain start of the answer, or NULL */
@@ -111,7 +111,7 @@ int ste_llm_tokenize(struct ste_llm *l, const char *text, int32_t **ids, size_t 
 
 /* Submit, then next until it returns 0: 1 with an answer (the caller clears it), in the order in which they end.
  * STE_ETOOLONG: does not fit the context; nothing was submitted. */
-int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticket, struct ste_err *err);
+int ste_llm_submit(struct ste_llm *l, const struct ste_question *question, uint64_t *ticket, struct ste_err *err);
 /* Forgets a question; nothing comes back for it. Unknown tickets (already answered) are passed over. */
 void ste_llm_cancel(struct ste_llm *l, uint64_t ticket);
 int ste_llm_next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err);
@@ -125,8 +125,8 @@ int ste_llm_speed(struct ste_llm *l, struct ste_llm_speed *out, struct ste_err *
 
 /* ---- for implementations ---- */
 
-/* An ask made ready by an implementation, which owns OWN. */
-struct ste_question {
+/* A question that an implementation, which owns OWN, has made ready. */
+struct ste_prepared {
     uint64_t ticket;
     void *tag;
     char address[65];
@@ -135,13 +135,13 @@ struct ste_question {
     void *own;
     void (*free_own)(void *own);
 };
-void ste_question_clear(struct ste_question *q);
+void ste_prepared_clear(struct ste_prepared *q);
 
 struct ste_llm_ops {
-    /* Fills all of Q but ticket and tag; copies what it needs of ASK. */
-    int (*prepare)(struct ste_llm *l, const struct ste_ask *ask, struct ste_question *q, struct ste_err *err);
+    /* Fills all of Q but ticket and tag; copies what it needs of QUESTION. */
+    int (*prepare)(struct ste_llm *l, const struct ste_question *question, struct ste_prepared *q, struct ste_err *err);
     /* Takes Q, and leaves it empty, when it returns 0. Q's ticket is that of the answer to come. */
-    int (*submit)(struct ste_llm *l, struct ste_question *q, struct ste_err *err);
+    int (*submit)(struct ste_llm *l, struct ste_prepared *q, struct ste_err *err);
     void (*cancel)(struct ste_llm *l, uint64_t ticket); /* only of tickets in flight */
     /* 1: *OUT is an answer; 0: none is in flight. */
     int (*next)(struct ste_llm *l, struct ste_answer *out, struct ste_err *err);

@@ -94,7 +94,7 @@ static int selected(const struct ste_recipe *r, double *read, double *labels, do
     return rc;
 }
 
-/* Tokens a second, read and written, of the seed here: a few short asks. 0 where it cannot be measured. */
+/* Tokens a second, read and written, of the seed here: a few short questions. 0 where it cannot be measured. */
 static void measure(const struct ste_recipe *r, double *read, double *written)
 {
     *read = *written = 0;

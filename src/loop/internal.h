@@ -9,26 +9,26 @@
 #include "loop/loop.h"
 
 /* A model in a role: where to ask, and with which adapter. */
-struct ste_voice {
+struct ste_role_model {
     struct ste_llm *llm;
     int adapter;
-    const char *model; /* as the recipe names it */
+    const char *name; /* as the recipe has it */
 };
 /* The model of a role; for STE_LOOP_JUDGE of iteration ITERATION (1 and up). Opened at the first call, kept open. */
-int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, struct ste_voice *out,
-                   struct ste_err *err);
+int ste_loop_role_model(struct ste_loop *l, enum ste_loop_role role, int iteration, struct ste_role_model *out,
+                        struct ste_err *err);
 const char *ste_loop_role_name(enum ste_loop_role role); /* as provenance has it */
 /* The judge that iteration ITERATION trained; 0: the seed. */
-int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, struct ste_err *err);
+int ste_loop_judge_after(struct ste_loop *l, int iteration, struct ste_role_model *out, struct ste_err *err);
 int ste_loop_seed(struct ste_loop *l, struct ste_llm **out, struct ste_err *err);
 
 /* Writes the row if it is new (inside the caller's transaction) and gives its id. SAMPLING: what was asked for. */
-int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_voice *v,
+int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_role_model *m,
                         const struct ste_sampling *sampling, int max_tokens, const char *mode, int iteration,
                         struct ste_id *id, struct ste_err *err);
 /* The same with HOW (taken) in place of the sampling. */
-int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_voice *v, json_t *how, int iteration,
-                           struct ste_id *id, struct ste_err *err);
+int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_role_model *m, json_t *how,
+                           int iteration, struct ste_id *id, struct ste_err *err);
 /* Of what no model wrote: a file gave it ("given"), a rule made it ("rule"), a program said it ("sandbox"). HOW (taken)
  * may be NULL. */
 int ste_loop_provenance_plain(struct ste_loop *l, const char *role, json_t *how, struct ste_id *id,
@@ -38,7 +38,7 @@ int ste_loop_provenance_plain(struct ste_loop *l, const char *role, json_t *how,
 int ste_loop_eval_file(struct ste_loop *l, size_t which, size_t limit, struct ste_answer_pairs *out,
                        struct ste_err *err);
 /* For evaluation: labels are not drawn. */
-void ste_loop_judge_setting(struct ste_loop *l, const struct ste_voice *v, bool evaluation,
+void ste_loop_judge_setting(struct ste_loop *l, const struct ste_role_model *m, bool evaluation,
                             struct ste_judge_setting *out);
 
 /* Commits what there is and goes on: for a pump's tick, whose argument is the loop. Inside a transaction. */
@@ -111,7 +111,7 @@ void ste_loop_clock_start(struct ste_loop_clock *c, const char *step, int iterat
 int ste_loop_clock_stop(struct ste_loop *l, const struct ste_loop_clock *c, struct ste_err *err);
 
 /* Evaluates V on the dev pairs (STEP of ITERATION) and gives their figures; LOG_LOSS as of ste_log_loss. */
-int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_voice *v, int iteration, int step,
+int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_role_model *m, int iteration, int step,
                           struct ste_metrics *out, double *log_loss, struct ste_err *err);
 
 #endif

@@ -1,6 +1,5 @@
 #include "loop/roles.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "core/json.h"
@@ -82,9 +81,9 @@ static int adapter_of(void *arg, const struct ste_iteration_row *r, struct ste_e
     return 0;
 }
 
-int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, struct ste_err *err)
+int ste_loop_judge_after(struct ste_loop *l, int iteration, struct ste_role_model *out, struct ste_err *err)
 {
-    *out = (struct ste_voice){.model = l->recipe.seed_model};
+    *out = (struct ste_role_model){.name = l->recipe.seed_model};
     int rc = ste_loop_seed(l, &out->llm, err);
     if (rc != 0 || iteration == 0)
         return rc;
@@ -104,19 +103,19 @@ int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, s
     return rc;
 }
 
-int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, struct ste_voice *out,
-                   struct ste_err *err)
+int ste_loop_role_model(struct ste_loop *l, enum ste_loop_role role, int iteration, struct ste_role_model *out,
+                        struct ste_err *err)
 {
     const char *names[STE_LOOP_N_ROLES] = {l->recipe.label_model, l->recipe.answer_model, l->recipe.modify_model,
                                            l->recipe.weaker_model, l->recipe.judge_model};
     if (role == STE_LOOP_JUDGE && iteration > 1)
-        return ste_loop_trained(l, iteration - 1, out, err);
+        return ste_loop_judge_after(l, iteration - 1, out, err);
     const char *name = names[role];
     if (!*name)
-        return ste_loop_trained(l, 0, out, err);
+        return ste_loop_judge_after(l, 0, out, err);
     struct ste_judge_spec spec = {0};
     int rc = ste_judge_spec_parse(&spec, name, err);
-    *out = (struct ste_voice){.model = name};
+    *out = (struct ste_role_model){.name = name};
     if (rc == 0 && (spec.likelihood || spec.reward))
         rc = ste_err_set(err, STE_EUSAGE,
                          "models.%s: %s writes nothing; name a model, a RUN[:N] or an adapter that does",
@@ -133,19 +132,18 @@ int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, s
     return rc;
 }
 
-int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_voice *v, json_t *how, int iteration,
-                           struct ste_id *id, struct ste_err *err)
+int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_role_model *m, json_t *how,
+                           int iteration, struct ste_id *id, struct ste_err *err)
 {
     char *how_text = ste_json_canonical(how);
     json_decref(how);
-    char seed[32], turn[16];
-    snprintf(seed, sizeof seed, "%lld", l->recipe.seed);
-    snprintf(turn, sizeof turn, "%d", iteration);
-    const char *adapter = ste_llm_adapter_hash(v->llm, v->adapter), *hash = ste_llm_about(v->llm)->model_hash;
-    const char *numerics = ste_llm_about(v->llm)->numerics;
-    *id = ste_id_of("provenance", role, v->model, hash, adapter, l->pack->hash, numerics, how_text, seed, turn, NULL);
-    const struct ste_provenance_row row = {id->s,         role,     v->model, hash, adapter,
-                                           l->pack->hash, numerics, how_text, seed, iteration};
+    const struct ste_digits seed = ste_digits(l->recipe.seed);
+    const char *adapter = ste_llm_adapter_hash(m->llm, m->adapter), *hash = ste_llm_about(m->llm)->model_hash;
+    const char *numerics = ste_llm_about(m->llm)->numerics;
+    *id = ste_id_of("provenance", role, m->name, hash, adapter, l->pack->hash, numerics, how_text, seed.s,
+                    ste_digits(iteration).s, NULL);
+    const struct ste_provenance_row row = {id->s,         role,     m->name,  hash,   adapter,
+                                           l->pack->hash, numerics, how_text, seed.s, iteration};
     int rc = ste_put_provenance(l->store, &row, err);
     ste_xfree(how_text);
     return rc;
@@ -162,7 +160,7 @@ int ste_loop_provenance_plain(struct ste_loop *l, const char *role, json_t *how,
     return rc;
 }
 
-int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_voice *v,
+int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_role_model *m,
                         const struct ste_sampling *sampling, int max_tokens, const char *mode, int iteration,
                         struct ste_id *id, struct ste_err *err)
 {
@@ -173,10 +171,10 @@ int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_v
     json_object_set_new(how, "min_p", json_real(sampling->min_p));
     json_object_set_new(how, "max_tokens", json_integer(max_tokens));
     json_object_set_new(how, "mode", json_string(mode));
-    return ste_loop_provenance_of(l, role, v, how, iteration, id, err);
+    return ste_loop_provenance_of(l, role, m, how, iteration, id, err);
 }
 
-void ste_loop_judge_setting(struct ste_loop *l, const struct ste_voice *v, bool evaluation,
+void ste_loop_judge_setting(struct ste_loop *l, const struct ste_role_model *m, bool evaluation,
                             struct ste_judge_setting *out)
 {
     const struct ste_recipe *r = &l->recipe;
@@ -188,6 +186,6 @@ void ste_loop_judge_setting(struct ste_loop *l, const struct ste_voice *v, bool 
         .max_tokens = (int)r->judge.max_tokens,
         .sample_label = !evaluation,
         .seed = (uint64_t)r->seed,
-        .adapter = v->adapter,
+        .adapter = m->adapter,
     };
 }
