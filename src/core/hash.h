@@ -34,8 +34,8 @@ uint64_t ste_key_of(const char *first, ...) __attribute__((sentinel));
 
 /* SHA-256 of a file's bytes, as 64 hex characters and a NUL. */
 int ste_sha256_file(const char *path, char out[65], struct ste_err *err);
-/* The same, kept in PATH.sha256 ("HASH SIZE MTIME") where that may be written, and taken from there while size and
- * time of change are as they were. */
+/* Does the same and keeps the hash in PATH.sha256 ("HASH SIZE MTIME") where that may be written, and taken from there
+ * while size and time of change are as they were. */
 int ste_sha256_file_kept(const char *path, char out[65], struct ste_err *err);
 
 #endif

@@ -20,7 +20,7 @@ struct ste_calibration {
 double ste_log_loss(const struct ste_outcome *o);
 /* T of the highest likelihood, between 0.01 and 100; 1 without pairs. */
 double ste_fit_temperature(const struct ste_outcome *o, size_t n);
-/* The same of J's verdicts on the labelled pairs of PATH. */
+/* Fits it to J's verdicts on the labelled pairs of PATH. */
 int ste_fit_temperature_on(struct ste_session *j, const char *path, const struct ste_pairs_params *p,
                            double *temperature, struct ste_err *err);
 void ste_calibration_of(const struct ste_outcome *o, size_t n, double temperature, uint64_t seed,

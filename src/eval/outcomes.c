@@ -10,7 +10,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 
-static const char *const split_keys[STE_N_BIASES] = {"longer", "formatted", "author"};
+static const char *const bias_keys[STE_N_BIASES] = {"longer", "formatted", "author"};
 static const char *const order_keys[2] = {"ab", "ba"};
 
 static struct ste_outcome_line *add_row(struct ste_outcome_table *t)
@@ -107,7 +107,7 @@ static json_t *line_of(const struct ste_outcome_line *r)
     json_object_set_new(row, "label", json_string(o->tie ? "tie" : "chosen"));
     for (int s = 0; s < STE_N_BIASES; s++)
         if (o->side[s])
-            json_object_set_new(row, split_keys[s], json_string(o->side[s] > 0 ? "chosen" : "rejected"));
+            json_object_set_new(row, bias_keys[s], json_string(o->side[s] > 0 ? "chosen" : "rejected"));
     if (o->drawn >= 0)
         json_object_set_new(row, "is_shuffled", json_boolean(o->drawn));
     for (int k = 0; o->judged && k < 2; k++) {
@@ -273,7 +273,7 @@ static int read_line(void *arg, json_t *row, const char *where, struct ste_err *
     const json_t *drawn = json_object_get(row, "is_shuffled");
     o->drawn = (signed char)(json_is_boolean(drawn) ? json_is_true(drawn) : -1);
     for (int s = 0; s < STE_N_BIASES && !rc; s++)
-        rc = read_side(row, split_keys[s], &o->side[s], where, err);
+        rc = read_side(row, bias_keys[s], &o->side[s], where, err);
     for (int k = 0; o->judged && k < 2 && !rc; k++)
         rc = read_judgment(json_object_get(row, order_keys[k]), &o->order[k], &o->votes[k], where, err);
     return rc;

@@ -69,10 +69,10 @@ int ste_judge_max_tokens(const struct ste_judge_setting *s);
 /* Fills QUESTION (but for tag) to judge A against B. */
 void ste_judge_ask(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
                    struct ste_judge_prompt *texts, struct ste_question *question);
-/* What such a question and one for a score begin with: texts, model and sampling, but nothing of the answer's form. */
+/* Fills what such a question has in common with one for a score: texts, model and sampling. */
 void ste_judge_ask_common(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
                           struct ste_judge_prompt *texts, struct ste_question *question);
-/* The texts alone: also of a score. */
+/* Makes the texts alone, also those of a score. */
 void ste_judge_texts(const struct ste_judge_setting *s, const struct ste_judge_material *m,
                      struct ste_judge_prompt *texts);
 void ste_judge_prompt_clear(struct ste_judge_prompt *p);

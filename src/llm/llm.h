@@ -5,6 +5,8 @@
  *
  * A question's address is the SHA-256 of model, adapter, prompt ids, constraint, stops, token limit, sampling, seed and
  * sample index (contract 3). Its first 8 bytes key the random numbers. Failed transport is never cached.
+ *
+ * One thread at a time works with an llm; what it does inside may be spread over more.
  */
 #ifndef STE_LLM_LLM_H
 #define STE_LLM_LLM_H
@@ -94,7 +96,7 @@ struct ste_llm_params {
 extern const struct ste_option ste_llm_options[]; /* in a recipe and as flags; ste_options_init gives the defaults */
 /* MODEL: a catalogue name or a .gguf path. */
 int ste_llm_open(struct ste_llm **out, const char *model, const struct ste_llm_params *p, struct ste_err *err);
-/* The same with the adapter in the folder PEFT_DIR (NULL: none, *HANDLE 0). On an error *OUT is NULL. */
+/* Opens MODEL and loads the adapter in the folder PEFT_DIR (NULL: none, *HANDLE is 0). On an error *OUT is NULL. */
 int ste_llm_open_with(struct ste_llm **out, const char *model, const char *peft_dir, const struct ste_llm_params *p,
                       int *handle, struct ste_err *err);
 void ste_llm_close(struct ste_llm *l);
@@ -163,7 +165,7 @@ struct ste_llm {
     uint64_t *flying; /* (n_flying) tickets */
     size_t n_flying, cap_flying;
 };
-/* What stands under all wrappers. */
+/* Finds what stands under all wrappers. */
 struct ste_llm *ste_llm_innermost(struct ste_llm *l);
 
 /* Rough figures for estimates, as seen in real runs. */

@@ -30,6 +30,7 @@ int ste_lora_new(struct ste_lora **out, const struct ste_hparams *hp, int r, dou
 void ste_lora_free(struct ste_lora *l);
 /* All zeros. PEFT has it as the saved module "score" of a model for sequence classification. */
 void ste_lora_add_head(struct ste_lora *l, int d_model);
+/* Whoever changed the values calls this before the hash is read; it reads all of them. */
 void ste_lora_rehash(struct ste_lora *l);
 
 /* A PEFT folder: adapter_config.json and adapter_model.safetensors (f32, f16 or bf16 read; f32 written). BASE_NAME goes

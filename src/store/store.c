@@ -327,7 +327,7 @@ static int bind(sqlite3_stmt *q, const char *types, va_list ap)
 int ste_store_vquery(struct ste_store *s, sqlite3_stmt **out, struct ste_err *err, const char *sql, const char *types,
                      va_list ap)
 {
-    struct cached *c;
+    struct cached *c = NULL;
     int rc = prepare(s, sql, &c, err);
     if (rc == 0 && bind(c->stmt, types, ap) != SQLITE_OK)
         rc = ste_store_fail(s, err, "binding a value");

@@ -1,4 +1,4 @@
-/* The request cache: what is put comes back, keys keep apart, damage is not an answer. */
+/* The cache of answers: what is put comes back, keys keep apart, damage is not an answer. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
