@@ -1,7 +1,7 @@
 #include <stdio.h>
-#include <string.h>
 
 #include "cli/running.h"
+#include "core/file.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
 #include "report/report.h"
@@ -74,9 +74,9 @@ static int run_probe(void *options_, const struct ste_strings *words, struct ste
     const struct options *o = options_;
     if (words->n != 1)
         return ste_err_set(err, STE_EUSAGE, "probe: name a model, from `ste models` or a .gguf file");
-    const char *slash = strrchr(words->items[0], '/'), *name = slash ? slash + 1 : words->items[0];
-    char *folder = o->run ? ste_xstrdup(o->run) : ste_xasprintf("runs/probe-%s", name);
-    int rc = probe(words->items[0], folder, o, err);
+    const char *model = words->items[0];
+    char *folder = o->run ? ste_xstrdup(o->run) : ste_xasprintf("runs/probe-%s", ste_path_base(model));
+    int rc = probe(model, folder, o, err);
     ste_xfree(folder);
     return rc;
 }

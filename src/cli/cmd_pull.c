@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "core/file.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
 #include "data/dataset.h"
@@ -24,8 +25,8 @@ static int pull_dataset(const struct options *o, const struct ste_strings *words
 {
     if (words->n != 2)
         return ste_err_set(err, STE_EUSAGE, "pull dataset takes one name, OWNER/NAME");
-    const char *name = words->items[1], *slash = strrchr(name, '/');
-    char *own = o->out ? NULL : ste_xasprintf("%s.jsonl", slash ? slash + 1 : name);
+    const char *name = words->items[1];
+    char *own = o->out ? NULL : ste_xasprintf("%s.jsonl", ste_path_base(name));
     const struct ste_dataset_pull p = {
         .name = name, .config = o->config, .split = o->split, .limit = (size_t)o->limit, .out = own ? own : o->out};
     int rc = ste_dataset_pull(&p, err);

@@ -34,6 +34,7 @@ bool ste_file_exists(const char *path);
 /* Says what a file is that begins with these bytes, as "a ZIP archive": for the error of one that is given as something
  * else. NULL: nothing known. */
 const char *ste_bytes_are(const void *p, size_t n);
+const char *ste_path_base(const char *path); /* the file's name without folder, within PATH */
 char *ste_path_stem(const char *path); /* the file's name without folder and ending; "stdin" for "-". Caller frees. */
 bool ste_is_folder(const char *path);
 int ste_mkdirs(const char *path, struct ste_err *err);

@@ -12,6 +12,7 @@
 #include "core/context.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/strings.h"
 #include "data/catalogue.h"
 #include "data/hub.h"
 #include "data/index.h"
@@ -103,8 +104,7 @@ static struct archive *open_archive(const char *path, struct ste_err *err)
 static bool is_member(struct archive_entry *entry, const char *ending)
 {
     const char *name = archive_entry_pathname(entry);
-    size_t n = name ? strlen(name) : 0, m = ending ? strlen(ending) : 0;
-    return name && archive_entry_filetype(entry) == AE_IFREG && n >= m && (!m || strcmp(name + n - m, ending) == 0);
+    return name && archive_entry_filetype(entry) == AE_IFREG && (!ending || ste_ends_in(name, ending));
 }
 
 /* The largest member with the ending: its name, caller frees. */

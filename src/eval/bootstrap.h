@@ -35,5 +35,6 @@ void ste_bootstrap_derived(const struct ste_clusters *suites, size_t n, const do
                            void (*derive)(double *means), struct ste_rate *const *rates);
 /* The 2.5 % and 97.5 % points of MEANS[STE_BOOTSTRAP_DRAWS], which it sorts. */
 void ste_bootstrap_bounds(double *means, double *lo, double *hi);
+int ste_by_value(const void *a, const void *b); /* the order of doubles, ascending, for qsort */
 
 #endif

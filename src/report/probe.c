@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/file.h"
 #include "report/fields.h"
 #include "report/report.h"
 
@@ -75,8 +76,7 @@ void ste_report_forecast_text(const json_t *report, const char *model, struct st
 {
     const json_t *seed = of_seed(report);
     const double modify = usable(report, "modify");
-    const char *slash = strrchr(model, '/');
-    ste_buf_addf(out, "\nWhat that says of %s as a seed\n", slash ? slash + 1 : model);
+    ste_buf_addf(out, "\nWhat that says of %s as a seed\n", ste_path_base(model));
     if (!seed || isnan(modify)) {
         ste_buf_adds(out, "  Nothing: no pair of the kind modify was left to be judged.\n");
         return;
