@@ -128,10 +128,5 @@ static int compare_run(void *options_, const struct ste_strings *words, struct s
     return rc;
 }
 
-const struct ste_command ste_cmd_compare = {"compare",
-                                            "compare --judge FIRST --judge SECOND --data FILE... [flags]",
-                                            "Compare two judges on the same labelled pairs.",
-                                            options,
-                                            sizeof(struct options),
-                                            0,
-                                            compare_run};
+STE_COMMAND(compare, "compare", "--judge FIRST --judge SECOND --data FILE... [flags]",
+            "Compare two judges on the same labelled pairs.", options, 0, NULL, compare_run);

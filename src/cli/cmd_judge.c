@@ -168,10 +168,5 @@ static int judge_run(void *options_, const struct ste_strings *words, struct ste
     return rc;
 }
 
-const struct ste_command ste_cmd_judge = {"judge",
-                                          "judge --judge JUDGE --in PAIRS.jsonl --out VERDICTS.jsonl [flags]",
-                                          "Judge a file of pairs.",
-                                          options,
-                                          sizeof(struct options),
-                                          1,
-                                          judge_run};
+STE_COMMAND(judge, "judge", "--judge JUDGE --in PAIRS.jsonl --out VERDICTS.jsonl [flags]", "Judge a file of pairs.",
+            options, 1, NULL, judge_run);

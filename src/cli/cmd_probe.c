@@ -72,8 +72,6 @@ static int probe(const char *model, const char *folder, const struct options *o,
 static int run_probe(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
     const struct options *o = options_;
-    if (words->n != 1)
-        return ste_err_set(err, STE_EUSAGE, "probe: name a model, from `ste models` or a .gguf file");
     const char *model = words->items[0];
     char *folder = o->run ? ste_xstrdup(o->run) : ste_xasprintf("runs/probe-%s", ste_path_base(model));
     int rc = probe(model, folder, o, err);
@@ -81,10 +79,6 @@ static int run_probe(void *options_, const struct ste_strings *words, struct ste
     return rc;
 }
 
-const struct ste_command ste_cmd_probe = {"probe",
-                                          "probe MODEL [--run DIR] [--set KEY=VALUE]... [flags]",
-                                          "Say in minutes whether a model may teach itself to judge, and how.",
-                                          options,
-                                          sizeof(struct options),
-                                          1,
-                                          run_probe};
+STE_COMMAND(probe, "probe", "MODEL [--run DIR] [--set KEY=VALUE]... [flags]",
+            "Say in minutes whether a model may teach itself to judge, and how.", options, 1,
+            "a model, from `ste models` or a .gguf file", run_probe);

@@ -54,10 +54,5 @@ static int pull_run(void *options_, const struct ste_strings *words, struct ste_
     return rc;
 }
 
-const struct ste_command ste_cmd_pull = {"pull",
-                                         "pull NAME... (or: pull dataset OWNER/NAME)",
-                                         "Download models, or a data set's rows; goes on where cut off.",
-                                         options,
-                                         sizeof(struct options),
-                                         100,
-                                         pull_run};
+STE_COMMAND(pull, "pull", "NAME... (or: pull dataset OWNER/NAME)",
+            "Download models, or a data set's rows; goes on where cut off.", options, 100, NULL, pull_run);

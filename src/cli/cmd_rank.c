@@ -108,11 +108,5 @@ static int rank_run(void *options_, const struct ste_strings *words, struct ste_
     return rc;
 }
 
-const struct ste_command ste_cmd_rank = {
-    "rank",
-    "rank --judge JUDGE --answers FILE.jsonl [flags] (or: rank --from RESULTS.jsonl)",
-    "Rank models by a judge's verdicts on their answers.",
-    options,
-    sizeof(struct options),
-    0,
-    rank_run};
+STE_COMMAND(rank, "rank", "--judge JUDGE --answers FILE.jsonl [flags] (or: rank --from RESULTS.jsonl)",
+            "Rank models by a judge's verdicts on their answers.", options, 0, NULL, rank_run);

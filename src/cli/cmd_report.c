@@ -16,8 +16,6 @@ static int report_run(void *options_, const struct ste_strings *words, struct st
 {
     const struct options *o = options_;
     json_t *report = NULL;
-    if (words->n != 1)
-        return ste_err_set(err, STE_EUSAGE, "report: name the run's folder");
     int rc = ste_report_read(&report, words->items[0], err);
     if (rc == 0)
         ste_running_print(report, o->json);
@@ -25,7 +23,5 @@ static int report_run(void *options_, const struct ste_strings *words, struct st
     return rc;
 }
 
-const struct ste_command ste_cmd_report = {
-    "report",  "report RUN [--json]",  "Show what a run did and how good its judges are.",
-    options,   sizeof(struct options), 1,
-    report_run};
+STE_COMMAND(report, "report", "RUN [--json]", "Show what a run did and how good its judges are.", options, 1,
+            "the run's folder", report_run);

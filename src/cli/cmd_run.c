@@ -52,8 +52,6 @@ static int run_run(void *options_, const struct ste_strings *words, struct ste_e
     const struct options *o = options_;
     struct ste_recipe r;
     struct ste_loop *l = NULL;
-    if (words->n != 1)
-        return ste_err_set(err, STE_EUSAGE, "run: name a recipe: demo, small, paper or a path to a YAML file");
     char *folder = o->run ? ste_xstrdup(o->run) : ste_recipe_run_folder(words->items[0]);
     int rc = ste_running_recipe(&r, words->items[0], &o->f, err);
     if (rc == 0 && o->profile)
@@ -74,10 +72,6 @@ static int run_run(void *options_, const struct ste_strings *words, struct ste_e
     return rc;
 }
 
-const struct ste_command ste_cmd_run = {"run",
-                                        "run RECIPE [--run DIR] [--set KEY=VALUE]... [--dry-run] [flags]",
-                                        "Train a judge by a recipe, or go on with a run.",
-                                        options,
-                                        sizeof(struct options),
-                                        1,
-                                        run_run};
+STE_COMMAND(run, "run", "RECIPE [--run DIR] [--set KEY=VALUE]... [--dry-run] [flags]",
+            "Train a judge by a recipe, or go on with a run.", options, 1,
+            "a recipe: demo, small, paper or a path to a YAML file", run_run);

@@ -102,10 +102,5 @@ static int score_run(void *options_, const struct ste_strings *words, struct ste
     return rc;
 }
 
-const struct ste_command ste_cmd_score = {"score",
-                                          "score --judge JUDGE --in ANSWERS.jsonl --out SCORES.jsonl [flags]",
-                                          "Score single answers from 1 to 10.",
-                                          options,
-                                          sizeof(struct options),
-                                          0,
-                                          score_run};
+STE_COMMAND(score, "score", "--judge JUDGE --in ANSWERS.jsonl --out SCORES.jsonl [flags]",
+            "Score single answers from 1 to 10.", options, 0, NULL, score_run);

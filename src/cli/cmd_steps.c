@@ -78,8 +78,6 @@ static int run_step(const char *name, enum step step, const struct options *o, c
 {
     struct ste_loop *l = NULL;
     int iteration = 0;
-    if (words->n != 1)
-        return ste_err_set(err, STE_EUSAGE, "%s: name the run's folder", name);
     int rc = open_run(&l, words->items[0], o, err);
     if (rc == 0 && step > CHECK)
         rc = pick_iteration(l, o->iteration, &iteration, err);
@@ -99,18 +97,13 @@ static int run_step(const char *name, enum step step, const struct options *o, c
     {                                                                                                                  \
         return run_step(name, step, o, words, err);                                                                    \
     }                                                                                                                  \
-    const struct ste_command ste_cmd_##symbol = {name,                                                                 \
-                                                 name " RUN [--iteration N] [--recipe RECIPE] [flags]",                \
-                                                 summary,                                                              \
-                                                 options,                                                              \
-                                                 sizeof(struct options),                                               \
-                                                 1,                                                                    \
-                                                 symbol##_run};
+    STE_COMMAND(symbol, name, "RUN [--iteration N] [--recipe RECIPE] [flags]", summary, options, 1,                    \
+                "the run's folder", symbol##_run)
 
-STEP(select, "select", SELECT, "Read, clean, label, filter and split the instructions.")
-STEP(pair, "pair", PAIR, "Write a better and a worse answer to each.")
-STEP(check, "check", CHECK, "Hold the pairs' labels against how likely their answers are.")
-STEP(judge_step, "judge-step", JUDGE, "Judge the training pairs.")
-STEP(filter, "filter", FILTER, "Keep right judgments, balance them.")
-STEP(train, "train", TRAIN, "Train an adapter on them, from the seed.")
-STEP(iterate, "iterate", ITERATE, "Judge, filter, train and evaluate once.")
+STEP(select, "select", SELECT, "Read, clean, label, filter and split the instructions.");
+STEP(pair, "pair", PAIR, "Write a better and a worse answer to each.");
+STEP(check, "check", CHECK, "Hold the pairs' labels against how likely their answers are.");
+STEP(judge_step, "judge-step", JUDGE, "Judge the training pairs.");
+STEP(filter, "filter", FILTER, "Keep right judgments, balance them.");
+STEP(train, "train", TRAIN, "Train an adapter on them, from the seed.");
+STEP(iterate, "iterate", ITERATE, "Judge, filter, train and evaluate once.");

@@ -40,8 +40,6 @@ static void print(const json_t *report)
 static int sweep_run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
     const struct options *o = options_;
-    if (words->n != 1)
-        return ste_err_set(err, STE_EUSAGE, "sweep: name a recipe, or the file of a sweep");
     char *stem = ste_yaml_stem(words->items[0]),
          *folder = o->out ? ste_xstrdup(o->out) : ste_xasprintf("sweeps/%s", stem);
     struct ste_sweep *s = NULL;
@@ -75,11 +73,8 @@ static int sweep_run(void *options_, const struct ste_strings *words, struct ste
     return rc;
 }
 
-const struct ste_command ste_cmd_sweep = {"sweep",
-                                          "sweep RECIPE|FILE [--out FOLDER] [--grid KEY=VALUE,VALUE]... "
-                                          "[--seeds N,N] [--set KEY=VALUE]... [--data FILE... [--sample N]] [flags]",
-                                          "Train judges over a grid of options and seeds, and compare them.",
-                                          options,
-                                          sizeof(struct options),
-                                          1,
-                                          sweep_run};
+STE_COMMAND(sweep, "sweep",
+            "RECIPE|FILE [--out FOLDER] [--grid KEY=VALUE,VALUE]... "
+            "[--seeds N,N] [--set KEY=VALUE]... [--data FILE... [--sample N]] [flags]",
+            "Train judges over a grid of options and seeds, and compare them.", options, 1,
+            "a recipe, or the file of a sweep", sweep_run);

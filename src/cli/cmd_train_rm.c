@@ -88,10 +88,5 @@ static int train_rm(void *options_, const struct ste_strings *words, struct ste_
     return rc;
 }
 
-const struct ste_command ste_cmd_train_rm = {"train-rm",
-                                             "train-rm --model NAME --in PAIRS.jsonl --out DIR [flags]",
-                                             "Train a reward model on pairs: the classifier to beat.",
-                                             options,
-                                             sizeof(struct options),
-                                             0,
-                                             train_rm};
+STE_COMMAND(train_rm, "train-rm", "--model NAME --in PAIRS.jsonl --out DIR [flags]",
+            "Train a reward model on pairs: the classifier to beat.", options, 0, NULL, train_rm);

@@ -156,10 +156,5 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
     return rc;
 }
 
-const struct ste_command ste_cmd_generate = {"generate",
-                                             "generate --model NAME (--prompt TEXT | --chat TEXT) [flags]",
-                                             "Text from a model, with or without an adapter.",
-                                             options,
-                                             sizeof(struct options),
-                                             0,
-                                             run};
+STE_COMMAND(generate, "generate", "--model NAME (--prompt TEXT | --chat TEXT) [flags]",
+            "Text from a model, with or without an adapter.", options, 0, NULL, run);

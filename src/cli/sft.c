@@ -115,17 +115,7 @@ static int dpo(void *options, const struct ste_strings *words, struct ste_err *e
     return tune(options, true, err);
 }
 
-const struct ste_command ste_cmd_sft = {"sft",
-                                        "sft --model NAME --in EXAMPLES.jsonl --out DIR [flags]",
-                                        "Fine-tune a LoRA adapter on your own examples.",
-                                        sft_table,
-                                        sizeof(struct sft_options),
-                                        0,
-                                        sft};
-const struct ste_command ste_cmd_dpo = {"dpo",
-                                        "dpo --model NAME --in PREFERENCES.jsonl --out DIR [flags]",
-                                        "Fine-tune a LoRA adapter on what is preferred to what.",
-                                        dpo_table,
-                                        sizeof(struct sft_options),
-                                        0,
-                                        dpo};
+STE_COMMAND(sft, "sft", "--model NAME --in EXAMPLES.jsonl --out DIR [flags]",
+            "Fine-tune a LoRA adapter on your own examples.", sft_table, 0, NULL, sft);
+STE_COMMAND(dpo, "dpo", "--model NAME --in PREFERENCES.jsonl --out DIR [flags]",
+            "Fine-tune a LoRA adapter on what is preferred to what.", dpo_table, 0, NULL, dpo);
