@@ -28,32 +28,22 @@ static int add_list(struct ste_store *s, json_t *object, const char *name, enum 
 
 static int funnel(struct ste_store *s, json_t *report, struct ste_err *err)
 {
-    json_t *f = json_object(), *turns = json_array();
+    /* as enum ste_states has them */
+    static const char *const names[STE_N_STATES] = {"instructions", "split",     "pairs",    "pairs_split", "rules",
+                                                    "tests",        "judgments", "outcomes", "examples"};
+    json_t *f = json_object(), *iterations = json_array();
     json_object_set_new(report, "funnel", f);
-    json_object_set_new(f, "iterations", turns);
+    json_object_set_new(f, "iterations", iterations);
     int64_t last = 0;
-    int rc = add_states(s, f, "instructions", STE_STATES_INSTRUCTIONS, 0, err);
-    if (rc == 0)
-        rc = add_states(s, f, "split", STE_STATES_SPLIT, 0, err);
-    if (rc == 0)
-        rc = add_states(s, f, "pairs", STE_STATES_PAIRS, 0, err);
-    if (rc == 0)
-        rc = add_states(s, f, "pairs_split", STE_STATES_PAIR_SPLIT, 0, err);
-    if (rc == 0)
-        rc = add_states(s, f, "rules", STE_STATES_RULES, 0, err);
-    if (rc == 0)
-        rc = add_states(s, f, "tests", STE_STATES_TESTS, 0, err);
-    if (rc == 0)
-        rc = ste_count(s, STE_COUNT_LAST_JUDGED, 0, &last, err);
+    int rc = ste_count(s, STE_COUNT_LAST_JUDGED, 0, &last, err);
+    for (int what = 0; rc == 0 && what < STE_STATES_JUDGMENTS; what++)
+        rc = add_states(s, f, names[what], what, 0, err);
     for (int64_t i = 1; rc == 0 && i <= last; i++) {
-        json_t *t = json_object();
-        json_object_set_new(t, "iteration", json_integer(i));
-        json_array_append_new(turns, t);
-        rc = add_states(s, t, "judgments", STE_STATES_JUDGMENTS, i, err);
-        if (rc == 0)
-            rc = add_states(s, t, "outcomes", STE_STATES_OUTCOMES, i, err);
-        if (rc == 0)
-            rc = add_states(s, t, "examples", STE_STATES_EXAMPLES, i, err);
+        json_t *of = json_object();
+        json_object_set_new(of, "iteration", json_integer(i));
+        json_array_append_new(iterations, of);
+        for (int what = STE_STATES_JUDGMENTS; rc == 0 && what < STE_N_STATES; what++)
+            rc = add_states(s, of, names[what], what, i, err);
     }
     return rc;
 }
