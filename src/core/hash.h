@@ -13,10 +13,11 @@ void ste_hasher_add(struct ste_hasher *h, const void *p, size_t n);
 void ste_hasher_adds(struct ste_hasher *h, const char *s);   /* with its NUL, so that fields stay apart */
 void ste_hasher_addu(struct ste_hasher *h, uint64_t v);      /* 8 bytes, little endian */
 void ste_hasher_done(struct ste_hasher *h, uint8_t out[32]); /* frees H */
+void ste_hasher_hex(struct ste_hasher *h, char out[65]);     /* the same, as ste_hex gives it */
 
-void ste_sha256(const void *p, size_t n, uint8_t out[32]);
-void ste_hex(const uint8_t *p, size_t n, char *out); /* 2n characters and a NUL */
-uint64_t ste_hash_u64(const uint8_t digest[32]);     /* the first 8 bytes, little endian */
+void ste_sha256(const void *p, size_t n, char out[65]); /* as ste_hex gives it */
+void ste_hex(const uint8_t *p, size_t n, char *out);    /* 2n characters and a NUL */
+uint64_t ste_hash_u64(const uint8_t digest[32]);        /* the first 8 bytes, little endian */
 
 /* A row id: the first 16 bytes of the SHA-256 of the given strings (NULL ends the list), in hex. */
 #define STE_ID_LEN 32

@@ -199,10 +199,8 @@ static int assemble(struct pull *p, char **paths, const struct ste_source *s, st
         rc = ste_err_errno(err, "cannot write %s", p->target);
     if (fclose(out) && !rc)
         rc = ste_err_errno(err, "cannot write %s", p->target);
-    uint8_t digest[32];
     char got[65];
-    ste_hasher_done(h, digest);
-    ste_hex(digest, 32, got);
+    ste_hasher_hex(h, got);
     if (rc)
         unlink(p->whole);
     else

@@ -78,7 +78,6 @@ void ste_lora_add_head(struct ste_lora *l, int d_model)
 void ste_lora_rehash(struct ste_lora *l)
 {
     struct ste_hasher *h = ste_hasher_new();
-    uint8_t digest[32];
     uint64_t bits;
     memcpy(&bits, &l->alpha, sizeof bits);
     ste_hasher_addu(h, (uint64_t)l->r);
@@ -96,8 +95,7 @@ void ste_lora_rehash(struct ste_lora *l)
         }
     if (l->head)
         ste_hasher_add(h, l->head, (size_t)l->n_head * sizeof *l->head);
-    ste_hasher_done(h, digest);
-    ste_hex(digest, 32, l->hash);
+    ste_hasher_hex(h, l->hash);
 }
 
 /* Row ROW of a GGUF file's tensor is this row of Hugging Face's: see interleaved in arch.h. */

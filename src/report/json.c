@@ -157,17 +157,22 @@ static int report_of(struct ste_store *s, json_t **out, struct ste_err *err)
     return 0;
 }
 
+int ste_report_write(const json_t *report, const char *dir, const char *name, struct ste_err *err)
+{
+    char *text = json_dumps(report, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6)),
+         *path = ste_path_join(dir, name);
+    int rc = ste_file_write(path, text ? text : "", text ? strlen(text) : 0, err);
+    ste_xfree(path);
+    ste_xfree(text);
+    return rc;
+}
+
 static int write_report(struct ste_store *s, json_t **out, struct ste_err *err)
 {
     *out = NULL;
     int rc = report_of(s, out, err);
-    if (rc != 0)
-        return rc;
-    char *text = json_dumps(*out, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6));
-    char *path = ste_path_join(ste_store_dir(s), STE_RUN_REPORT);
-    rc = ste_file_write(path, text ? text : "", text ? strlen(text) : 0, err);
-    ste_xfree(path);
-    ste_xfree(text);
+    if (rc == 0)
+        rc = ste_report_write(*out, ste_store_dir(s), STE_RUN_REPORT, err);
     if (rc != 0) {
         json_decref(*out);
         *out = NULL;

@@ -18,6 +18,9 @@ void ste_report_text(const json_t *report, struct ste_buf *out);
  * 0. */
 int ste_report_end(struct ste_store *s, int rc, json_t **out, struct ste_err *err);
 
+/* Writes REPORT, of a run or a sweep, as DIR/NAME. */
+int ste_report_write(const json_t *report, const char *dir, const char *name, struct ste_err *err);
+
 /* Adds "forecast" to the report of a run in which a seed judged its own pairs and trained nothing (usable_modify,
  * usable_other: shares of the pairs that the check left; first_position, two_order, two_order_surest_half of the seed's
  * verdicts; like: the seed among those that were taught before that told its own pairs as well). */

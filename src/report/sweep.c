@@ -4,7 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "eval/seeds.h"
@@ -404,13 +403,8 @@ int ste_sweep_run(struct ste_sweep *s, json_t **out, struct ste_err *err)
     int rc = do_runs(&g, &failed, &own);
     if (rc == 0)
         rc = report_of(&g, out, &own);
-    if (rc == 0) {
-        char *text = json_dumps(*out, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6)),
-             *path = ste_path_join(s->folder, STE_SWEEP_REPORT);
-        rc = ste_file_write(path, text ? text : "", text ? strlen(text) : 0, &own);
-        ste_xfree(path);
-        ste_xfree(text);
-    }
+    if (rc == 0)
+        rc = ste_report_write(*out, s->folder, STE_SWEEP_REPORT, &own);
     if (rc != 0) {
         json_decref(*out);
         *out = NULL;

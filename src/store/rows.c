@@ -247,11 +247,9 @@ PUT(evaluation, evaluation, "INSERT")
 int ste_put_prompt(struct ste_store *s, struct ste_token_ids tokens, struct ste_id *id, struct ste_err *err)
 {
     struct ste_buf blob = STE_BUF_INIT;
-    uint8_t digest[32];
     char hex[65];
     pack(tokens, &blob);
-    ste_sha256(blob.s, blob.len, digest);
-    ste_hex(digest, 32, hex);
+    ste_sha256(blob.s, blob.len, hex);
     *id = ste_id_of("prompt", hex, NULL);
     int rc = ste_store_exec(s, err, "INSERT OR IGNORE INTO prompt (id, tokens) VALUES (?, ?)", "tb", id->s, blob.s,
                             blob.len);
