@@ -81,13 +81,10 @@ static int run_step(const char *name, enum step step, const struct options *o, c
     int rc = open_run(&l, words->items[0], o, err);
     if (rc == 0 && step > CHECK)
         rc = pick_iteration(l, o->iteration, &iteration, err);
-    if (rc == 0) {
-        json_t *report = NULL;
-        rc = ste_report_end(l->store, do_step(l, step, iteration, err), &report, err);
-        json_decref(report);
-        if (rc == 0)
-            ste_info("%s: done; `ste report %s` shows the run", name, words->items[0]);
-    }
+    if (rc == 0)
+        rc = ste_report_end(l->store, do_step(l, step, iteration, err), NULL, err);
+    if (rc == 0)
+        ste_info("%s: done; `ste report %s` shows the run", name, words->items[0]);
     ste_loop_close(l);
     return rc;
 }

@@ -167,23 +167,16 @@ int ste_report_write(const json_t *report, const char *dir, const char *name, st
     return rc;
 }
 
-static int write_report(struct ste_store *s, json_t **out, struct ste_err *err)
-{
-    *out = NULL;
-    int rc = report_of(s, out, err);
-    if (rc == 0)
-        rc = ste_report_write(*out, ste_store_dir(s), STE_RUN_REPORT, err);
-    if (rc != 0) {
-        json_decref(*out);
-        *out = NULL;
-    }
-    return rc;
-}
-
 int ste_report_end(struct ste_store *s, int rc, json_t **out, struct ste_err *err)
 {
-    struct ste_err second = {0};
-    const int wrote = write_report(s, out, rc == 0 ? err : &second);
+    struct ste_err second = {0}, *first = rc == 0 ? err : &second;
+    json_t *report = NULL;
+    int wrote = report_of(s, &report, first);
+    if (wrote == 0)
+        wrote = ste_report_write(report, ste_store_dir(s), STE_RUN_REPORT, first);
+    if (out)
+        *out = wrote == 0 ? json_incref(report) : NULL;
+    json_decref(report);
     return rc == 0 ? wrote : rc;
 }
 

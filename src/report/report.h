@@ -13,9 +13,9 @@
 /* Makes the report of the run in DIR; the caller calls json_decref. */
 int ste_report_read(json_t **out, const char *dir, struct ste_err *err);
 void ste_report_text(const json_t *report, struct ste_buf *out);
-/* Writes the report of a run that ended with RC into its folder and gives it, NULL where that failed: whatever ended
- * the run, a threshold that was not met is explained by it. Returns RC, with its error, or what went wrong where RC is
- * 0. */
+/* Writes the report of a run that ended with RC into its folder, whatever ended the run: a threshold that was not met
+ * is explained by it. *OUT (OUT may be NULL) is the report, NULL where that failed. Returns RC, with its error, or what
+ * went wrong where RC is 0. */
 int ste_report_end(struct ste_store *s, int rc, json_t **out, struct ste_err *err);
 
 /* Writes REPORT, of a run or a sweep, as DIR/NAME. */

@@ -365,11 +365,9 @@ static int do_run(struct reading *g, size_t point, size_t seed, struct ste_err *
 {
     struct ste_sweep *s = g->sweep;
     struct ste_loop *l = NULL;
-    json_t *report = NULL;
     int rc = ste_sweep_open(s, point, seed, &l, err);
     if (rc == 0)
-        rc = ste_report_end(l->store, ste_loop_run(l, err), &report, err);
-    json_decref(report);
+        rc = ste_report_end(l->store, ste_loop_run(l, err), NULL, err);
     ste_loop_close(l);
     if (rc != STE_ETHRESHOLD)
         return rc;

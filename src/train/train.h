@@ -95,9 +95,6 @@ extern const struct ste_option ste_dpo_options[];
 void ste_train_params_dpo(struct ste_train_params *p, const struct ste_dpo_options *o);
 /* Makes P run for STEPS steps; a warm-up that is longer ends before the last one. */
 void ste_train_params_total(struct ste_train_params *p, int steps);
-/* Bytes of activations and scratch memory for a pack of TOKENS (packed weights, adapter and optimizer not counted):
- * what a caller weighs when it chooses micro_tokens and activation_bytes. */
-size_t ste_train_activation_bytes(const struct ste_hparams *hp, int r, int tokens, bool recompute);
 
 struct ste_trainer;
 /* The model's matrices are packed once for the trainer, or shared: BASE may be NULL (then the trainer packs its own) or

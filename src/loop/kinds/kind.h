@@ -88,8 +88,7 @@ struct ste_pair_kind {
     int (*prepare)(struct ste_loop *l, struct ste_pair_job *jobs, size_t n, struct ste_err *err);
 };
 
-extern const struct ste_pair_kind *const ste_pair_kinds[];           /* NULL-ended */
-const struct ste_pair_kind *ste_pair_kind_by_name(const char *name); /* NULL: there is none */
+extern const struct ste_pair_kind *const ste_pair_kinds[]; /* NULL-ended */
 /* The kind NAME as R has it: `modify` in one call or in two. */
 const struct ste_pair_kind *ste_pair_kind_of(const struct ste_recipe *r, const char *name);
 
