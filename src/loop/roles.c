@@ -164,13 +164,9 @@ int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_r
                         const struct ste_sampling *sampling, int max_tokens, const char *mode, int iteration,
                         struct ste_id *id, struct ste_err *err)
 {
-    json_t *how = json_object();
-    json_object_set_new(how, "temperature", json_real(sampling->temperature));
-    json_object_set_new(how, "top_k", json_integer(sampling->top_k));
-    json_object_set_new(how, "top_p", json_real(sampling->top_p));
-    json_object_set_new(how, "min_p", json_real(sampling->min_p));
-    json_object_set_new(how, "max_tokens", json_integer(max_tokens));
-    json_object_set_new(how, "mode", json_string(mode));
+    json_t *how =
+        json_pack("{s:f, s:i, s:f, s:f, s:i, s:s}", "temperature", sampling->temperature, "top_k", sampling->top_k,
+                  "top_p", sampling->top_p, "min_p", sampling->min_p, "max_tokens", max_tokens, "mode", mode);
     return ste_loop_provenance_of(l, role, m, how, iteration, id, err);
 }
 
