@@ -67,12 +67,10 @@ struct ste_likelihood ste_answer_likelihood(const struct ste_answer *a, bool end
 
 /* What an implementation can do. */
 enum {
-    STE_CAN_LOGPROBS = 1,
-    STE_CAN_CHOICES = 2,
-    STE_CAN_GIVEN = 4,
-    STE_CAN_TOKEN_IDS = 8, /* takes them as a prompt, and gives those of prompts and answers */
-    STE_CAN_ADAPTERS = 16,
-    STE_IS_DETERMINISTIC = 32,
+    STE_CAN_CHOICES = 1,
+    STE_CAN_GIVEN = 2,
+    STE_CAN_TOKEN_IDS = 4, /* takes them as a prompt, and gives those of prompts and answers */
+    STE_CAN_ADAPTERS = 8,
 };
 
 struct ste_llm_about {

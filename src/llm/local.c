@@ -379,8 +379,7 @@ int ste_local_open(struct ste_llm **out, const char *model, const struct ste_llm
     l->llm.about = (struct ste_llm_about){.name = l->name,
                                           .model_hash = l->model->sha256,
                                           .numerics = ste_engine_numerics(l->engine),
-                                          .can = STE_CAN_LOGPROBS | STE_CAN_CHOICES | STE_CAN_GIVEN |
-                                                 STE_CAN_TOKEN_IDS | STE_CAN_ADAPTERS | STE_IS_DETERMINISTIC,
+                                          .can = STE_CAN_CHOICES | STE_CAN_GIVEN | STE_CAN_TOKEN_IDS | STE_CAN_ADAPTERS,
                                           .window = 2 * (size_t)ep.max_batch,
                                           .ctx = ste_engine_ctx(l->engine)};
     *out = &l->llm;

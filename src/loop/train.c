@@ -361,15 +361,19 @@ static int publish(struct training *g, int best, struct ste_err *err)
     if (rc == 0)
         rc = ste_folder_sync(folder, err);
     ste_lora_rehash(lora);
+    json_t *how = json_object();
+    json_object_set_new(how, "r", json_integer(g->params.r));
+    json_object_set_new(how, "alpha", json_real(g->params.alpha));
+    json_object_set_new(how, "lr", json_real(g->params.learning_rate));
+    json_object_set_new(how, "steps", json_integer(g->params.total_steps));
+    json_object_set_new(how, "chosen_step", json_integer(best));
+    json_object_set_new(how, "examples", json_integer(rows_of(g)));
     struct ste_id prov;
     double sure = NAN;
     if (rc == 0)
         rc = sureness(g, best, &sure, err);
     if (rc == 0 && (rc = ste_store_begin(g->l->store, err)) == 0) {
-        json_t *how = json_pack("{s:i, s:f, s:f, s:i, s:i, s:i}", "r", g->params.r, "alpha", g->params.alpha, "lr",
-                                g->params.learning_rate, "steps", g->params.total_steps, "chosen_step", best,
-                                "examples", rows_of(g));
-        rc = ste_loop_provenance_of(g->l, "train", &g->seed, how, g->iteration, &prov, err);
+        rc = ste_loop_provenance_of(g->l, "train", &g->seed, json_incref(how), g->iteration, &prov, err);
         const struct ste_iteration_row row = {.iteration = g->iteration,
                                               .chosen_step = best,
                                               .chosen_sure = sure,
@@ -379,6 +383,7 @@ static int publish(struct training *g, int best, struct ste_err *err)
             rc = ste_set_adapter(g->l->store, &row, err);
         rc = ste_store_end(g->l->store, rc, err);
     }
+    json_decref(how);
     if (rc == 0)
         ste_train_clean(g->folder);
     ste_xfree(folder);
