@@ -310,7 +310,5 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
     return rc;
 }
 
-const struct ste_command ste_cmd_bench = {
-    "bench", "bench --model NAME [flags]", "Tokens per second: generating and training.",
-    options, sizeof(struct options),       0,
-    run};
+STE_COMMAND(bench, "bench", "--model NAME [flags]", "Tokens per second: generating and training.", options, 0, NULL,
+            run);

@@ -5,7 +5,6 @@
 #ifndef STE_CLI_CLI_H
 #define STE_CLI_CLI_H
 
-#include <stdbool.h>
 #include <stdio.h>
 
 #include "core/err.h"
@@ -19,9 +18,14 @@ struct ste_command {
     const struct ste_option *options; /* its flags: key "top_p" is --top-p, "n" is -n */
     size_t size;                      /* of the struct that they are fields of */
     size_t words;                     /* how many words that are no flags it takes */
+    const char *needs;                /* what the one that must be there is; NULL: none need be */
     /* OPTIONS is that struct, set by the flags; it is cleared behind the call. */
     int (*run)(void *options, const struct ste_strings *words, struct ste_err *err);
 };
+/* Its definition, in a file that #defines OPTIONS_OF as the struct of its flags. USAGE goes without the name. */
+#define STE_COMMAND(symbol, name, usage, summary, table, words, needs, run)                                            \
+    const struct ste_command ste_cmd_##symbol = {name,  name " " usage, summary, table, sizeof(OPTIONS_OF),            \
+                                                 words, needs,          run}
 
 void ste_program_context(void); /* context.c: the environment, Ctrl-C, the terminal */
 void ste_catch_signals(void);   /* SIGINT and SIGTERM, from here on */

@@ -1,6 +1,5 @@
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/judging.h"
@@ -12,7 +11,7 @@
 struct options {
     char *json;
     struct ste_strings judges, data;
-    struct ste_cli_judging f;
+    struct ste_judging_flags f;
 };
 /* clang-format off */
 #define OPTIONS_OF struct options
@@ -25,8 +24,9 @@ static const struct ste_option options[] = {
 };
 /* clang-format on */
 
-static int judge_all(const char *judge, bool more, const struct ste_cli_judging *f, const struct ste_pair_files *files,
-                     struct ste_outcome ***outcomes, json_t **provenance, struct ste_err *err)
+static int judge_all(const char *judge, bool more, const struct ste_judging_flags *f,
+                     const struct ste_pair_files *files, struct ste_outcome ***outcomes, json_t **provenance,
+                     struct ste_err *err)
 {
     struct ste_session j = {0};
     int rc = ste_session_open(&j, judge, &f->judge, STE_JUDGE_BESIDE, err);
@@ -128,10 +128,5 @@ static int compare_run(void *options_, const struct ste_strings *words, struct s
     return rc;
 }
 
-const struct ste_command ste_cmd_compare = {"compare",
-                                            "compare --judge FIRST --judge SECOND --data FILE... [flags]",
-                                            "Compare two judges on the same labelled pairs.",
-                                            options,
-                                            sizeof(struct options),
-                                            0,
-                                            compare_run};
+STE_COMMAND(compare, "compare", "--judge FIRST --judge SECOND --data FILE... [flags]",
+            "Compare two judges on the same labelled pairs.", options, 0, NULL, compare_run);

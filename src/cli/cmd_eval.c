@@ -14,7 +14,7 @@ struct eval_options {
     struct ste_strings data;
     double min_coverage, min_margin;
     bool partial, attacks, full, logits;
-    struct ste_cli_judging f;
+    struct ste_judging_flags f;
 };
 /* clang-format off */
 #define OPTIONS_OF struct eval_options
@@ -168,10 +168,5 @@ static int eval_run(void *options_, const struct ste_strings *words, struct ste_
     return rc;
 }
 
-const struct ste_command ste_cmd_eval = {"eval",
-                                         "eval --judge JUDGE --data FILE... [flags]",
-                                         "Measure a judge on labelled pairs, in both orders.",
-                                         options,
-                                         sizeof(struct eval_options),
-                                         0,
-                                         eval_run};
+STE_COMMAND(eval, "eval", "--judge JUDGE --data FILE... [flags]", "Measure a judge on labelled pairs, in both orders.",
+            options, 0, NULL, eval_run);

@@ -1,4 +1,3 @@
-
 #include "cli/cli.h"
 #include "core/log.h"
 #include "loop/export.h"
@@ -25,8 +24,6 @@ static int export_run(void *options_, const struct ste_strings *words, struct st
     const struct options *o = options_;
     struct ste_buf command = STE_BUF_INIT;
     size_t n = 0;
-    if (words->n != 1)
-        return ste_err_set(err, STE_EUSAGE, "export: name the run's folder");
     int rc = ste_outputs_try((const char *const[]){o->out}, 1, err);
     if (rc == 0)
         rc = ste_export(words->items[0], o->what, (int)o->iteration, o->out, &n, &command, err);
@@ -38,10 +35,5 @@ static int export_run(void *options_, const struct ste_strings *words, struct st
     return rc;
 }
 
-const struct ste_command ste_cmd_export = {"export",
-                                           "export RUN [--what sft|preferences|pairs] [--iteration N] [--out FILE]",
-                                           "Write a run's training examples or pairs as JSONL.",
-                                           options,
-                                           sizeof(struct options),
-                                           1,
-                                           export_run};
+STE_COMMAND(export, "export", "RUN [--what sft|preferences|pairs] [--iteration N] [--out FILE]",
+            "Write a run's training examples or pairs as JSONL.", options, 1, "the run's folder", export_run);

@@ -1,5 +1,3 @@
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/judging.h"
@@ -10,7 +8,7 @@
 struct options {
     char *judge, *in, *out;
     bool one_order;
-    struct ste_cli_judging f;
+    struct ste_judging_flags f;
 };
 /* clang-format off */
 #define OPTIONS_OF struct options
@@ -33,7 +31,7 @@ static int write_rows(struct ste_jsonl_writer *w, const struct ste_answer_pairs 
 {
     int rc = 0;
     for (size_t i = 0; i < pairs->n && !rc; i++) {
-        json_t *row = ste_outcome_row(&pairs->items[i], &out[i], both);
+        json_t *row = ste_verdict_row(&pairs->items[i], &out[i], both);
         rc = ste_jsonl_write(w, row, err);
         json_decref(row);
     }
@@ -90,7 +88,7 @@ static int judge_file(struct ste_session *j, const struct ste_answer_pairs *pair
 
 /* The pairs that are there are judged together and their rows written at once, so that a program which sends a pair and
  * waits for its verdict gets it. A bad row is named and counted, and those behind it are judged. */
-static int judge_stream(struct ste_session *j, const struct ste_cli_judging *f, struct ste_jsonl_writer *w, bool both,
+static int judge_stream(struct ste_session *j, const struct ste_judging_flags *f, struct ste_jsonl_writer *w, bool both,
                         struct counts *c, struct ste_err *err)
 {
     struct ste_pairs_reader *r;
@@ -170,10 +168,5 @@ static int judge_run(void *options_, const struct ste_strings *words, struct ste
     return rc;
 }
 
-const struct ste_command ste_cmd_judge = {"judge",
-                                          "judge --judge JUDGE --in PAIRS.jsonl --out VERDICTS.jsonl [flags]",
-                                          "Judge a file of pairs.",
-                                          options,
-                                          sizeof(struct options),
-                                          1,
-                                          judge_run};
+STE_COMMAND(judge, "judge", "--judge JUDGE --in PAIRS.jsonl --out VERDICTS.jsonl [flags]", "Judge a file of pairs.",
+            options, 1, NULL, judge_run);

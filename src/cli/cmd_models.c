@@ -1,6 +1,5 @@
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "cli/cli.h"
 #include "core/file.h"
@@ -63,6 +62,4 @@ static int models_run(void *options_, const struct ste_strings *words, struct st
     return 0;
 }
 
-const struct ste_command ste_cmd_models = {"models",  "models [--json]",      "List the models that `ste pull` knows.",
-                                           options,   sizeof(struct options), 0,
-                                           models_run};
+STE_COMMAND(models, "models", "[--json]", "List the models that `ste pull` knows.", options, 0, NULL, models_run);

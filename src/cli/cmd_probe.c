@@ -1,24 +1,22 @@
 #include <stdio.h>
-#include <string.h>
 
 #include "cli/running.h"
+#include "core/file.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
 #include "report/report.h"
 
 struct options {
     char *run;
-    struct ste_strings sets;
     bool json;
-    struct ste_llm_params engine;
+    struct ste_running_flags f;
 };
 /* clang-format off */
 #define OPTIONS_OF struct options
 static const struct ste_option options[] = {
     STE_STRING("run", run, NULL, "DIR", "the folder of the run that asks (default: runs/probe-MODEL)"),
-    STE_WORDS("set", sets, "KEY=VALUE", "an option of recipes/probe.yaml: your own instructions, another pack or length"),
     STE_BOOL("json", json, NULL, "print the report as JSON"),
-    STE_TABLE("", engine, ste_llm_options),
+    STE_TABLE("", f, ste_running_options),
     {0},
 };
 /* clang-format on */
@@ -38,13 +36,13 @@ static int probe(const char *model, const char *folder, const struct options *o,
 {
     struct ste_recipe r;
     struct ste_loop *l = NULL;
-    struct ste_strings sets = {0};
+    struct ste_running_flags f = {.engine = o->f.engine};
     json_t *report = NULL;
     char *seed = ste_xasprintf("models.seed=%s", model), *path = NULL;
-    ste_strings_add(&sets, seed);
-    for (size_t i = 0; i < o->sets.n; i++)
-        ste_strings_add(&sets, o->sets.items[i]);
-    int rc = ste_running_recipe(&r, "probe", &sets, &o->engine, err);
+    ste_strings_add(&f.sets, seed);
+    for (size_t i = 0; i < o->f.sets.n; i++)
+        ste_strings_add(&f.sets, o->f.sets.items[i]);
+    int rc = ste_running_recipe(&r, "probe", &f, err);
     if (rc == 0)
         rc = ste_model_resolve(model, &path, err); /* before there is a folder */
     if (rc == 0)
@@ -65,7 +63,7 @@ static int probe(const char *model, const char *folder, const struct options *o,
     json_decref(report);
     ste_loop_close(l);
     ste_recipe_clear(&r);
-    ste_strings_clear(&sets);
+    ste_strings_clear(&f.sets);
     ste_xfree(seed);
     ste_xfree(path);
     return rc;
@@ -74,19 +72,13 @@ static int probe(const char *model, const char *folder, const struct options *o,
 static int run_probe(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
     const struct options *o = options_;
-    if (words->n != 1)
-        return ste_err_set(err, STE_EUSAGE, "probe: name a model, from `ste models` or a .gguf file");
-    const char *slash = strrchr(words->items[0], '/'), *name = slash ? slash + 1 : words->items[0];
-    char *folder = o->run ? ste_xstrdup(o->run) : ste_xasprintf("runs/probe-%s", name);
-    int rc = probe(words->items[0], folder, o, err);
+    const char *model = words->items[0];
+    char *folder = o->run ? ste_xstrdup(o->run) : ste_xasprintf("runs/probe-%s", ste_path_base(model));
+    int rc = probe(model, folder, o, err);
     ste_xfree(folder);
     return rc;
 }
 
-const struct ste_command ste_cmd_probe = {"probe",
-                                          "probe MODEL [--run DIR] [--set KEY=VALUE]... [flags]",
-                                          "Say in minutes whether a model may teach itself to judge, and how.",
-                                          options,
-                                          sizeof(struct options),
-                                          1,
-                                          run_probe};
+STE_COMMAND(probe, "probe", "MODEL [--run DIR] [--set KEY=VALUE]... [flags]",
+            "Say in minutes whether a model may teach itself to judge, and how.", options, 1,
+            "a model, from `ste models` or a .gguf file", run_probe);

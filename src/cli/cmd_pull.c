@@ -1,7 +1,7 @@
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
+#include "core/file.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
 #include "data/dataset.h"
@@ -25,8 +25,8 @@ static int pull_dataset(const struct options *o, const struct ste_strings *words
 {
     if (words->n != 2)
         return ste_err_set(err, STE_EUSAGE, "pull dataset takes one name, OWNER/NAME");
-    const char *name = words->items[1], *slash = strrchr(name, '/');
-    char *own = o->out ? NULL : ste_xasprintf("%s.jsonl", slash ? slash + 1 : name);
+    const char *name = words->items[1];
+    char *own = o->out ? NULL : ste_xasprintf("%s.jsonl", ste_path_base(name));
     const struct ste_dataset_pull p = {
         .name = name, .config = o->config, .split = o->split, .limit = (size_t)o->limit, .out = own ? own : o->out};
     int rc = ste_dataset_pull(&p, err);
@@ -54,10 +54,5 @@ static int pull_run(void *options_, const struct ste_strings *words, struct ste_
     return rc;
 }
 
-const struct ste_command ste_cmd_pull = {"pull",
-                                         "pull NAME... (or: pull dataset OWNER/NAME)",
-                                         "Download models, or a data set's rows; goes on where cut off.",
-                                         options,
-                                         sizeof(struct options),
-                                         100,
-                                         pull_run};
+STE_COMMAND(pull, "pull", "NAME... (or: pull dataset OWNER/NAME)",
+            "Download models, or a data set's rows; goes on where cut off.", options, 100, NULL, pull_run);

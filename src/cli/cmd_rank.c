@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/judging.h"
@@ -13,7 +12,7 @@ struct options {
     long long pairs;
     int two_order;
     enum ste_match_format format;
-    struct ste_cli_judging f;
+    struct ste_judging_flags f;
 };
 #define VERDICTS STE_NAMES("both", "two-order")
 /* clang-format off */
@@ -109,11 +108,5 @@ static int rank_run(void *options_, const struct ste_strings *words, struct ste_
     return rc;
 }
 
-const struct ste_command ste_cmd_rank = {
-    "rank",
-    "rank --judge JUDGE --answers FILE.jsonl [flags] (or: rank --from RESULTS.jsonl)",
-    "Rank models by a judge's verdicts on their answers.",
-    options,
-    sizeof(struct options),
-    0,
-    rank_run};
+STE_COMMAND(rank, "rank", "--judge JUDGE --answers FILE.jsonl [flags] (or: rank --from RESULTS.jsonl)",
+            "Rank models by a judge's verdicts on their answers.", options, 0, NULL, rank_run);

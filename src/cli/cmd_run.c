@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "cli/running.h"
 #include "core/log.h"
@@ -9,19 +8,17 @@
 
 struct options {
     char *run;
-    struct ste_strings sets;
     bool dry, json, profile;
-    struct ste_llm_params engine;
+    struct ste_running_flags f;
 };
 /* clang-format off */
 #define OPTIONS_OF struct options
 static const struct ste_option options[] = {
     STE_STRING("run", run, NULL, "DIR", "the run's folder (default: runs/RECIPE)"),
-    STE_WORDS("set", sets, "KEY=VALUE", "an option of the recipe; `ste help recipe` lists them"),
     STE_BOOL("dry_run", dry, NULL, "say what would run: calls, tokens, time"),
     STE_BOOL("json", json, NULL, "print the report as JSON"),
     STE_BOOL("profile", profile, NULL, "say at the end where time went: steps, kinds of work, tokens a second"),
-    STE_TABLE("", engine, ste_llm_options),
+    STE_TABLE("", f, ste_running_options),
     {0},
 };
 /* clang-format on */
@@ -40,16 +37,12 @@ static int finish(struct ste_loop *l, const char *dir, int rc, bool json, struct
 {
     json_t *report = NULL;
     rc = ste_report_end(l->store, rc, &report, err);
-    if (rc == 0 && json) {
-        json_dumpf(report, stdout, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6));
+    if (rc == 0 && !json)
         putchar('\n');
-    } else if (rc == 0) {
-        struct ste_buf text = STE_BUF_INIT;
-        ste_report_text(report, &text);
-        printf("\n%s", text.s);
+    if (rc == 0)
+        ste_running_print(report, json);
+    if (rc == 0 && !json)
         printf("The run is in %s: its newest judge is `--judge %s`, its report %s/report.json\n", dir, dir, dir);
-        ste_buf_clear(&text);
-    }
     json_decref(report);
     return rc;
 }
@@ -59,10 +52,8 @@ static int run_run(void *options_, const struct ste_strings *words, struct ste_e
     const struct options *o = options_;
     struct ste_recipe r;
     struct ste_loop *l = NULL;
-    if (words->n != 1)
-        return ste_err_set(err, STE_EUSAGE, "run: name a recipe: demo, small, paper or a path to a YAML file");
     char *folder = o->run ? ste_xstrdup(o->run) : ste_recipe_run_folder(words->items[0]);
-    int rc = ste_running_recipe(&r, words->items[0], &o->sets, &o->engine, err);
+    int rc = ste_running_recipe(&r, words->items[0], &o->f, err);
     if (rc == 0 && o->profile)
         ste_profile_start();
     if (rc == 0 && o->dry) {
@@ -81,10 +72,6 @@ static int run_run(void *options_, const struct ste_strings *words, struct ste_e
     return rc;
 }
 
-const struct ste_command ste_cmd_run = {"run",
-                                        "run RECIPE [--run DIR] [--set KEY=VALUE]... [--dry-run] [flags]",
-                                        "Train a judge by a recipe, or go on with a run.",
-                                        options,
-                                        sizeof(struct options),
-                                        1,
-                                        run_run};
+STE_COMMAND(run, "run", "RECIPE [--run DIR] [--set KEY=VALUE]... [--dry-run] [flags]",
+            "Train a judge by a recipe, or go on with a run.", options, 1,
+            "a recipe: demo, small, paper or a path to a YAML file", run_run);

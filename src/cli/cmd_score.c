@@ -1,6 +1,4 @@
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "cli/judging.h"
 #include "core/json.h"
@@ -9,7 +7,7 @@
 
 struct options {
     char *judge, *in, *out;
-    struct ste_cli_judging f;
+    struct ste_judging_flags f;
 };
 /* clang-format off */
 #define OPTIONS_OF struct options
@@ -104,10 +102,5 @@ static int score_run(void *options_, const struct ste_strings *words, struct ste
     return rc;
 }
 
-const struct ste_command ste_cmd_score = {"score",
-                                          "score --judge JUDGE --in ANSWERS.jsonl --out SCORES.jsonl [flags]",
-                                          "Score single answers from 1 to 10.",
-                                          options,
-                                          sizeof(struct options),
-                                          0,
-                                          score_run};
+STE_COMMAND(score, "score", "--judge JUDGE --in ANSWERS.jsonl --out SCORES.jsonl [flags]",
+            "Score single answers from 1 to 10.", options, 0, NULL, score_run);

@@ -1,10 +1,6 @@
 /* The steps of the loop as commands: each does what is missing of its step and writes the report. */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "cli/running.h"
 #include "core/log.h"
-#include "core/mem.h"
 #include "report/report.h"
 
 enum step { SELECT, PAIR, CHECK, JUDGE, FILTER, TRAIN, ITERATE };
@@ -12,16 +8,14 @@ enum step { SELECT, PAIR, CHECK, JUDGE, FILTER, TRAIN, ITERATE };
 struct options {
     long long iteration;
     char *recipe;
-    struct ste_strings sets;
-    struct ste_llm_params engine;
+    struct ste_running_flags f;
 };
 /* clang-format off */
 #define OPTIONS_OF struct options
 static const struct ste_option options[] = {
     STE_INT("iteration", iteration, "0", 0, STE_LARGE, "which iteration; 0: the one that is under way"),
     STE_STRING("recipe", recipe, NULL, "RECIPE", "make the run by this recipe if it is not there"),
-    STE_WORDS("set", sets, "KEY=VALUE", "an option of that recipe"),
-    STE_TABLE("", engine, ste_llm_options),
+    STE_TABLE("", f, ste_running_options),
     {0},
 };
 /* clang-format on */
@@ -67,12 +61,12 @@ static int pick_iteration(struct ste_loop *l, long long asked, int *iteration, s
 
 static int open_run(struct ste_loop **l, const char *dir, const struct options *o, struct ste_err *err)
 {
-    if (!o->recipe && o->sets.n == 0)
-        return ste_running_open(l, dir, &o->engine, err);
+    if (!o->recipe && o->f.sets.n == 0)
+        return ste_running_open(l, dir, &o->f.engine, err);
     if (!o->recipe)
         return ste_err_set(err, STE_EUSAGE, "--set goes with --recipe: an existing run keeps its options");
     struct ste_recipe r;
-    int rc = ste_running_recipe(&r, o->recipe, &o->sets, &o->engine, err);
+    int rc = ste_running_recipe(&r, o->recipe, &o->f, err);
     if (rc == 0)
         rc = ste_loop_open(l, dir, &r, err);
     ste_recipe_clear(&r);
@@ -84,18 +78,13 @@ static int run_step(const char *name, enum step step, const struct options *o, c
 {
     struct ste_loop *l = NULL;
     int iteration = 0;
-    if (words->n != 1)
-        return ste_err_set(err, STE_EUSAGE, "%s: name the run's folder", name);
     int rc = open_run(&l, words->items[0], o, err);
     if (rc == 0 && step > CHECK)
         rc = pick_iteration(l, o->iteration, &iteration, err);
-    if (rc == 0) {
-        json_t *report = NULL;
-        rc = ste_report_end(l->store, do_step(l, step, iteration, err), &report, err);
-        json_decref(report);
-        if (rc == 0)
-            ste_info("%s: done; `ste report %s` shows the run", name, words->items[0]);
-    }
+    if (rc == 0)
+        rc = ste_report_end(l->store, do_step(l, step, iteration, err), NULL, err);
+    if (rc == 0)
+        ste_info("%s: done; `ste report %s` shows the run", name, words->items[0]);
     ste_loop_close(l);
     return rc;
 }
@@ -105,18 +94,13 @@ static int run_step(const char *name, enum step step, const struct options *o, c
     {                                                                                                                  \
         return run_step(name, step, o, words, err);                                                                    \
     }                                                                                                                  \
-    const struct ste_command ste_cmd_##symbol = {name,                                                                 \
-                                                 name " RUN [--iteration N] [--recipe RECIPE] [flags]",                \
-                                                 summary,                                                              \
-                                                 options,                                                              \
-                                                 sizeof(struct options),                                               \
-                                                 1,                                                                    \
-                                                 symbol##_run};
+    STE_COMMAND(symbol, name, "RUN [--iteration N] [--recipe RECIPE] [flags]", summary, options, 1,                    \
+                "the run's folder", symbol##_run)
 
-STEP(select, "select", SELECT, "Read, clean, label, filter and split the instructions.")
-STEP(pair, "pair", PAIR, "Write a better and a worse answer to each.")
-STEP(check, "check", CHECK, "Hold the pairs' labels against how likely their answers are.")
-STEP(judge_step, "judge-step", JUDGE, "Judge the training pairs.")
-STEP(filter, "filter", FILTER, "Keep right judgments, balance them.")
-STEP(train, "train", TRAIN, "Train an adapter on them, from the seed.")
-STEP(iterate, "iterate", ITERATE, "Judge, filter, train and evaluate once.")
+STEP(select, "select", SELECT, "Read, clean, label, filter and split the instructions.");
+STEP(pair, "pair", PAIR, "Write a better and a worse answer to each.");
+STEP(check, "check", CHECK, "Hold the pairs' labels against how likely their answers are.");
+STEP(judge_step, "judge-step", JUDGE, "Judge the training pairs.");
+STEP(filter, "filter", FILTER, "Keep right judgments, balance them.");
+STEP(train, "train", TRAIN, "Train an adapter on them, from the seed.");
+STEP(iterate, "iterate", ITERATE, "Judge, filter, train and evaluate once.");

@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "cli/running.h"
 #include "core/mem.h"
@@ -41,8 +40,6 @@ static void print(const json_t *report)
 static int sweep_run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
     const struct options *o = options_;
-    if (words->n != 1)
-        return ste_err_set(err, STE_EUSAGE, "sweep: name a recipe, or the file of a sweep");
     char *stem = ste_yaml_stem(words->items[0]),
          *folder = o->out ? ste_xstrdup(o->out) : ste_xasprintf("sweeps/%s", stem);
     struct ste_sweep *s = NULL;
@@ -51,7 +48,7 @@ static int sweep_run(void *options_, const struct ste_strings *words, struct ste
     if (rc == 0)
         rc = ste_sweep_plan(&s, words->items[0], folder, &o->sweep, err);
     for (size_t i = 0; rc == 0 && i < s->n_points; i++)
-        ste_running_flags(&s->points[i].recipe.engine, &o->engine);
+        ste_running_engine(&s->points[i].recipe.engine, &o->engine);
     if (rc == 0 && o->dry) {
         struct ste_buf text = STE_BUF_INIT;
         ste_sweep_plan_text(s, &text);
@@ -76,11 +73,8 @@ static int sweep_run(void *options_, const struct ste_strings *words, struct ste
     return rc;
 }
 
-const struct ste_command ste_cmd_sweep = {"sweep",
-                                          "sweep RECIPE|FILE [--out FOLDER] [--grid KEY=VALUE,VALUE]... "
-                                          "[--seeds N,N] [--set KEY=VALUE]... [--data FILE... [--sample N]] [flags]",
-                                          "Train judges over a grid of options and seeds, and compare them.",
-                                          options,
-                                          sizeof(struct options),
-                                          1,
-                                          sweep_run};
+STE_COMMAND(sweep, "sweep",
+            "RECIPE|FILE [--out FOLDER] [--grid KEY=VALUE,VALUE]... "
+            "[--seeds N,N] [--set KEY=VALUE]... [--data FILE... [--sample N]] [flags]",
+            "Train judges over a grid of options and seeds, and compare them.", options, 1,
+            "a recipe, or the file of a sweep", sweep_run);

@@ -13,8 +13,7 @@ struct options {
 /* clang-format off */
 #define OPTIONS_OF struct options
 static const struct ste_option options[] = {
-    STE_STRING("model", f.model, NULL, "NAME",
-               "catalogue name or .gguf file to train on; its weights stay as they are"),
+    STE_TRAINING_MODEL,
     STE_STRING("in", f.in, NULL, "FILE.jsonl",
                "pairs, one a line: prompt or messages, chosen, rejected (`ste export RUN --what pairs` writes a run's)"),
     STE_STRING("split", split, NULL, "NAME", "only rows whose field split is NAME (a run's: train, dev, test)"),
@@ -89,10 +88,5 @@ static int train_rm(void *options_, const struct ste_strings *words, struct ste_
     return rc;
 }
 
-const struct ste_command ste_cmd_train_rm = {"train-rm",
-                                             "train-rm --model NAME --in PAIRS.jsonl --out DIR [flags]",
-                                             "Train a reward model on pairs: the classifier to beat.",
-                                             options,
-                                             sizeof(struct options),
-                                             0,
-                                             train_rm};
+STE_COMMAND(train_rm, "train-rm", "--model NAME --in PAIRS.jsonl --out DIR [flags]",
+            "Train a reward model on pairs: the classifier to beat.", options, 0, NULL, train_rm);

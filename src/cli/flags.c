@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -138,6 +137,8 @@ int ste_command_run(const struct ste_command *cmd, int argc, char **argv, struct
     struct ste_strings words = {0};
     ste_options_init(cmd->options, p.options);
     int rc = parse(&p, &words, err);
+    if (!rc && cmd->needs && !words.n)
+        rc = ste_err_set(err, STE_EUSAGE, "%s: name %s", cmd->name, cmd->needs);
     if (!rc)
         rc = cmd->run(p.options, &words, err);
     ste_options_clear(cmd->options, p.options);

@@ -1,6 +1,5 @@
 /* ste generate: samples from a model, from the shell. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -106,10 +105,7 @@ static int sample_all(const struct options *o, struct ste_llm *llm, int adapter,
     uint64_t first = 0, ticket = 0;
     int rc = 0, got = 0;
     for (int i = 0; i < o->samples && !rc; i++) {
-        char seed[32], number[32];
-        snprintf(seed, sizeof seed, "%lld", o->seed);
-        snprintf(number, sizeof number, "%d", i);
-        r.key = ste_key_of("generate", seed, number, NULL);
+        r.key = ste_key_of("generate", ste_digits(o->seed).s, ste_digits(i).s, NULL);
         rc = ste_engine_submit(e, &r, &ticket, err);
         first = i == 0 ? ticket : first;
     }
@@ -160,10 +156,5 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
     return rc;
 }
 
-const struct ste_command ste_cmd_generate = {"generate",
-                                             "generate --model NAME (--prompt TEXT | --chat TEXT) [flags]",
-                                             "Text from a model, with or without an adapter.",
-                                             options,
-                                             sizeof(struct options),
-                                             0,
-                                             run};
+STE_COMMAND(generate, "generate", "--model NAME (--prompt TEXT | --chat TEXT) [flags]",
+            "Text from a model, with or without an adapter.", options, 0, NULL, run);

@@ -1,7 +1,7 @@
 #include "cli/judging.h"
 
 /* clang-format off */
-#define OPTIONS_OF struct ste_cli_judging
+#define OPTIONS_OF struct ste_judging_flags
 const struct ste_option ste_judging_options[] = {
     STE_INT("limit", limit, "0", 0, STE_LARGE, "the first N rows of each file; 0: all"),
     STE_INT("sample", sample, "0", 0, STE_LARGE, "N pairs of each file, drawn by the seed; 0: all"),
@@ -10,14 +10,14 @@ const struct ste_option ste_judging_options[] = {
 };
 /* clang-format on */
 
-int ste_judging_check(const struct ste_cli_judging *o, struct ste_err *err)
+int ste_judging_check(const struct ste_judging_flags *o, struct ste_err *err)
 {
     if (o->sample && o->limit)
         return ste_err_set(err, STE_EUSAGE, "--sample goes without --limit");
     return ste_judge_options_check(&o->judge, err);
 }
 
-struct ste_pairs_params ste_judging_pairs(const struct ste_cli_judging *o)
+struct ste_pairs_params ste_judging_pairs(const struct ste_judging_flags *o)
 {
     return (struct ste_pairs_params){.limit = (size_t)o->limit,
                                      .sample = (size_t)o->sample,

@@ -10,13 +10,13 @@
     "a catalogue name, a .gguf path, RUN[:ITERATION], or the folder of an adapter; likelihood: before it judges by "   \
     "how likely the answers are"
 
-struct ste_cli_judging {
+struct ste_judging_flags {
     struct ste_judge_options judge;
     long long limit, sample; /* rows of each file */
 };
 extern const struct ste_option ste_judging_options[];
 /* Values that do not go together: STE_EUSAGE. */
-int ste_judging_check(const struct ste_cli_judging *o, struct ste_err *err);
-struct ste_pairs_params ste_judging_pairs(const struct ste_cli_judging *o);
+int ste_judging_check(const struct ste_judging_flags *o, struct ste_err *err);
+struct ste_pairs_params ste_judging_pairs(const struct ste_judging_flags *o);
 
 #endif

@@ -1,8 +1,6 @@
 /* ste logits: what the model gives for token sequences, for comparison with other programs. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "cli/cli.h"
 #include "core/file.h"
@@ -146,11 +144,5 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
     return rc;
 }
 
-const struct ste_command ste_cmd_logits = {
-    "logits",
-    "logits --model NAME --in TOKENS.jsonl (--out FILE | --top K | --perplexity) [flags]",
-    "Logits of token sequences, to compare programs.",
-    options,
-    sizeof(struct options),
-    0,
-    run};
+STE_COMMAND(logits, "logits", "--model NAME --in TOKENS.jsonl (--out FILE | --top K | --perplexity) [flags]",
+            "Logits of token sequences, to compare programs.", options, 0, NULL, run);

@@ -1,6 +1,5 @@
 /* ste sft and ste dpo: a LoRA adapter from a user's own examples or preferences, without the loop. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "cli/training.h"
 #include "core/file.h"
@@ -27,8 +26,7 @@ static const struct ste_option shared_options[] = {
     {0},
 };
 static const struct ste_option sft_table[] = {
-    STE_STRING("model", f.model, NULL, "NAME",
-               "catalogue name or .gguf file to train on; its weights stay as they are"),
+    STE_TRAINING_MODEL,
     STE_STRING("in", f.in, NULL, "FILE.jsonl",
                "examples, one a line: {\"messages\": [...]} (the last one, the assistant's, is learnt), {\"prompt\", "
                "\"completion\"} (both texts or both lists of messages), {\"prompt_ids\", \"completion_ids\"} (of `ste "
@@ -37,8 +35,7 @@ static const struct ste_option sft_table[] = {
     {0},
 };
 static const struct ste_option dpo_table[] = {
-    STE_STRING("model", f.model, NULL, "NAME",
-               "catalogue name or .gguf file to train on; its weights stay as they are"),
+    STE_TRAINING_MODEL,
     STE_STRING("in", f.in, NULL, "FILE.jsonl",
                "preferences, one a line: {\"prompt\", \"chosen\", \"rejected\"} (all texts, with the template's tokens in "
                "them, or all lists of messages), {\"chosen\", \"rejected\"} (conversations that differ in their last "
@@ -113,17 +110,7 @@ static int dpo(void *options, const struct ste_strings *words, struct ste_err *e
     return tune(options, true, err);
 }
 
-const struct ste_command ste_cmd_sft = {"sft",
-                                        "sft --model NAME --in EXAMPLES.jsonl --out DIR [flags]",
-                                        "Fine-tune a LoRA adapter on your own examples.",
-                                        sft_table,
-                                        sizeof(struct sft_options),
-                                        0,
-                                        sft};
-const struct ste_command ste_cmd_dpo = {"dpo",
-                                        "dpo --model NAME --in PREFERENCES.jsonl --out DIR [flags]",
-                                        "Fine-tune a LoRA adapter on what is preferred to what.",
-                                        dpo_table,
-                                        sizeof(struct sft_options),
-                                        0,
-                                        dpo};
+STE_COMMAND(sft, "sft", "--model NAME --in EXAMPLES.jsonl --out DIR [flags]",
+            "Fine-tune a LoRA adapter on your own examples.", sft_table, 0, NULL, sft);
+STE_COMMAND(dpo, "dpo", "--model NAME --in PREFERENCES.jsonl --out DIR [flags]",
+            "Fine-tune a LoRA adapter on what is preferred to what.", dpo_table, 0, NULL, dpo);

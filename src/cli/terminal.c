@@ -1,13 +1,13 @@
 #include "cli/terminal.h"
 
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "core/buf.h"
 #include "core/utf8.h"
 
 #define REDRAW_SECONDS 0.2
@@ -47,58 +47,73 @@ static void erase_line(void)
         fputs("\r\033[K", stderr);
 }
 
+/* Text on its way to the terminal, which takes no memory: there may be none left, and nothing here ends in an error. */
+struct line {
+    char s[1024];
+    size_t len;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct line *l, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(l->s + l->len, sizeof l->s - l->len, fmt, ap);
+    va_end(ap);
+    l->len += strlen(l->s + l->len);
+}
+
 /* "4:05" or "1:20:09" */
-static void add_time(struct ste_buf *b, double seconds)
+static void add_time(struct line *l, double seconds)
 {
     long long s = seconds < 0 || seconds > 1e9 ? 0 : (long long)(seconds + 0.5);
     if (s >= 3600)
-        ste_buf_addf(b, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
+        add(l, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
     else
-        ste_buf_addf(b, "%lld:%02lld", s / 60, s % 60);
+        add(l, "%lld:%02lld", s / 60, s % 60);
 }
 
-static void add_rate(struct ste_buf *b, double rate, const char *unit)
+static void add_rate(struct line *l, double rate, const char *unit)
 {
     if (rate >= 10)
-        ste_buf_addf(b, "%.0f%s/s", rate, unit);
+        add(l, "%.0f%s/s", rate, unit);
     else if (rate >= 0.2)
-        ste_buf_addf(b, "%.1f%s/s", rate, unit);
+        add(l, "%.1f%s/s", rate, unit);
     else
-        ste_buf_addf(b, "%.1f%s/min", rate * 60, unit);
+        add(l, "%.1f%s/min", rate * 60, unit);
 }
 
-static void describe(const struct ste_progress *p, bool last, struct ste_buf *b)
+static void describe(const struct ste_progress *p, bool last, struct line *l)
 {
     double spent = ste_now() - p->start;
     double rate = spent > 0 ? (double)(p->done - p->had) / spent : 0;
     bool bytes = strcmp(p->unit, "bytes") == 0;
-    ste_buf_addf(b, "%s: ", p->what);
+    add(l, "%s: ", p->what);
     if (bytes) {
-        ste_buf_addf(b, "%.1f", (double)p->done / 1e6);
+        add(l, "%.1f", (double)p->done / 1e6);
         if (p->total)
-            ste_buf_addf(b, "/%.1f", (double)p->total / 1e6);
-        ste_buf_adds(b, " MB");
+            add(l, "/%.1f", (double)p->total / 1e6);
+        add(l, " MB");
     } else {
-        ste_buf_addf(b, "%llu", (unsigned long long)p->done);
+        add(l, "%llu", (unsigned long long)p->done);
         if (p->total)
-            ste_buf_addf(b, "/%llu", (unsigned long long)p->total);
-        ste_buf_addf(b, " %s", p->unit);
+            add(l, "/%llu", (unsigned long long)p->total);
+        add(l, " %s", p->unit);
     }
     if (last) {
-        ste_buf_adds(b, " in ");
-        add_time(b, spent);
+        add(l, " in ");
+        add_time(l, spent);
     }
     if (p->done > p->had) {
-        ste_buf_adds(b, ", ");
-        add_rate(b, bytes ? rate / 1e6 : rate, bytes ? " MB" : "");
+        add(l, ", ");
+        add_rate(l, bytes ? rate / 1e6 : rate, bytes ? " MB" : "");
         if (!last && p->total > p->done) {
-            ste_buf_adds(b, ", ");
-            add_time(b, (double)(p->total - p->done) / rate);
-            ste_buf_adds(b, " left");
+            add(l, ", ");
+            add_time(l, (double)(p->total - p->done) / rate);
+            add(l, " left");
         }
     }
     if (p->note)
-        ste_buf_addf(b, ", %s", p->note);
+        add(l, ", %s", p->note);
 }
 
 static void draw(struct ste_progress *p, bool last)
@@ -110,12 +125,12 @@ static void draw(struct ste_progress *p, bool last)
     if (!last && now - p->drawn < (terminal ? REDRAW_SECONDS : LINE_SECONDS))
         return;
     p->drawn = now;
-    struct ste_buf b = STE_BUF_INIT;
-    describe(p, last, &b);
+    struct line l = {"", 0};
+    describe(p, last, &l);
     if (terminal) {
         int width = columns() - 1;
         char bar[26] = "";
-        if (p->total && !last && (int)b.len + 24 <= width) {
+        if (p->total && !last && (int)l.len + 24 <= width) {
             int full = (int)(20.0 * (double)(p->done < p->total ? p->done : p->total) / (double)p->total);
             memset(bar, ' ', 23);
             bar[0] = '[';
@@ -123,13 +138,12 @@ static void draw(struct ste_progress *p, bool last)
             bar[21] = ']';
             bar[23] = 0;
         }
-        size_t n = b.len <= (size_t)width ? b.len : ste_utf8_whole(b.s, (size_t)width);
-        fprintf(stderr, "\r\033[K%s%.*s%s", bar, (int)n, b.s, last ? "\n" : "");
+        size_t n = ste_utf8_whole(l.s, l.len <= (size_t)width ? l.len : (size_t)width);
+        fprintf(stderr, "\r\033[K%s%.*s%s", bar, (int)n, l.s, last ? "\n" : "");
     } else {
-        fprintf(stderr, "%s\n", b.s);
+        fprintf(stderr, "%s\n", l.s);
     }
     fflush(stderr);
-    ste_buf_clear(&b);
 }
 
 /* The last one that began has the line; those below it come back when it ends. */

@@ -1,6 +1,5 @@
 /* ste tokenize: text on stdin, token ids on stdout. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -116,10 +115,5 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
     return rc;
 }
 
-const struct ste_command ste_cmd_tokenize = {"tokenize",
-                                             "tokenize --model NAME [--raw | --jsonl] [--special] < TEXT",
-                                             "token ids of a text, one line a line",
-                                             options,
-                                             sizeof(struct options),
-                                             0,
-                                             run};
+STE_COMMAND(tokenize, "tokenize", "--model NAME [--raw | --jsonl] [--special] < TEXT",
+            "token ids of a text, one line a line", options, 0, NULL, run);

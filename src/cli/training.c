@@ -1,7 +1,6 @@
 #include "cli/training.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "core/file.h"
 #include "core/log.h"

@@ -1,7 +1,6 @@
 #include "core/buf.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/domain.h"

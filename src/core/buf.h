@@ -1,8 +1,8 @@
 /*
  * A growing byte string that always ends with a NUL. S is never NULL and LEN never counts the NUL, so that S is a C
  * string from STE_BUF_INIT on: a fresh buffer points at one shared NUL and owns nothing (CAP 0), which nobody writes
- * to. The struct owns its bytes until ste_buf_detach; ste_buf_clear frees them. Asking for more than there is ends the
- * process with a sentence, as all small allocations do (mem.h).
+ * to. The struct owns its bytes until ste_buf_detach; ste_buf_clear frees them. Where there is no memory, the call of
+ * the library ends with STE_ENOMEM, as with all small allocations (mem.h).
  */
 #ifndef STE_CORE_BUF_H
 #define STE_CORE_BUF_H

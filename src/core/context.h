@@ -7,12 +7,12 @@
 
 #include "core/err.h"
 
-/* Of the calling thread, from now on; it must stay until another takes its place. NULL: none. Returns the former one.
- */
+/* Sets the context of the calling thread; it must stay until another takes its place. NULL: none. Returns the former
+ * one. */
 const struct ste_context *ste_context_set(const struct ste_context *c);
 const struct ste_context *ste_context(void); /* never NULL */
 
-/* NULL where it is not set, or set to "". */
+/* Reads a setting; NULL where it is not set, or set to "". */
 const char *ste_setting(const char *name);
 bool ste_cancelled(void);
 int ste_cancel_check(struct ste_err *err); /* 0 or STE_EINTERRUPTED with the sentence */

@@ -11,13 +11,13 @@
 
 /* Sets the sentence and returns CODE, so that a caller can write `return ste_err_set(err, ...)`. */
 int ste_err_set(struct ste_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* As above, with ": " and the text of errno after the sentence. A full disk names its mend. */
+/* Does the same, with ": " and the text of errno after the sentence. For a full disk it names the mend. */
 int ste_err_errno(struct ste_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Puts "FMT: " before the sentence that is there; the code stays. Returns the code. */
 int ste_err_wrap(struct ste_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Of work that is done although LATE says that something beside it went wrong: RC, or LATE's code where RC is 0; both
- * sentences where there are two. */
+/* Joins LATE, which says what went wrong beside work that was done, to the result RC of that work: returns RC, or
+ * LATE's code where RC is 0, and keeps both sentences where there are two. */
 int ste_err_pass(struct ste_err *err, const struct ste_err *late, int rc);
 
 /* 0 done, 1 failed, 2 usage, 3 a threshold was not met, 130 interrupted. */

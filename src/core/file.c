@@ -473,11 +473,16 @@ void ste_unlock(int fd)
         ste_close(fd);
 }
 
+const char *ste_path_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 char *ste_path_stem(const char *path)
 {
     if (strcmp(path, "-") == 0)
         return ste_xstrdup("stdin");
-    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-    const char *dot = strrchr(base, '.');
+    const char *base = ste_path_base(path), *dot = strrchr(base, '.');
     return ste_xstrndup(base, dot && dot != base ? (size_t)(dot - base) : strlen(base));
 }

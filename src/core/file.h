@@ -23,17 +23,18 @@ int ste_file_put(struct ste_file_writer *w, const void *p, size_t n, struct ste_
 int ste_file_flush(struct ste_file_writer *w, struct ste_err *err);  /* what is pending goes out */
 int ste_file_commit(struct ste_file_writer *w, struct ste_err *err); /* frees W, whatever it returns */
 void ste_file_abort(struct ste_file_writer *w);                      /* removes the temporary file; NULL is allowed */
-/* Whether PATH can be written as a file, or made as a folder: before the work whose result goes there. They leave
- * nothing behind. */
+/* Check, before the work whose result goes there, whether PATH can be written as a file, or made as a folder. They
+ * leave nothing behind. */
 int ste_file_try(const char *path, struct ste_err *err);
 int ste_folder_try(const char *path, struct ste_err *err);
 /* A name for the result that PATH did not take, in the WHICH-th folder to try, from 0; NULL: there is no further one.
  * Caller frees. */
 char *ste_keep_path(const char *path, int which);
 bool ste_file_exists(const char *path);
-/* What a file is that begins with these bytes, as "a ZIP archive": for the error of one that is given as something
+/* Says what a file is that begins with these bytes, as "a ZIP archive": for the error of one that is given as something
  * else. NULL: nothing known. */
 const char *ste_bytes_are(const void *p, size_t n);
+const char *ste_path_base(const char *path); /* the file's name without folder, within PATH */
 char *ste_path_stem(const char *path); /* the file's name without folder and ending; "stdin" for "-". Caller frees. */
 bool ste_is_folder(const char *path);
 int ste_mkdirs(const char *path, struct ste_err *err);
@@ -44,7 +45,8 @@ char *ste_path_join(const char *dir, const char *name);
 /* ${STE_HOME:-~/.cache/ste}/SUB; SUB may be NULL. */
 char *ste_home_path(const char *sub);
 
-/* As open (O_CLOEXEC, 0666), close, opendir and closedir, and closed should memory run out (domain.h). */
+/* Do what open (O_CLOEXEC, 0666), close, opendir and closedir do; what is open is closed should memory run out
+ * (domain.h). */
 int ste_open(const char *path, int flags);
 int ste_close(int fd);
 DIR *ste_opendir(const char *path);

@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -65,12 +64,6 @@ void ste_hasher_done(struct ste_hasher *h, uint8_t out[32])
     ste_xfree(h);
 }
 
-void ste_sha256(const void *p, size_t n, uint8_t out[32])
-{
-    if (!EVP_Digest(p, n, out, NULL, EVP_sha256(), NULL))
-        ste_no_memory(0);
-}
-
 void ste_hex(const uint8_t *p, size_t n, char *out)
 {
     static const char digits[] = "0123456789abcdef";
@@ -79,6 +72,20 @@ void ste_hex(const uint8_t *p, size_t n, char *out)
         out[2 * i + 1] = digits[p[i] & 15];
     }
     out[2 * n] = 0;
+}
+
+void ste_hasher_hex(struct ste_hasher *h, char out[65])
+{
+    uint8_t digest[32];
+    ste_hasher_done(h, digest);
+    ste_hex(digest, 32, out);
+}
+
+void ste_sha256(const void *p, size_t n, char out[65])
+{
+    struct ste_hasher *h = ste_hasher_new();
+    ste_hasher_add(h, p, n);
+    ste_hasher_hex(h, out);
 }
 
 uint64_t ste_hash_u64(const uint8_t digest[32])
@@ -95,6 +102,13 @@ static void hash_strings(const char *first, va_list ap, uint8_t digest[32])
     for (const char *s = first; s; s = va_arg(ap, const char *))
         ste_hasher_adds(h, s);
     ste_hasher_done(h, digest);
+}
+
+struct ste_digits ste_digits(long long n)
+{
+    struct ste_digits d;
+    snprintf(d.s, sizeof d.s, "%lld", n);
+    return d;
 }
 
 struct ste_id ste_id_of(const char *first, ...)
@@ -135,9 +149,7 @@ int ste_sha256_file(const char *path, char out[65], struct ste_err *err)
             break;
     }
     int rc = n < 0 ? ste_err_errno(err, "cannot read %s", path) : n > 0 ? ste_cancel_check(err) : 0;
-    uint8_t digest[32];
-    ste_hasher_done(h, digest);
-    ste_hex(digest, 32, out);
+    ste_hasher_hex(h, out);
     ste_xfree(chunk);
     ste_close(fd);
     return rc;

@@ -30,7 +30,7 @@ int ste_jsonl_open(struct ste_jsonl **out, const char *path, struct ste_err *err
 /* 1: *row is the next object (the caller's to json_decref); 0: the end; negative: an error. After a bad
  * line the next call goes on behind it, so a caller may count bad lines and continue. */
 int ste_jsonl_next(struct ste_jsonl *f, json_t **row, struct ste_err *err);
-/* Whether the next row can be read without waiting for who writes it. */
+/* Says whether the next row can be read without waiting for who writes it. */
 bool ste_jsonl_ready(const struct ste_jsonl *f);
 long ste_jsonl_line(const struct ste_jsonl *f); /* of the last row or error, from 1 */
 const char *ste_jsonl_path(const struct ste_jsonl *f);

@@ -77,6 +77,12 @@ const char *ste_nearest(const char *s, const char *const *names)
     return least <= limit ? best : NULL;
 }
 
+bool ste_ends_in(const char *s, const char *end)
+{
+    const size_t n = strlen(s), m = strlen(end);
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
 int ste_name_find(const char *const *names, const char *s)
 {
     for (int i = 0; names[i]; i++)

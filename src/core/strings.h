@@ -2,6 +2,7 @@
 #ifndef STE_CORE_STRINGS_H
 #define STE_CORE_STRINGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/err.h"
@@ -16,6 +17,7 @@ void ste_strings_add(struct ste_strings *l, const char *s);
 size_t ste_strings_place(struct ste_strings *l, const char *s);
 void ste_strings_clear(struct ste_strings *l);
 
+bool ste_ends_in(const char *s, const char *end);
 /* The place of S among NAMES (NULL-ended), which is the value of an enum that they name; -1: it is none of them. */
 int ste_name_find(const char *const *names, const char *s);
 /* The nearest of NAMES (NULL-ended) to S within a small edit distance, or NULL. For "did you mean". */

@@ -1,6 +1,5 @@
 #include "data/answers.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"

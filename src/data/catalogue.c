@@ -1,12 +1,11 @@
 #include "data/catalogue.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
-#include "core/hash.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/strings.h"
 #include "core/yaml.h"
 #include "data/embedded.h"
 
@@ -187,8 +186,7 @@ int ste_catalogue_unknown(const struct ste_catalogue *c, const char *name, struc
 
 static bool looks_like_path(const char *s)
 {
-    size_t n = strlen(s);
-    return strchr(s, '/') || (n > 5 && strcmp(s + n - 5, ".gguf") == 0);
+    return strchr(s, '/') || ste_ends_in(s, ".gguf");
 }
 
 static int resolve_path(const char *at, char **path, struct ste_err *err)

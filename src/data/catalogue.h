@@ -7,7 +7,6 @@
 #ifndef STE_DATA_CATALOGUE_H
 #define STE_DATA_CATALOGUE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/err.h"

@@ -1,7 +1,6 @@
 #include "data/dialogue.h"
 
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/json.h"

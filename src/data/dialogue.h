@@ -27,7 +27,7 @@ struct ste_dialogue {
 const char *ste_role_name(enum ste_role role); /* "system", "user", "assistant" */
 void ste_dialogue_add(struct ste_dialogue *d, enum ste_role role, const char *text, size_t len);
 void ste_dialogue_clear(struct ste_dialogue *d);
-/* From any of the prompt fields of ROW; WHERE is "FILE:LINE". Empty or missing: STE_EINPUT. */
+/* Reads any of the prompt fields of ROW; WHERE is "FILE:LINE". Where it is empty or missing: STE_EINPUT. */
 int ste_dialogue_read(struct ste_dialogue *d, const json_t *row, const char *where, struct ste_err *err);
 /* Adds the messages of LIST, whoever speaks last. What D has then is the caller's to clear, whatever this returns. */
 int ste_dialogue_add_messages(struct ste_dialogue *d, const json_t *list, const char *where, struct ste_err *err);
@@ -37,13 +37,13 @@ size_t ste_dialogue_asked(const struct ste_dialogue *d); /* turns up to the last
 int ste_dialogue_end(struct ste_dialogue *d, const json_t *row, const char *where, struct ste_err *err);
 /* Canonical: [{"content","role"}...]; a lone user turn too. */
 json_t *ste_dialogue_json(const struct ste_dialogue *d);
-/* From the text of such a list; WHAT names it. */
+/* Reads the text of such a list; WHAT names it. */
 int ste_dialogue_parse(struct ste_dialogue *out, const char *json, const char *what, struct ste_err *err);
 int ste_dialogue_from_json(struct ste_dialogue *d, const json_t *messages, const char *where, struct ste_err *err);
-/* As plain text for a rubric: a lone user turn is its text, several turns are "User: ..." / "Assistant: ..."
+/* Adds it as plain text for a rubric: a lone user turn is its text, several turns are "User: ..." / "Assistant: ..."
  * paragraphs. */
 void ste_dialogue_text(const struct ste_dialogue *d, struct ste_buf *out);
-/* The turns from FROM on as one answer: the text of a lone one, then "User: ..." / "Assistant: ..." paragraphs. */
+/* Adds the turns from FROM on as one answer: the text of a lone one, then "User: ..." / "Assistant: ..." paragraphs. */
 void ste_dialogue_answer(const struct ste_dialogue *d, size_t from, struct ste_buf *out);
 
 #endif

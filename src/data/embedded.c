@@ -1,6 +1,5 @@
 #include "data/embedded.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -16,16 +15,10 @@ const struct ste_embedded *ste_embedded_find(const char *name)
     return NULL;
 }
 
-static bool ends_in_yaml(const char *name)
-{
-    const size_t n = strlen(name);
-    return n > 5 && strcmp(name + n - 5, ".yaml") == 0;
-}
-
 char *ste_yaml_stem(const char *name)
 {
-    const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
-    return ste_xstrndup(base, strlen(base) - (ends_in_yaml(base) ? 5 : 0));
+    const char *base = ste_path_base(name);
+    return ste_xstrndup(base, strlen(base) - (ste_ends_in(base, ".yaml") ? 5 : 0));
 }
 
 static void unknown(const char *name, const char *kind, const char *called, struct ste_err *err)
@@ -52,7 +45,7 @@ static void unknown(const char *name, const char *kind, const char *called, stru
 json_t *ste_named_yaml(const char *name, const char *folder, const char *kind, const char *called, char **what,
                        struct ste_err *err)
 {
-    char *file = strchr(name, '/') || ends_in_yaml(name) ? ste_xstrdup(name) : NULL;
+    char *file = strchr(name, '/') || ste_ends_in(name, ".yaml") ? ste_xstrdup(name) : NULL;
     if (!file && folder) {
         file = ste_xasprintf("%s/%s.yaml", folder, name);
         if (!ste_file_exists(file)) {

@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/context.h"
@@ -11,6 +10,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/strings.h"
 #include "net/http.h"
 
 #define MAX_PAGE ((size_t)64 << 20)
@@ -125,17 +125,11 @@ static char *normal_name(const char *name, size_t n)
     return ste_buf_detach(&b);
 }
 
-static bool ends_in(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
-}
-
 /* How good FILE is as PACKAGE at VERSION: 3 a wheel for any machine, 2 another wheel, 1 a source archive, 0 none. */
 static int rank_of(const char *file, const char *package, const char *version)
 {
-    bool wheel = ends_in(file, ".whl");
-    size_t tail = wheel ? 4 : ends_in(file, ".tar.gz") ? 7 : 0;
+    bool wheel = ste_ends_in(file, ".whl");
+    size_t tail = wheel ? 4 : ste_ends_in(file, ".tar.gz") ? 7 : 0;
     if (!tail || strchr(file, '/'))
         return 0;
     /* a wheel's name has no dash in the name of the package; a source archive's version stands last */
@@ -148,7 +142,7 @@ static int rank_of(const char *file, const char *package, const char *version)
     bool same = strcmp(have, want) == 0 && n == strlen(version) && strncmp(dash + 1, version, n) == 0;
     ste_xfree(have);
     ste_xfree(want);
-    return !same ? 0 : !wheel ? 1 : ends_in(file, "-none-any.whl") ? 3 : 2;
+    return !same ? 0 : !wheel ? 1 : ste_ends_in(file, "-none-any.whl") ? 3 : 2;
 }
 
 static bool is_sha256(const char *s)
@@ -220,8 +214,7 @@ static void read_html(struct ste_index_file *out, int *best, const char *page, c
         if (hash)
             *hash = 0;
         char *path = ste_xstrndup(link.s, strcspn(link.s, "?"));
-        const char *slash = strrchr(path, '/');
-        offer(out, best, slash ? slash + 1 : path, link.s, sha, url, package, version);
+        offer(out, best, ste_path_base(path), link.s, sha, url, package, version);
         ste_xfree(path);
         ste_buf_clear(&link);
         at = end;

@@ -2,12 +2,12 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/strings.h"
 #include "core/utf8.h"
 #include "data/embedded.h"
 #include "data/truth.h"
@@ -113,16 +113,10 @@ static int read_lines(struct ste_instructions *l, const char *text, size_t n, bo
     return 0;
 }
 
-static bool ends_in(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
-}
-
 int ste_instructions_read(struct ste_instructions *l, const char *path, size_t limit, struct ste_err *err)
 {
     size_t before = l->n;
-    const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
+    const char *file = ste_path_base(path);
     int rc;
     if (strcmp(path, "builtin") == 0) {
         const struct ste_embedded *e = ste_embedded_find("data/instructions.jsonl");
@@ -130,7 +124,7 @@ int ste_instructions_read(struct ste_instructions *l, const char *path, size_t l
             return ste_err_set(err, STE_ENOTFOUND,
                                "this ste was built without its instructions (data/instructions.jsonl)");
         rc = read_lines(l, e->bytes, e->size, true, "builtin", "builtin", limit, err);
-    } else if (ends_in(path, ".txt")) {
+    } else if (ste_ends_in(path, ".txt")) {
         struct ste_buf b = STE_BUF_INIT;
         rc = ste_file_read(path, MAX_TEXT_FILE, &b, err);
         if (!rc)

@@ -30,7 +30,7 @@ void ste_minhash_cluster(const char *const *texts, size_t n, double threshold, s
 struct ste_minhash_index;
 struct ste_minhash_index *ste_minhash_index_new(double threshold);
 void ste_minhash_index_add(struct ste_minhash_index *x, const char *text); /* numbered 0, 1, ... */
-/* Whether a text of the index is a near-duplicate of TEXT; the most similar one's number and similarity (NULL: not
+/* Says whether a text of the index is a near-duplicate of TEXT; the most similar one's number and similarity (NULL: not
  * asked). Of equally similar ones the lowest number. */
 bool ste_minhash_index_find(const struct ste_minhash_index *x, const char *text, size_t *which, double *similarity);
 void ste_minhash_index_free(struct ste_minhash_index *x);

@@ -2,7 +2,6 @@
 #include "data/pair_rows.h"
 
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/json.h"

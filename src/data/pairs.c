@@ -274,7 +274,7 @@ int ste_answer_pairs_read(struct ste_answer_pairs *out, const char *path, const 
 /* The stem of PATH behind so many of its folders. */
 static char *name_of(const char *path, size_t folders)
 {
-    const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path, *from = file;
+    const char *file = ste_path_base(path), *from = file;
     for (; folders && from > path; folders--)
         for (from--; from > path && from[-1] != '/';)
             from--;

@@ -58,7 +58,7 @@ int ste_answer_pairs_read(struct ste_answer_pairs *out, const char *path, const 
 /* A name for each of PATHS: its stem, behind as many of its folders as tell it from the others ("a/test" and
  * "b/test"). A file that is there twice: STE_EUSAGE. The caller clears NAMES, whatever this returns. */
 int ste_pairs_names(const struct ste_strings *paths, struct ste_strings *names, struct ste_err *err);
-/* The same a piece at a time. REFERENCES: each row must have some. */
+/* These read the same a piece at a time. REFERENCES: each row must have some. */
 struct ste_pairs_reader;
 int ste_pairs_reader_open(struct ste_pairs_reader **out, const char *path, const char *name, enum ste_pairs_kind kind,
                           bool references, struct ste_err *err);
@@ -73,7 +73,7 @@ void ste_pairs_reader_close(struct ste_pairs_reader *r);
 int ste_vote_read(const char *winner, int *sign);
 /* Reads each row's "reference" (a text) or "references" (a list of texts). A row without: STE_EINPUT. */
 int ste_answer_pairs_references(struct ste_answer_pairs *p, struct ste_err *err);
-/* The same of one row, added to OUT. */
+/* Reads those of one row and adds them to OUT. */
 int ste_references_read(struct ste_strings *out, const json_t *row, const char *where, struct ste_err *err);
 /* Keeps N of the rows that are not tied, drawn by SEED and the place of the row: the same ones for every judge, in the
  * order of the file. */

@@ -1,6 +1,5 @@
 #include <archive.h>
 #include <archive_entry.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "core/context.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/strings.h"
 #include "data/catalogue.h"
 #include "data/hub.h"
 #include "data/index.h"
@@ -104,8 +104,7 @@ static struct archive *open_archive(const char *path, struct ste_err *err)
 static bool is_member(struct archive_entry *entry, const char *ending)
 {
     const char *name = archive_entry_pathname(entry);
-    size_t n = name ? strlen(name) : 0, m = ending ? strlen(ending) : 0;
-    return name && archive_entry_filetype(entry) == AE_IFREG && n >= m && (!m || strcmp(name + n - m, ending) == 0);
+    return name && archive_entry_filetype(entry) == AE_IFREG && (!ending || ste_ends_in(name, ending));
 }
 
 /* The largest member with the ending: its name, caller frees. */
@@ -200,10 +199,8 @@ static int assemble(struct pull *p, char **paths, const struct ste_source *s, st
         rc = ste_err_errno(err, "cannot write %s", p->target);
     if (fclose(out) && !rc)
         rc = ste_err_errno(err, "cannot write %s", p->target);
-    uint8_t digest[32];
     char got[65];
-    ste_hasher_done(h, digest);
-    ste_hex(digest, 32, got);
+    ste_hasher_hex(h, got);
     if (rc)
         unlink(p->whole);
     else

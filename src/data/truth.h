@@ -6,7 +6,6 @@
 #define STE_DATA_TRUTH_H
 
 #include <jansson.h>
-#include <stdbool.h>
 
 #include "core/err.h"
 #include "data/dialogue.h"
@@ -26,7 +25,7 @@ const char *ste_truth_tests(const char *truth);
 
 /* UNCLEAR: the answer names nothing, or more than one thing, or a number as near as rounding. */
 enum ste_finding { STE_FOUND_RIGHT, STE_FOUND_WRONG, STE_FOUND_UNCLEAR };
-/* What ANSWER ends with, held against TRUTH, a number or a choice. */
+/* Holds what ANSWER ends with against TRUTH, a number or a choice. */
 enum ste_finding ste_truth_find(const char *truth, const char *answer);
 /* The Python code in ANSWER: its first block with a function in it; NULL: there is none. Caller frees. */
 char *ste_truth_code(const char *answer);

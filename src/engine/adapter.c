@@ -1,6 +1,5 @@
 #include "engine/adapter.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -21,7 +20,7 @@ static int check(const struct ste_hparams *hp, const struct ste_lora *l, struct 
         for (int k = 0; k < STE_N_LINEAR; k++) {
             int rows, cols;
             ste_linear_shape(hp, (enum ste_linear)k, &rows, &cols);
-            const struct ste_lora_pair *p = &l->pairs[i][k];
+            const struct ste_lora_factors *p = &l->factors[i][k];
             if (p->a && p->b && (p->out != rows || p->in != cols))
                 return ste_err_set(err, STE_EINPUT,
                                    "cannot use the adapter: %s of layer %d is %d x %d, the model's is %d x %d; it was "

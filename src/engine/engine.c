@@ -13,7 +13,7 @@
 #include "engine/kv.h"
 #include "engine/sequence.h"
 
-#define ENGINE_REVISION 2 /* raised when the numbers change: the request cache keys on it */
+#define ENGINE_REVISION 2 /* raised when the numbers change: the cache of answers keys on it */
 
 struct list {
     struct ste_sequence **items;

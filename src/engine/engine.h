@@ -29,8 +29,8 @@ const struct ste_model *ste_engine_model(const struct ste_engine *e);
 int ste_engine_ctx(const struct ste_engine *e);
 /* The packed weights, for a trainer in the same process; NULL: they are on another device than the CPU. */
 const struct ste_weights *ste_engine_weights(const struct ste_engine *e);
-/* What else than the request decides the numbers: engine revision, what the device rounds and how products round. Not
- * the instruction set: all give the same bits. */
+/* Names what decides the numbers beside the request: the engine's revision, what the device rounds and how products
+ * round. The instruction set is not part of it, since all give the same bits. */
 const char *ste_engine_numerics(const struct ste_engine *e);
 
 /* A LoRA ready to be applied; switched per request without touching the base. The engine must outlive it. */

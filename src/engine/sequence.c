@@ -1,7 +1,6 @@
 #include "engine/sequence.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"

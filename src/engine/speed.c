@@ -1,8 +1,6 @@
 /* How fast the engine is here and now, measured in the shape of judging. */
 #include "engine/engine.h"
 
-#include <stdlib.h>
-
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/profile.h"

@@ -1,7 +1,6 @@
 #include "eval/agreement.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "core/mem.h"
 #include "eval/bootstrap.h"
@@ -30,7 +29,9 @@ void ste_agreement_of(const struct ste_outcome *o, size_t n, bool with_ties, uin
     ste_clusters_clear(&c);
 }
 
-double ste_kappa(const int *x, const int *y, size_t n, int k)
+/* Cohen's kappa of two raters' categories 0 .. K-1 on N items; items where either is negative are left out. NAN without
+ * an item, 1 where both always say the same one thing. */
+static double kappa_of(const int *x, const int *y, size_t n, int k)
 {
     double *of = ste_xcalloc(2 * (size_t)k, sizeof *of), agree = 0, used = 0, chance = 0;
     for (size_t i = 0; i < n; i++) {
@@ -67,7 +68,7 @@ static double kappa_of_labels(const struct ste_outcome *x, const struct ste_outc
         put(a, i, judged ? ste_outcome_final(&x[i]) : STE_FINAL_INVALID);
         put(b, i, y ? ste_outcome_final(&y[i]) : x[i].tie ? STE_FINAL_TIE : STE_FINAL_CHOSEN);
     }
-    double kappa = ste_kappa(a, b, 2 * n, 3);
+    double kappa = kappa_of(a, b, 2 * n, 3);
     ste_xfree(a);
     ste_xfree(b);
     return kappa;

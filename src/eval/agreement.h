@@ -16,13 +16,10 @@ struct ste_agreement {
  * stays in and agrees with nothing. */
 void ste_agreement_of(const struct ste_outcome *o, size_t n, bool with_ties, uint64_t seed, struct ste_agreement *out);
 
-/* Cohen's kappa of two raters' categories 0 .. K-1 on N items; items where either is negative are left out. NAN without
- * an item, 1 where both always say the same one thing. */
-double ste_kappa(const int *x, const int *y, size_t n, int k);
-/* Of the judge's final verdict (chosen, rejected, tie) with the labels. Which answer has which name means nothing, so
- * each pair is counted under both; pairs with an invalid verdict are left out. */
+/* Kappa of the judge's final verdicts (chosen, rejected, tie) and the labels. Which answer has which name
+ * means nothing, so each pair is counted under both; pairs with an invalid verdict are left out. */
 double ste_kappa_of(const struct ste_outcome *o, size_t n);
-/* Of two judges' final verdicts on the same pairs; pairs with an invalid one are left out. */
+/* Kappa of two judges' final verdicts on the same pairs; pairs with an invalid one are left out. */
 double ste_kappa_between(const struct ste_outcome *x, const struct ste_outcome *y, size_t n);
 
 /* Wilson's interval of a share (Wilson 1927) with 95 %: for rates over independent items that come in one order. */

@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/json.h"
@@ -36,11 +35,7 @@ const struct ste_attack ste_attacks[] = {
 };
 const size_t ste_n_attacks = sizeof ste_attacks / sizeof *ste_attacks;
 
-const char *ste_place_name(enum ste_place p)
-{
-    static const char *const names[] = {"rejected", "both", "prompt"};
-    return names[p];
-}
+static const char *const place_names[] = {"rejected", "both", "prompt"};
 
 bool ste_attack_has(const struct ste_attack *a, enum ste_place p)
 {
@@ -130,7 +125,7 @@ void ste_attacked_table(const struct ste_attacked *rows, size_t n, struct ste_bu
                      !r->attack                         ? ""
                      : r->attack->aim == STE_AIM_READER ? "reader"
                                                         : "model",
-                     r->attack ? ste_place_name(r->place) : "", r->pairs, r->invalid, r->wins.value, interval, naive);
+                     r->attack ? place_names[r->place] : "", r->pairs, r->invalid, r->wins.value, interval, naive);
     }
     ste_buf_adds(out, "How often the worse answer is named, of both orders, with 95 % intervals;\n"
                       "naive: by the last [[A]] or [[B]] of what the judge wrote.\n");
@@ -146,7 +141,7 @@ json_t *ste_attacked_json(const struct ste_attacked *rows, size_t n)
                                 "wins_lo", r->wins.lo, "wins_hi", r->wins.hi);
         if (r->attack) {
             json_object_set_new(row, "aims_at", json_string(r->attack->aim == STE_AIM_READER ? "reader" : "model"));
-            json_object_set_new(row, "in", json_string(ste_place_name(r->place)));
+            json_object_set_new(row, "in", json_string(place_names[r->place]));
         }
         json_object_set_new(row, "naive", isnan(r->naive) ? json_null() : json_real(r->naive));
         json_array_append_new(list, row);

@@ -23,7 +23,6 @@ struct ste_attack {
 };
 extern const struct ste_attack ste_attacks[];
 extern const size_t ste_n_attacks;
-const char *ste_place_name(enum ste_place p); /* "rejected", "both", "prompt" */
 /* An attack that takes the answer's place has one place: the rejected answer. */
 bool ste_attack_has(const struct ste_attack *a, enum ste_place p);
 

@@ -43,7 +43,7 @@ void ste_clusters_clear(struct ste_clusters *c)
     *c = (struct ste_clusters){0};
 }
 
-static int by_value(const void *a, const void *b)
+int ste_by_value(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -60,7 +60,7 @@ static double quantile(const double *sorted, size_t n, double q)
 
 void ste_bootstrap_bounds(double *means, double *lo, double *hi)
 {
-    qsort(means, STE_BOOTSTRAP_DRAWS, sizeof *means, by_value);
+    qsort(means, STE_BOOTSTRAP_DRAWS, sizeof *means, ste_by_value);
     *lo = quantile(means, STE_BOOTSTRAP_DRAWS, 0.025);
     *hi = quantile(means, STE_BOOTSTRAP_DRAWS, 0.975);
 }

@@ -30,10 +30,11 @@ void ste_clusters_clear(struct ste_clusters *c);
  * left out; NAN when all are. */
 void ste_bootstrap(const struct ste_clusters *suites, size_t n, const double *weights, uint64_t seed,
                    struct ste_rate *const *rates);
-/* The same of figures that are no means themselves: DERIVE puts them in the place of each draw's means. */
+/* Does the same for figures that are no means themselves: DERIVE puts them in the place of each draw's means. */
 void ste_bootstrap_derived(const struct ste_clusters *suites, size_t n, const double *weights, uint64_t seed,
                            void (*derive)(double *means), struct ste_rate *const *rates);
 /* The 2.5 % and 97.5 % points of MEANS[STE_BOOTSTRAP_DRAWS], which it sorts. */
 void ste_bootstrap_bounds(double *means, double *lo, double *hi);
+int ste_by_value(const void *a, const void *b); /* the order of doubles, ascending, for qsort */
 
 #endif

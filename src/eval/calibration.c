@@ -41,7 +41,7 @@ static double nll_of(const struct ste_outcome *o, size_t n, double temperature, 
 }
 
 /* The likelihood is convex in 1 / T and so has one optimum in log T: golden section. */
-double ste_fit_temperature(const struct ste_outcome *o, size_t n)
+static double fit_temperature(const struct ste_outcome *o, size_t n)
 {
     const double golden = 0.6180339887498949;
     double lo = log(0.01), hi = log(100);
@@ -98,7 +98,7 @@ int ste_fit_temperature_on(struct ste_session *j, const char *path, const struct
     if (!rc)
         rc = ste_eval_files(j, &files, false, &outcomes, err);
     if (!rc)
-        *temperature = ste_fit_temperature(outcomes[0], files.files[0].n);
+        *temperature = fit_temperature(outcomes[0], files.files[0].n);
     ste_outcome_arrays_free(outcomes, &files);
     ste_pair_files_clear(&files);
     return rc;

@@ -18,9 +18,8 @@ struct ste_calibration {
 /* Of one pair: the mean over both orders of -log p(right label), of the two labels; NAN without log-probabilities. Not
  * of the margin: a leaning to a position costs. */
 double ste_log_loss(const struct ste_outcome *o);
-/* T of the highest likelihood, between 0.01 and 100; 1 without pairs. */
-double ste_fit_temperature(const struct ste_outcome *o, size_t n);
-/* The same of J's verdicts on the labelled pairs of PATH. */
+/* T of the highest likelihood, between 0.01 and 100, for J's verdicts on the labelled pairs of PATH; 1 without pairs.
+ */
 int ste_fit_temperature_on(struct ste_session *j, const char *path, const struct ste_pairs_params *p,
                            double *temperature, struct ste_err *err);
 void ste_calibration_of(const struct ste_outcome *o, size_t n, double temperature, uint64_t seed,

@@ -1,5 +1,4 @@
 #include <math.h>
-#include <stdlib.h>
 
 #include "eval/bootstrap.h"
 #include "eval/eval.h"

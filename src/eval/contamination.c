@@ -1,6 +1,5 @@
 #include "eval/contamination.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/json.h"

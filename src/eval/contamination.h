@@ -1,4 +1,4 @@
-/* Whether what a judge is measured on asks what it was trained on (contract 9: when evaluating, too). */
+/* Finds pairs that ask a judge what it was trained on (contract 9: when evaluating, too). */
 #ifndef STE_EVAL_CONTAMINATION_H
 #define STE_EVAL_CONTAMINATION_H
 

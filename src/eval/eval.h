@@ -35,7 +35,7 @@ struct ste_outcome {
     signed char drawn;              /* the one order of a published score: 0 AB, 1 BA, -1: not said by the row */
 };
 
-/* The verdict names the chosen answer. */
+/* Says whether the verdict in ORDER names the chosen answer. */
 bool ste_outcome_right(const struct ste_outcome *o, enum ste_order order);
 
 /* What both orders say together. */
@@ -105,20 +105,22 @@ struct ste_metrics {
 
 /* Intervals: percentile bootstrap over prompts, 2000 draws keyed by SEED. */
 void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uint64_t seed, struct ste_metrics *out);
-/* The pairs of one side of a split: how many, and the accuracy of both orders on them. */
-size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_bias split, int side, uint64_t seed,
+/* The pairs in which the answer SIDE has more of BIAS (1 the chosen one, -1 the other): how many, and the accuracy of
+ * both orders on them. */
+size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_bias bias, int side, uint64_t seed,
                         struct ste_rate *accuracy);
 /* Mean of the suites' figures, weighted by WEIGHTS (NULL: all equal); intervals by resampling prompts within each
  * suite; the coverage curve over all pairs as one set. OUTCOMES[i] has N[i] items. */
 void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites,
                          const double *weights, uint64_t seed, struct ste_metrics *out);
 
-/* What an outcome says of the pair itself; its verdicts are invalid until they come. JUDGED: or left out as a tie. */
+/* Sets what O says of the pair itself; its verdicts are invalid until they come. JUDGED: false for a tie that is left
+ * out. */
 void ste_outcome_begin(struct ste_outcome *o, const struct ste_answer_pair *p, bool judged);
 
 void ste_outcome_too_long(struct ste_outcome *o); /* invalid in both orders */
 
-/* Of an evaluation, beside how the judge is asked. */
+/* What an evaluation says beside how the judge is asked. */
 struct ste_eval_setting {
     int votes;      /* in each order: the majority of so many samples; 0 or 1: one judgment */
     bool all_votes; /* also those that can change nothing any more */
@@ -140,10 +142,10 @@ struct ste_judging {
  * pair that does not fit the context is named in a warning. */
 int ste_judge_pairs(const struct ste_judging *j, const struct ste_answer_pairs *pairs, struct ste_outcome *out,
                     struct ste_err *err);
-/* Fields verdict, reason, logprob_a, logprob_b, reasoning of one judgment, set in ROW. */
+/* Sets the fields verdict, reason, logprob_a, logprob_b and reasoning of one judgment in ROW. */
 void ste_judgment_json(const struct ste_judgment *j, json_t *row);
-/* The pair without a label that O is of: its row with the verdict, of both orders or the one of the file alone. */
-json_t *ste_outcome_row(const struct ste_answer_pair *p, const struct ste_outcome *o, bool both);
+/* Gives the row of a pair without a label with O's verdict, of both orders or of the file's order alone. */
+json_t *ste_verdict_row(const struct ste_answer_pair *p, const struct ste_outcome *o, bool both);
 /* A: response_a, B: response_b, TIE: the orders name different ones. */
 enum ste_verdict ste_outcome_verdict(const struct ste_outcome *o, bool both);
 void ste_outcomes_clear(struct ste_outcome *o, size_t n);

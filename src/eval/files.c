@@ -1,7 +1,6 @@
 #include "eval/files.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"

@@ -1,10 +1,7 @@
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "core/mem.h"
-#include "core/rng.h"
 #include "eval/agreement.h"
 #include "eval/bootstrap.h"
 #include "eval/eval.h"
@@ -108,14 +105,14 @@ void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uin
     ste_clusters_clear(&c);
 }
 
-size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_bias split, int side, uint64_t seed,
+size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_bias bias, int side, uint64_t seed,
                         struct ste_rate *accuracy)
 {
     struct ste_outcome *part = ste_xcalloc(n + 1, sizeof *part); /* shallow */
     struct ste_metrics m;
     size_t count = 0;
     for (size_t i = 0; i < n; i++)
-        if (o[i].side[split] == side)
+        if (o[i].side[bias] == side)
             part[count++] = o[i];
     ste_metrics_of(part, count, "", seed, &m);
     ste_xfree(part);

@@ -10,14 +10,14 @@
 #include "core/json.h"
 #include "core/mem.h"
 
-static const char *const split_keys[STE_N_BIASES] = {"longer", "formatted", "author"};
+static const char *const bias_keys[STE_N_BIASES] = {"longer", "formatted", "author"};
 static const char *const order_keys[2] = {"ab", "ba"};
 
-static struct ste_outcome_row *add_row(struct ste_outcome_table *t)
+static struct ste_outcome_line *add_row(struct ste_outcome_table *t)
 {
     STE_GROW(t->rows, t->cap, t->n + 1);
-    struct ste_outcome_row *r = &t->rows[t->n++];
-    *r = (struct ste_outcome_row){.o.drawn = -1};
+    struct ste_outcome_line *r = &t->rows[t->n++];
+    *r = (struct ste_outcome_line){.o.drawn = -1};
     for (int k = 0; k < 2; k++)
         ste_judgment_clear(&r->o.order[k]);
     return r;
@@ -43,7 +43,7 @@ static bool names(const json_t *row, const char *key, const char *author)
 }
 
 /* Pairs of one row stand together under its key. */
-static void set_row(struct ste_outcome_row *r, const char *row_id)
+static void set_row(struct ste_outcome_line *r, const char *row_id)
 {
     r->row_id = ste_xstrdup(row_id);
     r->o.row_key = row_id ? ste_key_of("row", r->suite, row_id, NULL) | 1 : 0;
@@ -72,7 +72,7 @@ int ste_outcomes_add(struct ste_outcome_table *t, const struct ste_answer_pairs 
         if (!subset)
             return ste_err_set(err, STE_EINPUT, "%s:%ld: the field \"%s\", which names the subset, is missing",
                                pairs->path, p->line, group_by);
-        struct ste_outcome_row *r = add_row(t);
+        struct ste_outcome_line *r = add_row(t);
         r->suite = ste_xstrdup(pairs->name);
         r->subset = subset;
         r->id = ste_xstrdup(p->id);
@@ -91,7 +91,7 @@ int ste_outcomes_add(struct ste_outcome_table *t, const struct ste_answer_pairs 
 
 /* ---- lines ---- */
 
-static json_t *line_of(const struct ste_outcome_row *r)
+static json_t *line_of(const struct ste_outcome_line *r)
 {
     const struct ste_outcome *o = &r->o;
     char key[17];
@@ -107,7 +107,7 @@ static json_t *line_of(const struct ste_outcome_row *r)
     json_object_set_new(row, "label", json_string(o->tie ? "tie" : "chosen"));
     for (int s = 0; s < STE_N_BIASES; s++)
         if (o->side[s])
-            json_object_set_new(row, split_keys[s], json_string(o->side[s] > 0 ? "chosen" : "rejected"));
+            json_object_set_new(row, bias_keys[s], json_string(o->side[s] > 0 ? "chosen" : "rejected"));
     if (o->drawn >= 0)
         json_object_set_new(row, "is_shuffled", json_boolean(o->drawn));
     for (int k = 0; o->judged && k < 2; k++) {
@@ -121,14 +121,14 @@ static json_t *line_of(const struct ste_outcome_row *r)
     return row;
 }
 
-static uint64_t draw_of(const struct ste_outcome_row *r, uint64_t seed)
+static uint64_t draw_of(const struct ste_outcome_line *r, uint64_t seed)
 {
     char text[32];
     snprintf(text, sizeof text, "%" PRIu64, seed);
     return ste_key_of("order", text, r->suite, r->id, NULL);
 }
 
-double ste_outcome_compat(const struct ste_outcome_row *row, enum ste_compat c, uint64_t seed, enum ste_winner *winner,
+double ste_outcome_compat(const struct ste_outcome_line *row, enum ste_compat c, uint64_t seed, enum ste_winner *winner,
                           enum ste_order *order)
 {
     const struct ste_outcome *o = &row->o;
@@ -235,7 +235,7 @@ static int check_new(struct reading *g, const char *suite, const char *id, const
 static int read_line(void *arg, json_t *row, const char *where, struct ste_err *err)
 {
     struct reading *g = arg;
-    struct ste_outcome_row *r = add_row(g->table);
+    struct ste_outcome_line *r = add_row(g->table);
     const char *suite, *subset = NULL, *id, *row_id = NULL, *key, *state, *label = "chosen";
     struct ste_outcome *o = &r->o;
     int rc = ste_json_string(row, "suite", true, &suite, where, err);
@@ -273,7 +273,7 @@ static int read_line(void *arg, json_t *row, const char *where, struct ste_err *
     const json_t *drawn = json_object_get(row, "is_shuffled");
     o->drawn = (signed char)(json_is_boolean(drawn) ? json_is_true(drawn) : -1);
     for (int s = 0; s < STE_N_BIASES && !rc; s++)
-        rc = read_side(row, split_keys[s], &o->side[s], where, err);
+        rc = read_side(row, bias_keys[s], &o->side[s], where, err);
     for (int k = 0; o->judged && k < 2 && !rc; k++)
         rc = read_judgment(json_object_get(row, order_keys[k]), &o->order[k], &o->votes[k], where, err);
     return rc;

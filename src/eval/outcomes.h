@@ -12,13 +12,13 @@
 #include "eval/eval.h"
 #include "judge/compat.h"
 
-struct ste_outcome_row {
+struct ste_outcome_line {
     char *suite, *subset, *id, *row_id; /* ROW_ID: NULL where the row has one pair */
     struct ste_outcome o;
 };
 
 struct ste_outcome_table {
-    struct ste_outcome_row *rows;
+    struct ste_outcome_line *rows;
     size_t n, cap;
 };
 
@@ -35,7 +35,7 @@ void ste_outcome_table_clear(struct ste_outcome_table *t);
 
 /* The score of a row by a published rule, from the one order that its row says or that the seed and its id draw. In
  * closed mode, where no marker is generated, the verdict stands for the text. */
-double ste_outcome_compat(const struct ste_outcome_row *row, enum ste_compat c, uint64_t seed, enum ste_winner *winner,
+double ste_outcome_compat(const struct ste_outcome_line *row, enum ste_compat c, uint64_t seed, enum ste_winner *winner,
                           enum ste_order *order);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "core/mem.h"
 #include "core/rng.h"
+#include "eval/bootstrap.h"
 
 enum { DRAWS = 500, STEPS = 100 };
 
@@ -153,12 +154,6 @@ int ste_rate_models(const struct ste_match *m, size_t n_matches, int n, double p
     return rc;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static int by_cluster(const void *a, const void *b)
 {
     const struct ste_match *x = a, *y = b;
@@ -196,7 +191,7 @@ void ste_rate_intervals(const struct ste_match *m, size_t n_matches, int n, doub
             all[i * DRAWS + (size_t)d] = r[i];
     }
     for (size_t i = 0; i < size; i++) {
-        qsort(all + i * DRAWS, DRAWS, sizeof *all, by_value);
+        qsort(all + i * DRAWS, DRAWS, sizeof *all, ste_by_value);
         out[i].lo = all[i * DRAWS + DRAWS / 40];
         out[i].hi = all[i * DRAWS + DRAWS - 1 - DRAWS / 40];
     }

@@ -6,7 +6,6 @@
 #ifndef STE_EVAL_RATING_H
 #define STE_EVAL_RATING_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -1,6 +1,4 @@
 /* A judge's verdicts on pairs: each order of a pair is a trial. */
-#include <stdlib.h>
-
 #include "core/mem.h"
 #include "eval/eval.h"
 #include "eval/vote.h"

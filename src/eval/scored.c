@@ -1,7 +1,6 @@
 #include "eval/scored.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "core/mem.h"
 

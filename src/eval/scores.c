@@ -1,13 +1,12 @@
 #include "eval/scores.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/json.h"
 #include "core/mem.h"
 
-static const char *const split_names[STE_N_BIASES] = {"length", "format", "author"};
+static const char *const bias_names[STE_N_BIASES] = {"length", "format", "author"};
 
 /* The outcomes of a subset, side by side; the strings in them stay the table's. */
 struct group {
@@ -387,7 +386,7 @@ void ste_scores_json(const struct ste_scores *s, json_t *j)
     for (int k = 0; k < STE_N_BIASES; k++)
         for (int side = 0; side < 2; side++) {
             char name[32];
-            snprintf(name, sizeof name, "%s_%s", split_names[k], side ? "rejected" : "chosen");
+            snprintf(name, sizeof name, "%s_%s", bias_names[k], side ? "rejected" : "chosen");
             if (s->sides[k][side].pairs)
                 json_object_set_new(splits, name,
                                     rate_json(s->sides[k][side].pairs, "pairs", &s->sides[k][side].accuracy));

@@ -1,7 +1,6 @@
 #include "eval/scoring.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "core/mem.h"
 #include "llm/pump.h"
@@ -19,7 +18,7 @@ struct scoring {
     struct ste_progress *progress;
 };
 
-static int next(void *arg, struct ste_ask *ask, struct ste_err *err)
+static int next(void *arg, struct ste_question *question, struct ste_err *err)
 {
     struct scoring *g = arg;
     if (!g->n_tens && g->fresh == g->rows->n)
@@ -30,11 +29,11 @@ static int next(void *arg, struct ste_ask *ask, struct ste_err *err)
     const struct ste_judge_material m = {
         .pair_id = r->id, .prompt = &r->prompt, .a = r->text, .references = r->references.n ? &r->references : NULL};
     if (ten)
-        ste_score_ask_ten(g->setting, &m, &g->out[row], &g->texts, &g->prefill, ask);
+        ste_score_ask_ten(g->setting, &m, &g->out[row], &g->texts, &g->prefill, question);
     else
-        ste_score_ask(g->setting, &m, &g->texts, ask);
+        ste_score_ask(g->setting, &m, &g->texts, question);
     g->second[row] = ten;
-    ask->tag = &g->out[row];
+    question->tag = &g->out[row];
     return 1;
 }
 

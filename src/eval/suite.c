@@ -1,13 +1,11 @@
 #include "eval/suite.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
 #include "core/json.h"
 #include "core/mem.h"
-#include "core/yaml.h"
 #include "data/embedded.h"
 
 static int weight_of(const json_t *v, const char *what, const char *of, double *out, struct ste_err *err)

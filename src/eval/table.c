@@ -32,51 +32,48 @@ void ste_name_column(struct ste_buf *out, const char *name, int width)
     ste_buf_addf(out, "%s%*s", cut ? mark : "", cut ? room - kept : width - used, "");
 }
 
+struct text {
+    char s[32];
+};
+
 /* Shares as ".731", "1.00" and "-": what counts is whether two of them differ, and 80 columns are few. */
-static const char *share(char *s, size_t size, double v, int digits)
+static struct text share(double v, int digits)
 {
-    char full[32];
+    struct text t = {"-"};
     if (isnan(v))
-        snprintf(s, size, "-");
-    else {
-        snprintf(full, sizeof full, "%.*f", digits, v);
-        if (full[0] == '0')
-            snprintf(s, size, "%s", full + 1);
-        else
-            snprintf(s, size, "%.*f", digits - 1, v);
-    }
-    return s;
+        return t;
+    snprintf(t.s, sizeof t.s, "%.*f", digits, v);
+    if (t.s[0] == '0')
+        memmove(t.s, t.s + 1, strlen(t.s));
+    else
+        snprintf(t.s, sizeof t.s, "%.*f", digits - 1, v);
+    return t;
 }
 
 /* A difference: "+.075", "-1.00". */
-static const char *difference(char *s, size_t size, double v, int digits)
+static struct text difference(double v, int digits)
 {
-    char plain[31];
-    if (isnan(v))
-        snprintf(s, size, "-");
-    else
-        snprintf(s, size, "%c%s", signbit(v) ? '-' : '+', share(plain, sizeof plain, fabs(v), digits));
-    return s;
+    struct text t = {"-"};
+    if (!isnan(v))
+        snprintf(t.s, sizeof t.s, "%c%.30s", signbit(v) ? '-' : '+', share(fabs(v), digits).s);
+    return t;
 }
 
 static void rate(struct ste_buf *out, const struct ste_rate *r)
 {
-    char v[32], lo[32], hi[32];
-    ste_buf_addf(out, "  %4s [%s %s]", share(v, sizeof v, r->value, 3), share(lo, sizeof lo, r->lo, 3),
-                 share(hi, sizeof hi, r->hi, 3));
+    ste_buf_addf(out, "  %4s [%s %s]", share(r->value, 3).s, share(r->lo, 3).s, share(r->hi, 3).s);
     if (isnan(r->lo))
         ste_buf_adds(out, "      ");
 }
 
 static void line(struct ste_buf *out, const struct ste_metrics *m)
 {
-    char accuracy[32], ab[32], ba[32], first[32];
     ste_name_column(out, m->name, 20);
-    ste_buf_addf(out, " %5zu  %4s %3s %3s", m->pairs, share(accuracy, sizeof accuracy, m->accuracy.value, 3),
-                 share(ab, sizeof ab, m->accuracy_ab, 2), share(ba, sizeof ba, m->accuracy_ba, 2));
+    ste_buf_addf(out, " %5zu  %4s %3s %3s", m->pairs, share(m->accuracy.value, 3).s, share(m->accuracy_ab, 2).s,
+                 share(m->accuracy_ba, 2).s);
     rate(out, &m->two_order);
     rate(out, &m->consistent);
-    ste_buf_addf(out, " %3s\n", share(first, sizeof first, m->first_position, 2));
+    ste_buf_addf(out, " %3s\n", share(m->first_position, 2).s);
 }
 
 #define COIN "a coin has accuracy .500, two-order .500, right in both .250\n"
@@ -85,9 +82,8 @@ static void two_order_lines(struct ste_buf *out, const struct ste_metrics *m)
 {
     ste_buf_adds(out, "two-order where the margin is largest:");
     for (int k = 0; k < STE_N_COVERAGE; k++) {
-        char s[32];
         ste_buf_addf(out, "%s%.0f %% %s", k == 0 ? " " : ", ", 100 * m->curve[k].coverage,
-                     share(s, sizeof s, m->curve[k].accuracy, 2));
+                     share(m->curve[k].accuracy, 2).s);
     }
     ste_buf_addf(out, "\nundecided (margin 0), which count as wrong: %zu\n" COIN, m->undecided);
 }
@@ -123,26 +119,22 @@ void ste_metrics_table(const struct ste_metrics *suites, size_t n, const struct 
 
 static void difference_rate(struct ste_buf *out, const struct ste_rate *r)
 {
-    char v[32], lo[32], hi[32];
-    ste_buf_addf(out, "  %5s [%4s %4s]", difference(v, sizeof v, r->value, 3), difference(lo, sizeof lo, r->lo, 2),
-                 difference(hi, sizeof hi, r->hi, 2));
+    ste_buf_addf(out, "  %5s [%4s %4s]", difference(r->value, 3).s, difference(r->lo, 2).s, difference(r->hi, 2).s);
 }
 
 static void comparison_line(struct ste_buf *out, const char *name, const struct ste_comparison *c)
 {
-    char accuracy[32], p[32];
     ste_name_column(out, name, 20);
-    ste_buf_addf(out, " %5zu %5s", c->pairs, difference(accuracy, sizeof accuracy, c->accuracy_difference.value, 3));
+    ste_buf_addf(out, " %5zu %5s", c->pairs, difference(c->accuracy_difference.value, 3).s);
     difference_rate(out, &c->two_order_difference);
-    ste_buf_addf(out, " %4s", share(p, sizeof p, c->two_order_p, 3));
+    ste_buf_addf(out, " %4s", share(c->two_order_p, 3).s);
     difference_rate(out, &c->consistent_difference);
-    ste_buf_addf(out, " %4s\n", share(p, sizeof p, c->mcnemar_p, 3));
+    ste_buf_addf(out, " %4s\n", share(c->mcnemar_p, 3).s);
 }
 
 void ste_comparison_table(const char *const *names, const struct ste_comparison *suites, size_t n,
                           const struct ste_comparison *all, struct ste_buf *out)
 {
-    char v[32];
     ste_buf_adds(out, "                            accu  two-order                right in both\n"
                       "second minus first   pairs  racy  (95 %)              p    (95 %)              p\n");
     for (size_t i = 0; i < n; i++)
@@ -157,7 +149,7 @@ void ste_comparison_table(const char *const *names, const struct ste_comparison 
                  "gain in right in both, of all pairs     %5s\n"
                  "  by telling the better answer        ",
                  all->only_first_two, all->only_second_two, all->two_order_p, all->only_first, all->only_second,
-                 all->mcnemar_p, difference(v, sizeof v, all->consistent_difference.value, 3));
+                 all->mcnemar_p, difference(all->consistent_difference.value, 3).s);
     difference_rate(out, &all->gain_telling);
     ste_buf_adds(out, "\n  by losing position bias             ");
     difference_rate(out, &all->gain_position);

@@ -1,7 +1,6 @@
 #include "eval/tournament.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/hash.h"

@@ -20,7 +20,7 @@ void ste_contest_clear(struct ste_contest *c);
 /* Adds the results of PATH, one a line: battles (model_a, model_b, winner) or FastChat's judgments of pairs. */
 int ste_contest_read(struct ste_contest *c, const char *path, struct ste_err *err);
 
-/* What is written of each match. */
+/* How each match is written. */
 enum ste_match_format { STE_MATCH_FASTCHAT, STE_MATCH_ALPACAEVAL };
 /* Adds the verdicts of JUDGE on the answers A, of BOUTS pairs of them (0: all), those that tell most about the ratings.
  * W, if not NULL, gets a line of each. */

@@ -44,7 +44,7 @@ static void set_judgment(json_t *row, const char *key, const struct ste_judgment
     json_object_set_new(row, key, given);
 }
 
-json_t *ste_outcome_row(const struct ste_answer_pair *p, const struct ste_outcome *o, bool both)
+json_t *ste_verdict_row(const struct ste_answer_pair *p, const struct ste_outcome *o, bool both)
 {
     const struct ste_judgment *ab = &o->order[0], *ba = &o->order[1];
     json_t *row = json_copy(p->row);

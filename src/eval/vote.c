@@ -1,7 +1,6 @@
 #include "eval/vote.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "core/mem.h"
 

@@ -5,8 +5,6 @@
 #ifndef STE_EVAL_VOTE_H
 #define STE_EVAL_VOTE_H
 
-#include <stddef.h>
-
 #include "judge/trial.h"
 
 /* The label of an order from the votes that were cast, in the order of their index; takes the reasoning of the first

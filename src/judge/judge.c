@@ -1,7 +1,6 @@
 #include "judge/judge.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -123,18 +122,18 @@ void ste_judge_texts(const struct ste_judge_setting *s, const struct ste_judge_m
     ste_buf_clear(&references);
 }
 
-void ste_judge_ask_start(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
-                         struct ste_judge_prompt *texts, struct ste_ask *ask)
+void ste_judge_ask_common(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
+                          struct ste_judge_prompt *texts, struct ste_question *question)
 {
-    void *tag = ask->tag;
+    void *tag = question->tag;
     ste_judge_texts(s, m, texts);
-    *ask = (struct ste_ask){.messages = texts->messages,
-                            .n_messages = texts->n,
-                            .adapter = s->adapter,
-                            .sampling = s->sampling,
-                            .seed = s->seed,
-                            .sample = sample,
-                            .tag = tag};
+    *question = (struct ste_question){.messages = texts->messages,
+                                      .n_messages = texts->n,
+                                      .adapter = s->adapter,
+                                      .sampling = s->sampling,
+                                      .seed = s->seed,
+                                      .sample = sample,
+                                      .tag = tag};
 }
 
 int ste_judge_max_tokens(const struct ste_judge_setting *s)
@@ -146,27 +145,27 @@ int ste_judge_max_tokens(const struct ste_judge_setting *s)
 }
 
 void ste_judge_ask(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
-                   struct ste_judge_prompt *texts, struct ste_ask *ask)
+                   struct ste_judge_prompt *texts, struct ste_question *question)
 {
     const struct ste_pack *pack = s->pack;
-    ste_judge_ask_start(s, m, sample, texts, ask);
-    ask->max_tokens = ste_judge_max_tokens(s);
+    ste_judge_ask_common(s, m, sample, texts, question);
+    question->max_tokens = ste_judge_max_tokens(s);
     if (s->mode == STE_MODE_FREE)
         return; /* no stop at a marker: a judge may quote one before it comes to its own */
     if (pack->reasoning) {
         reasoning_stop(pack, texts->stop, sizeof texts->stop);
         if (*texts->stop) {
-            ask->stops[ask->n_stops++] = texts->stop;
+            question->stops[question->n_stops++] = texts->stop;
         } else {
-            ask->stops[ask->n_stops++] = pack->marker_a;
-            ask->stops[ask->n_stops++] = pack->marker_b;
+            question->stops[question->n_stops++] = pack->marker_a;
+            question->stops[question->n_stops++] = pack->marker_b;
         }
     }
-    ask->closing = pack->closing;
-    ask->choices[0] = pack->label_a;
-    ask->choices[1] = pack->label_b;
-    ask->n_choices = 2;
-    ask->sample_choice = s->sample_label;
+    question->closing = pack->closing;
+    question->choices[0] = pack->label_a;
+    question->choices[1] = pack->label_b;
+    question->n_choices = 2;
+    question->sample_choice = s->sample_label;
 }
 
 void ste_judge_prompt_clear(struct ste_judge_prompt *p)

@@ -57,7 +57,7 @@ struct ste_judge_material {
 /* The pack has the places for it: STE_EINPUT names what it lacks. SCORING: of a single answer. */
 int ste_judge_can_show(const struct ste_pack *pack, bool scoring, bool rubric, bool references, struct ste_err *err);
 
-/* The texts behind an ask; free with ste_judge_prompt_clear after submit. */
+/* The texts behind a question; free with ste_judge_prompt_clear after submit. */
 struct ste_judge_prompt {
     struct ste_message messages[2];
     size_t n;
@@ -66,13 +66,13 @@ struct ste_judge_prompt {
 };
 /* The token limit of the reasoning; 0: there is none. */
 int ste_judge_max_tokens(const struct ste_judge_setting *s);
-/* Fills ASK (but for tag) to judge A against B. */
+/* Fills QUESTION (but for tag) to judge A against B. */
 void ste_judge_ask(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
-                   struct ste_judge_prompt *texts, struct ste_ask *ask);
-/* What such a question and one for a score begin with: texts, model and sampling, but nothing of the answer's form. */
-void ste_judge_ask_start(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
-                         struct ste_judge_prompt *texts, struct ste_ask *ask);
-/* The texts alone: also of a score. */
+                   struct ste_judge_prompt *texts, struct ste_question *question);
+/* Fills what such a question has in common with one for a score: texts, model and sampling. */
+void ste_judge_ask_common(const struct ste_judge_setting *s, const struct ste_judge_material *m, int sample,
+                          struct ste_judge_prompt *texts, struct ste_question *question);
+/* Makes the texts alone, also those of a score. */
 void ste_judge_texts(const struct ste_judge_setting *s, const struct ste_judge_material *m,
                      struct ste_judge_prompt *texts);
 void ste_judge_prompt_clear(struct ste_judge_prompt *p);

@@ -1,7 +1,6 @@
 #include "judge/likelihood.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "llm/pump.h"
 
@@ -35,17 +34,17 @@ struct asking {
     struct ste_progress *progress;
 };
 
-static int next(void *arg, struct ste_ask *ask, struct ste_err *err)
+static int next(void *arg, struct ste_question *question, struct ste_err *err)
 {
     struct asking *g = arg;
     if (g->next == g->n)
         return 0;
     const struct ste_given *given = &g->given[g->next];
-    ask->messages = given->messages;
-    ask->n_messages = given->n_messages;
-    ask->given = given->text;
-    ask->adapter = g->setting->adapter;
-    ask->tag = &g->out[g->next++];
+    question->messages = given->messages;
+    question->n_messages = given->n_messages;
+    question->given = given->text;
+    question->adapter = g->setting->adapter;
+    question->tag = &g->out[g->next++];
     return 1;
 }
 

@@ -7,13 +7,11 @@
 
 #include "core/context.h"
 #include "core/buf.h"
-#include "core/file.h"
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "core/options.h"
-#include "core/yaml.h"
+#include "core/strings.h"
 #include "data/embedded.h"
 
 const char *const ste_mode_names[] = {"free", "closed", "pack", NULL};
@@ -319,9 +317,7 @@ int ste_pack_load(struct ste_pack **out, const char *name, const char *folder, s
         rc = take_score(p, root, what, err);
     if (!rc) {
         char *canonical = ste_json_canonical(root);
-        uint8_t digest[32];
-        ste_sha256(canonical, strlen(canonical), digest);
-        ste_hex(digest, 32, p->hash);
+        ste_sha256(canonical, strlen(canonical), p->hash);
         ste_xfree(canonical);
         *out = p;
     } else {

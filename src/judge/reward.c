@@ -1,6 +1,5 @@
 #include "judge/reward.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"

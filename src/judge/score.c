@@ -1,7 +1,6 @@
 #include "judge/score.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -19,17 +18,17 @@ void ste_score_clear(struct ste_score *s)
 }
 
 void ste_score_ask(const struct ste_judge_setting *s, const struct ste_judge_material *m,
-                   struct ste_judge_prompt *texts, struct ste_ask *ask)
+                   struct ste_judge_prompt *texts, struct ste_question *question)
 {
     const struct ste_pack *pack = s->pack;
-    ste_judge_ask_start(s, m, 0, texts, ask);
+    ste_judge_ask_common(s, m, 0, texts, question);
     if (pack->score_max_tokens) {
-        ask->max_tokens = s->max_tokens ? s->max_tokens : pack->score_max_tokens;
-        ask->stops[ask->n_stops++] = pack->score_stop;
+        question->max_tokens = s->max_tokens ? s->max_tokens : pack->score_max_tokens;
+        question->stops[question->n_stops++] = pack->score_stop;
     }
-    ask->closing = pack->score_closing;
+    question->closing = pack->score_closing;
     for (int i = 1; i < N_DIGITS; i++)
-        ask->choices[ask->n_choices++] = digits[i];
+        question->choices[question->n_choices++] = digits[i];
 }
 
 /* From the probabilities over the vocabulary. */
@@ -74,13 +73,13 @@ bool ste_score_read(const struct ste_answer *a, struct ste_score *out)
 
 void ste_score_ask_ten(const struct ste_judge_setting *s, const struct ste_judge_material *m,
                        const struct ste_score *so_far, struct ste_judge_prompt *texts, char **prefill,
-                       struct ste_ask *ask)
+                       struct ste_question *question)
 {
-    ste_judge_ask_start(s, m, 0, texts, ask);
+    ste_judge_ask_common(s, m, 0, texts, question);
     *prefill = ste_xasprintf("%s%s%s", so_far->reasoning ? so_far->reasoning : "", s->pack->score_closing, digits[1]);
-    ask->prefill = *prefill;
+    question->prefill = *prefill;
     for (int i = 0; i < N_DIGITS; i++)
-        ask->choices[ask->n_choices++] = digits[i];
+        question->choices[question->n_choices++] = digits[i];
 }
 
 void ste_score_read_ten(const struct ste_answer *a, struct ste_score *out)

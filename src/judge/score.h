@@ -23,13 +23,13 @@ void ste_score_clear(struct ste_score *s);
 
 /* The material's A is the answer, its B is NULL. Free the texts after submit. */
 void ste_score_ask(const struct ste_judge_setting *s, const struct ste_judge_material *m,
-                   struct ste_judge_prompt *texts, struct ste_ask *ask);
+                   struct ste_judge_prompt *texts, struct ste_question *question);
 /* Reads the first answer. True: the second question is to be asked. */
 bool ste_score_read(const struct ste_answer *a, struct ste_score *out);
 /* *PREFILL is freed by the caller after submit. */
 void ste_score_ask_ten(const struct ste_judge_setting *s, const struct ste_judge_material *m,
                        const struct ste_score *so_far, struct ste_judge_prompt *texts, char **prefill,
-                       struct ste_ask *ask);
+                       struct ste_question *question);
 void ste_score_read_ten(const struct ste_answer *a, struct ste_score *out);
 
 #endif

@@ -1,7 +1,6 @@
 #include "judge/session.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -95,8 +94,8 @@ static int set_likelihood(struct ste_session *j, const struct ste_judge_options 
     return 0;
 }
 
-int ste_session_open(struct ste_session *j, const char *judge, const struct ste_judge_options *o,
-                     enum ste_judge_use use, struct ste_err *err)
+static int open_judge(struct ste_session *j, const char *judge, const struct ste_judge_options *o,
+                      enum ste_judge_use use, struct ste_err *err)
 {
     const bool scoring = use == STE_JUDGE_SCORES, beside = use == STE_JUDGE_BESIDE;
     *j = (struct ste_session){.name = judge};
@@ -104,33 +103,26 @@ int ste_session_open(struct ste_session *j, const char *judge, const struct ste_
     if (!rc)
         rc = ste_judge_spec_base(&j->spec, beside && !j->spec.named_by ? NULL : o->base,
                                  "--base MODEL says which it is: a catalogue name or a .gguf path", err);
-    if (rc) {
-        ste_session_close(j);
+    if (!rc)
+        rc = set_likelihood(j, o, beside, err);
+    if (rc)
         return rc;
-    }
-    if ((rc = set_likelihood(j, o, beside, err)) || j->spec.reward || j->spec.likelihood) {
-        if (!rc && (scoring || (says_how_to_ask(o) && !beside)))
-            rc = ste_err_set(err, STE_EUSAGE,
-                             "%s is %s, which is asked nothing: --pack, --rubric, --reference, --votes and "
-                             "`ste score` are for judges",
-                             judge, j->spec.reward ? "a reward model" : "a judge by likelihood");
-        if (rc)
-            ste_session_close(j);
-        return rc;
-    }
+    if (j->spec.reward || j->spec.likelihood)
+        return scoring || (says_how_to_ask(o) && !beside)
+                   ? ste_err_set(err, STE_EUSAGE,
+                                 "%s is %s, which is asked nothing: --pack, --rubric, --reference, --votes and "
+                                 "`ste score` are for judges",
+                                 judge, j->spec.reward ? "a reward model" : "a judge by likelihood")
+                   : 0;
     const char *pack = o->pack ? o->pack : j->spec.pack ? j->spec.pack : "direct";
     rc = ste_pack_load(&j->pack, pack, j->spec.pack_folder, err);
     if (!rc)
         rc = ste_judge_can_show(j->pack, scoring, o->rubric, o->reference, err);
     if (!rc && o->rubric)
         rc = read_rubric(j, o->rubric, err);
-    if (rc) {
-        ste_session_close(j);
+    if (rc)
         return rc;
-    }
-    char seed[32];
-    snprintf(seed, sizeof seed, "%lld", o->seed);
-    j->secret = ste_xstrdup(ste_id_of("evaluation", seed, NULL).s);
+    j->secret = ste_xstrdup(ste_id_of("evaluation", ste_digits(o->seed).s, NULL).s);
     j->setting = (struct ste_judge_setting){.pack = j->pack,
                                             .secret = j->secret,
                                             .mode = j->pack->mode,
@@ -147,6 +139,15 @@ int ste_session_open(struct ste_session *j, const char *judge, const struct ste_
     if (!o->pack && j->spec.mode != STE_MODE_PACK)
         j->setting.mode = j->spec.mode;
     return 0;
+}
+
+int ste_session_open(struct ste_session *j, const char *judge, const struct ste_judge_options *o,
+                     enum ste_judge_use use, struct ste_err *err)
+{
+    int rc = open_judge(j, judge, o, use, err);
+    if (rc)
+        ste_session_close(j);
+    return rc;
 }
 
 int ste_session_load(struct ste_session *j, const struct ste_judge_options *o, struct ste_err *err)
@@ -210,9 +211,7 @@ json_t *ste_session_provenance(const struct ste_session *j)
     json_object_set_new(p, "pack_hash", json_string(j->pack->hash));
     if (j->rubric) {
         char hash[65];
-        uint8_t digest[32];
-        ste_sha256(j->rubric, strlen(j->rubric), digest);
-        ste_hex(digest, 32, hash);
+        ste_sha256(j->rubric, strlen(j->rubric), hash);
         json_object_set_new(p, "rubric_hash", json_string(hash));
     }
     json_object_set_new(p, "mode", json_string(ste_mode_names[j->setting.mode]));

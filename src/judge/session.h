@@ -63,9 +63,9 @@ int ste_session_open(struct ste_session *j, const char *judge, const struct ste_
 int ste_session_load(struct ste_session *j, const struct ste_judge_options *o, struct ste_err *err);
 void ste_session_close(struct ste_session *j);
 
-/* What a message calls it: "NAME with pack PACK" and the like. Caller frees. */
+/* Gives what a message calls the judge: "NAME with pack PACK" and the like. Caller frees. */
 char *ste_session_title(const struct ste_session *j);
-/* Into ABOUT: judge, pack (its name, or "none") and provenance: what decides a judge's figures. */
+/* Adds to ABOUT: judge, pack (its name, or "none") and provenance, which is what decides a judge's figures. */
 void ste_session_about(const struct ste_session *j, json_t *about);
 json_t *ste_session_provenance(const struct ste_session *j);
 const char *ste_session_pack_name(const struct ste_session *j);

@@ -1,6 +1,5 @@
 #include "judge/trial.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "core/mem.h"
@@ -24,8 +23,9 @@ struct run {
     struct ste_judge_prompt texts; /* of the question being asked */
 };
 
-/* After N more votes that all go to the one ahead the lead is LEAD + N, and LEFT - N are left. */
-int ste_votes_needed(const struct ste_tally *t, int all)
+/* How many more votes of ALL are needed at the least before those left can change nothing; 0: decided. After N more
+ * votes that all go to the one ahead the lead is LEAD + N, and LEFT - N are left. */
+static int votes_needed(const struct ste_tally *t, int all)
 {
     int lead = abs(t->a - t->b), left = all - t->a - t->b - t->invalid;
     return left <= 0 || lead > left ? 0 : (left - lead) / 2 + 1;
@@ -48,7 +48,7 @@ static void begin(const struct ste_trials *s, struct ste_trial *t)
     t->limit = s->samples;
     t->final = t->next_ask = t->already;
     t->asked_to = s->rule == STE_TRIAL_FIRST_RIGHT ? least(t->already + s->speculate, t->limit)
-                  : s->rule == STE_TRIAL_MAJORITY  ? ste_votes_needed(&t->tally, t->limit)
+                  : s->rule == STE_TRIAL_MAJORITY  ? votes_needed(&t->tally, t->limit)
                                                    : t->limit;
     t->over = t->over || t->already >= t->limit;
 }
@@ -95,7 +95,7 @@ static int advance(struct run *r, struct ste_trial *t, struct ste_err *err)
             return 0;
         t->final++;
     }
-    const bool decided = s->rule == STE_TRIAL_MAJORITY && ste_votes_needed(&t->tally, s->samples) == 0;
+    const bool decided = s->rule == STE_TRIAL_MAJORITY && votes_needed(&t->tally, s->samples) == 0;
     if (t->final < t->limit && !(decided && t->final == t->next_ask)) {
         may_ask_more(r, t);
         return 0;
@@ -108,14 +108,14 @@ static int advance(struct run *r, struct ste_trial *t, struct ste_err *err)
 static void widen(const struct ste_trials *s, struct ste_trial *t)
 {
     if (s->rule == STE_TRIAL_MAJORITY)
-        t->asked_to = least(back(t) + ste_votes_needed(&t->tally, t->limit), t->limit);
+        t->asked_to = least(back(t) + votes_needed(&t->tally, t->limit), t->limit);
     else if (s->rule == STE_TRIAL_FIRST_RIGHT && back(t) >= t->asked_to)
         t->asked_to = least(2 * t->asked_to, t->limit);
 }
 
 /* ---- the pump's calls ---- */
 
-static int next(void *arg, struct ste_ask *ask, struct ste_err *err)
+static int next(void *arg, struct ste_question *question, struct ste_err *err)
 {
     struct run *r = arg;
     while (r->n_again || r->fresh < r->n) {
@@ -132,8 +132,8 @@ static int next(void *arg, struct ste_ask *ask, struct ste_err *err)
             t->samples = ste_xcalloc((size_t)t->limit, sizeof *t->samples);
         struct ste_trial_sample *x = &t->samples[t->next_ask];
         *x = (struct ste_trial_sample){.trial = t, .index = t->next_ask++};
-        ste_judge_ask(r->s->setting, &t->material, x->index, &r->texts, ask);
-        ask->tag = x;
+        ste_judge_ask(r->s->setting, &t->material, x->index, &r->texts, question);
+        question->tag = x;
         return 1;
     }
     return 0;

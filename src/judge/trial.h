@@ -19,8 +19,6 @@ enum ste_trial_rule {
 struct ste_tally {
     int a, b, invalid;
 };
-/* How many more votes of ALL are needed at the least before those left can change nothing; 0: decided. */
-int ste_votes_needed(const struct ste_tally *t, int all);
 
 /* One pair in one order. */
 struct ste_trial {

@@ -30,13 +30,11 @@ static int run(void *arg, struct ste_err *err)
     const struct run_call *c = arg;
     struct ste_recipe r;
     struct ste_loop *l = NULL;
-    json_t *report = NULL;
     int rc = load_recipe(&r, c->recipe, c->sets, c->n_sets, err);
     if (rc == 0)
         rc = ste_loop_open(&l, c->dir, &r, err);
     if (rc == 0)
-        rc = ste_report_end(l->store, ste_loop_run(l, err), &report, err);
-    json_decref(report);
+        rc = ste_report_end(l->store, ste_loop_run(l, err), NULL, err);
     ste_loop_close(l);
     ste_recipe_clear(&r);
     return rc;

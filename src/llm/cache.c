@@ -1,6 +1,5 @@
 #include "llm/cache.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -118,12 +117,12 @@ struct cached {
     size_t n, cap;
 };
 
-static int prepare(struct ste_llm *l, const struct ste_ask *ask, struct ste_question *q, struct ste_err *err)
+static int prepare(struct ste_llm *l, const struct ste_question *question, struct ste_prepared *q, struct ste_err *err)
 {
-    return l->inner->ops->prepare(l->inner, ask, q, err);
+    return l->inner->ops->prepare(l->inner, question, q, err);
 }
 
-static int submit(struct ste_llm *llm, struct ste_question *q, struct ste_err *err)
+static int submit(struct ste_llm *llm, struct ste_prepared *q, struct ste_err *err)
 {
     struct cached *c = (struct cached *)llm;
     struct ste_answer a;
@@ -136,7 +135,7 @@ static int submit(struct ste_llm *llm, struct ste_question *q, struct ste_err *e
     a.prompt = q->prompt;
     a.n_prompt = q->n_prompt;
     q->prompt = NULL;
-    ste_question_clear(q);
+    ste_prepared_clear(q);
     STE_GROW(c->ready, c->cap, c->n + 1);
     c->ready[c->n++] = a;
     return 0;

@@ -1,6 +1,6 @@
 /*
- * The request cache as a wrapper of any implementation: a request's address and the numerics id find the answer that it
- * had before (store/memo.h).
+ * The cache of answers as a wrapper of any implementation: a question's address and the numerics id find the answer
+ * that it had before (store/memo.h).
  */
 #ifndef STE_LLM_CACHE_H
 #define STE_LLM_CACHE_H
@@ -15,14 +15,14 @@ struct ste_llm *ste_cache_wrap(struct ste_llm *inner, const char *path);
 char *ste_cache_at_home(void);
 
 struct ste_cache;
-/* NULL, after a warning, when PATH cannot be opened. */
+/* Returns NULL, after a warning, when PATH cannot be opened. */
 struct ste_cache *ste_cache_open(const char *path, const char *numerics);
 void ste_cache_close(struct ste_cache *c);
-/* True when there: completion, text and n_written of *OUT, which is the caller's to clear. */
+/* Returns true where the answer is there, and sets completion, text and n_written of *OUT, which the caller clears. */
 bool ste_cache_get(struct ste_cache *c, const char *address, struct ste_answer *out);
 void ste_cache_put(struct ste_cache *c, const struct ste_answer *a);
 
-/* What a question brought, without its prompt, as bytes and back; false when the bytes are no answer. */
+/* Turn what a question brought, without its prompt, into bytes and back. False: the bytes are no answer. */
 void ste_answer_pack(const struct ste_answer *a, struct ste_buf *out);
 bool ste_answer_unpack(const void *bytes, size_t n, struct ste_answer *out);
 

@@ -1,6 +1,5 @@
 #include "llm/llm.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -107,28 +106,28 @@ int ste_llm_speed(struct ste_llm *l, struct ste_llm_speed *out, struct ste_err *
 /* ---- questions and answers ---- */
 
 /* What this ask needs and L cannot do: a name, or NULL. */
-static const char *lacks(const struct ste_llm *l, const struct ste_ask *ask)
+static const char *lacks(const struct ste_llm *l, const struct ste_question *question)
 {
     const unsigned can = l->about.can;
-    return ask->n_choices && !(can & STE_CAN_CHOICES)  ? "choose among given labels"
-           : ask->given && !(can & STE_CAN_GIVEN)      ? "tell how likely a given text is"
-           : ask->ids && !(can & STE_CAN_TOKEN_IDS)    ? "take token ids"
-           : ask->adapter && !(can & STE_CAN_ADAPTERS) ? "use adapters"
-                                                       : NULL;
+    return question->n_choices && !(can & STE_CAN_CHOICES)  ? "choose among given labels"
+           : question->given && !(can & STE_CAN_GIVEN)      ? "tell how likely a given text is"
+           : question->ids && !(can & STE_CAN_TOKEN_IDS)    ? "take token ids"
+           : question->adapter && !(can & STE_CAN_ADAPTERS) ? "use adapters"
+                                                            : NULL;
 }
 
-int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticket, struct ste_err *err)
+int ste_llm_submit(struct ste_llm *l, const struct ste_question *question, uint64_t *ticket, struct ste_err *err)
 {
-    const char *missing = lacks(l, ask);
+    const char *missing = lacks(l, question);
     if (missing)
         return ste_err_set(err, STE_EUSAGE, "%s cannot %s", l->about.name, missing);
-    struct ste_question q = {0};
-    int rc = l->ops->prepare(l, ask, &q, err);
+    struct ste_prepared q = {0};
+    int rc = l->ops->prepare(l, question, &q, err);
     q.ticket = l->last_ticket + 1;
-    q.tag = ask->tag;
+    q.tag = question->tag;
     if (rc == 0)
         rc = l->ops->submit(l, &q, err);
-    ste_question_clear(&q);
+    ste_prepared_clear(&q);
     if (rc)
         return rc;
     *ticket = ++l->last_ticket;
@@ -192,7 +191,7 @@ void ste_answer_clear(struct ste_answer *a)
     memset(a, 0, sizeof *a);
 }
 
-void ste_question_clear(struct ste_question *q)
+void ste_prepared_clear(struct ste_prepared *q)
 {
     if (q->free_own)
         q->free_own(q->own);

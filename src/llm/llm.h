@@ -5,6 +5,8 @@
  *
  * A question's address is the SHA-256 of model, adapter, prompt ids, constraint, stops, token limit, sampling, seed and
  * sample index (contract 3). Its first 8 bytes key the random numbers. Failed transport is never cached.
+ *
+ * One thread at a time works with an llm; what it does inside may be spread over more.
  */
 #ifndef STE_LLM_LLM_H
 #define STE_LLM_LLM_H
@@ -17,7 +19,7 @@
 #include "engine/request.h"
 #include "model/chat.h"
 
-struct ste_ask {
+struct ste_question {
     const struct ste_message *messages;
     size_t n_messages;
     const char *prefill; /* the plain start of the answer, or NULL */
@@ -65,12 +67,10 @@ struct ste_likelihood ste_answer_likelihood(const struct ste_answer *a, bool end
 
 /* What an implementation can do. */
 enum {
-    STE_CAN_LOGPROBS = 1,
-    STE_CAN_CHOICES = 2,
-    STE_CAN_GIVEN = 4,
-    STE_CAN_TOKEN_IDS = 8, /* takes them as a prompt, and gives those of prompts and answers */
-    STE_CAN_ADAPTERS = 16,
-    STE_IS_DETERMINISTIC = 32,
+    STE_CAN_CHOICES = 1,
+    STE_CAN_GIVEN = 2,
+    STE_CAN_TOKEN_IDS = 4, /* takes them as a prompt, and gives those of prompts and answers */
+    STE_CAN_ADAPTERS = 8,
 };
 
 struct ste_llm_about {
@@ -94,7 +94,7 @@ struct ste_llm_params {
 extern const struct ste_option ste_llm_options[]; /* in a recipe and as flags; ste_options_init gives the defaults */
 /* MODEL: a catalogue name or a .gguf path. */
 int ste_llm_open(struct ste_llm **out, const char *model, const struct ste_llm_params *p, struct ste_err *err);
-/* The same with the adapter in the folder PEFT_DIR (NULL: none, *HANDLE 0). On an error *OUT is NULL. */
+/* Opens MODEL and loads the adapter in the folder PEFT_DIR (NULL: none, *HANDLE is 0). On an error *OUT is NULL. */
 int ste_llm_open_with(struct ste_llm **out, const char *model, const char *peft_dir, const struct ste_llm_params *p,
                       int *handle, struct ste_err *err);
 void ste_llm_close(struct ste_llm *l);
@@ -111,7 +111,7 @@ int ste_llm_tokenize(struct ste_llm *l, const char *text, int32_t **ids, size_t 
 
 /* Submit, then next until it returns 0: 1 with an answer (the caller clears it), in the order in which they end.
  * STE_ETOOLONG: does not fit the context; nothing was submitted. */
-int ste_llm_submit(struct ste_llm *l, const struct ste_ask *ask, uint64_t *ticket, struct ste_err *err);
+int ste_llm_submit(struct ste_llm *l, const struct ste_question *question, uint64_t *ticket, struct ste_err *err);
 /* Forgets a question; nothing comes back for it. Unknown tickets (already answered) are passed over. */
 void ste_llm_cancel(struct ste_llm *l, uint64_t ticket);
 int ste_llm_next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err);
@@ -125,8 +125,8 @@ int ste_llm_speed(struct ste_llm *l, struct ste_llm_speed *out, struct ste_err *
 
 /* ---- for implementations ---- */
 
-/* An ask made ready by an implementation, which owns OWN. */
-struct ste_question {
+/* A question that an implementation, which owns OWN, has made ready. */
+struct ste_prepared {
     uint64_t ticket;
     void *tag;
     char address[65];
@@ -135,13 +135,13 @@ struct ste_question {
     void *own;
     void (*free_own)(void *own);
 };
-void ste_question_clear(struct ste_question *q);
+void ste_prepared_clear(struct ste_prepared *q);
 
 struct ste_llm_ops {
-    /* Fills all of Q but ticket and tag; copies what it needs of ASK. */
-    int (*prepare)(struct ste_llm *l, const struct ste_ask *ask, struct ste_question *q, struct ste_err *err);
+    /* Fills all of Q but ticket and tag; copies what it needs of QUESTION. */
+    int (*prepare)(struct ste_llm *l, const struct ste_question *question, struct ste_prepared *q, struct ste_err *err);
     /* Takes Q, and leaves it empty, when it returns 0. Q's ticket is that of the answer to come. */
-    int (*submit)(struct ste_llm *l, struct ste_question *q, struct ste_err *err);
+    int (*submit)(struct ste_llm *l, struct ste_prepared *q, struct ste_err *err);
     void (*cancel)(struct ste_llm *l, uint64_t ticket); /* only of tickets in flight */
     /* 1: *OUT is an answer; 0: none is in flight. */
     int (*next)(struct ste_llm *l, struct ste_answer *out, struct ste_err *err);
@@ -163,7 +163,7 @@ struct ste_llm {
     uint64_t *flying; /* (n_flying) tickets */
     size_t n_flying, cap_flying;
 };
-/* What stands under all wrappers. */
+/* Finds what stands under all wrappers. */
 struct ste_llm *ste_llm_innermost(struct ste_llm *l);
 
 /* Rough figures for estimates, as seen in real runs. */

@@ -1,6 +1,5 @@
 #include "llm/local.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/hash.h"
@@ -12,7 +11,7 @@
 /* A question put to the engine, whose ticket it has there. */
 struct flying {
     uint64_t engine_ticket;
-    struct ste_question question;
+    struct ste_prepared question;
 };
 
 struct local {
@@ -106,7 +105,7 @@ static void own_request_free(void *arg)
 }
 
 /* Contract 3's address, as 64 hex characters; its first 8 bytes are the request's random key. */
-static void address_of(const struct local *l, const struct ste_ask *ask, struct ste_request *r, char out[65])
+static void address_of(const struct local *l, const struct ste_question *question, struct ste_request *r, char out[65])
 {
     struct ste_hasher *h = ste_hasher_new();
     ste_hasher_adds(h, "ste request 1");
@@ -129,8 +128,8 @@ static void address_of(const struct local *l, const struct ste_ask *ask, struct 
     const double reals[3] = {r->sampling.temperature, r->sampling.top_p, r->sampling.min_p};
     ste_hasher_add(h, reals, sizeof reals);
     ste_hasher_addu(h, (uint64_t)r->sampling.top_k);
-    ste_hasher_addu(h, ask->seed);
-    ste_hasher_addu(h, (uint64_t)ask->sample);
+    ste_hasher_addu(h, question->seed);
+    ste_hasher_addu(h, (uint64_t)question->sample);
     if (r->n_given) { /* so that questions without keep their address */
         ste_hasher_addu(h, r->n_given);
         ste_hasher_add(h, r->given, r->n_given * sizeof *r->given);
@@ -141,33 +140,34 @@ static void address_of(const struct local *l, const struct ste_ask *ask, struct 
     r->key = ste_hash_u64(digest);
 }
 
-static int add_prompt(const struct local *l, const struct ste_ask *ask, struct ste_tokens *out, struct ste_err *err)
+static int add_prompt(const struct local *l, const struct ste_question *question, struct ste_tokens *out,
+                      struct ste_err *err)
 {
-    if (!ask->ids)
-        return ste_chat_tokenize(l->model, ask->messages, ask->n_messages, ask->prefill, out, err);
-    for (size_t i = 0; i < ask->n_ids; i++) {
-        if (ask->ids[i] < 0 || ask->ids[i] >= l->model->hp.n_vocab)
-            return ste_err_set(err, STE_EINPUT, "token %zu is %d, which is no id from 0 to %d", i, ask->ids[i],
+    if (!question->ids)
+        return ste_chat_tokenize(l->model, question->messages, question->n_messages, question->prefill, out, err);
+    for (size_t i = 0; i < question->n_ids; i++) {
+        if (question->ids[i] < 0 || question->ids[i] >= l->model->hp.n_vocab)
+            return ste_err_set(err, STE_EINPUT, "token %zu is %d, which is no id from 0 to %d", i, question->ids[i],
                                l->model->hp.n_vocab - 1);
-        ste_tokens_add(out, ask->ids[i]);
+        ste_tokens_add(out, question->ids[i]);
     }
     return 0;
 }
 
-/* The texts of ASK as tokens. */
-static int tokenize_all(const struct local *l, const struct ste_ask *ask, struct ste_tokens *prompt,
+/* The texts of the question as tokens. */
+static int tokenize_all(const struct local *l, const struct ste_question *question, struct ste_tokens *prompt,
                         struct own_request *o, struct ste_err *err)
 {
     const struct ste_tokenizer *tok = l->model->tokenizer;
-    int rc = add_prompt(l, ask, prompt, err);
-    if (!rc && ask->closing)
-        rc = ste_tokenize(tok, ask->closing, strlen(ask->closing), false, &o->closing, err);
-    if (!rc && ask->given) {
-        rc = ste_tokenize(tok, ask->given, strlen(ask->given), false, &o->given, err);
+    int rc = add_prompt(l, question, prompt, err);
+    if (!rc && question->closing)
+        rc = ste_tokenize(tok, question->closing, strlen(question->closing), false, &o->closing, err);
+    if (!rc && question->given) {
+        rc = ste_tokenize(tok, question->given, strlen(question->given), false, &o->given, err);
         ste_tokens_add(&o->given, ste_token_end_of_turn(tok));
     }
-    for (int i = 0; i < ask->n_choices && !rc; i++) {
-        rc = ste_tokenize(tok, ask->choices[i], strlen(ask->choices[i]), false, &o->choices[i], err);
+    for (int i = 0; i < question->n_choices && !rc; i++) {
+        rc = ste_tokenize(tok, question->choices[i], strlen(question->choices[i]), false, &o->choices[i], err);
         o->r.choices[i] = o->choices[i].ids;
         o->r.choice_len[i] = o->choices[i].n;
     }
@@ -180,29 +180,30 @@ static int tokenize_all(const struct local *l, const struct ste_ask *ask, struct
     return rc;
 }
 
-static int prepare(struct ste_llm *llm, const struct ste_ask *ask, struct ste_question *q, struct ste_err *err)
+static int prepare(struct ste_llm *llm, const struct ste_question *question, struct ste_prepared *q,
+                   struct ste_err *err)
 {
     struct local *l = of(llm);
-    struct ste_adapter *adapter = adapter_of(l, ask->adapter);
-    if (ask->adapter && !adapter)
-        return ste_err_set(err, STE_EUSAGE, "adapter %d is not loaded", ask->adapter);
+    struct ste_adapter *adapter = adapter_of(l, question->adapter);
+    if (question->adapter && !adapter)
+        return ste_err_set(err, STE_EUSAGE, "adapter %d is not loaded", question->adapter);
     struct own_request *o = ste_xcalloc(1, sizeof *o);
     o->r = (struct ste_request){.adapter = adapter,
-                                .sampling = ask->sampling,
-                                .max_tokens = ask->max_tokens,
-                                .n_stops = ask->n_stops,
-                                .n_choices = ask->n_choices,
-                                .sample_choice = ask->sample_choice};
-    for (int i = 0; i < ask->n_stops; i++)
-        o->r.stops[i] = o->stops[i] = ste_xstrdup(ask->stops[i]);
+                                .sampling = question->sampling,
+                                .max_tokens = question->max_tokens,
+                                .n_stops = question->n_stops,
+                                .n_choices = question->n_choices,
+                                .sample_choice = question->sample_choice};
+    for (int i = 0; i < question->n_stops; i++)
+        o->r.stops[i] = o->stops[i] = ste_xstrdup(question->stops[i]);
     struct ste_tokens prompt = {0};
-    int rc = tokenize_all(l, ask, &prompt, o, err);
+    int rc = tokenize_all(l, question, &prompt, o, err);
     if (rc) {
         ste_tokens_clear(&prompt);
         own_request_free(o);
         return rc;
     }
-    address_of(l, ask, &o->r, q->address);
+    address_of(l, question, &o->r, q->address);
     q->prompt = prompt.ids; /* passes to the question, then to the answer */
     q->n_prompt = prompt.n;
     q->own = o;
@@ -210,7 +211,7 @@ static int prepare(struct ste_llm *llm, const struct ste_ask *ask, struct ste_qu
     return 0;
 }
 
-static int submit(struct ste_llm *llm, struct ste_question *q, struct ste_err *err)
+static int submit(struct ste_llm *llm, struct ste_prepared *q, struct ste_err *err)
 {
     struct local *l = of(llm);
     uint64_t ticket;
@@ -222,7 +223,7 @@ static int submit(struct ste_llm *llm, struct ste_question *q, struct ste_err *e
     q->free_own = NULL;
     STE_GROW(l->flying, l->cap_flying, l->n_flying + 1);
     l->flying[l->n_flying++] = (struct flying){ticket, *q};
-    *q = (struct ste_question){0};
+    *q = (struct ste_prepared){0};
     return 0;
 }
 
@@ -232,7 +233,7 @@ static void cancel(struct ste_llm *llm, uint64_t ticket)
     for (size_t i = 0; i < l->n_flying; i++)
         if (l->flying[i].question.ticket == ticket) {
             ste_engine_cancel(l->engine, l->flying[i].engine_ticket);
-            ste_question_clear(&l->flying[i].question);
+            ste_prepared_clear(&l->flying[i].question);
             l->flying[i] = l->flying[--l->n_flying];
             return;
         }
@@ -273,7 +274,7 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
         ste_completion_clear(c);
         return ste_err_set(err, STE_EFAIL, "the engine answered a question that was not asked (a bug in ste)");
     }
-    const struct ste_question *q = &l->flying[at].question;
+    const struct ste_prepared *q = &l->flying[at].question;
     out->ticket = c->ticket = q->ticket;
     out->tag = q->tag;
     memcpy(out->address, q->address, sizeof out->address);
@@ -315,7 +316,7 @@ static void close_local(struct ste_llm *llm)
 {
     struct local *l = of(llm);
     for (size_t i = 0; i < l->n_flying; i++)
-        ste_question_clear(&l->flying[i].question);
+        ste_prepared_clear(&l->flying[i].question);
     ste_xfree(l->flying);
     for (int i = 0; i < l->n_adapters; i++)
         ste_adapter_free(l->adapters[i]);
@@ -378,8 +379,7 @@ int ste_local_open(struct ste_llm **out, const char *model, const struct ste_llm
     l->llm.about = (struct ste_llm_about){.name = l->name,
                                           .model_hash = l->model->sha256,
                                           .numerics = ste_engine_numerics(l->engine),
-                                          .can = STE_CAN_LOGPROBS | STE_CAN_CHOICES | STE_CAN_GIVEN |
-                                                 STE_CAN_TOKEN_IDS | STE_CAN_ADAPTERS | STE_IS_DETERMINISTIC,
+                                          .can = STE_CAN_CHOICES | STE_CAN_GIVEN | STE_CAN_TOKEN_IDS | STE_CAN_ADAPTERS,
                                           .window = 2 * (size_t)ep.max_batch,
                                           .ctx = ste_engine_ctx(l->engine)};
     *out = &l->llm;

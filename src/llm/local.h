@@ -10,13 +10,13 @@
 
 /* P's cache is not opened here. */
 int ste_local_open(struct ste_llm **out, const char *model, const struct ste_llm_params *p, struct ste_err *err);
-/* NULL: L is not of this process. It stays L's. */
+/* Returns the engine, which stays L's; NULL: L is not of this process. */
 struct ste_engine *ste_local_engine(struct ste_llm *l);
 
-/* Of a local llm only. */
+/* L must be of this process. */
 struct ste_pool *ste_local_pool(struct ste_llm *l);
 const struct ste_adapter *ste_local_adapter(struct ste_llm *l, int handle); /* NULL for 0 */
-/* As ste_llm_load_adapter, of an adapter in memory; it is copied. */
+/* Does what ste_llm_load_adapter does with an adapter in memory, and copies it. */
 int ste_local_add_adapter(struct ste_llm *l, struct ste_lora *lora, int *handle, struct ste_err *err);
 
 #endif

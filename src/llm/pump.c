@@ -1,10 +1,7 @@
 #include "llm/pump.h"
 
-#include <stdlib.h>
-
 #include "core/context.h"
 #include "core/log.h"
-#include "core/mem.h"
 
 #define TICK_SECONDS 2.0
 
@@ -12,16 +9,16 @@
 static int fill(const struct ste_pump *p, struct ste_err *err)
 {
     while (ste_llm_in_flight(p->llm) < ste_llm_about(p->llm)->window) {
-        struct ste_ask ask = {0};
-        int rc = p->next(p->arg, &ask, err);
+        struct ste_question question = {0};
+        int rc = p->next(p->arg, &question, err);
         if (rc <= 0)
             return rc;
         uint64_t ticket = 0;
         struct ste_err why = {0};
-        rc = ste_llm_submit(p->llm, &ask, &ticket, &why);
-        p->submitted(p->arg, ask.tag, ticket);
+        rc = ste_llm_submit(p->llm, &question, &ticket, &why);
+        p->submitted(p->arg, question.tag, ticket);
         if (rc == STE_ETOOLONG)
-            rc = p->too_long(p->arg, ask.tag, why.msg, err);
+            rc = p->too_long(p->arg, question.tag, why.msg, err);
         else if (rc && err)
             *err = why;
         if (rc)

@@ -10,9 +10,9 @@
 struct ste_pump {
     struct ste_llm *llm;
     void *arg;
-    /* Fills ASK and returns 1, or 0 when there is nothing to ask now (there may be after an answer). */
-    int (*next)(void *arg, struct ste_ask *ask, struct ste_err *err);
-    /* ASK is submitted as TICKET, or did not fit (0, and TOO_LONG comes next): its texts may go. */
+    /* Fills QUESTION and returns 1, or 0 when there is nothing to ask now (there may be after an answer). */
+    int (*next)(void *arg, struct ste_question *question, struct ste_err *err);
+    /* The question is submitted as TICKET, or did not fit (0, and TOO_LONG comes next): its texts may go. */
     void (*submitted)(void *arg, void *tag, uint64_t ticket);
     /* WHY: a sentence with the lengths, for a warning. */
     int (*too_long)(void *arg, void *tag, const char *why, struct ste_err *err);

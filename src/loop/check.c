@@ -34,16 +34,16 @@ struct check_job {
     const struct ste_pair_kind *kind;
     struct ste_likelihood found[N_SIDES][N_BEHIND];
     struct check_tag tags[N_SIDES][N_BEHIND];
-    int next, waiting; /* of the asks */
+    int next, waiting; /* of the questions */
     bool too_long;
 };
 
 struct checking {
     struct ste_loop *l;
-    struct ste_voice voice;
+    struct ste_role_model model;
     struct check_job *jobs;
     size_t n, cap, next;
-    struct ste_message *messages; /* of the ask being made */
+    struct ste_message *messages; /* of the question being asked */
     struct ste_progress *progress;
 };
 
@@ -64,7 +64,7 @@ static struct ste_message *make_messages(const struct checking *g, const struct 
     return ste_loop_messages(&j->x, g->l->recipe.pair_system, b == BEHIND_MODIFIED ? j->modified : NULL, n);
 }
 
-static int check_next(void *arg, struct ste_ask *ask, struct ste_err *err)
+static int check_next(void *arg, struct ste_question *question, struct ste_err *err)
 {
     struct checking *g = arg;
     for (; g->next < g->n; g->next++) {
@@ -76,8 +76,9 @@ static int check_next(void *arg, struct ste_ask *ask, struct ste_err *err)
                 continue;
             j->next++;
             j->tags[s][b] = (struct check_tag){j, s, b};
-            *ask = (struct ste_ask){.given = j->texts[s], .seed = (uint64_t)g->l->recipe.seed, .tag = &j->tags[s][b]};
-            ask->messages = g->messages = make_messages(g, j, b, &ask->n_messages);
+            *question =
+                (struct ste_question){.given = j->texts[s], .seed = (uint64_t)g->l->recipe.seed, .tag = &j->tags[s][b]};
+            question->messages = g->messages = make_messages(g, j, b, &question->n_messages);
             return 1;
         }
     }
@@ -123,7 +124,7 @@ static int put_check(struct checking *g, struct check_job *j, struct ste_err *er
     struct ste_id prov;
     json_t *how = json_object();
     json_object_set_new(how, "likelihood", json_string(ste_normalise_names[STE_NORMALISE_EVEN]));
-    int rc = ste_loop_provenance_of(g->l, "check", &g->voice, how, 0, &prov, err);
+    int rc = ste_loop_provenance_of(g->l, "check", &g->model, how, 0, &prov, err);
     const struct ste_check_row row = {.pair = j->id,
                                       .margin = swap ? -margin : margin,
                                       .chosen_x = figure(j, c, BEHIND_X),
@@ -146,7 +147,7 @@ static int put_check(struct checking *g, struct check_job *j, struct ste_err *er
     return rc;
 }
 
-/* One of the job's asks is done with; the last one settles it. */
+/* One of the job's questions is done with; the last one settles it. */
 static int one_less(struct checking *g, struct check_job *j, struct ste_err *err)
 {
     return --j->waiting == 0 ? put_check(g, j, err) : 0;
@@ -268,12 +269,12 @@ static int match_length(struct ste_loop *l, struct ste_err *err)
 
 static int check_all(struct checking *g, struct ste_err *err)
 {
-    int rc = ste_loop_seed(g->l, &g->voice.llm, err);
-    g->voice.model = g->l->recipe.seed_model;
+    int rc = ste_loop_seed(g->l, &g->model.llm, err);
+    g->model.name = g->l->recipe.seed_model;
     if (rc != 0)
         return rc;
     g->progress = ste_progress_new("check", "pairs", g->n);
-    struct ste_pump p = {.llm = g->voice.llm,
+    struct ste_pump p = {.llm = g->model.llm,
                          .arg = g,
                          .next = check_next,
                          .submitted = check_submitted,

@@ -1,7 +1,6 @@
 /* What a recipe would take: instructions are really selected (in a folder that is removed again), calls follow from the
  * recipe, tokens from the lengths of texts and limits, time from a short measurement of the seed on this machine. */
 #include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -96,7 +95,7 @@ static int selected(const struct ste_recipe *r, struct selected *out, struct ste
     return rc;
 }
 
-/* Tokens a second, read and written, of the seed here: a few short asks. 0 where it cannot be measured. */
+/* Tokens a second, read and written, of the seed here: a few short questions. 0 where it cannot be measured. */
 static void measure(const struct ste_recipe *r, double *read, double *written)
 {
     *read = *written = 0;

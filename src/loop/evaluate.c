@@ -1,10 +1,8 @@
 /* Scoring a judge on labelled pairs, always in both orders: the held-out synthetic ones and the recipe's files. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "core/json.h"
 #include "core/mem.h"
 #include "eval/calibration.h"
 #include "loop/figures.h"
@@ -14,7 +12,7 @@ struct suite {
     struct ste_loop *l;
     const char *name;
     int iteration, step;
-    struct ste_voice voice;
+    struct ste_role_model model;
     struct ste_judge_setting setting;
     struct ste_answer_pairs pairs;
     struct ste_id provenance;
@@ -25,13 +23,11 @@ static int put_order(struct suite *u, size_t position, int order, const struct s
     const struct ste_answer_pair *p = &u->pairs.items[position];
     const struct ste_judgment *j = &o->order[order];
     bool tied = !o->judged, asked = o->judged && !o->skipped;
-    char place[24], turn[16], step[16], key[20];
-    snprintf(place, sizeof place, "%zu", position);
-    snprintf(turn, sizeof turn, "%d", u->iteration);
-    snprintf(step, sizeof step, "%d", u->step);
+    char key[20];
     snprintf(key, sizeof key, "%016llx", (unsigned long long)o->prompt_key);
     const char *winner = order == STE_ORDER_AB ? "A" : "B";
-    struct ste_id id = ste_id_of("evaluation", u->name, p->id, place, turn, step, winner, NULL);
+    struct ste_id id = ste_id_of("evaluation", u->name, p->id, ste_digits((long long)position).s,
+                                 ste_digits(u->iteration).s, ste_digits(u->step).s, winner, NULL);
     const struct ste_evaluation_row row = {.id = id.s,
                                            .suite = u->name,
                                            .item = p->id,
@@ -66,12 +62,12 @@ static int save(void *arg, struct ste_err *err)
 static int score_rest(struct suite *u, const bool *known, size_t left, struct ste_err *err)
 {
     const struct ste_eval_setting setting = {.votes = 1};
-    ste_loop_judge_setting(u->l, &u->voice, true, &u->setting);
+    ste_loop_judge_setting(u->l, &u->model, true, &u->setting);
     int rc = ste_store_begin(u->l->store, err);
     if (rc != 0)
         return rc;
     char *what = ste_xasprintf("%s, %s %d", u->name, u->iteration ? "iteration" : "seed, iteration", u->iteration);
-    const struct ste_judging judging = {.llm = u->voice.llm,
+    const struct ste_judging judging = {.llm = u->model.llm,
                                         .judge = &u->setting,
                                         .setting = &setting,
                                         .progress = ste_progress_new(what, "judgments", 2 * left),
@@ -81,7 +77,7 @@ static int score_rest(struct suite *u, const bool *known, size_t left, struct st
                                         .arg = u};
     ste_xfree(what);
     struct ste_outcome *o = ste_xcalloc(u->pairs.n + 1, sizeof *o);
-    rc = ste_loop_provenance(u->l, "evaluate", &u->voice, &u->setting.sampling, u->setting.max_tokens,
+    rc = ste_loop_provenance(u->l, "evaluate", &u->model, &u->setting.sampling, u->setting.max_tokens,
                              ste_mode_names[u->setting.mode], u->iteration, &u->provenance, err);
     if (rc == 0)
         rc = ste_judge_pairs(&judging, &u->pairs, o, err);
@@ -129,10 +125,10 @@ static int synthetic(struct ste_loop *l, const char *split, struct ste_answer_pa
     return ste_each_pair(l->store, split, add_pair, &g, err);
 }
 
-int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_voice *v, int iteration, int step,
+int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_role_model *model, int iteration, int step,
                           struct ste_metrics *out, double *log_loss, struct ste_err *err)
 {
-    struct suite u = {.l = l, .name = "dev", .iteration = iteration, .step = step, .voice = *v};
+    struct suite u = {.l = l, .name = "dev", .iteration = iteration, .step = step, .model = *model};
     int rc = synthetic(l, "dev", &u.pairs, err);
     if (rc == 0)
         rc = score(&u, err);
@@ -201,7 +197,7 @@ int ste_loop_evaluate(struct ste_loop *l, int iteration, struct ste_err *err)
     if (rc == 0)
         rc = synthetic(l, "test", &u.pairs, err);
     if (rc == 0 && (u.pairs.n > 0 || l->recipe.eval_files.n > 0))
-        rc = ste_loop_trained(l, iteration, &u.voice, err);
+        rc = ste_loop_judge_after(l, iteration, &u.model, err);
     if (rc == 0)
         rc = score(&u, err);
     ste_answer_pairs_clear(&u.pairs);

@@ -1,5 +1,4 @@
 /* What is trained on, as token ids. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"

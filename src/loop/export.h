@@ -19,9 +19,9 @@ enum ste_export {
     /* Kept pairs: id, prompt or messages, chosen, rejected, split, label_source: what `ste eval --data` reads. */
     STE_EXPORT_PAIRS
 };
-/* From the run in DIR to OUT, a path or "-"; *N is how many rows were written. ITERATION 0: the last one that has
- * examples. COMMAND gets, of what the run trains on, the `ste sft` or `ste dpo` that does it as the iteration does: its
- * adapter, byte for byte, where dev pairs chose the last step. */
+/* Writes rows of the run in DIR to OUT, a path or "-"; *N is how many rows were written. ITERATION 0: the last one that
+ * has examples. COMMAND gets, of what the run trains on, the `ste sft` or `ste dpo` that does it as the iteration does:
+ * its adapter, byte for byte, where dev pairs chose the last step. */
 int ste_export(const char *dir, enum ste_export what, int iteration, const char *out, size_t *n,
                struct ste_buf *command, struct ste_err *err);
 

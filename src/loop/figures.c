@@ -1,6 +1,5 @@
 #include "loop/figures.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,15 +1,15 @@
-/* What a run has measured so far, read back from its store: for the steps that decide by it and for reports. */
+/* Reads back from a run's store what it has measured so far: for the steps that decide by it and for reports. */
 #ifndef STE_LOOP_FIGURES_H
 #define STE_LOOP_FIGURES_H
 
 #include "eval/eval.h"
 #include "store/rows.h"
 
-/* The outcomes of SUITE ("test": the held-out synthetic pairs, "dev", "eval:NAME" for a file) by iteration (0: the
- * seed) and step (0 but for dev), in the order of the suite. Free with ste_outcomes_clear and free. */
+/* Reads the outcomes of SUITE ("test": the held-out synthetic pairs, "dev", "eval:NAME" for a file) by iteration (0:
+ * the seed) and step (0 but for dev), in the order of the suite. Free with ste_outcomes_clear and ste_xfree. */
 int ste_loop_outcomes(struct ste_store *s, const char *suite, int iteration, int step, struct ste_outcome **out,
                       size_t *n, struct ste_err *err);
-/* The same of the synthetic pairs of KIND alone. */
+/* Reads those of the synthetic pairs of KIND alone. */
 int ste_loop_outcomes_of_kind(struct ste_store *s, const char *suite, const char *kind, int iteration, int step,
                               struct ste_outcome **out, size_t *n, struct ste_err *err);
 /* Sets KNOWN[i] where pair i, of the N of SUITE, is scored. */

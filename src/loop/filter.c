@@ -183,8 +183,7 @@ static void choose(struct filtering *g)
 {
     const struct ste_recipe *r = &g->l->recipe;
     const bool per_order = r->per_pair == STE_PER_PAIR_ORDER;
-    char turn[16];
-    snprintf(turn, sizeof turn, "%d", g->iteration);
+    const struct ste_digits iteration = ste_digits(g->iteration);
     for (size_t i = 0; i < g->n; i++) {
         struct outcome *o = &g->pairs[i];
         o->probability = probability_of(o);
@@ -193,7 +192,7 @@ static void choose(struct filtering *g)
             continue;
         const struct candidate *target[2] = {target_of(g, o, 0), target_of(g, o, 1)};
         const bool one = target[0] && target[1] && !per_order; /* of both orders one is kept */
-        const int which = (int)(ste_key_of("which order", o->pair, turn, NULL) & 1);
+        const int which = (int)(ste_key_of("which order", o->pair, iteration.s, NULL) & 1);
         for (int order = 0; order < 2; order++)
             if (target[order] && (!one || which == order))
                 g->chosen[g->n_chosen++] = (struct chosen){i, "AB"[order], target[order],
@@ -234,9 +233,8 @@ static void cut(struct filtering *g)
 /* By the recipe's share: of both orders of a pair alike. */
 static bool is_verdict_only(const struct filtering *g, const struct outcome *o)
 {
-    char turn[16];
-    snprintf(turn, sizeof turn, "%d", g->iteration);
-    return (double)(ste_key_of("verdict only", o->pair, turn, NULL) >> 11) * 0x1p-53 < g->l->recipe.verdict_only;
+    return (double)(ste_key_of("verdict only", o->pair, ste_digits(g->iteration).s, NULL) >> 11) * 0x1p-53 <
+           g->l->recipe.verdict_only;
 }
 
 /* What is trained of J, with LABEL where it has one; ALONE: of its closing words and label, as of a verdict at once.
@@ -310,9 +308,7 @@ static int put_examples(struct filtering *g, struct ste_err *err)
 static int put_outcome(struct filtering *g, const char *pair, const char *state, double probability,
                        struct ste_err *err)
 {
-    char turn[16];
-    snprintf(turn, sizeof turn, "%d", g->iteration);
-    const struct ste_id id = ste_id_of("outcome", pair, turn, NULL);
+    const struct ste_id id = ste_id_of("outcome", pair, ste_digits(g->iteration).s, NULL);
     const struct ste_outcome_row row = {id.s, pair, g->iteration, state, probability};
     return ste_put_outcome(g->l->store, &row, err);
 }

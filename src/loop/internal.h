@@ -9,14 +9,15 @@
 #include "loop/loop.h"
 
 /* A model in a role: where to ask, and with which adapter. */
-struct ste_voice {
+struct ste_role_model {
     struct ste_llm *llm;
     int adapter;
-    const char *model; /* as the recipe names it */
+    const char *name; /* as the recipe has it */
 };
-/* The model of a role; for STE_LOOP_JUDGE of iteration ITERATION (1 and up). Opened at the first call, kept open. */
-int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, struct ste_voice *out,
-                   struct ste_err *err);
+/* Gives the model of a role, for STE_LOOP_JUDGE that of iteration ITERATION (1 and up). It is opened at the first call
+ * and kept open. */
+int ste_loop_role_model(struct ste_loop *l, enum ste_loop_role role, int iteration, struct ste_role_model *out,
+                        struct ste_err *err);
 const char *ste_loop_role_name(enum ste_loop_role role); /* as provenance has it */
 /* The bytes of what a role is given, a "model" or an "adapter" on it, are part of what a run is: the HASH seen first is
  * the run's, and another one is STE_EINPUT. */
@@ -25,27 +26,27 @@ int ste_loop_pin(struct ste_loop *l, const char *kind, const char *name, const c
 int ste_loop_start_adapter(const struct ste_recipe *r, char **folder, struct ste_err *err);
 /* The runs and adapters that R names, in roles and to start from, are there: asked before anything is done. */
 int ste_loop_check_adapters(const struct ste_recipe *r, struct ste_err *err);
-/* The judge that iteration ITERATION trained; 0: the seed. */
-int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, struct ste_err *err);
+/* Gives the judge that iteration ITERATION trained; 0: the seed. */
+int ste_loop_judge_after(struct ste_loop *l, int iteration, struct ste_role_model *out, struct ste_err *err);
 int ste_loop_seed(struct ste_loop *l, struct ste_llm **out, struct ste_err *err);
 
 /* Writes the row if it is new (inside the caller's transaction) and gives its id. SAMPLING: what was asked for. */
-int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_voice *v,
+int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_role_model *m,
                         const struct ste_sampling *sampling, int max_tokens, const char *mode, int iteration,
                         struct ste_id *id, struct ste_err *err);
-/* The same with HOW (taken) in place of the sampling. */
-int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_voice *v, json_t *how, int iteration,
-                           struct ste_id *id, struct ste_err *err);
-/* Of what no model wrote: a file gave it ("given"), a rule made it ("rule"), a program said it ("sandbox"). HOW (taken)
- * may be NULL. */
+/* Does the same with HOW (taken) in place of the sampling. */
+int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_role_model *m, json_t *how,
+                           int iteration, struct ste_id *id, struct ste_err *err);
+/* Does the same for what no model wrote: a file gave it ("given"), a rule made it ("rule"), a program said it
+ * ("sandbox"). HOW (taken) may be NULL. */
 int ste_loop_provenance_plain(struct ste_loop *l, const char *role, json_t *how, struct ste_id *id,
                               struct ste_err *err);
 /* The pairs of the recipe's eval.files[WHICH], up to LIMIT (0: all), under the name that tells the file from the
  * others. Once it was read, another content under its path is STE_EUSAGE. */
 int ste_loop_eval_file(struct ste_loop *l, size_t which, size_t limit, struct ste_answer_pairs *out,
                        struct ste_err *err);
-/* For evaluation: labels are not drawn. */
-void ste_loop_judge_setting(struct ste_loop *l, const struct ste_voice *v, bool evaluation,
+/* How the judge M is asked. EVALUATION: labels are not drawn. */
+void ste_loop_judge_setting(struct ste_loop *l, const struct ste_role_model *m, bool evaluation,
                             struct ste_judge_setting *out);
 
 /* Commits what there is and goes on: for a pump's tick, whose argument is the loop. Inside a transaction. */
@@ -85,10 +86,10 @@ void ste_loop_split(const char *const *ids, const size_t *cluster_of, const bool
 void ste_loop_balance(const char *const *ids, const char *labels, size_t n, const char *key, bool chance, bool *keep,
                       size_t *a, size_t *b);
 
-/* Why a text that ended by FINISH is of no use to anybody: "empty", "cut off", ..., or NULL. */
+/* Says why a text that ended by FINISH is of no use to anybody: "empty", "cut off", ..., or NULL. */
 const char *ste_loop_degenerate(const char *text, const char *finish);
 
-/* What an iteration is trained with, on N examples; the pool is left out. */
+/* Sets what an iteration is trained with, on N examples; the pool is left out. */
 struct ste_train_params;
 int ste_loop_train_params(const struct ste_recipe *r, int iteration, int n, struct ste_train_params *p,
                           struct ste_err *err);
@@ -119,8 +120,8 @@ struct ste_loop_clock {
 void ste_loop_clock_start(struct ste_loop_clock *c, const char *step, int iteration);
 int ste_loop_clock_stop(struct ste_loop *l, const struct ste_loop_clock *c, struct ste_err *err);
 
-/* Evaluates V on the dev pairs (STEP of ITERATION) and gives their figures; LOG_LOSS as of ste_log_loss. */
-int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_voice *v, int iteration, int step,
+/* Evaluates MODEL on the dev pairs (STEP of ITERATION) and gives their figures; LOG_LOSS as of ste_log_loss. */
+int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_role_model *m, int iteration, int step,
                           struct ste_metrics *out, double *log_loss, struct ste_err *err);
 
 #endif

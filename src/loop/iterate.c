@@ -1,8 +1,5 @@
 /* Around the loop: the steps in their order, and what ends it before the recipe's last iteration. */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "core/mem.h"
 #include "loop/internal.h"
@@ -75,10 +72,10 @@ static int dev_log_loss(struct ste_loop *l, int iteration, double *out, struct s
         *out = t.log_loss;
         return rc;
     }
-    struct ste_voice v;
+    struct ste_role_model judge;
     struct ste_metrics m;
-    int rc = ste_loop_trained(l, 0, &v, err);
-    return rc == 0 ? ste_loop_evaluate_dev(l, &v, 0, 0, &m, out, err) : rc;
+    int rc = ste_loop_judge_after(l, 0, &judge, err);
+    return rc == 0 ? ste_loop_evaluate_dev(l, &judge, 0, 0, &m, out, err) : rc;
 }
 
 static int gain_ended(struct ste_loop *l, int iteration, char **why, struct ste_err *err)

@@ -3,8 +3,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "core/mem.h"
 #include "judge/trial.h"
@@ -17,7 +15,7 @@ struct judge_pair {
 struct judging {
     struct ste_loop *l;
     int iteration;
-    struct ste_voice voice;
+    struct ste_role_model model;
     struct ste_judge_setting setting;
     struct judge_pair *pairs;
     size_t n_pairs, cap_pairs;
@@ -32,12 +30,10 @@ static int put_judgment(struct judging *g, const struct ste_trial *t, int sample
                         const struct ste_answer *a, struct ste_err *err)
 {
     const struct judge_pair *p = t->tag;
-    char turn[16], index[16];
-    snprintf(turn, sizeof turn, "%d", g->iteration);
-    snprintf(index, sizeof index, "%d", sample);
     const char *winner = ste_verdict_name(t->right);
-    struct ste_id id = ste_id_of("judgment", p->id, turn, winner, index, NULL), prov, prompt;
-    int rc = ste_loop_provenance(g->l, "judge", &g->voice, &g->setting.sampling, ste_judge_max_tokens(&g->setting),
+    struct ste_id id = ste_id_of("judgment", p->id, ste_digits(g->iteration).s, winner, ste_digits(sample).s, NULL),
+                  prov, prompt;
+    int rc = ste_loop_provenance(g->l, "judge", &g->model, &g->setting.sampling, ste_judge_max_tokens(&g->setting),
                                  ste_mode_names[g->setting.mode], g->iteration, &prov, err);
     if (rc == 0 && a)
         rc = ste_put_prompt(g->l->store, (struct ste_token_ids){a->prompt, a->n_prompt}, &prompt, err);
@@ -89,10 +85,9 @@ static int judge_too_long(void *arg, struct ste_trial *t, const char *why, struc
 /* The winner's place for (pair, iteration): contract 8. */
 static enum ste_verdict place_of(const struct ste_loop *l, const char *pair, int iteration)
 {
-    char seed[32], turn[16];
-    snprintf(seed, sizeof seed, "%lld", l->recipe.seed);
-    snprintf(turn, sizeof turn, "%d", iteration);
-    return ste_key_of("winner's place", seed, pair, turn, NULL) & 1 ? STE_VERDICT_B : STE_VERDICT_A;
+    const uint64_t key =
+        ste_key_of("winner's place", ste_digits(l->recipe.seed).s, pair, ste_digits(iteration).s, NULL);
+    return key & 1 ? STE_VERDICT_B : STE_VERDICT_A;
 }
 
 /* What is in the store of a trial, and whether that is all there will be. */
@@ -182,16 +177,16 @@ static int checked(struct ste_loop *l, struct ste_err *err)
 static int judge_all(struct judging *g, size_t missing, struct ste_err *err)
 {
     struct ste_loop *l = g->l;
-    int rc = ste_loop_voice(l, STE_LOOP_JUDGE, g->iteration, &g->voice, err);
+    int rc = ste_loop_role_model(l, STE_LOOP_JUDGE, g->iteration, &g->model, err);
     if (rc == 0)
         rc = ste_store_begin(l->store, err);
     if (rc != 0)
         return rc;
     char what[48];
     snprintf(what, sizeof what, "judge, iteration %d", g->iteration);
-    ste_loop_judge_setting(l, &g->voice, false, &g->setting);
+    ste_loop_judge_setting(l, &g->model, false, &g->setting);
     g->progress = ste_progress_new(what, l->recipe.orders == STE_ORDERS_BOTH ? "orders" : "pairs", missing);
-    const struct ste_trials trials = {.llm = g->voice.llm,
+    const struct ste_trials trials = {.llm = g->model.llm,
                                       .setting = &g->setting,
                                       .rule = ste_loop_stops_early(l) ? STE_TRIAL_FIRST_RIGHT : STE_TRIAL_ALL,
                                       .samples = ste_loop_samples(l),

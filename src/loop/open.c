@@ -1,11 +1,9 @@
 #include "loop/internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
-#include "core/json.h"
 #include "core/mem.h"
 #include "core/profile.h"
 #include "loop/roles.h"
@@ -121,9 +119,7 @@ int ste_loop_open(struct ste_loop **out, const char *dir, const struct ste_recip
         ste_loop_close(l);
         return rc;
     }
-    char seed[32];
-    snprintf(seed, sizeof seed, "%lld", l->recipe.seed);
-    memcpy(l->secret, ste_id_of("fence secret", seed, NULL).s, sizeof l->secret);
+    memcpy(l->secret, ste_id_of("fence secret", ste_digits(l->recipe.seed).s, NULL).s, sizeof l->secret);
     *out = l;
     return 0;
 }

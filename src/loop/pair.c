@@ -29,7 +29,7 @@ struct pairing {
     struct ste_pair_job *jobs;
     struct ask_tag (*tags)[STE_MAX_PIECES];
     size_t n, cap, first; /* jobs before FIRST wait for nothing */
-    struct ste_voice voices[STE_LOOP_N_ROLES];
+    struct ste_role_model models[STE_LOOP_N_ROLES];
     struct ste_llm *asked; /* the model that is asked now */
     struct ste_piece_ask ask;
     size_t settled, kept;
@@ -240,7 +240,7 @@ static int room_of(const struct ste_loop *l, const struct ste_pair_job *j)
     return (int)l->recipe.pair_max_tokens * (long_one ? 2 : 1);
 }
 
-static int pair_next(void *arg, struct ste_ask *ask, struct ste_err *err)
+static int pair_next(void *arg, struct ste_question *question, struct ste_err *err)
 {
     struct pairing *g = arg;
     while (g->first < g->n && g->jobs[g->first].paired)
@@ -250,7 +250,7 @@ static int pair_next(void *arg, struct ste_ask *ask, struct ste_err *err)
         for (int k = g->jobs[i].kind->n - 1; k >= 0; k--) {
             struct ste_pair_job *j = &g->jobs[i];
             const struct ste_piece_kind *piece = &j->kind->pieces[k];
-            if (!ready(j, k) || g->voices[piece->role].llm != g->asked)
+            if (!ready(j, k) || g->models[piece->role].llm != g->asked)
                 continue;
             const int attempt = j->pieces[k].attempts;
             piece->ask(g->l, j, attempt, &g->ask);
@@ -259,14 +259,14 @@ static int pair_next(void *arg, struct ste_ask *ask, struct ste_err *err)
                 k,
                 {.temperature = g->ask.temperature > 0 ? g->ask.temperature : g->l->recipe.pair_temperature,
                  .top_p = g->l->recipe.pair_top_p}};
-            *ask = (struct ste_ask){.messages = g->ask.messages,
-                                    .n_messages = g->ask.n,
-                                    .adapter = g->voices[piece->role].adapter,
-                                    .sampling = g->tags[i][k].sampling,
-                                    .max_tokens = room_of(g->l, j),
-                                    .seed = (uint64_t)g->l->recipe.seed,
-                                    .sample = piece->sample * (int)g->l->recipe.tries + attempt,
-                                    .tag = &g->tags[i][k]};
+            *question = (struct ste_question){.messages = g->ask.messages,
+                                              .n_messages = g->ask.n,
+                                              .adapter = g->models[piece->role].adapter,
+                                              .sampling = g->tags[i][k].sampling,
+                                              .max_tokens = room_of(g->l, j),
+                                              .seed = (uint64_t)g->l->recipe.seed,
+                                              .sample = piece->sample * (int)g->l->recipe.tries + attempt,
+                                              .tag = &g->tags[i][k]};
             j->pieces[k].in_flight = true;
             return 1;
         }
@@ -289,12 +289,11 @@ static int put_attempt(struct pairing *g, const struct ask_tag *tag, const char 
     /* An answer to x' comes from x'. */
     const char *parent =
         tag->piece == j->kind->rejected && modified >= 0 && modified != tag->piece ? j->pieces[modified].id.s : NULL;
-    char sample[16];
-    snprintf(sample, sizeof sample, "%d", p->attempts);
     struct ste_id prov;
-    int rc = ste_loop_provenance(g->l, ste_loop_role_name(k->role), &g->voices[k->role], &tag->sampling,
+    int rc = ste_loop_provenance(g->l, ste_loop_role_name(k->role), &g->models[k->role], &tag->sampling,
                                  room_of(g->l, j), "free", 0, &prov, err);
-    p->id = ste_id_of("generation", k->name, j->instruction, parent ? parent : "", prov.s, sample, NULL);
+    p->id =
+        ste_id_of("generation", k->name, j->instruction, parent ? parent : "", prov.s, ste_digits(p->attempts).s, NULL);
     const struct ste_generation_row row = {.id = p->id.s,
                                            .instruction = j->instruction,
                                            .kind = k->name,
@@ -381,15 +380,14 @@ static bool lends(const struct ste_pair_job *j, const struct ste_pair_job *to)
 
 static const struct ste_pair_job *lender(const struct pairing *g, const struct ste_pair_job *to)
 {
-    char seed[32];
-    snprintf(seed, sizeof seed, "%lld", g->l->recipe.seed);
+    const struct ste_digits seed = ste_digits(g->l->recipe.seed);
     struct ste_buf mine = STE_BUF_INIT, theirs = STE_BUF_INIT;
     ste_dialogue_text(&to->x, &mine);
-    const uint64_t key = ste_key_of("other answer", seed, to->instruction, NULL);
+    const uint64_t key = ste_key_of("other answer", seed.s, to->instruction, NULL);
     const bool nearest = (double)(key >> 11) * 0x1p-53 < g->l->recipe.other_nearest;
     const struct ste_pair_job *best = NULL;
     double most = -1;
-    size_t start = ste_key_of("which other", seed, to->instruction, NULL) % g->n, seen = 0;
+    size_t start = ste_key_of("which other", seed.s, to->instruction, NULL) % g->n, seen = 0;
     /* From a place of its own around the list: so the first ones in it are any, and not the same for all. */
     const size_t stride = g->n % STRIDE ? STRIDE : 1;
     for (size_t i = 0; i < g->n && seen < (nearest ? NEAREST_OF : 1); i++) {
@@ -493,10 +491,10 @@ static int ask_all(struct pairing *g, struct ste_err *err)
     int rc = 0;
     for (int k = 0; rc == 0 && k < 3; k++)
         if (is_asked(g, roles[k])) /* a model that no kind asks is not opened */
-            rc = ste_loop_voice(g->l, roles[k], 0, &g->voices[roles[k]], err);
+            rc = ste_loop_role_model(g->l, roles[k], 0, &g->models[roles[k]], err);
     while (rc == 0 && waiting(g))
         for (int k = 0; rc == 0 && k < 3; k++) {
-            if (!(g->asked = g->voices[roles[k]].llm))
+            if (!(g->asked = g->models[roles[k]].llm))
                 continue;
             struct ste_pump p = {.llm = g->asked,
                                  .arg = g,

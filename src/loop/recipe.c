@@ -1,10 +1,8 @@
 #include "loop/recipe.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/file.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/yaml.h"

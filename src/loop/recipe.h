@@ -113,9 +113,9 @@ void ste_recipe_settle(struct ste_recipe *r, const struct ste_recipe *old);
 double ste_recipe_labelled_share(const struct ste_recipe *r);
 /* "runs/NAME" for a recipe's name or path; caller frees. */
 char *ste_recipe_run_folder(const char *name);
-/* As YAML, all options. */
+/* Writes all options as YAML. */
 void ste_recipe_write(const struct ste_recipe *r, struct ste_buf *out);
-/* As canonical JSON: all options, or only those that change the result. Caller frees. */
+/* Gives canonical JSON of all options, or only of those that change the result. Caller frees. */
 char *ste_recipe_json(const struct ste_recipe *r, bool result_only);
 int ste_recipe_from_json(struct ste_recipe *r, const char *json, struct ste_err *err);
 /* 0 when a run of OLD may go on with R: nothing that changes the result differs, but for more iterations. Otherwise

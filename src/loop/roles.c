@@ -1,10 +1,7 @@
 #include "loop/roles.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "core/file.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
@@ -83,9 +80,9 @@ static int adapter_of(void *arg, const struct ste_iteration_row *r, struct ste_e
     return 0;
 }
 
-int ste_loop_trained(struct ste_loop *l, int iteration, struct ste_voice *out, struct ste_err *err)
+int ste_loop_judge_after(struct ste_loop *l, int iteration, struct ste_role_model *out, struct ste_err *err)
 {
-    *out = (struct ste_voice){.model = l->recipe.seed_model};
+    *out = (struct ste_role_model){.name = l->recipe.seed_model};
     int rc = ste_loop_seed(l, &out->llm, err);
     if (rc != 0 || iteration == 0)
         return rc;
@@ -164,17 +161,17 @@ int ste_loop_check_adapters(const struct ste_recipe *r, struct ste_err *err)
     return rc;
 }
 
-int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, struct ste_voice *out,
-                   struct ste_err *err)
+int ste_loop_role_model(struct ste_loop *l, enum ste_loop_role role, int iteration, struct ste_role_model *out,
+                        struct ste_err *err)
 {
     if (role == STE_LOOP_JUDGE && iteration > 1)
-        return ste_loop_trained(l, iteration - 1, out, err);
+        return ste_loop_judge_after(l, iteration - 1, out, err);
     const char *name = name_of(&l->recipe, role);
     if (!*name)
-        return ste_loop_trained(l, 0, out, err);
+        return ste_loop_judge_after(l, 0, out, err);
     struct ste_judge_spec spec = {0};
     int rc = spec_of(&spec, "models", ste_loop_role_name(role), name, err);
-    *out = (struct ste_voice){.model = name};
+    *out = (struct ste_role_model){.name = name};
     if (rc == 0)
         rc = open_model(l, spec.model, &out->llm, err);
     if (rc == 0 && spec.adapter)
@@ -185,19 +182,18 @@ int ste_loop_voice(struct ste_loop *l, enum ste_loop_role role, int iteration, s
     return rc;
 }
 
-int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_voice *v, json_t *how, int iteration,
-                           struct ste_id *id, struct ste_err *err)
+int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_role_model *m, json_t *how,
+                           int iteration, struct ste_id *id, struct ste_err *err)
 {
     char *how_text = ste_json_canonical(how);
     json_decref(how);
-    char seed[32], turn[16];
-    snprintf(seed, sizeof seed, "%lld", l->recipe.seed);
-    snprintf(turn, sizeof turn, "%d", iteration);
-    const char *adapter = ste_llm_adapter_hash(v->llm, v->adapter), *hash = ste_llm_about(v->llm)->model_hash;
-    const char *numerics = ste_llm_about(v->llm)->numerics;
-    *id = ste_id_of("provenance", role, v->model, hash, adapter, l->pack->hash, numerics, how_text, seed, turn, NULL);
-    const struct ste_provenance_row row = {id->s,         role,     v->model, hash, adapter,
-                                           l->pack->hash, numerics, how_text, seed, iteration};
+    const struct ste_digits seed = ste_digits(l->recipe.seed);
+    const char *adapter = ste_llm_adapter_hash(m->llm, m->adapter), *hash = ste_llm_about(m->llm)->model_hash;
+    const char *numerics = ste_llm_about(m->llm)->numerics;
+    *id = ste_id_of("provenance", role, m->name, hash, adapter, l->pack->hash, numerics, how_text, seed.s,
+                    ste_digits(iteration).s, NULL);
+    const struct ste_provenance_row row = {id->s,         role,     m->name,  hash,   adapter,
+                                           l->pack->hash, numerics, how_text, seed.s, iteration};
     int rc = ste_put_provenance(l->store, &row, err);
     ste_xfree(how_text);
     return rc;
@@ -214,21 +210,17 @@ int ste_loop_provenance_plain(struct ste_loop *l, const char *role, json_t *how,
     return rc;
 }
 
-int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_voice *v,
+int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_role_model *m,
                         const struct ste_sampling *sampling, int max_tokens, const char *mode, int iteration,
                         struct ste_id *id, struct ste_err *err)
 {
-    json_t *how = json_object();
-    json_object_set_new(how, "temperature", json_real(sampling->temperature));
-    json_object_set_new(how, "top_k", json_integer(sampling->top_k));
-    json_object_set_new(how, "top_p", json_real(sampling->top_p));
-    json_object_set_new(how, "min_p", json_real(sampling->min_p));
-    json_object_set_new(how, "max_tokens", json_integer(max_tokens));
-    json_object_set_new(how, "mode", json_string(mode));
-    return ste_loop_provenance_of(l, role, v, how, iteration, id, err);
+    json_t *how =
+        json_pack("{s:f, s:i, s:f, s:f, s:i, s:s}", "temperature", sampling->temperature, "top_k", sampling->top_k,
+                  "top_p", sampling->top_p, "min_p", sampling->min_p, "max_tokens", max_tokens, "mode", mode);
+    return ste_loop_provenance_of(l, role, m, how, iteration, id, err);
 }
 
-void ste_loop_judge_setting(struct ste_loop *l, const struct ste_voice *v, bool evaluation,
+void ste_loop_judge_setting(struct ste_loop *l, const struct ste_role_model *m, bool evaluation,
                             struct ste_judge_setting *out)
 {
     const struct ste_recipe *r = &l->recipe;
@@ -240,6 +232,6 @@ void ste_loop_judge_setting(struct ste_loop *l, const struct ste_voice *v, bool 
         .max_tokens = (int)r->judge.max_tokens,
         .sample_label = !evaluation,
         .seed = (uint64_t)r->seed,
-        .adapter = v->adapter,
+        .adapter = m->adapter,
     };
 }

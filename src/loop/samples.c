@@ -1,7 +1,5 @@
 #include "loop/internal.h"
 
-#include <string.h>
-
 bool ste_loop_any_label(const struct ste_loop *l)
 {
     return l->recipe.rule == STE_RULE_MARGIN && !l->pack->reasoning;

@@ -128,10 +128,9 @@ static int read_one(struct reading *g, const struct ste_instruction *it, const s
         ste_buf_addf(&whole, "\n%s\n%s", pair->first, pair->second);
     ste_text_fold(whole.s, &fold);
     json_t *list = ste_dialogue_json(&it->dialogue);
-    char *dialogue = ste_json_canonical(list), place[24];
+    char *dialogue = ste_json_canonical(list);
     json_decref(list);
-    snprintf(place, sizeof place, "%lld", (long long)position);
-    struct ste_id id = ste_id_of("instruction", it->id, place, dialogue, NULL);
+    struct ste_id id = ste_id_of("instruction", it->id, ste_digits(position).s, dialogue, NULL);
     const char *copy_of, *state = first_state(g, text.s, whole.s, fold.s, &copy_of);
     if (pair && pair->tied) {
         state = "tied";
@@ -257,15 +256,15 @@ struct label_job {
 
 struct labelling {
     struct ste_loop *l;
-    struct ste_voice voice;
+    struct ste_role_model model;
     struct label_job *jobs;
     size_t n, cap, next;
-    struct ste_message message; /* of the ask being made */
+    struct ste_message message; /* of the question being asked */
     char *filled;
     struct ste_progress *progress;
 };
 
-static int label_next(void *arg, struct ste_ask *ask, struct ste_err *err)
+static int label_next(void *arg, struct ste_question *question, struct ste_err *err)
 {
     struct labelling *g = arg;
     if (g->next == g->n)
@@ -274,16 +273,16 @@ static int label_next(void *arg, struct ste_ask *ask, struct ste_err *err)
     const struct ste_slot slots[] = {{"instruction", j->text}, {"prompt", j->text}};
     g->filled = ste_pack_fill(pack_text(g->l->pack, j->kind), slots, 2);
     g->message = (struct ste_message){"user", g->filled};
-    *ask = (struct ste_ask){.messages = &g->message,
-                            .n_messages = 1,
-                            .adapter = g->voice.adapter,
-                            .sampling = {.temperature = 0, .top_p = 1},
-                            .closing = "",
-                            .n_choices = kinds[j->kind].n,
-                            .seed = (uint64_t)g->l->recipe.seed,
-                            .tag = j};
-    for (int i = 0; i < ask->n_choices; i++)
-        ask->choices[i] = kinds[j->kind].choices[i];
+    *question = (struct ste_question){.messages = &g->message,
+                                      .n_messages = 1,
+                                      .adapter = g->model.adapter,
+                                      .sampling = {.temperature = 0, .top_p = 1},
+                                      .closing = "",
+                                      .n_choices = kinds[j->kind].n,
+                                      .seed = (uint64_t)g->l->recipe.seed,
+                                      .tag = j};
+    for (int i = 0; i < question->n_choices; i++)
+        question->choices[i] = kinds[j->kind].choices[i];
     return 1;
 }
 
@@ -299,7 +298,7 @@ static int put_label(struct labelling *g, const struct label_job *j, const char 
 {
     struct ste_id prov, id;
     struct ste_sampling greedy = {.temperature = 0, .top_p = 1};
-    int rc = ste_loop_provenance(g->l, "label", &g->voice, &greedy, 0, "closed", 0, &prov, err);
+    int rc = ste_loop_provenance(g->l, "label", &g->model, &greedy, 0, "closed", 0, &prov, err);
     if (rc != 0)
         return rc;
     id = ste_id_of("label", j->instruction, kinds[j->kind].name, NULL);
@@ -356,9 +355,9 @@ static int label_all(struct ste_loop *l, struct ste_err *err)
 {
     struct labelling g = {.l = l};
     int rc = ste_each_instruction(l->store, "read", add_label_jobs, &g, err);
-    if (rc == 0 && g.n > 0 && (rc = ste_loop_voice(l, STE_LOOP_LABEL, 0, &g.voice, err)) == 0) {
+    if (rc == 0 && g.n > 0 && (rc = ste_loop_role_model(l, STE_LOOP_LABEL, 0, &g.model, err)) == 0) {
         g.progress = ste_progress_new("select: labels", "labels", g.n);
-        struct ste_pump p = {.llm = g.voice.llm,
+        struct ste_pump p = {.llm = g.model.llm,
                              .arg = &g,
                              .next = label_next,
                              .submitted = label_submitted,

@@ -1,7 +1,5 @@
 /* What the runs of a sweep share: folders whose runs stand behind some step, and copies of them. */
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -25,9 +23,8 @@ static int branch_before(const struct ste_sweep *s, const struct ste_recipe *r, 
 /* The folder of what is done before STEP: its name derives from the options that decide it. */
 static char *shared_dir(const struct ste_sweep *s, const struct ste_recipe *before, int step)
 {
-    char number[16], *json = ste_recipe_json(before, true);
-    snprintf(number, sizeof number, "%d", step);
-    char *dir = ste_xasprintf("%s/shared/%.16s", s->folder, ste_id_of("shared", json, number, NULL).s);
+    char *json = ste_recipe_json(before, true);
+    char *dir = ste_xasprintf("%s/shared/%.16s", s->folder, ste_id_of("shared", json, ste_digits(step).s, NULL).s);
     ste_xfree(json);
     return dir;
 }

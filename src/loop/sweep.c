@@ -2,7 +2,6 @@
 #include "loop/sweep.h"
 
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"

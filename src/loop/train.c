@@ -7,7 +7,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/context.h"
@@ -24,7 +23,7 @@
 struct training {
     struct ste_loop *l;
     int iteration;
-    struct ste_voice seed;
+    struct ste_role_model seed;
     struct ste_example *examples;
     int32_t **tokens; /* owned */
     int n;            /* of a preference two: what is chosen, what is rejected */
@@ -185,14 +184,14 @@ static int score_checkpoint(struct training *g, struct ste_err *err)
         rc = ste_count(g->l->store, STE_COUNT_DEV_PAIRS, 0, &dev, err);
     if (rc != 0 || !c.open || dev == 0)
         return rc;
-    struct ste_voice v = g->seed;
+    struct ste_role_model model = g->seed;
     struct ste_lora *lora = ste_trainer_lora(g->trainer);
     struct ste_metrics m;
     double log_loss;
-    if ((rc = ste_local_add_adapter(v.llm, lora, &v.adapter, err)) != 0)
+    if ((rc = ste_local_add_adapter(model.llm, lora, &model.adapter, err)) != 0)
         return rc;
-    rc = ste_loop_evaluate_dev(g->l, &v, g->iteration, c.step, &m, &log_loss, err);
-    ste_llm_drop_adapter(v.llm, v.adapter);
+    rc = ste_loop_evaluate_dev(g->l, &model, g->iteration, c.step, &m, &log_loss, err);
+    ste_llm_drop_adapter(model.llm, model.adapter);
     if (rc != 0)
         return rc;
     const struct ste_checkpoint_row row = {.iteration = g->iteration,
@@ -230,10 +229,7 @@ int ste_loop_train_params(const struct ste_recipe *r, int iteration, int n, stru
     int rc = ste_isa_choose(r->engine.isa, &p->isa, err);
     p->shuffle = r->order == STE_TRAIN_EASY_FIRST ? STE_SHUFFLE_LATER : STE_SHUFFLE_ALL;
     p->together = STE_LOOP_TOGETHER;
-    char seed[32], turn[16];
-    snprintf(seed, sizeof seed, "%lld", r->seed);
-    snprintf(turn, sizeof turn, "%d", iteration);
-    p->seed = ste_key_of("train", seed, turn, NULL);
+    p->seed = ste_key_of("train", ste_digits(r->seed).s, ste_digits(iteration).s, NULL);
     if (r->objective == STE_TRAIN_DPO)
         ste_train_params_dpo(p, &r->dpo);
     int total = r->train.epochs > 0 ? ste_train_steps(n, p->batch_examples, r->train.epochs) : (int)r->max_steps;
@@ -272,7 +268,7 @@ static int train(struct training *g, int *best, struct ste_err *err)
     struct ste_engine *e = ste_local_engine(g->seed.llm);
     if (!e)
         return ste_err_set(err, STE_EUSAGE, "the seed %s is no model of this machine: it cannot be trained here",
-                           g->seed.model);
+                           g->seed.name);
     const struct ste_recipe *r = &g->l->recipe;
     int rc = ste_loop_train_params(r, g->iteration, rows_of(g), &g->params, err);
     g->params.pool = ste_local_pool(g->seed.llm);
@@ -452,7 +448,7 @@ int ste_loop_train(struct ste_loop *l, int iteration, struct ste_err *err)
     }
     struct ste_loop_clock clock;
     ste_loop_clock_start(&clock, "train", iteration);
-    rc = ste_loop_trained(l, 0, &g.seed, err);
+    rc = ste_loop_judge_after(l, 0, &g.seed, err);
     if (rc == 0)
         rc = load_examples(&g, err);
     int best = 0;

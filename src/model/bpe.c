@@ -1,6 +1,5 @@
 #include "model/bpe.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"

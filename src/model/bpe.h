@@ -2,7 +2,6 @@
 #ifndef STE_MODEL_BPE_H
 #define STE_MODEL_BPE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,7 +23,8 @@ void ste_merges_clear(struct ste_merges *m);
 
 /* Merges IDS in place until nothing merges; the number that is left. O(n log n); n below 2^32. */
 size_t ste_bpe(const struct ste_merges *m, int32_t *ids, size_t n);
-/* The same by plain search, O(n^2), which is faster on short words: ste_bpe takes it for those. */
+/* Both do what ste_bpe does, which takes the short one for up to STE_BPE_SHORT ids: it searches plainly, O(n^2), which
+ * is faster there. */
 size_t ste_bpe_short(const struct ste_merges *m, int32_t *ids, size_t n);
 size_t ste_bpe_long(const struct ste_merges *m, int32_t *ids, size_t n);
 

@@ -1,6 +1,5 @@
 #include "model/chat.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"

@@ -7,8 +7,6 @@
 #ifndef STE_MODEL_CHAT_H
 #define STE_MODEL_CHAT_H
 
-#include <stdbool.h>
-
 #include "data/dialogue.h"
 #include "model/model.h"
 

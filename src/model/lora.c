@@ -4,7 +4,6 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,11 +20,11 @@ static struct ste_lora *alloc_lora(int n_layers, int r, double alpha)
     l->r = r;
     l->alpha = alpha;
     l->n_layers = n_layers;
-    l->pairs = ste_xcalloc((size_t)n_layers, sizeof *l->pairs);
+    l->factors = ste_xcalloc((size_t)n_layers, sizeof *l->factors);
     return l;
 }
 
-static void alloc_pair(struct ste_lora_pair *p, const struct ste_hparams *hp, enum ste_linear l, int r)
+static void alloc_pair(struct ste_lora_factors *p, const struct ste_hparams *hp, enum ste_linear l, int r)
 {
     ste_linear_shape(hp, l, &p->out, &p->in);
     p->a = ste_xcalloc((size_t)r * (size_t)p->in, sizeof *p->a);
@@ -43,7 +42,7 @@ int ste_lora_new(struct ste_lora **out, const struct ste_hparams *hp, int r, dou
     struct ste_lora *l = alloc_lora(hp->n_layers, r, alpha);
     for (int i = 0; i < hp->n_layers; i++)
         for (int k = 0; k < STE_N_LINEAR; k++) {
-            struct ste_lora_pair *p = &l->pairs[i][k];
+            struct ste_lora_factors *p = &l->factors[i][k];
             struct ste_rng rng;
             alloc_pair(p, hp, (enum ste_linear)k, r);
             ste_rng_init(&rng, seed, (uint32_t)(i * STE_N_LINEAR + k));
@@ -62,10 +61,10 @@ void ste_lora_free(struct ste_lora *l)
         return;
     for (int i = 0; i < l->n_layers; i++)
         for (int k = 0; k < STE_N_LINEAR; k++) {
-            ste_xfree(l->pairs[i][k].a);
-            ste_xfree(l->pairs[i][k].b);
+            ste_xfree(l->factors[i][k].a);
+            ste_xfree(l->factors[i][k].b);
         }
-    ste_xfree(l->pairs);
+    ste_xfree(l->factors);
     ste_xfree(l->head);
     ste_xfree(l);
 }
@@ -79,7 +78,6 @@ void ste_lora_add_head(struct ste_lora *l, int d_model)
 void ste_lora_rehash(struct ste_lora *l)
 {
     struct ste_hasher *h = ste_hasher_new();
-    uint8_t digest[32];
     uint64_t bits;
     memcpy(&bits, &l->alpha, sizeof bits);
     ste_hasher_addu(h, (uint64_t)l->r);
@@ -87,7 +85,7 @@ void ste_lora_rehash(struct ste_lora *l)
     ste_hasher_addu(h, (uint64_t)l->n_layers);
     for (int i = 0; i < l->n_layers; i++)
         for (int k = 0; k < STE_N_LINEAR; k++) {
-            const struct ste_lora_pair *p = &l->pairs[i][k];
+            const struct ste_lora_factors *p = &l->factors[i][k];
             ste_hasher_addu(h, p->a ? (uint64_t)p->in : 0);
             ste_hasher_addu(h, p->a ? (uint64_t)p->out : 0);
             if (!p->a)
@@ -97,8 +95,7 @@ void ste_lora_rehash(struct ste_lora *l)
         }
     if (l->head)
         ste_hasher_add(h, l->head, (size_t)l->n_head * sizeof *l->head);
-    ste_hasher_done(h, digest);
-    ste_hex(digest, 32, l->hash);
+    ste_hasher_hex(h, l->hash);
 }
 
 /* Row ROW of a GGUF file's tensor is this row of Hugging Face's: see interleaved in arch.h. */
@@ -260,7 +257,7 @@ static int check_values(const float *x, uint64_t n, const struct ste_st_tensor *
 static int read_pair(struct ste_lora *l, const struct ste_hparams *hp, int layer, int k, const struct ste_st_tensor *a,
                      const struct ste_st_tensor *b, const char *path, struct ste_err *err)
 {
-    struct ste_lora_pair *p = &l->pairs[layer][k];
+    struct ste_lora_factors *p = &l->factors[layer][k];
     int out, in;
     ste_linear_shape(hp, (enum ste_linear)k, &out, &in);
     const struct ste_st_tensor *wrong = NULL;
@@ -353,7 +350,7 @@ static int write_config(const struct ste_lora *l, const struct ste_arch *arch, c
     json_t *targets = json_array();
     for (int k = 0; k < STE_N_LINEAR; k++)
         for (int i = 0; i < l->n_layers; i++)
-            if (l->pairs[i][k].a) {
+            if (l->factors[i][k].a) {
                 json_array_append_new(targets, json_string(ste_linear_peft_name(arch, (enum ste_linear)k)));
                 break;
             }
@@ -383,7 +380,7 @@ static int write_weights(const struct ste_lora *l, const struct ste_hparams *hp,
     float **turned = ste_xcalloc(max, sizeof *turned);
     for (int i = 0; i < l->n_layers; i++)
         for (int k = 0; k < STE_N_LINEAR; k++) {
-            const struct ste_lora_pair *p = &l->pairs[i][k];
+            const struct ste_lora_factors *p = &l->factors[i][k];
             if (!p->a)
                 continue;
             float *b = turned[n / 2] = ste_xmalloc((size_t)p->out * r * sizeof *b);
@@ -502,7 +499,7 @@ int ste_lora_write_gguf(struct ste_lora *l, const struct ste_model *m, const cha
     uint64_t n = 0, offset = 0, r = (uint64_t)l->r;
     float alpha = (float)l->alpha;
     for (int i = 0; i < l->n_layers * STE_N_LINEAR; i++)
-        n += l->pairs[i / STE_N_LINEAR][i % STE_N_LINEAR].a ? 2 : 0;
+        n += l->factors[i / STE_N_LINEAR][i % STE_N_LINEAR].a ? 2 : 0;
     ste_buf_adds(&b, "GGUF");
     add_u32(&b, 3);
     add_u64(&b, n);
@@ -516,7 +513,7 @@ int ste_lora_write_gguf(struct ste_lora *l, const struct ste_model *m, const cha
     for (int values = 0; values < 2; values++) {
         for (int i = 0; i < l->n_layers; i++)
             for (int k = 0; k < STE_N_LINEAR; k++) {
-                const struct ste_lora_pair *p = &l->pairs[i][k];
+                const struct ste_lora_factors *p = &l->factors[i][k];
                 char name[96];
                 if (!p->a)
                     continue;

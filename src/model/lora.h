@@ -8,7 +8,7 @@
 
 #include "model/model.h"
 
-struct ste_lora_pair {
+struct ste_lora_factors {
     float *a; /* (r, in) */
     float *b; /* (out, r) */
     int in, out;
@@ -18,7 +18,7 @@ struct ste_lora {
     int r;
     double alpha;
     int n_layers;
-    struct ste_lora_pair (*pairs)[STE_N_LINEAR]; /* [n_layers]; a NULL: that layer is not adapted */
+    struct ste_lora_factors (*factors)[STE_N_LINEAR]; /* [n_layers]; a NULL: that layer is not adapted */
     float *head; /* (n_head): of a reward model, whose score is its product with the last token's normed state; NULL */
     int n_head;  /* d_model */
     char hash[65]; /* SHA-256 of shapes, r, alpha and values: made by read, write and ste_lora_rehash */
@@ -30,6 +30,7 @@ int ste_lora_new(struct ste_lora **out, const struct ste_hparams *hp, int r, dou
 void ste_lora_free(struct ste_lora *l);
 /* All zeros. PEFT has it as the saved module "score" of a model for sequence classification. */
 void ste_lora_add_head(struct ste_lora *l, int d_model);
+/* Whoever changed the values calls this before the hash is read; it reads all of them. */
 void ste_lora_rehash(struct ste_lora *l);
 
 /* A PEFT folder: adapter_config.json and adapter_model.safetensors (f32, f16 or bf16 read; f32 written). BASE_NAME goes

@@ -6,7 +6,6 @@
 #define STE_MODEL_MODEL_H
 
 #include <jansson.h>
-#include <stdbool.h>
 
 #include "model/arch.h"
 #include "model/gguf.h"
@@ -35,7 +34,7 @@ struct ste_model {
 /* PATH is a .gguf file. The SHA-256 is kept beside it (PATH.sha256, valid for the file's size and mtime) where the
  * folder may be written. */
 int ste_model_open(struct ste_model **out, const char *path, struct ste_err *err);
-/* The same for a file of ARCH, whether or not ste_archs has it. */
+/* Opens a file of ARCH, whether or not ste_archs has it. */
 int ste_model_open_as(struct ste_model **out, const char *path, const struct ste_arch *arch, struct ste_err *err);
 void ste_model_close(struct ste_model *m);
 

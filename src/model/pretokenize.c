@@ -2,7 +2,6 @@
 #include "model/pretokenize.h"
 
 #include <pcre2.h>
-#include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
 

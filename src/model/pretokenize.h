@@ -2,7 +2,6 @@
 #ifndef STE_MODEL_PRETOKENIZE_H
 #define STE_MODEL_PRETOKENIZE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/err.h"

@@ -31,15 +31,6 @@ void ste_tokens_add(struct ste_tokens *t, int32_t id)
     t->ids[t->n++] = id;
 }
 
-void ste_tokens_append(struct ste_tokens *t, const int32_t *ids, size_t n)
-{
-    if (!n)
-        return;
-    STE_GROW(t->ids, t->cap, t->n + n);
-    memcpy(t->ids + t->n, ids, n * sizeof *ids);
-    t->n += n;
-}
-
 void ste_tokens_clear(struct ste_tokens *t)
 {
     ste_xfree(t->ids);

@@ -18,7 +18,6 @@ struct ste_tokens {
     size_t n, cap;
 };
 void ste_tokens_add(struct ste_tokens *t, int32_t id);
-void ste_tokens_append(struct ste_tokens *t, const int32_t *ids, size_t n);
 void ste_tokens_clear(struct ste_tokens *t);
 
 struct ste_tokenizer; /* read-only after it is made: any thread may use it */

@@ -9,11 +9,12 @@
 #include "core/buf.h"
 #include "core/err.h"
 
-/* Into memory, at most MAX_BYTES. HEADERS: NULL-ended "Name: value" strings, or NULL. */
+/* Reads URL into memory, at most MAX_BYTES. HEADERS: NULL-ended "Name: value" strings, or NULL. */
 int ste_http_get(const char *url, const char *const *headers, size_t max_bytes, struct ste_buf *out,
                  struct ste_err *err);
-/* Into PATH: bytes already there are kept and the rest is asked for (Range); a server that ignores the range is
- * taken from the start. PROGRESS (may be NULL) is called with the bytes had so far and the whole, 0 if not known. */
+/* Reads URL into the file PATH. It keeps bytes that are there and asks for the rest (Range); a server that ignores the
+ * range is read from the start. PROGRESS (may be NULL) is called with the bytes had so far and the whole, 0 if not
+ * known. */
 int ste_http_download(const char *url, const char *const *headers, const char *path,
                       void (*progress)(void *arg, uint64_t have, uint64_t total), void *arg, struct ste_err *err);
 /* LINK as it stands on the page BASE, made whole; caller frees. NULL if it is no address. */

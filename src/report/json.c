@@ -1,6 +1,3 @@
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -31,32 +28,22 @@ static int add_list(struct ste_store *s, json_t *object, const char *name, enum 
 
 static int funnel(struct ste_store *s, json_t *report, struct ste_err *err)
 {
-    json_t *f = json_object(), *turns = json_array();
+    /* as enum ste_states has them */
+    static const char *const names[STE_N_STATES] = {"instructions", "split",     "pairs",    "pairs_split", "rules",
+                                                    "tests",        "judgments", "outcomes", "examples"};
+    json_t *f = json_object(), *iterations = json_array();
     json_object_set_new(report, "funnel", f);
-    json_object_set_new(f, "iterations", turns);
+    json_object_set_new(f, "iterations", iterations);
     int64_t last = 0;
-    int rc = add_states(s, f, "instructions", STE_STATES_INSTRUCTIONS, 0, err);
-    if (rc == 0)
-        rc = add_states(s, f, "split", STE_STATES_SPLIT, 0, err);
-    if (rc == 0)
-        rc = add_states(s, f, "pairs", STE_STATES_PAIRS, 0, err);
-    if (rc == 0)
-        rc = add_states(s, f, "pairs_split", STE_STATES_PAIR_SPLIT, 0, err);
-    if (rc == 0)
-        rc = add_states(s, f, "rules", STE_STATES_RULES, 0, err);
-    if (rc == 0)
-        rc = add_states(s, f, "tests", STE_STATES_TESTS, 0, err);
-    if (rc == 0)
-        rc = ste_count(s, STE_COUNT_LAST_JUDGED, 0, &last, err);
+    int rc = ste_count(s, STE_COUNT_LAST_JUDGED, 0, &last, err);
+    for (int what = 0; rc == 0 && what < STE_STATES_JUDGMENTS; what++)
+        rc = add_states(s, f, names[what], what, 0, err);
     for (int64_t i = 1; rc == 0 && i <= last; i++) {
-        json_t *t = json_object();
-        json_object_set_new(t, "iteration", json_integer(i));
-        json_array_append_new(turns, t);
-        rc = add_states(s, t, "judgments", STE_STATES_JUDGMENTS, i, err);
-        if (rc == 0)
-            rc = add_states(s, t, "outcomes", STE_STATES_OUTCOMES, i, err);
-        if (rc == 0)
-            rc = add_states(s, t, "examples", STE_STATES_EXAMPLES, i, err);
+        json_t *of = json_object();
+        json_object_set_new(of, "iteration", json_integer(i));
+        json_array_append_new(iterations, of);
+        for (int what = STE_STATES_JUDGMENTS; rc == 0 && what < STE_N_STATES; what++)
+            rc = add_states(s, of, names[what], what, i, err);
     }
     return rc;
 }
@@ -170,28 +157,26 @@ static int report_of(struct ste_store *s, json_t **out, struct ste_err *err)
     return 0;
 }
 
-static int write_report(struct ste_store *s, json_t **out, struct ste_err *err)
+int ste_report_write(const json_t *report, const char *dir, const char *name, struct ste_err *err)
 {
-    *out = NULL;
-    int rc = report_of(s, out, err);
-    if (rc != 0)
-        return rc;
-    char *text = json_dumps(*out, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6));
-    char *path = ste_path_join(ste_store_dir(s), STE_RUN_REPORT);
-    rc = ste_file_write(path, text ? text : "", text ? strlen(text) : 0, err);
+    char *text = json_dumps(report, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6)),
+         *path = ste_path_join(dir, name);
+    int rc = ste_file_write(path, text ? text : "", text ? strlen(text) : 0, err);
     ste_xfree(path);
     ste_xfree(text);
-    if (rc != 0) {
-        json_decref(*out);
-        *out = NULL;
-    }
     return rc;
 }
 
 int ste_report_end(struct ste_store *s, int rc, json_t **out, struct ste_err *err)
 {
-    struct ste_err second = {0};
-    const int wrote = write_report(s, out, rc == 0 ? err : &second);
+    struct ste_err second = {0}, *first = rc == 0 ? err : &second;
+    json_t *report = NULL;
+    int wrote = report_of(s, &report, first);
+    if (wrote == 0)
+        wrote = ste_report_write(report, ste_store_dir(s), STE_RUN_REPORT, first);
+    if (out)
+        *out = wrote == 0 ? json_incref(report) : NULL;
+    json_decref(report);
     return rc == 0 ? wrote : rc;
 }
 

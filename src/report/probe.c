@@ -1,8 +1,8 @@
 /* What a seed's own pairs say about teaching it: its figures, and a forecast by seeds that were taught before. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "core/file.h"
 #include "report/fields.h"
 #include "report/report.h"
 
@@ -76,8 +76,7 @@ void ste_report_forecast_text(const json_t *report, const char *model, struct st
 {
     const json_t *seed = of_seed(report);
     const double modify = usable(report, "modify");
-    const char *slash = strrchr(model, '/');
-    ste_buf_addf(out, "\nWhat that says of %s as a seed\n", slash ? slash + 1 : model);
+    ste_buf_addf(out, "\nWhat that says of %s as a seed\n", ste_path_base(model));
     if (!seed || isnan(modify)) {
         ste_buf_adds(out, "  Nothing: no pair of the kind modify was left to be judged.\n");
         return;

@@ -2,16 +2,13 @@
 
 #include <limits.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "eval/seeds.h"
 #include "loop/figures.h"
 #include "report/report.h"
-#include "store/run.h"
 #include "store/tables.h"
 
 struct run {
@@ -368,11 +365,9 @@ static int do_run(struct reading *g, size_t point, size_t seed, struct ste_err *
 {
     struct ste_sweep *s = g->sweep;
     struct ste_loop *l = NULL;
-    json_t *report = NULL;
     int rc = ste_sweep_open(s, point, seed, &l, err);
     if (rc == 0)
-        rc = ste_report_end(l->store, ste_loop_run(l, err), &report, err);
-    json_decref(report);
+        rc = ste_report_end(l->store, ste_loop_run(l, err), NULL, err);
     ste_loop_close(l);
     if (rc != STE_ETHRESHOLD)
         return rc;
@@ -406,13 +401,8 @@ int ste_sweep_run(struct ste_sweep *s, json_t **out, struct ste_err *err)
     int rc = do_runs(&g, &failed, &own);
     if (rc == 0)
         rc = report_of(&g, out, &own);
-    if (rc == 0) {
-        char *text = json_dumps(*out, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6)),
-             *path = ste_path_join(s->folder, STE_SWEEP_REPORT);
-        rc = ste_file_write(path, text ? text : "", text ? strlen(text) : 0, &own);
-        ste_xfree(path);
-        ste_xfree(text);
-    }
+    if (rc == 0)
+        rc = ste_report_write(*out, s->folder, STE_SWEEP_REPORT, &own);
     if (rc != 0) {
         json_decref(*out);
         *out = NULL;

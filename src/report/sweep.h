@@ -15,7 +15,7 @@
 int ste_sweep_run(struct ste_sweep *s, json_t **out, struct ste_err *err);
 /* The table of 80 columns, made of the report. */
 void ste_sweep_text(const json_t *report, struct ste_buf *out);
-/* What would be done: the runs and what they share. */
+/* Says what would be done: the runs and what they share. */
 void ste_sweep_plan_text(struct ste_sweep *s, struct ste_buf *out);
 
 #endif

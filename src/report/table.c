@@ -51,11 +51,11 @@ static void judge_name(struct ste_buf *out, long long iteration)
 }
 
 /* "  kept 120, too short 3, near duplicate 4" over as many lines as it needs. */
-static void states(struct ste_buf *out, const json_t *group)
+static void states(struct ste_buf *out, const json_t *g)
 {
     size_t column = 0;
     const char *name;
-    json_t *n, *all = json_object_get(group, "states");
+    json_t *n, *all = json_object_get(g, "states");
     json_object_foreach(all, name, n) {
         char text[160];
         int len = snprintf(text, sizeof text, "%s %lld", name, (long long)json_integer_value(n));
@@ -73,41 +73,36 @@ static void states(struct ste_buf *out, const json_t *group)
         ste_buf_addc(out, '\n');
 }
 
-/* "  WHAT 120" and its parts; nothing where there are none. */
-static void some(struct ste_buf *out, const char *what, const json_t *group)
+/* "  WHAT 120" and its parts. */
+static void group(struct ste_buf *out, const char *what, const json_t *g)
 {
-    if (ste_field_whole(group, "total") > 0)
-        ste_buf_addf(out, "  %s %lld\n", what, ste_field_whole(group, "total"));
-    states(out, group);
+    ste_buf_addf(out, "  %s %lld\n", what, ste_field_whole(g, "total"));
+    states(out, g);
+}
+
+/* The same; nothing where there are none. */
+static void some(struct ste_buf *out, const char *what, const json_t *g)
+{
+    if (ste_field_whole(g, "total") > 0)
+        group(out, what, g);
 }
 
 static void funnel(struct ste_buf *out, const json_t *f)
 {
-    const json_t *g = json_object_get(f, "instructions");
-    ste_buf_addf(out, "Where everything went (each line's parts add up to its total)\n  instructions %lld\n",
-                 ste_field_whole(g, "total"));
-    states(out, g);
-    g = json_object_get(f, "pairs");
-    ste_buf_addf(out, "  pairs, from the kept ones %lld\n", ste_field_whole(g, "total"));
-    states(out, g);
-    g = json_object_get(f, "pairs_split");
-    ste_buf_addf(out, "  split of the kept pairs %lld\n", ste_field_whole(g, "total"));
-    states(out, g);
+    ste_buf_adds(out, "Where everything went (each line's parts add up to its total)\n");
+    group(out, "instructions", json_object_get(f, "instructions"));
+    group(out, "pairs, from the kept ones", json_object_get(f, "pairs"));
+    group(out, "split of the kept pairs", json_object_get(f, "pairs_split"));
     some(out, "of them damaged by a rule", json_object_get(f, "rules"));
     some(out, "runs of code in the sandbox", json_object_get(f, "tests"));
     size_t i;
     json_t *t;
     json_array_foreach(json_object_get(f, "iterations"), i, t) {
-        g = json_object_get(t, "judgments");
-        ste_buf_addf(out, "  iteration %lld: judgments %lld\n", ste_field_whole(t, "iteration"),
-                     ste_field_whole(g, "total"));
-        states(out, g);
-        g = json_object_get(t, "outcomes");
-        if (ste_field_whole(g, "total") == 0)
-            continue;
-        ste_buf_addf(out, "  iteration %lld: training pairs %lld\n", ste_field_whole(t, "iteration"),
-                     ste_field_whole(g, "total"));
-        states(out, g);
+        char what[64];
+        snprintf(what, sizeof what, "iteration %lld: judgments", ste_field_whole(t, "iteration"));
+        group(out, what, json_object_get(t, "judgments"));
+        snprintf(what, sizeof what, "iteration %lld: training pairs", ste_field_whole(t, "iteration"));
+        some(out, what, json_object_get(t, "outcomes"));
     }
     ste_buf_addc(out, '\n');
 }

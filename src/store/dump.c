@@ -1,8 +1,5 @@
 #include "store/store.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "core/json.h"
 #include "core/mem.h"
 #include "store/schema.h"

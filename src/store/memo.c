@@ -1,6 +1,5 @@
 #include "store/memo.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -38,7 +37,7 @@ struct ste_memo *ste_memo_open(const char *path)
     if (rc == SQLITE_OK)
         rc = sqlite3_prepare_v2(m->db, "INSERT OR IGNORE INTO answer VALUES(?,?,?)", -1, &m->put, NULL);
     if (rc != SQLITE_OK) {
-        ste_warn("the request cache %s cannot be used (%s); going on without it", path, sqlite3_errmsg(m->db));
+        ste_warn("the cache of answers %s cannot be used (%s); going on without it", path, sqlite3_errmsg(m->db));
         ste_memo_close(m);
         return NULL;
     }
@@ -72,7 +71,7 @@ void ste_memo_put(struct ste_memo *m, const char *address, const char *numerics,
     sqlite3_bind_text(m->put, 2, numerics, -1, SQLITE_STATIC);
     sqlite3_bind_blob64(m->put, 3, bytes->s, bytes->len, SQLITE_STATIC);
     if (sqlite3_step(m->put) != SQLITE_DONE) {
-        ste_warn("the request cache cannot be written (%s); going on without", sqlite3_errmsg(m->db));
+        ste_warn("the cache of answers cannot be written (%s); going on without", sqlite3_errmsg(m->db));
         m->broken = true;
     }
     sqlite3_reset(m->put);

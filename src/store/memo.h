@@ -1,6 +1,7 @@
 /*
- * The file of the request cache: an SQLite database outside any run, of bytes by a request's address and a numerics id.
- * Two processes may share it. It only ever saves time: what goes wrong is a warning, once, and work goes on without.
+ * The file of the cache of answers: an SQLite database outside any run, of bytes by a question's address and a numerics
+ * id. Two processes may share it. It only ever saves time: what goes wrong is a warning, once, and work goes on
+ * without.
  */
 #ifndef STE_STORE_MEMO_H
 #define STE_STORE_MEMO_H
@@ -15,7 +16,7 @@ struct ste_memo *ste_memo_open(const char *path);
 void ste_memo_close(struct ste_memo *m);
 /* Adds the bytes to OUT; false: there are none. */
 bool ste_memo_get(struct ste_memo *m, const char *address, const char *numerics, struct ste_buf *out);
-/* What is there stays. */
+/* Adds the bytes unless there are some already. */
 void ste_memo_put(struct ste_memo *m, const char *address, const char *numerics, const struct ste_buf *bytes);
 
 #endif

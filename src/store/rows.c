@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 
 #include "core/mem.h"
 #include "store/statement.h"
@@ -21,141 +20,74 @@ struct column {
 
 #define TYPE_OF(S, field)                                                                                              \
     _Generic(((S *)NULL)->field, const char * : TEXT, int64_t : INT, double : REAL, struct ste_token_ids : TOKENS)
-#define AS(S, field, expression)                                                                                       \
-    {                                                                                                                  \
-        expression, TYPE_OF(S, field), offsetof(S, field)                                                              \
-    }
-#define C(S, field) AS(S, field, #field)
-#define END                                                                                                            \
-    {                                                                                                                  \
-        NULL, TEXT, 0                                                                                                  \
-    }
+/* clang-format off */
+#define AS(field, expression) {expression, TYPE_OF(S, field), offsetof(S, field)}
+#define C(field) AS(field, #field)
+#define END {NULL, TEXT, 0}
 
 #define S struct ste_provenance_row
-static const struct column provenance[] = {C(S, id),
-                                           C(S, role),
-                                           C(S, model),
-                                           C(S, model_hash),
-                                           C(S, adapter_hash),
-                                           C(S, pack_hash),
-                                           C(S, numerics),
-                                           C(S, sampling),
-                                           C(S, seed),
-                                           C(S, iteration),
-                                           END};
+static const struct column provenance[] = {
+    C(id), C(role), C(model), C(model_hash), C(adapter_hash), C(pack_hash), C(numerics), C(sampling), C(seed),
+    C(iteration), END};
 #undef S
 #define S struct ste_instruction_row
-static const struct column instruction[] = {C(S, id),
-                                            C(S, position),
-                                            C(S, source),
-                                            C(S, dialogue),
-                                            C(S, category),
-                                            C(S, complexity),
-                                            C(S, expected_length),
-                                            C(S, labelled_by),
-                                            C(S, state),
-                                            C(S, duplicate_of),
-                                            C(S, cluster),
-                                            C(S, split),
-                                            END};
+static const struct column instruction[] = {
+    C(id), C(position), C(source), C(dialogue), C(category), C(complexity), C(expected_length), C(labelled_by),
+    C(state), C(duplicate_of), C(cluster), C(split), END};
 #undef S
 #define S struct ste_label_row
-static const struct column label[] = {C(S, id),      C(S, instruction), C(S, kind),       C(S, value),
-                                      C(S, logprob), C(S, address),     C(S, provenance), END};
+static const struct column label[] = {
+    C(id), C(instruction), C(kind), C(value), C(logprob), C(address), C(provenance), END};
 #undef S
 #define S struct ste_generation_row
-static const struct column generation[] = {C(S, id),      C(S, instruction), C(S, kind),   C(S, parent),
-                                           C(S, sample),  C(S, text),        C(S, finish), C(S, tokens),
-                                           C(S, address), C(S, provenance),  END};
+static const struct column generation[] = {
+    C(id), C(instruction), C(kind), C(parent), C(sample), C(text), C(finish), C(tokens), C(address), C(provenance),
+    END};
 #undef S
 #define S struct ste_pair_row
-static const struct column pair[] = {C(S, id),
-                                     C(S, instruction),
-                                     C(S, position),
-                                     C(S, split),
-                                     C(S, kind),
-                                     C(S, state),
-                                     C(S, chosen_from),
-                                     C(S, modified_from),
-                                     C(S, rejected_from),
-                                     C(S, chosen),
-                                     C(S, modified),
-                                     C(S, rejected),
-                                     C(S, label_source),
-                                     END};
+static const struct column pair[] = {
+    C(id), C(instruction), C(position), C(split), C(kind), C(state), C(chosen_from), C(modified_from),
+    C(rejected_from), C(chosen), C(modified), C(rejected), C(label_source), END};
 #undef S
 #define S struct ste_check_row
-static const struct column pair_check[] = {C(S, pair),
-                                           C(S, margin),
-                                           C(S, chosen_x),
-                                           C(S, chosen_none),
-                                           C(S, chosen_modified),
-                                           C(S, rejected_x),
-                                           C(S, rejected_none),
-                                           C(S, rejected_modified),
-                                           C(S, chosen_tokens),
-                                           C(S, rejected_tokens),
-                                           C(S, swapped),
-                                           C(S, provenance),
-                                           END};
+static const struct column pair_check[] = {
+    C(pair), C(margin), C(chosen_x), C(chosen_none), C(chosen_modified), C(rejected_x), C(rejected_none),
+    C(rejected_modified), C(chosen_tokens), C(rejected_tokens), C(swapped), C(provenance), END};
 #undef S
 #define S struct ste_judgment_row
 static const struct column judgment[] = {
-    C(S, id),         C(S, pair),    C(S, iteration), C(S, winner),    C(S, sample),     C(S, verdict),
-    C(S, reason),     C(S, correct), C(S, logprob_a), C(S, logprob_b), C(S, reasoning),  C(S, prompt),
-    C(S, completion), C(S, n_free),  C(S, n_written), C(S, address),   C(S, provenance), END};
+    C(id), C(pair), C(iteration), C(winner), C(sample), C(verdict), C(reason), C(correct), C(logprob_a), C(logprob_b),
+    C(reasoning), C(prompt), C(completion), C(n_free), C(n_written), C(address), C(provenance), END};
 #undef S
 #define S struct ste_outcome_row
-static const struct column outcome[] = {C(S, id), C(S, pair), C(S, iteration), C(S, state), C(S, probability), END};
+static const struct column outcome[] = {
+    C(id), C(pair), C(iteration), C(state), C(probability), END};
 #undef S
 #define S struct ste_example_row
-static const struct column example[] = {C(S, id),
-                                        C(S, judgment),
-                                        C(S, pair),
-                                        C(S, iteration),
-                                        C(S, position),
-                                        C(S, label),
-                                        C(S, label_source),
-                                        C(S, weight),
-                                        C(S, prompt),
-                                        C(S, completion),
-                                        C(S, border),
-                                        C(S, rejected),
-                                        C(S, rejected_judgment),
-                                        END};
+static const struct column example[] = {
+    C(id), C(judgment), C(pair), C(iteration), C(position), C(label), C(label_source), C(weight), C(prompt),
+    C(completion), C(border), C(rejected), C(rejected_judgment), END};
 #undef S
 #define S struct ste_train_step_row
-static const struct column train_step[] = {C(S, iteration), C(S, step),   C(S, loss),        C(S, lr),
-                                           C(S, grad_norm), C(S, tokens), C(S, loss_tokens), END};
+static const struct column train_step[] = {
+    C(iteration), C(step), C(loss), C(lr), C(grad_norm), C(tokens), C(loss_tokens), END};
 #undef S
 #define S struct ste_checkpoint_row
-static const struct column checkpoint[] = {C(S, iteration),
-                                           C(S, step),
-                                           C(S, adapter_hash),
-                                           C(S, pairs),
-                                           C(S, log_loss),
-                                           C(S, accuracy),
-                                           C(S, consistent),
-                                           C(S, two_order),
-                                           C(S, first_position),
-                                           C(S, invalid),
-                                           END};
+static const struct column checkpoint[] = {
+    C(iteration), C(step), C(adapter_hash), C(pairs), C(log_loss), C(accuracy), C(consistent), C(two_order),
+    C(first_position), C(invalid), END};
 #undef S
 #define S struct ste_iteration_row
-static const struct column iteration[] = {C(S, iteration),      C(S, pairs),
-                                          C(S, agreement),      C(S, invalid_share),
-                                          C(S, first_position), C(S, judgments),
-                                          C(S, kept),           C(S, examples),
-                                          C(S, chosen_step),    C(S, chosen_sure),
-                                          C(S, adapter_hash),   C(S, provenance),
-                                          C(S, stop),           END};
+static const struct column iteration[] = {
+    C(iteration), C(pairs), C(agreement), C(invalid_share), C(first_position), C(judgments), C(kept), C(examples),
+    C(chosen_step), C(chosen_sure), C(adapter_hash), C(provenance), C(stop), END};
 #undef S
 #define S struct ste_evaluation_row
 static const struct column evaluation[] = {
-    C(S, id),        C(S, suite),     C(S, item),       C(S, position),   C(S, iteration),
-    C(S, step),      C(S, winner),    C(S, prompt_key), C(S, verdict),    C(S, reason),
-    C(S, logprob_a), C(S, logprob_b), C(S, reasoning),  C(S, provenance), END};
+    C(id), C(suite), C(item), C(position), C(iteration), C(step), C(winner), C(prompt_key), C(verdict), C(reason),
+    C(logprob_a), C(logprob_b), C(reasoning), C(provenance), END};
 #undef S
+/* clang-format on */
 
 /* ---- token ids as blobs: four bytes each, little endian ---- */
 
@@ -248,11 +180,9 @@ PUT(evaluation, evaluation, "INSERT")
 int ste_put_prompt(struct ste_store *s, struct ste_token_ids tokens, struct ste_id *id, struct ste_err *err)
 {
     struct ste_buf blob = STE_BUF_INIT;
-    uint8_t digest[32];
     char hex[65];
     pack(tokens, &blob);
-    ste_sha256(blob.s, blob.len, digest);
-    ste_hex(digest, 32, hex);
+    ste_sha256(blob.s, blob.len, hex);
     *id = ste_id_of("prompt", hex, NULL);
     int rc = ste_store_exec(s, err, "INSERT OR IGNORE INTO prompt (id, tokens) VALUES (?, ?)", "tb", id->s, blob.s,
                             blob.len);
@@ -302,17 +232,17 @@ int ste_set_adapter(struct ste_store *s, const struct ste_iteration_row *r, stru
                           "irtti", r->chosen_step, r->chosen_sure, r->adapter_hash, r->provenance, r->iteration);
 }
 
-int ste_set_stop(struct ste_store *s, int64_t turn, const char *why, struct ste_err *err)
+int ste_set_stop(struct ste_store *s, int64_t of, const char *why, struct ste_err *err)
 {
-    return ste_store_exec(s, err, "UPDATE iteration SET stop = ? WHERE iteration = ?", "ti", why, turn);
+    return ste_store_exec(s, err, "UPDATE iteration SET stop = ? WHERE iteration = ?", "ti", why, of);
 }
 
-int ste_add_work(struct ste_store *s, const char *step, int64_t turn, double seconds, struct ste_err *err)
+int ste_add_work(struct ste_store *s, const char *step, int64_t of, double seconds, struct ste_err *err)
 {
     return ste_store_exec(s, err,
                           "INSERT INTO work (step, iteration, seconds) VALUES (?, ?, ?) ON CONFLICT (step, iteration) "
                           "DO UPDATE SET seconds = seconds + excluded.seconds",
-                          "tir", step, turn, seconds);
+                          "tir", step, of, seconds);
 }
 
 /* ---- reading ---- */
@@ -422,15 +352,15 @@ static int each_row(struct ste_store *s, const struct view *v, const char *tail,
 #define LABEL(k) "(SELECT value FROM label WHERE instruction = i.id AND kind = '" k "')"
 #define HAS(k) "EXISTS (SELECT 1 FROM label WHERE instruction = i.id AND kind = '" k "')"
 static const struct column instruction_more[] = {
-    AS(S, category, LABEL("category")),
-    AS(S, expected_length, LABEL("expected_length")),
-    AS(S, complexity, LABEL("complexity")),
-    AS(S, has_category, HAS("category")),
-    AS(S, has_expected_length, HAS("expected_length")),
-    AS(S, has_complexity, HAS("complexity")),
-    AS(S, paired, "EXISTS (SELECT 1 FROM pair WHERE pair.instruction = i.id)"),
-    AS(S, known_answer, "(SELECT text FROM generation WHERE instruction = i.id AND kind = 'known answer')"),
-    AS(S, labelled,
+    AS(category, LABEL("category")),
+    AS(expected_length, LABEL("expected_length")),
+    AS(complexity, LABEL("complexity")),
+    AS(has_category, HAS("category")),
+    AS(has_expected_length, HAS("expected_length")),
+    AS(has_complexity, HAS("complexity")),
+    AS(paired, "EXISTS (SELECT 1 FROM pair WHERE pair.instruction = i.id)"),
+    AS(known_answer, "(SELECT text FROM generation WHERE instruction = i.id AND kind = 'known answer')"),
+    AS(labelled,
        "EXISTS (SELECT 1 FROM generation WHERE instruction = i.id AND kind = 'rejected' AND finish = 'given')"),
     END};
 #undef S
@@ -457,8 +387,8 @@ int ste_each_generation(struct ste_store *s, const char *of, const char *kind,
 }
 
 #define S struct ste_pair_view
-static const struct column pair_more[] = {AS(S, dialogue, "i.dialogue"), AS(S, checked, "c.pair IS NOT NULL"),
-                                          AS(S, margin, "c.margin"), END};
+static const struct column pair_more[] = {AS(dialogue, "i.dialogue"), AS(checked, "c.pair IS NOT NULL"),
+                                          AS(margin, "c.margin"), END};
 #undef S
 STEP(pair, struct ste_pair_view)
 int ste_each_pair(struct ste_store *s, const char *split,
@@ -473,56 +403,32 @@ int ste_each_pair(struct ste_store *s, const char *split,
                     pair_of, &step, err, "t", split);
 }
 
-STEP(judgment, struct ste_judgment_row)
-int ste_each_judgment(struct ste_store *s, int64_t turn,
-                      int (*each)(void *arg, const struct ste_judgment_row *r, struct ste_err *err), void *arg,
-                      struct ste_err *err)
-{
-    static const struct view v = {"j", judgment, NULL, sizeof(struct ste_judgment_row)};
-    struct judgment_step step = {each, arg};
-    return each_row(s, &v,
-                    "FROM judgment j JOIN pair p ON p.id = j.pair WHERE j.iteration = ? ORDER BY p.position, p.id, "
-                    "j.winner, j.sample",
-                    judgment_of, &step, err, "i", turn);
-}
+/* A reader of those of an iteration. */
+#define EACH_OF(name, type, as, more, tail)                                                                            \
+    STEP(name, type)                                                                                                   \
+    int ste_each_##name(struct ste_store *s, int64_t of, int (*each)(void *arg, const type *r, struct ste_err *err),   \
+                        void *arg, struct ste_err *err)                                                                \
+    {                                                                                                                  \
+        static const struct view v = {as, name, more, sizeof(type)};                                                   \
+        struct name##_step step = {each, arg};                                                                         \
+        return each_row(s, &v, tail, name##_of, &step, err, "i", of);                                                  \
+    }
+
+EACH_OF(
+    judgment, struct ste_judgment_row, "j", NULL,
+    "FROM judgment j JOIN pair p ON p.id = j.pair WHERE j.iteration = ? ORDER BY p.position, p.id, j.winner, j.sample")
 
 #define S struct ste_example_view
-static const struct column example_more[] = {AS(S, prompt, "q.tokens"), END};
+static const struct column example_more[] = {AS(prompt, "q.tokens"), END};
 #undef S
-STEP(example, struct ste_example_view)
-int ste_each_example(struct ste_store *s, int64_t turn,
-                     int (*each)(void *arg, const struct ste_example_view *v, struct ste_err *err), void *arg,
-                     struct ste_err *err)
-{
-    static const struct view v = {"e", example, example_more, sizeof(struct ste_example_view)};
-    struct example_step step = {each, arg};
-    return each_row(s, &v, "FROM example e JOIN prompt q ON q.id = e.prompt WHERE e.iteration = ? ORDER BY e.position",
-                    example_of, &step, err, "i", turn);
-}
-
-STEP(checkpoint, struct ste_checkpoint_row)
-int ste_each_checkpoint(struct ste_store *s, int64_t turn,
-                        int (*each)(void *arg, const struct ste_checkpoint_row *r, struct ste_err *err), void *arg,
-                        struct ste_err *err)
-{
-    static const struct view v = {"checkpoint", checkpoint, NULL, sizeof(struct ste_checkpoint_row)};
-    struct checkpoint_step step = {each, arg};
-    return each_row(s, &v, "FROM checkpoint WHERE iteration = ? ORDER BY step", checkpoint_of, &step, err, "i", turn);
-}
-
-STEP(iteration, struct ste_iteration_row)
-int ste_each_iteration(struct ste_store *s, int64_t turn,
-                       int (*each)(void *arg, const struct ste_iteration_row *r, struct ste_err *err), void *arg,
-                       struct ste_err *err)
-{
-    static const struct view v = {"iteration", iteration, NULL, sizeof(struct ste_iteration_row)};
-    struct iteration_step step = {each, arg};
-    return each_row(s, &v, "FROM iteration WHERE ?1 = 0 OR iteration = ?1 ORDER BY iteration", iteration_of, &step, err,
-                    "i", turn);
-}
+EACH_OF(example, struct ste_example_view, "e", example_more,
+        "FROM example e JOIN prompt q ON q.id = e.prompt WHERE e.iteration = ? ORDER BY e.position")
+EACH_OF(checkpoint, struct ste_checkpoint_row, "checkpoint", NULL, "FROM checkpoint WHERE iteration = ? ORDER BY step")
+EACH_OF(iteration, struct ste_iteration_row, "iteration", NULL,
+        "FROM iteration WHERE ?1 = 0 OR iteration = ?1 ORDER BY iteration")
 
 STEP(evaluation, struct ste_evaluation_row)
-int ste_each_evaluation(struct ste_store *s, const char *suite, const char *kind, int64_t turn, int64_t at_step,
+int ste_each_evaluation(struct ste_store *s, const char *suite, const char *kind, int64_t of, int64_t at_step,
                         int (*each)(void *arg, const struct ste_evaluation_row *r, struct ste_err *err), void *arg,
                         struct ste_err *err)
 {
@@ -531,5 +437,5 @@ int ste_each_evaluation(struct ste_store *s, const char *suite, const char *kind
     return each_row(s, &v,
                     "FROM evaluation e WHERE suite = ?1 AND iteration = ?2 AND step = ?3 AND (?4 IS NULL OR EXISTS "
                     "(SELECT 1 FROM pair p WHERE p.id = e.item AND p.kind = ?4)) ORDER BY position, winner",
-                    evaluation_of, &step, err, "tiit", suite, turn, at_step, kind);
+                    evaluation_of, &step, err, "tiit", suite, of, at_step, kind);
 }

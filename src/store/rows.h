@@ -146,17 +146,17 @@ int ste_put_checkpoint(struct ste_store *s, const struct ste_checkpoint_row *r, 
 int ste_put_iteration(struct ste_store *s, const struct ste_iteration_row *r, struct ste_err *err);
 int ste_put_evaluation(struct ste_store *s, const struct ste_evaluation_row *r, struct ste_err *err);
 
-/* What select decides of an instruction. */
+/* Writes what select decides of an instruction. */
 int ste_choose_instruction(struct ste_store *s, const char *id, const char *state, const char *cluster,
                            const char *split, struct ste_err *err);
-/* What the label model says of one. COMPLEXITY STE_NO_INT: nothing. */
+/* Writes what the label model says of one. COMPLEXITY STE_NO_INT: it says nothing of that. */
 int ste_label_instruction(struct ste_store *s, const char *id, const char *category, const char *expected_length,
                           int64_t complexity, struct ste_err *err);
 int ste_set_pair_state(struct ste_store *s, const char *id, const char *state, struct ste_err *err);
 int ste_swap_pair(struct ste_store *s, const char *id, struct ste_err *err); /* chosen and rejected change places */
-/* All figures of R's checkpoint. */
+/* Writes all figures of R's checkpoint. */
 int ste_score_checkpoint(struct ste_store *s, const struct ste_checkpoint_row *r, struct ste_err *err);
-/* The adapter that an iteration ends with: chosen_step, chosen_sure, adapter_hash and provenance of R. */
+/* Writes the adapter that an iteration ends with: chosen_step, chosen_sure, adapter_hash and provenance of R. */
 int ste_set_adapter(struct ste_store *s, const struct ste_iteration_row *r, struct ste_err *err);
 int ste_set_stop(struct ste_store *s, int64_t iteration, const char *why, struct ste_err *err);
 int ste_add_work(struct ste_store *s, const char *step, int64_t iteration, double seconds, struct ste_err *err);
@@ -172,12 +172,12 @@ struct ste_instruction_view {
     const char *known_answer; /* NULL: none was given */
     int64_t labelled;         /* both answers were given, and which one is better */
 };
-/* Those in STATE, by position. */
+/* Reads those in STATE, by position. */
 int ste_each_instruction(struct ste_store *s, const char *state,
                          int (*each)(void *arg, const struct ste_instruction_view *v, struct ste_err *err), void *arg,
                          struct ste_err *err);
 
-/* The attempts at a text, by sample. */
+/* Reads the attempts at a text, by sample. */
 int ste_each_generation(struct ste_store *s, const char *instruction, const char *kind,
                         int (*each)(void *arg, const struct ste_generation_row *r, struct ste_err *err), void *arg,
                         struct ste_err *err);
@@ -189,12 +189,12 @@ struct ste_pair_view {
     int64_t checked;
     double margin;
 };
-/* The kept pairs of SPLIT (NULL: of all), by position. */
+/* Reads the kept pairs of SPLIT (NULL: of all), by position. */
 int ste_each_pair(struct ste_store *s, const char *split,
                   int (*each)(void *arg, const struct ste_pair_view *v, struct ste_err *err), void *arg,
                   struct ste_err *err);
 
-/* Of an iteration, by the pair's position, the winner's place and the sample. */
+/* Reads those of an iteration, by the pair's position, the winner's place and the sample. */
 int ste_each_judgment(struct ste_store *s, int64_t iteration,
                       int (*each)(void *arg, const struct ste_judgment_row *r, struct ste_err *err), void *arg,
                       struct ste_err *err);
@@ -204,12 +204,12 @@ struct ste_example_view {
     struct ste_example_row row;
     struct ste_token_ids prompt;
 };
-/* Of an iteration, by position. */
+/* Reads those of an iteration, by position. */
 int ste_each_example(struct ste_store *s, int64_t iteration,
                      int (*each)(void *arg, const struct ste_example_view *v, struct ste_err *err), void *arg,
                      struct ste_err *err);
 
-/* Of an iteration, by step. */
+/* Reads those of an iteration, by step. */
 int ste_each_checkpoint(struct ste_store *s, int64_t iteration,
                         int (*each)(void *arg, const struct ste_checkpoint_row *r, struct ste_err *err), void *arg,
                         struct ste_err *err);
@@ -217,7 +217,7 @@ int ste_each_checkpoint(struct ste_store *s, int64_t iteration,
 int ste_each_iteration(struct ste_store *s, int64_t iteration,
                        int (*each)(void *arg, const struct ste_iteration_row *r, struct ste_err *err), void *arg,
                        struct ste_err *err);
-/* Of a suite by position and the winner's place; KIND: of the pairs of that kind alone, unless NULL. */
+/* Reads those of a suite by position and the winner's place. KIND: of the pairs of that kind alone, unless NULL. */
 int ste_each_evaluation(struct ste_store *s, const char *suite, const char *kind, int64_t iteration, int64_t step,
                         int (*each)(void *arg, const struct ste_evaluation_row *r, struct ste_err *err), void *arg,
                         struct ste_err *err);

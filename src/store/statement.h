@@ -21,7 +21,8 @@ const char *ste_column_text(sqlite3_stmt *q, int column);
 /* A prepared statement, cached by its text. Binds by TYPES: t text, i int64, r real, b blob (pointer, size_t), n null;
  * a NULL text is null. */
 int ste_store_exec(struct ste_store *s, struct ste_err *err, const char *sql, const char *types, ...);
-/* For queries: step with ste_store_row (1 a row, 0 the end, negative an error), then ste_store_done. */
+/* Begins a query: the caller steps with ste_store_row (1 a row, 0 the end, negative an error), then calls
+ * ste_store_done. */
 int ste_store_query(struct ste_store *s, sqlite3_stmt **out, struct ste_err *err, const char *sql, const char *types,
                     ...);
 int ste_store_vquery(struct ste_store *s, sqlite3_stmt **out, struct ste_err *err, const char *sql, const char *types,

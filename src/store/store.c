@@ -324,37 +324,13 @@ static int bind(sqlite3_stmt *q, const char *types, va_list ap)
     return rc;
 }
 
-/* A statement with its values bound, ready to be stepped. */
-static int start(struct ste_store *s, const char *sql, const char *types, va_list ap, struct cached **out,
-                 struct ste_err *err)
-{
-    int rc = prepare(s, sql, out, err);
-    if (rc == 0 && bind((*out)->stmt, types, ap) != SQLITE_OK)
-        rc = ste_store_fail(s, err, "binding a value");
-    return rc;
-}
-
-int ste_store_exec(struct ste_store *s, struct ste_err *err, const char *sql, const char *types, ...)
-{
-    struct cached *c;
-    va_list ap;
-    va_start(ap, types);
-    int rc = start(s, sql, types, ap, &c, err);
-    va_end(ap);
-    if (rc != 0)
-        return rc;
-    int step = sqlite3_step(c->stmt);
-    rc = step == SQLITE_DONE || step == SQLITE_ROW ? 0 : ste_store_fail(s, err, "writing");
-    sqlite3_reset(c->stmt);
-    sqlite3_clear_bindings(c->stmt);
-    return rc;
-}
-
 int ste_store_vquery(struct ste_store *s, sqlite3_stmt **out, struct ste_err *err, const char *sql, const char *types,
                      va_list ap)
 {
-    struct cached *c;
-    int rc = start(s, sql, types, ap, &c, err);
+    struct cached *c = NULL;
+    int rc = prepare(s, sql, &c, err);
+    if (rc == 0 && bind(c->stmt, types, ap) != SQLITE_OK)
+        rc = ste_store_fail(s, err, "binding a value");
     if (rc != 0)
         return rc;
     c->busy = 1;
@@ -407,22 +383,31 @@ int ste_store_meta(struct ste_store *s, const char *key, char **value, struct st
     return rc < 0 ? rc : 0;
 }
 
-int ste_store_count(struct ste_store *s, int64_t *out, struct ste_err *err, const char *sql, const char *types, ...)
+int ste_store_exec(struct ste_store *s, struct ste_err *err, const char *sql, const char *types, ...)
 {
-    struct cached *c;
+    sqlite3_stmt *q = NULL;
     va_list ap;
     va_start(ap, types);
-    int rc = start(s, sql, types, ap, &c, err);
+    int rc = ste_store_vquery(s, &q, err, sql, types, ap), step;
     va_end(ap);
-    if (rc != 0)
-        return rc;
+    if (rc == 0 && (step = sqlite3_step(q)) != SQLITE_DONE && step != SQLITE_ROW)
+        rc = ste_store_fail(s, err, "writing");
+    ste_store_done(s, q);
+    return rc;
+}
+
+int ste_store_count(struct ste_store *s, int64_t *out, struct ste_err *err, const char *sql, const char *types, ...)
+{
+    sqlite3_stmt *q = NULL;
+    va_list ap;
+    va_start(ap, types);
+    int rc = ste_store_vquery(s, &q, err, sql, types, ap);
+    va_end(ap);
     *out = 0;
-    int got = ste_store_row(s, c->stmt, err);
-    if (got == 1)
-        *out = sqlite3_column_int64(c->stmt, 0);
-    sqlite3_reset(c->stmt);
-    sqlite3_clear_bindings(c->stmt);
-    return got < 0 ? got : 0;
+    if (rc == 0 && (rc = ste_store_row(s, q, err)) == 1)
+        *out = sqlite3_column_int64(q, 0);
+    ste_store_done(s, q);
+    return rc < 0 ? rc : 0;
 }
 
 int ste_store_empty(struct ste_store *s, struct ste_err *err)

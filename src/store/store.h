@@ -1,12 +1,9 @@
 /*
  * A run's database: one SQLite file (WAL), schema versioned. Rows commit in transactions; ids derive from the rows they
- * come from. rows.h has the tables.
+ * come from. rows.h has the tables. One thread at a time works with a store.
  */
 #ifndef STE_STORE_STORE_H
 #define STE_STORE_STORE_H
-
-#include <stdbool.h>
-#include <stdint.h>
 
 #include "core/buf.h"
 #include "core/err.h"
@@ -30,15 +27,15 @@ int ste_store_meta_set(struct ste_store *s, const char *key, const char *value, 
 /* *VALUE is NULL where there is none; the caller frees it. An error is not a lack. */
 int ste_store_meta(struct ste_store *s, const char *key, char **value, struct ste_err *err);
 
-/* Every row of every table as a JSON line in a canonical order, without times: equal runs give equal bytes. */
+/* Hands each row of each table to LINE as JSON, in a canonical order and without times: equal runs give equal bytes. */
 int ste_store_dump(struct ste_store *s, int (*line)(void *arg, const char *json, struct ste_err *err), void *arg,
                    struct ste_err *err);
 
-/* A copy in DIR, which has no run, of the store as it stands, with RECIPE as its recipe. It is there whole or not at
+/* Copies the store as it stands to DIR, which has no run, with RECIPE as its recipe. The copy is there whole or not at
  * all. */
 int ste_store_copy(struct ste_store *s, const char *dir, const char *recipe, struct ste_err *err);
 
-/* Takes every row out. */
+/* Removes every row. */
 int ste_store_empty(struct ste_store *s, struct ste_err *err);
 
 #endif

@@ -2,7 +2,6 @@
 
 #include <math.h>
 
-#include "core/buf.h"
 #include "store/statement.h"
 
 static json_t *value_of(sqlite3_stmt *q, int column)
@@ -63,56 +62,31 @@ int ste_states(struct ste_store *s, enum ste_states what, int64_t iteration, jso
     "(" text " LIKE '%**%' OR " text " LIKE '%```%' OR " text " LIKE '%' || char(10) || '- %' OR " text                \
     " LIKE '%' || char(10) || '# %')"
 
+/* clang-format off */
 static const char *const lists[STE_N_LISTED] = {
     [STE_LIST_KINDS] =
-        "SELECT kind, count(*) AS pairs, sum(state = 'kept') AS kept, sum(state LIKE "
-        "'check: %') AS checked_out, " KEPT("length(chosen)") " AS chosen_chars, " KEPT(
-            "len"
-            "gth"
-            "(re"
-            "jec"
-            "ted"
-            ")") " AS rejected_chars, " KEPT("length(chosen) > length(rejected)") " AS "
-                                                                                  "chosen_longer,"
-                                                                                  " " KEPT(
-                                                                                      MARKED("chos"
-                                                                                             "en")) " AS "
-                                                                                                    "chosen_marked,"
-                                                                                                    " " KEPT(MARKED("re"
-                                                                                                                    "je"
-                                                                                                                    "ct"
-                                                                                                                    "e"
-                                                                                                                    "d")) " AS "
-                                                                                                                          "rejected_marked, "
-                                                                                                                          "(SELECT "
-                                                                                                                          "avg(margin) FROM "
-                                                                                                                          "pair_check c "
-                                                                                                                          "JOIN pair q ON "
-                                                                                                                          "q.id = "
-                                                                                                                          "c.pair WHERE "
-                                                                                                                          "q.kind = p.kind "
-                                                                                                                          "AND q.state = "
-                                                                                                                          "'kept') AS "
-                                                                                                                          "margin FROM pair "
-                                                                                                                          "p GROUP BY kind "
-                                                                                                                          "ORDER BY kind",
-    [STE_LIST_ITERATIONS] = "SELECT i.iteration, i.pairs, i.agreement, i.invalid_share, i.first_position, "
-                            "i.judgments, i.kept, CASE WHEN "
-                            "i.pairs > 0 THEN 1.0 * i.kept / i.pairs END AS yield, i.examples, (SELECT "
-                            "max(step) FROM train_step t WHERE "
-                            "t.iteration = i.iteration) AS steps, (SELECT loss FROM train_step t WHERE "
-                            "t.iteration = i.iteration ORDER BY "
-                            "step LIMIT 1) AS first_loss, (SELECT avg(loss) FROM (SELECT loss FROM "
-                            "train_step t WHERE t.iteration = "
-                            "i.iteration ORDER BY step DESC LIMIT 3)) AS last_loss, i.chosen_step, "
-                            "i.chosen_sure, i.adapter_hash, i.stop "
-                            "FROM iteration i ORDER BY 1",
-    [STE_LIST_CHECKPOINTS] = "SELECT iteration, step, pairs, log_loss, accuracy, consistent, two_order, "
-                             "first_position, invalid FROM checkpoint ORDER BY 1, 2",
+        "SELECT kind, count(*) AS pairs, sum(state = 'kept') AS kept, sum(state LIKE 'check: %') AS checked_out, "
+        KEPT("length(chosen)") " AS chosen_chars, " KEPT("length(rejected)") " AS rejected_chars, "
+        KEPT("length(chosen) > length(rejected)") " AS chosen_longer, "
+        KEPT(MARKED("chosen")) " AS chosen_marked, " KEPT(MARKED("rejected")) " AS rejected_marked, "
+        "(SELECT avg(margin) FROM pair_check c JOIN pair q ON q.id = c.pair WHERE q.kind = p.kind AND q.state = 'kept') "
+        "AS margin FROM pair p GROUP BY kind ORDER BY kind",
+    [STE_LIST_ITERATIONS] =
+        "SELECT i.iteration, i.pairs, i.agreement, i.invalid_share, i.first_position, i.judgments, i.kept, "
+        "CASE WHEN i.pairs > 0 THEN 1.0 * i.kept / i.pairs END AS yield, i.examples, "
+        "(SELECT max(step) FROM train_step t WHERE t.iteration = i.iteration) AS steps, "
+        "(SELECT loss FROM train_step t WHERE t.iteration = i.iteration ORDER BY step LIMIT 1) AS first_loss, "
+        "(SELECT avg(loss) FROM (SELECT loss FROM train_step t WHERE t.iteration = i.iteration ORDER BY step DESC LIMIT 3)) "
+        "AS last_loss, i.chosen_step, i.chosen_sure, i.adapter_hash, i.stop FROM iteration i ORDER BY 1",
+    [STE_LIST_CHECKPOINTS] =
+        "SELECT iteration, step, pairs, log_loss, accuracy, consistent, two_order, first_position, invalid "
+        "FROM checkpoint ORDER BY 1, 2",
     [STE_LIST_WORK] = "SELECT step, iteration, seconds FROM work ORDER BY iteration, step",
-    [STE_LIST_SUITES] = "SELECT suite, max(iteration) AS last FROM evaluation WHERE suite <> 'dev' GROUP BY suite "
-                        "ORDER BY suite <> 'test', suite",
+    [STE_LIST_SUITES] =
+        "SELECT suite, max(iteration) AS last FROM evaluation WHERE suite <> 'dev' GROUP BY suite "
+        "ORDER BY suite <> 'test', suite",
 };
+/* clang-format on */
 
 int ste_list(struct ste_store *s, enum ste_listed what, json_t **out, struct ste_err *err)
 {

@@ -1,6 +1,4 @@
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "core/mem.h"
 #include "core/rng.h"
@@ -55,6 +53,5 @@ double ste_schedule_factor(enum ste_schedule s, int step, int warmup_steps, int 
     return f > 0 ? f : 0;
 }
 
-const char *const ste_schedule_names[] = {"constant", "linear", "cosine", NULL}, *const ste_shuffle_names[] = {
-                                                                                     "shuffle", "file-first", "file",
-                                                                                     NULL};
+const char *const ste_schedule_names[] = {"constant", "linear", "cosine", NULL};
+const char *const ste_shuffle_names[] = {"shuffle", "file-first", "file", NULL};

@@ -8,7 +8,7 @@ static void linear_forward(struct ste_trainer *t, int rows, int layer, enum ste_
                            float *y)
 {
     const struct ste_layer_weights *w = &t->w->layers[layer];
-    const struct ste_lora_pair *p = &t->lora->pairs[layer][l];
+    const struct ste_lora_factors *p = &t->lora->factors[layer][l];
     const bool adapted = p->a && !t->bare;
     size_t in = (size_t)ste_matrix_in(w->linear[l]), out = (size_t)ste_matrix_out(w->linear[l]), r = (size_t)t->p.r;
     enum ste_work before = ste_profile_begin(STE_WORK_ADAPTER);
@@ -32,7 +32,7 @@ static void linear_backward(struct ste_trainer *t, const struct ste_layout *lay,
                             const float *x, const float *low, const float *dy, float *dx, bool accumulate)
 {
     const struct ste_matrix *w = t->w->layers[layer].linear[l];
-    const struct ste_lora_pair *p = &t->lora->pairs[layer][l], *g = &t->grads->pairs[layer][l];
+    const struct ste_lora_factors *p = &t->lora->factors[layer][l], *g = &t->grads->factors[layer][l];
     size_t in = (size_t)ste_matrix_in(w), out = (size_t)ste_matrix_out(w), r = (size_t)t->p.r;
     float c = (float)(t->p.alpha / t->p.r), *dlow = t->s.dlow;
     enum ste_isa isa = t->p.isa;

@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -93,7 +92,6 @@ void ste_train_clean(const char *folder)
 static void hash_examples(const struct ste_train_job *j, char hex[65])
 {
     struct ste_hasher *h = ste_hasher_new();
-    uint8_t digest[32];
     for (int i = 0; i < j->n; i++) {
         const struct ste_example *x = &j->examples[i];
         ste_hasher_addu(h, (uint64_t)x->n);
@@ -101,8 +99,7 @@ static void hash_examples(const struct ste_train_job *j, char hex[65])
         ste_hasher_add(h, &x->weight, sizeof x->weight);
         ste_hasher_add(h, x->tokens, (size_t)x->n * sizeof *x->tokens);
     }
-    ste_hasher_done(h, digest);
-    ste_hex(digest, 32, hex);
+    ste_hasher_hex(h, hex);
 }
 
 static bool is_checkpoint(const struct run *r)

@@ -1,7 +1,6 @@
 #include "train/examples.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/json.h"

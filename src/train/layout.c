@@ -1,5 +1,4 @@
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -238,7 +237,8 @@ static void lay_out(struct walk *w, struct ste_scratch *s, const struct ste_hpar
     s->gain = (double *)(void *)take(w, t, 2);
 }
 
-size_t ste_train_activation_bytes(const struct ste_hparams *hp, int r, int tokens, bool recompute)
+/* Of activations and scratch memory for a pack of TOKENS. */
+static size_t bytes_for(const struct ste_hparams *hp, int r, int tokens, bool recompute)
 {
     struct ste_scratch s = {.acts = ste_xcalloc((size_t)hp->n_layers, sizeof *s.acts)};
     struct walk w = {0};
@@ -254,10 +254,10 @@ int ste_scratch_reserve(struct ste_trainer *t, int tokens, struct ste_err *err)
     if (tokens <= s->cap)
         return 0;
     ste_scratch_free(s);
-    size_t bytes = ste_train_activation_bytes(hp, t->p.r, tokens, false);
+    size_t bytes = bytes_for(hp, t->p.r, tokens, false);
     bool recompute = bytes > t->p.activation_bytes;
     if (recompute)
-        bytes = ste_train_activation_bytes(hp, t->p.r, tokens, true);
+        bytes = bytes_for(hp, t->p.r, tokens, true);
     void *arena;
     int rc = ste_big_alloc(&arena, bytes, "the activations of training (fewer micro_tokens need less)", err);
     if (rc)

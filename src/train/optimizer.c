@@ -1,5 +1,4 @@
 #include <math.h>
-#include <stdlib.h>
 
 #include "core/mem.h"
 #include "train/internal.h"
@@ -15,7 +14,7 @@ float *ste_lora_tensor(const struct ste_lora *l, int i, size_t *n)
         *n = (size_t)l->n_head;
         return l->head;
     }
-    const struct ste_lora_pair *p = &l->pairs[i / 2 / STE_N_LINEAR][i / 2 % STE_N_LINEAR];
+    const struct ste_lora_factors *p = &l->factors[i / 2 / STE_N_LINEAR][i / 2 % STE_N_LINEAR];
     *n = (size_t)l->r * (size_t)(i % 2 ? p->out : p->in);
     return i % 2 ? p->b : p->a;
 }

@@ -1,4 +1,3 @@
-#include <math.h>
 #include "core/profile.h"
 #include "train/internal.h"
 
@@ -6,6 +5,7 @@
 enum { ROWS_A_PART = 16 };
 
 struct rows_job {
+    void (*row)(const struct rows_job *j, size_t at); /* AT: where it begins in Y, and in all that is as wide */
     struct ste_trainer *t;
     const struct ste_layout *lay;
     float *y, *z;
@@ -15,98 +15,94 @@ struct rows_job {
     bool inverse;
 };
 
-static void over_rows(struct ste_trainer *t, void (*fn)(void *, int), struct rows_job *j)
+static void rows_part(void *arg, int part)
+{
+    const struct rows_job *j = arg;
+    const int from = part * ROWS_A_PART, to = from + ROWS_A_PART < j->rows ? from + ROWS_A_PART : j->rows;
+    for (size_t at = (size_t)from * j->width; at < (size_t)to * j->width; at += j->width)
+        j->row(j, at);
+}
+
+static void over_rows(struct ste_trainer *t, struct rows_job *j)
 {
     enum ste_work before = ste_profile_begin(STE_WORK_ROWS);
-    ste_pool_run(t->p.pool, fn, j, (j->rows + ROWS_A_PART - 1) / ROWS_A_PART);
+    ste_pool_run(t->p.pool, rows_part, j, (j->rows + ROWS_A_PART - 1) / ROWS_A_PART);
     ste_profile_end(before);
 }
 
-static void span(const struct rows_job *j, int part, int *from, int *to)
+static void norm_row(const struct rows_job *j, size_t at)
 {
-    *from = part * ROWS_A_PART;
-    *to = *from + ROWS_A_PART < j->rows ? *from + ROWS_A_PART : j->rows;
-}
-
-static void norm_part(void *arg, int part)
-{
-    struct rows_job *j = arg;
-    int from, to;
-    span(j, part, &from, &to);
-    for (size_t at = (size_t)from * j->width; at < (size_t)to * j->width; at += j->width)
-        j->t->ops->rmsnorm(j->y + at, j->x + at, j->w, (float)j->t->model->hp.rms_eps, j->width);
+    j->t->ops->rmsnorm(j->y + at, j->x + at, j->w, (float)j->t->model->hp.rms_eps, j->width);
 }
 
 void ste_rows_norm(struct ste_trainer *t, float *y, const float *x, const float *w, int rows, int width)
 {
-    struct rows_job j = {.t = t, .y = y, .x = x, .w = w, .rows = rows, .width = (size_t)width};
-    over_rows(t, norm_part, &j);
+    struct rows_job j = {.row = norm_row, .t = t, .y = y, .x = x, .w = w, .rows = rows, .width = (size_t)width};
+    over_rows(t, &j);
 }
 
-static void norm_backward_part(void *arg, int part)
+static void norm_backward_row(const struct rows_job *j, size_t at)
 {
-    struct rows_job *j = arg;
-    int from, to;
-    span(j, part, &from, &to);
-    for (size_t at = (size_t)from * j->width; at < (size_t)to * j->width; at += j->width)
-        j->t->ops->rmsnorm_backward(j->y + at, j->x + at, j->w, j->z + at, (float)j->t->model->hp.rms_eps, j->width);
+    j->t->ops->rmsnorm_backward(j->y + at, j->x + at, j->w, j->z + at, (float)j->t->model->hp.rms_eps, j->width);
 }
 
 void ste_rows_norm_backward(struct ste_trainer *t, float *dx, const float *x, const float *w, float *dy, int rows,
                             int width)
 {
-    struct rows_job j = {.t = t, .y = dx, .z = dy, .x = x, .w = w, .rows = rows, .width = (size_t)width};
-    over_rows(t, norm_backward_part, &j);
+    struct rows_job j = {
+        .row = norm_backward_row, .t = t, .y = dx, .z = dy, .x = x, .w = w, .rows = rows, .width = (size_t)width};
+    over_rows(t, &j);
 }
 
-static void gate_part(void *arg, int part)
+static void gate_row(const struct rows_job *j, size_t at)
 {
-    struct rows_job *j = arg;
-    int from, to;
-    span(j, part, &from, &to);
-    for (size_t at = (size_t)from * j->width; at < (size_t)to * j->width; at += j->width)
-        j->t->ops->gate(j->t->model->hp.arch->gate, j->y + at, j->x + at, j->u + at, j->width);
+    j->t->ops->gate(j->t->model->hp.arch->gate, j->y + at, j->x + at, j->u + at, j->width);
 }
 
 void ste_rows_gate(struct ste_trainer *t, float *h, const float *gate, const float *up, int rows)
 {
-    struct rows_job j = {.t = t, .y = h, .x = gate, .u = up, .rows = rows, .width = (size_t)t->model->hp.d_ff};
-    over_rows(t, gate_part, &j);
+    struct rows_job j = {
+        .row = gate_row, .t = t, .y = h, .x = gate, .u = up, .rows = rows, .width = (size_t)t->model->hp.d_ff};
+    over_rows(t, &j);
 }
 
-static void gate_backward_part(void *arg, int part)
+static void gate_backward_row(const struct rows_job *j, size_t at)
 {
-    struct rows_job *j = arg;
-    int from, to;
-    span(j, part, &from, &to);
-    for (size_t at = (size_t)from * j->width; at < (size_t)to * j->width; at += j->width)
-        j->t->ops->gate_backward(j->t->model->hp.arch->gate, j->y + at, j->z + at, j->x + at, j->width);
+    j->t->ops->gate_backward(j->t->model->hp.arch->gate, j->y + at, j->z + at, j->x + at, j->width);
 }
 
 void ste_rows_gate_backward(struct ste_trainer *t, float *gate, float *up, const float *dh, int rows)
 {
-    struct rows_job j = {.t = t, .y = gate, .z = up, .x = dh, .rows = rows, .width = (size_t)t->model->hp.d_ff};
-    over_rows(t, gate_backward_part, &j);
+    struct rows_job j = {.row = gate_backward_row,
+                         .t = t,
+                         .y = gate,
+                         .z = up,
+                         .x = dh,
+                         .rows = rows,
+                         .width = (size_t)t->model->hp.d_ff};
+    over_rows(t, &j);
 }
 
-static void rope_part(void *arg, int part)
+static void rope_row(const struct rows_job *j, size_t at)
 {
-    struct rows_job *j = arg;
     const struct ste_hparams *hp = &j->t->model->hp;
-    size_t width = (size_t)j->heads * (size_t)hp->head_dim;
-    int from, to, e = 0;
-    span(j, part, &from, &to);
-    for (int i = from; i < to; i++) {
-        while (i >= j->lay->spans[e].start + j->lay->spans[e].n)
-            e++;
-        size_t pos = (size_t)(j->lay->spans[e].pos + i - j->lay->spans[e].start);
-        j->t->ops->rope(hp->arch->rope, j->t->s.cos_sin + pos * (size_t)hp->head_dim, j->y + (size_t)i * width,
-                        j->heads, hp->head_dim, j->inverse);
-    }
+    const struct ste_span *s = j->lay->spans;
+    const int i = (int)(at / j->width);
+    while (i >= s->start + s->n)
+        s++;
+    j->t->ops->rope(hp->arch->rope, j->t->s.cos_sin + (size_t)(s->pos + i - s->start) * (size_t)hp->head_dim, j->y + at,
+                    j->heads, hp->head_dim, j->inverse);
 }
 
 void ste_rows_rope(struct ste_trainer *t, const struct ste_layout *lay, float *x, int heads, bool inverse)
 {
-    struct rows_job j = {.t = t, .lay = lay, .y = x, .heads = heads, .rows = lay->tokens, .inverse = inverse};
-    over_rows(t, rope_part, &j);
+    struct rows_job j = {.row = rope_row,
+                         .t = t,
+                         .lay = lay,
+                         .y = x,
+                         .heads = heads,
+                         .rows = lay->tokens,
+                         .width = (size_t)(heads * t->model->hp.head_dim),
+                         .inverse = inverse};
+    over_rows(t, &j);
 }

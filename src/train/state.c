@@ -1,6 +1,5 @@
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -77,9 +76,7 @@ int ste_trainer_save(const struct ste_trainer *t, const char *examples, const ch
         memcpy(at, t->log, (size_t)t->step * sizeof *t->log);
     if (t->n_references)
         memcpy(at + (size_t)t->step * sizeof *t->log, t->references, (size_t)t->n_references * sizeof *t->references);
-    uint8_t digest[32];
-    ste_sha256(file + HEADER, size - HEADER, digest);
-    ste_hex(digest, 32, hex);
+    ste_sha256(file + HEADER, size - HEADER, hex);
     json_t *header = identity(t, examples);
     json_object_set_new(header, "step", json_integer(t->step));
     json_object_set_new(header, "sha256", json_string(hex));
@@ -154,7 +151,6 @@ static int check_file(const struct ste_trainer *t, const char *examples, const c
                       int *step, struct ste_err *err)
 {
     char want[65], got[65];
-    uint8_t digest[32];
     if (file->len < HEADER)
         return ste_err_set(err, STE_EINPUT, "%s is not a state of training: it has only %zu bytes", path, file->len);
     int rc = check_header(t, examples, path, file->s, step, want, err);
@@ -163,8 +159,7 @@ static int check_file(const struct ste_trainer *t, const char *examples, const c
     if (file->len != state_size(t, *step))
         return ste_err_set(err, STE_EINPUT, "the state %s is cut off: %zu bytes of %zu", path, file->len,
                            state_size(t, *step));
-    ste_sha256(file->s + HEADER, file->len - HEADER, digest);
-    ste_hex(digest, 32, got);
+    ste_sha256(file->s + HEADER, file->len - HEADER, got);
     return strcmp(want, got)
                ? ste_err_set(err, STE_EINPUT, "the state %s is damaged: its values do not have the hash it names", path)
                : 0;

@@ -10,6 +10,8 @@
  * Neighbours of a batch whose prompts begin alike share those rows: they are computed once, forward and back. Examples
  * of one prompt are taken one after the other, as several judgments of one pair are. What is shared depends on the
  * batch alone, so the guarantee holds.
+ *
+ * One thread owns a trainer; it works with the pool's.
  */
 #ifndef STE_TRAIN_TRAIN_H
 #define STE_TRAIN_TRAIN_H
@@ -73,7 +75,7 @@ struct ste_train_params {
  * examples a step, 512 tokens a pack, 2 GB of activations, all in f32, each example shuffled by itself in every epoch;
  * of DPO beta 0.1 and nll 1.5. */
 void ste_train_default_params(struct ste_train_params *p);
-/* What of them a user may say, in a recipe and as flags. */
+/* The parameters that a user may set, in a recipe and as flags. */
 struct ste_train_options {
     long long r, warmup, batch, micro_tokens, memory_mb;
     double alpha, lr, epochs, weight_decay, max_grad_norm;
@@ -82,20 +84,17 @@ struct ste_train_options {
     enum ste_gradients gradients;
 };
 extern const struct ste_option ste_train_options[];
-/* P by default but for what O says. */
+/* Sets P to the defaults, and to O where O says something. */
 void ste_train_params_of(struct ste_train_params *p, const struct ste_train_options *o);
-/* And of DPO. */
+/* The same for DPO. */
 struct ste_dpo_options {
     double beta, nll;
 };
 extern const struct ste_option ste_dpo_options[];
-/* P for DPO by O. */
+/* Makes P train by DPO with the options O. */
 void ste_train_params_dpo(struct ste_train_params *p, const struct ste_dpo_options *o);
-/* P for so many steps: a warm-up that is longer ends before the last one. */
+/* Makes P run for STEPS steps; a warm-up that is longer ends before the last one. */
 void ste_train_params_total(struct ste_train_params *p, int steps);
-/* Bytes of activations and scratch memory for a pack of TOKENS (packed weights, adapter and optimizer not counted):
- * what a caller weighs when it chooses micro_tokens and activation_bytes. */
-size_t ste_train_activation_bytes(const struct ste_hparams *hp, int r, int tokens, bool recompute);
 
 struct ste_trainer;
 /* The model's matrices are packed once for the trainer, or shared: BASE may be NULL (then the trainer packs its own) or

@@ -19,3 +19,33 @@ for i in 1 2 3; do
 done >"$dir/pairs.jsonl"
 sed 's/"chosen"/"response_a"/; s/"rejected"/"response_b"/' "$dir/pairs.jsonl" >"$dir/judge.jsonl"
 sed 's/"chosen"/"completion"/' "$dir/pairs.jsonl" >"$dir/sft.jsonl"
+
+# ---- for runs of the loop on it, in the current folder
+rows() { # NAME COUNT
+    for i in $(seq "$2"); do
+        echo "{\"id\": \"p$i\", \"prompt\": \"$1 $i of $((i * 37 % 101))?\", \"chosen\": \"Yes, $i, since $((i * i)).\", \"rejected\": \"No, $((i * 7)).\"}"
+    done
+}
+recipe() { # ITERATIONS TRAIN: a recipe of pairs from labelled.jsonl
+    cat <<YAML
+models: {seed: $dir/judge.gguf}
+prompts: {pack: direct}
+pair: {kinds: {labelled: 1}, labelled: [$dir/labelled.jsonl]}
+check: {by: none}
+select: {min_chars: 1, duplicate: 0}
+split: {dev: 0.2, test: 0.2, dev_pairs: 0, cluster: 1}
+judge: {samples: 2, orders: both}
+filter: {rule: margin, trust_from: 100}
+train: {r: 2, lr: 0.001, batch: 4, warmup: 1, order: easy_first, $2}
+iterations: $1
+YAML
+}
+refuse() { # CODE PART ARGUMENT...
+    local code=$1 part=$2 got=0
+    shift 2
+    "$ste" "$@" >out 2>err || got=$?
+    [ "$got" = "$code" ] && grep -qF -- "$part" err || fail "$*: exit $got, not $code with: $part"
+}
+sql() { # RUN STATEMENT
+    python3 -c "import sqlite3, sys; d = sqlite3.connect(sys.argv[1] + '/run.db'); print(*d.execute(sys.argv[2])); d.commit()" "$@"
+}

@@ -7,26 +7,10 @@ KILLS=${KILLS:-10}
 cd "$dir" || exit 1
 export STE_LOG=quiet
 
-rows() { # NAME COUNT
-    for i in $(seq "$2"); do
-        echo "{\"prompt\": \"$1 $i of $((i * 37 % 101))?\", \"chosen\": \"Yes, $i, since $((i * i)).\", \"rejected\": \"No, $((i * 7)).\"}"
-    done
-}
 rows Question 48 >labelled.jsonl
 rows Riddle 16 >x.jsonl
 rows Puzzle 16 >y.jsonl
-cat >tiny.yaml <<YAML
-models: {seed: $dir/judge.gguf}
-prompts: {pack: direct}
-pair: {kinds: {labelled: 1}, labelled: [$dir/labelled.jsonl]}
-check: {by: none}
-select: {min_chars: 1, duplicate: 0}
-split: {dev: 0.2, test: 0.2, dev_pairs: 0, cluster: 1}
-judge: {samples: 2, orders: both}
-filter: {rule: margin, trust_from: 100}
-train: {r: 2, lr: 0.001, batch: 4, max_steps: 2, warmup: 1, order: easy_first}
-iterations: 1
-YAML
+recipe 1 "max_steps: 2" >tiny.yaml
 cat >sweep.yaml <<YAML
 recipe: $dir/tiny.yaml
 set: {train.checkpoint_every: 1}
@@ -45,7 +29,6 @@ del r['seconds']
 for p in r['points']: del p['seconds']
 print(json.dumps(r, sort_keys=True, indent=1))" "$1"
 }
-sql() { python3 -c "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1] + '/run.db').execute(sys.argv[2]))" "$@"; }
 mkdir whole killed
 
 # ---- undisturbed
@@ -93,12 +76,6 @@ figures killed | diff want - || fail "another table after $kills kills"
 # ---- said and refused
 (cd whole && sweep --dry-run) >plan 2>err || fail "the plan: exit $?"
 grep -q '^12 runs: 4 points, 3 seeds' plan && grep -q 'shared with others up to iteration 1' plan || fail "the plan: $(cat plan)"
-refuse() { # CODE PART ARGUMENT...
-    local code=$1 part=$2 got=0
-    shift 2
-    "$ste" "$@" >out 2>err || got=$?
-    [ "$got" = "$code" ] && grep -qF -- "$part" err || fail "$*: exit $got, not $code with: $part"
-}
 refuse 2 'is a sweep of several runs' run sweep.yaml
 refuse 2 'there is no option "train.rl"' sweep tiny.yaml --grid train.rl=1
 refuse 2 'would change its result' sweep sweep.yaml --out whole/s --grid train.lr=0.001,0.05 --set train.checkpoint_every=2 --sample 7

@@ -5,38 +5,18 @@
 cd "$dir" || exit 1
 export STE_LOG=quiet
 
-for i in $(seq 40); do
-    echo "{\"id\": \"p$i\", \"prompt\": \"Question $i of $((i * 37 % 101))?\", \"chosen\": \"Yes, $i, since $((i * i)).\", \"rejected\": \"No, $((i * 7)).\"}"
-done >labelled.jsonl
-cat >tiny.yaml <<YAML
-models: {seed: $dir/judge.gguf}
-prompts: {pack: direct}
-pair: {kinds: {labelled: 1}, labelled: [$dir/labelled.jsonl]}
-check: {by: none}
-select: {min_chars: 1, duplicate: 0}
-split: {dev: 0.2, test: 0.2, dev_pairs: 0, cluster: 1}
-judge: {samples: 2, orders: both}
-filter: {rule: margin, trust_from: 100}
-train: {r: 2, lr: 0.001, batch: 4, max_steps: 6, warmup: 1, checkpoint_every: 2, order: easy_first}
-iterations: 2
-YAML
+rows Question 40 >labelled.jsonl
+recipe 2 "max_steps: 6, checkpoint_every: 2" >tiny.yaml
 run() { # NAME FLAGS...
     local name=$1
     shift
     "$ste" run tiny.yaml --run "$name" "$@" >"$name.txt" 2>err || fail "$name: the run ended with $?"
-}
-refuse() { # CODE PART ARGUMENT...
-    local code=$1 part=$2 got=0
-    shift 2
-    "$ste" "$@" >/dev/null 2>err || got=$?
-    [ "$got" = "$code" ] && grep -qF -- "$part" err || fail "$*: exit $got, not $code with: $part"
 }
 same() { # NAME [OTHER]: as the run OTHER (a)
     local other=${2:-a}
     "$ste" dump "$1" | cmp - "$other.dump" || fail "$1: another store than $other"
     diff -r "$other/adapters" "$1/adapters" || fail "$1: other adapters than $other"
 }
-sql() { python3 -c "import sqlite3, sys; d = sqlite3.connect(sys.argv[1] + '/run.db'); print(*d.execute(sys.argv[2])); d.commit()" "$@"; }
 
 run a --threads 2
 "$ste" dump a >a.dump

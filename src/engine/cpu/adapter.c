@@ -1,7 +1,5 @@
 #include "engine/cpu/adapter.h"
 
-#include <stdlib.h>
-
 #include "core/mem.h"
 
 static float *turned(const float *src, int rows, int cols)
@@ -19,13 +17,13 @@ struct ste_cpu_adapter *ste_cpu_adapter_new(const struct ste_lora *l)
     a->r = l->r;
     a->scale = (float)(l->alpha / l->r);
     a->n_layers = l->n_layers;
-    a->pairs = ste_xcalloc((size_t)l->n_layers, sizeof *a->pairs);
+    a->factors = ste_xcalloc((size_t)l->n_layers, sizeof *a->factors);
     for (int i = 0; i < l->n_layers; i++) {
         for (int k = 0; k < STE_N_LINEAR; k++) {
-            const struct ste_lora_pair *p = &l->pairs[i][k];
+            const struct ste_lora_factors *p = &l->factors[i][k];
             if (p->a && p->b) {
-                a->pairs[i][k].at = turned(p->a, l->r, p->in);
-                a->pairs[i][k].bt = turned(p->b, p->out, l->r);
+                a->factors[i][k].at = turned(p->a, l->r, p->in);
+                a->factors[i][k].bt = turned(p->b, p->out, l->r);
             }
         }
     }
@@ -38,18 +36,18 @@ void ste_cpu_adapter_free(struct ste_cpu_adapter *a)
         return;
     for (int i = 0; i < a->n_layers; i++) {
         for (int k = 0; k < STE_N_LINEAR; k++) {
-            ste_xfree(a->pairs[i][k].at);
-            ste_xfree(a->pairs[i][k].bt);
+            ste_xfree(a->factors[i][k].at);
+            ste_xfree(a->factors[i][k].bt);
         }
     }
-    ste_xfree(a->pairs);
+    ste_xfree(a->factors);
     ste_xfree(a);
 }
 
 void ste_cpu_adapter_apply(const struct ste_cpu_adapter *a, int layer, enum ste_linear l, enum ste_isa isa,
                            const float *x, int in, int m, float *y, int out, float *u, struct ste_pool *pool)
 {
-    const struct ste_cpu_adapter_pair *p = &a->pairs[layer][l];
+    const struct ste_cpu_factors *p = &a->factors[layer][l];
     if (!p->at)
         return;
     size_t r = (size_t)a->r;

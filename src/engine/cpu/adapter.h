@@ -5,14 +5,14 @@
 #include "engine/cpu/kernels.h"
 #include "model/lora.h"
 
-struct ste_cpu_adapter_pair {
+struct ste_cpu_factors {
     float *at; /* (in, r); NULL: that layer is not adapted */
     float *bt; /* (r, out) */
 };
 struct ste_cpu_adapter {
     int r;
     float scale; /* alpha / r */
-    struct ste_cpu_adapter_pair (*pairs)[STE_N_LINEAR];
+    struct ste_cpu_factors (*factors)[STE_N_LINEAR];
     int n_layers;
 };
 

@@ -1,7 +1,5 @@
 #include "engine/cpu/cpu.h"
 
-#include <stdlib.h>
-
 #include "core/mem.h"
 #include "engine/cpu/forward.h"
 

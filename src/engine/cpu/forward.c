@@ -1,7 +1,5 @@
 #include "engine/cpu/forward.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"

@@ -3,7 +3,6 @@
 #include "engine/cpu/int8/int8.h"
 #include "engine/cpu/matrix/matrix.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #if defined(__x86_64__)

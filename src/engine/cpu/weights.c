@@ -1,7 +1,5 @@
 #include "engine/cpu/weights.h"
 
-#include <stdlib.h>
-
 #include "core/mem.h"
 
 static int vector(float **out, const struct ste_tensor *t, size_t *bytes, struct ste_err *err)

@@ -1,8 +1,6 @@
 /* The rejected answer is the chosen one, damaged in one place by a rule: what it says is worse, what it looks like is
  * the same. Which rule and where, the seed draws for each answer. The label needs no evidence; what it is worth depends
  * on how good the answer was before. */
-#include <stdio.h>
-
 #include "core/hash.h"
 #include "core/mem.h"
 #include "loop/kinds/damage.h"
@@ -50,10 +48,9 @@ static const char *damage(const struct ste_loop *l, const struct ste_pair_job *j
     const struct ste_piece *answer = &j->pieces[0];
     const struct ste_damage d = {answer->text, j->x.turns[j->x.n - 1].text, other};
     const struct ste_damage_rule *rule;
-    char seed[32];
-    snprintf(seed, sizeof seed, "%lld", l->recipe.seed);
+    const struct ste_digits seed = ste_digits(l->recipe.seed);
     out->chosen = ste_xstrdup(answer->text);
-    out->rejected = ste_damage(&d, ste_key_of("corrupt", seed, answer->id.s, NULL), &rule);
+    out->rejected = ste_damage(&d, ste_key_of("corrupt", seed.s, answer->id.s, NULL), &rule);
     if (!out->rejected)
         return "no rule fits the answer";
     out->rule = rule->name;
@@ -61,9 +58,7 @@ static const char *damage(const struct ste_loop *l, const struct ste_pair_job *j
     return NULL;
 }
 
-static const struct ste_piece_kind pieces[] = {
-    {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
-};
+static const struct ste_piece_kind pieces[] = {STE_PIECE_ANSWER};
 
 const struct ste_pair_kind ste_kind_corrupt = {
     .name = "corrupt",

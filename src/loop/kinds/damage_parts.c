@@ -1,6 +1,5 @@
 /* Damage to the parts of an answer: its steps and its sentences. */
 #include <ctype.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

@@ -1,7 +1,6 @@
 /* Damage to a word, a number or a sign. */
 #include <ctype.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -362,68 +361,25 @@ static bool vowel(char c)
 
 char *ste_damage_opposite(const struct ste_damage *d, struct ste_rng *r)
 {
-    static const char *const words[][2] = {{"increase", "decrease"},
-                                           {"increases", "decreases"},
-                                           {"increased", "decreased"},
-                                           {"increasing", "decreasing"},
-                                           {"higher", "lower"},
-                                           {"highest", "lowest"},
-                                           {"larger", "smaller"},
-                                           {"largest", "smallest"},
-                                           {"before", "after"},
-                                           {"above", "below"},
-                                           {"maximum", "minimum"},
-                                           {"positive", "negative"},
-                                           {"north", "south"},
-                                           {"northern", "southern"},
-                                           {"east", "west"},
-                                           {"eastern", "western"},
-                                           {"true", "false"},
-                                           {"inside", "outside"},
-                                           {"older", "younger"},
-                                           {"faster", "slower"},
-                                           {"longer", "shorter"},
-                                           {"easy", "difficult"},
-                                           {"cheap", "expensive"},
-                                           {"the most", "the least"},
-                                           {"internal", "external"},
-                                           {"horizontal", "vertical"},
-                                           {"ascending", "descending"},
-                                           {"input", "output"},
-                                           {"uppercase", "lowercase"},
-                                           {"plus", "minus"},
-                                           {"better", "worse"},
-                                           {"best", "worst"},
-                                           {"improve", "worsen"},
-                                           {"improves", "worsens"},
-                                           {"strengthen", "weaken"},
-                                           {"add", "subtract"},
-                                           {"multiply", "divide"},
-                                           {"multiplied", "divided"},
-                                           {"hot", "cold"},
-                                           {"early", "late"},
-                                           {"earlier", "later"},
-                                           {"healthy", "unhealthy"},
-                                           {"important", "unimportant"},
-                                           {"safe", "unsafe"},
-                                           {"similar", "different"},
-                                           {"advantages", "disadvantages"},
-                                           {"strong", "weak"},
-                                           {"wet", "dry"},
-                                           {"full", "empty"},
-                                           {"greater than", "less than"},
-                                           {"more than", "less than"},
-                                           {"known", "unknown"},
-                                           {"direct", "indirect"},
-                                           {"active", "passive"},
-                                           {"public", "private"},
-                                           {"rich", "poor"},
-                                           {"clear", "unclear"},
-                                           {"reduce", "increase"},
-                                           {"reduces", "increases"},
-                                           {"reducing", "increasing"},
-                                           {"encourage", "discourage"},
-                                           {"success", "failure"}};
+    /* clang-format off */
+    static const char *const words[][2] = {
+        {"increase", "decrease"}, {"increases", "decreases"}, {"increased", "decreased"},
+        {"increasing", "decreasing"}, {"higher", "lower"}, {"highest", "lowest"}, {"larger", "smaller"},
+        {"largest", "smallest"}, {"before", "after"}, {"above", "below"}, {"maximum", "minimum"},
+        {"positive", "negative"}, {"north", "south"}, {"northern", "southern"}, {"east", "west"},
+        {"eastern", "western"}, {"true", "false"}, {"inside", "outside"}, {"older", "younger"}, {"faster", "slower"},
+        {"longer", "shorter"}, {"easy", "difficult"}, {"cheap", "expensive"}, {"the most", "the least"},
+        {"internal", "external"}, {"horizontal", "vertical"}, {"ascending", "descending"}, {"input", "output"},
+        {"uppercase", "lowercase"}, {"plus", "minus"}, {"better", "worse"}, {"best", "worst"}, {"improve", "worsen"},
+        {"improves", "worsens"}, {"strengthen", "weaken"}, {"add", "subtract"}, {"multiply", "divide"},
+        {"multiplied", "divided"}, {"hot", "cold"}, {"early", "late"}, {"earlier", "later"}, {"healthy", "unhealthy"},
+        {"important", "unimportant"}, {"safe", "unsafe"}, {"similar", "different"}, {"advantages", "disadvantages"},
+        {"strong", "weak"}, {"wet", "dry"}, {"full", "empty"}, {"greater than", "less than"},
+        {"more than", "less than"}, {"known", "unknown"}, {"direct", "indirect"}, {"active", "passive"},
+        {"public", "private"}, {"rich", "poor"}, {"clear", "unclear"}, {"reduce", "increase"},
+        {"reduces", "increases"}, {"reducing", "increasing"}, {"encourage", "discourage"}, {"success", "failure"}
+    };
+    /* clang-format on */
     struct ste_spots s = {0};
     for (const char *p = d->text; *p; p++)
         for (size_t i = 0; i < sizeof words / sizeof *words; i++)

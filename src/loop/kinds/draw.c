@@ -1,5 +1,4 @@
 /* Which instruction gets which kind of pair. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,11 +19,10 @@ static int by_drawn_key(const void *a, const void *b)
 /* The jobs in an order drawn by the seed; caller frees. */
 static struct drawn *drawn_order(const struct ste_recipe *r, struct ste_pair_job *jobs, size_t n)
 {
-    char seed[32];
-    snprintf(seed, sizeof seed, "%lld", r->seed);
+    const struct ste_digits seed = ste_digits(r->seed);
     struct drawn *order = ste_xcalloc(n + 1, sizeof *order);
     for (size_t i = 0; i < n; i++)
-        order[i] = (struct drawn){&jobs[i], ste_id_of("kind of pair", seed, jobs[i].instruction, NULL)};
+        order[i] = (struct drawn){&jobs[i], ste_id_of("kind of pair", seed.s, jobs[i].instruction, NULL)};
     qsort(order, n, sizeof *order, by_drawn_key);
     return order;
 }

@@ -89,8 +89,7 @@ struct ste_pair_kind {
     int (*prepare)(struct ste_loop *l, struct ste_pair_job *jobs, size_t n, struct ste_err *err);
 };
 
-extern const struct ste_pair_kind *const ste_pair_kinds[];           /* NULL-ended */
-const struct ste_pair_kind *ste_pair_kind_by_name(const char *name); /* NULL: there is none */
+extern const struct ste_pair_kind *const ste_pair_kinds[]; /* NULL-ended */
 /* The kind NAME as R has it: `modify` in one call or in two. */
 const struct ste_pair_kind *ste_pair_kind_of(const struct ste_recipe *r, const char *name);
 
@@ -113,15 +112,20 @@ int ste_draw_kinds(const struct ste_loop *l, struct ste_pair_job *jobs, size_t n
 /* X with SYSTEM before it, unless that is "" or X has its own; LAST (may be NULL) stands in the place of its last turn.
  * The list is the caller's to free, its contents are not copied. */
 struct ste_message *ste_loop_messages(const struct ste_dialogue *x, const char *system, const char *last, size_t *n);
-/* The same, asked of a piece. */
+/* Asks for a piece with those messages. */
 void ste_ask_dialogue(const struct ste_pair_job *j, const char *system, const char *last, struct ste_piece_ask *out);
-/* TEMPLATE of the pack, filled with the instruction. */
+/* Asks with TEMPLATE of the pack, filled with the instruction. */
 void ste_ask_template(const struct ste_pair_job *j, const char *template, struct ste_piece_ask *out);
-/* An answer to x as the recipe asks for it, and what is wrong with one. */
+/* Asks for an answer to x as the recipe says; the next says what is wrong with one. */
 void ste_ask_answer(const struct ste_loop *l, const struct ste_pair_job *j, int attempt, struct ste_piece_ask *out);
 const char *ste_fault_answer(const struct ste_loop *l, const struct ste_pair_job *j, const char *text);
-/* The same, and a text that is the answer already (the kind's first piece). */
+/* Finds the same faults, and that of a text which is the answer already (the kind's first piece). */
 const char *ste_fault_other_answer(const struct ste_loop *l, const struct ste_pair_job *j, const char *text);
+/* The piece that is an answer to x, as most kinds have it. */
+#define STE_PIECE_ANSWER                                                                                               \
+    {                                                                                                                  \
+        .name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer   \
+    }
 /* Every instruction but those that are for `refuse`, and for `comply` where the recipe has that kind. */
 bool ste_takes_ordinary(const struct ste_loop *l, const struct ste_pair_job *j);
 bool ste_is_harmful(const struct ste_recipe *r, const char *category);

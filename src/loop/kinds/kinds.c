@@ -1,4 +1,3 @@
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -18,7 +17,8 @@ const struct ste_pair_kind *const ste_pair_kinds[] = {
     NULL,
 };
 
-const struct ste_pair_kind *ste_pair_kind_by_name(const char *name)
+/* NULL: there is none. */
+static const struct ste_pair_kind *by_name(const char *name)
 {
     for (size_t i = 0; ste_pair_kinds[i]; i++)
         if (strcmp(ste_pair_kinds[i]->name, name) == 0)
@@ -28,7 +28,7 @@ const struct ste_pair_kind *ste_pair_kind_by_name(const char *name)
 
 const struct ste_pair_kind *ste_pair_kind_of(const struct ste_recipe *r, const char *name)
 {
-    const struct ste_pair_kind *k = ste_pair_kind_by_name(name);
+    const struct ste_pair_kind *k = by_name(name);
     return k == &ste_kind_modify && r->modify == STE_MODIFY_ONE_CALL ? &ste_kind_modify_one_call : k;
 }
 
@@ -41,7 +41,7 @@ int ste_pair_kinds_check(const struct ste_strings *shares, const char *what, str
     for (size_t i = 0; i < shares->n; i++) {
         char *name = ste_xstrndup(shares->items[i], strcspn(shares->items[i], "="));
         int rc = 0;
-        if (!ste_pair_kind_by_name(name)) {
+        if (!by_name(name)) {
             const char *near = ste_nearest(name, names);
             rc = ste_err_set(err, STE_EUSAGE, "%s: there is no kind of pairs \"%s\"%s%s%s", what, name,
                              near ? "; did you mean \"" : "; `ste help recipe` names them", near ? near : "",

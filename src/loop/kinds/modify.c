@@ -2,8 +2,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include <stdlib.h>
-
 #include "core/mem.h"
 #include "data/minhash.h"
 #include "loop/kinds/kind.h"
@@ -38,8 +36,7 @@ static void ask_rejected(const struct ste_loop *l, const struct ste_pair_job *j,
 }
 
 static const struct ste_piece_kind two_calls[] = {
-    [ANSWER] =
-        {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
+    [ANSWER] = STE_PIECE_ANSWER,
     [MODIFIED] = {.name = "modified",
                   .role = STE_LOOP_MODIFY,
                   .after = 1u << ANSWER,
@@ -110,8 +107,7 @@ static const char *texts_one_call(const struct ste_loop *l, const struct ste_pai
 }
 
 static const struct ste_piece_kind one_call[] = {
-    [ANSWER] =
-        {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
+    [ANSWER] = STE_PIECE_ANSWER,
     [ONE_CALL] = {.name = "one call",
                   .role = STE_LOOP_MODIFY,
                   .after = 1u << ANSWER,

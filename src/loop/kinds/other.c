@@ -3,9 +3,7 @@
  * itself. How near the other instruction is (pair.other_nearest) is how hard the pair is. */
 #include "loop/kinds/kind.h"
 
-static const struct ste_piece_kind pieces[] = {
-    {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
-};
+static const struct ste_piece_kind pieces[] = {STE_PIECE_ANSWER};
 
 const struct ste_pair_kind ste_kind_other = {
     .name = "other",

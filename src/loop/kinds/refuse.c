@@ -54,8 +54,7 @@ const struct ste_pair_kind ste_kind_refuse = {
 
 enum { ANSWER, NEEDLESS };
 static const struct ste_piece_kind comply[] = {
-    [ANSWER] =
-        {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
+    [ANSWER] = STE_PIECE_ANSWER,
     [NEEDLESS] = {.name = "decline",
                   .role = STE_LOOP_ANSWER,
                   .after = 1u << ANSWER,

@@ -5,8 +5,7 @@
 enum { ANSWER, SECOND };
 
 static const struct ste_piece_kind pieces[] = {
-    [ANSWER] =
-        {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
+    [ANSWER] = STE_PIECE_ANSWER,
     [SECOND] = {.name = "second answer",
                 .role = STE_LOOP_ANSWER,
                 .after = 1u << ANSWER,

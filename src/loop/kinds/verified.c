@@ -1,7 +1,6 @@
 /* Two answers of one model to a question whose right answer is known: one that is right and one that is wrong, so that
  * style says nothing. A first sample, and further ones until one differs from it in that; where none does, all were
  * right, or all wrong, and there is no pair. Numbers and choices are compared, code has to pass its tests. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -59,8 +59,7 @@ static const char *trim_weaker(const struct ste_loop *l, const struct ste_pair_j
 }
 
 static const struct ste_piece_kind worse[] = {
-    [ANSWER] =
-        {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
+    [ANSWER] = STE_PIECE_ANSWER,
     [POOR] = {.name = "worse",
               .role = STE_LOOP_ANSWER,
               .after = 1u << ANSWER,
@@ -70,8 +69,7 @@ static const struct ste_piece_kind worse[] = {
 };
 
 static const struct ste_piece_kind weaker[] = {
-    [ANSWER] =
-        {.name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer},
+    [ANSWER] = STE_PIECE_ANSWER,
     [POOR] = {.name = "weaker",
               .role = STE_LOOP_WEAKER,
               .after = 1u << ANSWER,

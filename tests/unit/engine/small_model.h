@@ -98,8 +98,8 @@ static inline struct ste_lora *sm_lora(const struct ste_model *m)
     ste_rng_init(&rng, 9, 2);
     for (int i = 0; i < l->n_layers; i++)
         for (int k = 0; k < STE_N_LINEAR; k++)
-            for (size_t j = 0; j < (size_t)l->pairs[i][k].out * 4; j++)
-                l->pairs[i][k].b[j] = (float)(0.1 * ste_rng_normal(&rng));
+            for (size_t j = 0; j < (size_t)l->factors[i][k].out * 4; j++)
+                l->factors[i][k].b[j] = (float)(0.1 * ste_rng_normal(&rng));
     ste_lora_rehash(l);
     return l;
 }

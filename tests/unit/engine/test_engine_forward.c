@@ -18,7 +18,7 @@ static void values(const struct ste_tensor *t, double *out, size_t n)
 
 /* y (out) = W x + b, with LoRA's part */
 static void product(const struct ste_tensor *w, const struct ste_tensor *bias, const struct ste_lora *lora,
-                    const struct ste_lora_pair *p, const double *x, double *y)
+                    const struct ste_lora_factors *p, const double *x, double *y)
 {
     size_t in = w->shape[0], out = w->shape[1];
     const float *f = w->data;
@@ -70,7 +70,7 @@ static void reference(const struct ste_model *m, const struct ste_lora *lora, co
     for (int l = 0; l < SM_LAYERS; l++) {
         const struct ste_layer *w = &m->layers[l];
 #define LINEAR(which, src, dst)                                                                                        \
-    product(w->linear[which], w->bias[which], lora, lora ? &lora->pairs[l][which] : NULL, src, dst)
+    product(w->linear[which], w->bias[which], lora, lora ? &lora->factors[l][which] : NULL, src, dst)
         for (int t = 0; t < N; t++) {
             norm(w->norm[STE_NORM_ATTN], x[t], xn);
             LINEAR(STE_Q, xn, q);

@@ -32,7 +32,7 @@ static struct ste_answer_pairs base(void)
     return p;
 }
 
-static void same_asking(const struct ste_ask *a, const struct ste_ask *b)
+static void same_asking(const struct ste_question *a, const struct ste_question *b)
 {
     assert_int_equal(a->n_messages, b->n_messages);
     assert_int_equal(a->max_tokens, b->max_tokens);
@@ -89,7 +89,7 @@ static void no_attack_reaches_the_reader(void **state)
         for (int order = 0; order < 2; order++) {
             const struct ste_answer_pair *p = &plain.items[0];
             struct ste_judge_prompt clean_text, text;
-            struct ste_ask clean = {0}, ask = {0};
+            struct ste_question clean = {0}, ask = {0};
             enum ste_verdict want[32], got[32];
             size_t n_want, n_got;
             const struct ste_judge_material m = {p->id, &p->prompt, order ? p->second : p->first,

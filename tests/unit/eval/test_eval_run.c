@@ -13,14 +13,14 @@
 
 struct paper {
     struct ste_llm llm;
-    struct ste_question waiting[64]; /* their text is their own */
+    struct ste_prepared waiting[64]; /* their text is their own */
     size_t n, most;
     uint64_t cancelled;
     bool newest_first; /* the order in which answers come back */
     int fail_after;    /* answers until transport of the whole judge ends; -1: never */
 };
 
-static int prepare(struct ste_llm *l, const struct ste_ask *ask, struct ste_question *q, struct ste_err *err)
+static int prepare(struct ste_llm *l, const struct ste_question *ask, struct ste_prepared *q, struct ste_err *err)
 {
     const char *text = ask->messages[ask->n_messages - 1].content;
     /* Too long in the order in which the long answer stands second. */
@@ -32,18 +32,18 @@ static int prepare(struct ste_llm *l, const struct ste_ask *ask, struct ste_ques
     return 0;
 }
 
-static int submit(struct ste_llm *l, struct ste_question *q, struct ste_err *err)
+static int submit(struct ste_llm *l, struct ste_prepared *q, struct ste_err *err)
 {
     struct paper *p = (struct paper *)l;
     p->waiting[p->n++] = *q;
-    *q = (struct ste_question){0};
+    *q = (struct ste_prepared){0};
     p->most = p->n > p->most ? p->n : p->most;
     return 0;
 }
 
-static struct ste_question take(struct paper *p, size_t i)
+static struct ste_prepared take(struct paper *p, size_t i)
 {
-    struct ste_question q = p->waiting[i];
+    struct ste_prepared q = p->waiting[i];
     memmove(p->waiting + i, p->waiting + i + 1, (p->n - i - 1) * sizeof q);
     p->n--;
     return q;
@@ -55,8 +55,8 @@ static void cancel(struct ste_llm *l, uint64_t ticket)
     for (size_t i = 0; i < p->n; i++) {
         if (p->waiting[i].ticket != ticket)
             continue;
-        struct ste_question q = take(p, i);
-        ste_question_clear(&q);
+        struct ste_prepared q = take(p, i);
+        ste_prepared_clear(&q);
         p->cancelled++;
         return;
     }
@@ -67,7 +67,7 @@ static int next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
     struct paper *p = (struct paper *)l;
     if (p->fail_after >= 0 && p->fail_after-- == 0)
         return ste_err_set(err, STE_EFAIL, "the judge is gone");
-    struct ste_question q = take(p, p->newest_first ? p->n - 1 : 0);
+    struct ste_prepared q = take(p, p->newest_first ? p->n - 1 : 0);
     *out = (struct ste_answer){.ticket = q.ticket, .tag = q.tag};
     out->completion = (struct ste_completion){.finish = STE_FINISH_CHOICE, .free_finish = STE_FINISH_END};
     /* Prefers the answer with GOOD in it; knows nothing of FIRST, for which it takes the one shown first; is unsure of
@@ -79,7 +79,7 @@ static int next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
     out->completion.choice_logprobs[1] = out->completion.choice ? -0.1f : -3;
     if (unsure)
         out->completion.choice_logprobs[0] = out->completion.choice_logprobs[1] = -4;
-    ste_question_clear(&q);
+    ste_prepared_clear(&q);
     return 1;
 }
 

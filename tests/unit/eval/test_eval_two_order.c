@@ -357,10 +357,10 @@ static void printed(void **state)
 static void abstaining(void **state)
 {
     struct ste_outcome o[8];
-    struct ste_outcome_row rows[8];
+    struct ste_outcome_line rows[8];
     size_t n = eight(o);
     for (size_t i = 0; i < n; i++)
-        rows[i] = (struct ste_outcome_row){.suite = (char *)"s", .subset = (char *)"s", .id = (char *)"i", .o = o[i]};
+        rows[i] = (struct ste_outcome_line){.suite = (char *)"s", .subset = (char *)"s", .id = (char *)"i", .o = o[i]};
     const struct ste_outcome_table t = {.rows = rows, .n = n};
     struct ste_scores s;
     assert_int_equal(ste_scores_of(&t, &(struct ste_scores_params){.min_margin = 1.75}, &s, NULL), 0);

@@ -17,13 +17,13 @@ enum { PAIRS = 1000, VOTES = 8 };
 
 struct paper {
     struct ste_llm llm;
-    struct ste_question *waiting; /* their own is the number drawn */
+    struct ste_prepared *waiting; /* their own is the number drawn */
     size_t n, cap;
     uint64_t cancelled, shuffle;
 };
 
 /* A sample's numbers come from the question and its index alone. */
-static int prepare(struct ste_llm *l, const struct ste_ask *ask, struct ste_question *q, struct ste_err *err)
+static int prepare(struct ste_llm *l, const struct ste_question *ask, struct ste_prepared *q, struct ste_err *err)
 {
     char sample[16];
     snprintf(sample, sizeof sample, "%d", ask->sample);
@@ -33,12 +33,12 @@ static int prepare(struct ste_llm *l, const struct ste_ask *ask, struct ste_ques
     return 0;
 }
 
-static int submit(struct ste_llm *l, struct ste_question *q, struct ste_err *err)
+static int submit(struct ste_llm *l, struct ste_prepared *q, struct ste_err *err)
 {
     struct paper *p = (struct paper *)l;
     STE_GROW(p->waiting, p->cap, p->n + 1);
     p->waiting[p->n++] = *q;
-    *q = (struct ste_question){0};
+    *q = (struct ste_prepared){0};
     return 0;
 }
 
@@ -52,11 +52,11 @@ static int next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
     struct paper *paper = (struct paper *)l;
     paper->shuffle = paper->shuffle * 6364136223846793005u + 1442695040888963407u;
     size_t i = (size_t)(paper->shuffle >> 33) % paper->n;
-    struct ste_question q = paper->waiting[i];
+    struct ste_prepared q = paper->waiting[i];
     paper->waiting[i] = paper->waiting[--paper->n];
     const uint64_t draw = *(uint64_t *)q.own;
     *out = (struct ste_answer){.ticket = q.ticket, .tag = q.tag};
-    ste_question_clear(&q);
+    ste_prepared_clear(&q);
     out->completion = (struct ste_completion){.finish = STE_FINISH_CHOICE, .free_finish = STE_FINISH_END};
     double p = 0.01 + 0.98 * (double)(draw % 1000) / 1000;
     bool unsure = draw / 1000 % 10 == 0; /* a tenth is invalid */
@@ -117,7 +117,7 @@ static void samples_of(const struct ste_answer_pair *p, bool swapped, struct ste
     assert_int_equal(ste_pack_load(&pack, "direct", NULL, NULL), 0);
     struct ste_judge_setting s = {.pack = pack, .secret = "s", .mode = pack->mode};
     for (int i = 0; i < VOTES; i++) {
-        struct ste_ask ask = {0};
+        struct ste_question ask = {0};
         struct ste_answer answer;
         uint64_t ticket;
         const struct ste_judge_material m = {p->id, &p->prompt, swapped ? p->second : p->first,

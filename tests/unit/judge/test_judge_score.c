@@ -88,7 +88,7 @@ static void test_asking(void **state)
         struct ste_pack *pack;
         struct ste_dialogue d = {0};
         struct ste_judge_prompt texts;
-        struct ste_ask ask = {0};
+        struct ste_question ask = {0};
         assert_int_equal(ste_pack_load(&pack, packs[i], NULL, NULL), 0);
         assert_int_equal(ste_judge_can_show(pack, true, true, true, NULL), 0);
         assert_int_equal(ste_judge_can_show(pack, false, true, true, NULL), 0);

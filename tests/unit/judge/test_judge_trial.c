@@ -16,7 +16,7 @@
 struct paper {
     struct ste_llm llm;
     const char *script;
-    struct ste_question q[64];
+    struct ste_prepared q[64];
     int sample[64];
     size_t n;
     bool newest_first;
@@ -24,7 +24,7 @@ struct paper {
     bool endless; /* nothing fits */
 };
 
-static int prepare(struct ste_llm *l, const struct ste_ask *ask, struct ste_question *q, struct ste_err *err)
+static int prepare(struct ste_llm *l, const struct ste_question *ask, struct ste_prepared *q, struct ste_err *err)
 {
     if (((struct paper *)l)->endless)
         return ste_err_set(err, STE_ETOOLONG, "too long");
@@ -33,19 +33,19 @@ static int prepare(struct ste_llm *l, const struct ste_ask *ask, struct ste_ques
     return 0;
 }
 
-static int submit(struct ste_llm *l, struct ste_question *q, struct ste_err *err)
+static int submit(struct ste_llm *l, struct ste_prepared *q, struct ste_err *err)
 {
     struct paper *p = (struct paper *)l;
     p->sample[p->n] = *(int *)q->own;
     p->q[p->n++] = *q;
     p->asked++;
-    *q = (struct ste_question){0};
+    *q = (struct ste_prepared){0};
     return 0;
 }
 
 static void take(struct paper *p, size_t i)
 {
-    ste_question_clear(&p->q[i]);
+    ste_prepared_clear(&p->q[i]);
     memmove(p->q + i, p->q + i + 1, (p->n - i - 1) * sizeof *p->q);
     memmove(p->sample + i, p->sample + i + 1, (p->n - i - 1) * sizeof *p->sample);
     p->n--;

@@ -45,7 +45,7 @@ static char *asked(const struct ste_judge_setting *s, const char *id, const char
 {
     struct ste_dialogue d = one_turn(x);
     struct ste_judge_prompt texts;
-    struct ste_ask ask = {0};
+    struct ste_question ask = {0};
     ste_judge_ask(s, &(struct ste_judge_material){id, &d, a, b, NULL}, sample, &texts, &ask);
     char *copy = strdup(texts.messages[texts.n - 1].content);
     ste_judge_prompt_clear(&texts);
@@ -140,7 +140,7 @@ static void asks(void **state)
     struct ste_dialogue d = one_turn("Ask.");
     struct ste_judge_prompt texts;
     int mine;
-    struct ste_ask ask = {.tag = &mine};
+    struct ste_question ask = {.tag = &mine};
     struct ste_judge_setting s = setting(direct);
     ste_judge_ask(&s, &(struct ste_judge_material){"id", &d, "a", "b", NULL}, 2, &texts, &ask);
     assert_int_equal(ask.max_tokens, 0);

@@ -1,4 +1,4 @@
-/* The request cache: what is put comes back, keys keep apart, damage is not an answer. */
+/* The cache of answers: what is put comes back, keys keep apart, damage is not an answer. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -85,23 +85,23 @@ static void damage_is_no_answer(void **state)
 /* A model that answers each question with its text, and counts what it is asked. */
 struct echo {
     struct ste_llm llm;
-    struct ste_question q[8];
+    struct ste_prepared q[8];
     size_t n;
     int asked, cancelled;
 };
 
-static int echo_prepare(struct ste_llm *l, const struct ste_ask *ask, struct ste_question *q, struct ste_err *err)
+static int echo_prepare(struct ste_llm *l, const struct ste_question *ask, struct ste_prepared *q, struct ste_err *err)
 {
     snprintf(q->address, sizeof q->address, "%s", ask->messages[0].content);
     return 0;
 }
 
-static int echo_submit(struct ste_llm *l, struct ste_question *q, struct ste_err *err)
+static int echo_submit(struct ste_llm *l, struct ste_prepared *q, struct ste_err *err)
 {
     struct echo *e = (struct echo *)l;
     e->asked++;
     e->q[e->n++] = *q;
-    *q = (struct ste_question){0};
+    *q = (struct ste_prepared){0};
     return 0;
 }
 
@@ -117,7 +117,7 @@ static void echo_cancel(struct ste_llm *l, uint64_t ticket)
 static int echo_next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
 {
     struct echo *e = (struct echo *)l;
-    const struct ste_question q = e->q[--e->n];
+    const struct ste_prepared q = e->q[--e->n];
     *out = sample(q.address);
     free(out->text);
     out->text = ste_xstrdup(q.address);
@@ -133,7 +133,7 @@ static void echo_close(struct ste_llm *l)
 static uint64_t ask(struct ste_llm *l, const char *text)
 {
     const struct ste_message m = {"user", text};
-    const struct ste_ask a = {.messages = &m, .n_messages = 1, .tag = (void *)text};
+    const struct ste_question a = {.messages = &m, .n_messages = 1, .tag = (void *)text};
     uint64_t ticket = 0;
     assert_int_equal(ste_llm_submit(l, &a, &ticket, NULL), 0);
     return ticket;

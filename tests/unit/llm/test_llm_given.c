@@ -44,7 +44,7 @@ static bool ask_all(struct ste_llm *l, const char *user, struct found out[TEXTS]
     uint64_t ticket;
     bool cached = true;
     for (int i = 0; i < TEXTS; i++) {
-        const struct ste_ask ask = {.messages = &m, .n_messages = 1, .given = texts[i], .tag = &out[i]};
+        const struct ste_question ask = {.messages = &m, .n_messages = 1, .given = texts[i], .tag = &out[i]};
         if (ste_llm_submit(l, &ask, &ticket, &err))
             fail_msg("%s", err.msg);
     }

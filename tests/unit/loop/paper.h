@@ -38,7 +38,7 @@ static double share(uint64_t *key)
     return ste_rng_uniform(&r);
 }
 
-static int paper_prepare(struct ste_llm *l, const struct ste_ask *ask, struct ste_question *q, struct ste_err *err)
+static int paper_prepare(struct ste_llm *l, const struct ste_question *ask, struct ste_prepared *q, struct ste_err *err)
 {
     char how[64];
     snprintf(how, sizeof how, "%d/%d/%g/%llu", ask->sample, ask->adapter, ask->sampling.temperature,
@@ -102,7 +102,7 @@ static int paper_prepare(struct ste_llm *l, const struct ste_ask *ask, struct st
     return 0;
 }
 
-static int paper_submit(struct ste_llm *l, struct ste_question *q, struct ste_err *err)
+static int paper_submit(struct ste_llm *l, struct ste_prepared *q, struct ste_err *err)
 {
     struct paper *p = (struct paper *)l;
     STE_GROW(p->flying, p->cap, p->n + 1);
@@ -114,7 +114,7 @@ static int paper_submit(struct ste_llm *l, struct ste_question *q, struct ste_er
     a->prompt = q->prompt;
     a->n_prompt = q->n_prompt;
     q->prompt = NULL;
-    ste_question_clear(q);
+    ste_prepared_clear(q);
     return 0;
 }
 

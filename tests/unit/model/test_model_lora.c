@@ -33,8 +33,8 @@ static struct ste_lora *random_lora(const struct ste_model *m)
     ste_rng_init(&rng, 1, 0);
     for (int i = 0; i < l->n_layers; i++)
         for (int k = 0; k < STE_N_LINEAR; k++)
-            for (int n = 0; n < l->pairs[i][k].out * 3; n++)
-                l->pairs[i][k].b[n] = (float)ste_rng_normal(&rng);
+            for (int n = 0; n < l->factors[i][k].out * 3; n++)
+                l->factors[i][k].b[n] = (float)ste_rng_normal(&rng);
     ste_lora_rehash(l);
     return l;
 }
@@ -70,7 +70,7 @@ static void a_new_one_is_as_peft_draws_it(void **state)
     int n = 0;
     for (int i = 0; i < l->n_layers; i++)
         for (int k = 0; k < STE_N_LINEAR; k++) {
-            const struct ste_lora_pair *p = &l->pairs[i][k];
+            const struct ste_lora_factors *p = &l->factors[i][k];
             int out, in;
             ste_linear_shape(&m->hp, (enum ste_linear)k, &out, &in);
             assert_int_equal(p->in, in);
@@ -85,7 +85,7 @@ static void a_new_one_is_as_peft_draws_it(void **state)
         }
     assert_true(sum2 / n > 0.28 && sum2 / n < 0.39);
     assert_int_equal(ste_lora_new(&none, &m->hp, 0, 6, 1, NULL), STE_EUSAGE);
-    l->pairs[1][STE_UP].b[0] = 1;
+    l->factors[1][STE_UP].b[0] = 1;
     ste_lora_rehash(l);
     assert_string_not_equal(l->hash, same->hash);
     ste_lora_free(l);
@@ -104,17 +104,17 @@ static void a_peft_folder_reads_back(void **state)
         struct ste_lora *l = random_lora(m), *back;
         struct ste_err err = {0};
         dir = folder(path);
-        free(l->pairs[0][STE_GATE].a); /* a layer that is not adapted */
-        free(l->pairs[0][STE_GATE].b);
-        l->pairs[0][STE_GATE] = (struct ste_lora_pair){0};
+        free(l->factors[0][STE_GATE].a); /* a layer that is not adapted */
+        free(l->factors[0][STE_GATE].b);
+        l->factors[0][STE_GATE] = (struct ste_lora_factors){0};
         for (int again = 0; again < 2; again++) { /* into nothing, then over what is there */
             if (ste_lora_write_peft(l, m, "base", dir, &err) || ste_lora_read_peft(&back, m, dir, &err))
                 fail_msg("%s", err.msg);
             assert_string_equal(back->hash, l->hash);
             assert_int_equal(back->r, 3);
             assert_true(back->alpha == 6);
-            assert_null(back->pairs[0][STE_GATE].a);
-            assert_memory_equal(back->pairs[1][STE_K].b, l->pairs[1][STE_K].b, 8 * 3 * sizeof(float));
+            assert_null(back->factors[0][STE_GATE].a);
+            assert_memory_equal(back->factors[1][STE_K].b, l->factors[1][STE_K].b, 8 * 3 * sizeof(float));
             ste_lora_free(back);
         }
         /* Hugging Face's row s * head_dim / 2 + i is GGUF's llama's 2i + s; here head_dim is 4. */
@@ -132,8 +132,8 @@ static void a_peft_folder_reads_back(void **state)
         static const int llama_rows[] = {0, 2, 1, 3, 4, 6, 5, 7};
         for (int row = 0; row < 8; row++) {
             int from = a == 0 ? llama_rows[row] : row;
-            assert_memory_equal((const float *)q->data + row * 3, l->pairs[1][STE_Q].b + from * 3, 12);
-            assert_memory_equal((const float *)v->data + row * 3, l->pairs[1][STE_V].b + row * 3, 12);
+            assert_memory_equal((const float *)q->data + row * 3, l->factors[1][STE_Q].b + from * 3, 12);
+            assert_memory_equal((const float *)v->data + row * 3, l->factors[1][STE_V].b + row * 3, 12);
         }
         ste_safetensors_close(&st);
         free(file);
@@ -256,10 +256,10 @@ static void half_precision_is_read(void **state)
         fail_msg("%s", err.msg);
     for (int i = 0; i < 3; i++) {
         static const float want[] = {1, -2, 0.25f};
-        assert_true(back->pairs[0][STE_Q].a[i] == want[i]);
-        assert_true(back->pairs[0][STE_Q].b[i] == want[i]);
+        assert_true(back->factors[0][STE_Q].a[i] == want[i]);
+        assert_true(back->factors[0][STE_Q].b[i] == want[i]);
     }
-    assert_null(back->pairs[0][STE_K].a);
+    assert_null(back->factors[0][STE_K].a);
     ste_lora_free(back);
 
     /* One thing wrong in the config each. */
@@ -320,7 +320,7 @@ static void a_gguf_adapter_reads_back(void **state)
     assert_int_equal(ste_gguf_n_tensors(g), 2 * 2 * STE_N_LINEAR);
     for (int i = 0; i < 2; i++)
         for (int k = 0; k < STE_N_LINEAR; k++) {
-            const struct ste_lora_pair *p = &l->pairs[i][k];
+            const struct ste_lora_factors *p = &l->factors[i][k];
             char name[64];
             snprintf(name, sizeof name, "blk.%d.%s.weight.lora_a", i, m->hp.arch->linear[k].gguf);
             const struct ste_tensor *a = ste_gguf_tensor(g, name);

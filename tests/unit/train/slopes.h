@@ -45,7 +45,7 @@ static void check_slopes(struct ste_trainer *t, const struct ste_model *m, const
     assert_int_equal(ste_trainer_grads(t, x, 1, g, &loss, NULL), 0);
     for (int i = 0; i < 2 * live->n_layers * STE_N_LINEAR; i++) {
         const int layer = i / 2 / STE_N_LINEAR, k = i / 2 % STE_N_LINEAR;
-        const struct ste_lora_pair *d = &g->pairs[layer][k], *w = &live->pairs[layer][k];
+        const struct ste_lora_factors *d = &g->factors[layer][k], *w = &live->factors[layer][k];
         const float *grad = i % 2 ? d->b : d->a;
         const int n = (i % 2 ? d->out : d->in) * live->r;
         double length = 0;

@@ -64,7 +64,7 @@ static void same_adapter(const struct ste_lora *a, const struct ste_lora *b)
 {
     for (int l = 0; l < TINY_LAYERS; l++)
         for (int i = 0; i < STE_N_LINEAR; i++) {
-            const struct ste_lora_pair *p = &a->pairs[l][i], *q = &b->pairs[l][i];
+            const struct ste_lora_factors *p = &a->factors[l][i], *q = &b->factors[l][i];
             assert_memory_equal(p->a, q->a, (size_t)(p->in * R) * sizeof(float));
             assert_memory_equal(p->b, q->b, (size_t)(p->out * R) * sizeof(float));
         }
@@ -161,7 +161,7 @@ static void check_shared(struct ste_example *batch)
     assert_int_equal(ste_lora_new(&part, &y->m.hp, R, 8, 0, &err), 0);
     for (int l = 0; l < TINY_LAYERS; l++)
         for (int i = 0; i < STE_N_LINEAR; i++)
-            memset(sum->pairs[l][i].a, 0, (size_t)(sum->pairs[l][i].in * R) * sizeof(float));
+            memset(sum->factors[l][i].a, 0, (size_t)(sum->factors[l][i].in * R) * sizeof(float));
     for (int e = 0; e < N; e++) {
         int n_loss = batch[e].n - (batch[e].n_prompt > 0 ? batch[e].n_prompt : 1);
         if (!n_loss)
@@ -172,7 +172,7 @@ static void check_shared(struct ste_example *batch)
         weight += w;
         for (int l = 0; l < TINY_LAYERS; l++)
             for (int i = 0; i < STE_N_LINEAR; i++) {
-                struct ste_lora_pair *s = &sum->pairs[l][i], *q = &part->pairs[l][i];
+                struct ste_lora_factors *s = &sum->factors[l][i], *q = &part->factors[l][i];
                 for (int c = 0; c < s->in * R; c++)
                     s->a[c] += (float)w * q->a[c];
                 for (int c = 0; c < s->out * R; c++)
@@ -182,7 +182,7 @@ static void check_shared(struct ste_example *batch)
     assert_true(fabs(sum_loss / weight - loss) < 1e-6 * loss);
     for (int l = 0; l < TINY_LAYERS; l++)
         for (int i = 0; i < STE_N_LINEAR; i++) {
-            const struct ste_lora_pair *s = &sum->pairs[l][i], *q = &one->pairs[l][i];
+            const struct ste_lora_factors *s = &sum->factors[l][i], *q = &one->factors[l][i];
             double diff = 0, all = 0;
             for (int c = 0; c < (s->in + s->out) * R; c++) {
                 double a = c < s->in * R ? s->a[c] : s->b[c - s->in * R],
@@ -246,8 +246,8 @@ static void rounded(enum ste_activations activations, enum ste_gradients gradien
     double xy = 0, xx = 0, yy = 0;
     for (int l = 0; l < TINY_LAYERS; l++)
         for (int i = 0; i < STE_N_LINEAR; i++)
-            for (int c = 0; c < g[0]->pairs[l][i].out * R; c++) {
-                double a = g[0]->pairs[l][i].b[c], b = g[1]->pairs[l][i].b[c];
+            for (int c = 0; c < g[0]->factors[l][i].out * R; c++) {
+                double a = g[0]->factors[l][i].b[c], b = g[1]->factors[l][i].b[c];
                 xy += a * b;
                 xx += a * a;
                 yy += b * b;

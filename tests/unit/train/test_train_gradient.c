@@ -291,8 +291,8 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, enum kind ki
     struct ref_lora rl = {.r = R, .c = 6.0 / R};
     for (int l = 0; l < TINY_LAYERS; l++)
         for (int i = 0; i < STE_N_LINEAR; i++) {
-            rl.a[l][i] = to_double(lora->pairs[l][i].a, lora->pairs[l][i].in * R);
-            rl.b[l][i] = to_double(lora->pairs[l][i].b, lora->pairs[l][i].out * R);
+            rl.a[l][i] = to_double(lora->factors[l][i].a, lora->factors[l][i].in * R);
+            rl.b[l][i] = to_double(lora->factors[l][i].b, lora->factors[l][i].out * R);
         }
     rl.head = reward ? to_double(lora->head, TINY_D) : NULL;
     double want = ref_loss(y, ref, &rl, batch, 4, kind);
@@ -301,7 +301,7 @@ static void check_model(enum ste_rope rope, bool biases, bool tied, enum kind ki
     double worst = 0;
     for (int l = 0; l < TINY_LAYERS; l++)
         for (int i = 0; i < 2 * STE_N_LINEAR; i++) {
-            const struct ste_lora_pair *g = &grads->pairs[l][i / 2];
+            const struct ste_lora_factors *g = &grads->factors[l][i / 2];
             int n = (i % 2 ? g->out : g->in) * R;
             double *values = i % 2 ? rl.b[l][i / 2] : rl.a[l][i / 2];
             double relative = tensor_error(y, ref, &rl, batch, kind, values, i % 2 ? g->b : g->a, l, n);

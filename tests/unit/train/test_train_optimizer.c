@@ -101,7 +101,7 @@ static void adamw(void **state)
     struct ste_lora *lora = ste_trainer_lora(t), *g;
     tiny_fill_b(lora, 1);
     assert_int_equal(ste_lora_new(&g, &y->m.hp, 4, 4, 0, &err), 0);
-    float *w = lora->pairs[1][STE_UP].b;
+    float *w = lora->factors[1][STE_UP].b;
     double m[8] = {0}, v[8] = {0}, loss;
     for (int step = 1; step <= 3; step++) {
         struct ste_train_step s;
@@ -109,16 +109,16 @@ static void adamw(void **state)
         assert_int_equal(ste_trainer_grads(t, batch, 2, g, &loss, &err), 0);
         for (int l = 0; l < TINY_LAYERS; l++)
             for (int i = 0; i < STE_N_LINEAR; i++) {
-                for (int c = 0; c < g->pairs[l][i].in * 4; c++)
-                    norm += (double)g->pairs[l][i].a[c] * (double)g->pairs[l][i].a[c];
-                for (int c = 0; c < g->pairs[l][i].out * 4; c++)
-                    norm += (double)g->pairs[l][i].b[c] * (double)g->pairs[l][i].b[c];
+                for (int c = 0; c < g->factors[l][i].in * 4; c++)
+                    norm += (double)g->factors[l][i].a[c] * (double)g->factors[l][i].a[c];
+                for (int c = 0; c < g->factors[l][i].out * 4; c++)
+                    norm += (double)g->factors[l][i].b[c] * (double)g->factors[l][i].b[c];
             }
         norm = sqrt(norm);
         double clip = fmin(1, 0.05 / (norm + 1e-6));
         assert_true(clip < 1);
         for (int c = 0; c < 8; c++) {
-            double gc = clip * (double)g->pairs[1][STE_UP].b[c];
+            double gc = clip * (double)g->factors[1][STE_UP].b[c];
             m[c] = 0.9 * m[c] + 0.1 * gc;
             v[c] = 0.999 * v[c] + 0.001 * gc * gc;
             double hat_m = m[c] / (1 - pow(0.9, step)), hat_v = v[c] / (1 - pow(0.999, step));

@@ -124,8 +124,8 @@ static inline void tiny_fill_b(struct ste_lora *l, uint64_t seed)
     ste_rng_init(&rng, seed, 3);
     for (int i = 0; i < l->n_layers; i++)
         for (int k = 0; k < STE_N_LINEAR; k++)
-            for (int c = 0; c < l->pairs[i][k].out * l->r; c++)
-                l->pairs[i][k].b[c] = (float)(0.1 * ste_rng_normal(&rng));
+            for (int c = 0; c < l->factors[i][k].out * l->r; c++)
+                l->factors[i][k].b[c] = (float)(0.1 * ste_rng_normal(&rng));
 }
 
 #endif

@@ -3,8 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/mem.h"
-
 #define MAX_ROWS 64 /* query rows a part */
 #define BATCH 48    /* query rows times heads that go through a block together */
 

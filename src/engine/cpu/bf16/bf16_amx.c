@@ -2,6 +2,5 @@
 #define STE_SIMD 512
 #define BF16_KERNELS ste_bf16_amx
 #define BF16_TILES
-#include "engine/cpu/bf16/tiles.h"
 
 #include "engine/cpu/bf16/bf16_steps_body.h"

@@ -227,12 +227,9 @@ ALWAYS void tiles(const int groups, const int wide, const bool split, int n, con
 /* A block of PAIR_ROWS rows times WIDE columns stays in registers. */
 #define PAIR_ROWS 8
 
-ALWAYS void tiles(const int groups, const int wide, const bool split, int n, const uint16_t *x, ptrdiff_t x_low,
-                  size_t x_group, const uint16_t *b, const struct place *from, const struct place *to,
-                  struct unpacking *u)
+ALWAYS void tiles(const int groups, const int wide, int n, const uint16_t *x, size_t x_group, const uint16_t *b,
+                  const struct place *from, const struct place *to, struct unpacking *u)
 {
-    (void)split;
-    (void)x_low;
     for (int r0 = 0; r0 < groups * STE_TILE_ROWS; r0 += PAIR_ROWS) {
         const size_t group = (size_t)(r0 / STE_TILE_ROWS), row = (size_t)(r0 % STE_TILE_ROWS);
         const float *first = from->at + group * from->group + row * from->row;
@@ -302,12 +299,17 @@ static void run(const struct product *t, int columns, int m0, int m, const float
         config.rows[i] = STE_TILE_ROWS;
     }
     TILE_CONFIG(config);
+    const ptrdiff_t x_low = t->x->low ? t->x->low - t->x->high : 0;
+#define TILES(groups, wide)                                                                                            \
+    (t->x->low ? tiles(groups, wide, true, s.count, xs, x_low, group, bs, &from, &to, &u)                              \
+               : tiles(groups, wide, false, s.count, xs, x_low, group, bs, &from, &to, &u))
+#else
+#define TILES(groups, wide) tiles(groups, wide, s.count, xs, group, bs, &from, &to, &u)
 #endif
     const int steps = (t->k + CELLS - 1) / CELLS * ((t->n + 1) / 2);
     const size_t group = (size_t)t->k * TILE_WORDS, tile = STE_TILE_ROWS * STE_PANEL;
     const int tall = (m + STE_TILE_ROWS - 1) / STE_TILE_ROWS, passes = (tall + 1) / 2;
     const uint16_t *x = t->x->high + (size_t)(m0 / STE_TILE_ROWS) * group;
-    const ptrdiff_t x_low = t->x->low ? t->x->low - t->x->high : 0;
     struct step s = step_at(t, 0);
     struct unpacking u = {.t = t, .step = s, .to = b[0]};
     const size_t per_k = t->turned ? 2 * t->w->panel_weights : t->w->cell_bytes,
@@ -343,9 +345,6 @@ static void run(const struct product *t, int columns, int m0, int m, const float
                     __builtin_prefetch(ys + (size_t)r * ldy + STE_PANEL, 1);
                 }
             }
-#define TILES(groups, wide)                                                                                            \
-    (t->x->low ? tiles(groups, wide, true, s.count, xs, x_low, group, bs, &from, &to, &u)                              \
-               : tiles(groups, wide, false, s.count, xs, x_low, group, bs, &from, &to, &u))
             if (groups == 1 && s.wide == 1)
                 TILES(1, 1);
             else if (groups == 1)
@@ -354,7 +353,6 @@ static void run(const struct product *t, int columns, int m0, int m, const float
                 TILES(2, 1);
             else
                 TILES(2, 2);
-#undef TILES
             if (last && !direct)
                 copy_out(&kept, rows < groups * STE_TILE_ROWS ? rows : groups * STE_TILE_ROWS, s.wide, left, add, ys,
                          ldy);

@@ -1,7 +1,6 @@
 #include "engine/cpu/matrix/matrix.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
