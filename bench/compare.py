@@ -157,7 +157,7 @@ def judge_early(a, size, pairs):
     run, given = pathlib.Path(folder.name) / "run", pathlib.Path(folder.name) / "pairs.jsonl"
     given.write_text("".join(json.dumps({"id": str(k), "prompt": prompt, "chosen": chosen, "rejected": rejected}) + "\n"
                              for k, (_, prompt, chosen, rejected) in enumerate(pairs)))
-    settings = {"models.seed": path(size), "pair.mode": "labelled", "instructions.files": given, "select.labels": "none", "select.min_chars": 1,
+    settings = {"models.seed": path(size), "pair.kinds": "labelled=1", "pair.labelled": given, "select.labels": "none", "select.min_chars": 1,
                 "split.dev": 0, "split.test": 0, "judge.samples": JOB_SAMPLES, "judge.max_tokens": a.job_new}
     ste(a, "select", run, "--recipe", "small", *(x for key, value in settings.items() for x in ("--set", f"{key}={value}")))
     ste(a, "pair", run)

@@ -203,11 +203,12 @@ static void clear(struct checking *g)
 
 struct sized {
     struct ste_id id;
-    char group[64]; /* its kind and part */
+    char group[64]; /* its part, and its kind or two that mirror each other */
     char longer;    /* 'A': the chosen answer is */
 };
 
 struct sizes {
+    const struct ste_recipe *recipe;
     struct sized *items;
     size_t n, cap;
 };
@@ -222,7 +223,9 @@ static int add_size(void *arg, const struct ste_pair_view *v, struct ste_err *er
     struct sized *x = &g->items[g->n++];
     *x = (struct sized){.longer = chosen > rejected ? 'A' : 'B'};
     snprintf(x->id.s, sizeof x->id.s, "%s", v->row.id);
-    snprintf(x->group, sizeof x->group, "%s, %s", v->row.kind, v->row.split);
+    const struct ste_pair_kind *kind = ste_pair_kind_of(g->recipe, v->row.kind), *mirror = kind ? kind->mirror : NULL;
+    snprintf(x->group, sizeof x->group, "%s, %s",
+             mirror && strcmp(mirror->name, v->row.kind) < 0 ? mirror->name : v->row.kind, v->row.split);
     return 0;
 }
 
@@ -234,10 +237,11 @@ static int by_group(const void *a, const void *b)
 }
 
 /* Cuts each kind of each part so that the chosen answer is the longer one as often as the shorter, but for what chance
- * makes of that. Which ones stay is drawn by a hash of their ids; pairs of equal length stay. */
+ * makes of that; of kinds that mirror each other both together, since one alone prefers short texts by its nature.
+ * Which ones stay is drawn by a hash of their ids; pairs of equal length stay. */
 static int match_length(struct ste_loop *l, struct ste_err *err)
 {
-    struct sizes g = {0};
+    struct sizes g = {.recipe = &l->recipe};
     int rc = ste_each_pair(l->store, NULL, add_size, &g, err);
     if (g.n)
         qsort(g.items, g.n, sizeof *g.items, by_group);

@@ -3,6 +3,7 @@
  * pair gets an outcome in exactly one state; the iteration's figures come from sample 0 alone, which is always drawn.
  */
 #include "loop/internal.h"
+#include "loop/kinds/kind.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -279,9 +280,10 @@ static int put_example(struct filtering *g, const struct chosen *c, int64_t posi
     return rc;
 }
 
-static const char *opposed(const struct outcome *o)
+static const char *opposed(const struct filtering *g, const struct outcome *o)
 {
-    return strcmp(o->kind, "refuse") == 0 || strcmp(o->kind, "comply") == 0 ? o->kind : NULL;
+    const struct ste_pair_kind *kind = ste_pair_kind_of(&g->l->recipe, o->kind);
+    return kind && kind->mirror ? o->kind : NULL;
 }
 
 static int put_examples(struct filtering *g, struct ste_err *err)
@@ -294,7 +296,7 @@ static int put_examples(struct filtering *g, struct ste_err *err)
             const struct outcome *o = &g->pairs[g->chosen[k].pair];
             of[n] = &g->chosen[k];
             order[n++] = (struct ste_ordered){
-                .pair = o->pair, .opposed = opposed(o), .label = g->chosen[k].label, .margin = o->margin};
+                .pair = o->pair, .opposed = opposed(g, o), .label = g->chosen[k].label, .margin = o->margin};
         }
     ste_loop_order(order, n, g->l->recipe.order == STE_TRAIN_EASY_FIRST);
     int rc = 0;

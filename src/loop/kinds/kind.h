@@ -77,6 +77,7 @@ struct ste_pair_kind {
     enum ste_evidence evidence;
     const struct ste_piece_kind *pieces; /* [n] */
     int n;
+    const struct ste_pair_kind *mirror; /* the kind that prefers what this one rejects, to other requests; or NULL */
     /* Of PIECES; -1: none. Where the chosen one is wrong, the two change places. Without REJECTED: the answer to
      * another instruction, or what TEXTS makes. */
     int chosen, modified, rejected;

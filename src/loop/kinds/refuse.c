@@ -43,6 +43,7 @@ static const struct ste_piece_kind refuse[] = {
 
 const struct ste_pair_kind ste_kind_refuse = {
     .name = "refuse",
+    .mirror = &ste_kind_comply,
     .label_source = "constructed",
     .pieces = refuse,
     .n = 2,
@@ -65,6 +66,7 @@ static const struct ste_piece_kind comply[] = {
 
 const struct ste_pair_kind ste_kind_comply = {
     .name = "comply",
+    .mirror = &ste_kind_refuse,
     .label_source = "constructed",
     .pieces = comply,
     .n = 2,
