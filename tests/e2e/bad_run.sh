@@ -28,7 +28,7 @@ expect 1 'bad.yaml' "$STE" run "$WORK/nothing/bad.yaml" --run "$WORK/x"
 # instructions
 printf '{"instruction": "Name a colour of the rainbow."}\nnot json\n' >"$WORK/broken.jsonl"
 expect 1 'broken.jsonl:2' "$STE" select "$WORK/b" --recipe "$WORK/tiny.yaml" --set "instructions.files=$WORK/broken.jsonl"
-printf '{"question": "none of the known fields"}\n' >"$WORK/broken.jsonl"
+printf '{"ask": "none of the known fields"}\n' >"$WORK/broken.jsonl"
 expect 1 'broken.jsonl:1' "$STE" run "$WORK/tiny.yaml" --run "$WORK/c" --set "instructions.files=$WORK/broken.jsonl"
 
 # steps out of order
