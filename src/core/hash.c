@@ -194,3 +194,8 @@ int ste_sha256_file_kept(const char *path, char out[65], struct ste_err *err)
     ste_xfree(side);
     return rc;
 }
+
+double ste_key_share(uint64_t key)
+{
+    return (double)(key >> 11) * 0x1p-53;
+}

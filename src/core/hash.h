@@ -32,6 +32,8 @@ struct ste_digits ste_digits(long long n);
 struct ste_id ste_id_of(const char *first, ...) __attribute__((sentinel));
 /* The 64-bit random key of the given strings: for ste_rng_init. */
 uint64_t ste_key_of(const char *first, ...) __attribute__((sentinel));
+/* Gives KEY's place among all keys, in [0, 1) with 53 bits. */
+double ste_key_share(uint64_t key);
 
 /* SHA-256 of a file's bytes, as 64 hex characters and a NUL. */
 int ste_sha256_file(const char *path, char out[65], struct ste_err *err);

@@ -143,13 +143,21 @@ static int read_conversation(struct ste_dialogue *d, const json_t *row, const ch
     return rc;
 }
 
+static const char *text_of(const json_t *row, const char *key, const char *where, struct ste_err *err)
+{
+    const char *text = ste_json_text(json_object_get(row, key));
+    if (!text)
+        ste_err_set(err, STE_EINPUT, "%s: \"%s\" must be a string", where, key);
+    return text;
+}
+
 /* Alpaca: the input stands under the instruction. */
 static int read_instruction(struct ste_dialogue *d, const json_t *row, const char *key, const char *where,
                             struct ste_err *err)
 {
-    const char *text = ste_json_text(json_object_get(row, key)), *input = ste_json_text(json_object_get(row, "input"));
+    const char *text = text_of(row, key, where, err), *input = ste_json_text(json_object_get(row, "input"));
     if (!text)
-        return ste_err_set(err, STE_EINPUT, "%s: \"%s\" must be a string", where, key);
+        return STE_EINPUT;
     struct ste_buf b = STE_BUF_INIT;
     ste_buf_adds(&b, text);
     if (input && !is_blank(input))
@@ -163,9 +171,9 @@ static int read_instruction(struct ste_dialogue *d, const json_t *row, const cha
 static int read_question(struct ste_dialogue *d, const json_t *row, const char *key, const char *where,
                          struct ste_err *err)
 {
-    const char *text = ste_json_text(json_object_get(row, key));
+    const char *text = text_of(row, key, where, err);
     if (!text)
-        return ste_err_set(err, STE_EINPUT, "%s: \"%s\" must be a string", where, key);
+        return STE_EINPUT;
     const json_t *choices = json_object_get(row, "choices"), *choice;
     size_t i;
     struct ste_buf b = STE_BUF_INIT;
@@ -195,9 +203,9 @@ static const struct {
 static int read_any(struct ste_dialogue *d, const json_t *row, const char *where, struct ste_err *err)
 {
     for (size_t i = 0; i < sizeof prompt_fields / sizeof *prompt_fields; i++) {
-        const char *key = prompt_fields[i].key;
-        if (json_object_get(row, key) && !json_is_null(json_object_get(row, key)))
-            return prompt_fields[i].read(d, row, key, where, err);
+        const json_t *v = json_object_get(row, prompt_fields[i].key);
+        if (v && !json_is_null(v))
+            return prompt_fields[i].read(d, row, prompt_fields[i].key, where, err);
     }
     return ste_err_set(err, STE_EINPUT,
                        "%s: no prompt; a row has \"prompt\", \"instruction\", \"messages\", \"conversations\", "

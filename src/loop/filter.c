@@ -234,7 +234,7 @@ static void cut(struct filtering *g)
 /* By the recipe's share: of both orders of a pair alike. */
 static bool is_verdict_only(const struct filtering *g, const struct outcome *o)
 {
-    return (double)(ste_key_of("verdict only", o->pair, ste_digits(g->iteration).s, NULL) >> 11) * 0x1p-53 <
+    return ste_key_share(ste_key_of("verdict only", o->pair, ste_digits(g->iteration).s, NULL)) <
            g->l->recipe.verdict_only;
 }
 

@@ -384,7 +384,7 @@ static const struct ste_pair_job *lender(const struct pairing *g, const struct s
     struct ste_buf mine = STE_BUF_INIT, theirs = STE_BUF_INIT;
     ste_dialogue_text(&to->x, &mine);
     const uint64_t key = ste_key_of("other answer", seed.s, to->instruction, NULL);
-    const bool nearest = (double)(key >> 11) * 0x1p-53 < g->l->recipe.other_nearest;
+    const bool nearest = ste_key_share(key) < g->l->recipe.other_nearest;
     const struct ste_pair_job *best = NULL;
     double most = -1;
     size_t start = ste_key_of("which other", seed.s, to->instruction, NULL) % g->n, seen = 0;

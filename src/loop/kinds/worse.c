@@ -1,6 +1,5 @@
 /* Two kinds whose rejected answer is meant to be a poor one to the same instruction: `worse` asks for that (the paper's
  * ablation), `weaker` takes it from a weaker model, or from the same one at a temperature that does it no good. */
-#include <stdio.h>
 #include <string.h>
 
 #include "core/hash.h"
@@ -41,10 +40,8 @@ static const char *trim_weaker(const struct ste_loop *l, const struct ste_pair_j
 {
     const char *chosen = j->pieces[ANSWER].text, *rejected = j->pieces[POOR].text;
     const size_t room = strlen(chosen);
-    char seed[32];
-    snprintf(seed, sizeof seed, "%lld", l->recipe.seed);
     struct ste_rng draw;
-    ste_rng_init(&draw, ste_key_of("trim", seed, j->instruction, NULL), 0);
+    ste_rng_init(&draw, ste_key_of("trim", ste_digits(l->recipe.seed).s, j->instruction, NULL), 0);
     if (ste_rng_uniform(&draw) < l->recipe.weaker_trim && strlen(rejected) > room) {
         char *part = ste_xstrndup(rejected, room + 1); /* one more: what ends a sentence shows by what follows it */
         out->rejected = ste_text_whole_sentences(part);
