@@ -109,6 +109,10 @@ void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uin
  * both orders on them. */
 size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_bias bias, int side, uint64_t seed,
                         struct ste_rate *accuracy);
+/* How far the judge goes by BIAS: of the pairs of which one answer has more of it and the two-order verdict names one
+ * answer, how many, NAMED, the share whose verdict names that answer, and RIGHT, the share in which it is the chosen one. */
+size_t ste_metrics_liking(const struct ste_outcome *o, size_t n, enum ste_bias bias, uint64_t seed,
+                          struct ste_rate *named, double *right);
 /* Mean of the suites' figures, weighted by WEIGHTS (NULL: all equal); intervals by resampling prompts within each
  * suite; the coverage curve over all pairs as one set. OUTCOMES[i] has N[i] items. */
 void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t *n, size_t suites,

@@ -120,6 +120,31 @@ size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_bias bia
     return m.pairs;
 }
 
+size_t ste_metrics_liking(const struct ste_outcome *o, size_t n, enum ste_bias bias, uint64_t seed,
+                          struct ste_rate *named, double *right)
+{
+    struct ste_clusters c;
+    size_t pairs = 0, chosen = 0, names = 0;
+    ste_clusters_init(&c, 1);
+    for (size_t i = 0; i < n; i++) {
+        const enum ste_final verdict = ste_outcome_two_order(&o[i]);
+        if (!o[i].judged || o[i].tie || !o[i].side[bias] ||
+            (verdict != STE_FINAL_CHOSEN && verdict != STE_FINAL_REJECTED))
+            continue;
+        const double value = (verdict == STE_FINAL_CHOSEN) == (o[i].side[bias] > 0);
+        ste_clusters_add(&c, o[i].prompt_key, &value);
+        pairs++;
+        chosen += o[i].side[bias] > 0;
+        names += value > 0;
+    }
+    struct ste_rate *rate = named;
+    named->value = (double)names / (double)pairs;
+    ste_bootstrap(&c, 1, NULL, seed, &rate);
+    ste_clusters_clear(&c);
+    *right = (double)chosen / (double)pairs;
+    return pairs;
+}
+
 /* Adds to a mean over the suites where the figure exists. */
 static void mean_add(double *sum, double *weights, double value, double weight)
 {

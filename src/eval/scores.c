@@ -162,6 +162,9 @@ static void pooled(const struct groups *g, const struct ste_scores_params *p, st
         for (int side = 0; side < 2; side++)
             out->sides[s][side].pairs =
                 ste_metrics_side(all.o, all.n, (enum ste_bias)s, side ? -1 : 1, p->seed, &out->sides[s][side].accuracy);
+    for (int s = 0; s < STE_N_BIASES; s++)
+        out->liking[s].pairs =
+            ste_metrics_liking(all.o, all.n, (enum ste_bias)s, p->seed, &out->liking[s].named, &out->liking[s].right);
     out->has_agreement = ties;
     for (int k = 0; ties && k < 2; k++)
         ste_agreement_of(all.o, all.n, k == 0, p->seed, &out->agreement[k]);
@@ -228,6 +231,8 @@ static void side_lines(const struct ste_scores *s, struct ste_buf *out)
     static const char *const has[STE_N_BIASES][2] = {{"chosen answer longer", "chosen answer shorter"},
                                                      {"only the chosen has Markdown", "only the rejected has Markdown"},
                                                      {"chosen by the judge's model", "rejected by the judge's model"}};
+    static const char *const more[STE_N_BIASES] = {
+        "two-order names the longer one", "names the one with Markdown", "names the judge's model's"};
     bool any = false;
     for (int k = 0; k < STE_N_BIASES; k++)
         for (int side = 0; side < 2; side++) {
@@ -240,6 +245,12 @@ static void side_lines(const struct ste_scores *s, struct ste_buf *out)
             any = true;
             ste_buf_addf(out, "%-31s %5zu  %.3f [%.3f %.3f]\n", has[k][side], pairs, r->value, r->lo, r->hi);
         }
+    for (int k = 0; k < STE_N_BIASES; k++) {
+        const struct ste_rate *r = &s->liking[k].named;
+        if (s->liking[k].pairs)
+            ste_buf_addf(out, "%-31s %5zu  %.3f [%.3f %.3f]; right %.3f\n", more[k], s->liking[k].pairs, r->value, r->lo,
+                         r->hi, s->liking[k].right);
+    }
 }
 
 static void agreement_lines(const struct ste_scores *s, struct ste_buf *out)
@@ -392,6 +403,15 @@ void ste_scores_json(const struct ste_scores *s, json_t *j)
                                     rate_json(s->sides[k][side].pairs, "pairs", &s->sides[k][side].accuracy));
         }
     json_object_set_new(j, "splits", splits);
+    json_t *liking = json_object();
+    for (int k = 0; k < STE_N_BIASES; k++) {
+        if (!s->liking[k].pairs)
+            continue;
+        json_t *of = rate_json(s->liking[k].pairs, "pairs", &s->liking[k].named);
+        json_object_set_new(of, "right", number(s->liking[k].right));
+        json_object_set_new(liking, bias_names[k], of);
+    }
+    json_object_set_new(j, "liking", liking);
     if (compat)
         json_object_set_new(j, "compat", json_string(ste_compat_name(s->compat)));
     if (s->votes_most > 1)

@@ -27,6 +27,11 @@ struct ste_scores {
         size_t pairs;
         struct ste_rate accuracy;
     } sides[STE_N_BIASES][2]; /* [0]: the chosen answer has more of it, [1]: the rejected one */
+    struct {
+        size_t pairs;
+        struct ste_rate named; /* how often the two-order verdict names the answer that has more of it */
+        double right;          /* how often that answer is the chosen one */
+    } liking[STE_N_BIASES];
     struct ste_agreement
         agreement[2]; /* with ties, without; only where a judged label is a tie or the suite is of votes */
     bool has_agreement;

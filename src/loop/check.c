@@ -236,8 +236,8 @@ static int by_group(const void *a, const void *b)
     return groups ? groups : strcmp(x->id.s, y->id.s);
 }
 
-/* Cuts each kind of each part so that the chosen answer is the longer one as often as the shorter, but for what chance
- * makes of that; of kinds that mirror each other both together, since one alone prefers short texts by its nature.
+/* Cuts each kind of each part so that the chosen answer is the longer one in the recipe's share of pairs, but for what
+ * chance makes of that; of kinds that mirror each other both together, since one alone prefers short texts by its nature.
  * Which ones stay is drawn by a hash of their ids; pairs of equal length stay. */
 static int match_length(struct ste_loop *l, struct ste_err *err)
 {
@@ -257,7 +257,7 @@ static int match_length(struct ste_loop *l, struct ste_err *err)
         size_t a, b;
         for (to = from; to < g.n && strcmp(g.items[to].group, g.items[from].group) == 0;)
             to++;
-        ste_loop_balance(ids + from, longer + from, to - from, seed, true, keep + from, &a, &b);
+        ste_loop_balance(ids + from, longer + from, to - from, seed, l->recipe.longer, 1, keep + from, &a, &b);
         for (size_t i = from; rc == 0 && i < to; i++)
             if (!keep[i])
                 rc = ste_set_pair_state(l->store, ids[i], "check: cut to match length", err);
@@ -294,7 +294,7 @@ static int finish(struct ste_loop *l, struct ste_err *err)
     int rc = ste_store_begin(l->store, err);
     if (rc != 0)
         return rc;
-    if (l->recipe.match_length)
+    if (l->recipe.longer > 0)
         rc = match_length(l, err);
     if (rc == 0)
         rc = ste_store_meta_set(l->store, "check", "done", err);

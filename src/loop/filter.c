@@ -213,7 +213,7 @@ static void cut(struct filtering *g)
         labels[k] = g->chosen[k].label;
     }
     size_t a = 0, b = 0;
-    ste_loop_balance(ids, labels, g->n_chosen, key, false, g->keep, &a, &b);
+    ste_loop_balance(ids, labels, g->n_chosen, key, 0.5, 0, g->keep, &a, &b);
     ste_xfree(ids);
     ste_xfree(labels);
     if (a + b == 0)

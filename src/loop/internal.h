@@ -80,11 +80,10 @@ bool ste_loop_is_held_back(const struct ste_strings *held, const char *pair);
 void ste_loop_split(const char *const *ids, const size_t *cluster_of, const bool *apart, size_t n, double dev,
                     double test, uint64_t seed, const char **split);
 
-/* The labels A and B of N examples, named by IDS: KEEP[i] is set so that both classes have as many as the smaller one;
- * with CHANCE the larger one may have more by the square root of both together, a standard deviation of a fair coin's.
- * Which ones of the larger class stay is drawn by KEY. Counts are before the cut. */
-void ste_loop_balance(const char *const *ids, const char *labels, size_t n, const char *key, bool chance, bool *keep,
-                      size_t *a, size_t *b);
+/* The labels A and B of N examples, named by IDS: KEEP[i] is set so that A has SHARE of those that stay, within so many
+ * standard DEVIATIONS of a coin with that share. Which ones of a class stay is drawn by KEY. Counts are before the cut. */
+void ste_loop_balance(const char *const *ids, const char *labels, size_t n, const char *key, double share,
+                      double deviations, bool *keep, size_t *a, size_t *b);
 
 /* Says why a text that ended by FINISH is of no use to anybody: "empty", "cut off", ..., or NULL. */
 const char *ste_loop_degenerate(const char *text, const char *finish);

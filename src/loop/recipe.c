@@ -94,8 +94,8 @@ const struct ste_option ste_recipe_options[] = {
     STE_REAL("check.margin", check_margin, "4", -1000, 1000,
          "drop a pair whose evidence for its label is below this: nats that the instruction adds, by the fourth root of "
          "the answer's tokens (docs/learning.md); of the kind `sampled`: one whose answers differ by less"),
-    STE_BOOL("check.match_length", match_length, "false",
-         "cut each kind so that the chosen answer is the longer one about as often as the shorter (docs/loop.md)"),
+    STE_REAL("check.longer", longer, "0", 0, 0.99,
+         "cut each kind so that the chosen answer is the longer one in about this share of pairs; 0: leave it (docs/loop.md)"),
     STE_STEP(STE_STEP_JUDGE),
     STE_INT("judge.samples", samples, "15", 1, 1000, "judgments a pair (and order) at most"),
     STE_STEP(STE_STEP_EVALUATE),

@@ -61,8 +61,7 @@ struct ste_recipe {
     enum ste_recipe_sandbox sandbox;
     /* check */
     enum ste_recipe_check check;
-    double check_margin;
-    bool match_length;
+    double check_margin, longer;
     /* judge */
     struct ste_judge_sampling judge;
     long long samples, speculate;

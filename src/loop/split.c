@@ -74,18 +74,20 @@ static int candidate_by_key(const void *a, const void *b)
     return strcmp(((const struct candidate *)a)->key.s, ((const struct candidate *)b)->key.s);
 }
 
-void ste_loop_balance(const char *const *ids, const char *labels, size_t n, const char *key, bool chance, bool *keep,
-                      size_t *a, size_t *b)
+void ste_loop_balance(const char *const *ids, const char *labels, size_t n, const char *key, double share,
+                      double deviations, bool *keep, size_t *a, size_t *b)
 {
-    size_t count[2] = {0, 0};
+    size_t count[2] = {0, 0}, most[2];
     for (size_t i = 0; i < n; i++)
         count[labels[i] == 'B']++;
-    *a = count[0];
-    *b = count[1];
-    const size_t least = count[0] < count[1] ? count[0] : count[1];
-    size_t most = least;
-    while (chance && most < n - least && (most + 1 - least) * (most + 1 - least) <= most + 1 + least)
-        most++;
+    *a = most[0] = count[0];
+    *b = most[1] = count[1];
+    for (;;) {
+        const double of = (double)(most[0] + most[1]), over = (double)most[0] - share * of;
+        if (fabs(over) <= deviations * sqrt(of * share * (1 - share)))
+            break;
+        most[over < 0]--;
+    }
     struct candidate *order = ste_xcalloc(n + 1, sizeof *order);
     for (size_t i = 0; i < n; i++)
         order[i] = (struct candidate){i, ste_id_of("balance", key, ids[i], NULL)};
@@ -94,7 +96,7 @@ void ste_loop_balance(const char *const *ids, const char *labels, size_t n, cons
     for (size_t k = 0; k < n; k++) {
         size_t i = order[k].index;
         int class = labels[i] == 'B';
-        keep[i] = taken[class] < most;
+        keep[i] = taken[class] < most[class];
         taken[class] += keep[i];
     }
     ste_xfree(order);

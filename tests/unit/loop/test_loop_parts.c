@@ -60,30 +60,37 @@ static void test_balance(void **state)
     const char *ids[] = {"p", "q", "r", "s", "t", "u", "v"};
     bool keep[7], again[7];
     size_t a, b;
-    ste_loop_balance(ids, "AABAAAB", 7, "1/1", false, keep, &a, &b);
+    ste_loop_balance(ids, "AABAAAB", 7, "1/1", 0.5, 0, keep, &a, &b);
     assert_int_equal(a, 5);
     assert_int_equal(b, 2);
     assert_true(keep[2] && keep[6]);
     assert_int_equal(keep[0] + keep[1] + keep[3] + keep[4] + keep[5], 2);
     /* the choice hangs on ids, not on places */
     const char *turned[] = {"v", "u", "t", "s", "r", "q", "p"};
-    ste_loop_balance(turned, "BAAABAA", 7, "1/1", false, again, &a, &b);
+    ste_loop_balance(turned, "BAAABAA", 7, "1/1", 0.5, 0, again, &a, &b);
     for (int i = 0; i < 7; i++)
         assert_int_equal(keep[i], again[6 - i]);
-    ste_loop_balance(ids, "AAAAAAA", 7, "1/1", false, keep, &a, &b);
+    ste_loop_balance(ids, "AAAAAAA", 7, "1/1", 0.5, 0, keep, &a, &b);
     assert_int_equal(b, 0);
     for (int i = 0; i < 7; i++)
         assert_false(keep[i]);
     /* as many more as a fair coin gives in one of three times: 4 beside 2, 1 beside none */
     int kept[2] = {0, 0};
-    ste_loop_balance(ids, "AABAAAB", 7, "1/1", true, keep, &a, &b);
+    ste_loop_balance(ids, "AABAAAB", 7, "1/1", 0.5, 1, keep, &a, &b);
     for (int i = 0; i < 7; i++)
         kept[0] += keep[i];
-    ste_loop_balance(ids, "AAAAAAA", 7, "1/1", true, keep, &a, &b);
+    ste_loop_balance(ids, "AAAAAAA", 7, "1/1", 0.5, 1, keep, &a, &b);
     for (int i = 0; i < 7; i++)
         kept[1] += keep[i];
     assert_int_equal(kept[0], 6);
     assert_int_equal(kept[1], 1);
+    /* three of four: 5 beside 2 are within a deviation of that, 3 beside 1 it exactly */
+    ste_loop_balance(ids, "AABAAAB", 7, "1/1", 0.75, 1, keep, &a, &b);
+    for (int i = 0; i < 7; i++)
+        assert_true(keep[i]);
+    ste_loop_balance(ids, "AABAAAB", 7, "1/1", 0.75, 0, keep, &a, &b);
+    assert_int_equal(keep[2] + keep[6], 1);
+    assert_int_equal(keep[0] + keep[1] + keep[3] + keep[4] + keep[5], 3);
 }
 
 static void test_degenerate(void **state)

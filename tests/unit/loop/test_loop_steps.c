@@ -187,7 +187,7 @@ static void test_preferred_labels(void **state)
 static void test_match_length(void **state)
 {
     char *dir;
-    free(run("check.match_length=true;check.margin=-100;pair.kinds=modify=1,weaker=1", -1, &dir));
+    free(run("check.longer=0.5;check.margin=-100;pair.kinds=modify=1,weaker=1", -1, &dir));
     struct ste_loop *l;
     assert_int_equal(open_loop(&l, dir, NULL, NULL), 0);
     assert_true(count(l, "SELECT count(*) FROM pair WHERE state = 'check: cut to match length'") > 0);
