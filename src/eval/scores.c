@@ -231,8 +231,8 @@ static void side_lines(const struct ste_scores *s, struct ste_buf *out)
     static const char *const has[STE_N_BIASES][2] = {{"chosen answer longer", "chosen answer shorter"},
                                                      {"only the chosen has Markdown", "only the rejected has Markdown"},
                                                      {"chosen by the judge's model", "rejected by the judge's model"}};
-    static const char *const more[STE_N_BIASES] = {
-        "two-order names the longer one", "names the one with Markdown", "names the judge's model's"};
+    static const char *const more[STE_N_BIASES] = {"two-order names the longer one", "names the one with Markdown",
+                                                   "names the judge's model's"};
     bool any = false;
     for (int k = 0; k < STE_N_BIASES; k++)
         for (int side = 0; side < 2; side++) {
@@ -248,8 +248,8 @@ static void side_lines(const struct ste_scores *s, struct ste_buf *out)
     for (int k = 0; k < STE_N_BIASES; k++) {
         const struct ste_rate *r = &s->liking[k].named;
         if (s->liking[k].pairs)
-            ste_buf_addf(out, "%-31s %5zu  %.3f [%.3f %.3f]; right %.3f\n", more[k], s->liking[k].pairs, r->value, r->lo,
-                         r->hi, s->liking[k].right);
+            ste_buf_addf(out, "%-31s %5zu  %.3f [%.3f %.3f]; right %.3f\n", more[k], s->liking[k].pairs, r->value,
+                         r->lo, r->hi, s->liking[k].right);
     }
 }
 

@@ -118,7 +118,7 @@ static int put_check(struct checking *g, struct check_job *j, struct ste_err *er
     const bool labels = j->kind->evidence == STE_EVIDENCE_LABELS, swap = labels && margin < 0;
     const char *state = j->too_long                                ? "check: prompt too long"
                         : labels && fabs(margin) < r->check_margin ? "check: margin too small"
-                        : !labels && margin < r->check_margin      ? "check: disputed by likelihood"
+                        : !labels && margin < r->check_margin      ? STE_PAIR_DISPUTED
                                                                    : NULL;
     const enum side c = swap ? REJECTED : CHOSEN, w = swap ? CHOSEN : REJECTED;
     struct ste_id prov;
@@ -237,12 +237,12 @@ static int by_group(const void *a, const void *b)
 }
 
 /* Cuts each kind of each part so that the chosen answer is the longer one in the recipe's share of pairs, but for what
- * chance makes of that; of kinds that mirror each other both together, since one alone prefers short texts by its nature.
- * Which ones stay is drawn by a hash of their ids; pairs of equal length stay. */
+ * chance makes of that; of kinds that mirror each other both together, since one alone prefers short texts by its
+ * nature. Which ones stay is drawn by a hash of their ids; pairs of equal length stay. */
 static int match_length(struct ste_loop *l, struct ste_err *err)
 {
     struct sizes g = {.recipe = &l->recipe};
-    int rc = ste_each_pair(l->store, NULL, add_size, &g, err);
+    int rc = ste_each_pair(l->store, NULL, NULL, add_size, &g, err);
     if (g.n)
         qsort(g.items, g.n, sizeof *g.items, by_group);
     const char **ids = ste_xcalloc(g.n + 1, sizeof *ids);
@@ -289,16 +289,32 @@ static int check_all(struct checking *g, struct ste_err *err)
     return rc;
 }
 
-static int finish(struct ste_loop *l, struct ste_err *err)
+/* Takes WHAT (may be NULL) and says under KEY that it is done: both or neither, and once. */
+static int once(struct ste_loop *l, int (*what)(struct ste_loop *l, struct ste_err *err), const char *key,
+                struct ste_err *err)
 {
-    int rc = ste_store_begin(l->store, err);
-    if (rc != 0)
+    char *done = NULL;
+    int rc = ste_store_meta(l->store, key, &done, err);
+    const bool over = done != NULL;
+    ste_xfree(done);
+    if (rc != 0 || over || (rc = ste_store_begin(l->store, err)) != 0)
         return rc;
-    if (l->recipe.longer > 0)
-        rc = match_length(l, err);
+    if (what)
+        rc = what(l, err);
     if (rc == 0)
-        rc = ste_store_meta_set(l->store, "check", "done", err);
+        rc = ste_store_meta_set(l->store, key, "done", err);
     return ste_store_end(l->store, rc, err);
+}
+
+/* Checks what is not checked yet. */
+static int check_rest(struct ste_loop *l, struct ste_err *err)
+{
+    struct checking g = {.l = l};
+    int rc = ste_each_pair(l->store, NULL, NULL, add_job, &g, err);
+    if (rc == 0 && g.n > 0)
+        rc = check_all(&g, err);
+    clear(&g);
+    return rc;
 }
 
 int ste_loop_check(struct ste_loop *l, struct ste_err *err)
@@ -307,21 +323,20 @@ int ste_loop_check(struct ste_loop *l, struct ste_err *err)
     int rc = ste_loop_paired(l, err);
     if (rc == 0)
         rc = ste_store_meta(l->store, "check", &done, err);
-    const bool over = done != NULL;
+    const bool over = done != NULL, likelihood = l->recipe.check == STE_CHECK_LIKELIHOOD;
     ste_xfree(done);
     if (rc != 0 || over)
         return rc;
-    struct checking g = {.l = l};
     struct ste_loop_clock clock;
     ste_loop_clock_start(&clock, "check", 0);
-    if (l->recipe.check == STE_CHECK_LIKELIHOOD)
-        rc = ste_each_pair(l->store, NULL, add_job, &g, err);
-    if (rc == 0 && g.n > 0)
-        rc = check_all(&g, err);
+    if (likelihood)
+        rc = check_rest(l, err);
+    if (rc == 0 && likelihood && l->recipe.disputed == STE_DISPUTED_OTHER &&
+        (rc = once(l, ste_loop_make_again, "made again", err)) == 0)
+        rc = check_rest(l, err);
     if (rc == 0)
-        rc = finish(l, err);
+        rc = once(l, l->recipe.longer > 0 ? match_length : NULL, "check", err);
     if (rc == 0)
         rc = ste_loop_clock_stop(l, &clock, err);
-    clear(&g);
     return rc != 0 ? rc : ste_loop_pairs_left(l, "check", err);
 }

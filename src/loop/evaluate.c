@@ -122,7 +122,7 @@ static int synthetic(struct ste_loop *l, const char *split, struct ste_answer_pa
 {
     *out = (struct ste_answer_pairs){.name = ste_xstrdup(split), .path = ste_xstrdup(split)};
     struct synthetic g = {.pairs = out};
-    return ste_each_pair(l->store, split, add_pair, &g, err);
+    return ste_each_pair(l->store, split, NULL, add_pair, &g, err);
 }
 
 int ste_loop_evaluate_dev(struct ste_loop *l, const struct ste_role_model *model, int iteration, int step,

@@ -194,7 +194,7 @@ static int export_pairs(struct ste_store *s, const char *out, size_t *n, struct 
     struct ste_jsonl_writer *w = NULL;
     int rc = ste_jsonl_create(&w, out, err);
     struct writing g = {NULL, false, w, n};
-    return rc == 0 ? ste_jsonl_end(w, ste_each_pair(s, NULL, put_pair, &g, err), err) : rc;
+    return rc == 0 ? ste_jsonl_end(w, ste_each_pair(s, NULL, NULL, put_pair, &g, err), err) : rc;
 }
 
 int ste_export(const char *dir, enum ste_export what, int iteration, const char *out, size_t *n,

@@ -399,7 +399,7 @@ static void clear(struct filtering *g)
 
 static int load(struct filtering *g, struct ste_err *err)
 {
-    int rc = ste_each_pair(g->l->store, "train", add_pair, g, err);
+    int rc = ste_each_pair(g->l->store, "train", NULL, add_pair, g, err);
     if (rc == 0)
         rc = ste_each_judgment(g->l->store, g->iteration, add_judgment, g, err);
     if (rc == 0 && (!g->l->pack->reasoning || g->l->recipe.verdict_only > 0))

@@ -85,6 +85,24 @@ void ste_loop_split(const char *const *ids, const size_t *cluster_of, const bool
 void ste_loop_balance(const char *const *ids, const char *labels, size_t n, const char *key, double share,
                       double deviations, bool *keep, size_t *a, size_t *b);
 
+/* A pair's id. FROM: the rows of its chosen answer, modified instruction and rejected answer; NULL: none. */
+struct ste_id ste_loop_pair_id(const char *instruction, const char *kind, const char *const from[3]);
+
+/* An answer to an instruction that may be the rejected one of another. Nothing in it is owned. */
+struct ste_lent {
+    const char *instruction, *split, *answer, *row; /* ROW: the answer's, in the store */
+    const struct ste_dialogue *x;
+    bool lends; /* it stands for its own instruction, and no file gave it: who wrote it would show */
+};
+/* The one of ALL[N] whose answer is rejected for that of TO, which is one of them: of its part of the split, and by
+ * pair.other_nearest any of them or the nearest of some. NULL: there is none. */
+const struct ste_lent *ste_loop_lender(const struct ste_loop *l, const struct ste_lent *all, size_t n, size_t to);
+
+#define STE_PAIR_DISPUTED "check: disputed by likelihood"
+/* The answer to an instruction whose pair is disputed was written, and is held against the answer to another
+ * instruction instead: a pair of the kind `other`, not checked yet, for each that finds one. */
+int ste_loop_make_again(struct ste_loop *l, struct ste_err *err);
+
 /* Says why a text that ended by FINISH is of no use to anybody: "empty", "cut off", ..., or NULL. */
 const char *ste_loop_degenerate(const char *text, const char *finish);
 

@@ -117,7 +117,7 @@ static int load(struct judging *g, struct ste_err *err)
 {
     int rc = ste_loop_held_back(g->l, g->iteration, &g->held, err);
     if (rc == 0)
-        rc = ste_each_pair(g->l->store, "train", add_pair, g, err);
+        rc = ste_each_pair(g->l->store, "train", NULL, add_pair, g, err);
     const bool both = g->l->recipe.orders == STE_ORDERS_BOTH;
     g->trials = ste_xcalloc(2 * g->n_pairs + 1, sizeof *g->trials);
     for (size_t i = 0; rc == 0 && i < g->n_pairs; i++)

@@ -11,11 +11,8 @@
 #include <strings.h>
 
 #include "core/mem.h"
-#include "data/minhash.h"
 #include "loop/kinds/kind.h"
 
-#define NEAREST_OF 200 /* instructions that `other` looks at for the nearest */
-#define STRIDE 7919    /* a prime: how far apart these stand in the list */
 #define EARLY_PAIRS 40 /* settled, before a poor yield is said */
 
 struct ask_tag {
@@ -32,6 +29,7 @@ struct pairing {
     struct ste_role_model models[STE_LOOP_N_ROLES];
     struct ste_llm *asked; /* the model that is asked now */
     struct ste_piece_ask ask;
+    struct ste_lent *lent; /* (n) */
     size_t settled, kept;
     struct ste_strings reasons;
     size_t *reason_counts;
@@ -152,11 +150,16 @@ static void say_yield(struct pairing *g, const char *state)
                                              : "another models.answer, or other instructions");
 }
 
+struct ste_id ste_loop_pair_id(const char *instruction, const char *kind, const char *const from[3])
+{
+    return ste_id_of("pair", instruction, kind, from[0] ? from[0] : "", from[1] ? from[1] : "", from[2] ? from[2] : "",
+                     NULL);
+}
+
 static int put_pair(struct pairing *g, struct ste_pair_job *j, const char *state, const char *const from[3],
                     const struct ste_pair_texts *t, struct ste_err *err)
 {
-    struct ste_id id = ste_id_of("pair", j->instruction, j->kind->name, from[0] ? from[0] : "", from[1] ? from[1] : "",
-                                 from[2] ? from[2] : "", NULL);
+    const struct ste_id id = ste_loop_pair_id(j->instruction, j->kind->name, from);
     j->paired = true;
     say_yield(g, state);
     ste_progress_add(g->progress, 1);
@@ -369,47 +372,6 @@ static int add_job(void *arg, const struct ste_instruction_view *v, struct ste_e
 
 /* ---- answers to other instructions ---- */
 
-/* Only an answer that stands for its own instruction is lent, and none of a file: who wrote it would show. */
-static bool lends(const struct ste_pair_job *j, const struct ste_pair_job *to)
-{
-    const struct ste_piece *p = &j->pieces[j->kind->chosen];
-    return j != to && !j->labelled && strcmp(j->split, to->split) == 0 &&
-           strcmp(j->kind->pieces[j->kind->chosen].name, "answer") == 0 && p->settled && !p->fault &&
-           !ste_text_same(p->text, to->pieces[to->kind->chosen].text);
-}
-
-static const struct ste_pair_job *lender(const struct pairing *g, const struct ste_pair_job *to)
-{
-    const struct ste_digits seed = ste_digits(g->l->recipe.seed);
-    struct ste_buf mine = STE_BUF_INIT, theirs = STE_BUF_INIT;
-    ste_dialogue_text(&to->x, &mine);
-    const uint64_t key = ste_key_of("other answer", seed.s, to->instruction, NULL);
-    const bool nearest = ste_key_share(key) < g->l->recipe.other_nearest;
-    const struct ste_pair_job *best = NULL;
-    double most = -1;
-    size_t start = ste_key_of("which other", seed.s, to->instruction, NULL) % g->n, seen = 0;
-    /* From a place of its own around the list: so the first ones in it are any, and not the same for all. */
-    const size_t stride = g->n % STRIDE ? STRIDE : 1;
-    for (size_t i = 0; i < g->n && seen < (nearest ? NEAREST_OF : 1); i++) {
-        const struct ste_pair_job *j = &g->jobs[(start + i * stride) % g->n];
-        if (!lends(j, to))
-            continue;
-        ste_buf_reset(&theirs);
-        ste_dialogue_text(&j->x, &theirs);
-        double similarity = ste_text_similarity(mine.s, theirs.s);
-        if (similarity >= g->l->recipe.near)
-            continue; /* the same question in other words */
-        seen++;
-        if (similarity > most) {
-            most = similarity;
-            best = j;
-        }
-    }
-    ste_buf_clear(&mine);
-    ste_buf_clear(&theirs);
-    return best;
-}
-
 /* What a rule made of an answer, as if it had been written. */
 static int put_made(struct pairing *g, const struct ste_pair_job *j, const struct ste_pair_texts *t, const char *answer,
                     struct ste_id *id, struct ste_err *err)
@@ -427,17 +389,33 @@ static int put_made(struct pairing *g, const struct ste_pair_job *j, const struc
     return rc != 0 ? rc : ste_put_generation(g->l->store, &row, err);
 }
 
+/* What each job would lend to others, once all are settled. */
+static void list_lent(struct pairing *g)
+{
+    g->lent = ste_xcalloc(g->n + 1, sizeof *g->lent);
+    for (size_t i = 0; i < g->n; i++) {
+        const struct ste_pair_job *j = &g->jobs[i];
+        const struct ste_piece *p = &j->pieces[j->kind->chosen];
+        const bool own = strcmp(j->kind->pieces[j->kind->chosen].name, "answer") == 0;
+        g->lent[i] = (struct ste_lent){j->instruction, j->split,
+                                       p->text,        row_of(j, j->kind->chosen),
+                                       &j->x,          own && !j->labelled && p->settled && !p->fault};
+    }
+}
+
 /* A pair that needs all answers there: one of them is rejected, or it goes into what a rule makes. */
 static int borrow(struct pairing *g, struct ste_pair_job *j, struct ste_err *err)
 {
-    const struct ste_pair_job *from = lender(g, j);
-    const char *const lent = from ? row_of(from, from->kind->chosen) : NULL, *why = NULL;
+    if (!g->lent)
+        list_lent(g);
+    const struct ste_lent *from = ste_loop_lender(g->l, g->lent, g->n, (size_t)(j - g->jobs));
+    const char *const lent = from ? from->row : NULL, *why = NULL;
     const char *rows[3] = {row_of(j, j->kind->chosen), NULL, lent};
     struct ste_pair_texts t = {0};
     struct ste_id made;
     int rc = 0;
     if (j->kind->texts) {
-        why = j->kind->texts(g->l, j, from ? from->pieces[from->kind->chosen].text : NULL, &t);
+        why = j->kind->texts(g->l, j, from ? from->answer : NULL, &t);
         rows[1] = t.borrowed ? lent : NULL;
         rows[2] = NULL;
         if (!why && (rc = put_made(g, j, &t, rows[0], &made, err)) == 0)
@@ -445,8 +423,8 @@ static int borrow(struct pairing *g, struct ste_pair_job *j, struct ste_err *err
     } else {
         why = from ? NULL : "no other answer";
         t.chosen = text_of(j, j->kind->chosen);
-        t.modified = from ? ste_xstrdup(from->x.turns[from->x.n - 1].text) : NULL;
-        t.rejected = from ? text_of(from, from->kind->chosen) : NULL;
+        t.modified = from ? ste_xstrdup(from->x->turns[from->x->n - 1].text) : NULL;
+        t.rejected = from ? ste_xstrdup(from->answer) : NULL;
     }
     if (rc == 0)
         rc = put_pair(g, j, why ? why : "kept", rows, &t, err);
@@ -537,6 +515,7 @@ static void clear(struct pairing *g)
         ste_dialogue_clear(&j->x);
     }
     ste_xfree(g->jobs);
+    ste_xfree(g->lent);
     ste_xfree(g->tags);
     ste_strings_clear(&g->reasons);
     ste_xfree(g->reason_counts);

@@ -94,6 +94,9 @@ const struct ste_option ste_recipe_options[] = {
     STE_REAL("check.margin", check_margin, "4", -1000, 1000,
          "drop a pair whose evidence for its label is below this: nats that the instruction adds, by the fourth root of "
          "the answer's tokens (docs/learning.md); of the kind `sampled`: one whose answers differ by less"),
+    STE_CHOICE("check.disputed", disputed, "drop", STE_NAMES("drop", "other"),
+           "what becomes of a disputed pair: it is dropped, or its chosen answer is held against the answer to another "
+           "instruction, as a pair of the kind `other`"),
     STE_REAL("check.longer", longer, "0", 0, 0.99,
          "cut each kind so that the chosen answer is the longer one in about this share of pairs; 0: leave it (docs/loop.md)"),
     STE_STEP(STE_STEP_JUDGE),

@@ -14,6 +14,7 @@ enum ste_recipe_modify { STE_MODIFY_TWO_CALLS, STE_MODIFY_ONE_CALL };
 enum ste_recipe_cut { STE_CUT_TRIM, STE_CUT_DROP };
 enum ste_recipe_sandbox { STE_SANDBOX_OFF, STE_SANDBOX_BWRAP };
 enum ste_recipe_check { STE_CHECK_NONE, STE_CHECK_LIKELIHOOD };
+enum ste_recipe_disputed { STE_DISPUTED_DROP, STE_DISPUTED_OTHER };
 enum ste_recipe_orders { STE_ORDERS_RANDOM, STE_ORDERS_BOTH };
 enum ste_recipe_rule { STE_RULE_PAPER, STE_RULE_SHARE, STE_RULE_MARGIN };
 enum ste_recipe_per_pair { STE_PER_PAIR_ONE, STE_PER_PAIR_ORDER };
@@ -61,6 +62,7 @@ struct ste_recipe {
     enum ste_recipe_sandbox sandbox;
     /* check */
     enum ste_recipe_check check;
+    enum ste_recipe_disputed disputed;
     double check_margin, longer;
     /* judge */
     struct ste_judge_sampling judge;

@@ -73,7 +73,7 @@ int ste_loop_held_back(struct ste_loop *l, int iteration, struct ste_strings *he
     snprintf(g.seed, sizeof g.seed, "%lld", l->recipe.seed);
     int rc = ste_pair_kinds_parse(all->items[at], &shares, err);
     if (rc == 0)
-        rc = ste_each_pair(l->store, "train", add_pair, &g, err);
+        rc = ste_each_pair(l->store, "train", NULL, add_pair, &g, err);
     struct ranked *p = g.items;
     const size_t n = g.n;
     if (n)

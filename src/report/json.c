@@ -29,8 +29,8 @@ static int add_list(struct ste_store *s, json_t *object, const char *name, enum 
 static int funnel(struct ste_store *s, json_t *report, struct ste_err *err)
 {
     /* as enum ste_states has them */
-    static const char *const names[STE_N_STATES] = {"instructions", "split",     "pairs",    "pairs_split", "rules",
-                                                    "tests",        "judgments", "outcomes", "examples"};
+    static const char *const names[STE_N_STATES] = {"instructions", "split", "pairs",     "pairs_split", "made_again",
+                                                    "rules",        "tests", "judgments", "outcomes",    "examples"};
     json_t *f = json_object(), *iterations = json_array();
     json_object_set_new(report, "funnel", f);
     json_object_set_new(f, "iterations", iterations);

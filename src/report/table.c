@@ -93,6 +93,7 @@ static void funnel(struct ste_buf *out, const json_t *f)
     group(out, "instructions", json_object_get(f, "instructions"));
     group(out, "pairs, from the kept ones", json_object_get(f, "pairs"));
     group(out, "split of the kept pairs", json_object_get(f, "pairs_split"));
+    some(out, "disputed, made again as `other`", json_object_get(f, "made_again"));
     some(out, "of them damaged by a rule", json_object_get(f, "rules"));
     some(out, "runs of code in the sandbox", json_object_get(f, "tests"));
     size_t i;

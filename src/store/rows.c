@@ -391,7 +391,7 @@ static const struct column pair_more[] = {AS(dialogue, "i.dialogue"), AS(checked
                                           AS(margin, "c.margin"), END};
 #undef S
 STEP(pair, struct ste_pair_view)
-int ste_each_pair(struct ste_store *s, const char *split,
+int ste_each_pair(struct ste_store *s, const char *split, const char *also,
                   int (*each)(void *arg, const struct ste_pair_view *v, struct ste_err *err), void *arg,
                   struct ste_err *err)
 {
@@ -399,8 +399,8 @@ int ste_each_pair(struct ste_store *s, const char *split,
     struct pair_step step = {each, arg};
     return each_row(s, &v,
                     "FROM pair p JOIN instruction i ON i.id = p.instruction LEFT JOIN pair_check c ON c.pair = p.id "
-                    "WHERE p.state = 'kept' AND (?1 IS NULL OR p.split = ?1) ORDER BY p.position, p.id",
-                    pair_of, &step, err, "t", split);
+                    "WHERE (p.state = 'kept' OR p.state = ?2) AND (?1 IS NULL OR p.split = ?1) ORDER BY p.position, p.id",
+                    pair_of, &step, err, "tt", split, also);
 }
 
 /* A reader of those of an iteration. */

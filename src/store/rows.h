@@ -189,8 +189,8 @@ struct ste_pair_view {
     int64_t checked;
     double margin;
 };
-/* Reads the kept pairs of SPLIT (NULL: of all), by position. */
-int ste_each_pair(struct ste_store *s, const char *split,
+/* Reads the kept pairs of SPLIT (NULL: of all), and those in the state ALSO (NULL: none), by position. */
+int ste_each_pair(struct ste_store *s, const char *split, const char *also,
                   int (*each)(void *arg, const struct ste_pair_view *v, struct ste_err *err), void *arg,
                   struct ste_err *err);
 

@@ -12,6 +12,7 @@ enum ste_states {
     STE_STATES_SPLIT,      /* of kept instructions, by part */
     STE_STATES_PAIRS,      /* of kept instructions */
     STE_STATES_PAIR_SPLIT, /* of kept pairs, by part */
+    STE_STATES_AGAIN,      /* of disputed pairs that were made again, by what they were */
     STE_STATES_RULES,      /* of kept pairs that a rule made, by rule */
     STE_STATES_TESTS,      /* of runs of code, by outcome */
     STE_STATES_JUDGMENTS,  /* from here on: of an iteration */

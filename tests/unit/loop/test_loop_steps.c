@@ -201,6 +201,29 @@ static void test_match_length(void **state)
     free(dir);
 }
 
+/* The chosen answer of a disputed pair is held against the answer to another instruction, in a pair that is checked too. */
+static void test_made_again(void **state)
+{
+    char *dir;
+    same_for_all_orders("check.disputed=other");
+    free(run("check.disputed=other", -1, &dir));
+    struct ste_loop *l;
+    assert_int_equal(open_loop(&l, dir, NULL, NULL), 0);
+    const int64_t again = count(l, "SELECT count(*) FROM pair WHERE state = 'check: disputed, made again'");
+    assert_true(again > 0);
+    assert_int_equal(
+        count(l, "SELECT count(*) FROM pair p JOIN pair q ON q.instruction = p.instruction AND q.id <> p.id JOIN "
+                 "generation g ON g.id = q.rejected_from JOIN instruction i ON i.id = g.instruction JOIN pair_check c "
+                 "ON c.pair = q.id WHERE p.state = 'check: disputed, made again' AND p.kind = 'modify' AND q.kind = "
+                 "'other' AND q.chosen = p.chosen AND i.id <> p.instruction AND i.split = p.split AND g.kind = 'answer' "
+                 "AND (q.state = 'kept') = (c.margin >= 4)"),
+        again);
+    assert_int_equal(count(l, "SELECT count(*) FROM pair WHERE state <> 'check: disputed, made again'"),
+                     count(l, "SELECT count(*) FROM instruction WHERE state = 'kept'"));
+    ste_loop_close(l);
+    free(dir);
+}
+
 /* A longer answer of a weaker model ends with a whole sentence, and is no longer than the one that it is held against.
  */
 static void test_weaker_trim(void **state)
@@ -384,7 +407,7 @@ int main(void)
         cmocka_unit_test(test_all_samples),      cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_margin_rule),      cmocka_unit_test(test_preferences),
         cmocka_unit_test(test_preferred_labels), cmocka_unit_test(test_held_back),
-        cmocka_unit_test(test_match_length),     cmocka_unit_test(test_weaker_trim),
+        cmocka_unit_test(test_made_again),       cmocka_unit_test(test_match_length),     cmocka_unit_test(test_weaker_trim),
         cmocka_unit_test(test_labels),           cmocka_unit_test(test_counts),
         cmocka_unit_test(test_one_sided),        cmocka_unit_test(test_changed_recipe),
         cmocka_unit_test(test_golden),
