@@ -61,7 +61,7 @@ static int report(const struct ste_strings *judges, const struct ste_pair_files 
     struct ste_outcome *all[2] = {ste_xcalloc(total, sizeof **all), ste_xcalloc(total, sizeof **all)};
     struct ste_comparison *each = ste_xcalloc(p->n, sizeof *each), c;
     const char **names = ste_xcalloc(p->n, sizeof *names);
-    json_t *suites = json_array();
+    json_t *subsets = json_array();
     for (size_t i = 0; i < p->n; i++) {
         size_t n = p->files[i].n;
         ste_compare(first[i], second[i], n, seed, &each[i]);
@@ -69,7 +69,7 @@ static int report(const struct ste_strings *judges, const struct ste_pair_files 
         memcpy(all[0] + at, first[i], n * sizeof **all); /* shallow: nothing of it is freed here */
         memcpy(all[1] + at, second[i], n * sizeof **all);
         at += n;
-        json_array_append_new(suites, named(names[i], &each[i]));
+        json_array_append_new(subsets, named(names[i], &each[i]));
     }
     ste_compare(all[0], all[1], total, seed, &c);
     /* Their verdicts of both orders together (an answer, or a tie), chance agreement taken off. */
@@ -88,7 +88,7 @@ static int report(const struct ste_strings *judges, const struct ste_pair_files 
     ste_xfree(names);
     json_t *out = json_object();
     json_object_set(out, "judges", provenance);
-    json_object_set_new(out, "suites", suites);
+    json_object_set_new(out, "subsets", subsets);
     json_object_set_new(out, "all", named("all pairs", &c));
     json_object_set_new(out, "kappa_between", isnan(kappa) ? json_null() : json_real(kappa));
     int rc = json ? ste_write_json(json, json_incref(out), err) : 0;

@@ -374,7 +374,7 @@ void ste_scores_json(const struct ste_scores *s, json_t *j)
     bool compat = s->compat != STE_COMPAT_NONE;
     if (s->title)
         json_object_set_new(j, "title", json_string(s->title));
-    json_object_set_new(j, "suites", metrics_list(s->subsets, s->n_subsets, compat));
+    json_object_set_new(j, "subsets", metrics_list(s->subsets, s->n_subsets, compat));
     if (s->n_sections)
         json_object_set_new(j, "sections", metrics_list(s->sections, s->n_sections, compat));
     json_t *overall = metrics_list(&s->overall, 1, compat);

@@ -57,7 +57,7 @@ void ste_scores_clear(struct ste_scores *s);
 /* Share of verdicts that are valid, of all that were asked for. */
 double ste_scores_coverage(const struct ste_scores *s);
 void ste_scores_table(const struct ste_scores *s, struct ste_buf *out);
-/* Adds to J: suites (the subsets), sections, overall, splits (by what may bias the judge) and so on. */
+/* Adds to J: subsets, sections, overall, splits (by what may bias the judge) and so on. */
 void ste_scores_json(const struct ste_scores *s, json_t *j);
 
 #endif

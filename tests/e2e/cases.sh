@@ -97,7 +97,7 @@ sed 's/"p/"q/' pairs.jsonl >b/test.jsonl
 "$ste" eval --judge reward --data a/test.jsonl b/test.jsonl --json two.json --outcomes two.out >table 2>err || fail "two files: exit $?"
 python3 - <<'PY' || fail "two files of one name are not two suites: $(cat table)"
 import json
-names = [s["name"] for s in json.load(open("two.json"))["suites"]]
+names = [s["name"] for s in json.load(open("two.json"))["subsets"]]
 rows = [(r["suite"], r["id"]) for r in map(json.loads, open("two.out"))]
 assert names == ["a/test", "b/test"] and len(set(rows)) == len(rows) == 6, (names, rows)
 PY

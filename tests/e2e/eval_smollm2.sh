@@ -20,7 +20,7 @@ END
 
 "$ste" eval --judge "$model" --data "$dir/six.jsonl" --no-cache --json "$dir/1.json" --outcomes "$dir/1.out" \
     >"$dir/1.table" || fail "eval"
-for f in judge pack suites name pairs invalid accuracy accuracy_lo accuracy_hi accuracy_ab accuracy_ba consistent \
+for f in judge pack subsets name pairs invalid accuracy accuracy_lo accuracy_hi accuracy_ab accuracy_ba consistent \
     consistent_lo consistent_hi two_order two_order_lo two_order_hi undecided coverage_curve first_position overall; do
     grep -q "\"$f\":" "$dir/1.json" || fail "no field $f"
 done

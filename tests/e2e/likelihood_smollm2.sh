@@ -27,7 +27,7 @@ m = json.load(open(sys.argv[1] + "/1.json"))
 how = m["provenance"]
 assert (how["mode"], how["normalise"], how["end_of_turn"], m["pack"]) == ("likelihood", "even", False, "none"), how
 assert "pack_hash" not in how
-s = m["suites"][0]
+s = m["subsets"][0]
 assert (s["pairs"], s["tied"], s["invalid"]) == (4, 1, 0) and s["consistent"] == s["accuracy"] >= 0.75, s
 for row in map(json.loads, open(sys.argv[1] + "/1.out")):
     if row["id"] != "tied":

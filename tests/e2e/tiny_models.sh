@@ -51,7 +51,7 @@ grep -q '0 valid, 6 invalid' table && grep -q '6 score is no number' table || fa
 [ $? = 3 ] || fail "large: a threshold of valid verdicts is met"
 # equal scores are ties: right in neither order, for no position, undecided
 "$ste" eval --judge "$dir/equal" --data pairs.jsonl --json equal.json --outcomes equal.jsonl >table 2>err || fail "equal: exit $?"
-s="['suites'][0]"
+s="['subsets'][0]"
 [ "$(field equal.json "$s['accuracy']")" = 0.0 ] && [ "$(field equal.json "$s['undecided']")" = 3 ] &&
     [ "$(field equal.json "$s['first_position']")" = None ] && [ "$(field equal.json "$s['invalid']")" = 0 ] ||
     fail "equal: $(cat equal.json)"

@@ -157,7 +157,7 @@ def check_eval(eval_path, outcomes_path, seed):
         report = json.load(f)
     suites = read(outcomes_path)
     bad, all_figures, all_values, all_margins = 0, [], [], []
-    for got in report["suites"]:
+    for got in report["subsets"]:
         want, values, margins = figures(suites[got["name"]])
         all_margins.extend(margins)
         bad += curve_differences(got["name"], margins, got)
@@ -182,7 +182,7 @@ def check_compare(compare_path, first_path, second_path, seed):
         report = json.load(f)
     first, second = read(first_path), read(second_path)
     bad = 0
-    sets = [(s["name"], first[s["name"]], second[s["name"]], s) for s in report["suites"]]
+    sets = [(s["name"], first[s["name"]], second[s["name"]], s) for s in report["subsets"]]
     sets.append(("all pairs", sum((s[1] for s in sets), []), sum((s[2] for s in sets), []), report["all"]))
     for name, one, two, got in sets:
         rows = [(a, b) for a, b in zip(one, two) if a["state"] != "tied"]

@@ -148,7 +148,7 @@ def helpsteer2(a, d, rng):
            f"{len(groups)} pairs, {sum(w is None for w in longer)} tied")
     strength = pd.DataFrame(preferences).preference_strength
     figure("helpsteer2 preferences, tied pairs", (rows[rows.suite == "preferences"].state == "tied").sum(), "==", (strength == 0).sum())
-    for s in out["suites"]:
+    for s in out["subsets"]:
         judged = rows[(rows.subset == s["name"]) & (rows.state == "judged")]
         ab = judged.ab.map(lambda j: j["verdict"] == "A")
         ba = judged.ba.map(lambda j: j["verdict"] == "B")
