@@ -67,12 +67,14 @@ static bool take_row(struct external *x, const json_t *row)
 {
     const char *error = ste_json_text(json_object_get(row, "error")),
                *checkpoint = ste_json_text(json_object_get(row, "checkpoint"));
-    char **to = error ? &x->error : &x->checkpoint;
-    if (error || checkpoint) {
-        ste_xfree(*to);
-        *to = ste_xstrdup(error ? error : checkpoint);
-        return true;
+    if (error && !x->error) /* the others are what follows from the first one */
+        x->error = ste_xstrdup(error);
+    if (checkpoint) {
+        ste_xfree(x->checkpoint);
+        x->checkpoint = ste_xstrdup(checkpoint);
     }
+    if (error || checkpoint)
+        return true;
     const json_t *step = json_object_get(row, "step"), *loss = json_object_get(row, "loss");
     const json_int_t n = json_integer_value(step);
     if (!json_is_integer(step) || n < 1 || n > x->j->params->total_steps || !json_is_number(loss))
