@@ -6,14 +6,6 @@
 #include "core/mem.h"
 #include "train/internal.h"
 
-static json_t *ids_json(const int32_t *ids, int n)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < n; i++)
-        json_array_append_new(list, json_integer(ids[i]));
-    return list;
-}
-
 /* Labels are as transformers has them: a token's own id, or -100 where nothing is learnt. */
 static json_t *labels_json(const struct ste_example *x)
 {
@@ -25,7 +17,7 @@ static json_t *labels_json(const struct ste_example *x)
 
 static json_t *completion_json(const struct ste_example *x)
 {
-    return ids_json(x->tokens + x->n_prompt, x->n - x->n_prompt);
+    return ste_json_ids(x->tokens + x->n_prompt, (size_t)(x->n - x->n_prompt));
 }
 
 static json_t *example_json(const struct ste_external_job *j, int i)
@@ -33,11 +25,11 @@ static json_t *example_json(const struct ste_external_job *j, int i)
     const struct ste_example *x = &j->examples[i * j->params->objective->group];
     json_t *row = json_object();
     if (j->params->objective->group > 1) {
-        json_object_set_new(row, "prompt_ids", ids_json(x->tokens, x->n_prompt));
+        json_object_set_new(row, "prompt_ids", ste_json_ids(x->tokens, (size_t)x->n_prompt));
         json_object_set_new(row, "chosen_ids", completion_json(x));
         json_object_set_new(row, "rejected_ids", completion_json(x + 1));
     } else {
-        json_object_set_new(row, "input_ids", ids_json(x->tokens, x->n));
+        json_object_set_new(row, "input_ids", ste_json_ids(x->tokens, (size_t)x->n));
         json_object_set_new(row, "labels", labels_json(x));
     }
     json_object_set_new(row, "weight", json_real((double)x->weight));
@@ -48,7 +40,7 @@ static json_t *batch_json(const struct ste_external_job *j, int step)
 {
     int *index = ste_xcalloc((size_t)j->params->batch_examples, sizeof *index);
     const int n = ste_train_batch(j->params, j->n / j->params->objective->group, step, index);
-    json_t *row = json_pack("{s:i,s:o}", "step", step + 1, "rows", ids_json(index, n));
+    json_t *row = json_pack("{s:i,s:o}", "step", step + 1, "rows", ste_json_ids(index, (size_t)n));
     ste_xfree(index);
     return row;
 }

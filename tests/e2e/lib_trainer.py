@@ -73,6 +73,9 @@ if fault == "session" and os.environ.get("FAKE_CHILD") != "1":  # as torchrun: t
     os.kill(os.getpid(), signal.SIGKILL)
 done = int(open(in_folder(job["resume"], "state")).read()) if job["resume"] else 0
 print(f"begins at {done}", flush=True)
+for fd in os.listdir("/proc/self/fd"):
+    if int(fd) > 2 and os.path.exists(f"/proc/self/fd/{fd}"):  # that of the list itself is closed by now
+        print("inherits " + os.readlink(f"/proc/self/fd/{fd}"), flush=True)
 if fault == "exit":
     print("Traceback of many lines\nRuntimeError: no such device\x1b[0m", flush=True)
     sys.exit(1)

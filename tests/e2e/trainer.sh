@@ -71,6 +71,7 @@ for i in 1, 2:
 assert db.execute("select count(*) from provenance where sampling like '%\"trainer\":\"python3\"%'").fetchone() == (2,)
 PY
 run copy 0 unmarked # done: nothing is started
+grep -h "inherits $dir" copy/training/iter-*/log && fail "the trainer inherits files that ste has open"
 dpo=(--set train.objective=dpo --set iterations=1 --set split.dev=0)
 "$ste" run tiny.yaml --run dpo "${dpo[@]}" >out 2>err || fail "preferences: $?"
 python3 - <<'PY' || fail "other preferences than the store's"
@@ -87,7 +88,7 @@ PY
 
 # ---- what it leaves is no adapter, or not all of one: an error, and the same command trains on
 run unmarked 1 unmarked
-says 'the trainer ended with exit code 0 after step 6 of 6 and left no complete.json .*unmarked/training/iter-1/log.*last words: begins at 0$'
+says 'the trainer ended with exit code 0 after step 6 of 6 and left no complete.json .*unmarked/training/iter-1/log.*last words: begins at 0'
 run unmarked 0 ""
 trained unmarked "$six"
 grep -q '"resume": "checkpoint-6"' unmarked/training/iter-1/job.json || fail "it did not go on from the last checkpoint"

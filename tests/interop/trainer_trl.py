@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -41,6 +42,7 @@ judge: {{samples: 2, orders: both}}
 filter: {{rule: margin, trust_from: 100, balance: false}}
 train: {{r: 8, lr: 0.0003, batch: 4, warmup: 1, epochs: 9, max_steps: {STEPS}, checkpoint_every: 2, activations: f32, gradients: f32,
         base: {hf_folder(short)}}}
+engine: {{activations: f32}}
 iterations: 1
 """)
     return path
@@ -51,73 +53,135 @@ def rows(run, what):
         return db.execute(what).fetchall()
 
 
-def losses(run):
-    return [v for v, in rows(run, "select loss from train_step order by step")]
+def words(processes):
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else []
+    return [PYTHON, *launcher, str(TRAIN)]
 
 
 def command(processes):
-    launcher = [PYTHON, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else [PYTHON]
-    return "train.command=[" + ", ".join(f'"{w}"' for w in [*launcher, TRAIN]) + "]"
+    return "train.command=[" + ", ".join(f'"{w}"' for w in words(processes)) + "]"
 
 
-def compare(name, ours, theirs):
-    a, b = losses(ours), losses(theirs)
-    figure(f"{name}: steps", len(b), "==", len(a))
-    figure(f"{name}: largest relative difference of a step's loss", max(abs(x - y) / x for x, y in zip(a, b)), "<", 0.02,
-           f"{a[0]:.4f} to {a[-1]:.4f}, there {b[-1]:.4f}")
-    norms = [[v for v, in rows(r, "select grad_norm from train_step order by step")] for r in (ours, theirs)]
-    figure(f"{name}: largest relative difference of a gradient's norm", max(abs(x - y) / x for x, y in zip(*norms)), "<", 0.05)
-    rates = [[v for v, in rows(r, "select lr from train_step order by step")] for r in (ours, theirs)]
-    figure(f"{name}: largest difference of a learning rate", max(abs(x - y) for x, y in zip(*rates)), "<", 1e-9)
+def furthest(ours, theirs):
+    return max(abs(x - y) / abs(x) for x, y in zip(ours, theirs))
+
+
+def loop(a, short, d, path):
+    """The loop with our trainer, and with two processes of TRL."""
+    ours, theirs = d / "ours", d / "two"
+    ste(a, "run", path, "--run", ours)
+    ste(a, "run", path, "--run", theirs, "--set", command(2))
+    logs = [rows(r, "select loss, grad_norm, lr from train_step order by step") for r in (ours, theirs)]
+    figure(f"{short} loop: steps", len(logs[1]), "==", len(logs[0]))
+    loss, norm, rate = [[[row[k] for row in log] for log in logs] for k in range(3)]
+    figure(f"{short} loop: largest relative difference of a step's loss", furthest(*loss), "<", 0.02, f"{loss[0][0]:.4f} to {loss[0][-1]:.4f}")
+    figure(f"{short} loop: largest relative difference of a gradient's norm", furthest(*norm), "<", 0.05)
+    figure(f"{short} loop: largest difference of a learning rate", max(abs(x - y) for x, y in zip(*rate)), "<", 1e-9)
+    ask = "select item, position, logprob_a - logprob_b from evaluation where iteration = 1 and logprob_a is not null"
+    odds = [{(i, p): v for i, p, v in rows(r, ask)} for r in (ours, theirs)]
+    shared = odds[0].keys() & odds[1].keys()
+    figure(f"{short} loop: verdicts of both adapters", len(shared), ">", 0)
+    figure(f"{short} loop: largest difference of their log-odds", max(abs(odds[0][k] - odds[1][k]) for k in shared), "<", 0.01)
+    return theirs
+
+
+def drawn(objective):
+    """Seven rows of drawn ids: several lengths, several weights."""
+    random.seed(3)
+    ids = lambda n: [random.randrange(100, 20000) for _ in range(n)]
+    out = []
+    for i, weight in enumerate([1.0, 0.5, 2.0, 1.0, 0.0, 1.0, 0.25]):
+        prompt = ids(10 + 5 * i)
+        if objective == "dpo":
+            out.append({"prompt_ids": prompt, "chosen_ids": ids(3 + 2 * i), "rejected_ids": ids(12 - i), "weight": weight})
+        else:
+            out.append({"prompt_ids": prompt, "completion_ids": ids(1 + 3 * i), "weight": weight})
+    return out
+
+
+def tensors(folder):
+    from safetensors.numpy import load_file
+
+    return load_file(folder / "adapter_model.safetensors")
+
+
+def by_hand(a, short, objective, run, d):
+    """A folder as the loop writes it, with other rows: weights, lengths, batches that are not full, and an adapter to begin
+    with that is not 0, which is not the reference of DPO."""
+    start, batch, steps, given = run / "adapters" / "iter-1", 3, 6, drawn(objective)
+    source, rowsfile = run / "training" / "iter-1", d / f"{objective}.jsonl"
+    rowsfile.write_text("".join(json.dumps(r) + "\n" for r in given))
+    ours = d / f"{objective}-ours"
+    ste(a, objective, "--model", MODELS[short], "--in", rowsfile, "--adapter", start, "--batch", batch, "--order", "file", "--steps",
+        steps, "--schedule", "linear", "--warmup", 2, "--lr", 1e-3, "--weight-decay", 0.1, "--max-grad-norm", 0.5, "--activations",
+        "f32", "--gradients", "f32", "--out", ours, "--log", d / f"{objective}.log")
+    loss = [json.loads(line)["loss"] for line in open(d / f"{objective}.log", encoding="utf-8")]
+    for processes in 1, 2:
+        f = d / f"{objective}-{processes}"
+        f.mkdir()
+        shutil.copytree(start, f / "start")
+        if objective == "sft":
+            given = [{"input_ids": r["prompt_ids"] + r["completion_ids"], "labels": [-100] * len(r["prompt_ids"]) + r["completion_ids"],
+                      "weight": r["weight"]} for r in drawn(objective)]
+        (f / "examples.jsonl").write_text("".join(json.dumps(r) + "\n" for r in given))
+        order = [[0, 1, 2], [3, 4, 5], [6]] * 2
+        (f / "batches.jsonl").write_text("".join(json.dumps({"step": i + 1, "rows": r}) + "\n" for i, r in enumerate(order)))
+        job = json.loads((source / "job.json").read_text())
+        job.update(objective=objective, beta=0.1, nll=1.5, steps=steps, batch=batch, schedule="linear", warmup=2, lr=1e-3,
+                   weight_decay=0.1, max_grad_norm=0.5, checkpoint_every=100)
+        (f / "job.json").write_text(json.dumps(job))
+        with open(f / "log", "w", encoding="utf-8") as log:
+            if subprocess.run([*words(processes), f], stdout=log, stderr=log).returncode != 0:
+                sys.exit(f"train.py: {(f / 'log').read_text()[-2000:]}")
+        name = f"{short} {objective}, {processes} process{'es' * (processes > 1)}"
+        told = [json.loads(line) for line in (f / "progress.jsonl").read_text().splitlines()]
+        theirs = [r["loss"] for r in told if "loss" in r]
+        figure(f"{name}: steps", len(theirs), "==", steps)
+        figure(f"{name}: largest relative difference of a step's loss", furthest(loss, theirs), "<", 0.02, f"{loss[0]:.4f} to {loss[-1]:.4f}")
+        x, y, z = tensors(start), tensors(ours), tensors(f / "adapter")
+        apart = sum(float(((y[k] - z[k]) ** 2).sum()) for k in x) ** 0.5
+        moved = sum(float(((y[k] - x[k]) ** 2).sum()) for k in x) ** 0.5
+        figure(f"{name}: distance of the adapters over the way that ours went", apart / moved, "<", 0.05)
 
 
 def stopped(a, run, path, processes):
     """TERM to ste when the first checkpoint is there; then the same command."""
-    cmd = [a.ste, "run", str(path), "--run", str(run), "--set", command(processes), "--set", f"train.max_steps={4 * STEPS}",
-           "--set", "train.checkpoint_every=1"]
-    p = subprocess.Popen(cmd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    progress = run / "training" / "iter-1" / "progress.jsonl"
-    for _ in range(2400):
-        if progress.exists() and "checkpoint" in progress.read_text() or p.poll() is not None:
-            break
+    steps = 4 * STEPS
+    words = ["run", path, "--run", run, "--set", command(processes), "--set", f"train.max_steps={steps}", "--set", "train.checkpoint_every=1"]
+    p = subprocess.Popen([a.ste, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    f = run / "training" / "iter-1"
+    progress = f / "progress.jsonl"
+    while p.poll() is None and not (progress.exists() and "checkpoint" in progress.read_text()):
         time.sleep(0.1)
-    p.send_signal(signal.SIGTERM)
     began = time.time()
-    figure(f"{processes} processes, TERM: exit code", p.wait(), "==", 130, f"after {time.time() - began:.0f} s")
-    left = sum(str(progress.parent) in pathlib.Path("/proc", d, "cmdline").read_text(errors="replace") for d in os.listdir("/proc")
-               if d.isdigit() and os.path.exists(f"/proc/{d}/cmdline"))
-    figure(f"{processes} processes, TERM: processes that are left", left, "==", 0)
+    p.send_signal(signal.SIGTERM)
+    figure("TERM: exit code", p.wait(), "==", 130, f"after {time.time() - began:.0f} s")
+    left = 0
+    for d in os.listdir("/proc"):
+        try:
+            left += d.isdigit() and str(f) in pathlib.Path("/proc", d, "cmdline").read_text(errors="replace")
+        except OSError:
+            pass
+    figure("TERM: processes that are left", left, "==", 0)
     done = max(json.loads(line)["step"] for line in progress.read_text().splitlines())
-    figure(f"{processes} processes, TERM: steps that were done", done, "<", 4 * STEPS)
-    ste(a, *cmd[1:])
-    resume = json.loads((progress.parent / "job.json").read_text())["resume"]
-    figure(f"{processes} processes: goes on from", resume, "==", f"trl/checkpoint-{done}")
-    figure(f"{processes} processes: steps in the store", len(losses(run)), "==", 4 * STEPS)
+    figure("TERM: steps that were done", done, "<", steps)
+    ste(a, *words)
+    figure("the same command goes on from", json.loads((f / "job.json").read_text())["resume"], "==", f"trl/checkpoint-{done}")
+    figure("steps in the store", len(rows(run, "select step from train_step")), "==", steps)
 
 
 def check(a, short):
     os.environ["OMP_NUM_THREADS"] = "1"
     d = scratch("trainer-" + short)
     path = recipe(d, short)
-    for objective in a.objective.split(","):
-        run = {}
-        for name, more in [("ours", "train.command="), ("one", command(1)), ("two", command(2))]:
-            run[name] = d / f"{objective}-{name}"
-            ste(a, "run", path, "--run", run[name], "--set", f"train.objective={objective}", "--set", more)
-        compare(f"{short} {objective}, one process", run["ours"], run["one"])
-        compare(f"{short} {objective}, two processes", run["ours"], run["two"])
-        verdicts = rows(run["two"], "select count(*) from evaluation where iteration = 1 and logprob_a is not null")[0][0]
-        figure(f"{short} {objective}: verdicts of the adapter on held-out pairs", verdicts, ">", 0)
-        pairs = [dict(((i, p), x - y) for i, p, x, y in rows(r, "select item, position, logprob_a, logprob_b from evaluation "
-                                                               "where iteration = 1 and logprob_a is not null"))
-                 for r in (run["ours"], run["two"])]
-        shared = pairs[0].keys() & pairs[1].keys()
-        figure(f"{short} {objective}: largest difference of log-odds from our adapter's", max(abs(pairs[0][k] - pairs[1][k]) for k in shared))
+    run = loop(a, short, d, path)
+    for objective in "sft", "dpo":
+        by_hand(a, short, objective, run, d)
     stopped(a, d / "stopped", path, 2)
 
 
 if __name__ == "__main__":
-    args = arguments(__doc__, objective="sft,dpo")
+    args = arguments(__doc__)
     for s in args.model[:1]:
         check(args, s)
     finish()
