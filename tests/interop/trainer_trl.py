@@ -41,7 +41,7 @@ split: {{dev: 0, test: 0.2, cluster: 1}}
 judge: {{samples: 2, orders: both}}
 filter: {{rule: margin, trust_from: 100, balance: false}}
 train: {{r: 8, lr: 0.0003, batch: 4, warmup: 1, epochs: 9, max_steps: {STEPS}, checkpoint_every: 2, activations: f32, gradients: f32,
-        base: {hf_folder(short)}}}
+        grace: 300, base: {hf_folder(short)}}}
 engine: {{activations: f32}}
 iterations: 1
 """)
@@ -54,7 +54,7 @@ def rows(run, what):
 
 
 def words(processes):
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else []
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--shutdown-timeout", "300", "--nproc-per-node", str(processes)] if processes > 1 else []
     return [PYTHON, *launcher, str(TRAIN)]
 
 
@@ -146,7 +146,7 @@ def by_hand(a, short, objective, run, d):
 
 def stopped(a, run, path, processes):
     """TERM to ste when the first checkpoint is there; then the same command."""
-    steps = 4 * STEPS
+    steps = 2 * STEPS
     words = ["run", path, "--run", run, "--set", command(processes), "--set", f"train.max_steps={steps}", "--set", "train.checkpoint_every=1"]
     p = subprocess.Popen([a.ste, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     f = run / "training" / "iter-1"
@@ -165,6 +165,7 @@ def stopped(a, run, path, processes):
     figure("TERM: processes that are left", left, "==", 0)
     done = max(json.loads(line)["step"] for line in progress.read_text().splitlines())
     figure("TERM: steps that were done", done, "<", steps)
+    figure("TERM: lines of the log that tell of a kill", (f / "log").read_text().count("forcefully"), "==", 0)
     ste(a, *words)
     figure("the same command goes on from", json.loads((f / "job.json").read_text())["resume"], "==", f"trl/checkpoint-{done}")
     figure("steps in the store", len(rows(run, "select step from train_step")), "==", steps)
