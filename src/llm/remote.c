@@ -10,7 +10,7 @@
 #include "net/pool.h"
 
 #define MAX_REPLY (64u << 20)
-#define MAX_TRIES 8    /* that met a fault, of one question */
+#define MAX_TRIES 6    /* that met a fault, of one question */
 #define FIRST_WAIT 0.5 /* seconds before the second try; twice that before the third, ... */
 #define LONGEST_WAIT 8
 #define MAX_ASKED 120 /* seconds that a server may ask us to wait */

@@ -26,7 +26,8 @@ lies, slow, stop = os.environ.get("LIES", "").split(), float(os.environ.get("SLO
 lock = threading.Lock()
 tries, served = {}, open(os.path.join(folder, "served.jsonl"), "a")
 seen = answered = 0
-END = 256  # the id of the turn's end; every other id is a byte
+HE, START, END = 256, 257, 258  # ids beside those of the 256 bytes: the tokens of lib_tiny.py's model
+SPECIAL = {"<|im_start|>": START, "<|im_end|>": END}
 MIX = ["429", "429-after", "500", "503", "reset", "reset-body", "cut", "garbage", "null", "index", "twice", "error",
        "unknown", "array", "abort", "none", "none"]
 
@@ -36,21 +37,28 @@ def share(*of):
 
 
 def template(messages):
-    text = "".join("<|%s|>%s<|end|>" % (m["role"], m["content"]) for m in messages)
-    return text + ("<|assistant|>" if messages[-1]["role"] == "user" else "")
+    text = "".join("<|im_start|>%s\n%s<|im_end|>\n" % (m["role"], m["content"]) for m in messages)
+    return text + ("<|im_start|>assistant\n" if messages[-1]["role"] == "user" else "")
 
 
 def ids_of(text, special):
-    parts = text.split("<|end|>") if special else [text]
-    ids = list(parts[0].encode())
-    for p in parts[1:]:
-        ids += [END] + list(p.encode())
+    ids = []
+    for part in re.split("(%s)" % "|".join(map(re.escape, SPECIAL)), text) if special else [text]:
+        if special and part in SPECIAL:
+            ids.append(SPECIAL[part])
+        else:
+            for i, word in enumerate(part.split("he")):
+                ids += ([HE] if i else []) + list(word.encode())
     return ids
+
+
+def text_of(ids):
+    return b"".join(b"he" if i == HE else bytes([i]) if i < 256 else b"" for i in ids).decode()
 
 
 def write(ids, seed, stops, limit):
     """What the model writes: text, why it ends, the stop that ended it."""
-    prompt = bytes(i for i in ids if i < 256).decode()
+    prompt = text_of(ids)
     number = re.findall(r"Question (\d+)\?", prompt)
     about = "question %s" % number[-1] if number else "the request"
     verdict = "AB"[share(ids, "verdict") < 0.5]
@@ -139,7 +147,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/v1/models":
             owner = {"vllm": "vllm", "llama": "llamacpp"}.get(kind, "somebody")
             self.send({"object": "list", "data": [{"id": "paper", "owned_by": owner, "root": "/models/paper",
-                                                   "max_model_len": 4096, "meta": {"n_vocab": 300}}]})
+                                                   "max_model_len": 4096, "meta": {"n_vocab": 259}}]})
         elif self.path == "/version" and kind == "vllm":
             self.send({"version": "0.0.1"})
         elif self.path == "/props" and kind == "llama":
@@ -165,7 +173,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             text = template(b["messages"]) if "messages" in b else b.get("prompt", b.get("content"))
             return self.send({"tokens": ids_of(text, "messages" in b or b.get("parse_special", False))})
         ids = b["prompt"] if "prompt" in b else ids_of(template(b["messages"]), True)
-        number = re.findall(r"Question (\d+)\?", bytes(i for i in ids if i < 256).decode())
+        number = re.findall(r"Question (\d+)\?", text_of(ids))
         if number and self.faulty(address):
             return
         if number == ["13"]:
@@ -182,10 +190,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         text, why, stop_at = write(ids, b["seed"] if not one else 0, b.get("stop"), limit)
         probs = b.get("n_probs") and kind == "llama"
         if self.path == "/completion":
-            top = sorted(((label_logprob(ids, i), i) for i in range(300)), reverse=True)[: b.get("n_probs", 0)]
-            if len(top) < 300 and share(ids) < 0.3:
+            top = sorted(((label_logprob(ids, i), i) for i in range(259)), reverse=True)[: b.get("n_probs", 0)]
+            if len(top) < 259 and share(ids) < 0.3:
                 top = top[2:]  # a label is not among the likeliest: all of them must be asked for
-            written = list(text.encode())
+            written = ids_of(text, False)
             r = {"content": text if not stop_at else text[: -len(stop_at)], "tokens": [top[0][1]] if one and probs else written,
                  "stop_type": "limit" if why == "length" else "word" if stop_at else "eos", "stopping_word": stop_at or "",
                  "truncated": False}
@@ -196,7 +204,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         choice = {"index": 0, "finish_reason": why, "stop_reason": stop_at}
         r = {"id": "x", "choices": [choice], "usage": {"completion_tokens": len(text)}}
         if kind == "vllm" and b.get("return_token_ids") and "return_token_ids" not in lies:
-            choice["token_ids"] = list(text.encode()) + ([END] if why == "stop" and not stop_at else [])
+            choice["token_ids"] = ids_of(text, False) + ([END] if why == "stop" and not stop_at else [])
             if self.path == "/v1/chat/completions":
                 r["prompt_token_ids"] = ids
         if self.path == "/v1/completions":
