@@ -421,7 +421,7 @@ static bool take_ids_labels(const struct ste_dialect *d, struct ste_ask *a, cons
 /* The place of the label that the N bytes of TEXT are, spaces and marks around it aside; -1: none. */
 static int label_of(const struct ste_ask *a, const char *text, bool begins)
 {
-    static const char around[] = " \t\r\n.!*_`\"'()[]:";
+    static const char around[] = " \t\r\n.,;!*_`\"'()[]:";
     text += strspn(text, around);
     for (int i = 0; i < a->n_choices; i++) {
         const size_t n = strlen(a->choices[i]);
