@@ -11,6 +11,7 @@
 
 #define MAX_REPLY (64u << 20)
 #define MAX_TRIES 6    /* that met a fault, of one question */
+#define MAX_WAITS 200  /* that it was refused by a server that answers others */
 #define FIRST_WAIT 0.5 /* seconds before the second try; twice that before the third, ... */
 #define LONGEST_WAIT 8
 #define MAX_ASKED 120 /* seconds that a server may ask us to wait */
@@ -365,7 +366,7 @@ static int refused(struct remote *r, struct flying *f, const struct ste_http_rep
                                                    : STE_REFUSAL_ALL;
     switch (what) {
     case STE_REFUSAL_BUSY:
-        return wait_for(r, f, reply, true);
+        return f->waits < MAX_WAITS ? wait_for(r, f, reply, true) : fault(r, f, reply, reply->why, false, is, out, err);
     case STE_REFUSAL_TOO_LONG:
         out->too_long = ste_server_said(&r->server, reply->why);
         *is = IS_DONE;

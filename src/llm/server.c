@@ -11,6 +11,7 @@
 
 #define MAX_REPLY (64u << 20)
 #define MAX_TRIES 6       /* of a call here */
+#define SHORT 16          /* tokens of its answers; some take no fewer */
 #define PROBE_SECONDS 120 /* for the reply to a short question */
 
 /* ---- calls ---- */
@@ -312,7 +313,7 @@ static int try_question(struct ste_server *s, size_t which, int max_tokens, bool
 int ste_server_check(struct ste_server *s, size_t which, struct ste_err *err)
 {
     long status;
-    return try_question(s, which, 1, false, &status, err);
+    return try_question(s, which, SHORT, false, &status, err);
 }
 
 /* The turn's end as llama-server's template writes it: the first id behind an answer. */
@@ -359,12 +360,16 @@ static int find_way(struct ste_server *s, struct ste_err *err)
     if (s->dialect.api == STE_API_VLLM || s->dialect.api == STE_API_LLAMA_SERVER)
         ste_warn("%s; it tells no token ids, or not what is asked of them", why.msg);
     s->dialect.way = STE_WAY_VOTE; /* what a plain question needs, first */
-    int rc = try_question(s, 0, 1, false, &status, err);
+    int rc = try_question(s, 0, SHORT, false, &status, err);
     if (rc && (status == 400 || status == 422)) {
         s->dialect.limit = "max_completion_tokens";
-        rc = try_question(s, 0, 1, false, &status, err);
+        rc = try_question(s, 0, SHORT, false, &status, err);
     }
-    if (rc)
+    if (rc && (status == 400 || status == 422)) {
+        s->dialect.plain = true;
+        rc = try_question(s, 0, SHORT, false, &status, err);
+    }
+    if (rc || s->dialect.plain)
         return rc;
     s->dialect.way = STE_WAY_TURN;
     if (try_question(s, 0, 0, true, &status, &why) == 0)
@@ -385,8 +390,8 @@ static void identify(struct ste_server *s)
     ste_hasher_adds(h, s->dialect.model);
     ste_hasher_adds(h, s->root);
     ste_hasher_hex(h, s->model_hash);
-    s->numerics = ste_xasprintf("%s%s%s, %s", ste_api_names[s->dialect.api], *s->version ? " " : "", s->version,
-                                ways[s->dialect.way]);
+    s->numerics = ste_xasprintf("%s%s%s, %s%s", ste_api_names[s->dialect.api], *s->version ? " " : "", s->version,
+                                ways[s->dialect.way], s->dialect.plain ? ", sampling by the server" : "");
 }
 
 int ste_server_open(struct ste_server *s, const char *name, struct ste_err *err)

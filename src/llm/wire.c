@@ -8,6 +8,8 @@
 #include "core/mem.h"
 #include "engine/sampler.h"
 
+#define LABEL 16        /* tokens of a label that is written, */
+#define THOUGHTS 4096   /* with what is thought before it */
 #define TOP_LOGPROBS 20 /* as many as servers tell */
 #define SOME_PROBS 256  /* of llama-server, before all of them */
 #define LARGE_VOCABULARY (1 << 18)
@@ -59,6 +61,8 @@ static void add_ids(json_t *list, const struct ste_tokens *t, size_t n)
  * the other implementations. */
 static void add_sampling(const struct ste_dialect *d, json_t *b, const struct ste_sampling *s, uint64_t key)
 {
+    if (d->plain)
+        return;
     set(b, "temperature", json_real(s->temperature));
     set(b, "top_p", json_real(s->top_p));
     set(b, "seed", json_integer((json_int_t)(key & 0x7fffffff)));
@@ -183,7 +187,7 @@ static const char *labels_by_turn(const struct ste_dialect *d, const struct ste_
     json_t *b = *body = json_object();
     set(b, "model", json_string(d->model));
     set(b, "messages", messages_for_label(a));
-    set(b, d->limit, json_integer(vote ? 16 : 1));
+    set(b, d->limit, json_integer(!vote ? 1 : d->plain ? THOUGHTS : LABEL));
     add_sampling(d, b, &how, a->key);
     if (!vote) {
         set(b, "logprobs", json_true());

@@ -25,6 +25,7 @@ struct ste_dialect {
     enum ste_api api; /* not AUTO */
     enum ste_way way;
     char *model;
+    bool plain;          /* it takes no sampling, as models that reason by themselves */
     const char *limit;   /* the name of the token limit in a chat: "max_tokens" or "max_completion_tokens" */
     int n_vocab;         /* of llama-server; 0: not known */
     int32_t end_of_turn; /* of llama-server, which leaves it out; -1: not known */

@@ -16,10 +16,10 @@
 #include "llm/endpoint.h"
 #include "llm/wire.h"
 
-static struct ste_dialect vllm = {STE_API_VLLM, STE_WAY_IDS, "base", "max_completion_tokens", 0, -1};
-static struct ste_dialect llama = {STE_API_LLAMA_SERVER, STE_WAY_IDS, "base", "max_tokens", 300, 7};
-static struct ste_dialect turn = {STE_API_OPENAI, STE_WAY_TURN, "base", "max_tokens", 0, -1};
-static struct ste_dialect vote = {STE_API_OPENAI, STE_WAY_VOTE, "base", "max_tokens", 0, -1};
+static struct ste_dialect vllm = {STE_API_VLLM, STE_WAY_IDS, "base", false, "max_completion_tokens", 0, -1};
+static struct ste_dialect llama = {STE_API_LLAMA_SERVER, STE_WAY_IDS, "base", false, "max_tokens", 300, 7};
+static struct ste_dialect turn = {STE_API_OPENAI, STE_WAY_TURN, "base", false, "max_tokens", 0, -1};
+static struct ste_dialect vote = {STE_API_OPENAI, STE_WAY_VOTE, "base", false, "max_tokens", 0, -1};
 
 static struct ste_ask *question(int max_tokens, bool labels)
 {
