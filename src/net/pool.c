@@ -224,9 +224,14 @@ static void read_failure(const struct flight *f, CURLcode code, struct ste_http_
     out->refused =
         code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY;
     out->passes = !is_final(code);
-    out->why = f->too_large
-                   ? ste_xasprintf("the server sent more than the %zu bytes that an answer may have", f->max_bytes)
-                   : ste_xstrdup(f->problem[0] ? f->problem : curl_easy_strerror(code));
+    const char *problem = f->problem[0] ? f->problem : curl_easy_strerror(code);
+    if (f->too_large)
+        out->why = ste_xasprintf("the server sent more than the %zu bytes that an answer may have", f->max_bytes);
+    else
+        out->why = ste_xasprintf("%s%s", problem,
+                                 code == CURLE_PEER_FAILED_VERIFICATION
+                                     ? " (CURL_CA_BUNDLE names a file with other certificates to trust)"
+                                     : "");
 }
 
 /* 0: nothing has come. */

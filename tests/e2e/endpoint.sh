@@ -189,6 +189,21 @@ assert r == ["", "prompt too long", "transport", ""], r
 PY
 stop
 
+# ---- a certificate that nobody vouches for
+if command -v openssl >/dev/null; then
+    what="a certificate"
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout "$tmp/key.pem" -out "$tmp/cert.pem" -days 2 -subj /CN=127.0.0.1 \
+        -addext subjectAltName=IP:127.0.0.1 2>/dev/null
+    TLS=$tmp serve openai
+    url=https${url#http}
+    pairs 3 >"$tmp/in.jsonl"
+    ask "$url#paper" paper && fail "$what: taken"
+    grep -q "certificate.*CURL_CA_BUNDLE" "$tmp/err" || fail "$what: not said"
+    CURL_CA_BUNDLE=$tmp/cert.pem ask "$url#paper" paper || fail "$what that is named: exit $?"
+    stop
+    rm "$tmp/key.pem"
+fi
+
 # ---- verdicts
 pairs 40 >"$tmp/in.jsonl"
 way() { # WHAT THE PROVENANCE SAYS

@@ -5,11 +5,13 @@ lib_endpoint.py DIR KIND [FAULT [TIMES]]: KIND is vllm, llama, openai or votes (
 question meets FAULT so many TIMES before it is answered; "mix": a fault of its own. DIR/port says where it listens;
 DIR/served.jsonl has a line for each reply that went out whole. Settings by the environment: KEY (asked for), CLOSE
 (keep-alive ends after so many requests), LOADING (so many requests are told that the model is loading), LIES (fields
-that are passed over in silence), SLOW (seconds for each answer), STOP (exits after so many answers).
+that are passed over in silence), SLOW (seconds for each answer), STOP (exits after so many answers), TLS (a folder with cert.pem
+and key.pem).
 """
 import hashlib
 import http.server
 import json
+import math
 import os
 import re
 import socket
@@ -76,7 +78,6 @@ def label_logprob(ids, token):
     if token not in (65, 66):
         return -9.0
     a = 0.1 + 0.8 * share(ids, "label")
-    import math
     return math.log(0.95 * (a if token == 65 else 1 - a))
 
 
@@ -290,6 +291,11 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 server = Server(("127.0.0.1", int(os.environ.get("PORT", 0))), Handler)
+if os.environ.get("TLS"):
+    import ssl
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(os.environ["TLS"] + "/cert.pem", os.environ["TLS"] + "/key.pem")
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
 with open(os.path.join(folder, "port.new"), "w") as f:
     f.write(str(server.server_address[1]))
 os.rename(os.path.join(folder, "port.new"), os.path.join(folder, "port"))
