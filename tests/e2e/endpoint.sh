@@ -111,7 +111,7 @@ serve openai silence
 cat >"$tmp/paper.yaml" <<YAML
 url: $url
 model: paper
-timeout: 3
+timeout: 6
 max_in_flight: $QUESTIONS
 YAML
 ask "$tmp/paper.yaml" paper || fail "$what: exit $?"

@@ -268,7 +268,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif f == "abort":
             ok(dict(choice, finish_reason="abort"))
         elif f == "silence":
-            time.sleep(9)
+            time.sleep(15)
             raise Cut
         elif f == "redirect":
             self.send({}, 307, [("Location", "http://127.0.0.1:9/v1/elsewhere")])
