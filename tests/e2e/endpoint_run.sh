@@ -47,7 +47,11 @@ for kind in vllm llama; do
     "$ste" run $kind.yaml --run $kind >/dev/null 2>err || fail "$kind again: exit $?"
     [ "$before" = "$(wc -l <served-$kind/served.jsonl)" ] || fail "$kind again: something was asked"
     for i in 1 2 3 4; do
-        (timeout -s KILL 0.$((i * 2)) "$ste" run $kind.yaml --run killed-$kind) >/dev/null 2>&1
+        "$ste" run $kind.yaml --run killed-$kind >/dev/null 2>&1 &
+        pid=$!
+        sleep 0.$((i * 2))
+        kill -9 $pid 2>/dev/null
+        wait $pid 2>/dev/null
     done
     "$ste" run $kind.yaml --run killed-$kind >/dev/null 2>err || fail "$kind, killed: exit $?"
     "$ste" dump killed-$kind | cmp - $kind.dump || fail "$kind, killed: another store"
