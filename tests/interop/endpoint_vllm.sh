@@ -12,11 +12,11 @@ work=$(mktemp -d)
 server=
 trap '[ -n "$server" ] && kill -- -"$server" 2>/dev/null; rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*"; tail -5 "$work/err" "$work/server.log" 2>/dev/null; exit 1; }
-export HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1
+export HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1
 unset http_proxy HTTP_PROXY all_proxy ALL_PROXY
 
 folder=$home/interop/hf-$model
-[ -f "$folder/model.safetensors" ] || "$venv/bin/python" - "$home/models" "$model.gguf" "$folder" <<'PY' || fail "no folder of $model"
+[ -f "$folder/model.safetensors" ] || "$venv/bin/python" - "$home/models" "$model.gguf" "$folder" 2>"$work/err" <<'PY' || fail "no folder of $model"
 import sys, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 home, file, out = sys.argv[1:]
