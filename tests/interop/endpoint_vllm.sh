@@ -27,7 +27,7 @@ PY
 port=$((20000 + RANDOM % 20000))
 VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind OMP_NUM_THREADS=1 setsid "$venv/bin/python" -m \
     vllm.entrypoints.openai.api_server --model "$folder" --served-model-name base --dtype float32 --max-model-len 2048 \
-    --max-num-seqs 16 --generation-config vllm --host 127.0.0.1 --port $port >"$work/server.log" 2>&1 &
+    --max-num-seqs 16 --enforce-eager --generation-config vllm --host 127.0.0.1 --port $port >"$work/server.log" 2>&1 &
 server=$!
 for _ in $(seq 300); do
     curl -sf "http://127.0.0.1:$port/health" && break
@@ -75,7 +75,7 @@ split: {dev: 0.1, test: 0.2, dev_pairs: 0}
 pair: {kinds: {modify: 1, other: 1}, max_tokens: 48, system: Answer in one short sentence.}
 check: {by: none}
 judge: {samples: 3, orders: both, temperature: 1.5}
-filter: {per_pair: order}
+filter: {per_pair: order, balance: false}
 train: {r: 4, lr: 0.001, max_steps: 3, batch: 3}
 iterations: 2
 YAML
