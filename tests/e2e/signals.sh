@@ -6,7 +6,7 @@ cd "$dir" || exit 1
 export STE_LOG=quiet
 
 rows Question 40 >labelled.jsonl
-recipe 1 "max_steps: 600, checkpoint_every: 50" >tiny.yaml
+recipe 1 "max_steps: 100, epochs: 100, checkpoint_every: 20" >tiny.yaml
 "$ste" run tiny.yaml --run whole >/dev/null 2>err || fail "the undisturbed run ended with $?"
 "$ste" dump whole >whole.dump
 
