@@ -17,7 +17,7 @@ shift 2
 pid='' again=''
 trap 'again=yes; [ -z "$pid" ] || kill -TERM "$pid"' USR1
 # scancel or a preemption: Slurm knows what comes next, ste only has to stop within KillWait or GraceTime.
-trap '[ -n "$pid" ] || exit 75; kill -TERM "$pid"' TERM
+trap '[ -n "$pid" ] || exit 75; kill -TERM "$pid" 2>/dev/null' TERM
 
 # A server that was requeued has another address. The file's name stays, and with it the recipe.
 find_servers() {

@@ -18,7 +18,7 @@ export VLLM_API_KEY="${STE_API_KEY:-}"
 vllm serve "$model" --served-model-name base --host 0.0.0.0 --port "$port" "$@" &
 pid=$! again=''
 trap 'again=yes; kill -TERM "$pid"' USR1
-trap 'kill -TERM "$pid"' TERM
+trap 'kill -TERM "$pid" 2>/dev/null' TERM # Slurm sends it to vllm as well
 until curl -fs -m 5 -o /dev/null "http://127.0.0.1:$port/health"; do
     kill -0 "$pid" 2>/dev/null || break
     sleep 2

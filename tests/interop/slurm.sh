@@ -142,22 +142,33 @@ printf 'model: base\nurl: [http://127.0.0.1:%s/v1]\n' "$plain" >s/servers.yaml
 kill "$(cat plain.pid)"
 "$ste" dump whole >whole.dump
 
-servers=$(SLOW=2 sbatch --parsable --array=0-1 "$slurm/servers.sh" "$dir/s" base)
-driver() { sbatch --parsable --time=1 --signal=B:USR1@20 "$slurm/driver.sh" "$dir/s" 2 "$ste" run "$dir/servers.yaml" --run "$dir/run"; }
-first=$(driver)
+servers=$(SLOW=3 sbatch --parsable --array=0-1 "$slurm/servers.sh" "$dir/s" base)
+driver() { sbatch --parsable "$@" "$slurm/driver.sh" "$dir/s" 2 "$ste" run "$dir/servers.yaml" --run "$dir/run"; }
+stops() { grep -c 'driver: exit code 75' "ste-$1.log"; }
+
+first=$(driver --time=1 --signal=B:USR1@20)
+until_true 120 at_work "$first" run generation
+until_true 120 restarts "$first" 1
+scontrol update JobId="$first" TimeLimit=30
+[ "$(stops "$first")" = 1 ] || fail "the time limit: $(cat "ste-$first.log")"
+echo "the time limit: exit code 75, requeued"
+
 until_true 120 at_work "$first" run generation
 second=$(driver)
-until_true 300 restarts "$first" 1
-grep -q "exit code 75" "ste-$first.log" || fail "the time limit: $(cat "ste-$first.log")"
-grep -q "is held by another ste (process [0-9]* on $(uname -n), Slurm job $first)" "ste-$second.log" || fail "a second driver: $(cat "ste-$second.log")"
-echo "the time limit: exit code 75, requeued; a second driver waits"
-until_true 300 at_work "$first" run generation
-urgent=$(sbatch --parsable -p high -N 2 --exclusive --output=urgent.log --wrap 'sleep 2')
+held="is held by another ste (process [0-9]* on $(uname -n), Slurm job $first)"
+until_true 60 grep -q "$held" "ste-$second.log"
+echo "a second driver: $(grep -o "$held" "ste-$second.log")"
+
+urgent=$(sbatch --parsable --partition=high --nodes=2 --exclusive --output=urgent.log --wrap 'sleep 2')
 until_true 120 ended "$urgent"
-until_true 900 ended "$first"
-until_true 900 ended "$second"
+[ "$(stops "$first")" = 2 ] || fail "a preemption: $(cat "ste-$first.log")"
+echo "a preemption: exit code 75, requeued, and the servers with it"
+
+until_true 600 ended "$first"
+until_true 600 ended "$second"
 [ "$(field "$first" ExitCode)$(field "$second" ExitCode)" = 0:00:0 ] || fail "the drivers ended otherwise: $(tail -n 20 ste-[0-9]*.log)"
 "$ste" dump run | cmp - whole.dump || fail "another store"
 diff -r whole/adapters run/adapters || fail "other adapters"
-echo "$(grep -c 'exit code 75' "ste-$first.log") times stopped, $(field "$first" Restarts) times requeued: the run that nobody disturbed"
 scancel "$servers"
+until_true 60 eval '[ -z "$(ls s/*.url 2>/dev/null)" ]'
+echo "$(field "$first" Restarts) times requeued: the run that nobody disturbed"
