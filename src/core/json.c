@@ -107,6 +107,14 @@ json_t *ste_json_parse(const char *text, size_t n, const char *what, struct ste_
     return j;
 }
 
+json_t *ste_json_ids(const int32_t *ids, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_integer(ids[i]));
+    return list;
+}
+
 const char *ste_json_large(const json_t *v)
 {
     return json_is_string(v) && json_string_length(v) && !*json_string_value(v) ? json_string_value(v) + 1 : NULL;

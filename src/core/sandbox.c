@@ -1,19 +1,17 @@
 #include "core/sandbox.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/process.h"
 #include "core/strings.h"
 
 #define PATIENCE 3 /* wall time for CPU time: the machine may have other work */
@@ -53,37 +51,15 @@ static int wait_for(pid_t child, int seconds)
 {
     const double end = ste_now() + seconds;
     bool late = false;
-    int how;
-    for (;;) {
-        const pid_t ended = waitpid(child, &how, late ? 0 : WNOHANG);
-        if (ended == child)
-            return late ? STE_SANDBOX_TIMED_OUT : WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
-        if (ended < 0 && errno != EINTR)
-            return STE_SANDBOX_TIMED_OUT;
-        if (ended == 0 && ste_now() > end) {
+    int status;
+    while (!ste_process_ended(child, &status)) {
+        if (!late && ste_now() > end) {
             kill(-child, SIGKILL);
             late = true;
-        } else if (ended == 0) {
-            nanosleep(&(struct timespec){.tv_nsec = 4000000}, NULL);
         }
+        nanosleep(&(struct timespec){.tv_nsec = 4000000}, NULL);
     }
-}
-
-/* Starts ALL in a process group of its own, without input, and with its errors going to ERRORS. */
-static int start(char **all, int errors, pid_t *child, struct ste_err *err)
-{
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t how;
-    posix_spawn_file_actions_init(&files);
-    posix_spawnattr_init(&how);
-    posix_spawnattr_setflags(&how, POSIX_SPAWN_SETPGROUP);
-    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_adddup2(&files, errors, 2);
-    const int why = posix_spawnp(child, all[0], &files, &how, all, environ);
-    posix_spawn_file_actions_destroy(&files);
-    posix_spawnattr_destroy(&how);
-    return why == 0 ? 0 : ste_err_set(err, STE_ENOTFOUND, "%s does not start: %s", all[0], strerror(why));
+    return late ? STE_SANDBOX_TIMED_OUT : status;
 }
 
 int ste_sandbox_run(const char *const *argv, const struct ste_sandbox_limits *limits, int *status, struct ste_buf *said,
@@ -91,9 +67,11 @@ int ste_sandbox_run(const char *const *argv, const struct ste_sandbox_limits *li
 {
     struct ste_strings all = {0};
     command(&all, argv, limits);
-    const int errors = said ? memfd_create("stderr", MFD_CLOEXEC) : open("/dev/null", O_WRONLY | O_CLOEXEC);
+    const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC),
+              errors = said ? memfd_create("stderr", MFD_CLOEXEC) : nowhere;
     pid_t child = -1;
-    int rc = errors < 0 ? ste_err_errno(err, "a place for what a program says") : start(all.items, errors, &child, err);
+    int rc = nowhere < 0 || errors < 0 ? ste_err_errno(err, "a place for what a program says")
+                                       : ste_process_start(all.items, nowhere, errors, &child, err);
     if (rc == 0) {
         *status = wait_for(child, PATIENCE * limits->seconds);
         char text[4096];
@@ -101,8 +79,10 @@ int ste_sandbox_run(const char *const *argv, const struct ste_sandbox_limits *li
         if (n > 0)
             ste_buf_add(said, text, (size_t)n);
     }
-    if (errors >= 0)
+    if (said && errors >= 0)
         close(errors);
+    if (nowhere >= 0)
+        close(nowhere);
     ste_strings_clear(&all);
     return rc;
 }

@@ -30,20 +30,12 @@ struct writing {
     size_t *n;
 };
 
-static json_t *ids_json(const int32_t *ids, size_t n)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(list, json_integer(ids[i]));
-    return list;
-}
-
 /* The ids from FROM on, as text under KEY and as they are under KEY_ids. */
 static int add_both(const struct ste_model *m, json_t *row, const char *key, struct ste_token_ids t, size_t from,
                     struct ste_err *err)
 {
     char *ids = ste_xasprintf("%s_ids", key);
-    json_object_set_new(row, ids, ids_json(t.ids + from, t.n - from));
+    json_object_set_new(row, ids, ste_json_ids(t.ids + from, t.n - from));
     ste_xfree(ids);
     return add_text(m, row, key, t.ids + from, t.n - from, err);
 }
@@ -157,7 +149,7 @@ static int export_examples(struct ste_store *s, bool preferences, int iteration,
             struct writing g = {m, preferences, w, n};
             rc = ste_jsonl_end(w, ste_each_example(s, turn, put_example, &g, err), err);
         }
-        if (rc == 0 && *n && preferences == (r.objective == STE_TRAIN_DPO))
+        if (rc == 0 && *n && r.trainer.n == 0 && preferences == (r.objective == STE_TRAIN_DPO))
             rc = add_command(&r, (int)turn, out, *n, command, err);
         ste_model_close(m);
         ste_recipe_clear(&r);

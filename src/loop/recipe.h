@@ -81,7 +81,9 @@ struct ste_recipe {
     struct ste_dpo_options dpo;
     struct ste_train_options train;
     char *adapter; /* to start from: RUN:ITERATION or a folder; empty: a new one */
-    long long max_steps, checkpoint_every;
+    long long max_steps, checkpoint_every, grace;
+    struct ste_strings trainer; /* another program; none: ste trains */
+    char *base;                 /* what it trains on; empty: it knows */
     enum ste_recipe_order order;
     /* the loop */
     long long iterations, seed;

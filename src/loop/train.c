@@ -4,6 +4,7 @@
  * two the next command does the second.
  */
 #include "train/driver.h"
+#include "train/external.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -29,10 +30,11 @@ struct training {
     int n;            /* of a preference two: what is chosen, what is rejected */
     size_t cap_tokens, cap_examples;
     struct ste_train_params params;
-    struct ste_trainer *trainer;
-    struct ste_lora *start; /* NULL: the adapter begins anew */
-    char *folder;           /* of the states */
-    int logged;             /* steps that are in the store */
+    struct ste_trainer *trainer; /* NULL: another program trains */
+    struct ste_lora *made;       /* by that program */
+    struct ste_lora *start;      /* NULL: the adapter begins anew */
+    char *folder;                /* of the states */
+    int logged;                  /* steps that are in the store */
 };
 
 /* ---- examples ---- */
@@ -118,6 +120,12 @@ static int best_step(struct training *g, struct ste_err *err)
 
 /* ---- checkpoints ---- */
 
+static struct ste_lora *trained(const struct training *g)
+{
+    return g->made ? g->made : ste_trainer_lora(g->trainer);
+}
+
+/* Steps that another program told nothing of have the number 0. */
 static int put_log(struct training *g, const struct ste_train_step *log, int n, struct ste_err *err)
 {
     int rc = 0;
@@ -130,7 +138,7 @@ static int put_log(struct training *g, const struct ste_train_step *log, int n, 
                                                .grad_norm = s->grad_norm,
                                                .tokens = (int64_t)s->tokens,
                                                .loss_tokens = (int64_t)s->loss_tokens};
-        rc = ste_put_train_step(g->l->store, &row, err);
+        rc = s->step ? ste_put_train_step(g->l->store, &row, err) : 0;
     }
     return rc;
 }
@@ -143,7 +151,7 @@ static int put_rows(struct training *g, const struct ste_train_step *log, int n,
         return rc;
     rc = put_log(g, log, n, err);
     if (rc == 0 && checkpoint) {
-        struct ste_lora *lora = ste_trainer_lora(g->trainer);
+        struct ste_lora *lora = trained(g);
         ste_lora_rehash(lora);
         const struct ste_checkpoint_row row = {.iteration = g->iteration,
                                                .step = n,
@@ -174,10 +182,10 @@ static int find_open(void *arg, const struct ste_checkpoint_row *r, struct ste_e
     return 0;
 }
 
-/* Scores the trainer's adapter on the dev pairs if this step is a checkpoint without a score. */
-static int score_checkpoint(struct training *g, struct ste_err *err)
+/* Scores the adapter of this step on the dev pairs if it is a checkpoint without a score. */
+static int score_checkpoint(struct training *g, int step, struct ste_err *err)
 {
-    struct open_checkpoint c = {.step = ste_trainer_steps_done(g->trainer)};
+    struct open_checkpoint c = {.step = step};
     int64_t dev = 0;
     int rc = ste_each_checkpoint(g->l->store, g->iteration, find_open, &c, err);
     if (rc == 0)
@@ -185,7 +193,7 @@ static int score_checkpoint(struct training *g, struct ste_err *err)
     if (rc != 0 || !c.open || dev == 0)
         return rc;
     struct ste_role_model model = g->seed;
-    struct ste_lora *lora = ste_trainer_lora(g->trainer);
+    struct ste_lora *lora = trained(g);
     struct ste_metrics m;
     double log_loss;
     if ((rc = ste_local_add_adapter(model.llm, lora, &model.adapter, err)) != 0)
@@ -214,7 +222,7 @@ static int saved(void *arg, const struct ste_train_step *log, int n, bool checkp
     if (rc == 0 && checkpoint)
         rc = ste_cancel_check(err);
     if (rc == 0)
-        rc = score_checkpoint(g, err);
+        rc = score_checkpoint(g, n, err);
     if (rc == 0)
         rc = *best = best_step(g, err);
     return rc < 0 ? rc : 0;
@@ -262,6 +270,44 @@ static int read_start(struct training *g, const struct ste_model *m, struct ste_
     return rc;
 }
 
+static int checkpoint_every(const struct training *g)
+{
+    const long long every = g->l->recipe.checkpoint_every;
+    return every ? (int)every : (g->params.total_steps + 3) / 4;
+}
+
+/* Another program trains: what it leaves is the one checkpoint. */
+static int train_outside(struct training *g, const struct ste_model *m, const char *what, int *best,
+                         struct ste_err *err)
+{
+    const struct ste_recipe *r = &g->l->recipe;
+    const int total = *best = g->params.total_steps;
+    struct ste_lora *fresh = NULL;
+    struct ste_train_step *log = NULL;
+    int rc = g->start ? 0 : ste_lora_new(&fresh, &m->hp, g->params.r, g->params.alpha, g->params.seed, err);
+    const struct ste_external_job job = {.command = &r->trainer,
+                                         .folder = g->folder,
+                                         .model = m,
+                                         .name = r->seed_model,
+                                         .base = *r->base ? r->base : NULL,
+                                         .start = g->start ? g->start : fresh,
+                                         .params = &g->params,
+                                         .examples = g->examples,
+                                         .n = g->n,
+                                         .every = checkpoint_every(g),
+                                         .grace = (double)r->grace,
+                                         .what = what};
+    if (rc == 0)
+        rc = ste_external_train(&job, &g->made, &log, err);
+    if (rc == 0)
+        rc = put_rows(g, log, total, true, err);
+    if (rc == 0)
+        rc = score_checkpoint(g, total, err);
+    ste_lora_free(fresh);
+    ste_xfree(log);
+    return rc;
+}
+
 /* Leaves the trainer at the chosen step. */
 static int train(struct training *g, int *best, struct ste_err *err)
 {
@@ -274,18 +320,19 @@ static int train(struct training *g, int *best, struct ste_err *err)
     g->params.pool = ste_local_pool(g->seed.llm);
     if (rc == 0)
         rc = read_start(g, ste_engine_model(e), err);
+    char what[48];
+    snprintf(what, sizeof what, "train, iteration %d", g->iteration);
+    if (rc == 0 && r->trainer.n)
+        return train_outside(g, ste_engine_model(e), what, best, err);
     if (rc == 0)
         rc = ste_trainer_new(&g->trainer, ste_engine_model(e), ste_engine_weights(e), &g->params, err);
     if (rc == 0 && g->start)
         rc = ste_trainer_set_lora(g->trainer, g->start, err);
-    char what[48];
-    snprintf(what, sizeof what, "train, iteration %d", g->iteration);
     const struct ste_train_job job = {.trainer = g->trainer,
                                       .examples = g->examples,
                                       .n = g->n,
                                       .folder = g->folder,
-                                      .every = r->checkpoint_every ? (int)r->checkpoint_every
-                                                                   : (g->params.total_steps + 3) / 4,
+                                      .every = checkpoint_every(g),
                                       .what = what,
                                       .arg = g,
                                       .saved = saved};
@@ -375,7 +422,7 @@ static int publish(struct training *g, int best, struct ste_err *err)
          *adapters = ste_run_adapters(ste_store_dir(g->l->store));
     char *gguf = ste_path_join(folder, "adapter.gguf");
     const struct ste_model *m = ste_engine_model(ste_local_engine(g->seed.llm));
-    struct ste_lora *lora = ste_trainer_lora(g->trainer);
+    struct ste_lora *lora = trained(g);
     int rc = ste_mkdirs(adapters, err);
     if (rc == 0)
         rc = ste_lora_write_peft(lora, m, g->l->recipe.seed_model, folder, err);
@@ -393,6 +440,8 @@ static int publish(struct training *g, int best, struct ste_err *err)
     json_object_set_new(how, "steps", json_integer(g->params.total_steps));
     json_object_set_new(how, "chosen_step", json_integer(best));
     json_object_set_new(how, "examples", json_integer(rows_of(g)));
+    if (g->made)
+        json_object_set_new(how, "trainer", json_string(g->l->recipe.trainer.items[0]));
     struct ste_id prov;
     double sure = NAN;
     if (rc == 0)
@@ -420,6 +469,7 @@ static int publish(struct training *g, int best, struct ste_err *err)
 static void clear(struct training *g)
 {
     ste_trainer_free(g->trainer);
+    ste_lora_free(g->made);
     ste_lora_free(g->start);
     for (int i = 0; i < g->n; i++)
         ste_xfree(g->tokens[i]);

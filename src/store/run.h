@@ -2,7 +2,7 @@
  * The layout of a run's folder, in one place:
  *   run.db                  the rows (store.h)          recipe.resolved.yaml  every option that made them
  *   adapters/iter-N         what iteration N trained    report.json           what the run did
- *   training/iter-N         states of a training that is under way
+ *   training/iter-N         states of a training that is under way; what another program was given to train, and left
  * The caller frees every path.
  */
 #ifndef STE_STORE_RUN_H

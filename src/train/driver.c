@@ -89,11 +89,11 @@ void ste_train_clean(const char *folder)
 
 /* ---- states ---- */
 
-static void hash_examples(const struct ste_train_job *j, char hex[65])
+void ste_examples_hash(const struct ste_example *examples, int n, char hex[65])
 {
     struct ste_hasher *h = ste_hasher_new();
-    for (int i = 0; i < j->n; i++) {
-        const struct ste_example *x = &j->examples[i];
+    for (int i = 0; i < n; i++) {
+        const struct ste_example *x = &examples[i];
         ste_hasher_addu(h, (uint64_t)x->n);
         ste_hasher_addu(h, (uint64_t)x->n_prompt);
         ste_hasher_add(h, &x->weight, sizeof x->weight);
@@ -192,7 +192,7 @@ static int one_step(struct run *r, struct ste_err *err)
 int ste_train_run(const struct ste_train_job *j, int *best, struct ste_err *err)
 {
     struct run r = {.j = j, .t = j->trainer, .when = ste_now(), .wait = FIRST_SECONDS};
-    hash_examples(j, r.examples);
+    ste_examples_hash(j->examples, j->n, r.examples);
     ste_keep_references(r.t, j->n);
     int rc = ste_mkdirs(j->folder, err);
     if (!rc)

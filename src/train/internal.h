@@ -6,6 +6,7 @@
 #ifndef STE_TRAIN_INTERNAL_H
 #define STE_TRAIN_INTERNAL_H
 
+#include "train/external.h"
 #include "train/objective.h"
 
 /* Neighbouring rows of a pack that attend to their span, up to themselves, to all of its prefix and of that one's. */
@@ -91,6 +92,13 @@ struct ste_trainer {
 
 /* trainer.c: room for the references of a training's N examples, where the objective asks for them. */
 void ste_keep_references(struct ste_trainer *t, int n);
+
+/* driver.c: what is trained on, as a hash. */
+void ste_examples_hash(const struct ste_example *examples, int n, char hex[65]);
+
+/* handover.c: writes what an external trainer is given. RESUME: the checkpoint in the folder to go on from, or NULL. A
+ * folder with another job is STE_EINPUT. */
+int ste_hand_over(const struct ste_external_job *j, const char *resume, struct ste_err *err);
 
 /* layout.c. OUT: the examples of BATCH, those of one prompt behind the first of them. */
 void ste_layout_order(const struct ste_example *batch, int n, struct ste_example *out);
