@@ -156,7 +156,7 @@ echo "the time limit: exit code 75, requeued"
 until_true 120 at_work "$first" run generation
 second=$(driver)
 held="is held by another ste (process [0-9]* on $(uname -n), Slurm job $first)"
-until_true 60 grep -q "$held" "ste-$second.log"
+until_true 60 grep -qs "$held" "ste-$second.log"
 echo "a second driver: $(grep -o "$held" "ste-$second.log")"
 
 urgent=$(sbatch --parsable --partition=high --nodes=2 --exclusive --output=urgent.log --wrap 'sleep 2')
@@ -172,3 +172,25 @@ diff -r whole/adapters run/adapters || fail "other adapters"
 scancel "$servers"
 until_true 60 eval '[ -z "$(ls s/*.url 2>/dev/null)" ]'
 echo "$(field "$first" Restarts) times requeued: the run that nobody disturbed"
+
+# ---- a trainer that is a job of its own
+cat >bin/torchrun <<SH2
+#!/bin/sh
+for folder; do :; done
+exec python3 $src/tests/e2e/lib_trainer.py "\$folder"
+SH2
+chmod +x bin/torchrun
+rows Question 40 >labelled.jsonl
+recipe 1 "max_steps: 6, checkpoint_every: 2, epochs: 2, command: [$slurm/trainer.sh]" >trained.yaml
+"$ste" run trained.yaml --run trained-whole >/dev/null 2>err || fail "the undisturbed run of a trainer ended with $?"
+"$ste" dump trained-whole >trained.dump
+job=$(FAKE_STEP=2 sbatch --parsable "$slurm/driver.sh" none 0 "$ste" run "$dir/trained.yaml" --run "$dir/trained")
+log=trained/training/iter-1
+until_true 120 grep -qs checkpoint $log/progress.jsonl
+scontrol requeue "$job"
+until_true 120 ended "$job"
+[ "$(field "$job" ExitCode)" = 0:0 ] && [ "$(stops "$job")" = 1 ] || fail "the driver of a trainer: $(cat "ste-$job.log")"
+grep -q 'begins at [2-6]' $log/log || fail "the trainer began anew: $(cat $log/log)"
+"$ste" dump trained | cmp - trained.dump || fail "a trainer: another store"
+diff -r trained-whole/adapters trained/adapters || fail "a trainer: other adapters"
+echo "a trainer as a job of its own: TERM reached it, and it went on at step $(sed -n 's/begins at \([1-6]\)/\1/p' $log/log)"
