@@ -294,6 +294,8 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
     double from = ste_now();
     if (!rc)
         rc = ste_llm_open_with(&llm, o->model, NULL, &o->engine, &adapter, err);
+    if (!rc)
+        rc = ste_local_need(llm, "bench", err);
     f.load_seconds = ste_now() - from;
     if (!rc && o->prompts)
         rc = read_prompts(o, ste_engine_model(ste_local_engine(llm)), &prompts, err);

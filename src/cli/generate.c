@@ -10,6 +10,7 @@
 #include "core/mem.h"
 #include "core/utf8.h"
 #include "llm/local.h"
+#include "llm/pump.h"
 
 struct options {
     char *model, *adapter, *prompt, *chat, *system;
@@ -21,7 +22,7 @@ struct options {
 /* clang-format off */
 #define OPTIONS_OF struct options
 static const struct ste_option options[] = {
-    STE_STRING("model", model, NULL, "NAME", "a catalogue name or a .gguf file"),
+    STE_STRING("model", model, NULL, "NAME", "a catalogue name, a .gguf file, or a server's: URL#MODEL or a YAML file"),
     STE_STRING("adapter", adapter, NULL, "DIR", "a PEFT folder"),
     STE_STRING("prompt", prompt, NULL, "TEXT", "go on from this text as it is; - reads standard input"),
     STE_STRING("chat", chat, NULL, "TEXT", "a user's message, in the model's chat template"),
@@ -115,6 +116,93 @@ static int sample_all(const struct options *o, struct ste_llm *llm, int adapter,
     return rc ? rc : got;
 }
 
+/* ---- a server's model: the template is the server's, and so are the tokens */
+
+struct asked {
+    const struct options *o;
+    struct ste_message messages[2];
+    struct ste_answer *answers;
+    int next;
+};
+
+static int ask_next(void *arg, struct ste_question *question, struct ste_err *err)
+{
+    struct asked *a = arg;
+    const struct options *o = a->o;
+    if (a->next == o->samples)
+        return 0;
+    *question = (struct ste_question){.messages = o->system ? a->messages : a->messages + 1,
+                                      .n_messages = o->system ? 2 : 1,
+                                      .sampling = {o->temperature, (int)o->top_k, o->top_p, o->min_p},
+                                      .max_tokens = (int)o->max_tokens,
+                                      .seed = (uint64_t)o->seed,
+                                      .sample = a->next,
+                                      .tag = &a->answers[a->next]};
+    a->next++;
+    return 1;
+}
+
+static void ask_submitted(void *arg, void *tag, uint64_t ticket)
+{
+}
+
+static int ask_too_long(void *arg, void *tag, const char *why, struct ste_err *err)
+{
+    return ste_err_set(err, STE_ETOOLONG, "%s", why);
+}
+
+static int ask_answer(void *arg, struct ste_answer *answer, struct ste_err *err)
+{
+    if (answer->completion.finish == STE_FINISH_FAILED)
+        return ste_err_set(err, STE_EIO, "a sample did not come");
+    *(struct ste_answer *)answer->tag = *answer;
+    *answer = (struct ste_answer){0};
+    return 0;
+}
+
+static void print_answer(const struct options *o, const struct ste_answer *a, int i)
+{
+    if (o->json) {
+        json_t *j = json_pack("{ssss}", "text", a->text, "finish", finish_name(a->completion.finish));
+        char *s = ste_json_canonical(j);
+        puts(s);
+        ste_xfree(s);
+        json_decref(j);
+    } else {
+        if (o->samples > 1)
+            printf("%s--- %d\n", i ? "\n" : "", i);
+        puts(a->text);
+    }
+}
+
+static int from_server(const struct options *o, struct ste_llm *llm, struct ste_err *err)
+{
+    struct ste_buf text = STE_BUF_INIT;
+    int rc = o->chat ? 0 : ste_local_need(llm, "--prompt", err);
+    if (!rc && strcmp(o->chat, "-") == 0)
+        rc = ste_file_read("/dev/stdin", 64u << 20, &text, err);
+    else if (!rc)
+        ste_buf_adds(&text, o->chat);
+    struct asked a = {
+        o, {{"system", o->system}, {"user", text.s}}, ste_xcalloc((size_t)o->samples, sizeof *a.answers), 0};
+    const struct ste_pump pump = {.llm = llm,
+                                  .arg = &a,
+                                  .next = ask_next,
+                                  .submitted = ask_submitted,
+                                  .too_long = ask_too_long,
+                                  .answer = ask_answer};
+    if (!rc)
+        rc = ste_pump_run(&pump, err);
+    for (int i = 0; i < o->samples; i++) {
+        if (!rc)
+            print_answer(o, &a.answers[i], i);
+        ste_answer_clear(&a.answers[i]);
+    }
+    ste_xfree(a.answers);
+    ste_buf_clear(&text);
+    return rc;
+}
+
 static int run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
     const struct options *o = options_;
@@ -127,6 +215,12 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
     struct ste_tokens prompt = {0};
     struct ste_completion *done = ste_xcalloc((size_t)o->samples, sizeof *done);
     rc = ste_llm_open_with(&llm, o->model, o->adapter, &o->engine, &adapter, err);
+    if (!rc && !ste_local_engine(llm)) {
+        rc = from_server(o, llm, err);
+        ste_llm_close(llm);
+        ste_xfree(done);
+        return rc;
+    }
     if (!rc) {
         m = ste_engine_model(ste_local_engine(llm));
         rc = read_prompt(o, m, &prompt, err);

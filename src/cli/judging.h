@@ -7,8 +7,8 @@
 #include "judge/session.h"
 
 #define STE_JUDGE_HELP                                                                                                 \
-    "a catalogue name, a .gguf path, RUN[:ITERATION], or the folder of an adapter; likelihood: before it judges by "   \
-    "how likely the answers are"
+    "a catalogue name, a .gguf path, RUN[:ITERATION], the folder of an adapter, or a server's model as URL#MODEL or a " \
+    "YAML file (docs/cluster.md); likelihood: before it judges by how likely the answers are"
 
 struct ste_judging_flags {
     struct ste_judge_options judge;

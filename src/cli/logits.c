@@ -131,6 +131,8 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
     int rc = ste_outputs_try((const char *const[]){o->out}, 1, err);
     if (!rc)
         rc = ste_llm_open_with(&llm, o->model, o->adapter, &o->engine, &adapter, err);
+    if (!rc)
+        rc = ste_local_need(llm, "logits", err);
     if (!rc && o->out)
         rc = ste_file_create(&out, o->out, true, err);
     if (!rc)

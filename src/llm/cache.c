@@ -12,7 +12,7 @@ struct packed_head {
     uint32_t n, n_free, n_written, text;
 };
 
-void ste_answer_pack(const struct ste_answer *a, struct ste_buf *out)
+void ste_answer_pack(const struct ste_answer *a, bool prompt, struct ste_buf *out)
 {
     const struct ste_completion *c = &a->completion;
     const size_t text = a->text ? strlen(a->text) : 0;
@@ -23,6 +23,8 @@ void ste_answer_pack(const struct ste_answer *a, struct ste_buf *out)
     ste_buf_add(out, c->tokens, c->n * sizeof *c->tokens);
     ste_buf_add(out, c->logprobs, c->n * sizeof *c->logprobs);
     ste_buf_add(out, a->text, text);
+    if (prompt)
+        ste_buf_add(out, a->prompt, a->n_prompt * sizeof *a->prompt);
 }
 
 bool ste_answer_unpack(const void *bytes, size_t size, struct ste_answer *out)
@@ -35,8 +37,9 @@ bool ste_answer_unpack(const void *bytes, size_t size, struct ste_answer *out)
         return false;
     memcpy(&h, p, sizeof h);
     p += sizeof h;
-    if (size != sizeof h + sizeof c->choice_logprobs + (size_t)h.n * 8 + h.text || h.n_free > h.n ||
-        h.n_written > h.n_free || h.choice >= STE_MAX_CHOICES || h.choice < -1)
+    const size_t without = sizeof h + sizeof c->choice_logprobs + (size_t)h.n * 8 + h.text;
+    if (size < without || (size - without) % sizeof *out->prompt || h.n_free > h.n || h.n_written > h.n_free ||
+        h.choice >= STE_MAX_CHOICES || h.choice < -1)
         return false;
     c->finish = (enum ste_finish)h.finish;
     c->free_finish = (enum ste_finish)h.free_finish;
@@ -49,21 +52,26 @@ bool ste_answer_unpack(const void *bytes, size_t size, struct ste_answer *out)
     c->logprobs = ste_xmemdup(p + (size_t)h.n * 4, (size_t)h.n * 4);
     out->n_written = h.n_written;
     out->text = ste_xstrndup(p + (size_t)h.n * 8, h.text);
+    if (size > without) {
+        out->n_prompt = (size - without) / sizeof *out->prompt;
+        out->prompt = ste_xmemdup((const char *)bytes + without, size - without);
+    }
     return true;
 }
 
 struct ste_cache {
     struct ste_memo *memo;
     char *numerics;
+    bool late_prompt; /* as of the model */
 };
 
-struct ste_cache *ste_cache_open(const char *path, const char *numerics)
+struct ste_cache *ste_cache_open(const char *path, const char *numerics, bool late_prompt)
 {
     struct ste_memo *memo = ste_memo_open(path);
     if (!memo)
         return NULL;
     struct ste_cache *c = ste_xcalloc(1, sizeof *c);
-    *c = (struct ste_cache){memo, ste_xstrdup(numerics)};
+    *c = (struct ste_cache){memo, ste_xstrdup(numerics), late_prompt};
     return c;
 }
 
@@ -86,10 +94,10 @@ bool ste_cache_get(struct ste_cache *c, const char *address, struct ste_answer *
 
 void ste_cache_put(struct ste_cache *c, const struct ste_answer *a)
 {
-    if (!c || a->completion.finish == STE_FINISH_FAILED)
+    if (!c || a->completion.finish == STE_FINISH_FAILED || a->too_long)
         return;
     struct ste_buf b = STE_BUF_INIT;
-    ste_answer_pack(a, &b);
+    ste_answer_pack(a, c->late_prompt, &b);
     ste_memo_put(c->memo, a->address, c->numerics, &b);
     ste_buf_clear(&b);
 }
@@ -132,9 +140,12 @@ static int submit(struct ste_llm *llm, struct ste_prepared *q, struct ste_err *e
     a.tag = q->tag;
     a.from_cache = true;
     memcpy(a.address, q->address, sizeof a.address);
-    a.prompt = q->prompt;
-    a.n_prompt = q->n_prompt;
-    q->prompt = NULL;
+    if (q->prompt) {
+        ste_xfree(a.prompt);
+        a.prompt = q->prompt;
+        a.n_prompt = q->n_prompt;
+        q->prompt = NULL;
+    }
     ste_prepared_clear(q);
     STE_GROW(c->ready, c->cap, c->n + 1);
     c->ready[c->n++] = a;
@@ -181,7 +192,7 @@ struct ste_llm *ste_cache_wrap(struct ste_llm *inner, const char *path)
 {
     static const struct ste_llm_ops ops = {
         .prepare = prepare, .submit = submit, .cancel = cancel, .next = next, .close = close_cached};
-    struct ste_cache *cache = ste_cache_open(path, inner->about.numerics);
+    struct ste_cache *cache = ste_cache_open(path, inner->about.numerics, inner->about.late_prompt);
     if (!cache)
         return inner;
     struct cached *c = ste_xcalloc(1, sizeof *c);

@@ -16,14 +16,14 @@ char *ste_cache_at_home(void);
 
 struct ste_cache;
 /* Returns NULL, after a warning, when PATH cannot be opened. */
-struct ste_cache *ste_cache_open(const char *path, const char *numerics);
+struct ste_cache *ste_cache_open(const char *path, const char *numerics, bool late_prompt);
 void ste_cache_close(struct ste_cache *c);
 /* Returns true where the answer is there, and sets completion, text and n_written of *OUT, which the caller clears. */
 bool ste_cache_get(struct ste_cache *c, const char *address, struct ste_answer *out);
 void ste_cache_put(struct ste_cache *c, const struct ste_answer *a);
 
-/* Turn what a question brought, without its prompt, into bytes and back. False: the bytes are no answer. */
-void ste_answer_pack(const struct ste_answer *a, struct ste_buf *out);
+/* Turn what a question brought into bytes and back, PROMPT: with the prompt's ids. False: the bytes are no answer. */
+void ste_answer_pack(const struct ste_answer *a, bool prompt, struct ste_buf *out);
 bool ste_answer_unpack(const void *bytes, size_t n, struct ste_answer *out);
 
 #endif

@@ -4,7 +4,9 @@
 
 #include "core/mem.h"
 #include "llm/cache.h"
+#include "llm/endpoint.h"
 #include "llm/local.h"
+#include "llm/remote.h"
 
 #define OPTIONS_OF struct ste_llm_params
 /* clang-format off */
@@ -22,7 +24,7 @@ const struct ste_option ste_llm_options[] = {
 
 int ste_llm_open(struct ste_llm **out, const char *model, const struct ste_llm_params *p, struct ste_err *err)
 {
-    int rc = ste_local_open(out, model, p, err);
+    int rc = ste_endpoint_is(model) ? ste_remote_open(out, model, err) : ste_local_open(out, model, p, err);
     if (rc == 0 && p->cache)
         *out = ste_cache_wrap(*out, p->cache);
     return rc;
@@ -188,6 +190,7 @@ void ste_answer_clear(struct ste_answer *a)
     ste_completion_clear(&a->completion);
     ste_xfree(a->text);
     ste_xfree(a->prompt);
+    ste_xfree(a->too_long);
     memset(a, 0, sizeof *a);
 }
 

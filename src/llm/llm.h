@@ -1,7 +1,8 @@
 /*
  * One interface to whatever generates: a table of operations and what the implementation can do. local.c is the engine
- * in this process; cache.c wraps any implementation; tests have one of paper. Nothing above this floor knows which it
- * speaks to, but for training, benchmarks and the tools for logits and tokens, which need the engine (local.h).
+ * in this process, remote.c a server; cache.c wraps any implementation; tests have one of paper. Nothing above this
+ * floor knows which it speaks to, but for training, benchmarks and the tools for logits and tokens, which need the
+ * engine (local.h).
  *
  * A question's address is the SHA-256 of model, adapter, prompt ids, constraint, stops, token limit, sampling, seed and
  * sample index (contract 3). Its first 8 bytes key the random numbers. Failed transport is never cached.
@@ -54,6 +55,7 @@ struct ste_answer {
                    other wrong bytes become U+FFFD) */
     size_t n_prompt;
     int32_t *prompt; /* (n_prompt): the prompt's ids, for training */
+    char *too_long;  /* NULL; else there is no answer, since the question does not fit the context, and this says so */
 };
 void ste_answer_clear(struct ste_answer *a);
 
@@ -75,11 +77,12 @@ enum {
 
 struct ste_llm_about {
     const char *name;       /* as given to open */
-    const char *model_hash; /* SHA-256 of the file */
+    const char *model_hash; /* SHA-256 of the file; of a server's model, of what the server says it is */
     const char *numerics;   /* what else decides the numbers: kind and revision of what computes them */
     unsigned can;
-    size_t window; /* questions that a caller should keep in flight */
-    int ctx;       /* tokens that a question and its answer may have together; 0: not known */
+    size_t window;    /* questions that a caller should keep in flight */
+    int ctx;          /* tokens that a question and its answer may have together; 0: not known */
+    bool late_prompt; /* a prompt's ids come with its answer, and are not known before */
 };
 
 /* ---- for callers ---- */
@@ -92,7 +95,7 @@ struct ste_llm_params {
     const char *cache; /* path of the cache database; NULL: none; no option of the table */
 };
 extern const struct ste_option ste_llm_options[]; /* in a recipe and as flags; ste_options_init gives the defaults */
-/* MODEL: a catalogue name or a .gguf path. */
+/* MODEL: a catalogue name, a .gguf path, or a server's (endpoint.h). */
 int ste_llm_open(struct ste_llm **out, const char *model, const struct ste_llm_params *p, struct ste_err *err);
 /* Opens MODEL and loads the adapter in the folder PEFT_DIR (NULL: none, *HANDLE is 0). On an error *OUT is NULL. */
 int ste_llm_open_with(struct ste_llm **out, const char *model, const char *peft_dir, const struct ste_llm_params *p,
@@ -110,7 +113,7 @@ const char *ste_llm_adapter_hash(const struct ste_llm *l, int handle); /* "" for
 int ste_llm_tokenize(struct ste_llm *l, const char *text, int32_t **ids, size_t *n, struct ste_err *err);
 
 /* Submit, then next until it returns 0: 1 with an answer (the caller clears it), in the order in which they end.
- * STE_ETOOLONG: does not fit the context; nothing was submitted. */
+ * STE_ETOOLONG: does not fit the context; nothing was submitted. A server may say so only later (answer.too_long). */
 int ste_llm_submit(struct ste_llm *l, const struct ste_question *question, uint64_t *ticket, struct ste_err *err);
 /* Forgets a question; nothing comes back for it. Unknown tickets (already answered) are passed over. */
 void ste_llm_cancel(struct ste_llm *l, uint64_t ticket);

@@ -400,6 +400,13 @@ struct ste_engine *ste_local_engine(struct ste_llm *l)
     return local ? local->engine : NULL;
 }
 
+int ste_local_need(struct ste_llm *l, const char *what, struct ste_err *err)
+{
+    return under(l) ? 0
+                    : ste_err_set(err, STE_EUSAGE, "%s is on a server; %s takes a model of this machine", l->about.name,
+                                  what);
+}
+
 struct ste_pool *ste_local_pool(struct ste_llm *l)
 {
     return under(l)->pool;

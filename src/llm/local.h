@@ -13,6 +13,9 @@ int ste_local_open(struct ste_llm **out, const char *model, const struct ste_llm
 /* Returns the engine, which stays L's; NULL: L is not of this process. */
 struct ste_engine *ste_local_engine(struct ste_llm *l);
 
+/* STE_EUSAGE where L is not of this process, which WHAT needs. */
+int ste_local_need(struct ste_llm *l, const char *what, struct ste_err *err);
+
 /* L must be of this process. */
 struct ste_pool *ste_local_pool(struct ste_llm *l);
 const struct ste_adapter *ste_local_adapter(struct ste_llm *l, int handle); /* NULL for 0 */

@@ -40,7 +40,7 @@ static int work(const struct ste_pump *p, struct ste_err *err)
         rc = ste_llm_next(p->llm, &a, err);
         if (rc <= 0)
             return rc; /* 0: nothing in flight, and fill found nothing to ask */
-        rc = p->answer(p->arg, &a, err);
+        rc = a.too_long ? p->too_long(p->arg, a.tag, a.too_long, err) : p->answer(p->arg, &a, err);
         ste_answer_clear(&a);
         if (rc == 0 && p->tick && ste_now() - ticked > TICK_SECONDS) {
             rc = p->tick(p->tick_arg, err);

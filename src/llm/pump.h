@@ -14,7 +14,7 @@ struct ste_pump {
     int (*next)(void *arg, struct ste_question *question, struct ste_err *err);
     /* The question is submitted as TICKET, or did not fit (0, and TOO_LONG comes next): its texts may go. */
     void (*submitted)(void *arg, void *tag, uint64_t ticket);
-    /* WHY: a sentence with the lengths, for a warning. */
+    /* WHY: a sentence with the lengths, for a warning. It comes in place of ANSWER. */
     int (*too_long)(void *arg, void *tag, const char *why, struct ste_err *err);
     /* May move what it wants out of A; the rest is cleared. */
     int (*answer)(void *arg, struct ste_answer *a, struct ste_err *err);

@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
+#include "llm/endpoint.h"
 #include "loop/internal.h"
 #include "store/run.h"
 
@@ -54,9 +55,11 @@ static int open_model(struct ste_loop *l, const char *name, struct ste_llm **out
             return 0;
         }
     struct ste_llm_params p = l->recipe.engine;
-    p.cache = *l->recipe.cache ? l->recipe.cache : NULL;
+    char *answers = ste_endpoint_is(name) ? ste_run_answers(ste_store_dir(l->store)) : NULL;
+    p.cache = *l->recipe.cache ? l->recipe.cache : answers; /* what a server answered is not asked again */
     struct ste_llm *llm = NULL;
     int rc = l->open_llm(&llm, name, &p, err);
+    ste_xfree(answers);
     if (rc != 0)
         return rc;
     if ((rc = ste_loop_pin(l, "model", name, ste_llm_about(llm)->model_hash, err)) != 0) {
@@ -71,6 +74,12 @@ static int open_model(struct ste_loop *l, const char *name, struct ste_llm **out
 
 int ste_loop_seed(struct ste_loop *l, struct ste_llm **out, struct ste_err *err)
 {
+    if (ste_endpoint_is(l->recipe.seed_model))
+        return ste_err_set(
+            err, STE_EUSAGE,
+            "models.seed: %s is on a server, and the seed is trained here: name a model of this machine, "
+            "and the server as models.answer, models.modify, models.weaker or models.judge",
+            l->recipe.seed_model);
     return open_model(l, l->recipe.seed_model, out, err);
 }
 
@@ -161,6 +170,35 @@ int ste_loop_check_adapters(const struct ste_recipe *r, struct ste_err *err)
     return rc;
 }
 
+/* What the judge writes is trained on, by its ids: a server must tell them, and they must be the seed's. */
+static int check_ids(struct ste_loop *l, const struct ste_role_model *m, struct ste_err *err)
+{
+    static const char text[] = "Na\xc3\xafve? The better answer, of 2 in 1234 words, is\n\n[[A]].";
+    if (!ste_endpoint_is(m->name))
+        return 0;
+    struct ste_llm *seed = NULL;
+    int32_t *ids[2] = {NULL, NULL};
+    size_t n[2];
+    int rc = ste_llm_about(m->llm)->can & STE_CAN_TOKEN_IDS
+                 ? ste_loop_seed(l, &seed, err)
+                 : ste_err_set(err, STE_EUSAGE,
+                               "models.judge: %s tells no token ids, and what the judge writes is trained on; take a "
+                               "server that tells them (vllm, llama-server) or a model of this machine",
+                               m->name);
+    if (rc == 0)
+        rc = ste_llm_tokenize(seed, text, &ids[0], &n[0], err);
+    if (rc == 0)
+        rc = ste_llm_tokenize(m->llm, text, &ids[1], &n[1], err);
+    if (rc == 0 && (n[0] != n[1] || memcmp(ids[0], ids[1], n[0] * sizeof *ids[0]) != 0))
+        rc = ste_err_set(err, STE_EUSAGE,
+                         "models.judge: %s has other token ids than the seed %s, which is trained on what the judge "
+                         "writes; take a server of the seed's family",
+                         m->name, l->recipe.seed_model);
+    ste_xfree(ids[0]);
+    ste_xfree(ids[1]);
+    return rc;
+}
+
 int ste_loop_role_model(struct ste_loop *l, enum ste_loop_role role, int iteration, struct ste_role_model *out,
                         struct ste_err *err)
 {
@@ -179,7 +217,7 @@ int ste_loop_role_model(struct ste_loop *l, enum ste_loop_role role, int iterati
     if (rc == 0 && spec.adapter)
         rc = ste_loop_pin(l, "adapter", name, ste_llm_adapter_hash(out->llm, out->adapter), err);
     ste_judge_spec_clear(&spec);
-    return rc;
+    return rc == 0 && role == STE_LOOP_JUDGE ? check_ids(l, out, err) : rc;
 }
 
 int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct ste_role_model *m, json_t *how,

@@ -1,10 +1,7 @@
 #include "net/http.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,22 +14,13 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "core/utf8.h"
+#include "net/curl.h"
 
-#define CONNECT_SECONDS 10L
 #define STALL_SECONDS 30L /* below 1 kB/s for so long is a time-out */
 #define MAX_TRIES 4
 #define MAX_REDIRECTS 10L
 #define MAX_WAIT 60L     /* seconds that a server may ask us to wait */
 #define MAX_REASON 65536 /* bytes of an error's body that are read */
-#define SHOWN_REASON 300 /* of what it says */
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void init(void)
-{
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-}
 
 struct transfer {
     CURL *curl;
@@ -52,21 +40,13 @@ struct transfer {
     int write_errno;
 };
 
-/* The body of an error (a 404's page) must not land in the file. */
-static long status_of(struct transfer *t)
-{
-    long status = 0;
-    curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
-    return status;
-}
-
 /* A server that ignores the range answers 200 with the whole: the file starts anew. */
 static bool start_of_body(struct transfer *t)
 {
     curl_off_t length = -1;
     t->begun = true;
     curl_easy_getinfo(t->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-    if (status_of(t) == 200 && t->have) {
+    if (ste_curl_status(t->curl) == 200 && t->have) {
         if (ftruncate(t->fd, 0) || lseek(t->fd, 0, SEEK_SET) < 0)
             return false;
         t->have = 0;
@@ -75,10 +55,10 @@ static bool start_of_body(struct transfer *t)
     return true;
 }
 
-/* How many were taken; fewer end the transfer. */
+/* How many were taken; fewer end the transfer. The body of an error (a 404's page) must not land in the file. */
 static size_t take(struct transfer *t, const char *p, size_t n)
 {
-    if (status_of(t) >= 300) {
+    if (ste_curl_status(t->curl) >= 300) {
         ste_buf_add(&t->reason, p, n < MAX_REASON - t->reason.len ? n : MAX_REASON - t->reason.len);
         return n;
     }
@@ -148,51 +128,12 @@ static int on_tick(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off
     return ste_cancelled();
 }
 
-static const char *first_set(const char *const *names)
-{
-    for (; *names; names++) {
-        const char *v = ste_setting(*names);
-        if (v)
-            return v;
-    }
-    return NULL;
-}
-
-/* Certificates where pip, requests and OpenSSL would be told of them. */
-static void set_certificates(CURL *curl)
-{
-    static const char *const names[] = {"CURL_CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", NULL};
-    const char *file = first_set(names);
-    if (file && ste_is_folder(file))
-        curl_easy_setopt(curl, CURLOPT_CAPATH, file);
-    else if (file)
-        curl_easy_setopt(curl, CURLOPT_CAINFO, file);
-    const char *folder = ste_setting("SSL_CERT_DIR");
-    if (folder)
-        curl_easy_setopt(curl, CURLOPT_CAPATH, folder);
-}
-
-static struct curl_slist *header_list(const char *const *headers)
-{
-    struct curl_slist *l = NULL;
-    for (; headers && *headers; headers++)
-        l = curl_slist_append(l, *headers);
-    return l;
-}
-
-/* What the server cannot do (501 and its like) it cannot do the next time either; 52x are those of proxies. */
-static bool passes(long status)
-{
-    return status == 408 || status == 425 || status == 429 || status == 500 || (status >= 502 && status <= 504) ||
-           (status >= 520 && status < 530);
-}
-
 /* Answers that another try may turn: the ones that say so and the ones that never came. */
 static bool worth_another_try(CURLcode code, long status)
 {
     switch (code) {
     case CURLE_OK:
-        return passes(status);
+        return ste_http_passes(status);
     case CURLE_PARTIAL_FILE:
     case CURLE_OPERATION_TIMEDOUT:
     case CURLE_RECV_ERROR:
@@ -215,77 +156,19 @@ static void wait_before_try(int try, long asked)
         nanosleep(&(struct timespec){0, 50000000}, NULL);
 }
 
-/* The address without user, password and query, which may hold secrets: for messages. */
-static char *shown_address(const char *url)
-{
-    size_t n = strcspn(url, "?#");
-    const char *host = strstr(url, "://");
-    host = host && host < url + n ? host + 3 : url;
-    const char *at = memchr(host, '@', strcspn(host, "/?#"));
-    if (!at)
-        return ste_xstrndup(url, n);
-    return ste_xasprintf("%.*s%.*s", (int)(host - url), url, (int)(url + n - at - 1), at + 1);
-}
-
-/* "error", "message" or "detail" of a JSON body, which may be an object with a message itself. */
-static const char *json_reason(const json_t *j)
-{
-    static const char *const keys[] = {"error", "message", "detail"};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        const json_t *v = json_object_get(j, keys[i]);
-        if (json_is_object(v))
-            v = json_object_get(v, "message");
-        if (json_is_string(v))
-            return json_string_value(v);
-    }
-    return NULL;
-}
-
-/* What the server itself says of its refusal, as one short line in brackets; "" where it says nothing. A page of HTML
- * says it in its title. Caller frees. */
-static char *reason_of(const struct transfer *t)
-{
-    json_t *j = json_loadb(t->reason.s, t->reason.len, 0, NULL);
-    const char *said = json_reason(j), *text = said ? said : j || !t->reason.len ? "" : t->reason.s;
-    size_t n = strlen(text);
-    const char *title = strcasestr(text, "<title>");
-    if (title) {
-        text = title + strlen("<title>");
-        n = strcspn(text, "<");
-    } else if (text[strspn(text, " \t\r\n")] == '<') {
-        n = 0;
-    }
-    struct ste_buf line = STE_BUF_INIT;
-    for (size_t i = 0; i < n && line.len < SHOWN_REASON; i++) {
-        const unsigned char c = (unsigned char)text[i];
-        const bool space = c <= ' ' || c == 0x7F; /* what a terminal would act on, too */
-        if (!space)
-            ste_buf_addc(&line, (char)c);
-        else if (line.len && line.s[line.len - 1] != ' ')
-            ste_buf_addc(&line, ' ');
-    }
-    line.len = ste_utf8_bad(line.s, line.len);
-    while (line.len && line.s[line.len - 1] == ' ')
-        line.len--;
-    char *out = line.len ? ste_xasprintf(" (%.*s)", (int)line.len, line.s) : ste_xstrdup("");
-    ste_buf_clear(&line);
-    json_decref(j);
-    return out;
-}
-
 static int refusal(const struct transfer *t, long status, long asked, const char *at, struct ste_err *err)
 {
-    char *reason = reason_of(t);
+    char *reason = ste_http_reason(t->reason.s, t->reason.len);
     char wait[128] = "; try again later";
     if (asked > 0)
         snprintf(wait, sizeof wait, "; it asks to wait %ld seconds, more than ste waits (%ld): try again then", asked,
                  MAX_WAIT);
     const char *hint = status == 401 ? "; either there is nothing of that name, or it wants a login (HF_TOKEN, or one "
                                        "in the address)"
-                       : status == 403  ? "; it wants a login that may read this (HF_TOKEN, or one in the address)"
-                       : status == 404  ? "; there is no such file"
-                       : passes(status) ? wait
-                                        : "";
+                       : status == 403 ? "; it wants a login that may read this (HF_TOKEN, or one in the address)"
+                       : status == 404 ? "; there is no such file"
+                       : ste_http_passes(status) ? wait
+                                                 : "";
     int rc = ste_err_set(err, STE_EIO, "cannot get %s: the server answered %ld%s%s", at, status, reason, hint);
     ste_xfree(reason);
     return rc;
@@ -294,7 +177,7 @@ static int refusal(const struct transfer *t, long status, long asked, const char
 static int failure(const struct transfer *t, CURLcode code, long status, long asked, const char *url,
                    struct ste_err *err)
 {
-    char *at = shown_address(url);
+    char *at = ste_http_shown(url);
     int rc;
     if (ste_cancelled()) {
         rc = ste_cancel_check(err);
@@ -317,26 +200,20 @@ static void prepare(struct transfer *t, const char *url, struct curl_slist *head
     char range[32];
     snprintf(range, sizeof range, "%llu-", (unsigned long long)t->have);
     curl_easy_reset(c);
-    t->problem[0] = 0;
     t->total = 0;
     t->begun = false;
     ste_buf_reset(&t->reason);
-    curl_easy_setopt(c, CURLOPT_URL, url);
+    ste_curl_prepare(c, url, t->problem);
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(c, CURLOPT_USERAGENT, "ste/" STE_VERSION);
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(c, CURLOPT_MAXREDIRS, MAX_REDIRECTS);
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1000L);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
-    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->problem);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_tick);
-    set_certificates(c);
     if (t->out)
         curl_easy_setopt(c, CURLOPT_ACCEPT_ENCODING, "");
     else if (t->have)
@@ -346,12 +223,9 @@ static void prepare(struct transfer *t, const char *url, struct curl_slist *head
 /* Tries until it is done or not worth it. PATH: for the error of a write. */
 static int run(struct transfer *t, const char *url, const char *const *headers, const char *path, struct ste_err *err)
 {
-    pthread_once(&once, init);
-    t->curl = curl_easy_init();
-    if (!t->curl)
-        ste_no_memory(0);
+    t->curl = ste_curl_new();
     ste_own(t->curl, 0, end_curl);
-    struct curl_slist *list = header_list(headers);
+    struct curl_slist *list = ste_curl_headers(headers);
     ste_own(list, 0, end_list);
     size_t out_from = t->out ? t->out->len : 0;
     int rc = 0;
@@ -361,7 +235,7 @@ static int run(struct transfer *t, const char *url, const char *const *headers, 
         CURLcode code = curl_easy_perform(t->curl);
         if (t->no_memory || code == CURLE_OUT_OF_MEMORY)
             ste_no_memory(0);
-        long status = status_of(t);
+        long status = ste_curl_status(t->curl);
         if (code == CURLE_OK && status == 416 && had)
             break; /* nothing is left to get; the caller's hash decides whether these are the right bytes */
         if (code == CURLE_OK && status < 300)

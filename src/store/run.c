@@ -28,6 +28,11 @@ char *ste_run_adapters(const char *dir)
     return ste_path_join(dir, "adapters");
 }
 
+char *ste_run_answers(const char *dir)
+{
+    return ste_path_join(dir, "answers.db");
+}
+
 char *ste_run_adapter(const char *dir, long iteration)
 {
     return ste_xasprintf("%s/adapters/iter-%ld", dir, iteration);

@@ -3,6 +3,7 @@
  *   run.db                  the rows (store.h)          recipe.resolved.yaml  every option that made them
  *   adapters/iter-N         what iteration N trained    report.json           what the run did
  *   training/iter-N         states of a training that is under way; what another program was given to train, and left
+ *   answers.db              what servers answered (llm/cache.h)
  * The caller frees every path.
  */
 #ifndef STE_STORE_RUN_H
@@ -20,6 +21,7 @@ bool ste_run_is(const char *dir); /* it has a recipe */
 char *ste_run_adapters(const char *dir);
 char *ste_run_adapter(const char *dir, long iteration);
 char *ste_run_training(const char *dir, long iteration);
+char *ste_run_answers(const char *dir);
 bool ste_run_has_adapter(const char *dir, long iteration); /* in PEFT's form */
 long ste_run_newest(const char *dir);                      /* the last iteration that has an adapter; 0: none */
 /* Copies the adapters of the run in FROM to the one in TO. */

@@ -69,6 +69,11 @@ static void forms(void **state)
     assert_null(s.pack);
     ste_judge_spec_clear(&s);
 
+    assert_int_equal(parse(&s, "http://localhost:8000/v1,http://b:1/v1#org/base", &err), 0);
+    assert_string_equal(s.model, "http://localhost:8000/v1,http://b:1/v1#org/base");
+    assert_null(s.adapter);
+    ste_judge_spec_clear(&s);
+
     assert_int_equal(parse(&s, "%s/run", &err), 0);
     assert_string_equal(s.model, "some-model");
     snprintf(want, sizeof want, "%s/run/adapters/iter-10", root);

@@ -35,7 +35,7 @@ static void comes_back(void **state)
     char path[] = "/tmp/ste-cache-XXXXXX";
     close(mkstemp(path));
     struct ste_answer x = sample("x"), z = sample("z"), got;
-    struct ste_cache *a = ste_cache_open(path, "engine 1"), *b = ste_cache_open(path, "engine 2");
+    struct ste_cache *a = ste_cache_open(path, "engine 1", false), *b = ste_cache_open(path, "engine 2", false);
     assert_non_null(a);
     assert_non_null(b);
     assert_false(ste_cache_get(a, "x", &got));
@@ -43,7 +43,7 @@ static void comes_back(void **state)
     assert_false(ste_cache_get(a, "y", &got));
     assert_false(ste_cache_get(b, "x", &got));
     ste_cache_close(a);
-    a = ste_cache_open(path, "engine 1");
+    a = ste_cache_open(path, "engine 1", false);
     assert_true(ste_cache_get(a, "x", &got));
     const struct ste_completion *c = &got.completion;
     assert_int_equal(c->n, 3);
@@ -71,7 +71,7 @@ static void damage_is_no_answer(void **state)
 {
     struct ste_answer x = sample("x"), got;
     struct ste_buf b = STE_BUF_INIT;
-    ste_answer_pack(&x, &b);
+    ste_answer_pack(&x, false, &b);
     for (size_t n = 0; n < b.len; n++)
         assert_false(ste_answer_unpack(b.s, n, &got));
     assert_true(ste_answer_unpack(b.s, b.len, &got));

@@ -1,0 +1,428 @@
+#include "llm/server.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/hash.h"
+#include "core/json.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "net/pool.h"
+
+#define MAX_REPLY (64u << 20)
+#define MAX_TRIES 6       /* of a call here */
+#define SHORT 16          /* tokens of its answers; some take no fewer */
+#define PROBE_SECONDS 120 /* for the reply to a short question */
+
+/* ---- calls ---- */
+
+/* An address without a path is that of a server whose API is at /v1. */
+char *ste_server_url(const struct ste_server *s, size_t which, const char *path)
+{
+    const char *url = s->at.urls.items[which], *host = strstr(url, "://") + 3;
+    const size_t n = strlen(url);
+    const bool v1 = ste_ends_in(url, "/v1"), bare = !strchr(host, '/'), api = strncmp(path, "/v1/", 4) == 0;
+    if (v1)
+        return ste_xasprintf("%.*s%s", (int)n - 3, url, path);
+    return ste_xasprintf("%s%s", url, api && !bare ? path + 3 : path);
+}
+
+char *ste_server_said(const struct ste_server *s, const char *text)
+{
+    struct ste_buf b = STE_BUF_INIT;
+    const size_t n = s->at.key ? strlen(s->at.key) : 0;
+    for (const char *p = text; *p;) {
+        const bool key = n && strncmp(p, s->at.key, n) == 0;
+        if (key)
+            ste_buf_adds(&b, "***");
+        else
+            ste_buf_addc(&b, *p);
+        p += key ? n : 1;
+    }
+    return ste_buf_detach(&b);
+}
+
+const char *ste_server_hint(long status)
+{
+    return status == 401 || status == 403 ? "; a key comes from STE_API_KEY, or from what key_env or key_file of a "
+                                            "YAML file names"
+                                          : "";
+}
+
+/* One request; 1: *REPLY is there. */
+static int call_once(struct ste_server *s, const char *url, const char *body, struct ste_http_reply *reply,
+                     struct ste_err *err)
+{
+    const double seconds = s->at.timeout < PROBE_SECONDS ? s->at.timeout : PROBE_SECONDS;
+    const struct ste_http_request r = {
+        .url = url, .headers = s->headers, .body = body, .seconds = seconds, .max_bytes = MAX_REPLY, .tag = s};
+    ste_http_pool_send(s->pool, &r);
+    int rc;
+    while ((rc = ste_http_pool_next(s->pool, 1, reply, err)) == 0)
+        ;
+    if (rc < 0)
+        ste_http_pool_drop(s->pool, s);
+    return rc;
+}
+
+/* Waits SECONDS, or until the work is cancelled. */
+static int wait(struct ste_server *s, double seconds, struct ste_err *err)
+{
+    struct ste_http_reply none;
+    return ste_http_pool_next(s->pool, seconds, &none, err);
+}
+
+/* Tries again on what passes: a server that loads its model for as long as the patience goes. *OUT is the JSON of a
+ * reply below 300 (the caller's), or NULL, with *STATUS and a sentence in ERR that names what was asked. */
+static int call(struct ste_server *s, size_t which, const char *path, const json_t *body, json_t **out, long *status,
+                struct ste_err *err)
+{
+    char *url = ste_server_url(s, which, path), *text = body ? ste_json_canonical(body) : NULL;
+    const double began = ste_now();
+    bool said = false;
+    *out = NULL;
+    *status = 0;
+    int rc = 0;
+    for (int try = 0; !*out && !rc; try++) {
+        struct ste_http_reply r;
+        rc = call_once(s, url, text, &r, err);
+        if (rc < 0)
+            break;
+        *status = r.status;
+        *out = r.why ? NULL : json_loadb(r.body.s, r.body.len, JSON_ALLOW_NUL, NULL);
+        const bool loading = r.status == 503 && ste_now() - began < s->at.patience;
+        char *why = ste_server_said(s, r.why ? r.why : "the reply is no JSON");
+        if (!*out && loading && !said)
+            ste_warn("%s is not ready: %s; waiting", s->at.name, why);
+        said |= loading;
+        rc = *out || loading || (r.passes && try + 1 < MAX_TRIES && r.status != 500) || (!r.why && try + 1 < MAX_TRIES)
+                 ? 0
+                 : ste_err_set(err, STE_EIO, "%s: %s (%s)%s", s->at.name, why, path, ste_server_hint(r.status));
+        ste_xfree(why);
+        ste_http_reply_clear(&r);
+        if (!*out && !rc)
+            rc = wait(s, loading ? 1 : 0.25 * (1 << try), err);
+    }
+    ste_xfree(url);
+    ste_xfree(text);
+    return rc;
+}
+
+/* A GET that may be refused: NULL then. */
+static json_t *look(struct ste_server *s, const char *path)
+{
+    json_t *out;
+    long status;
+    struct ste_err ignored;
+    return call(s, 0, path, NULL, &out, &status, &ignored) ? NULL : out;
+}
+
+/* ---- token ids ---- */
+
+static int ask_tokens(struct ste_server *s, const char *text, struct ste_tokens *out, struct ste_err *err)
+{
+    const bool llama = s->dialect.api == STE_API_LLAMA_SERVER;
+    json_t *reply,
+        *body = llama ? json_pack("{sssbsb}", "content", text, "add_special", 0, "parse_special", 0)
+                      : json_pack("{sssssb}", "model", s->dialect.model, "prompt", text, "add_special_tokens", 0);
+    long status;
+    int rc = call(s, 0, "/tokenize", body, &reply, &status, err);
+    const json_t *ids = json_object_get(reply, "tokens");
+    if (!rc && !json_is_array(ids))
+        rc = ste_err_set(err, STE_EIO, "%s: the reply has no token ids (/tokenize)", s->at.name);
+    for (size_t i = 0; i < json_array_size(ids) && !rc; i++)
+        ste_tokens_add(out, (int32_t)json_integer_value(json_array_get(ids, i)));
+    json_decref(reply);
+    json_decref(body);
+    return rc;
+}
+
+int ste_server_tokenize(struct ste_server *s, const char *text, bool keep, struct ste_tokens *out, struct ste_err *err)
+{
+    size_t at = 0;
+    while (at < s->known.n && strcmp(s->known.items[at], text) != 0)
+        at++;
+    if (at == s->known.n) {
+        struct ste_tokens fresh = {0};
+        int rc = *text ? ask_tokens(s, text, &fresh, err) : 0;
+        if (rc || !keep) {
+            for (size_t i = 0; i < fresh.n && !rc; i++)
+                ste_tokens_add(out, fresh.ids[i]);
+            ste_tokens_clear(&fresh);
+            return rc;
+        }
+        s->known_ids = ste_xrealloc(s->known_ids, (at + 1) * sizeof *s->known_ids);
+        s->known_ids[at] = fresh;
+        ste_strings_add(&s->known, text);
+    }
+    for (size_t i = 0; i < s->known_ids[at].n; i++)
+        ste_tokens_add(out, s->known_ids[at].ids[i]);
+    return 0;
+}
+
+/* ---- what serves there ---- */
+
+/* The model's row of /v1/models; NULL, with a sentence in ERR: there is none of that name. */
+static const json_t *find_model(struct ste_server *s, size_t which, const json_t *list, struct ste_err *err)
+{
+    const json_t *data = json_object_get(list, "data");
+    struct ste_buf names = STE_BUF_INIT;
+    const json_t *found = NULL;
+    for (size_t i = 0; i < json_array_size(data) && !found; i++) {
+        const json_t *row = json_array_get(data, i);
+        const char *id = json_string_value(json_object_get(row, "id"));
+        if (!id)
+            continue;
+        if (s->at.model ? strcmp(id, s->at.model) == 0 : json_array_size(data) == 1)
+            found = row;
+        else if (names.len < 300)
+            ste_buf_addf(&names, "%s%s", names.len ? ", " : "", id);
+    }
+    const char *url = s->at.urls.items[which], *has = names.len ? names.s : "none";
+    if (!found && s->at.model)
+        ste_err_set(err, STE_ENOTFOUND, "%s has no model %s; it has: %s", url, s->at.model, has);
+    else if (!found)
+        ste_err_set(err, STE_EUSAGE, "%s: say which model, as %s#MODEL; it has: %s", url, url, has);
+    ste_buf_clear(&names);
+    return found;
+}
+
+static enum ste_api kind_of(const struct ste_server *s, const json_t *row)
+{
+    const char *owner = json_string_value(json_object_get(row, "owned_by"));
+    if (s->at.api != STE_API_AUTO)
+        return s->at.api;
+    return !owner                               ? STE_API_OPENAI
+           : strcmp(owner, "vllm") == 0         ? STE_API_VLLM
+           : strcmp(owner, "sglang") == 0       ? STE_API_SGLANG
+           : strncmp(owner, "llamacpp", 8) == 0 ? STE_API_LLAMA_SERVER
+                                                : STE_API_OPENAI;
+}
+
+static char *copy_of(const json_t *v, const char *otherwise)
+{
+    return ste_xstrdup(json_is_string(v) ? json_string_value(v) : otherwise);
+}
+
+/* What the kind tells of itself. */
+static void read_kind(struct ste_server *s, const json_t *row)
+{
+    json_t *j = NULL;
+    const json_t *version = NULL, *ctx = json_object_get(row, "max_model_len");
+    if (s->dialect.api == STE_API_VLLM) {
+        version = json_object_get(j = look(s, "/version"), "version");
+        s->root = copy_of(json_object_get(row, "root"), "");
+    } else if (s->dialect.api == STE_API_LLAMA_SERVER) {
+        version = json_object_get(j = look(s, "/props"), "build_info");
+        ctx = json_object_get(json_object_get(j, "default_generation_settings"), "n_ctx");
+        s->root = copy_of(json_object_get(j, "model_path"), "");
+        s->dialect.n_vocab = (int)json_integer_value(json_object_get(json_object_get(row, "meta"), "n_vocab"));
+    } else if (s->dialect.api == STE_API_SGLANG) {
+        version = json_object_get(j = look(s, "/server_info"), "version");
+        s->root = copy_of(json_object_get(row, "root"), "");
+    } else {
+        s->root = ste_xstrdup("");
+    }
+    s->version = copy_of(version, "");
+    s->ctx = json_is_integer(ctx) ? (int)json_integer_value(ctx) : 0;
+    json_decref(j);
+}
+
+/* A server that lists no models (404) is taken at the user's word. */
+static int ask_kind(struct ste_server *s, struct ste_err *err)
+{
+    struct ste_err why = {0};
+    for (size_t i = 0; i < s->at.urls.n; i++) {
+        json_t *list;
+        long status;
+        int rc = call(s, i, "/v1/models", NULL, &list, &status, &why);
+        const json_t *row = rc ? NULL : find_model(s, i, list, &why);
+        const bool no_list = status == 404 && s->at.model;
+        if (!row && !no_list) {
+            json_decref(list);
+            return ste_err_set(err, why.code, "%s", why.msg);
+        }
+        rc = 0;
+        if (i == 0) {
+            s->dialect.model = row ? copy_of(json_object_get(row, "id"), "") : ste_xstrdup(s->at.model);
+            s->dialect.api = kind_of(s, row);
+            read_kind(s, row);
+        } else if (kind_of(s, row) != s->dialect.api) {
+            rc = ste_err_set(err, STE_EUSAGE, "%s is %s and %s is %s; what shares the load must be of one kind",
+                             s->at.urls.items[0], ste_api_names[s->dialect.api], s->at.urls.items[i],
+                             ste_api_names[kind_of(s, row)]);
+        }
+        json_decref(list);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* ---- the probe ---- */
+
+static struct ste_ask *short_question(int max_tokens, bool labels)
+{
+    struct ste_ask *a = ste_xcalloc(1, sizeof *a);
+    a->messages = json_pack("[{ssss}]", "role", "user", "content", "Hi");
+    a->sampling = (struct ste_sampling){.temperature = 0, .top_p = 1};
+    a->max_tokens = max_tokens;
+    a->choice = -1;
+    for (int i = 0; i < 2 && labels; i++) {
+        a->choices[a->n_choices++] = ste_xstrdup(i ? "B" : "A");
+        a->alive[i] = true;
+    }
+    return a;
+}
+
+/* Takes A, a question of short_question, through all its requests. */
+static int run(struct ste_server *s, size_t which, struct ste_ask *a, long *status, struct ste_err *err)
+{
+    int rc = 0;
+    enum ste_wire is = STE_WIRE_MORE;
+    if (s->dialect.way == STE_WAY_IDS)
+        for (int i = 0; i < a->n_choices && !rc; i++)
+            rc = ste_server_tokenize(s, a->choices[i], true, &a->choice_ids[i], err);
+    for (int i = 0; i < a->n_choices && !rc && s->dialect.way == STE_WAY_IDS; i++)
+        if (a->choice_ids[i].n != 1)
+            rc = ste_err_set(err, STE_EIO, "%s: a label is no single token", s->at.name);
+    while (!rc && is == STE_WIRE_MORE) {
+        json_t *body, *reply;
+        const char *path = ste_wire_request(&s->dialect, a, &body);
+        rc = call(s, which, path, body, &reply, status, err);
+        json_decref(body);
+        char *why = NULL, *text = reply ? ste_json_canonical(reply) : NULL;
+        if (!rc && (is = ste_wire_take(&s->dialect, a, text, strlen(text), &why)) == STE_WIRE_BAD)
+            rc = ste_err_set(err, STE_EIO, "%s: %s (%s)", s->at.name, why, path);
+        ste_xfree(why);
+        ste_xfree(text);
+        json_decref(reply);
+    }
+    return rc;
+}
+
+static int try_question(struct ste_server *s, size_t which, int max_tokens, bool labels, long *status,
+                        struct ste_err *err)
+{
+    struct ste_ask *a = short_question(max_tokens, labels);
+    int rc = run(s, which, a, status, err);
+    ste_ask_free(a);
+    return rc;
+}
+
+int ste_server_check(struct ste_server *s, size_t which, struct ste_err *err)
+{
+    long status;
+    return try_question(s, which, SHORT, false, &status, err);
+}
+
+/* The turn's end as llama-server's template writes it: the first id behind an answer. */
+static void find_end_of_turn(struct ste_server *s)
+{
+    static const char answer[] = "Yes!";
+    long status;
+    struct ste_err ignored;
+    json_t *reply = NULL, *body = json_pack("{s[{ssss}{ssss}]}", "messages", "role", "user", "content", "Hi", "role",
+                                            "assistant", "content", answer);
+    s->dialect.end_of_turn = -1;
+    call(s, 0, "/apply-template", body, &reply, &status, &ignored);
+    json_decref(body);
+    const char *text = json_string_value(json_object_get(reply, "prompt")),
+               *behind = text ? strstr(text, answer) : NULL;
+    json_t *tokens = NULL;
+    if (behind && behind[sizeof answer - 1]) {
+        body = json_pack("{sssbsb}", "content", behind + sizeof answer - 1, "add_special", 0, "parse_special", 1);
+        call(s, 0, "/tokenize", body, &tokens, &status, &ignored);
+        json_decref(body);
+    }
+    const json_t *first = json_array_get(json_object_get(tokens, "tokens"), 0);
+    if (json_is_integer(first))
+        s->dialect.end_of_turn = (int32_t)json_integer_value(first);
+    json_decref(reply);
+    json_decref(tokens);
+}
+
+/* By token ids if that goes all the way, with a free part and without; else by a turn's log-probabilities; else votes.
+ */
+static int find_way(struct ste_server *s, struct ste_err *err)
+{
+    struct ste_err why = {0};
+    long status = 0;
+    s->dialect.limit = s->dialect.api == STE_API_VLLM ? "max_completion_tokens" : "max_tokens";
+    s->dialect.way = STE_WAY_IDS;
+    if (s->dialect.api == STE_API_LLAMA_SERVER)
+        find_end_of_turn(s);
+    if ((s->dialect.api == STE_API_VLLM || s->dialect.api == STE_API_LLAMA_SERVER) &&
+        try_question(s, 0, 0, true, &status, &why) == 0 && try_question(s, 0, 2, false, &status, &why) == 0)
+        return 0;
+    if (why.code == STE_EINTERRUPTED)
+        return ste_err_set(err, why.code, "%s", why.msg);
+    if (s->dialect.api == STE_API_VLLM || s->dialect.api == STE_API_LLAMA_SERVER)
+        ste_warn("%s; it tells no token ids, or not what is asked of them", why.msg);
+    s->dialect.way = STE_WAY_VOTE; /* what a plain question needs, first */
+    int rc = try_question(s, 0, SHORT, false, &status, err);
+    if (rc && (status == 400 || status == 422)) {
+        s->dialect.limit = "max_completion_tokens";
+        rc = try_question(s, 0, SHORT, false, &status, err);
+    }
+    if (rc && (status == 400 || status == 422)) {
+        s->dialect.plain = true;
+        rc = try_question(s, 0, SHORT, false, &status, err);
+    }
+    if (rc || s->dialect.plain)
+        return rc;
+    s->dialect.way = STE_WAY_TURN;
+    if (try_question(s, 0, 0, true, &status, &why) == 0)
+        return 0;
+    s->dialect.way = STE_WAY_VOTE;
+    return why.code == STE_EINTERRUPTED ? ste_err_set(err, why.code, "%s", why.msg) : 0;
+}
+
+/* ---- opening and closing ---- */
+
+static void identify(struct ste_server *s)
+{
+    static const char *const ways[] = {"labels by token ids", "labels by log-probabilities of a turn",
+                                       "labels by votes"};
+    struct ste_hasher *h = ste_hasher_new();
+    ste_hasher_adds(h, "ste remote model 1");
+    ste_hasher_adds(h, ste_api_names[s->dialect.api]);
+    ste_hasher_adds(h, s->dialect.model);
+    ste_hasher_adds(h, s->root);
+    ste_hasher_hex(h, s->model_hash);
+    s->numerics = ste_xasprintf("%s%s%s, %s%s", ste_api_names[s->dialect.api], *s->version ? " " : "", s->version,
+                                ways[s->dialect.way], s->dialect.plain ? ", sampling by the server" : "");
+}
+
+int ste_server_open(struct ste_server *s, const char *name, struct ste_err *err)
+{
+    *s = (struct ste_server){0};
+    int rc = ste_endpoint_read(&s->at, name, err);
+    if (rc)
+        return rc;
+    s->pool = ste_http_pool_new();
+    if (s->at.key)
+        s->headers[0] = s->authorization = ste_xasprintf("Authorization: Bearer %s", s->at.key);
+    if ((rc = ask_kind(s, err)) != 0 || (rc = find_way(s, err)) != 0)
+        return rc;
+    identify(s);
+    return 0;
+}
+
+void ste_server_close(struct ste_server *s)
+{
+    ste_http_pool_free(s->pool);
+    for (size_t i = 0; i < s->known.n; i++)
+        ste_tokens_clear(&s->known_ids[i]);
+    ste_xfree(s->known_ids);
+    ste_strings_clear(&s->known);
+    if (s->authorization)
+        memset(s->authorization, 0, strlen(s->authorization));
+    ste_xfree(s->authorization);
+    ste_xfree(s->dialect.model);
+    ste_xfree(s->version);
+    ste_xfree(s->root);
+    ste_xfree(s->numerics);
+    ste_endpoint_clear(&s->at);
+    *s = (struct ste_server){0};
+}

@@ -1,0 +1,42 @@
+/*
+ * A server that was asked who it is and what it does: its kind and version, its model, how verdicts are read there.
+ * What it was told to do and did not do in a request of the probe is not relied on. Its calls wait for their replies;
+ * the questions' own requests are remote.c's.
+ */
+#ifndef STE_LLM_SERVER_H
+#define STE_LLM_SERVER_H
+
+#include "llm/endpoint.h"
+#include "llm/wire.h"
+
+struct ste_server {
+    struct ste_endpoint at;
+    struct ste_dialect dialect;
+    char *version, *root; /* ROOT: where the server has the model's weights from; "" not known */
+    char model_hash[65];
+    char *numerics;
+    int ctx; /* 0: not known */
+    char *authorization;
+    const char *headers[2];
+    struct ste_http_pool *pool; /* of the calls here */
+    struct ste_strings known;   /* texts whose ids are known */
+    struct ste_tokens *known_ids;
+};
+
+/* Waits while the server loads its model. The caller closes S, whatever this returns. */
+int ste_server_open(struct ste_server *s, const char *name, struct ste_err *err);
+void ste_server_close(struct ste_server *s);
+
+/* PATH of ste_wire_request, or "/v1/...", at the WHICH-th address. Caller frees. */
+char *ste_server_url(const struct ste_server *s, size_t which, const char *path);
+/* Appends the ids of TEXT, in which nothing is a control token's name by the server's own lights; KEEP: it will be
+ * asked for again. */
+int ste_server_tokenize(struct ste_server *s, const char *text, bool keep, struct ste_tokens *out, struct ste_err *err);
+/* 0: the WHICH-th address answers a short question of the usual form. */
+int ste_server_check(struct ste_server *s, size_t which, struct ste_err *err);
+/* TEXT, which a server wrote, without the key; caller frees. */
+char *ste_server_said(const struct ste_server *s, const char *text);
+/* What would help against STATUS, as the end of a sentence; "" not known. */
+const char *ste_server_hint(long status);
+
+#endif

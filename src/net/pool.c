@@ -1,0 +1,279 @@
+#include "net/pool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/context.h"
+#include "core/domain.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "net/curl.h"
+
+#define IDLE_SECONDS 3L   /* servers close a connection that is idle for 5 */
+#define LOOK_SECONDS 0.1  /* between looks at whether the work was cancelled */
+#define CONNECTIONS 4096L /* that are kept at most */
+
+struct flight {
+    struct flight *next;
+    CURL *curl;
+    struct curl_slist *headers;
+    void *tag;
+    size_t max_bytes;
+    struct ste_buf body;
+    char problem[CURL_ERROR_SIZE];
+    bool too_large, no_memory;
+};
+
+struct ste_http_pool {
+    CURLM *multi;
+    struct flight *flights;
+};
+
+/* All that is not memory of ours: so that it may be called when memory ran out as well. */
+static void end_pool(void *of, size_t n)
+{
+    struct ste_http_pool *p = of;
+    for (struct flight *f = p->flights; f; f = f->next) {
+        if (f->curl) {
+            curl_multi_remove_handle(p->multi, f->curl);
+            curl_easy_cleanup(f->curl);
+        }
+        curl_slist_free_all(f->headers);
+    }
+    curl_multi_cleanup(p->multi);
+}
+
+struct ste_http_pool *ste_http_pool_new(void)
+{
+    struct ste_http_pool *p = ste_xcalloc(1, sizeof *p);
+    curl_easy_cleanup(ste_curl_new()); /* the first one sets libcurl up */
+    p->multi = curl_multi_init();
+    if (!p->multi)
+        ste_no_memory(0);
+    ste_own(p, 0, end_pool);
+    curl_multi_setopt(p->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS);
+    return p;
+}
+
+static void free_flight(struct flight *f)
+{
+    ste_buf_clear(&f->body);
+    ste_xfree(f);
+}
+
+void ste_http_pool_free(struct ste_http_pool *p)
+{
+    if (!p)
+        return;
+    ste_disown(p, end_pool);
+    end_pool(p, 0);
+    while (p->flights) {
+        struct flight *f = p->flights;
+        p->flights = f->next;
+        free_flight(f);
+    }
+    ste_xfree(p);
+}
+
+/* ---- sending ---- */
+
+struct piece {
+    struct flight *f;
+    const char *p;
+    size_t n;
+};
+
+static void add_piece(void *arg)
+{
+    struct piece *x = arg;
+    ste_buf_add(&x->f->body, x->p, x->n);
+}
+
+/* Fewer bytes than came end the transfer. */
+static size_t on_body(char *p, size_t size, size_t n, void *arg)
+{
+    struct piece x = {arg, p, size * n};
+    if (x.f->body.len + x.n > x.f->max_bytes)
+        x.f->too_large = true;
+    else if (!ste_domain_try(ste_domain(), add_piece, &x))
+        x.f->no_memory = true;
+    return x.f->too_large || x.f->no_memory ? 0 : x.n;
+}
+
+static void add_header(struct flight *f, const char *line)
+{
+    struct curl_slist *more = curl_slist_append(f->headers, line);
+    if (!more)
+        ste_no_memory(0);
+    f->headers = more;
+}
+
+void ste_http_pool_send(struct ste_http_pool *p, const struct ste_http_request *r)
+{
+    struct flight *f = ste_xcalloc(1, sizeof *f);
+    *f = (struct flight){.next = p->flights, .tag = r->tag, .max_bytes = r->max_bytes, .body = STE_BUF_INIT};
+    p->flights = f;
+    CURL *c = f->curl = ste_curl_new();
+    ste_curl_prepare(c, r->url, f->problem);
+    for (const char *const *h = r->headers; h && *h; h++)
+        add_header(f, *h);
+    if (r->body) {
+        add_header(f, "Content-Type: application/json");
+        add_header(f, "Expect:"); /* a large body goes at once */
+        curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(r->body));
+        if (curl_easy_setopt(c, CURLOPT_COPYPOSTFIELDS, r->body) != CURLE_OK)
+            ste_no_memory(0);
+    }
+    curl_easy_setopt(c, CURLOPT_HTTPHEADER, f->headers);
+    curl_easy_setopt(c, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(c, CURLOPT_ACCEPT_ENCODING, "");
+    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c, CURLOPT_MAXAGE_CONN, IDLE_SECONDS);
+    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(1000 * r->seconds));
+    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(c, CURLOPT_WRITEDATA, f);
+    curl_easy_setopt(c, CURLOPT_PRIVATE, f);
+    if (curl_multi_add_handle(p->multi, c) != CURLM_OK)
+        ste_no_memory(0);
+}
+
+/* Takes F out of the pool; its body stays. */
+static void land(struct ste_http_pool *p, struct flight *f)
+{
+    struct flight **at = &p->flights;
+    while (*at != f)
+        at = &(*at)->next;
+    *at = f->next;
+    curl_multi_remove_handle(p->multi, f->curl);
+    curl_easy_cleanup(f->curl);
+    curl_slist_free_all(f->headers);
+}
+
+void ste_http_pool_drop(struct ste_http_pool *p, const void *tag)
+{
+    struct flight *f = p->flights;
+    while (f && f->tag != tag)
+        f = f->next;
+    if (!f)
+        return;
+    land(p, f);
+    free_flight(f);
+}
+
+/* ---- replies ---- */
+
+void ste_http_reply_clear(struct ste_http_reply *r)
+{
+    ste_buf_clear(&r->body);
+    ste_xfree(r->why);
+    *r = (struct ste_http_reply){.body = STE_BUF_INIT};
+}
+
+/* Seconds, by either of the headers that say so. */
+static double asked_wait(CURL *c)
+{
+    curl_off_t seconds = 0;
+    struct curl_header *h;
+    if (curl_easy_header(c, "retry-after-ms", 0, CURLH_HEADER, -1, &h) == CURLHE_OK) {
+        const double ms = strtod(h->value, NULL);
+        if (ms > 0)
+            return ms / 1000;
+    }
+    curl_easy_getinfo(c, CURLINFO_RETRY_AFTER, &seconds);
+    return seconds > 0 ? (double)seconds : 0;
+}
+
+/* What no other try can turn. */
+static bool is_final(CURLcode code)
+{
+    switch (code) {
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_URL_MALFORMAT:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_WRITE_ERROR:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void read_status(const struct flight *f, struct ste_http_reply *out)
+{
+    char *to = NULL;
+    out->status = ste_curl_status(f->curl);
+    out->passes = ste_http_passes(out->status);
+    out->wait = asked_wait(f->curl);
+    if (out->status < 300)
+        return;
+    curl_easy_getinfo(f->curl, CURLINFO_REDIRECT_URL, &to);
+    if (to) {
+        char *shown = ste_http_shown(to);
+        out->why = ste_xasprintf("the server points to %s (redirects are not followed: name that address)", shown);
+        ste_xfree(shown);
+        return;
+    }
+    char *reason = ste_http_reason(f->body.s, f->body.len);
+    out->why = ste_xasprintf("the server answered %ld%s", out->status, reason);
+    ste_xfree(reason);
+}
+
+static void read_failure(const struct flight *f, CURLcode code, struct ste_http_reply *out)
+{
+    out->refused =
+        code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY;
+    out->passes = !is_final(code);
+    const char *problem = f->problem[0] ? f->problem : curl_easy_strerror(code);
+    if (f->too_large)
+        out->why = ste_xasprintf("the server sent more than the %zu bytes that an answer may have", f->max_bytes);
+    else
+        out->why = ste_xasprintf("%s%s", problem,
+                                 code == CURLE_PEER_FAILED_VERIFICATION
+                                     ? " (CURL_CA_BUNDLE names a file with other certificates to trust)"
+                                     : "");
+}
+
+/* 0: nothing has come. */
+static int take(struct ste_http_pool *p, struct ste_http_reply *out)
+{
+    int left;
+    const CURLMsg *m;
+    while ((m = curl_multi_info_read(p->multi, &left)) && m->msg != CURLMSG_DONE)
+        ;
+    if (!m)
+        return 0;
+    char *of = NULL;
+    const CURLcode code = m->data.result; /* M ends with the handle */
+    curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &of);
+    struct flight *f = (struct flight *)(void *)of;
+    if (f->no_memory || code == CURLE_OUT_OF_MEMORY)
+        ste_no_memory(0);
+    *out = (struct ste_http_reply){.tag = f->tag, .body = STE_BUF_INIT};
+    if (code == CURLE_OK)
+        read_status(f, out);
+    else
+        read_failure(f, code, out);
+    land(p, f);
+    out->body = f->body;
+    f->body = (struct ste_buf)STE_BUF_INIT;
+    free_flight(f);
+    return 1;
+}
+
+int ste_http_pool_next(struct ste_http_pool *p, double seconds, struct ste_http_reply *out, struct ste_err *err)
+{
+    const double end = ste_now() + seconds;
+    for (;;) {
+        int running;
+        if (curl_multi_perform(p->multi, &running) == CURLM_OUT_OF_MEMORY)
+            ste_no_memory(0);
+        if (take(p, out))
+            return 1;
+        int rc = ste_cancel_check(err);
+        const double left = end - ste_now();
+        if (rc || left <= 0)
+            return rc;
+        curl_multi_poll(p->multi, NULL, 0, (int)(1000 * (left < LOOK_SECONDS ? left : LOOK_SECONDS)) + 1, NULL);
+    }
+}
