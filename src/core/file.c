@@ -452,39 +452,44 @@ char *ste_home_path(const char *sub)
     return path;
 }
 
-/* Leaves in the file who holds it: on a cluster that may be a process of another machine. The lock holds without. */
-static void sign(const char *path, int fd)
-{
-    char host[256] = "", text[512];
-    const char *job = ste_setting("SLURM_JOB_ID");
-    gethostname(host, sizeof host - 1);
-    const int n = snprintf(text, sizeof text, "process %ld on %s%s%.100s\n", (long)getpid(), host,
-                           job ? ", Slurm job " : "", job ? job : "");
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n)
-        ste_warn("cannot write to %s who holds it", path);
-}
-
 int ste_lock(const char *path, int *fd, struct ste_err *err)
 {
-    char holder[512];
     *fd = ste_open(path, O_RDWR | O_CREAT);
     if (*fd < 0)
         return ste_err_errno(err, "cannot open %s", path);
-    if (flock(*fd, LOCK_EX | LOCK_NB) == 0) {
-        sign(path, *fd);
+    if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
         return 0;
-    }
-    int rc = errno == EWOULDBLOCK ? STE_EBUSY : ste_err_errno(err, "cannot lock %s", path);
-    if (rc == STE_EBUSY) {
-        const ssize_t n = pread(*fd, holder, sizeof holder - 1, 0);
-        holder[n > 0 ? n : 0] = 0;
-        holder[strcspn(holder, "\n")] = 0;
-        ste_err_set(err, rc, "%s is held by another ste%s%s%s; wait for it to end or stop it", path,
-                    *holder ? " (" : "", holder, *holder ? ")" : "");
-    }
+    int rc = errno == EWOULDBLOCK
+                 ? ste_err_set(err, STE_EBUSY, "%s is held by another ste; wait for it to end or stop it", path)
+                 : ste_err_errno(err, "cannot lock %s", path);
     ste_close(*fd);
     *fd = -1;
     return rc;
+}
+
+int ste_lock_signed(const char *path, int *fd, struct ste_err *err)
+{
+    char host[256] = "", text[512];
+    const char *job = ste_setting("SLURM_JOB_ID");
+    int rc = ste_lock(path, fd, err);
+    if (rc == STE_EBUSY) {
+        const int other = ste_open(path, O_RDONLY);
+        const ssize_t n = other < 0 ? 0 : read(other, text, sizeof text - 1);
+        if (other >= 0)
+            ste_close(other);
+        text[n > 0 ? n : 0] = 0;
+        text[strcspn(text, "\n")] = 0;
+        if (*text)
+            ste_err_set(err, rc, "%s is held by another ste (%s); wait for it to end or stop it", path, text);
+    }
+    if (rc)
+        return rc;
+    gethostname(host, sizeof host - 1);
+    const int n = snprintf(text, sizeof text, "process %ld on %s%s%.100s\n", (long)getpid(), host,
+                           job ? ", Slurm job " : "", job ? job : "");
+    if (ftruncate(*fd, 0) != 0 || pwrite(*fd, text, (size_t)n, 0) != n)
+        ste_warn("cannot write to %s who holds it", path); /* the lock holds without */
+    return 0;
 }
 
 void ste_unlock(int fd)

@@ -398,7 +398,7 @@ int ste_sweep_begin(struct ste_sweep *s, struct ste_err *err)
     int rc = ste_mkdirs(s->folder, err);
     char *lock = ste_path_join(s->folder, "sweep.lock"), *folder = ste_path_join(s->folder, "data");
     if (rc == 0)
-        rc = ste_lock(lock, &s->lock, err);
+        rc = ste_lock_signed(lock, &s->lock, err);
     if (rc == 0 && s->sample) {
         const struct ste_pairs_params p = {.sample = (size_t)s->sample, .seed = (uint64_t)s->seeds[0]};
         struct ste_pair_files files = {0};

@@ -200,7 +200,7 @@ static int open_store(struct ste_store *s, int create, int read_only, struct ste
             return rc;
     }
     char *lock = ste_path_join(s->dir, "run.lock");
-    int rc = ste_lock(lock, &s->lock, err);
+    int rc = ste_lock_signed(lock, &s->lock, err);
     ste_xfree(lock);
     if (rc != 0)
         return rc;

@@ -391,6 +391,9 @@ static void locks_exclude(void **state)
     char *path = ste_path_join(folder, "lock");
     assert_int_equal(ste_lock(path, &a, &err), 0);
     assert_int_equal(ste_lock(path, &b, &err), STE_EBUSY);
+    ste_unlock(a);
+    assert_int_equal(ste_lock_signed(path, &a, &err), 0);
+    assert_int_equal(ste_lock_signed(path, &b, &err), STE_EBUSY);
     char *holder = ste_xasprintf("%s is held by another ste (process %ld on ", path, (long)getpid());
     assert_ptr_equal(strstr(err.msg, holder), err.msg);
     free(holder);
