@@ -28,7 +28,8 @@ struct ste_command {
                                                  words, needs,          run}
 
 void ste_program_context(void); /* context.c: the environment, Ctrl-C, the terminal */
-void ste_catch_signals(void);   /* SIGINT and SIGTERM, from here on */
+void ste_catch_signals(void);   /* SIGINT, SIGTERM and SIGUSR1, from here on */
+int ste_stopped_code(void);     /* the exit code of work that a signal stopped */
 
 /* Parses the flags and runs CMD, or prints its help; argv[0] is its name. */
 int ste_command_run(const struct ste_command *cmd, int argc, char **argv, struct ste_err *err);

@@ -10,12 +10,21 @@
 
 static volatile sig_atomic_t stopped;
 
-/* Long work looks between its units, finishes its commit and ends; a second signal ends the process at once. */
+enum { INTERRUPTED = 130, GOES_ON = 75 /* EX_TEMPFAIL of sysexits.h: what schedulers take for "run it again" */ };
+
+/* Long work looks between its units, finishes its commit and ends. A second Ctrl-C ends the process at once; schedulers
+ * repeat TERM (at a warning, at the limit, to each process of a job), which does not cut short what the first began. */
 static void on_signal(int sig)
 {
-    if (stopped)
-        _exit(128 + sig);
-    stopped = 1;
+    if (stopped && sig == SIGINT)
+        _exit(INTERRUPTED);
+    if (!stopped)
+        stopped = sig;
+}
+
+int ste_stopped_code(void)
+{
+    return stopped == SIGINT ? INTERRUPTED : GOES_ON;
 }
 
 static const char *from_environment(void *arg, const char *name)
@@ -50,4 +59,5 @@ void ste_catch_signals(void)
     sigemptyset(&sa.sa_mask);
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
+    sigaction(SIGUSR1, &sa, NULL); /* Slurm's --signal=B:USR1@300 and what sites make of it */
 }

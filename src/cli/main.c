@@ -37,8 +37,9 @@ static void print_commands(void)
     }
     printf("\n`ste help COMMAND` says more; `ste help recipe` lists a recipe's options,\n"
            "`source <(ste help completion)` teaches bash the commands and flags.\n"
-           "Exit codes: 0 done, 1 failed, 2 usage, 3 a threshold was not met,\n"
-           "130 interrupted.\n");
+           "Exit codes: 0 done, 1 failed, 2 usage, 3 a threshold was not met; the same\n"
+           "command goes on: 4 later, as another ste holds the run, 75 after TERM or\n"
+           "USR1, 130 after Ctrl-C.\n");
 }
 
 static int unknown_command(const char *name, struct ste_err *err)
@@ -126,6 +127,24 @@ static int run(void *arg, struct ste_err *err)
     return ste_command_run(cmd, argc - 1, argv + 1, err);
 }
 
+static int exit_code(int rc)
+{
+    switch (rc) {
+    case 0:
+        return 0;
+    case STE_EUSAGE:
+        return 2;
+    case STE_ETHRESHOLD:
+        return 3;
+    case STE_EBUSY:
+        return 4;
+    case STE_EINTERRUPTED:
+        return ste_stopped_code();
+    default:
+        return 1;
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct ste_err err = {0};
@@ -141,5 +160,5 @@ int main(int argc, char **argv)
         rc = ste_err_errno(&err, "cannot write the standard output");
     if (rc < 0)
         fprintf(stderr, "ste: %s\n", err.msg[0] ? err.msg : "failed, and nobody said why: that is a bug");
-    return rc < 0 ? ste_exit_code(rc) : 0;
+    return exit_code(rc < 0 ? rc : 0);
 }

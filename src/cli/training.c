@@ -162,7 +162,7 @@ int ste_training_run(struct ste_training *g, struct ste_err *err)
     bool others;
     int held = -1, rc = ste_mkdirs(g->f->out, err);
     if (!rc)
-        rc = ste_lock(lock, &held, err);
+        rc = ste_lock_signed(lock, &held, err);
     ste_xfree(lock);
     if (rc)
         return rc;

@@ -84,19 +84,3 @@ int ste_err_pass(struct ste_err *err, const struct ste_err *late, int rc)
     }
     return rc ? rc : late->code;
 }
-
-int ste_exit_code(int rc)
-{
-    switch (rc) {
-    case 0:
-        return 0;
-    case STE_EUSAGE:
-        return 2;
-    case STE_ETHRESHOLD:
-        return 3;
-    case STE_EINTERRUPTED:
-        return 130;
-    default:
-        return 1;
-    }
-}

@@ -20,7 +20,4 @@ int ste_err_wrap(struct ste_err *err, const char *fmt, ...) __attribute__((forma
  * LATE's code where RC is 0, and keeps both sentences where there are two. */
 int ste_err_pass(struct ste_err *err, const struct ste_err *late, int rc);
 
-/* 0 done, 1 failed, 2 usage, 3 a threshold was not met, 130 interrupted. */
-int ste_exit_code(int rc);
-
 #endif

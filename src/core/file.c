@@ -467,6 +467,31 @@ int ste_lock(const char *path, int *fd, struct ste_err *err)
     return rc;
 }
 
+int ste_lock_signed(const char *path, int *fd, struct ste_err *err)
+{
+    char host[256] = "", text[512];
+    const char *job = ste_setting("SLURM_JOB_ID");
+    int rc = ste_lock(path, fd, err);
+    if (rc == STE_EBUSY) {
+        const int other = ste_open(path, O_RDONLY);
+        const ssize_t n = other < 0 ? 0 : read(other, text, sizeof text - 1);
+        if (other >= 0)
+            ste_close(other);
+        text[n > 0 ? n : 0] = 0;
+        text[strcspn(text, "\n")] = 0;
+        if (*text)
+            ste_err_set(err, rc, "%s is held by another ste (%s); wait for it to end or stop it", path, text);
+    }
+    if (rc)
+        return rc;
+    gethostname(host, sizeof host - 1);
+    const int n = snprintf(text, sizeof text, "process %ld on %s%s%.100s\n", (long)getpid(), host,
+                           job ? ", Slurm job " : "", job ? job : "");
+    if (ftruncate(*fd, 0) != 0 || pwrite(*fd, text, (size_t)n, 0) != n)
+        ste_warn("cannot write to %s who holds it", path); /* the lock holds without */
+    return 0;
+}
+
 void ste_unlock(int fd)
 {
     if (fd >= 0)

@@ -55,6 +55,9 @@ void ste_closedir(DIR *d); /* NULL is allowed */
 /* An exclusive lock on PATH (made if missing), held until ste_unlock or the end of the process.
  * STE_EBUSY when another process has it. */
 int ste_lock(const char *path, int *fd, struct ste_err *err);
+/* The same on a file that is there for nothing else: it is left with who holds it (process, machine, Slurm job), and
+ * the sentence of STE_EBUSY names that one: on a cluster it may be on another machine. */
+int ste_lock_signed(const char *path, int *fd, struct ste_err *err);
 void ste_unlock(int fd);
 
 #endif

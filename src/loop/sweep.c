@@ -397,9 +397,8 @@ int ste_sweep_begin(struct ste_sweep *s, struct ste_err *err)
 {
     int rc = ste_mkdirs(s->folder, err);
     char *lock = ste_path_join(s->folder, "sweep.lock"), *folder = ste_path_join(s->folder, "data");
-    if (rc == 0 && (rc = ste_lock(lock, &s->lock, err)) == STE_EBUSY)
-        ste_err_set(err, rc, "the sweep in %s is being worked on by another ste; wait for it to end or stop it",
-                    s->folder);
+    if (rc == 0)
+        rc = ste_lock_signed(lock, &s->lock, err);
     if (rc == 0 && s->sample) {
         const struct ste_pairs_params p = {.sample = (size_t)s->sample, .seed = (uint64_t)s->seeds[0]};
         struct ste_pair_files files = {0};

@@ -200,11 +200,8 @@ static int open_store(struct ste_store *s, int create, int read_only, struct ste
             return rc;
     }
     char *lock = ste_path_join(s->dir, "run.lock");
-    int rc = ste_lock(lock, &s->lock, err);
+    int rc = ste_lock_signed(lock, &s->lock, err);
     ste_xfree(lock);
-    if (rc == STE_EBUSY)
-        return ste_err_set(err, STE_EBUSY,
-                           "the run in %s is being worked on by another ste; wait for it to end or stop it", s->dir);
     if (rc != 0)
         return rc;
     if (ste_database_open(&s->db, s->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) != SQLITE_OK)

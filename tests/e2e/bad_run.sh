@@ -48,7 +48,7 @@ until "$STE" dump "$WORK/run" | grep -q '"table":"generation"'; do
     kill -0 $pid 2>/dev/null || fail "the run ended before it wrote anything: $(cat "$WORK/first.err")"
     sleep 0.2
 done
-expect 1 'another ste' "$STE" run "$WORK/tiny.yaml" --run "$WORK/run"
+expect 4 'another ste' "$STE" run "$WORK/tiny.yaml" --run "$WORK/run"
 "$STE" report "$WORK/run" >/dev/null || fail "a report of a run at work"
 kill -INT $pid
 got=0

@@ -149,7 +149,7 @@ ended() { # CODE
 }
 begin stopped ""
 kill -TERM $pid
-ended 130
+ended 75
 says 'the same command goes on from here'
 alive stopped && fail "the trainer lives on"
 kept=$(sed -n 's/.*"checkpoint": "checkpoint-\([0-9]*\)".*/\1/p' stopped/training/iter-1/progress.jsonl | tail -1)
@@ -180,7 +180,7 @@ wait $pid 2>/dev/null
 pid=$!
 for _ in $(seq 400); do grep -q 'an earlier command' err && break; sleep 0.05; done
 kill -TERM $pid
-ended 130
+ended 75
 alive left-stopped && fail "the trainer of an earlier command lives on"
 run left-stopped 0 ""
 trained left-stopped "$six"

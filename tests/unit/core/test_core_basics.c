@@ -392,18 +392,19 @@ static void locks_exclude(void **state)
     assert_int_equal(ste_lock(path, &a, &err), 0);
     assert_int_equal(ste_lock(path, &b, &err), STE_EBUSY);
     ste_unlock(a);
+    assert_int_equal(ste_lock_signed(path, &a, &err), 0);
+    assert_int_equal(ste_lock_signed(path, &b, &err), STE_EBUSY);
+    char *holder = ste_xasprintf("%s is held by another ste (process %ld on ", path, (long)getpid());
+    assert_ptr_equal(strstr(err.msg, holder), err.msg);
+    free(holder);
+    ste_unlock(a);
     assert_int_equal(ste_lock(path, &b, &err), 0);
     ste_unlock(b);
     free(path);
 }
 
-static void exit_codes(void **state)
+static void wrapping_keeps_the_code(void **state)
 {
-    assert_int_equal(ste_exit_code(0), 0);
-    assert_int_equal(ste_exit_code(STE_EINPUT), 1);
-    assert_int_equal(ste_exit_code(STE_EUSAGE), 2);
-    assert_int_equal(ste_exit_code(STE_ETHRESHOLD), 3);
-    assert_int_equal(ste_exit_code(STE_EINTERRUPTED), 130);
     struct ste_err err;
     ste_err_set(&err, STE_EINPUT, "inner");
     assert_int_equal(ste_err_wrap(&err, "outer %d", 1), STE_EINPUT);
@@ -454,7 +455,7 @@ int main(void)
         cmocka_unit_test(paths_are_tried_before),
         cmocka_unit_test(a_read_only_folder_is_said),
         cmocka_unit_test(locks_exclude),
-        cmocka_unit_test(exit_codes),
+        cmocka_unit_test(wrapping_keeps_the_code),
         cmocka_unit_test(sentences_are_text),
         cmocka_unit_test(bytes_are_named),
     };
