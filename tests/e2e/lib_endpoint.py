@@ -105,15 +105,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
-        if record:
-            with lock:
-                served.write(json.dumps(record) + "\n")
-                served.flush()
-                answered += 1
-                if stop and answered >= stop:
-                    os._exit(0)
+        if not record:
+            self.wfile.write(body)
+            self.wfile.flush()
+            return
+        with lock:  # or the exit below falls between another reply and its line
+            self.wfile.write(body)
+            self.wfile.flush()
+            served.write(json.dumps(record) + "\n")
+            served.flush()
+            answered += 1
+            if stop and answered >= stop:
+                os._exit(0)
 
     def refuse(self, status, message, headers=()):
         self.send({"error": {"message": message, "type": "error", "code": status}}, status, headers)
