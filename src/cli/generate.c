@@ -40,15 +40,18 @@ static const struct ste_option options[] = {
 };
 /* clang-format on */
 
+static int read_text(const char *given, struct ste_buf *out, struct ste_err *err)
+{
+    if (strcmp(given, "-") == 0)
+        return ste_file_read("/dev/stdin", 64u << 20, out, err);
+    ste_buf_adds(out, given);
+    return 0;
+}
+
 static int read_prompt(const struct options *o, const struct ste_model *m, struct ste_tokens *out, struct ste_err *err)
 {
-    const char *given = o->chat ? o->chat : o->prompt;
     struct ste_buf text = STE_BUF_INIT;
-    int rc = 0;
-    if (strcmp(given, "-") == 0)
-        rc = ste_file_read("/dev/stdin", 64u << 20, &text, err);
-    else
-        ste_buf_adds(&text, given);
+    int rc = read_text(o->chat ? o->chat : o->prompt, &text, err);
     if (!rc && o->chat) {
         struct ste_message messages[2] = {{"system", o->system}, {"user", text.s}};
         rc = ste_chat_tokenize(m, o->system ? messages : messages + 1, o->system ? 2 : 1, NULL, out, err);
@@ -179,10 +182,8 @@ static int from_server(const struct options *o, struct ste_llm *llm, struct ste_
 {
     struct ste_buf text = STE_BUF_INIT;
     int rc = o->chat ? 0 : ste_local_need(llm, "--prompt", err);
-    if (!rc && strcmp(o->chat, "-") == 0)
-        rc = ste_file_read("/dev/stdin", 64u << 20, &text, err);
-    else if (!rc)
-        ste_buf_adds(&text, o->chat);
+    if (!rc)
+        rc = read_text(o->chat, &text, err);
     struct asked a = {
         o, {{"system", o->system}, {"user", text.s}}, ste_xcalloc((size_t)o->samples, sizeof *a.answers), 0};
     const struct ste_pump pump = {.llm = llm,

@@ -107,11 +107,16 @@ json_t *ste_json_parse(const char *text, size_t n, const char *what, struct ste_
     return j;
 }
 
+void ste_json_add_ids(json_t *list, const int32_t *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_integer(ids[i]));
+}
+
 json_t *ste_json_ids(const int32_t *ids, size_t n)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(list, json_integer(ids[i]));
+    ste_json_add_ids(list, ids, n);
     return list;
 }
 

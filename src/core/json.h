@@ -16,7 +16,8 @@
 /* Sorted keys, no spaces, UTF-8 kept, reals with 17 digits: equal values give equal bytes. Caller frees. */
 char *ste_json_canonical(const json_t *j);
 json_t *ste_json_parse(const char *text, size_t n, const char *what, struct ste_err *err);
-json_t *ste_json_ids(const int32_t *ids, size_t n); /* token ids as a list */
+void ste_json_add_ids(json_t *list, const int32_t *ids, size_t n); /* appends token ids to LIST */
+json_t *ste_json_ids(const int32_t *ids, size_t n);                /* the same as a list of their own */
 
 /* A number that no 64 bits hold (an id of 20 digits, 1e400) is kept as it was written: as a string that is not a text,
  * since it begins with a NUL, which no text read here has. ste_jsonl_write makes it the number again. */

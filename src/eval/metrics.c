@@ -137,9 +137,8 @@ size_t ste_metrics_liking(const struct ste_outcome *o, size_t n, enum ste_bias b
         chosen += o[i].side[bias] > 0;
         names += value > 0;
     }
-    struct ste_rate *rate = named;
     named->value = (double)names / (double)pairs;
-    ste_bootstrap(&c, 1, NULL, seed, &rate);
+    ste_bootstrap(&c, 1, NULL, seed, &named);
     ste_clusters_clear(&c);
     *right = (double)chosen / (double)pairs;
     return pairs;

@@ -158,13 +158,13 @@ static void pooled(const struct groups *g, const struct ste_scores_params *p, st
         out->final[ste_outcome_final(&all.o[i])]++;
         count_votes(&all.o[i], out);
     }
-    for (int s = 0; s < STE_N_BIASES; s++)
+    for (int s = 0; s < STE_N_BIASES; s++) {
         for (int side = 0; side < 2; side++)
             out->sides[s][side].pairs =
                 ste_metrics_side(all.o, all.n, (enum ste_bias)s, side ? -1 : 1, p->seed, &out->sides[s][side].accuracy);
-    for (int s = 0; s < STE_N_BIASES; s++)
         out->liking[s].pairs =
             ste_metrics_liking(all.o, all.n, (enum ste_bias)s, p->seed, &out->liking[s].named, &out->liking[s].right);
+    }
     out->has_agreement = ties;
     for (int k = 0; ties && k < 2; k++)
         ste_agreement_of(all.o, all.n, k == 0, p->seed, &out->agreement[k]);

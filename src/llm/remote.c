@@ -9,7 +9,6 @@
 #include "llm/server.h"
 #include "net/pool.h"
 
-#define MAX_REPLY (64u << 20)
 #define MAX_TRIES 6    /* that met a fault, of one question */
 #define MAX_WAITS 200  /* that it was refused by a server that answers others */
 #define FIRST_WAIT 0.5 /* seconds before the second try; twice that before the third, ... */
@@ -227,7 +226,7 @@ static void send_one(struct remote *r, struct flying *f, size_t at)
                                              .headers = r->server.headers,
                                              .body = text,
                                              .seconds = r->server.at.timeout,
-                                             .max_bytes = MAX_REPLY,
+                                             .max_bytes = STE_MAX_REPLY,
                                              .tag = f};
     ste_http_pool_send(r->pool, &request);
     f->at = at;

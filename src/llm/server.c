@@ -9,7 +9,6 @@
 #include "core/mem.h"
 #include "net/pool.h"
 
-#define MAX_REPLY (64u << 20)
 #define MAX_TRIES 6       /* of a call here */
 #define SHORT 16          /* tokens of its answers; some take no fewer */
 #define PROBE_SECONDS 120 /* for the reply to a short question */
@@ -55,7 +54,7 @@ static int call_once(struct ste_server *s, const char *url, const char *body, st
 {
     const double seconds = s->at.timeout < PROBE_SECONDS ? s->at.timeout : PROBE_SECONDS;
     const struct ste_http_request r = {
-        .url = url, .headers = s->headers, .body = body, .seconds = seconds, .max_bytes = MAX_REPLY, .tag = s};
+        .url = url, .headers = s->headers, .body = body, .seconds = seconds, .max_bytes = STE_MAX_REPLY, .tag = s};
     ste_http_pool_send(s->pool, &r);
     int rc;
     while ((rc = ste_http_pool_next(s->pool, 1, reply, err)) == 0)

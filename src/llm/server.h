@@ -9,6 +9,8 @@
 #include "llm/endpoint.h"
 #include "llm/wire.h"
 
+#define STE_MAX_REPLY (64u << 20) /* bytes of a reply that are read */
+
 struct ste_server {
     struct ste_endpoint at;
     struct ste_dialect dialect;

@@ -51,12 +51,6 @@ static void set(json_t *b, const char *key, json_t *value)
     json_object_set_new(b, key, value);
 }
 
-static void add_ids(json_t *list, const struct ste_tokens *t, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(list, json_integer(t->ids[i]));
-}
-
 /* All that decides a sample is said, since what a server takes by default is its own. temperature before top_p, as in
  * the other implementations. */
 static void add_sampling(const struct ste_dialect *d, json_t *b, const struct ste_sampling *s, uint64_t key)
@@ -95,11 +89,11 @@ static const char *chat(const struct ste_dialect *d, const struct ste_ask *a, js
 static json_t *ids_so_far(const struct ste_ask *a, bool labels)
 {
     json_t *ids = json_array();
-    add_ids(ids, &a->prompt, a->prompt.n);
+    ste_json_add_ids(ids, a->prompt.ids, a->prompt.n);
     if (labels) {
-        add_ids(ids, &a->free, a->n_written);
-        add_ids(ids, &a->closing, a->closing.n);
-        add_ids(ids, &a->path, a->path.n);
+        ste_json_add_ids(ids, a->free.ids, a->n_written);
+        ste_json_add_ids(ids, a->closing.ids, a->closing.n);
+        ste_json_add_ids(ids, a->path.ids, a->path.n);
     }
     return ids;
 }

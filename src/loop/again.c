@@ -55,8 +55,7 @@ static void clear(struct pairs *g)
 /* Whether its chosen answer is one of the model's own to this instruction. */
 static bool has_answer(const struct used *u)
 {
-    return u->kind && strcmp(u->kind->pieces[u->kind->chosen].name, "answer") == 0 &&
-           strcmp(u->kind->label_source, ste_kind_other.label_source) == 0;
+    return u->kind && ste_chooses_answer(u->kind) && strcmp(u->kind->label_source, ste_kind_other.label_source) == 0;
 }
 
 static int put(struct ste_loop *l, const struct used *u, const struct ste_lent *from, struct ste_err *err)
@@ -76,7 +75,7 @@ static int put(struct ste_loop *l, const struct used *u, const struct ste_lent *
                                      .rejected = from->answer,
                                      .label_source = ste_kind_other.label_source};
     const int rc = ste_put_pair(l->store, &row, err);
-    return rc != 0 ? rc : ste_set_pair_state(l->store, u->pair, "check: disputed, made again", err);
+    return rc != 0 ? rc : ste_set_pair_state(l->store, u->pair, STE_PAIR_MADE_AGAIN, err);
 }
 
 int ste_loop_make_again(struct ste_loop *l, struct ste_err *err)

@@ -98,7 +98,6 @@ struct ste_lent {
  * pair.other_nearest any of them or the nearest of some. NULL: there is none. */
 const struct ste_lent *ste_loop_lender(const struct ste_loop *l, const struct ste_lent *all, size_t n, size_t to);
 
-#define STE_PAIR_DISPUTED "check: disputed by likelihood"
 /* The answer to an instruction whose pair is disputed was written, and is held against the answer to another
  * instruction instead: a pair of the kind `other`, not checked yet, for each that finds one. */
 int ste_loop_make_again(struct ste_loop *l, struct ste_err *err);

@@ -396,10 +396,10 @@ static void list_lent(struct pairing *g)
     for (size_t i = 0; i < g->n; i++) {
         const struct ste_pair_job *j = &g->jobs[i];
         const struct ste_piece *p = &j->pieces[j->kind->chosen];
-        const bool own = strcmp(j->kind->pieces[j->kind->chosen].name, "answer") == 0;
-        g->lent[i] = (struct ste_lent){j->instruction, j->split,
-                                       p->text,        row_of(j, j->kind->chosen),
-                                       &j->x,          own && !j->labelled && p->settled && !p->fault};
+        g->lent[i] =
+            (struct ste_lent){j->instruction, j->split,
+                              p->text,        row_of(j, j->kind->chosen),
+                              &j->x,          ste_chooses_answer(j->kind) && !j->labelled && p->settled && !p->fault};
     }
 }
 

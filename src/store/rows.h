@@ -189,6 +189,9 @@ struct ste_pair_view {
     int64_t checked;
     double margin;
 };
+/* States of a pair that more than one place names. */
+#define STE_PAIR_DISPUTED "check: disputed by likelihood"
+#define STE_PAIR_MADE_AGAIN "check: disputed, made again" /* its instruction has another pair for it */
 /* Reads the kept pairs of SPLIT (NULL: of all), and those in the state ALSO (NULL: none), by position. */
 int ste_each_pair(struct ste_store *s, const char *split, const char *also,
                   int (*each)(void *arg, const struct ste_pair_view *v, struct ste_err *err), void *arg,

@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "store/rows.h"
 #include "store/statement.h"
 
 static json_t *value_of(sqlite3_stmt *q, int column)
@@ -24,10 +25,10 @@ static const char *const states[STE_N_STATES] = {
     [STE_STATES_INSTRUCTIONS] = "SELECT state, count(*) FROM instruction GROUP BY state ORDER BY state",
     [STE_STATES_SPLIT] = "SELECT split, count(*) FROM instruction WHERE state = 'kept' GROUP BY split ORDER BY split",
     [STE_STATES_PAIRS] = "SELECT coalesce(p.state, 'not made yet'), count(*) FROM instruction i LEFT JOIN pair p ON "
-                         "p.instruction = i.id AND p.state <> 'check: disputed, made again' WHERE i.state = 'kept' "
+                         "p.instruction = i.id AND p.state <> '" STE_PAIR_MADE_AGAIN "' WHERE i.state = 'kept' "
                          "GROUP BY 1 ORDER BY 1",
     [STE_STATES_PAIR_SPLIT] = "SELECT split, count(*) FROM pair WHERE state = 'kept' GROUP BY split ORDER BY split",
-    [STE_STATES_AGAIN] = "SELECT kind, count(*) FROM pair WHERE state = 'check: disputed, made again' GROUP BY kind "
+    [STE_STATES_AGAIN] = "SELECT kind, count(*) FROM pair WHERE state = '" STE_PAIR_MADE_AGAIN "' GROUP BY kind "
                          "ORDER BY kind",
     [STE_STATES_RULES] = "SELECT json_extract(o.sampling, '$.rule'), count(*) FROM pair p JOIN generation g ON g.id = "
                          "p.rejected_from JOIN provenance o ON o.id = g.provenance WHERE p.state = 'kept' AND o.role = "

@@ -127,6 +127,8 @@ const char *ste_fault_other_answer(const struct ste_loop *l, const struct ste_pa
     {                                                                                                                  \
         .name = "answer", .role = STE_LOOP_ANSWER, .answers = true, .ask = ste_ask_answer, .fault = ste_fault_answer   \
     }
+/* Whether what K chooses is an answer to its own instruction. */
+bool ste_chooses_answer(const struct ste_pair_kind *k);
 /* Every instruction but those that are for `refuse`, and for `comply` where the recipe has that kind. */
 bool ste_takes_ordinary(const struct ste_loop *l, const struct ste_pair_job *j);
 bool ste_is_harmful(const struct ste_recipe *r, const char *category);

@@ -72,6 +72,11 @@ int ste_pair_kinds_parse(const char *text, struct ste_strings *shares, struct st
     return rc;
 }
 
+bool ste_chooses_answer(const struct ste_pair_kind *k)
+{
+    return strcmp(k->pieces[k->chosen].name, "answer") == 0;
+}
+
 bool ste_takes_ordinary(const struct ste_loop *l, const struct ste_pair_job *j)
 {
     const struct ste_recipe *r = &l->recipe;
