@@ -5,10 +5,8 @@
 
 #include "cli/cli.h"
 #include "core/file.h"
-#include "core/hash.h"
 #include "core/json.h"
 #include "core/mem.h"
-#include "core/utf8.h"
 #include "llm/local.h"
 #include "llm/pump.h"
 
@@ -48,100 +46,44 @@ static int read_text(const char *given, struct ste_buf *out, struct ste_err *err
     return 0;
 }
 
-static int read_prompt(const struct options *o, const struct ste_model *m, struct ste_tokens *out, struct ste_err *err)
-{
-    struct ste_buf text = STE_BUF_INIT;
-    int rc = read_text(o->chat ? o->chat : o->prompt, &text, err);
-    if (!rc && o->chat) {
-        struct ste_message messages[2] = {{"system", o->system}, {"user", text.s}};
-        rc = ste_chat_tokenize(m, o->system ? messages : messages + 1, o->system ? 2 : 1, NULL, out, err);
-    } else if (!rc) {
-        rc = ste_tokenize(m->tokenizer, text.s, text.len, true, out, err);
-    }
-    if (rc)
-        ste_err_wrap(err, "cannot read the prompt");
-    ste_buf_clear(&text);
-    return rc;
-}
-
-static const char *finish_name(enum ste_finish f)
-{
-    return f == STE_FINISH_LENGTH ? "length" : f == STE_FINISH_STOP ? "stop" : "end";
-}
-
-static json_t *sample_json(const struct ste_model *m, const struct ste_completion *c)
-{
-    struct ste_buf text = STE_BUF_INIT;
-    json_t *tokens = json_array(), *logprobs = json_array();
-    ste_detokenize(m->tokenizer, c->tokens, c->n, false, &text);
-    for (size_t i = 0; i < c->n; i++) {
-        json_array_append_new(tokens, json_integer(c->tokens[i]));
-        json_array_append_new(logprobs, json_real((double)c->logprobs[i]));
-    }
-    size_t good = ste_utf8_bad(text.s, text.len);
-    json_t *j = json_pack("{ss#sososs}", "text", text.s, (int)good, "tokens", tokens, "logprobs", logprobs, "finish",
-                          finish_name(c->finish));
-    ste_buf_clear(&text);
-    return j;
-}
-
-static void print_text(const struct ste_model *m, const struct ste_completion *c, const struct options *o, int sample)
-{
-    struct ste_buf text = STE_BUF_INIT;
-    ste_detokenize(m->tokenizer, c->tokens, c->n, false, &text);
-    if (o->samples > 1)
-        printf("%s--- %d\n", sample ? "\n" : "", sample);
-    fwrite(text.s, 1, text.len, stdout);
-    putchar('\n');
-    ste_buf_clear(&text);
-}
-
-/* Samples come back in any order and are shown in that of their numbers. */
-static int sample_all(const struct options *o, struct ste_llm *llm, int adapter, const struct ste_tokens *prompt,
-                      struct ste_completion *done, struct ste_err *err)
+/* Ids of a text as it is: by our own tokenizer, which knows the names of control tokens, or by the server. */
+static int plain_ids(struct ste_llm *llm, const struct ste_buf *text, struct ste_tokens *out, struct ste_err *err)
 {
     struct ste_engine *e = ste_local_engine(llm);
-    struct ste_request r = {.prompt = prompt->ids,
-                            .n_prompt = prompt->n,
-                            .adapter = ste_local_adapter(llm, adapter),
-                            .sampling = {o->temperature, (int)o->top_k, o->top_p, o->min_p},
-                            .max_tokens = (int)o->max_tokens};
-    uint64_t first = 0, ticket = 0;
-    int rc = 0, got = 0;
-    for (int i = 0; i < o->samples && !rc; i++) {
-        r.key = ste_key_of("generate", ste_digits(o->seed).s, ste_digits(i).s, NULL);
-        rc = ste_engine_submit(e, &r, &ticket, err);
-        first = i == 0 ? ticket : first;
-    }
-    struct ste_completion c;
-    while (!rc && (got = ste_engine_next(e, &c, err)) == 1)
-        done[c.ticket - first] = c;
-    return rc ? rc : got;
+    return e ? ste_tokenize(ste_engine_model(e)->tokenizer, text->s, text->len, true, out, err)
+             : ste_llm_tokenize(llm, text->s, &out->ids, &out->n, err);
 }
 
-/* ---- a server's model: the template is the server's, and so are the tokens */
-
-struct asked {
+/* Samples come in any order and are shown in that of their numbers. */
+struct samples {
     const struct options *o;
-    struct ste_message messages[2];
+    int adapter;
+    struct ste_message messages[2]; /* of --chat */
+    struct ste_tokens ids;          /* of --prompt */
     struct ste_answer *answers;
     int next;
 };
 
 static int ask_next(void *arg, struct ste_question *question, struct ste_err *err)
 {
-    struct asked *a = arg;
-    const struct options *o = a->o;
-    if (a->next == o->samples)
+    struct samples *s = arg;
+    const struct options *o = s->o;
+    if (s->next == o->samples)
         return 0;
-    *question = (struct ste_question){.messages = o->system ? a->messages : a->messages + 1,
-                                      .n_messages = o->system ? 2 : 1,
+    *question = (struct ste_question){.adapter = s->adapter,
                                       .sampling = {o->temperature, (int)o->top_k, o->top_p, o->min_p},
                                       .max_tokens = (int)o->max_tokens,
                                       .seed = (uint64_t)o->seed,
-                                      .sample = a->next,
-                                      .tag = &a->answers[a->next]};
-    a->next++;
+                                      .sample = s->next,
+                                      .tag = &s->answers[s->next]};
+    if (o->chat) {
+        question->messages = o->system ? s->messages : s->messages + 1;
+        question->n_messages = o->system ? 2 : 1;
+    } else {
+        question->ids = s->ids.ids;
+        question->n_ids = s->ids.n;
+    }
+    s->next++;
     return 1;
 }
 
@@ -163,90 +105,100 @@ static int ask_answer(void *arg, struct ste_answer *answer, struct ste_err *err)
     return 0;
 }
 
-static void print_answer(const struct options *o, const struct ste_answer *a, int i)
+static int ask_all(struct samples *s, struct ste_llm *llm, struct ste_err *err)
 {
-    if (o->json) {
-        json_t *j = json_pack("{ssss}", "text", a->text, "finish", finish_name(a->completion.finish));
-        char *s = ste_json_canonical(j);
-        puts(s);
-        ste_xfree(s);
-        json_decref(j);
-    } else {
-        if (o->samples > 1)
-            printf("%s--- %d\n", i ? "\n" : "", i);
-        puts(a->text);
-    }
-}
-
-static int from_server(const struct options *o, struct ste_llm *llm, struct ste_err *err)
-{
+    const struct options *o = s->o;
     struct ste_buf text = STE_BUF_INIT;
-    int rc = o->chat ? 0 : ste_local_need(llm, "--prompt", err);
-    if (!rc)
-        rc = read_text(o->chat, &text, err);
-    struct asked a = {
-        o, {{"system", o->system}, {"user", text.s}}, ste_xcalloc((size_t)o->samples, sizeof *a.answers), 0};
+    int rc = read_text(o->chat ? o->chat : o->prompt, &text, err);
+    s->messages[0] = (struct ste_message){"system", o->system};
+    s->messages[1] = (struct ste_message){"user", text.s};
+    if (!rc && o->prompt)
+        rc = plain_ids(llm, &text, &s->ids, err);
+    if (rc)
+        ste_err_wrap(err, "cannot read the prompt");
     const struct ste_pump pump = {.llm = llm,
-                                  .arg = &a,
+                                  .arg = s,
                                   .next = ask_next,
                                   .submitted = ask_submitted,
                                   .too_long = ask_too_long,
                                   .answer = ask_answer};
     if (!rc)
         rc = ste_pump_run(&pump, err);
-    for (int i = 0; i < o->samples; i++) {
-        if (!rc)
-            print_answer(o, &a.answers[i], i);
-        ste_answer_clear(&a.answers[i]);
-    }
-    ste_xfree(a.answers);
     ste_buf_clear(&text);
     return rc;
+}
+
+static const char *finish_name(enum ste_finish f)
+{
+    return f == STE_FINISH_LENGTH ? "length" : f == STE_FINISH_STOP ? "stop" : "end";
+}
+
+static json_t *ids_json(const int32_t *ids, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_integer(ids[i]));
+    return list;
+}
+
+/* Ids and log-probabilities stand there where they are known: a server need not tell them. */
+static json_t *sample_json(const struct ste_answer *a)
+{
+    const struct ste_completion *c = &a->completion;
+    json_t *j = json_pack("{ssss}", "text", a->text, "finish", finish_name(c->finish));
+    if (c->tokens)
+        json_object_set_new(j, "tokens", ids_json(c->tokens, c->n));
+    if (c->logprobs) {
+        json_t *logprobs = json_array();
+        for (size_t i = 0; i < c->n; i++)
+            json_array_append_new(logprobs, json_real((double)c->logprobs[i]));
+        json_object_set_new(j, "logprobs", logprobs);
+    }
+    return j;
+}
+
+static void print_json(const struct ste_answer *answers, int n)
+{
+    json_t *list = json_array(), *all = json_object();
+    for (int i = 0; i < n; i++)
+        json_array_append_new(list, sample_json(&answers[i]));
+    if (answers[0].prompt)
+        json_object_set_new(all, "prompt_tokens", ids_json(answers[0].prompt, answers[0].n_prompt));
+    json_object_set_new(all, "samples", list);
+    char *s = ste_json_canonical(all);
+    puts(s);
+    ste_xfree(s);
+    json_decref(all);
+}
+
+static void print_texts(const struct ste_answer *answers, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (n > 1)
+            printf("%s--- %d\n", i ? "\n" : "", i);
+        puts(answers[i].text);
+    }
 }
 
 static int run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
     const struct options *o = options_;
-    int rc;
     if (!o->model || !o->prompt == !o->chat)
         return ste_err_set(err, STE_EUSAGE, "generate needs --model and one of --prompt and --chat");
+    const int n = (int)o->samples;
     struct ste_llm *llm = NULL;
-    const struct ste_model *m = NULL;
-    int adapter = 0;
-    struct ste_tokens prompt = {0};
-    struct ste_completion *done = ste_xcalloc((size_t)o->samples, sizeof *done);
-    rc = ste_llm_open_with(&llm, o->model, o->adapter, &o->engine, &adapter, err);
-    if (!rc && !ste_local_engine(llm)) {
-        rc = from_server(o, llm, err);
-        ste_llm_close(llm);
-        ste_xfree(done);
-        return rc;
-    }
-    if (!rc) {
-        m = ste_engine_model(ste_local_engine(llm));
-        rc = read_prompt(o, m, &prompt, err);
-    }
+    struct samples s = {.o = o, .answers = ste_xcalloc((size_t)n, sizeof *s.answers)};
+    int rc = ste_llm_open_with(&llm, o->model, o->adapter, &o->engine, &s.adapter, err);
     if (!rc)
-        rc = sample_all(o, llm, adapter, &prompt, done, err);
-    if (!rc && o->json) {
-        json_t *list = json_array(), *ids = json_array();
-        for (size_t i = 0; i < prompt.n; i++)
-            json_array_append_new(ids, json_integer(prompt.ids[i]));
-        for (int i = 0; i < o->samples; i++)
-            json_array_append_new(list, sample_json(m, &done[i]));
-        json_t *all = json_pack("{soso}", "prompt_tokens", ids, "samples", list);
-        char *s = ste_json_canonical(all);
-        puts(s);
-        ste_xfree(s);
-        json_decref(all);
-    }
-    for (int i = 0; i < o->samples; i++) {
-        if (!rc && !o->json)
-            print_text(m, &done[i], o, i);
-        ste_completion_clear(&done[i]);
-    }
-    ste_xfree(done);
-    ste_tokens_clear(&prompt);
+        rc = ask_all(&s, llm, err);
+    if (!rc && o->json)
+        print_json(s.answers, n);
+    else if (!rc)
+        print_texts(s.answers, n);
+    for (int i = 0; i < n; i++)
+        ste_answer_clear(&s.answers[i]);
+    ste_xfree(s.answers);
+    ste_tokens_clear(&s.ids);
     ste_llm_close(llm);
     return rc;
 }
