@@ -1,6 +1,7 @@
 #include "llm/endpoint.h"
 
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "core/context.h"
 #include "core/file.h"
@@ -84,6 +85,7 @@ static int set_key(struct ste_endpoint *e, const char *text, const char *from, s
                                "none has",
                                e->name, from);
     e->key = ste_xstrndup(text, n);
+    prctl(PR_SET_DUMPABLE, 0); /* a process that has a key leaves no core file, and no other one of its user reads it */
     return 0;
 }
 

@@ -258,7 +258,26 @@ ask "$tmp/file.yaml" direct || fail "key_file: exit $?"
 printf 'url: %s\nkey_env: OF_MINE\n' "$url" >"$tmp/env.yaml"
 ask "$tmp/env.yaml" direct && fail "key_env that is not set: not refused"
 OF_MINE=$key ask "$tmp/env.yaml" direct || fail "key_env: exit $?"
-rm "$tmp/key"
+mkdir "$tmp/cores"
+STE_API_KEY=$key STE_HOME=$tmp/corehome python3 - "$tmp/cores" "$ste" judge --judge "$url#paper" --in "$tmp/in.jsonl" \
+    --out "$tmp/cores/out.jsonl" --pack paper <<'PY' || fail "$what: a core file"
+import os, resource, signal, subprocess, sys, time
+folder, *command = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+
+def dumps(argv):
+    p = subprocess.Popen(argv, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(1)
+    p.send_signal(signal.SIGQUIT)
+    status = os.waitpid(p.pid, 0)[1]
+    assert os.WIFSIGNALED(status), (argv[0], status)
+    return os.WCOREDUMP(status)
+
+if dumps(["sleep", "60"]):
+    sys.exit(dumps(command))
+print("no core files on this machine: not tried")
+PY
+rm -f "$tmp"/cores/core* "$tmp/key"
 grep -rqF "$key" "$tmp" && fail "the key is in $(grep -rlF "$key" "$tmp")"
 ask "http://user:$key@127.0.0.1:1/v1#paper" paper && fail "a key in the address: not refused"
 grep -qF "$key" "$tmp/err" && fail "a key in the address: shown"
