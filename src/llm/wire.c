@@ -281,7 +281,8 @@ static bool take_chat(const struct ste_dialect *d, struct ste_ask *a, const json
     return true;
 }
 
-/* llama-server's own reply. It leaves the end of the turn out. */
+/* llama-server's own reply. Whether its ids have the end of the turn in them is another thing from one version to the
+ * next; what it counts has it always. */
 static bool take_native(const struct ste_dialect *d, struct ste_ask *a, const json_t *reply, char **why)
 {
     const char *type = json_string_value(json_object_get(reply, "stop_type")),
@@ -300,7 +301,9 @@ static bool take_native(const struct ste_dialect *d, struct ste_ask *a, const js
     const char *word = json_string_value(json_object_get(reply, "stopping_word"));
     ste_xfree(a->text);
     a->text = ste_xasprintf("%s%s", text, a->free_finish == STE_FINISH_STOP && word ? word : "");
-    if (a->free_finish == STE_FINISH_END && d->end_of_turn >= 0)
+    const json_t *counted = json_object_get(reply, "tokens_predicted");
+    const bool there = json_is_integer(counted) && (json_int_t)a->free.n == json_integer_value(counted);
+    if (a->free_finish == STE_FINISH_END && !there && d->end_of_turn >= 0)
         ste_tokens_add(&a->free, d->end_of_turn);
     return true;
 }
