@@ -39,6 +39,7 @@ static int judge_all(const char *judge, bool more, const struct ste_judging_flag
         *provenance = ste_session_provenance(&j);
         json_object_set_new(*provenance, "judge", json_string(judge));
         json_object_set_new(*provenance, "pack", json_string(ste_session_pack_name(&j)));
+        ste_session_usage(&j, *provenance);
     }
     ste_session_close(&j);
     return rc;

@@ -65,9 +65,11 @@ void ste_session_close(struct ste_session *j);
 
 /* Gives what a message calls the judge: "NAME with pack PACK" and the like. Caller frees. */
 char *ste_session_title(const struct ste_session *j);
-/* Adds to ABOUT: judge, pack (its name, or "none") and provenance, which is what decides a judge's figures. */
+/* Adds to ABOUT: judge, pack (its name, or "none"), provenance, which is what decides a judge's figures, and usage. */
 void ste_session_about(const struct ste_session *j, json_t *about);
 json_t *ste_session_provenance(const struct ste_session *j);
+void ste_session_usage(const struct ste_session *j,
+                       json_t *about); /* usage alone: what a server took, if J is on one */
 const char *ste_session_pack_name(const struct ste_session *j);
 
 #endif

@@ -24,6 +24,7 @@ struct flying {
     int tries, waits; /* faults met, and times that the server was busy */
     double not_before;
     uint64_t answers; /* that had come when it was first asked */
+    double held;      /* of the budget, for what it still needs */
 };
 
 /* What is known of one address. */
@@ -41,6 +42,7 @@ struct remote {
     size_t n_flying, cap_flying;
     uint64_t answers;
     double failing;     /* since when nothing but failures came; 0: that is not so */
+    bool full;          /* a question did not fit the budget when questions were sent last */
     struct ste_err end; /* why nothing is asked any more; code 0: it is */
 };
 
@@ -172,6 +174,25 @@ static int submit(struct ste_llm *llm, struct ste_prepared *q, struct ste_err *e
     return 0;
 }
 
+/* Holds of the budget what F may cost; as ste_meter_hold. */
+static int hold(struct remote *r, struct flying *f, struct ste_err *err)
+{
+    struct ste_amount most;
+    if (!(r->server.meter.budget > 0))
+        return 1;
+    ste_wire_amount(&r->server.dialect, ask_of(f), true, &most);
+    return ste_meter_hold(&r->server.meter, &most, &f->held, err);
+}
+
+/* A reply took USED (NULL: it does not say). DONE: nothing more is asked for F. */
+static int settle(struct remote *r, struct flying *f, const struct ste_spent *used, bool done, struct ste_err *err)
+{
+    struct ste_amount most = {0};
+    if (!done && r->server.meter.budget > 0)
+        ste_wire_amount(&r->server.dialect, ask_of(f), true, &most);
+    return ste_meter_settle(&r->server.meter, used, &most, &f->held, err);
+}
+
 /* Takes F out, and frees it. */
 static void land(struct remote *r, struct flying *f)
 {
@@ -179,9 +200,11 @@ static void land(struct remote *r, struct flying *f)
     while (r->flying[i] != f)
         i++;
     memmove(&r->flying[i], &r->flying[i + 1], (--r->n_flying - i) * sizeof *r->flying);
-    if (f->sent) {
+    if (f->sent) { /* what it holds may be billed, and stays so */
         ste_http_pool_drop(r->pool, f);
         r->replicas[f->at].in_flight--;
+    } else {
+        settle(r, f, &(struct ste_spent){0}, true, NULL);
     }
     ste_prepared_clear(&f->question);
     ste_xfree(f);
@@ -236,27 +259,52 @@ static void send_one(struct remote *r, struct flying *f, size_t at)
     ste_xfree(url);
 }
 
-/* Sends what may be sent; gives the seconds until there may be more. */
-static double send_all(struct remote *r)
+/* Sends what may be sent; *LEAST: the seconds until there may be more. What was begun goes before what does not fit the
+ * budget. */
+static int send_all(struct remote *r, double *wait, struct ste_err *err)
 {
     const double now = ste_now();
     double least = 1;
+    r->full = false;
     for (size_t i = 0; i < r->n_flying; i++) {
         struct flying *f = r->flying[i];
-        if (f->sent)
+        if (f->sent || (r->full && !(f->held > 0)))
             continue;
         if (f->not_before > now) {
             least = f->not_before - now < least ? f->not_before - now : least;
             continue;
         }
         const long at = place_for(r, f, now);
-        if (at >= 0)
+        if (at < 0)
+            continue;
+        int rc = hold(r, f, err);
+        if (rc < 0)
+            return rc;
+        r->full |= rc == 0;
+        if (rc)
             send_one(r, f, (size_t)at);
     }
     for (size_t i = 0; i < r->server.at.urls.n; i++)
         if (r->replicas[i].until > now && r->replicas[i].until - now < least)
             least = r->replicas[i].until - now;
-    return least;
+    *wait = least;
+    return 0;
+}
+
+/* Whether the budget ends the work: a question does not fit, and nothing is on its way that may free some. */
+static bool out_of_budget(const struct remote *r)
+{
+    for (size_t i = 0; i < r->n_flying && r->full; i++)
+        if (r->flying[i]->sent || r->flying[i]->held > 0)
+            return false;
+    return r->full;
+}
+
+static int end_budget(struct remote *r)
+{
+    struct ste_amount most;
+    ste_wire_amount(&r->server.dialect, ask_of(r->flying[0]), true, &most);
+    return ste_meter_full(&r->server.meter, &most, &r->end);
 }
 
 /* ---- what comes back ---- */
@@ -384,9 +432,20 @@ static int take(struct remote *r, struct flying *f, const struct ste_http_reply 
     *is = GOES_ON;
     f->sent = false;
     r->replicas[f->at].in_flight--;
+    if (!reply->status && !reply->refused)
+        f->held = 0; /* it may be billed, and stays counted; for another try as much is held anew */
     if (reply->why)
         return refused(r, f, reply, is, out, err);
-    switch (ste_wire_take(&r->server.dialect, ask_of(f), reply->body.s, reply->body.len, &why)) {
+    const enum ste_wire got = ste_wire_take(&r->server.dialect, ask_of(f), reply->body.s, reply->body.len, &why);
+    const bool told = ask_of(f)->heard;
+    int rc = settle(r, f, told ? &ask_of(f)->used : NULL, got == STE_WIRE_DONE, err);
+    if (got == STE_WIRE_BAD && !told)
+        f->held = 0;
+    if (rc) {
+        ste_xfree(why);
+        return rc;
+    }
+    switch (got) {
     case STE_WIRE_DONE:
         r->answers++;
         *is = IS_DONE;
@@ -399,7 +458,7 @@ static int take(struct remote *r, struct flying *f, const struct ste_http_reply 
     case STE_WIRE_BAD:
         break;
     }
-    int rc = fault(r, f, reply, why, true, is, out, err);
+    rc = fault(r, f, reply, why, true, is, out, err);
     ste_xfree(why);
     return rc;
 }
@@ -412,7 +471,14 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
             return ste_err_set(err, r->end.code, "%s", r->end.msg);
         struct ste_http_reply reply;
         enum outcome is;
-        int rc = ste_http_pool_next(r->pool, send_all(r), &reply, err);
+        double wait;
+        int rc = send_all(r, &wait, err);
+        if (rc == 0 && out_of_budget(r)) {
+            end_budget(r);
+            continue;
+        }
+        if (rc == 0)
+            rc = ste_http_pool_next(r->pool, wait, &reply, err);
         if (rc < 0)
             return rc;
         if (rc == 0)
@@ -450,6 +516,12 @@ static int tokenize(struct ste_llm *llm, const char *text, int32_t **ids, size_t
     return 0;
 }
 
+static void spent(struct ste_llm *llm, struct ste_llm_spent *out)
+{
+    const struct ste_meter *m = &of(llm)->server.meter;
+    *out = (struct ste_llm_spent){m->now, m->all, m->budget, ste_price_given(&m->price)};
+}
+
 static void close_remote(struct ste_llm *llm)
 {
     struct remote *r = of(llm);
@@ -462,14 +534,19 @@ static void close_remote(struct ste_llm *llm)
     ste_xfree(r);
 }
 
-static const struct ste_llm_ops remote_ops = {
-    .prepare = prepare, .submit = submit, .cancel = cancel, .next = next, .close = close_remote, .tokenize = tokenize};
+static const struct ste_llm_ops remote_ops = {.prepare = prepare,
+                                              .submit = submit,
+                                              .cancel = cancel,
+                                              .next = next,
+                                              .close = close_remote,
+                                              .tokenize = tokenize,
+                                              .spent = spent};
 
-int ste_remote_open(struct ste_llm **out, const char *name, struct ste_err *err)
+int ste_remote_open(struct ste_llm **out, const char *name, const char *spent_in, struct ste_err *err)
 {
     *out = NULL;
     struct remote *r = ste_xcalloc(1, sizeof *r);
-    int rc = ste_server_open(&r->server, name, err);
+    int rc = ste_server_open(&r->server, name, spent_in, err);
     if (rc) {
         close_remote(&r->llm);
         return rc;

@@ -10,7 +10,7 @@
 
 #include "llm/llm.h"
 
-/* NAME: as endpoint.h has it. */
-int ste_remote_open(struct ste_llm **out, const char *name, struct ste_err *err);
+/* NAME: as endpoint.h has it. SPENT: as of ste_llm_params. */
+int ste_remote_open(struct ste_llm **out, const char *name, const char *spent, struct ste_err *err);
 
 #endif
