@@ -152,17 +152,31 @@ int ste_session_open(struct ste_session *j, const char *judge, const struct ste_
     return rc;
 }
 
-int ste_session_load(struct ste_session *j, const struct ste_judge_options *o, struct ste_err *err)
+/* By files, or counted. */
+static int load_batch(struct ste_session *j, const char *cache, const char *spent, struct ste_err *err)
 {
     if (j->spec.reward)
+        return ste_err_set(err, STE_EUSAGE, "%s is a reward model, which is asked nothing", j->name);
+    if (j->votes && !j->all_votes)
+        return ste_err_set(err, STE_EUSAGE, "requests by files are made before any vote is known: add --all-votes");
+    int rc = ste_batch_open(&j->llm, j->spec.model, j->batch, spent, err);
+    if (!rc && cache && spent)
+        j->llm = ste_cache_wrap(j->llm, cache);
+    return rc;
+}
+
+int ste_session_load(struct ste_session *j, const struct ste_judge_options *o, struct ste_err *err)
+{
+    if (j->spec.reward && !j->batch)
         return ste_reward_open(&j->reward, j->spec.model, j->spec.adapter, &o->engine, err);
-    char *cache = o->no_cache ? NULL : ste_cache_at_home();
+    char *cache = o->no_cache ? NULL : ste_cache_at_home(),
+         *spent = ste_endpoint_is(j->spec.model) ? ste_home_path("spent.db") : NULL;
     j->cached = cache != NULL;
     struct ste_llm_params how = o->engine;
     how.cache = cache;
-    char *spent = ste_endpoint_is(j->spec.model) ? ste_home_path("spent.db") : NULL;
     how.spent = spent;
-    int rc = ste_llm_open_with(&j->llm, j->spec.model, j->spec.adapter, &how, &j->setting.adapter, err);
+    int rc = j->batch ? load_batch(j, cache, spent, err)
+                      : ste_llm_open_with(&j->llm, j->spec.model, j->spec.adapter, &how, &j->setting.adapter, err);
     j->likelihood.adapter = j->setting.adapter;
     ste_xfree(cache);
     ste_xfree(spent);

@@ -10,6 +10,7 @@
 #include "judge/judge.h"
 #include "judge/likelihood.h"
 #include "judge/reward.h"
+#include "llm/batch.h"
 
 /* How judgments are drawn, in the loop and as votes. */
 struct ste_judge_sampling {
@@ -46,6 +47,8 @@ struct ste_session {
     int votes;                                /* in each order; 0: one judgment */
     bool all_votes;                           /* also those that can change nothing any more */
     struct ste_likelihood_setting likelihood; /* where spec.likelihood says so */
+    struct ste_batch
+        *batch;         /* the caller's: set before ste_session_load, requests go by files or are counted; or NULL */
     size_t in_training; /* pairs judged last whose prompt is like one that the judge's run trains on */
 };
 

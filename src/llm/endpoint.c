@@ -106,6 +106,14 @@ static int set_key(struct ste_endpoint *e, const char *text, const char *from, s
     return 0;
 }
 
+bool ste_endpoint_is_openai(const struct ste_endpoint *e)
+{
+    for (size_t i = 0; i < e->urls.n; i++)
+        if (strncmp(e->urls.items[i], "https://api.openai.com/", 23) != 0)
+            return false;
+    return true;
+}
+
 static int read_key(struct ste_endpoint *e, struct ste_err *err)
 {
     if (e->key_file) {
@@ -124,15 +132,12 @@ static int read_key(struct ste_endpoint *e, struct ste_err *err)
                                  e->key_env);
     }
     const char *from = "STE_API_KEY", *key = ste_setting(from);
-    bool openai = true;
-    for (size_t i = 0; i < e->urls.n; i++)
-        openai &= strncmp(e->urls.items[i], "https://api.openai.com/", 23) == 0;
-    if (!key && openai)
+    if (!key && ste_endpoint_is_openai(e))
         key = ste_setting(from = "OPENAI_API_KEY");
     return key ? set_key(e, key, from, err) : 0;
 }
 
-int ste_endpoint_read(struct ste_endpoint *e, const char *name, struct ste_err *err)
+int ste_endpoint_read_keyless(struct ste_endpoint *e, const char *name, struct ste_err *err)
 {
     ste_options_init(options, e);
     e->key = NULL;
@@ -151,6 +156,12 @@ int ste_endpoint_read(struct ste_endpoint *e, const char *name, struct ste_err *
                          "%s: budget goes with price, as in price: {input: 0.15, cached: 0.075, output: 0.6}, of a "
                          "million tokens",
                          name);
+    return rc;
+}
+
+int ste_endpoint_read(struct ste_endpoint *e, const char *name, struct ste_err *err)
+{
+    int rc = ste_endpoint_read_keyless(e, name, err);
     return rc ? rc : read_key(e, err);
 }
 

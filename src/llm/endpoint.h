@@ -40,12 +40,15 @@ struct ste_endpoint {
     char *key;     /* NULL: none */
 };
 
+bool ste_endpoint_is_openai(const struct ste_endpoint *e); /* https://api.openai.com alone */
 bool ste_price_given(const struct ste_price *p);
 
 /* Whether NAME is one of a server's model rather than of a file here. */
 bool ste_endpoint_is(const char *name);
 /* The caller clears E, whatever this returns. */
 int ste_endpoint_read(struct ste_endpoint *e, const char *name, struct ste_err *err);
+/* The same without the key, for what asks no server. */
+int ste_endpoint_read_keyless(struct ste_endpoint *e, const char *name, struct ste_err *err);
 void ste_endpoint_clear(struct ste_endpoint *e);
 
 #endif

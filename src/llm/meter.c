@@ -19,7 +19,7 @@ double ste_price_of(const struct ste_price *p, const struct ste_amount *a)
     return (a->read * input + a->written * p->output) / MILLION;
 }
 
-static double cost_of(const struct ste_price *p, const struct ste_spent *s)
+double ste_cost_of(const struct ste_price *p, const struct ste_spent *s)
 {
     const double cached = p->cached < 0 ? p->input : p->cached;
     return ((double)(s->prompt - s->cached) * p->input + (double)s->cached * cached +
@@ -137,7 +137,7 @@ int ste_meter_settle(struct ste_meter *m, const struct ste_spent *used, const st
     if (!used)
         return 0;
     struct ste_spent more = *used;
-    more.cost = cost_of(&m->price, used);
+    more.cost = ste_cost_of(&m->price, used);
     more.unheard = *held - was;
     return add(m, &more, err);
 }

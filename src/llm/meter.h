@@ -3,8 +3,9 @@
  *
  * Before a question's first request the most that all of its requests may cost is held; with what is spent and what
  * others hold it must fit the budget. A reply says what it really took, and the rest is free again. What is held when
- * the process ends, and a request whose reply does not say what it took, stay counted at their most, since they may be billed. So
- * the budget is not exceeded, whatever happens, as long as the server counts no more tokens than a text has bytes.
+ * the process ends, and a request whose reply does not say what it took, stay counted at their most, since they may be
+ * billed. So the budget is not exceeded, whatever happens, as long as the server counts no more tokens than a text has
+ * bytes.
  */
 #ifndef STE_LLM_METER_H
 #define STE_LLM_METER_H
@@ -37,7 +38,8 @@ int ste_meter_open(struct ste_meter *m, const struct ste_endpoint *e, const char
                    struct ste_err *err);
 void ste_meter_close(struct ste_meter *m);
 
-double ste_price_of(const struct ste_price *p, const struct ste_amount *a); /* nothing of it cached */
+double ste_price_of(const struct ste_price *p, const struct ste_amount *a);  /* nothing of it cached */
+double ste_cost_of(const struct ste_price *p, const struct ste_spent *used); /* of its tokens */
 /* What a reply says that it took, with its cost; false: it does not say. */
 bool ste_usage_read(const json_t *reply, struct ste_spent *out);
 

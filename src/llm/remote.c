@@ -63,12 +63,12 @@ static void free_ask(void *own)
     ste_ask_free(own);
 }
 
-static void address_of(const struct remote *r, const struct ste_question *q, struct ste_ask *a, char out[65])
+void ste_remote_address(const char *model_hash, const struct ste_question *q, struct ste_ask *a, char out[65])
 {
     struct ste_hasher *h = ste_hasher_new();
     char *messages = ste_json_canonical(a->messages);
     ste_hasher_adds(h, "ste remote request 1");
-    ste_hasher_adds(h, r->server.model_hash);
+    ste_hasher_adds(h, model_hash);
     ste_hasher_adds(h, messages);
     ste_hasher_adds(h, q->prefill ? q->prefill : "");
     ste_hasher_addu(h, q->ids ? q->n_ids + 1 : 0);
@@ -95,15 +95,14 @@ static void address_of(const struct remote *r, const struct ste_question *q, str
     ste_xfree(messages);
 }
 
-static int lacks(const struct remote *r, const struct ste_question *q, struct ste_err *err)
+int ste_remote_lacks(const struct ste_dialect *d, const char *name, const struct ste_question *q, struct ste_err *err)
 {
-    const struct ste_dialect *d = &r->server.dialect;
     const char *what = d->api == STE_API_OPENAI && (q->sampling.top_k > 0 || q->sampling.min_p > 0)
                            ? "is a server that takes no top_k and no min_p"
                        : q->prefill && d->way != STE_WAY_IDS ? "is a server that cannot go on from the beginning of "
                                                                "an answer, which this needs"
                                                              : NULL;
-    return what ? ste_err_set(err, STE_EUSAGE, "%s %s", r->llm.about.name, what) : 0;
+    return what ? ste_err_set(err, STE_EUSAGE, "%s %s", name, what) : 0;
 }
 
 /* The ids of what stands behind the prompt. */
@@ -124,15 +123,8 @@ static int tokenize_parts(struct remote *r, const struct ste_question *q, struct
     return rc;
 }
 
-static int prepare(struct ste_llm *llm, const struct ste_question *question, struct ste_prepared *q,
-                   struct ste_err *err)
+struct ste_ask *ste_remote_ask(const struct ste_question *question)
 {
-    struct remote *r = of(llm);
-    if (r->end.code)
-        return ste_err_set(err, r->end.code, "%s", r->end.msg);
-    int rc = lacks(r, question, err);
-    if (rc)
-        return rc;
     struct ste_ask *a = ste_xcalloc(1, sizeof *a);
     a->messages = json_array();
     for (size_t i = 0; i < question->n_messages && !question->ids; i++)
@@ -153,11 +145,24 @@ static int prepare(struct ste_llm *llm, const struct ste_question *question, str
         a->choices[i] = ste_xstrdup(question->choices[i]);
         a->alive[i] = true;
     }
+    return a;
+}
+
+static int prepare(struct ste_llm *llm, const struct ste_question *question, struct ste_prepared *q,
+                   struct ste_err *err)
+{
+    struct remote *r = of(llm);
+    if (r->end.code)
+        return ste_err_set(err, r->end.code, "%s", r->end.msg);
+    int rc = ste_remote_lacks(&r->server.dialect, r->llm.about.name, question, err);
+    if (rc)
+        return rc;
+    struct ste_ask *a = ste_remote_ask(question);
     if (r->server.dialect.way == STE_WAY_IDS && (rc = tokenize_parts(r, question, a, err)) != 0) {
         ste_ask_free(a);
         return rc;
     }
-    address_of(r, question, a, q->address);
+    ste_remote_address(r->server.model_hash, question, a, q->address);
     q->own = a;
     q->free_own = free_ask;
     return 0;

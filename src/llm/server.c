@@ -360,7 +360,8 @@ static void begin_dialect(struct ste_server *s)
 {
     struct ste_dialect *d = &s->dialect;
     d->plain = s->at.no_sampling;
-    d->limit = d->plain || d->api == STE_API_VLLM ? "max_completion_tokens" : "max_tokens";
+    d->limit =
+        d->plain || d->api == STE_API_VLLM || ste_endpoint_is_openai(&s->at) ? "max_completion_tokens" : "max_tokens";
 }
 
 /* By token ids if that goes all the way, with a free part and without; else by a turn's log-probabilities; else votes.
@@ -430,6 +431,25 @@ int ste_server_open(struct ste_server *s, const char *name, const char *spent, s
         return rc;
     identify(s);
     return 0;
+}
+
+int ste_server_assume(struct ste_server *s, const char *name, const char *spent, struct ste_err *err)
+{
+    *s = (struct ste_server){0};
+    int rc = ste_endpoint_read_keyless(&s->at, name, err);
+    if (!rc && !s->at.model)
+        rc = ste_err_set(err, STE_EUSAGE, "%s: say which model, as URL#MODEL or model in the file: no server is asked",
+                         name);
+    if (rc)
+        return rc;
+    s->dialect.api = s->at.api == STE_API_AUTO ? STE_API_OPENAI : s->at.api;
+    s->dialect.model = ste_xstrdup(s->at.model);
+    s->version = ste_xstrdup("");
+    s->root = ste_xstrdup("");
+    begin_dialect(s);
+    s->dialect.way = s->dialect.plain || s->at.labels == STE_LABELS_VOTES ? STE_WAY_VOTE : STE_WAY_TURN;
+    identify(s);
+    return ste_meter_open(&s->meter, &s->at, s->dialect.model, spent, err);
 }
 
 void ste_server_close(struct ste_server *s)

@@ -29,6 +29,9 @@ struct ste_server {
 
 /* Waits while the server loads its model. SPENT: as of ste_llm_params. The caller closes S, whatever this returns. */
 int ste_server_open(struct ste_server *s, const char *name, const char *spent, struct ste_err *err);
+/* The same without asking anybody, for requests that go by files: the server is what its name or file says it is, of
+ * kind openai unless that says otherwise, and it must say the model. Nothing but ste_server_close can follow. */
+int ste_server_assume(struct ste_server *s, const char *name, const char *spent, struct ste_err *err);
 void ste_server_close(struct ste_server *s);
 
 /* PATH of ste_wire_request, or "/v1/...", at the WHICH-th address. Caller frees. */
