@@ -79,17 +79,11 @@ void ste_meter_close(struct ste_meter *m)
     *m = (struct ste_meter){0};
 }
 
-/* Without a budget what is not yet written when the process is killed is lost: two seconds of figures. */
-static int add(struct ste_meter *m, const struct ste_spent *more, struct ste_err *err)
+int ste_meter_write(struct ste_meter *m, struct ste_err *err)
 {
-    ste_spent_add(&m->now, more);
-    ste_spent_add(&m->all, more);
+    struct ste_err why = {0};
     if (!m->ledger)
         return 0;
-    ste_spent_add(&m->unwritten, more);
-    if (!(m->budget > 0) && ste_now() - m->written < WRITE_SECONDS)
-        return 0;
-    struct ste_err why = {0};
     int rc = ste_ledger_add(m->ledger, m->model, &m->unwritten, &m->all, &why);
     m->unwritten = (struct ste_spent){0};
     m->written = ste_now();
@@ -101,6 +95,15 @@ static int add(struct ste_meter *m, const struct ste_spent *more, struct ste_err
         m->ledger = NULL;
     }
     return 0;
+}
+
+/* Without a budget what is not yet written when the process is killed is lost: two seconds of figures. */
+static int add(struct ste_meter *m, const struct ste_spent *more, struct ste_err *err)
+{
+    ste_spent_add(&m->now, more);
+    ste_spent_add(&m->all, more);
+    ste_spent_add(&m->unwritten, more);
+    return m->budget > 0 || ste_now() - m->written >= WRITE_SECONDS ? ste_meter_write(m, err) : 0;
 }
 
 static bool fits(const struct ste_meter *m, double more)
@@ -189,7 +192,7 @@ void ste_spent_text(const struct ste_llm_spent *s, struct ste_buf *out)
         ste_buf_addf(out, " of the budget of %s", ste_money(s->budget).s);
 }
 
-static json_t *counts(const struct ste_spent *x, bool priced)
+json_t *ste_spent_counts(const struct ste_spent *x, bool priced)
 {
     json_t *j =
         json_pack("{s:I, s:I, s:I, s:I}", "requests", (json_int_t)x->requests, "prompt_tokens", (json_int_t)x->prompt,
@@ -203,8 +206,8 @@ static json_t *counts(const struct ste_spent *x, bool priced)
 
 json_t *ste_spent_json(const struct ste_llm_spent *s)
 {
-    json_t *j = counts(&s->now, s->priced);
-    json_object_set_new(j, "with_before", counts(&s->all, s->priced));
+    json_t *j = ste_spent_counts(&s->now, s->priced);
+    json_object_set_new(j, "with_before", ste_spent_counts(&s->all, s->priced));
     if (s->budget > 0)
         json_object_set_new(j, "budget", json_real(s->budget));
     return j;

@@ -48,12 +48,15 @@ int ste_meter_hold(struct ste_meter *m, const struct ste_amount *most, double *h
 /* A reply took USED (NULL: it does not say, which counts at its most), and MOST is still to come. */
 int ste_meter_settle(struct ste_meter *m, const struct ste_spent *used, const struct ste_amount *most, double *held,
                      struct ste_err *err);
+/* Brings the ledger up to date, as nothing is on its way. */
+int ste_meter_write(struct ste_meter *m, struct ste_err *err);
 /* Says that MOST does not fit, though nothing is on its way; returns the code. */
 int ste_meter_full(const struct ste_meter *m, const struct ste_amount *most, struct ste_err *err);
 
 /* OUT gets "12 requests, 3400 tokens read (200 cached), 56 written; cost 0.0123". */
 void ste_spent_text(const struct ste_llm_spent *s, struct ste_buf *out);
 json_t *ste_spent_json(const struct ste_llm_spent *s);
+json_t *ste_spent_counts(const struct ste_spent *x, bool priced); /* the same of one sum */
 /* An amount of money, with as many digits as tell it apart from nothing. */
 struct ste_money {
     char s[32];

@@ -501,6 +501,10 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
         out->tag = f->question.tag;
         memcpy(out->address, f->question.address, sizeof out->address);
         land(r, f);
+        if (r->n_flying == 0 && (rc = ste_meter_write(&r->server.meter, err)) != 0) {
+            ste_answer_clear(out);
+            return rc;
+        }
         return 1;
     }
     return 0;
