@@ -157,7 +157,7 @@ static int load_batch(struct ste_session *j, const char *cache, const char *spen
 {
     if (j->spec.reward)
         return ste_err_set(err, STE_EUSAGE, "%s is a reward model, which is asked nothing", j->name);
-    if (j->votes && !j->all_votes)
+    if (j->votes && !j->all_votes && (j->batch->in || j->batch->out))
         return ste_err_set(err, STE_EUSAGE, "requests by files are made before any vote is known: add --all-votes");
     int rc = ste_batch_open(&j->llm, j->spec.model, j->batch, spent, err);
     if (!rc && cache && spent)

@@ -452,13 +452,17 @@ static void amount_line(const struct ste_batch *b, const char *what, const struc
 void ste_batch_estimate(const struct ste_batch *b, const char *title, struct ste_buf *out)
 {
     const bool priced = ste_price_given(&b->price);
-    ste_buf_addf(out, "%s: %zu questions, %zu of them answered before\n", title, b->questions, b->known);
-    ste_buf_addf(out, "  %-10s%10s%14s%14s%s\n", "", "requests", "tokens read", "written",
+    ste_buf_addf(out, "%s: %zu questions", title, b->questions);
+    if (b->known)
+        ste_buf_addf(out, ", %zu of them answered before", b->known);
+    ste_buf_addf(out, "\n  %-10s%10s%14s%14s%s\n", "", "requests", "tokens read", "written",
                  priced ? "        cost" : "");
     amount_line(b, "about", &b->likely, out);
     amount_line(b, "at most", &b->most, out);
     if (priced)
-        ste_buf_addf(out, "  as batch files %s of that\n", ste_money(b->price.batch).s);
+        ste_buf_addf(out, "  by batch files, about %s, at most %s\n",
+                     ste_money(b->price.batch * ste_price_of(&b->price, &b->likely)).s,
+                     ste_money(b->price.batch * ste_price_of(&b->price, &b->most)).s);
     if (b->budget > 0)
         ste_buf_addf(out, "  %s of the budget of %s is spent\n", ste_money(b->before.cost + b->before.unheard).s,
                      ste_money(b->budget).s);

@@ -2,6 +2,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "llm/meter.h"
 #include "loop/figures.h"
@@ -139,17 +140,18 @@ static int add_server(void *arg, const char *model, const struct ste_spent *s, s
     return 0;
 }
 
-/* What models on servers took; nothing where the run asked none. */
-static int servers(struct ste_store *s, json_t *report, struct ste_err *err)
+/* What models on servers took; nothing where the run asked none, or its folder can only be read. */
+static void servers(struct ste_store *s, json_t *report)
 {
+    struct ste_err why = {0};
     json_t *list = json_array();
     char *path = ste_run_spent(ste_store_dir(s));
-    int rc = ste_ledger_each(path, add_server, list, err);
+    if (ste_ledger_each(path, add_server, list, &why) != 0)
+        ste_warn("%s", why.msg);
     if (json_array_size(list))
         json_object_set(report, "servers", list);
     json_decref(list);
     ste_xfree(path);
-    return rc;
 }
 
 static int report_of(struct ste_store *s, json_t **out, struct ste_err *err)
@@ -170,7 +172,7 @@ static int report_of(struct ste_store *s, json_t **out, struct ste_err *err)
     if (rc == 0)
         rc = add_list(s, report, "work", STE_LIST_WORK, err);
     if (rc == 0)
-        rc = servers(s, report, err);
+        servers(s, report);
     if (rc == 0)
         rc = evaluations(s, report, err);
     if (rc != 0) {
