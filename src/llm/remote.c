@@ -430,20 +430,33 @@ static int refused(struct remote *r, struct flying *f, const struct ste_http_rep
     }
 }
 
+/* A refusal counts as nothing, unless it says what it used. */
+static int settle_refused(struct remote *r, struct flying *f, const struct ste_http_reply *reply, struct ste_err *err)
+{
+    struct ste_spent used;
+    json_t *said = reply->body.len && strstr(reply->body.s, "\"usage\"")
+                       ? json_loadb(reply->body.s, reply->body.len, JSON_ALLOW_NUL, NULL)
+                       : NULL;
+    int rc = ste_usage_read(said, &used) ? settle(r, f, &used, false, err) : 0;
+    json_decref(said);
+    return rc;
+}
+
 static int take(struct remote *r, struct flying *f, const struct ste_http_reply *reply, enum outcome *is,
                 struct ste_answer *out, struct ste_err *err)
 {
     char *why = NULL;
+    int rc = 0;
     *is = GOES_ON;
     f->sent = false;
     r->replicas[f->at].in_flight--;
     if (!reply->status && !reply->refused)
         f->held = 0; /* it may be billed, and stays counted; for another try as much is held anew */
     if (reply->why)
-        return refused(r, f, reply, is, out, err);
+        return (rc = settle_refused(r, f, reply, err)) != 0 ? rc : refused(r, f, reply, is, out, err);
     const enum ste_wire got = ste_wire_take(&r->server.dialect, ask_of(f), reply->body.s, reply->body.len, &why);
     const bool told = ask_of(f)->heard;
-    int rc = settle(r, f, told ? &ask_of(f)->used : NULL, got == STE_WIRE_DONE, err);
+    rc = settle(r, f, told ? &ask_of(f)->used : NULL, got == STE_WIRE_DONE, err);
     if (got == STE_WIRE_BAD && !told)
         f->held = 0;
     if (rc) {

@@ -88,7 +88,7 @@ done
 what="dry run of others"
 "$ste" eval --judge gpt.yaml --data labelled.jsonl --dry-run --json none.json >stdout 2>err && grep -q "at most" stdout || fail "eval: exit $?"
 "$ste" rank --judge gpt.yaml --answers answers.jsonl --dry-run --out none.json >stdout 2>err && grep -q "40 questions" stdout || fail "rank: exit $?"
-"$ste" compare --judge gpt.yaml --judge gpt.yaml --data labelled.jsonl --dry-run >stdout 2>err && grep -c "at most" stdout | grep -qx 2 || fail "compare: exit $?"
+"$ste" compare --judge gpt.yaml --judge gpt.yaml --data labelled.jsonl --dry-run >stdout 2>err && grep -c "^  at most" stdout | grep -qx 2 || fail "compare: exit $?"
 [ -e none.json ] && fail "a file was written"
 
 # ---- a budget
