@@ -25,6 +25,7 @@ struct flying {
     double not_before;
     uint64_t answers; /* that had come when it was first asked */
     double held;      /* of the budget, for what it still needs */
+    bool too_dear;    /* it did not fit the budget when it was to be sent last */
 };
 
 /* What is known of one address. */
@@ -285,7 +286,8 @@ static int send_all(struct remote *r, double *wait, struct ste_err *err)
         int rc = hold(r, f, err);
         if (rc < 0)
             return rc;
-        r->full |= rc == 0;
+        f->too_dear = rc == 0;
+        r->full |= f->too_dear;
         if (rc)
             send_one(r, f, (size_t)at);
     }
@@ -296,20 +298,22 @@ static int send_all(struct remote *r, double *wait, struct ste_err *err)
     return 0;
 }
 
-/* Whether the budget ends the work: a question does not fit, and nothing is on its way that may free some. */
-static bool out_of_budget(const struct remote *r)
+/* Ends the work where a question does not fit the budget and nothing is on its way that may free some. */
+static bool end_by_budget(struct remote *r)
 {
-    for (size_t i = 0; i < r->n_flying && r->full; i++)
-        if (r->flying[i]->sent || r->flying[i]->held > 0)
-            return false;
-    return r->full;
-}
-
-static int end_budget(struct remote *r)
-{
+    const struct flying *first = NULL;
     struct ste_amount most;
-    ste_wire_amount(&r->server.dialect, ask_of(r->flying[0]), true, &most);
-    return ste_meter_full(&r->server.meter, &most, &r->end);
+    for (size_t i = 0; i < r->n_flying && r->full; i++) {
+        const struct flying *f = r->flying[i];
+        if (f->sent || (f->held > 0 && !f->too_dear))
+            return false;
+        first = first || !f->too_dear ? first : f;
+    }
+    if (!first)
+        return false;
+    ste_wire_amount(&r->server.dialect, ask_of(first), true, &most);
+    ste_meter_full(&r->server.meter, &most, &r->end);
+    return true;
 }
 
 /* ---- what comes back ---- */
@@ -491,10 +495,8 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
         enum outcome is;
         double wait;
         int rc = send_all(r, &wait, err);
-        if (rc == 0 && out_of_budget(r)) {
-            end_budget(r);
+        if (rc == 0 && end_by_budget(r))
             continue;
-        }
         if (rc == 0)
             rc = ste_http_pool_next(r->pool, wait, &reply, err);
         if (rc < 0)
