@@ -130,7 +130,7 @@ static int judge_stream(struct ste_session *j, const struct ste_judging_flags *f
 static int check(const struct options *o, const struct ste_strings *words, struct ste_err *err)
 {
     const bool stream = o->in && strcmp(o->in, "-") == 0, batch = o->batch_in.n || o->batch_out,
-               no_out = o->f.dry || (o->batch_out && !o->batch_in.n);
+               no_out = o->f.dry || o->batch_out;
     if (words->n)
         return ste_err_set(err, STE_EUSAGE,
                            "`ste judge` judges a file of pairs by --judge; the loop's step for the "
@@ -149,7 +149,7 @@ static int check(const struct options *o, const struct ste_strings *words, struc
     if (batch && o->f.dry)
         return ste_err_set(err, STE_EUSAGE, "--dry-run goes without --batch-in and --batch-out");
     int rc = ste_judging_check(&o->f, err);
-    return rc ? rc : ste_outputs_try((const char *const[]){no_out ? NULL : o->out, o->batch_out}, 2, err);
+    return rc ? rc : ste_outputs_try((const char *const[]){o->f.dry ? NULL : o->out, o->batch_out}, 2, err);
 }
 
 /* What --batch-out wrote. */
@@ -162,7 +162,8 @@ static void say_requests(const struct options *o, const struct ste_batch *b)
         ste_info("%zu requests in %s: run them, then give the same command with --batch-in and all files of results",
                  b->written, files.s);
     else
-        ste_info("nothing is left to ask: %s is not written", o->batch_out);
+        ste_info("nothing is left to ask: %s is not written%s", o->batch_out,
+                 o->out ? "" : "; --out takes the verdicts");
     ste_buf_clear(&files);
 }
 

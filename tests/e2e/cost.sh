@@ -141,7 +141,7 @@ for pack in paper small direct; do
     "$ste" judge --judge gpt.yaml --in in.jsonl --pack $pack --batch-out one.jsonl 2>err || fail "exit $?"
     [ "$(wc -l <one.jsonl)" = 40 ] || fail "not 40 requests"
     run one.jsonl one.out 7 5
-    judge $pack --batch-in one.out --batch-out two.jsonl || fail "the second round: exit $?"
+    "$ste" judge --judge gpt.yaml --in in.jsonl --pack $pack --batch-in one.out --batch-out two.jsonl 2>err || fail "the second round: exit $?"
     run two.jsonl two.out
     judge $pack --batch-in one.out two.out --batch-out three.jsonl || fail "the third round: exit $?"
     if [ $pack = small ]; then # the labels of what was asked again

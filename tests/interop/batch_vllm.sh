@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# batch_vllm.sh STE VENV: batch files through a real vLLM offline (python -m vllm.entrypoints.openai.run_batch), as
-# endpoint_vllm.sh has it: two rounds of pack `small` and one of `direct`. The first token of each label's turn, and the
-# reasoning, are those of ste's own engine in float32 where that says the same.
+# batch_vllm.sh STE VENV: batch files through a real vLLM offline (python -m vllm.entrypoints.openai.run_batch), ten pairs
+# in one round of pack `direct` and two of `small`. Every request has its result, and the reasoning is that of ste's own
+# engine in float32. The folder of the model is made by endpoint_vllm.sh; PACKS names fewer packs.
 set -u
 ste=$(realpath "$1")
 venv=$2
@@ -17,7 +17,7 @@ export HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 STE_HOME=$home
 cd "$work" || exit 1
 head -10 "${PAIRS:-$src/../shared/data/preference/llmbar_half_a.jsonl}" |
     sed 's/"chosen"/"response_a"/; s/"rejected"/"response_b"/' >in.jsonl
-printf 'url: http://localhost:8000/v1\nmodel: base\nprice: {input: 0.15, cached: 0.075, output: 0.6}\n' >base.yaml
+printf 'url: http://localhost:8000/v1\nmodel: base\napi: vllm\nprice: {input: 0.15, cached: 0.075, output: 0.6}\n' >base.yaml
 
 batch() { # IN OUT
     VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind OMP_NUM_THREADS=1 "$venv/bin/python" -m \
@@ -27,7 +27,7 @@ batch() { # IN OUT
 }
 judge() { "$ste" judge --judge base.yaml --in in.jsonl --out "$pack.jsonl" --pack $pack --no-cache "$@" 2>err || fail "$pack $*: exit $?"; }
 
-for pack in direct small; do
+for pack in ${PACKS:-direct small}; do
     judge --dry-run
     judge --batch-out one.jsonl
     batch one.jsonl one.out
@@ -47,7 +47,8 @@ import json, sys
 pack, *files = sys.argv[1:]
 a, b = [[json.loads(line) for line in open(f)] for f in files]
 orders = [(x[o], y[o]) for x, y in zip(a, b) for o in ("ab", "ba")]
-same = sum(x["reasoning"] == y["reasoning"] for x, y in orders)
+plain = lambda j: (j["reasoning"] or "").removesuffix("Verdict:").rstrip()  # the stop, which a reply may leave out
+same = sum(plain(x) == plain(y) for x, y in orders)
 reasons = {r: sum(x["reason"] == r for x, _ in orders) for r in sorted({x["reason"] for x, _ in orders})}
 print(f"{pack}: {len(orders)} judgments by batch files, {same} with the engine's reasoning; "
       f"{sum(x['logprob_a'] is not None for x, _ in orders)} with log-probabilities of a label; reasons {reasons}")
