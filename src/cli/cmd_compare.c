@@ -19,6 +19,7 @@ static const struct ste_option options[] = {
     STE_LIST("judge", judges, NULL, "JUDGE", "two of them: the first and the second judge"),
     STE_LIST("data", data, NULL, "FILE", "JSONL with prompt or messages, chosen, rejected"),
     STE_STRING("json", json, NULL, "OUT", "write the figures as JSON (- is the standard output)"),
+    STE_BOOL("dry_run", f.dry, NULL, STE_DRY_RUN_HELP),
     STE_TABLE("", f, ste_judging_options),
     {0},
 };
@@ -29,9 +30,11 @@ static int judge_all(const char *judge, bool more, const struct ste_judging_flag
                      struct ste_err *err)
 {
     struct ste_session j = {0};
+    struct ste_batch counted = {0};
     int rc = ste_session_open(&j, judge, &f->judge, STE_JUDGE_BESIDE, err);
     if (rc)
         return rc;
+    j.batch = f->dry ? &counted : NULL;
     rc = ste_session_load(&j, &f->judge, err);
     if (!rc)
         rc = ste_eval_files(&j, files, more, outcomes, err);
@@ -39,8 +42,12 @@ static int judge_all(const char *judge, bool more, const struct ste_judging_flag
         *provenance = ste_session_provenance(&j);
         json_object_set_new(*provenance, "judge", json_string(judge));
         json_object_set_new(*provenance, "pack", json_string(ste_session_pack_name(&j)));
+        ste_session_usage(&j, *provenance);
     }
+    if (!rc && f->dry)
+        ste_judging_say_dry(&j);
     ste_session_close(&j);
+    ste_batch_clear(&counted);
     return rc;
 }
 
@@ -119,7 +126,7 @@ static int compare_run(void *options_, const struct ste_strings *words, struct s
         if (about)
             json_array_append_new(provenance, about);
     }
-    if (!rc)
+    if (!rc && !o->f.dry)
         rc = report(&o->judges, &files, outcomes[0], outcomes[1], provenance, (uint64_t)o->f.judge.seed, o->json, err);
     for (int i = 0; i < 2; i++)
         ste_outcome_arrays_free(outcomes[i], &files);

@@ -38,6 +38,7 @@ static const struct ste_option options[] = {
     STE_REAL("min_coverage", min_coverage, NULL, 0, 1, "exit with 3 when a smaller share of the verdicts is valid"),
     STE_REAL("min_margin", min_margin, NULL, 0, STE_LARGE,
              "also the two-order accuracy where the margin is X or more, and how many pairs that leaves"),
+    STE_BOOL("dry_run", f.dry, NULL, STE_DRY_RUN_HELP),
     STE_TABLE("", f, ste_judging_options),
     {0},
 };
@@ -60,11 +61,13 @@ static int judge_suite(const struct eval_options *o, const struct ste_suite *s, 
     struct ste_outcome **outcomes = NULL;
     struct ste_strings paths = {0};
     const struct ste_pairs_params p = ste_judging_pairs(&o->f);
+    struct ste_batch counted = {0};
     int rc = ste_suite_files(s, &o->data, o->partial, &paths, err);
     if (!rc)
         rc = ste_session_open(&j, o->judge, &o->f.judge, STE_JUDGE_PAIRS, err);
     if (!rc)
         rc = ste_pair_files_read(&files, &paths, s ? s->format : STE_PAIRS_LABELLED, &p, err);
+    j.batch = o->f.dry ? &counted : NULL;
     if (!rc)
         rc = ste_session_load(&j, &o->f.judge, err);
     if (!rc && o->calibrate)
@@ -73,10 +76,13 @@ static int judge_suite(const struct eval_options *o, const struct ste_suite *s, 
         rc = ste_eval_files(&j, &files, false, &outcomes, err);
     if (!rc && o->attacks)
         rc = ste_attack_files(&j, &files, outcomes, p.seed, &out->attacked, &out->n_attacked, err);
-    for (size_t i = 0; i < files.n && !rc; i++)
+    if (!rc && o->f.dry)
+        ste_judging_say_dry(&j);
+    for (size_t i = 0; i < files.n && !rc && !o->f.dry; i++)
         rc = ste_outcomes_add(&out->table, &files.files[i], outcomes[i], s ? s->group_by : "file", o->author, err);
     if (!rc)
         ste_session_about(&j, out->about);
+    ste_batch_clear(&counted);
     ste_outcome_arrays_free(outcomes, &files);
     ste_pair_files_clear(&files);
     ste_strings_clear(&paths);
@@ -134,6 +140,8 @@ static int check(const struct eval_options *o, const struct ste_suite *suite, st
                            suite->name);
     if (!o->from && !made && o->data.n == 0)
         return ste_err_set(err, STE_EUSAGE, "--data is missing; `ste help eval` shows the flags");
+    if (o->from && o->f.dry)
+        return ste_err_set(err, STE_EUSAGE, "--from asks no model: there is nothing for --dry-run to say");
     if (o->calibrate && !o->logits)
         return ste_err_set(err, STE_EUSAGE, "--calibrate fits the temperature of --score logits; add that");
     return ste_outputs_try((const char *const[]){o->outcomes, o->json}, 2, err);
@@ -156,9 +164,9 @@ static int eval_run(void *options_, const struct ste_strings *words, struct ste_
     if (!rc)
         rc = o->from ? ste_outcomes_read(&m.table, o->from, err) : judge_suite(o, suite, &m, err);
     struct ste_err unwritten = {0}; /* the figures come all the same */
-    if (!rc && o->outcomes)
+    if (!rc && o->outcomes && !o->f.dry)
         ste_outcomes_write(&m.table, o->compat, (uint64_t)o->f.judge.seed, o->outcomes, &unwritten);
-    if (!rc)
+    if (!rc && !o->f.dry)
         rc = report(o, suite, &m, err);
     rc = ste_err_pass(err, &unwritten, rc);
     json_decref(m.about);

@@ -6,7 +6,8 @@
 #include "eval/files.h"
 
 struct options {
-    char *judge, *in, *out;
+    char *judge, *in, *out, *batch_out;
+    struct ste_strings batch_in;
     bool one_order;
     struct ste_judging_flags f;
 };
@@ -21,6 +22,10 @@ static const struct ste_option options[] = {
                "the rows with verdict (A, B, tie, invalid), verdict_two_order, margin and more (- is the standard "
                "output)"),
     STE_BOOL("one_order", one_order, NULL, "only with response_a first: half the calls, position bias unseen"),
+    STE_STRING("batch_out", batch_out, NULL, "FILE",
+               "ask nobody: write the requests that have no result as OpenAI's batch file (docs/cluster.md)"),
+    STE_LIST("batch_in", batch_in, NULL, "FILE", "all files of results so far; what they lack goes to --batch-out"),
+    STE_BOOL("dry_run", f.dry, NULL, STE_DRY_RUN_HELP),
     STE_TABLE("", f, ste_judging_options),
     {0},
 };
@@ -42,6 +47,7 @@ struct counts {
     size_t pairs, of[STE_N_VERDICTS];
     size_t bad; /* rows of a stream that are no pairs */
     struct ste_err first_bad;
+    bool unfinished; /* requests were written in place of what is not answered yet */
 };
 
 static void count(struct counts *c, const struct ste_outcome *out, size_t n, bool both)
@@ -64,8 +70,12 @@ static int judge_some(struct ste_session *j, const struct ste_answer_pairs *pair
                       bool both, struct ste_progress *progress, struct counts *c, struct ste_err *err)
 {
     struct ste_outcome *out = ste_xcalloc(pairs->n ? pairs->n : 1, sizeof *out);
+    bool whole = true;
     int rc = ste_eval_pairs(j, pairs, both, out, progress, err);
-    if (!rc)
+    if (j->batch)
+        rc = ste_batch_finish(j->llm, rc, &whole, err);
+    c->unfinished = !whole;
+    if (!rc && whole && w)
         rc = write_rows(w, pairs, out, both, err);
     count(c, out, pairs->n, both);
     ste_outcomes_clear(out, pairs->n);
@@ -117,16 +127,16 @@ static int judge_stream(struct ste_session *j, const struct ste_judging_flags *f
     return rc;
 }
 
-static int judge_run(void *options_, const struct ste_strings *words, struct ste_err *err)
+static int check(const struct options *o, const struct ste_strings *words, struct ste_err *err)
 {
-    const struct options *o = options_;
-    const bool both = !o->one_order, stream = o->in && strcmp(o->in, "-") == 0;
+    const bool stream = o->in && strcmp(o->in, "-") == 0, batch = o->batch_in.n || o->batch_out,
+               no_out = o->f.dry || o->batch_out;
     if (words->n)
         return ste_err_set(err, STE_EUSAGE,
                            "`ste judge` judges a file of pairs by --judge; the loop's step for the "
                            "run in %s is `ste judge-step %s`",
                            words->items[0], words->items[0]);
-    if (!o->judge || !o->in || !o->out)
+    if (!o->judge || !o->in || (!o->out && !no_out))
         return ste_err_set(err, STE_EUSAGE, "%s is missing; `ste help judge` shows the flags",
                            !o->judge ? "--judge"
                            : !o->in  ? "--in"
@@ -134,16 +144,43 @@ static int judge_run(void *options_, const struct ste_strings *words, struct ste
     if (stream && o->f.sample)
         return ste_err_set(err, STE_EUSAGE,
                            "--sample draws from a whole file; the standard input is judged as it comes");
+    if (stream && (batch || o->f.dry))
+        return ste_err_set(err, STE_EUSAGE, "--dry-run, --batch-in and --batch-out take a whole file as --in");
+    if (batch && o->f.dry)
+        return ste_err_set(err, STE_EUSAGE, "--dry-run goes without --batch-in and --batch-out");
     int rc = ste_judging_check(&o->f, err);
-    if (!rc)
-        rc = ste_outputs_try((const char *const[]){o->out}, 1, err);
-    if (rc)
-        return rc;
+    return rc ? rc : ste_outputs_try((const char *const[]){o->f.dry ? NULL : o->out, o->batch_out}, 2, err);
+}
+
+/* What --batch-out wrote. */
+static void say_requests(const struct options *o, const struct ste_batch *b)
+{
+    struct ste_buf files = STE_BUF_INIT;
+    for (size_t i = 0; i < b->files.n; i++)
+        ste_buf_addf(&files, "%s%s", i ? ", " : "", b->files.items[i]);
+    if (b->files.n)
+        ste_info("%zu requests in %s: run them, then give the same command with --batch-in and all files of results",
+                 b->written, files.s);
+    else
+        ste_info("nothing is left to ask: %s is not written%s", o->batch_out,
+                 o->out ? "" : "; --out takes the verdicts");
+    ste_buf_clear(&files);
+}
+
+static int judge_run(void *options_, const struct ste_strings *words, struct ste_err *err)
+{
+    const struct options *o = options_;
+    const bool both = !o->one_order, stream = o->in && strcmp(o->in, "-") == 0;
     struct ste_session j = {0};
     struct ste_answer_pairs pairs = {0};
     struct ste_jsonl_writer *w = NULL;
+    struct ste_batch batch = {.in = o->batch_in.n ? &o->batch_in : NULL, .out = o->batch_out};
     struct counts c = {0};
+    int rc = check(o, words, err);
+    if (rc)
+        return rc;
     rc = ste_session_open(&j, o->judge, &o->f.judge, STE_JUDGE_PAIRS, err);
+    j.batch = o->f.dry || batch.in || batch.out ? &batch : NULL;
     if (!rc && !stream)
         rc = ste_answer_pairs_read(&pairs, o->in, NULL, STE_PAIRS_UNLABELLED, (size_t)o->f.limit, err);
     if (!rc && o->f.sample)
@@ -152,19 +189,28 @@ static int judge_run(void *options_, const struct ste_strings *words, struct ste
         rc = ste_answer_pairs_references(&pairs, err);
     if (!rc)
         rc = ste_session_load(&j, &o->f.judge, err);
-    if (!rc)
+    if (!rc && o->out && !o->f.dry)
         rc = ste_jsonl_create(&w, o->out, err);
     if (!rc)
         rc = stream ? judge_stream(&j, &o->f, w, both, &c, err) : judge_file(&j, &pairs, w, both, &c, err);
+    if (c.unfinished) {
+        ste_jsonl_abort(w);
+        w = NULL;
+    }
     if (w)
         rc = ste_jsonl_end(w, rc, err);
-    if (!rc)
+    if (!rc && o->f.dry)
+        ste_judging_say_dry(&j);
+    else if (!rc && !c.unfinished)
         say_counts(&c, both);
+    if (!rc && batch.out)
+        say_requests(o, &batch);
     if (!rc && c.bad)
         rc = ste_err_set(err, STE_EINPUT, "%zu row%s could not be judged%s: %s", c.bad, c.bad == 1 ? "" : "s",
                          c.bad == 1 ? "" : ", the first one", c.first_bad.msg);
     ste_answer_pairs_clear(&pairs);
     ste_session_close(&j);
+    ste_batch_clear(&batch);
     return rc;
 }
 

@@ -32,6 +32,7 @@ static const struct ste_option options[] = {
     STE_STRING("out", out, NULL, "FILE", "what the judge said of each pair"),
     STE_CHOICE("format", format, "fastchat", STE_NAMES("fastchat", "alpacaeval"), "of --out"),
     STE_STRING("json", json, NULL, "FILE", "also write the figures as JSON (- is the standard output)"),
+    STE_BOOL("dry_run", f.dry, NULL, STE_DRY_RUN_HELP),
     STE_TABLE("", f, ste_judging_options),
     {0},
 };
@@ -42,23 +43,28 @@ static int by_judge(const struct options *o, struct ste_contest *c, json_t *abou
                     struct ste_err *err)
 {
     struct ste_session judge = {0};
+    struct ste_batch counted = {0};
     struct ste_answers answers = {0};
     struct ste_jsonl_writer *w = NULL;
     int rc = ste_session_open(&judge, o->judge, &o->f.judge, STE_JUDGE_PAIRS, err);
     if (!rc)
         rc = ste_answers_read(&answers, &o->answers, o->questions, err);
+    judge.batch = o->f.dry ? &counted : NULL;
     if (!rc)
         rc = ste_session_load(&judge, &o->f.judge, err);
-    if (!rc && o->out)
+    if (!rc && o->out && !o->f.dry)
         rc = ste_jsonl_create(&w, o->out, err);
     if (!rc)
         rc = ste_contest_hold(c, &judge, &answers, (size_t)o->pairs, (uint64_t)o->f.judge.seed, w, o->format, err);
     if (!rc)
         ste_session_about(&judge, about);
+    if (!rc && o->f.dry)
+        ste_judging_say_dry(&judge);
     if (w)
         ste_jsonl_end(w, rc, unwritten);
     ste_answers_clear(&answers);
     ste_session_close(&judge);
+    ste_batch_clear(&counted);
     return rc;
 }
 
@@ -70,6 +76,8 @@ static int check(const struct options *o, struct ste_err *err)
         return ste_err_set(err, STE_EUSAGE, "--answers is missing; `ste help rank` shows the flags");
     if (o->f.judge.reference)
         return ste_err_set(err, STE_EUSAGE, "--reference is for rows of pairs; answers to rank have none");
+    if (o->from && o->f.dry)
+        return ste_err_set(err, STE_EUSAGE, "--from asks no model: there is nothing for --dry-run to say");
     if (o->from && o->out)
         return ste_err_set(err, STE_EUSAGE, "--out writes what the judge says, and --from asks none");
     int rc = ste_judging_check(&o->f, err);
@@ -87,9 +95,10 @@ static int rank_run(void *options_, const struct ste_strings *words, struct ste_
     json_t *about = json_pack("{s:s}", "verdict", VERDICTS[o->two_order]);
     struct ste_err unwritten = {0};
     rc = o->from ? ste_contest_read(&c, o->from, err) : by_judge(o, &c, about, &unwritten, err);
-    if (!rc)
+    const bool dry = o->f.dry;
+    if (!rc && !dry)
         rc = ste_ranking_of(&ranking, &c.models, c.matches, c.n, c.invalid, (uint64_t)o->f.judge.seed, err);
-    if (!rc) {
+    if (!rc && !dry) {
         struct ste_buf table = STE_BUF_INIT;
         ste_ranking_table(&ranking, &table);
         if (!o->json || strcmp(o->json, "-") != 0)

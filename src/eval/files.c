@@ -7,7 +7,8 @@
 #include "eval/contamination.h"
 #include "eval/scored.h"
 
-/* Roughly, from the lengths of the texts and a short measurement; a judge of a few pairs is not worth one. */
+/* Roughly, from the lengths of the texts and a short measurement (0: there is none to be had); a judge of a few pairs
+ * is not worth one. */
 #define PAIRS_WORTH_AN_ESTIMATE 10
 
 static int estimate(struct ste_session *j, const struct ste_pair_files *p, int limit, double *seconds,
@@ -15,7 +16,8 @@ static int estimate(struct ste_session *j, const struct ste_pair_files *p, int l
 {
     struct ste_llm_speed speed;
     int rc = ste_llm_speed(j->llm, &speed, err);
-    if (rc)
+    *seconds = 0;
+    if (rc || !(speed.read > 0))
         return rc;
     double chars = 0;
     struct ste_buf text = STE_BUF_INIT;
@@ -94,9 +96,10 @@ int ste_eval_files(struct ste_session *j, const struct ste_pair_files *p, bool m
         rc = estimate(j, p, limit, &seconds, err);
         if (rc)
             return rc;
-        snprintf(time, sizeof time, "; about %.0f %s%s%s", seconds < 100 ? seconds : seconds / 60,
-                 seconds < 100 ? "seconds" : "minutes", j->cached ? " unless answered before" : "",
-                 more ? ", and as long again for the second judge" : "");
+        if (seconds > 0)
+            snprintf(time, sizeof time, "; about %.0f %s%s%s", seconds < 100 ? seconds : seconds / 60,
+                     seconds < 100 ? "seconds" : "minutes", j->cached ? " unless answered before" : "",
+                     more ? ", and as long again for the second judge" : "");
     }
     const size_t calls = ste_eval_calls(j, p->pairs, true);
     char *title = ste_session_title(j);

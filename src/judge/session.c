@@ -8,6 +8,8 @@
 #include "core/mem.h"
 #include "core/utf8.h"
 #include "llm/cache.h"
+#include "llm/endpoint.h"
+#include "llm/meter.h"
 
 /* clang-format off */
 #define OPTIONS_OF struct ste_judge_sampling
@@ -150,24 +152,55 @@ int ste_session_open(struct ste_session *j, const char *judge, const struct ste_
     return rc;
 }
 
-int ste_session_load(struct ste_session *j, const struct ste_judge_options *o, struct ste_err *err)
+/* By files, or counted. */
+static int load_batch(struct ste_session *j, const char *cache, const char *spent, struct ste_err *err)
 {
     if (j->spec.reward)
+        return ste_err_set(err, STE_EUSAGE, "%s is a reward model, which is asked nothing", j->name);
+    if (j->votes && !j->all_votes && (j->batch->in || j->batch->out))
+        return ste_err_set(err, STE_EUSAGE, "requests by files are made before any vote is known: add --all-votes");
+    int rc = ste_batch_open(&j->llm, j->spec.model, j->batch, spent, err);
+    if (!rc && cache && spent)
+        j->llm = ste_cache_wrap(j->llm, cache);
+    return rc;
+}
+
+int ste_session_load(struct ste_session *j, const struct ste_judge_options *o, struct ste_err *err)
+{
+    if (j->spec.reward && !j->batch)
         return ste_reward_open(&j->reward, j->spec.model, j->spec.adapter, &o->engine, err);
-    char *cache = o->no_cache ? NULL : ste_cache_at_home();
+    char *cache = o->no_cache ? NULL : ste_cache_at_home(),
+         *spent = ste_endpoint_is(j->spec.model) ? ste_home_path("spent.db") : NULL;
     j->cached = cache != NULL;
     struct ste_llm_params how = o->engine;
     how.cache = cache;
-    int rc = ste_llm_open_with(&j->llm, j->spec.model, j->spec.adapter, &how, &j->setting.adapter, err);
+    how.spent = spent;
+    int rc = j->batch ? load_batch(j, cache, spent, err)
+                      : ste_llm_open_with(&j->llm, j->spec.model, j->spec.adapter, &how, &j->setting.adapter, err);
     j->likelihood.adapter = j->setting.adapter;
     ste_xfree(cache);
+    ste_xfree(spent);
     return rc;
+}
+
+/* What a server took, whatever came of it. */
+static void say_spent(const struct ste_session *j)
+{
+    struct ste_llm_spent s;
+    struct ste_buf text = STE_BUF_INIT;
+    if (!ste_llm_spent(j->llm, &s) || !s.now.requests)
+        return;
+    ste_spent_text(&s, &text);
+    ste_info("%s: %s", j->name, text.s);
+    ste_buf_clear(&text);
 }
 
 void ste_session_close(struct ste_session *j)
 {
-    if (j->llm)
+    if (j->llm) {
+        say_spent(j);
         ste_llm_close(j->llm);
+    }
     ste_reward_close(j->reward);
     ste_pack_free(j->pack);
     ste_judge_spec_clear(&j->spec);
@@ -227,9 +260,17 @@ json_t *ste_session_provenance(const struct ste_session *j)
     return p;
 }
 
+void ste_session_usage(const struct ste_session *j, json_t *about)
+{
+    struct ste_llm_spent s;
+    if (j->llm && ste_llm_spent(j->llm, &s))
+        json_object_set_new(about, "usage", ste_spent_json(&s));
+}
+
 void ste_session_about(const struct ste_session *j, json_t *about)
 {
     json_object_set_new(about, "judge", json_string(j->name));
     json_object_set_new(about, "pack", json_string(ste_session_pack_name(j)));
     json_object_set_new(about, "provenance", ste_session_provenance(j));
+    ste_session_usage(j, about);
 }

@@ -10,6 +10,7 @@
 #include "judge/judge.h"
 #include "judge/likelihood.h"
 #include "judge/reward.h"
+#include "llm/batch.h"
 
 /* How judgments are drawn, in the loop and as votes. */
 struct ste_judge_sampling {
@@ -46,6 +47,8 @@ struct ste_session {
     int votes;                                /* in each order; 0: one judgment */
     bool all_votes;                           /* also those that can change nothing any more */
     struct ste_likelihood_setting likelihood; /* where spec.likelihood says so */
+    struct ste_batch
+        *batch;         /* the caller's: set before ste_session_load, requests go by files or are counted; or NULL */
     size_t in_training; /* pairs judged last whose prompt is like one that the judge's run trains on */
 };
 
@@ -65,9 +68,11 @@ void ste_session_close(struct ste_session *j);
 
 /* Gives what a message calls the judge: "NAME with pack PACK" and the like. Caller frees. */
 char *ste_session_title(const struct ste_session *j);
-/* Adds to ABOUT: judge, pack (its name, or "none") and provenance, which is what decides a judge's figures. */
+/* Adds to ABOUT: judge, pack (its name, or "none"), provenance, which is what decides a judge's figures, and usage. */
 void ste_session_about(const struct ste_session *j, json_t *about);
 json_t *ste_session_provenance(const struct ste_session *j);
+void ste_session_usage(const struct ste_session *j,
+                       json_t *about); /* usage alone: what a server took, if J is on one */
 const char *ste_session_pack_name(const struct ste_session *j);
 
 #endif

@@ -12,6 +12,15 @@
 const char *const ste_api_names[] = {"auto", "vllm", "sglang", "llama-server", "openai", NULL};
 
 /* clang-format off */
+#define OPTIONS_OF struct ste_price
+static const struct ste_option prices[] = {
+    STE_REAL("input", input, "0", 0, 1e9, "of a million tokens that it reads"),
+    STE_REAL("cached", cached, "-1", -1, 1e9, "of those that it had in its cache; -1: as input"),
+    STE_REAL("output", output, "0", 0, 1e9, "of a million tokens that it writes"),
+    STE_REAL("batch", batch, "0.5", 0, 1, "the share of these prices that batch files cost"),
+    {0},
+};
+#undef OPTIONS_OF
 #define OPTIONS_OF struct ste_endpoint
 static const struct ste_option options[] = {
     STE_LIST("url", urls, "", NULL, "the address up to /v1; several share the load"),
@@ -22,9 +31,19 @@ static const struct ste_option options[] = {
     STE_INT("max_in_flight", max_in_flight, "64", 1, 4096, "requests at a time, at each address"),
     STE_REAL("timeout", timeout, "600", 0.1, 1e6, "seconds for one request"),
     STE_REAL("patience", patience, "300", 0.1, 1e6, "seconds of failures, without any answer, that end the work"),
+    STE_CHOICE("labels", labels, "auto", STE_NAMES("auto", "turn", "votes"),
+               "how verdicts of closed mode are read; auto: by what the server was seen to do"),
+    STE_BOOL("no_sampling", no_sampling, NULL, "send no temperature, top_p and seed, which some models refuse"),
+    STE_TABLE("price", price, prices),
+    STE_REAL("budget", budget, "0", 0, 1e12, "the most that may be spent by these prices; 0: no bound"),
     {0},
 };
 /* clang-format on */
+
+bool ste_price_given(const struct ste_price *p)
+{
+    return p->input > 0 || p->output > 0 || p->cached > 0;
+}
 
 bool ste_endpoint_is(const char *name)
 {
@@ -89,6 +108,14 @@ static int set_key(struct ste_endpoint *e, const char *text, const char *from, s
     return 0;
 }
 
+bool ste_endpoint_is_openai(const struct ste_endpoint *e)
+{
+    for (size_t i = 0; i < e->urls.n; i++)
+        if (strncmp(e->urls.items[i], "https://api.openai.com/", 23) != 0)
+            return false;
+    return true;
+}
+
 static int read_key(struct ste_endpoint *e, struct ste_err *err)
 {
     if (e->key_file) {
@@ -107,15 +134,12 @@ static int read_key(struct ste_endpoint *e, struct ste_err *err)
                                  e->key_env);
     }
     const char *from = "STE_API_KEY", *key = ste_setting(from);
-    bool openai = true;
-    for (size_t i = 0; i < e->urls.n; i++)
-        openai &= strncmp(e->urls.items[i], "https://api.openai.com/", 23) == 0;
-    if (!key && openai)
+    if (!key && ste_endpoint_is_openai(e))
         key = ste_setting(from = "OPENAI_API_KEY");
     return key ? set_key(e, key, from, err) : 0;
 }
 
-int ste_endpoint_read(struct ste_endpoint *e, const char *name, struct ste_err *err)
+int ste_endpoint_read_keyless(struct ste_endpoint *e, const char *name, struct ste_err *err)
 {
     ste_options_init(options, e);
     e->key = NULL;
@@ -129,6 +153,17 @@ int ste_endpoint_read(struct ste_endpoint *e, const char *name, struct ste_err *
         rc = check_url(e->urls.items[i], err);
     if (!rc && e->key_env && e->key_file)
         rc = ste_err_set(err, STE_EUSAGE, "%s: give key_env or key_file, not both", name);
+    if (!rc && e->budget > 0 && !ste_price_given(&e->price))
+        rc = ste_err_set(err, STE_EUSAGE,
+                         "%s: budget goes with price, as in price: {input: 0.15, cached: 0.075, output: 0.6}, of a "
+                         "million tokens",
+                         name);
+    return rc;
+}
+
+int ste_endpoint_read(struct ste_endpoint *e, const char *name, struct ste_err *err)
+{
+    int rc = ste_endpoint_read_keyless(e, name, err);
     return rc ? rc : read_key(e, err);
 }
 

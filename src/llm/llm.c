@@ -24,7 +24,7 @@ const struct ste_option ste_llm_options[] = {
 
 int ste_llm_open(struct ste_llm **out, const char *model, const struct ste_llm_params *p, struct ste_err *err)
 {
-    int rc = ste_endpoint_is(model) ? ste_remote_open(out, model, err) : ste_local_open(out, model, p, err);
+    int rc = ste_endpoint_is(model) ? ste_remote_open(out, model, p->spent, err) : ste_local_open(out, model, p, err);
     if (rc == 0 && p->cache)
         *out = ste_cache_wrap(*out, p->cache);
     return rc;
@@ -57,11 +57,11 @@ const struct ste_llm_about *ste_llm_about(const struct ste_llm *l)
     return &l->about;
 }
 
-struct ste_llm *ste_llm_innermost(struct ste_llm *l)
+struct ste_llm *ste_llm_innermost(const struct ste_llm *l)
 {
     while (l->inner)
         l = l->inner;
-    return l;
+    return (struct ste_llm *)l;
 }
 
 /* ---- adapters ---- */
@@ -103,6 +103,14 @@ int ste_llm_speed(struct ste_llm *l, struct ste_llm_speed *out, struct ste_err *
     *out = (struct ste_llm_speed){0};
     l = ste_llm_innermost(l);
     return l->ops->speed ? l->ops->speed(l, out, err) : 0;
+}
+
+bool ste_llm_spent(const struct ste_llm *l, struct ste_llm_spent *out)
+{
+    struct ste_llm *in = ste_llm_innermost(l);
+    if (in->ops->spent)
+        in->ops->spent(in, out);
+    return in->ops->spent != NULL;
 }
 
 /* ---- questions and answers ---- */

@@ -19,6 +19,7 @@
 #include "engine/arithmetic.h"
 #include "engine/request.h"
 #include "model/chat.h"
+#include "store/spent.h"
 
 struct ste_question {
     const struct ste_message *messages;
@@ -93,6 +94,7 @@ struct ste_llm_params {
     enum ste_activations activations;
     char *isa;         /* an instruction set that is forced; NULL or empty: none */
     const char *cache; /* path of the cache database; NULL: none; no option of the table */
+    const char *spent; /* path of the ledger of what servers took (store/spent.h); NULL: none; no option either */
 };
 extern const struct ste_option ste_llm_options[]; /* in a recipe and as flags; ste_options_init gives the defaults */
 /* MODEL: a catalogue name, a .gguf path, or a server's (endpoint.h). */
@@ -126,6 +128,14 @@ struct ste_llm_speed {
 };
 int ste_llm_speed(struct ste_llm *l, struct ste_llm_speed *out, struct ste_err *err);
 
+/* What a server's model took. */
+struct ste_llm_spent {
+    struct ste_spent now, all; /* since it was opened; with what the ledger has of other processes */
+    double budget;             /* 0: none */
+    bool priced;
+};
+bool ste_llm_spent(const struct ste_llm *l, struct ste_llm_spent *out); /* false: it takes nothing that is counted */
+
 /* ---- for implementations ---- */
 
 /* A question that an implementation, which owns OWN, has made ready. */
@@ -155,6 +165,7 @@ struct ste_llm_ops {
     const char *(*adapter_hash)(const struct ste_llm *l, int handle);
     int (*tokenize)(struct ste_llm *l, const char *text, int32_t **ids, size_t *n, struct ste_err *err);
     int (*speed)(struct ste_llm *l, struct ste_llm_speed *out, struct ste_err *err); /* may be NULL */
+    void (*spent)(struct ste_llm *l, struct ste_llm_spent *out);                     /* may be NULL */
 };
 
 /* The first member of every implementation's own struct. */
@@ -167,7 +178,7 @@ struct ste_llm {
     size_t n_flying, cap_flying;
 };
 /* Finds what stands under all wrappers. */
-struct ste_llm *ste_llm_innermost(struct ste_llm *l);
+struct ste_llm *ste_llm_innermost(const struct ste_llm *l);
 
 /* Rough figures for estimates, as seen in real runs. */
 #define STE_CHARS_PER_TOKEN 4.2 /* of plain text */

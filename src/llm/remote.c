@@ -24,6 +24,8 @@ struct flying {
     int tries, waits; /* faults met, and times that the server was busy */
     double not_before;
     uint64_t answers; /* that had come when it was first asked */
+    double held;      /* of the budget, for what it still needs */
+    bool too_dear;    /* it did not fit the budget when it was to be sent last */
 };
 
 /* What is known of one address. */
@@ -41,6 +43,7 @@ struct remote {
     size_t n_flying, cap_flying;
     uint64_t answers;
     double failing;     /* since when nothing but failures came; 0: that is not so */
+    bool full;          /* a question did not fit the budget when questions were sent last */
     struct ste_err end; /* why nothing is asked any more; code 0: it is */
 };
 
@@ -61,12 +64,12 @@ static void free_ask(void *own)
     ste_ask_free(own);
 }
 
-static void address_of(const struct remote *r, const struct ste_question *q, struct ste_ask *a, char out[65])
+void ste_remote_address(const char *model_hash, const struct ste_question *q, struct ste_ask *a, char out[65])
 {
     struct ste_hasher *h = ste_hasher_new();
     char *messages = ste_json_canonical(a->messages);
     ste_hasher_adds(h, "ste remote request 1");
-    ste_hasher_adds(h, r->server.model_hash);
+    ste_hasher_adds(h, model_hash);
     ste_hasher_adds(h, messages);
     ste_hasher_adds(h, q->prefill ? q->prefill : "");
     ste_hasher_addu(h, q->ids ? q->n_ids + 1 : 0);
@@ -93,15 +96,14 @@ static void address_of(const struct remote *r, const struct ste_question *q, str
     ste_xfree(messages);
 }
 
-static int lacks(const struct remote *r, const struct ste_question *q, struct ste_err *err)
+int ste_remote_lacks(const struct ste_dialect *d, const char *name, const struct ste_question *q, struct ste_err *err)
 {
-    const struct ste_dialect *d = &r->server.dialect;
     const char *what = d->api == STE_API_OPENAI && (q->sampling.top_k > 0 || q->sampling.min_p > 0)
                            ? "is a server that takes no top_k and no min_p"
                        : q->prefill && d->way != STE_WAY_IDS ? "is a server that cannot go on from the beginning of "
                                                                "an answer, which this needs"
                                                              : NULL;
-    return what ? ste_err_set(err, STE_EUSAGE, "%s %s", r->llm.about.name, what) : 0;
+    return what ? ste_err_set(err, STE_EUSAGE, "%s %s", name, what) : 0;
 }
 
 /* The ids of what stands behind the prompt. */
@@ -122,15 +124,8 @@ static int tokenize_parts(struct remote *r, const struct ste_question *q, struct
     return rc;
 }
 
-static int prepare(struct ste_llm *llm, const struct ste_question *question, struct ste_prepared *q,
-                   struct ste_err *err)
+struct ste_ask *ste_remote_ask(const struct ste_question *question)
 {
-    struct remote *r = of(llm);
-    if (r->end.code)
-        return ste_err_set(err, r->end.code, "%s", r->end.msg);
-    int rc = lacks(r, question, err);
-    if (rc)
-        return rc;
     struct ste_ask *a = ste_xcalloc(1, sizeof *a);
     a->messages = json_array();
     for (size_t i = 0; i < question->n_messages && !question->ids; i++)
@@ -151,11 +146,24 @@ static int prepare(struct ste_llm *llm, const struct ste_question *question, str
         a->choices[i] = ste_xstrdup(question->choices[i]);
         a->alive[i] = true;
     }
+    return a;
+}
+
+static int prepare(struct ste_llm *llm, const struct ste_question *question, struct ste_prepared *q,
+                   struct ste_err *err)
+{
+    struct remote *r = of(llm);
+    if (r->end.code)
+        return ste_err_set(err, r->end.code, "%s", r->end.msg);
+    int rc = ste_remote_lacks(&r->server.dialect, r->llm.about.name, question, err);
+    if (rc)
+        return rc;
+    struct ste_ask *a = ste_remote_ask(question);
     if (r->server.dialect.way == STE_WAY_IDS && (rc = tokenize_parts(r, question, a, err)) != 0) {
         ste_ask_free(a);
         return rc;
     }
-    address_of(r, question, a, q->address);
+    ste_remote_address(r->server.model_hash, question, a, q->address);
     q->own = a;
     q->free_own = free_ask;
     return 0;
@@ -172,6 +180,25 @@ static int submit(struct ste_llm *llm, struct ste_prepared *q, struct ste_err *e
     return 0;
 }
 
+/* Holds of the budget what F may cost; as ste_meter_hold. */
+static int hold(struct remote *r, struct flying *f, struct ste_err *err)
+{
+    struct ste_amount most;
+    if (!(r->server.meter.budget > 0))
+        return 1;
+    ste_wire_amount(&r->server.dialect, ask_of(f), true, &most);
+    return ste_meter_hold(&r->server.meter, &most, &f->held, err);
+}
+
+/* A reply took USED (NULL: it does not say). DONE: nothing more is asked for F. */
+static int settle(struct remote *r, struct flying *f, const struct ste_spent *used, bool done, struct ste_err *err)
+{
+    struct ste_amount most = {0};
+    if (!done && r->server.meter.budget > 0)
+        ste_wire_amount(&r->server.dialect, ask_of(f), true, &most);
+    return ste_meter_settle(&r->server.meter, used, &most, &f->held, err);
+}
+
 /* Takes F out, and frees it. */
 static void land(struct remote *r, struct flying *f)
 {
@@ -179,9 +206,11 @@ static void land(struct remote *r, struct flying *f)
     while (r->flying[i] != f)
         i++;
     memmove(&r->flying[i], &r->flying[i + 1], (--r->n_flying - i) * sizeof *r->flying);
-    if (f->sent) {
+    if (f->sent) { /* what it holds may be billed, and stays so */
         ste_http_pool_drop(r->pool, f);
         r->replicas[f->at].in_flight--;
+    } else {
+        settle(r, f, &(struct ste_spent){0}, true, NULL);
     }
     ste_prepared_clear(&f->question);
     ste_xfree(f);
@@ -236,27 +265,55 @@ static void send_one(struct remote *r, struct flying *f, size_t at)
     ste_xfree(url);
 }
 
-/* Sends what may be sent; gives the seconds until there may be more. */
-static double send_all(struct remote *r)
+/* Sends what may be sent; *LEAST: the seconds until there may be more. What was begun goes before what does not fit the
+ * budget. */
+static int send_all(struct remote *r, double *wait, struct ste_err *err)
 {
     const double now = ste_now();
     double least = 1;
+    r->full = false;
     for (size_t i = 0; i < r->n_flying; i++) {
         struct flying *f = r->flying[i];
-        if (f->sent)
+        if (f->sent || (r->full && !(f->held > 0)))
             continue;
         if (f->not_before > now) {
             least = f->not_before - now < least ? f->not_before - now : least;
             continue;
         }
         const long at = place_for(r, f, now);
-        if (at >= 0)
+        if (at < 0)
+            continue;
+        int rc = hold(r, f, err);
+        if (rc < 0)
+            return rc;
+        f->too_dear = rc == 0;
+        r->full |= f->too_dear;
+        if (rc)
             send_one(r, f, (size_t)at);
     }
     for (size_t i = 0; i < r->server.at.urls.n; i++)
         if (r->replicas[i].until > now && r->replicas[i].until - now < least)
             least = r->replicas[i].until - now;
-    return least;
+    *wait = least;
+    return 0;
+}
+
+/* Ends the work where a question does not fit the budget and nothing is on its way that may free some. */
+static bool end_by_budget(struct remote *r)
+{
+    const struct flying *first = NULL;
+    struct ste_amount most;
+    for (size_t i = 0; i < r->n_flying && r->full; i++) {
+        const struct flying *f = r->flying[i];
+        if (f->sent || (f->held > 0 && !f->too_dear))
+            return false;
+        first = first || !f->too_dear ? first : f;
+    }
+    if (!first)
+        return false;
+    ste_wire_amount(&r->server.dialect, ask_of(first), true, &most);
+    ste_meter_full(&r->server.meter, &most, &r->end);
+    return true;
 }
 
 /* ---- what comes back ---- */
@@ -377,16 +434,40 @@ static int refused(struct remote *r, struct flying *f, const struct ste_http_rep
     }
 }
 
+/* A refusal counts as nothing, unless it says what it used. */
+static int settle_refused(struct remote *r, struct flying *f, const struct ste_http_reply *reply, struct ste_err *err)
+{
+    struct ste_spent used;
+    json_t *said = reply->body.len && strstr(reply->body.s, "\"usage\"")
+                       ? json_loadb(reply->body.s, reply->body.len, JSON_ALLOW_NUL, NULL)
+                       : NULL;
+    int rc = ste_usage_read(said, &used) ? settle(r, f, &used, false, err) : 0;
+    json_decref(said);
+    return rc;
+}
+
 static int take(struct remote *r, struct flying *f, const struct ste_http_reply *reply, enum outcome *is,
                 struct ste_answer *out, struct ste_err *err)
 {
     char *why = NULL;
+    int rc = 0;
     *is = GOES_ON;
     f->sent = false;
     r->replicas[f->at].in_flight--;
+    if (!reply->status && !reply->refused)
+        f->held = 0; /* it may be billed, and stays counted; for another try as much is held anew */
     if (reply->why)
-        return refused(r, f, reply, is, out, err);
-    switch (ste_wire_take(&r->server.dialect, ask_of(f), reply->body.s, reply->body.len, &why)) {
+        return (rc = settle_refused(r, f, reply, err)) != 0 ? rc : refused(r, f, reply, is, out, err);
+    const enum ste_wire got = ste_wire_take(&r->server.dialect, ask_of(f), reply->body.s, reply->body.len, &why);
+    const bool told = ask_of(f)->heard;
+    rc = settle(r, f, told ? &ask_of(f)->used : NULL, got == STE_WIRE_DONE, err);
+    if (got == STE_WIRE_BAD && !told)
+        f->held = 0;
+    if (rc) {
+        ste_xfree(why);
+        return rc;
+    }
+    switch (got) {
     case STE_WIRE_DONE:
         r->answers++;
         *is = IS_DONE;
@@ -399,7 +480,7 @@ static int take(struct remote *r, struct flying *f, const struct ste_http_reply 
     case STE_WIRE_BAD:
         break;
     }
-    int rc = fault(r, f, reply, why, true, is, out, err);
+    rc = fault(r, f, reply, why, true, is, out, err);
     ste_xfree(why);
     return rc;
 }
@@ -412,7 +493,12 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
             return ste_err_set(err, r->end.code, "%s", r->end.msg);
         struct ste_http_reply reply;
         enum outcome is;
-        int rc = ste_http_pool_next(r->pool, send_all(r), &reply, err);
+        double wait;
+        int rc = send_all(r, &wait, err);
+        if (rc == 0 && end_by_budget(r))
+            continue;
+        if (rc == 0)
+            rc = ste_http_pool_next(r->pool, wait, &reply, err);
         if (rc < 0)
             return rc;
         if (rc == 0)
@@ -430,6 +516,10 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
         out->tag = f->question.tag;
         memcpy(out->address, f->question.address, sizeof out->address);
         land(r, f);
+        if (r->n_flying == 0 && (rc = ste_meter_write(&r->server.meter, err)) != 0) {
+            ste_answer_clear(out);
+            return rc;
+        }
         return 1;
     }
     return 0;
@@ -450,6 +540,12 @@ static int tokenize(struct ste_llm *llm, const char *text, int32_t **ids, size_t
     return 0;
 }
 
+static void spent(struct ste_llm *llm, struct ste_llm_spent *out)
+{
+    const struct ste_meter *m = &of(llm)->server.meter;
+    *out = (struct ste_llm_spent){m->now, m->all, m->budget, ste_price_given(&m->price)};
+}
+
 static void close_remote(struct ste_llm *llm)
 {
     struct remote *r = of(llm);
@@ -462,14 +558,19 @@ static void close_remote(struct ste_llm *llm)
     ste_xfree(r);
 }
 
-static const struct ste_llm_ops remote_ops = {
-    .prepare = prepare, .submit = submit, .cancel = cancel, .next = next, .close = close_remote, .tokenize = tokenize};
+static const struct ste_llm_ops remote_ops = {.prepare = prepare,
+                                              .submit = submit,
+                                              .cancel = cancel,
+                                              .next = next,
+                                              .close = close_remote,
+                                              .tokenize = tokenize,
+                                              .spent = spent};
 
-int ste_remote_open(struct ste_llm **out, const char *name, struct ste_err *err)
+int ste_remote_open(struct ste_llm **out, const char *name, const char *spent_in, struct ste_err *err)
 {
     *out = NULL;
     struct remote *r = ste_xcalloc(1, sizeof *r);
-    int rc = ste_server_open(&r->server, name, err);
+    int rc = ste_server_open(&r->server, name, spent_in, err);
     if (rc) {
         close_remote(&r->llm);
         return rc;

@@ -285,14 +285,28 @@ static int run(struct ste_server *s, size_t which, struct ste_ask *a, long *stat
     for (int i = 0; i < a->n_choices && !rc && s->dialect.way == STE_WAY_IDS; i++)
         if (a->choice_ids[i].n != 1)
             rc = ste_err_set(err, STE_EIO, "%s: a label is no single token", s->at.name);
+    double held = 0;
     while (!rc && is == STE_WIRE_MORE) {
         json_t *body, *reply;
+        struct ste_amount most;
+        ste_wire_amount(&s->dialect, a, true, &most);
+        if ((rc = ste_meter_hold(&s->meter, &most, &held, err)) <= 0)
+            return rc ? rc : ste_meter_full(&s->meter, &most, err);
         const char *path = ste_wire_request(&s->dialect, a, &body);
         rc = call(s, which, path, body, &reply, status, err);
         json_decref(body);
         char *why = NULL, *text = reply ? ste_json_canonical(reply) : NULL;
         if (!rc && (is = ste_wire_take(&s->dialect, a, text, strlen(text), &why)) == STE_WIRE_BAD)
             rc = ste_err_set(err, STE_EIO, "%s: %s (%s)", s->at.name, why, path);
+        if (is == STE_WIRE_MORE && !rc)
+            ste_wire_amount(&s->dialect, a, true, &most);
+        else
+            most = (struct ste_amount){0};
+        const bool heard = reply ? a->heard : *status != 0;
+        if (!reply)
+            a->used = (struct ste_spent){0};
+        int unkept = ste_meter_settle(&s->meter, heard ? &a->used : NULL, &most, &held, rc ? NULL : err);
+        rc = rc ? rc : unkept;
         ste_xfree(why);
         ste_xfree(text);
         json_decref(reply);
@@ -341,22 +355,32 @@ static void find_end_of_turn(struct ste_server *s)
     json_decref(tokens);
 }
 
+/* What is sent as long as the server refuses none of it. */
+static void begin_dialect(struct ste_server *s)
+{
+    struct ste_dialect *d = &s->dialect;
+    d->plain = s->at.no_sampling;
+    d->limit =
+        d->plain || d->api == STE_API_VLLM || ste_endpoint_is_openai(&s->at) ? "max_completion_tokens" : "max_tokens";
+}
+
 /* By token ids if that goes all the way, with a free part and without; else by a turn's log-probabilities; else votes.
  */
 static int find_way(struct ste_server *s, struct ste_err *err)
 {
     struct ste_err why = {0};
     long status = 0;
-    s->dialect.limit = s->dialect.api == STE_API_VLLM ? "max_completion_tokens" : "max_tokens";
+    const bool ids =
+        s->at.labels == STE_LABELS_AUTO && (s->dialect.api == STE_API_VLLM || s->dialect.api == STE_API_LLAMA_SERVER);
+    begin_dialect(s);
     s->dialect.way = STE_WAY_IDS;
     if (s->dialect.api == STE_API_LLAMA_SERVER)
         find_end_of_turn(s);
-    if ((s->dialect.api == STE_API_VLLM || s->dialect.api == STE_API_LLAMA_SERVER) &&
-        try_question(s, 0, 0, true, &status, &why) == 0 && try_question(s, 0, 2, false, &status, &why) == 0)
+    if (ids && try_question(s, 0, 0, true, &status, &why) == 0 && try_question(s, 0, 2, false, &status, &why) == 0)
         return 0;
-    if (why.code == STE_EINTERRUPTED)
+    if (why.code == STE_EINTERRUPTED || s->meter.reached)
         return ste_err_set(err, why.code, "%s", why.msg);
-    if (s->dialect.api == STE_API_VLLM || s->dialect.api == STE_API_LLAMA_SERVER)
+    if (ids)
         ste_warn("%s; it tells no token ids, or not what is asked of them", why.msg);
     s->dialect.way = STE_WAY_VOTE; /* what a plain question needs, first */
     int rc = try_question(s, 0, SHORT, false, &status, err);
@@ -368,7 +392,7 @@ static int find_way(struct ste_server *s, struct ste_err *err)
         s->dialect.plain = true;
         rc = try_question(s, 0, SHORT, false, &status, err);
     }
-    if (rc || s->dialect.plain)
+    if (rc || s->dialect.plain || s->at.labels == STE_LABELS_VOTES)
         return rc;
     s->dialect.way = STE_WAY_TURN;
     if (try_question(s, 0, 0, true, &status, &why) == 0)
@@ -393,7 +417,7 @@ static void identify(struct ste_server *s)
                                 ways[s->dialect.way], s->dialect.plain ? ", sampling by the server" : "");
 }
 
-int ste_server_open(struct ste_server *s, const char *name, struct ste_err *err)
+int ste_server_open(struct ste_server *s, const char *name, const char *spent, struct ste_err *err)
 {
     *s = (struct ste_server){0};
     int rc = ste_endpoint_read(&s->at, name, err);
@@ -402,10 +426,30 @@ int ste_server_open(struct ste_server *s, const char *name, struct ste_err *err)
     s->pool = ste_http_pool_new();
     if (s->at.key)
         s->headers[0] = s->authorization = ste_xasprintf("Authorization: Bearer %s", s->at.key);
-    if ((rc = ask_kind(s, err)) != 0 || (rc = find_way(s, err)) != 0)
+    if ((rc = ask_kind(s, err)) != 0 || (rc = ste_meter_open(&s->meter, &s->at, s->dialect.model, spent, err)) != 0 ||
+        (rc = find_way(s, err)) != 0)
         return rc;
     identify(s);
     return 0;
+}
+
+int ste_server_assume(struct ste_server *s, const char *name, const char *spent, struct ste_err *err)
+{
+    *s = (struct ste_server){0};
+    int rc = ste_endpoint_read_keyless(&s->at, name, err);
+    if (!rc && !s->at.model)
+        rc = ste_err_set(err, STE_EUSAGE, "%s: say which model, as URL#MODEL or model in the file: no server is asked",
+                         name);
+    if (rc)
+        return rc;
+    s->dialect.api = s->at.api == STE_API_AUTO ? STE_API_OPENAI : s->at.api;
+    s->dialect.model = ste_xstrdup(s->at.model);
+    s->version = ste_xstrdup("");
+    s->root = ste_xstrdup("");
+    begin_dialect(s);
+    s->dialect.way = s->dialect.plain || s->at.labels == STE_LABELS_VOTES ? STE_WAY_VOTE : STE_WAY_TURN;
+    identify(s);
+    return ste_meter_open(&s->meter, &s->at, s->dialect.model, spent, err);
 }
 
 void ste_server_close(struct ste_server *s)
@@ -422,6 +466,7 @@ void ste_server_close(struct ste_server *s)
     ste_xfree(s->version);
     ste_xfree(s->root);
     ste_xfree(s->numerics);
+    ste_meter_close(&s->meter);
     ste_endpoint_clear(&s->at);
     *s = (struct ste_server){0};
 }

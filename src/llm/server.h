@@ -7,6 +7,7 @@
 #define STE_LLM_SERVER_H
 
 #include "llm/endpoint.h"
+#include "llm/meter.h"
 #include "llm/wire.h"
 
 #define STE_MAX_REPLY (64u << 20) /* bytes of a reply that are read */
@@ -23,10 +24,14 @@ struct ste_server {
     struct ste_http_pool *pool; /* of the calls here */
     struct ste_strings known;   /* texts whose ids are known */
     struct ste_tokens *known_ids;
+    struct ste_meter meter; /* of the probe as well */
 };
 
-/* Waits while the server loads its model. The caller closes S, whatever this returns. */
-int ste_server_open(struct ste_server *s, const char *name, struct ste_err *err);
+/* Waits while the server loads its model. SPENT: as of ste_llm_params. The caller closes S, whatever this returns. */
+int ste_server_open(struct ste_server *s, const char *name, const char *spent, struct ste_err *err);
+/* The same without asking anybody, for requests that go by files: the server is what its name or file says it is, of
+ * kind openai unless that says otherwise, and it must say the model. Nothing but ste_server_close can follow. */
+int ste_server_assume(struct ste_server *s, const char *name, const char *spent, struct ste_err *err);
 void ste_server_close(struct ste_server *s);
 
 /* PATH of ste_wire_request, or "/v1/...", at the WHICH-th address. Caller frees. */

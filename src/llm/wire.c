@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/json.h"
 #include "core/mem.h"
@@ -206,6 +205,48 @@ const char *ste_wire_request(const struct ste_dialect *d, const struct ste_ask *
     default:
         return d->way == STE_WAY_IDS ? labels_by_ids(d, a, body) : labels_by_turn(d, a, body);
     }
+}
+
+/* ---- amounts ---- */
+
+#define FRAME 16  /* tokens, at most, that a template puts around a message, */
+#define HEAD 64   /* and before all of them */
+#define REQUEST 8 /* of the words that ask for a label */
+
+static double prompt_tokens(const struct ste_ask *a, bool most)
+{
+    double chars = 0;
+    if (a->have_prompt)
+        return (double)a->prompt.n;
+    for (size_t i = 0; i < json_array_size(a->messages); i++)
+        chars +=
+            (double)json_string_length(json_object_get(json_array_get(a->messages, i), "content")) + (most ? FRAME : 0);
+    return (double)a->prefill.n + (most ? HEAD + chars : STE_TEMPLATE_TOKENS + chars / STE_CHARS_PER_TOKEN);
+}
+
+void ste_wire_amount(const struct ste_dialect *d, const struct ste_ask *a, bool most, struct ste_amount *out)
+{
+    const enum step step = step_of(d, a);
+    const double prompt = prompt_tokens(a, most),
+                 written = most || a->max_tokens == 1 ? a->max_tokens : STE_LENGTH_SHARE * a->max_tokens;
+    size_t tokens = 1; /* of a label */
+    *out = (struct ste_amount){0};
+    if (a->max_tokens && step < STEP_LABELS)
+        *out = (struct ste_amount){1, prompt, written};
+    if (!a->n_choices || step == STEP_DONE)
+        return;
+    if (d->way == STE_WAY_IDS) {
+        for (int i = 0; i < a->n_choices && most; i++)
+            tokens = a->choice_ids[i].n > tokens ? a->choice_ids[i].n : tokens;
+        tokens += most && d->api == STE_API_LLAMA_SERVER ? tokens : 0; /* each is asked for once more, for all ids */
+        tokens -= a->path.n < tokens ? a->path.n : tokens - 1;
+        out->written += (double)tokens;
+    } else {
+        out->written += d->way == STE_WAY_TURN ? 1 : !most ? 1 : d->plain ? THOUGHTS : LABEL;
+    }
+    const double around = d->way == STE_WAY_IDS ? (double)(a->closing.n + tokens) : REQUEST + (most ? 5 * FRAME : 8);
+    out->requests += (double)tokens;
+    out->read += (double)tokens * (prompt + written + around);
 }
 
 /* ---- replies ---- */
@@ -514,6 +555,7 @@ enum ste_wire ste_wire_take(const struct ste_dialect *d, struct ste_ask *a, cons
     json_t *reply = json_loadb(body, n, JSON_ALLOW_NUL, NULL);
     const json_t *error = json_object_get(reply, "error");
     *why = NULL;
+    a->heard = ste_usage_read(reply, &a->used) || step_of(d, a) < STEP_FREE;
     if (!json_is_object(reply))
         bad(why, "the reply is no JSON object");
     else if (error && !json_is_null(error))
@@ -554,27 +596,4 @@ void ste_wire_answer(struct ste_ask *a, struct ste_answer *out)
     out->prompt = a->prompt.ids;
     out->n_prompt = a->prompt.n;
     a->prompt = (struct ste_tokens){0};
-}
-
-/* ---- refusals ---- */
-
-enum ste_refusal ste_wire_refusal(long status, const char *body, size_t n)
-{
-    static const char *const too_long[] = {"context length",
-                                           "context size",
-                                           "context_length_exceeded",
-                                           "context window",
-                                           "exceed_context_size",
-                                           "maximum context",
-                                           NULL};
-    const bool said = n > 0;
-    if (status == 429 || status == 503)
-        return said && (strstr(body, "insufficient_quota") || strstr(body, "billing_hard_limit")) ? STE_REFUSAL_ALL
-                                                                                                  : STE_REFUSAL_BUSY;
-    for (size_t i = 0; said && too_long[i] && (status == 400 || status == 413 || status == 422); i++)
-        if (strcasestr(body, too_long[i]))
-            return STE_REFUSAL_TOO_LONG;
-    if (status == 408 || status == 409 || status == 425 || (status >= 500 && status != 501 && status != 505))
-        return STE_REFUSAL_FAULT;
-    return status == 400 || status == 413 || status == 422 ? STE_REFUSAL_QUESTION : STE_REFUSAL_ALL;
 }

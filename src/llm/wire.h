@@ -12,6 +12,7 @@
 
 #include "llm/endpoint.h"
 #include "llm/llm.h"
+#include "llm/meter.h"
 #include "model/tokenizer.h"
 
 enum ste_way {
@@ -50,11 +51,16 @@ struct ste_ask {
     enum ste_finish free_finish;
     int choice; /* -1: none yet */
     float logprobs[STE_MAX_CHOICES];
+    struct ste_spent used; /* of the last reply: tokens, as it says */
+    bool heard;            /* it says so, or is of a request that takes none */
 };
 void ste_ask_free(struct ste_ask *a);
 
 /* The next request: its path below the server's root, with a leading slash, and its body (the caller's). */
 const char *ste_wire_request(const struct ste_dialect *d, const struct ste_ask *a, json_t **body);
+
+/* What the requests that A still needs may take: at most, counting a token a byte, or as real runs take. */
+void ste_wire_amount(const struct ste_dialect *d, const struct ste_ask *a, bool most, struct ste_amount *out);
 
 enum ste_wire {
     STE_WIRE_BAD = -1, /* not taken; *WHY, which the caller frees, says why */

@@ -8,6 +8,7 @@
 #include "core/context.h"
 #include "core/file.h"
 #include "core/mem.h"
+#include "llm/meter.h"
 #include "loop/internal.h"
 #include "loop/kinds/kind.h"
 
@@ -21,6 +22,7 @@
 
 struct work {
     double calls, read, written;
+    double cost; /* of what is asked of servers that have prices */
 };
 
 static void add(struct work *w, double calls, double read, double written)
@@ -28,6 +30,29 @@ static void add(struct work *w, double calls, double read, double written)
     w->calls += calls;
     w->read += calls * read;
     w->written += calls * written;
+}
+
+/* The same of a role: PRICE is that of its model, all 0 of one that costs nothing. */
+static void add_priced(struct work *w, const struct ste_price *price, double calls, double read, double written)
+{
+    add(w, calls, read, written);
+    w->cost += ste_price_of(price, &(struct ste_amount){calls, calls * read, calls * written});
+}
+
+/* PRICES[STE_LOOP_N_ROLES]; true: there are some. */
+static bool read_prices(const struct ste_recipe *r, struct ste_price *prices)
+{
+    const char *const names[] = {r->label_model, r->answer_model, r->modify_model, r->weaker_model, r->judge_model};
+    bool given = false;
+    for (int role = 0; role < STE_LOOP_N_ROLES; role++) {
+        struct ste_endpoint e = {0};
+        prices[role] = (struct ste_price){0};
+        if (ste_endpoint_is(names[role]) && ste_endpoint_read_keyless(&e, names[role], NULL) == 0)
+            prices[role] = e.price;
+        given |= ste_price_given(&prices[role]);
+        ste_endpoint_clear(&e);
+    }
+    return given;
 }
 
 static double text_tokens(const char *s)
@@ -117,8 +142,8 @@ static void measure(const struct ste_recipe *r, double *read, double *written)
 
 /* The texts that each kind asks for, by its share of N, with a second try for some; and what the check reads of them.
  * Labelled pairs, which are not among the N, ask for none. */
-static void add_pairs(const struct ste_recipe *r, const struct ste_pack *pack, double n, double x, double answer,
-                      struct work *pair, struct work *check)
+static void add_pairs(const struct ste_recipe *r, const struct ste_pack *pack, const struct ste_price *prices, double n,
+                      double x, double answer, struct work *pair, struct work *check)
 {
     double all = 0;
     for (size_t i = 0; ste_pair_kinds[i]; i++)
@@ -129,8 +154,9 @@ static void add_pairs(const struct ste_recipe *r, const struct ste_pack *pack, d
         for (int p = 0; p < k->n; p++) {
             const bool modify = k->pieces[p].role == STE_LOOP_MODIFY;
             if (k->pieces[p].ask)
-                add(pair, TRIES * share, x + STE_TEMPLATE_TOKENS + (modify ? text_tokens(pack->modify_user) : 0),
-                    modify ? x : answer);
+                add_priced(pair, &prices[k->pieces[p].role], TRIES * share,
+                           x + STE_TEMPLATE_TOKENS + (modify ? text_tokens(pack->modify_user) : 0),
+                           modify ? x : answer);
         }
         if (k->evidence != STE_EVIDENCE_NONE && r->check != STE_CHECK_NONE)
             add(check, 4 * PAIR_YIELD * share, x / 2 + STE_TEMPLATE_TOKENS + answer, 0);
@@ -138,13 +164,15 @@ static void add_pairs(const struct ste_recipe *r, const struct ste_pack *pack, d
 }
 
 static void line(struct ste_buf *out, const char *what, const struct work *w, double per_read, double per_written,
-                 double *seconds)
+                 bool priced, double *seconds)
 {
     double s = per_read > 0 ? w->read / per_read + w->written / per_written : 0;
     *seconds += s;
     ste_buf_addf(out, "  %-22s %9.0f %13.0f %13.0f", what, w->calls, w->read, w->written);
     if (per_read > 0)
         ste_buf_addf(out, " %9.1f", s / 60);
+    if (priced)
+        ste_buf_addf(out, "  %s", w->cost > 0 ? ste_money(w->cost).s : "-");
     ste_buf_addc(out, '\n');
 }
 
@@ -170,9 +198,13 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     double orders = r->orders == STE_ORDERS_BOTH ? 2 : 1, iterations = (double)r->iterations;
 
     struct work select = {0}, pair = {0}, check = {0}, judge = {0}, learn = {0}, evaluate = {0};
-    add(&select, s.labels, x + text_tokens(pack->category_user), 1);
-    add_pairs(r, pack, made, x, written, &pair, &check);
-    /* Samples of one prompt share its reading. */
+    struct ste_price prices[STE_LOOP_N_ROLES];
+    const bool priced = read_prices(r, prices);
+    add_priced(&select, &prices[STE_LOOP_LABEL], s.labels, x + text_tokens(pack->category_user), 1);
+    add_pairs(r, pack, prices, made, x, written, &pair, &check);
+    /* Samples of one prompt share its reading, but for a server's bill, which is of the first iteration alone. */
+    add_priced(&judge, &prices[STE_LOOP_JUDGE], orders * train * samples, prompt, reasoning);
+    judge = (struct work){.cost = judge.cost};
     add(&judge, iterations * orders * train * samples, prompt / samples, reasoning);
     double examples = (at_once ? 1 : TRAIN_YIELD) * train * orders, times = r->train.epochs > 0 ? r->train.epochs : 1;
     /* Of a preference two completions, and a pass without the adapter. */
@@ -186,20 +218,25 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
                  s.read, s.kept, pairs, train, dev, test, r->iterations, r->iterations == 1 ? "" : "s", r->seed_model,
                  r->pack);
     ste_buf_addf(out, "  %-22s %9s %13s %13s%s\n", "step", "calls", "tokens read", "written",
-                 per_read > 0 ? "   minutes" : "");
+                 per_read > 0 ? priced ? "   minutes  cost" : "   minutes"
+                 : priced     ? "  cost"
+                              : "");
     if (s.labels > 0)
-        line(out, "select (labels)", &select, per_read, per_written, &seconds);
-    line(out, "pair", &pair, per_read, per_written, &seconds);
+        line(out, "select (labels)", &select, per_read, per_written, priced, &seconds);
+    line(out, "pair", &pair, per_read, per_written, priced, &seconds);
     if (check.calls > 0)
-        line(out, "check", &check, per_read, per_written, &seconds);
-    line(out, "judge", &judge, per_read, per_written, &seconds);
+        line(out, "check", &check, per_read, per_written, priced, &seconds);
+    line(out, "judge", &judge, per_read, per_written, priced, &seconds);
     learn.read /= TRAIN_COST;
-    line(out, "train (examples)", &learn, per_read / TRAIN_COST, per_written, &seconds);
-    line(out, "evaluate", &evaluate, per_read, per_written, &seconds);
+    line(out, "train (examples)", &learn, per_read / TRAIN_COST, per_written, priced, &seconds);
+    line(out, "evaluate", &evaluate, per_read, per_written, priced, &seconds);
     if (per_read > 0)
         ste_buf_addf(out,
                      "\nAbout %.0f minutes here (%.0f tokens read and %.0f written a second, measured just now).\n",
                      seconds / 60, per_read, per_written);
+    if (priced)
+        ste_buf_addf(out, "About %s by the prices that the servers' files give.\n",
+                     ste_money(select.cost + pair.cost + judge.cost).s);
     ste_pack_free(pack);
     return 0;
 }

@@ -55,11 +55,14 @@ static int open_model(struct ste_loop *l, const char *name, struct ste_llm **out
             return 0;
         }
     struct ste_llm_params p = l->recipe.engine;
-    char *answers = ste_endpoint_is(name) ? ste_run_answers(ste_store_dir(l->store)) : NULL;
+    char *answers = ste_endpoint_is(name) ? ste_run_answers(ste_store_dir(l->store)) : NULL,
+         *spent = ste_run_spent(ste_store_dir(l->store));
     p.cache = *l->recipe.cache ? l->recipe.cache : answers; /* what a server answered is not asked again */
+    p.spent = spent;
     struct ste_llm *llm = NULL;
     int rc = l->open_llm(&llm, name, &p, err);
     ste_xfree(answers);
+    ste_xfree(spent);
     if (rc != 0)
         return rc;
     if ((rc = ste_loop_pin(l, "model", name, ste_llm_about(llm)->model_hash, err)) != 0) {

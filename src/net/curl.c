@@ -10,6 +10,7 @@
 #include "core/file.h"
 #include "core/mem.h"
 #include "core/utf8.h"
+#include "net/http.h"
 
 #define CONNECT_SECONDS 10L
 #define SHOWN_REASON 300 /* bytes of what a server says */

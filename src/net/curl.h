@@ -19,8 +19,5 @@ struct curl_slist *ste_curl_headers(const char *const *headers);
 bool ste_http_passes(long status);
 /* Gives URL without user, password and query, which may hold secrets: for messages. Caller frees. */
 char *ste_http_shown(const char *url);
-/* Gives what the server itself says of its refusal in the N bytes of BODY, as one short line in brackets; "" where it
- * says nothing. Caller frees. */
-char *ste_http_reason(const char *body, size_t n);
 
 #endif

@@ -19,5 +19,8 @@ int ste_http_download(const char *url, const char *const *headers, const char *p
                       void (*progress)(void *arg, uint64_t have, uint64_t total), void *arg, struct ste_err *err);
 /* LINK as it stands on the page BASE, made whole; caller frees. NULL if it is no address. */
 char *ste_http_join(const char *base, const char *link);
+/* Gives what a server itself says of its refusal in the N bytes of BODY, as one short line in brackets; "" where it
+ * says nothing. Caller frees. */
+char *ste_http_reason(const char *body, size_t n);
 
 #endif

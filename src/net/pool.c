@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "net/curl.h"
+#include "net/http.h"
 
 #define IDLE_SECONDS 3L   /* servers close a connection that is idle for 5 */
 #define LOOK_SECONDS 0.1  /* between looks at whether the work was cancelled */

@@ -2,7 +2,9 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/log.h"
 #include "core/mem.h"
+#include "llm/meter.h"
 #include "loop/figures.h"
 #include "report/report.h"
 #include "store/run.h"
@@ -130,6 +132,28 @@ static int kinds(struct ste_store *s, json_t *report, struct ste_err *err)
     return rc;
 }
 
+static int add_server(void *arg, const char *model, const struct ste_spent *s, struct ste_err *err)
+{
+    json_t *row = ste_spent_counts(s, s->cost > 0 || s->unheard > 0);
+    json_object_set_new(row, "model", json_string(model));
+    json_array_append_new(arg, row);
+    return 0;
+}
+
+/* What models on servers took; nothing where the run asked none, or its folder can only be read. */
+static void servers(struct ste_store *s, json_t *report)
+{
+    struct ste_err why = {0};
+    json_t *list = json_array();
+    char *path = ste_run_spent(ste_store_dir(s));
+    if (ste_ledger_each(path, add_server, list, &why) != 0)
+        ste_warn("%s", why.msg);
+    if (json_array_size(list))
+        json_object_set(report, "servers", list);
+    json_decref(list);
+    ste_xfree(path);
+}
+
 static int report_of(struct ste_store *s, json_t **out, struct ste_err *err)
 {
     json_t *report = json_object();
@@ -147,6 +171,8 @@ static int report_of(struct ste_store *s, json_t **out, struct ste_err *err)
         rc = add_list(s, report, "checkpoints", STE_LIST_CHECKPOINTS, err);
     if (rc == 0)
         rc = add_list(s, report, "work", STE_LIST_WORK, err);
+    if (rc == 0)
+        servers(s, report);
     if (rc == 0)
         rc = evaluations(s, report, err);
     if (rc != 0) {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "llm/meter.h"
 #include "report/fields.h"
 #include "report/report.h"
 
@@ -56,7 +57,8 @@ static void states(struct ste_buf *out, const json_t *g)
     size_t column = 0;
     const char *name;
     json_t *n, *all = json_object_get(g, "states");
-    json_object_foreach(all, name, n) {
+    json_object_foreach(all, name, n)
+    {
         char text[160];
         int len = snprintf(text, sizeof text, "%s %lld", name, (long long)json_integer_value(n));
         if (column == 0 || column + (size_t)len + 2 > 78) {
@@ -98,7 +100,8 @@ static void funnel(struct ste_buf *out, const json_t *f)
     some(out, "runs of code in the sandbox", json_object_get(f, "tests"));
     size_t i;
     json_t *t;
-    json_array_foreach(json_object_get(f, "iterations"), i, t) {
+    json_array_foreach(json_object_get(f, "iterations"), i, t)
+    {
         char what[64];
         snprintf(what, sizeof what, "iteration %lld: judgments", ste_field_whole(t, "iteration"));
         group(out, what, json_object_get(t, "judgments"));
@@ -116,7 +119,8 @@ static void turns(struct ste_buf *out, const json_t *list)
                       "                 agree  invalid  first pos.  yield  examples  steps  loss\n");
     size_t i;
     json_t *t;
-    json_array_foreach(list, i, t) {
+    json_array_foreach(list, i, t)
+    {
         judge_name(out, ste_field_whole(t, "iteration"));
         rate(out, ste_field_real(t, "agreement"), 7);
         rate(out, ste_field_real(t, "invalid_share"), 9);
@@ -162,7 +166,8 @@ static void suite(struct ste_buf *out, const json_t *report, const char *name)
     size_t i;
     json_t *row;
     bool head = false;
-    json_array_foreach(json_object_get(report, "evaluation"), i, row) {
+    json_array_foreach(json_object_get(report, "evaluation"), i, row)
+    {
         if (!ste_field_is_of(row, name, ""))
             continue;
         if (!head)
@@ -274,6 +279,22 @@ static void work(struct ste_buf *out, const json_t *list)
     ste_buf_adds(out, "\n");
 }
 
+static void servers(struct ste_buf *out, const json_t *list)
+{
+    size_t i;
+    json_t *s;
+    json_array_foreach(list, i, s)
+    {
+        const double cost = ste_field_real(s, "cost");
+        ste_buf_addf(out, "%s: %lld requests, %lld tokens read (%lld cached), %lld written", ste_field_text(s, "model"),
+                     ste_field_whole(s, "requests"), ste_field_whole(s, "prompt_tokens"),
+                     ste_field_whole(s, "cached_tokens"), ste_field_whole(s, "completion_tokens"));
+        if (!isnan(cost))
+            ste_buf_addf(out, "; cost %s", ste_money(cost).s);
+        ste_buf_addc(out, '\n');
+    }
+}
+
 void ste_report_text(const json_t *report, struct ste_buf *out)
 {
     funnel(out, json_object_get(report, "funnel"));
@@ -282,7 +303,8 @@ void ste_report_text(const json_t *report, struct ste_buf *out)
     size_t i;
     json_t *row;
     const char *last = "";
-    json_array_foreach(json_object_get(report, "evaluation"), i, row) {
+    json_array_foreach(json_object_get(report, "evaluation"), i, row)
+    {
         const char *name = json_string_value(json_object_get(row, "suite"));
         if (strcmp(name, last) != 0 && !json_is_string(json_object_get(row, "kind")))
             suite(out, report, name);
@@ -290,4 +312,5 @@ void ste_report_text(const json_t *report, struct ste_buf *out)
     }
     by_kind(out, report);
     work(out, json_object_get(report, "work"));
+    servers(out, json_object_get(report, "servers"));
 }

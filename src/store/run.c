@@ -28,6 +28,11 @@ char *ste_run_adapters(const char *dir)
     return ste_path_join(dir, "adapters");
 }
 
+char *ste_run_spent(const char *dir)
+{
+    return ste_path_join(dir, "spent.db");
+}
+
 char *ste_run_answers(const char *dir)
 {
     return ste_path_join(dir, "answers.db");

@@ -4,6 +4,7 @@
  *   adapters/iter-N         what iteration N trained    report.json           what the run did
  *   training/iter-N         states of a training that is under way; what another program was given to train, and left
  *   answers.db              what servers answered (llm/cache.h)
+ *   spent.db                what that took (spent.h)
  * The caller frees every path.
  */
 #ifndef STE_STORE_RUN_H
@@ -22,6 +23,7 @@ char *ste_run_adapters(const char *dir);
 char *ste_run_adapter(const char *dir, long iteration);
 char *ste_run_training(const char *dir, long iteration);
 char *ste_run_answers(const char *dir);
+char *ste_run_spent(const char *dir);
 bool ste_run_has_adapter(const char *dir, long iteration); /* in PEFT's form */
 long ste_run_newest(const char *dir);                      /* the last iteration that has an adapter; 0: none */
 /* Copies the adapters of the run in FROM to the one in TO. */

@@ -21,9 +21,10 @@ serve() { # KIND FAULT
     url=http://127.0.0.1:$(cat "served-$1/port")/v1
 }
 for i in $(seq 40); do echo "{\"instruction\": \"Question $((i * 37 + 1000))? It is number $i of $((i * i)).\"}"; done >in.jsonl
-kinds() { # a recipe whose answers are URL's
+kinds() { # a recipe whose answers are URL's, or those of the file NAME
+    local on=${1:-$url#paper}
     cat <<YAML
-models: {seed: $dir/judge.gguf, answer: "$url#paper", modify: "$url#paper", judge: "$url#paper"}
+models: {seed: $dir/judge.gguf, answer: "$on", modify: "$on", judge: "$on"}
 prompts: {pack: direct}
 instructions: {files: [in.jsonl]}
 pair: {kinds: {other: 1, modify: 1}, max_tokens: 200}
@@ -77,4 +78,29 @@ refuse 2 "tells no token ids, and what the judge writes is trained on" run opena
 "$ste" run openai.yaml --run openai --set models.judge= >/dev/null 2>err && fail "another judge was taken for the same run"
 "$ste" run openai.yaml --run openai-2 --set models.judge= >/dev/null 2>err || fail "openai: the run ended with $?"
 refuse 2 "is on a server, and the seed is trained here" run openai.yaml --run openai-3 --set "models.seed=$url#paper"
+kill $server
+
+# ---- the budget is the run's, whatever ends its processes
+rm -r served-vllm
+serve vllm none
+kinds priced.yaml >priced_run.yaml
+prices() { printf 'url: %s\nmodel: paper\nprice: {input: 100, output: 200}\nbudget: %s\n' "$url" "$1" >priced.yaml; }
+cost() { python3 -c 'import json; print(sum(p * 100 + w * 200 for p, c, w in map(json.loads, open("served-vllm/billed.jsonl"))) / 1e6)'; }
+within() { python3 -c 'import sys; a, b = map(float, sys.argv[1:]); sys.exit(not 0 < a <= b)' "$(cost)" "$1" || fail "$(cost) was spent of $1"; }
+prices 6
+for _ in 1 2; do
+    refuse 1 "of the budget of 6 is spent" run priced_run.yaml --run priced
+    within 6
+done
+prices 1000
+"$ste" run priced_run.yaml --run priced >out 2>err || fail "a budget that was raised: exit $?"
+within 1000
+grep -q "^$url#paper: .* requests, .* tokens read .* written; cost " out || fail "the report does not say what the server took"
+python3 - "$(cost)" <<'PY' || fail "the report says something else than what was billed"
+import json, sys
+s, = json.load(open("priced/report.json"))["servers"]
+assert s["cost"] <= float(sys.argv[1]) + 1e-6 and s["cost"] + s["unheard_cost"] >= float(sys.argv[1]) - 1e-6, s
+PY
+"$ste" run priced_run.yaml --dry-run >out 2>err || fail "dry run: exit $?"
+grep -q "^About .* by the prices that the servers' files give" out || fail "the dry run says no cost"
 echo "runs with a server: as they should be"

@@ -3,7 +3,8 @@ OpenAI-compatible server would, and commits the faults that real ones and what s
 
 lib_endpoint.py DIR KIND [FAULT [TIMES]]: KIND is vllm, llama, openai or votes (openai without log-probabilities). Each
 question meets FAULT so many TIMES before it is answered; "mix": a fault of its own. DIR/port says where it listens;
-DIR/served.jsonl has a line for each reply that went out whole. Settings by the environment: KEY (asked for), CLOSE
+DIR/served.jsonl has a line for each reply that went out whole, DIR/billed.jsonl one for each that a hosted server would
+take money for, with its tokens. Settings by the environment: KEY (asked for), CLOSE
 (keep-alive ends after so many requests), LOADING (so many requests are told that the model is loading), LIES (fields
 that are passed over in silence), SLOW (seconds for each answer), STOP (exits after so many answers), TLS (a folder with cert.pem
 and key.pem).
@@ -26,12 +27,21 @@ times = int(sys.argv[4]) if len(sys.argv) > 4 else 1
 key, close, loading = os.environ.get("KEY"), int(os.environ.get("CLOSE", 0)), int(os.environ.get("LOADING", 0))
 lies, slow, stop = os.environ.get("LIES", "").split(), float(os.environ.get("SLOW", 0)), int(os.environ.get("STOP", 0))
 lock = threading.Lock()
-tries, served = {}, open(os.path.join(folder, "served.jsonl"), "a")
+tries, served, billed = {}, *(open(os.path.join(folder, f), "a") for f in ("served.jsonl", "billed.jsonl"))
 seen = answered = 0
 HE, START, END = 256, 257, 258  # ids beside those of the 256 bytes: the tokens of lib_tiny.py's model
 SPECIAL = {"<|im_start|>": START, "<|im_end|>": END}
 MIX = ["429", "429-after", "500", "503", "reset", "reset-body", "cut", "garbage", "null", "index", "twice", "error",
        "unknown", "array", "abort", "none", "none"]
+
+
+def bill(prompt, completion):
+    """As usage has it; a third of what is read was in the cache."""
+    with lock:
+        billed.write(json.dumps([prompt, prompt // 3, completion]) + "\n")
+        billed.flush()
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": prompt // 3}}
 
 
 def share(*of):
@@ -178,7 +188,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send({"tokens": ids_of(text, "messages" in b or b.get("parse_special", False))})
         ids = b["prompt"] if "prompt" in b else ids_of(template(b["messages"]), True)
         number = re.findall(r"Question (\d+)\?", text_of(ids))
-        if number and self.faulty(address):
+        if number and self.faulty(address, b, ids):
             return
         if number == ["13"]:
             return self.refuse(400, "This model's maximum context length is 4096 tokens. However, ...")
@@ -201,18 +211,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
             r = {"content": text if not stop_at else text[: -len(stop_at)], "tokens": [top[0][1]] if one and probs else written,
                  "stop_type": "limit" if why == "length" else "word" if stop_at else "eos", "stopping_word": stop_at or "",
                  "truncated": False}
+            r.update(tokens_evaluated=len(ids), tokens_predicted=len(text), timings={"cache_n": len(ids) // 3})
+            bill(len(ids), len(text))
             if probs and "n_probs" not in lies:
                 r["completion_probabilities"] = [{"id": top[0][1], "top_logprobs": [
                     {"id": i, "token": chr(i), "logprob": p} for p, i in top]}]
             return r, text
         choice = {"index": 0, "finish_reason": why, "stop_reason": stop_at}
-        r = {"id": "x", "choices": [choice], "usage": {"completion_tokens": len(text)}}
+        r = {"id": "x", "choices": [choice]}
         if kind == "vllm" and b.get("return_token_ids") and "return_token_ids" not in lies:
             choice["token_ids"] = ids_of(text, False) + ([END] if why == "stop" and not stop_at else [])
             if self.path == "/v1/chat/completions":
                 r["prompt_token_ids"] = ids
         if self.path == "/v1/completions":
             choice["text"] = text
+            r["usage"] = bill(len(ids), len(text))
             if "logprobs" in b:
                 wanted = b.get("logprob_token_ids", []) if "logprob_token_ids" not in lies else []
                 choice["logprobs"] = {"top_logprobs": [{"token_id:%d" % i: label_logprob(ids, i) for i in wanted + [73]}]}
@@ -224,9 +237,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 choice["logprobs"] = {"content": [{"token": text, "logprob": p[text], "top_logprobs": [
                     {"token": t, "logprob": q} for t, q in p.items()]}]}
         choice["message"] = {"role": "assistant", "content": text}
+        r["usage"] = bill(len(ids), len(text))
         return r, text
 
-    def faulty(self, address):
+    def faulty(self, address, b, ids):
         """Commits a fault; False: it is the question's turn to be answered."""
         with lock:
             tries[address] = tries.get(address, 0) + 1
@@ -235,6 +249,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         f = MIX[int(share(address) * len(MIX))] if fault == "mix" else fault
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "wrong"},
                   "text": "wrong", "token_ids": [1]}
+        if f in ("reset-body", "cut", "garbage", "array", "null", "index", "twice", "unknown", "abort"):
+            bill(len(ids), b.get("max_completion_tokens") or b.get("max_tokens") or 1)
         ok = lambda *c: self.send({"choices": list(c), "prompt_token_ids": [1]})
         if f == "none":
             return False
