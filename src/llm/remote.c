@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "core/hash.h"
-#include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/raw.h"
 #include "llm/server.h"
 #include "net/pool.h"
 
@@ -64,10 +64,9 @@ static void free_ask(void *own)
 static void address_of(const struct remote *r, const struct ste_question *q, struct ste_ask *a, char out[65])
 {
     struct ste_hasher *h = ste_hasher_new();
-    char *messages = ste_json_canonical(a->messages);
     ste_hasher_adds(h, "ste remote request 1");
     ste_hasher_adds(h, r->server.model_hash);
-    ste_hasher_adds(h, messages);
+    ste_hasher_adds(h, a->messages);
     ste_hasher_adds(h, q->prefill ? q->prefill : "");
     ste_hasher_addu(h, q->ids ? q->n_ids + 1 : 0);
     if (q->ids)
@@ -90,7 +89,6 @@ static void address_of(const struct remote *r, const struct ste_question *q, str
     ste_hasher_done(h, digest);
     ste_hex(digest, 32, out);
     a->key = ste_hash_u64(digest);
-    ste_xfree(messages);
 }
 
 static int lacks(const struct remote *r, const struct ste_question *q, struct ste_err *err)
@@ -122,6 +120,31 @@ static int tokenize_parts(struct remote *r, const struct ste_question *q, struct
     return rc;
 }
 
+static char *json_of_messages(const struct ste_message *m, size_t n)
+{
+    struct ste_buf b = STE_BUF_INIT;
+    for (size_t i = 0; i < n; i++) {
+        ste_buf_adds(&b, i ? ",{\"content\":" : "[{\"content\":");
+        ste_raw_add_text(&b, m[i].content);
+        ste_buf_adds(&b, ",\"role\":");
+        ste_raw_add_text(&b, m[i].role);
+        ste_buf_addc(&b, '}');
+    }
+    ste_buf_adds(&b, n ? "]" : "[]");
+    return ste_buf_detach(&b);
+}
+
+static char *json_of_texts(const char *const *texts, int n)
+{
+    struct ste_buf b = STE_BUF_INIT;
+    for (int i = 0; i < n; i++) {
+        ste_buf_addc(&b, i ? ',' : '[');
+        ste_raw_add_text(&b, texts[i]);
+    }
+    ste_buf_addc(&b, ']');
+    return ste_buf_detach(&b);
+}
+
 static int prepare(struct ste_llm *llm, const struct ste_question *question, struct ste_prepared *q,
                    struct ste_err *err)
 {
@@ -132,16 +155,11 @@ static int prepare(struct ste_llm *llm, const struct ste_question *question, str
     if (rc)
         return rc;
     struct ste_ask *a = ste_xcalloc(1, sizeof *a);
-    a->messages = json_array();
-    for (size_t i = 0; i < question->n_messages && !question->ids; i++)
-        json_array_append_new(a->messages, json_pack("{ssss}", "role", question->messages[i].role, "content",
-                                                     question->messages[i].content));
+    a->messages = json_of_messages(question->messages, question->ids ? 0 : question->n_messages);
+    a->stops = question->n_stops ? json_of_texts(question->stops, question->n_stops) : NULL;
     for (size_t i = 0; i < question->n_ids && question->ids; i++)
         ste_tokens_add(&a->prompt, question->ids[i]);
     a->have_prompt = question->ids != NULL;
-    a->stops = question->n_stops ? json_array() : NULL;
-    for (int i = 0; i < question->n_stops; i++)
-        json_array_append_new(a->stops, json_string(question->stops[i]));
     a->sampling = question->sampling;
     a->max_tokens = question->max_tokens;
     a->n_choices = question->n_choices;
@@ -218,13 +236,12 @@ static long place_for(const struct remote *r, const struct flying *f, double now
 
 static void send_one(struct remote *r, struct flying *f, size_t at)
 {
-    json_t *body;
+    char *body;
     const char *path = ste_wire_request(&r->server.dialect, ask_of(f), &body);
-    char *url = ste_server_url(&r->server, at, path), *text = ste_json_canonical(body);
-    json_decref(body);
+    char *url = ste_server_url(&r->server, at, path);
     const struct ste_http_request request = {.url = url,
                                              .headers = r->server.headers,
-                                             .body = text,
+                                             .body = body,
                                              .seconds = r->server.at.timeout,
                                              .max_bytes = STE_MAX_REPLY,
                                              .tag = f};
@@ -232,7 +249,7 @@ static void send_one(struct remote *r, struct flying *f, size_t at)
     f->at = at;
     f->sent = true;
     r->replicas[at].in_flight++;
-    ste_xfree(text);
+    ste_xfree(body);
     ste_xfree(url);
 }
 

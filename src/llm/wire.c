@@ -6,6 +6,7 @@
 
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/raw.h"
 #include "engine/sampler.h"
 
 #define LABEL 16        /* tokens of a label that is written, */
@@ -16,8 +17,8 @@
 
 void ste_ask_free(struct ste_ask *a)
 {
-    json_decref(a->messages);
-    json_decref(a->stops);
+    ste_xfree(a->messages);
+    ste_xfree(a->stops);
     for (int i = 0; i < STE_MAX_CHOICES; i++) {
         ste_xfree(a->choices[i]);
         ste_tokens_clear(&a->choice_ids[i]);
@@ -46,71 +47,62 @@ static enum step step_of(const struct ste_dialect *d, const struct ste_ask *a)
 
 /* ---- requests ---- */
 
-static void set(json_t *b, const char *key, json_t *value)
-{
-    json_object_set_new(b, key, value);
-}
-
 /* All that decides a sample is said, since what a server takes by default is its own. temperature before top_p, as in
  * the other implementations. */
-static void add_sampling(const struct ste_dialect *d, json_t *b, const struct ste_sampling *s, uint64_t key)
+static void add_sampling(const struct ste_dialect *d, struct ste_raw_object *b, const struct ste_sampling *s,
+                         uint64_t key)
 {
     if (d->plain)
         return;
-    set(b, "temperature", json_real(s->temperature));
-    set(b, "top_p", json_real(s->top_p));
-    set(b, "seed", json_integer((json_int_t)(key & 0x7fffffff)));
+    ste_raw_set_real(b, "temperature", s->temperature);
+    ste_raw_set_real(b, "top_p", s->top_p);
+    ste_raw_set_int(b, "seed", (int64_t)(key & 0x7fffffff));
     if (d->api == STE_API_OPENAI)
         return;
     const bool llama = d->api == STE_API_LLAMA_SERVER;
-    set(b, "top_k", json_integer(s->top_k > 0 ? s->top_k : llama ? 0 : -1));
-    set(b, "min_p", json_real(s->min_p));
-    set(b, llama ? "repeat_penalty" : "repetition_penalty", json_real(1));
+    ste_raw_set_int(b, "top_k", s->top_k > 0 ? s->top_k : llama ? 0 : -1);
+    ste_raw_set_real(b, "min_p", s->min_p);
+    ste_raw_set_real(b, llama ? "repeat_penalty" : "repetition_penalty", 1);
     if (llama)
-        set(b, "samplers", json_pack("[ssss]", "temperature", "top_k", "top_p", "min_p"));
+        ste_raw_set(b, "samplers", "[\"temperature\",\"top_k\",\"top_p\",\"min_p\"]");
 }
 
-static const char *chat(const struct ste_dialect *d, const struct ste_ask *a, json_t **body)
+static const char *chat(const struct ste_dialect *d, const struct ste_ask *a, struct ste_raw_object *b)
 {
-    json_t *b = *body = json_object();
-    set(b, "model", json_string(d->model));
-    set(b, "messages", json_deep_copy(a->messages));
-    set(b, d->limit, json_integer(a->max_tokens));
+    ste_raw_set_text(b, "model", d->model);
+    ste_raw_set(b, "messages", a->messages);
+    ste_raw_set_int(b, d->limit, a->max_tokens);
     add_sampling(d, b, &a->sampling, a->key);
     if (a->stops)
-        set(b, "stop", json_deep_copy(a->stops));
+        ste_raw_set(b, "stop", a->stops);
     if (d->api == STE_API_VLLM) {
-        set(b, "return_token_ids", json_true());
-        set(b, "include_stop_str_in_output", json_true());
+        ste_raw_set(b, "return_token_ids", "true");
+        ste_raw_set(b, "include_stop_str_in_output", "true");
     }
     return "/v1/chat/completions";
 }
 
-static json_t *ids_so_far(const struct ste_ask *a, bool labels)
+static void add_ids_so_far(struct ste_raw_object *b, const struct ste_ask *a, bool labels)
 {
-    json_t *ids = json_array();
-    ste_json_add_ids(ids, a->prompt.ids, a->prompt.n);
-    if (labels) {
-        ste_json_add_ids(ids, a->free.ids, a->n_written);
-        ste_json_add_ids(ids, a->closing.ids, a->closing.n);
-        ste_json_add_ids(ids, a->path.ids, a->path.n);
-    }
-    return ids;
+    const struct ste_raw_ids lists[] = {{a->prompt.ids, a->prompt.n},
+                                        {a->free.ids, a->n_written},
+                                        {a->closing.ids, a->closing.n},
+                                        {a->path.ids, a->path.n}};
+    ste_raw_set_ids(b, "prompt", lists, labels ? 4 : 1);
 }
 
-static const char *go_on(const struct ste_dialect *d, const struct ste_ask *a, json_t **body)
+static const char *go_on(const struct ste_dialect *d, const struct ste_ask *a, struct ste_raw_object *b)
 {
     const bool llama = d->api == STE_API_LLAMA_SERVER;
-    json_t *b = *body = json_object();
-    set(b, "model", json_string(d->model));
-    set(b, "prompt", ids_so_far(a, false));
-    set(b, llama ? "n_predict" : "max_tokens", json_integer(a->max_tokens));
+    ste_raw_set_text(b, "model", d->model);
+    add_ids_so_far(b, a, false);
+    ste_raw_set_int(b, llama ? "n_predict" : "max_tokens", a->max_tokens);
     add_sampling(d, b, &a->sampling, a->key);
     if (a->stops)
-        set(b, "stop", json_deep_copy(a->stops));
-    set(b, llama ? "return_tokens" : "return_token_ids", json_true());
+        ste_raw_set(b, "stop", a->stops);
+    ste_raw_set(b, llama ? "return_tokens" : "return_token_ids", "true");
     if (!llama)
-        set(b, "include_stop_str_in_output", json_true());
+        ste_raw_set(b, "include_stop_str_in_output", "true");
     return llama ? "/completion" : "/v1/completions";
 }
 
@@ -120,28 +112,28 @@ static int32_t wanted(const struct ste_ask *a, int i)
     return a->choice_ids[i].ids[a->path.n];
 }
 
-static const char *labels_by_ids(const struct ste_dialect *d, const struct ste_ask *a, json_t **body)
+static const char *labels_by_ids(const struct ste_dialect *d, const struct ste_ask *a, struct ste_raw_object *b)
 {
-    json_t *b = *body = json_object();
-    set(b, "model", json_string(d->model));
-    set(b, "prompt", ids_so_far(a, true));
-    set(b, "temperature", json_real(0));
+    ste_raw_set_text(b, "model", d->model);
+    add_ids_so_far(b, a, true);
+    ste_raw_set_real(b, "temperature", 0);
     if (d->api == STE_API_LLAMA_SERVER) {
         const int all = d->n_vocab ? d->n_vocab : LARGE_VOCABULARY;
-        set(b, "n_predict", json_integer(1));
-        set(b, "n_probs", json_integer(a->all_probs ? all : SOME_PROBS));
-        set(b, "return_tokens", json_true());
+        ste_raw_set_int(b, "n_predict", 1);
+        ste_raw_set_int(b, "n_probs", a->all_probs ? all : SOME_PROBS);
+        ste_raw_set(b, "return_tokens", "true");
         return "/completion";
     }
-    json_t *ids = json_array();
+    int32_t ids[STE_MAX_CHOICES];
+    size_t n = 0;
     for (int i = 0; i < a->n_choices; i++)
         if (a->alive[i])
-            json_array_append_new(ids, json_integer(wanted(a, i)));
-    set(b, "max_tokens", json_integer(1));
-    set(b, "logprobs", json_integer(0));
-    set(b, "logprob_token_ids", ids);
-    set(b, "return_tokens_as_token_ids", json_true());
-    set(b, "add_special_tokens", json_false());
+            ids[n++] = wanted(a, i);
+    ste_raw_set_int(b, "max_tokens", 1);
+    ste_raw_set_int(b, "logprobs", 0);
+    ste_raw_set_ids(b, "logprob_token_ids", &(struct ste_raw_ids){ids, n}, 1);
+    ste_raw_set(b, "return_tokens_as_token_ids", "true");
+    ste_raw_set(b, "add_special_tokens", "false");
     return "/v1/completions";
 }
 
@@ -157,9 +149,9 @@ static char *request_for_label(const struct ste_ask *a)
 }
 
 /* Behind what was written, a turn of the user's; without it, at the end of the user's last one. */
-static json_t *messages_for_label(const struct ste_ask *a)
+static char *messages_for_label(const struct ste_ask *a)
 {
-    json_t *m = json_deep_copy(a->messages), *last = json_array_get(m, json_array_size(m) - 1);
+    json_t *m = json_loads(a->messages, JSON_ALLOW_NUL, NULL), *last = json_array_get(m, json_array_size(m) - 1);
     char *request = request_for_label(a);
     const char *text = a->text ? a->text + strspn(a->text, " \t\r\n") : "";
     if (*text) {
@@ -167,45 +159,62 @@ static json_t *messages_for_label(const struct ste_ask *a)
         json_array_append_new(m, json_pack("{ssss}", "role", "user", "content", request));
     } else {
         char *both = ste_xasprintf("%s\n\n%s", json_string_value(json_object_get(last, "content")), request);
-        set(last, "content", json_string(both));
+        json_object_set_new(last, "content", json_string(both));
         ste_xfree(both);
     }
+    char *all = ste_json_canonical(m);
+    json_decref(m);
     ste_xfree(request);
-    return m;
+    return all;
 }
 
-static const char *labels_by_turn(const struct ste_dialect *d, const struct ste_ask *a, json_t **body)
+static const char *labels_by_turn(const struct ste_dialect *d, const struct ste_ask *a, struct ste_raw_object *b)
 {
     const bool vote = d->way == STE_WAY_VOTE;
     struct ste_sampling how = {.temperature = vote && a->sample_choice ? a->sampling.temperature : 0, .top_p = 1};
-    json_t *b = *body = json_object();
-    set(b, "model", json_string(d->model));
-    set(b, "messages", messages_for_label(a));
-    set(b, d->limit, json_integer(!vote ? 1 : d->plain ? THOUGHTS : LABEL));
+    char *messages = messages_for_label(a);
+    ste_raw_set_text(b, "model", d->model);
+    ste_raw_set(b, "messages", messages);
+    ste_xfree(messages);
+    ste_raw_set_int(b, d->limit, !vote ? 1 : d->plain ? THOUGHTS : LABEL);
     add_sampling(d, b, &how, a->key);
     if (!vote) {
-        set(b, "logprobs", json_true());
-        set(b, "top_logprobs", json_integer(TOP_LOGPROBS));
+        ste_raw_set(b, "logprobs", "true");
+        ste_raw_set_int(b, "top_logprobs", TOP_LOGPROBS);
     }
     return "/v1/chat/completions";
 }
 
-const char *ste_wire_request(const struct ste_dialect *d, const struct ste_ask *a, json_t **body)
+static const char *fill(const struct ste_dialect *d, const struct ste_ask *a, struct ste_raw_object *b)
 {
-    const bool llama = d->api == STE_API_LLAMA_SERVER;
     switch (step_of(d, a)) {
     case STEP_TEMPLATE:
-        *body = json_pack("{sO}", "messages", a->messages);
+        ste_raw_set(b, "messages", a->messages);
         return "/apply-template";
     case STEP_PROMPT:
-        *body = llama ? json_pack("{sssbsb}", "content", a->rendered, "add_special", 1, "parse_special", 1)
-                      : json_pack("{sssOsb}", "model", d->model, "messages", a->messages, "add_generation_prompt", 1);
+        if (d->api == STE_API_LLAMA_SERVER) {
+            ste_raw_set_text(b, "content", a->rendered);
+            ste_raw_set(b, "add_special", "true");
+            ste_raw_set(b, "parse_special", "true");
+        } else {
+            ste_raw_set_text(b, "model", d->model);
+            ste_raw_set(b, "messages", a->messages);
+            ste_raw_set(b, "add_generation_prompt", "true");
+        }
         return "/tokenize";
     case STEP_FREE:
-        return a->have_prompt ? go_on(d, a, body) : chat(d, a, body);
+        return a->have_prompt ? go_on(d, a, b) : chat(d, a, b);
     default:
-        return d->way == STE_WAY_IDS ? labels_by_ids(d, a, body) : labels_by_turn(d, a, body);
+        return d->way == STE_WAY_IDS ? labels_by_ids(d, a, b) : labels_by_turn(d, a, b);
     }
+}
+
+const char *ste_wire_request(const struct ste_dialect *d, const struct ste_ask *a, char **body)
+{
+    struct ste_raw_object b = STE_RAW_OBJECT;
+    const char *path = fill(d, a, &b);
+    *body = ste_raw_done(&b);
+    return path;
 }
 
 /* ---- replies ---- */
@@ -216,109 +225,112 @@ static bool bad(char **why, const char *what)
     return false;
 }
 
-static bool read_ids(const json_t *list, struct ste_tokens *out)
+static bool read_ids(struct ste_raw list, struct ste_tokens *out)
 {
     out->n = 0;
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *v = json_array_get(list, i);
-        const json_int_t id = json_integer_value(v);
-        if (!json_is_integer(v) || id < 0 || id > INT32_MAX)
+    for (struct ste_raw v = ste_raw_first(list); v.s; v = ste_raw_after(list, v)) {
+        int64_t id;
+        if (!ste_raw_int(v, &id) || id < 0 || id > INT32_MAX)
             return false;
         ste_tokens_add(out, (int32_t)id);
     }
-    return json_is_array(list);
+    return ste_raw_is_list(list);
 }
 
 /* The only choice, with its reason to end. */
-static bool only_choice(const json_t *reply, const json_t **choice, enum ste_finish *finish, char **why)
+static bool only_choice(struct ste_raw reply, struct ste_raw *choice, enum ste_finish *finish, char **why)
 {
-    const json_t *list = json_object_get(reply, "choices"), *c = *choice = json_array_get(list, 0),
-                 *index = json_object_get(c, "index");
-    const char *reason = json_string_value(json_object_get(c, "finish_reason"));
-    if (json_array_size(list) != 1 || !json_is_object(c))
+    const struct ste_raw list = ste_raw_get(reply, "choices"), c = *choice = ste_raw_first(list),
+                         reason = ste_raw_get(c, "finish_reason");
+    if (!ste_raw_is_object(c) || ste_raw_after(list, c).s)
         return bad(why, "the reply has not the one choice that was asked for");
-    if (!json_is_integer(index) || json_integer_value(index) != 0)
+    if (!ste_raw_is(ste_raw_get(c, "index"), "0"))
         return bad(why, "the reply's choice has another index than 0");
-    if (reason && strcmp(reason, "stop") == 0)
-        *finish = json_is_string(json_object_get(c, "stop_reason")) ? STE_FINISH_STOP : STE_FINISH_END;
-    else if (reason && strcmp(reason, "length") == 0)
+    if (ste_raw_is(reason, "\"stop\""))
+        *finish = ste_raw_is_text(ste_raw_get(c, "stop_reason")) ? STE_FINISH_STOP : STE_FINISH_END;
+    else if (ste_raw_is(reason, "\"length\""))
         *finish = STE_FINISH_LENGTH;
     else
         return bad(why, "the reply ended neither by itself nor at the limit (finish_reason)");
     return true;
 }
 
-static bool says_something(const json_t *v)
+static bool says_something(struct ste_raw v)
 {
-    return json_is_string(v) && *json_string_value(v);
+    return ste_raw_is_text(v) && !ste_raw_is(v, "\"\"");
 }
 
 /* The text of a chat's choice. Reasoning that a server keeps apart is no part of it; where the limit came before the
  * reasoning ended, there is no text, and the answer is one that was cut. */
-static bool text_of_chat(const json_t *choice, enum ste_finish finish, char **text, char **why)
+static bool text_of_chat(struct ste_raw choice, enum ste_finish finish, char **text, char **why)
 {
-    const json_t *m = json_object_get(choice, "message"), *content = json_object_get(m, "content");
-    const bool reasons =
-        says_something(json_object_get(m, "reasoning")) || says_something(json_object_get(m, "reasoning_content"));
-    if (!json_is_string(content) && !(finish == STE_FINISH_LENGTH && reasons))
+    const struct ste_raw m = ste_raw_get(choice, "message");
+    char *content = ste_raw_text(ste_raw_get(m, "content"));
+    if (!content && !(finish == STE_FINISH_LENGTH && (says_something(ste_raw_get(m, "reasoning")) ||
+                                                      says_something(ste_raw_get(m, "reasoning_content")))))
         return bad(why, "the reply has no text (content is null)");
     ste_xfree(*text);
-    *text = ste_xstrdup(json_is_string(content) ? json_string_value(content) : "");
+    *text = content ? content : ste_xstrdup("");
     return true;
 }
 
-static bool take_chat(const struct ste_dialect *d, struct ste_ask *a, const json_t *reply, char **why)
+static bool take_chat(const struct ste_dialect *d, struct ste_ask *a, struct ste_raw reply, char **why)
 {
-    const json_t *c;
+    struct ste_raw c;
     if (!only_choice(reply, &c, &a->free_finish, why) || !text_of_chat(c, a->free_finish, &a->text, why))
         return false;
     if (d->way != STE_WAY_IDS)
         return true;
-    if (!read_ids(json_object_get(reply, "prompt_token_ids"), &a->prompt) || !a->prompt.n ||
-        !read_ids(json_object_get(c, "token_ids"), &a->free))
+    if (!read_ids(ste_raw_get(reply, "prompt_token_ids"), &a->prompt) || !a->prompt.n ||
+        !read_ids(ste_raw_get(c, "token_ids"), &a->free))
         return bad(why, "the reply has no token ids");
     a->have_prompt = true;
     return true;
 }
 
 /* llama-server's own reply. It leaves the end of the turn out. */
-static bool take_native(const struct ste_dialect *d, struct ste_ask *a, const json_t *reply, char **why)
+static bool take_native(const struct ste_dialect *d, struct ste_ask *a, struct ste_raw reply, char **why)
 {
-    const char *type = json_string_value(json_object_get(reply, "stop_type")),
-               *text = json_string_value(json_object_get(reply, "content"));
-    if (!text || !read_ids(json_object_get(reply, "tokens"), &a->free))
-        return bad(why, "the reply has no text or no token ids");
-    if (json_is_true(json_object_get(reply, "truncated")))
-        return bad(why, "the server cut the prompt");
-    a->free_finish = !type                        ? STE_FINISH_FAILED
-                     : strcmp(type, "eos") == 0   ? STE_FINISH_END
-                     : strcmp(type, "word") == 0  ? STE_FINISH_STOP
-                     : strcmp(type, "limit") == 0 ? STE_FINISH_LENGTH
-                                                  : STE_FINISH_FAILED;
-    if (a->free_finish == STE_FINISH_FAILED)
-        return bad(why, "the reply ended neither by itself nor at the limit (stop_type)");
-    const char *word = json_string_value(json_object_get(reply, "stopping_word"));
-    ste_xfree(a->text);
-    a->text = ste_xasprintf("%s%s", text, a->free_finish == STE_FINISH_STOP && word ? word : "");
-    if (a->free_finish == STE_FINISH_END && d->end_of_turn >= 0)
-        ste_tokens_add(&a->free, d->end_of_turn);
-    return true;
+    const struct ste_raw type = ste_raw_get(reply, "stop_type");
+    const bool word = ste_raw_is(type, "\"word\"");
+    char *text = ste_raw_text(ste_raw_get(reply, "content")),
+         *stop = word ? ste_raw_text(ste_raw_get(reply, "stopping_word")) : NULL;
+    a->free_finish = word                            ? STE_FINISH_STOP
+                     : ste_raw_is(type, "\"eos\"")   ? STE_FINISH_END
+                     : ste_raw_is(type, "\"limit\"") ? STE_FINISH_LENGTH
+                                                     : STE_FINISH_FAILED;
+    const char *wrong =
+        !text || !read_ids(ste_raw_get(reply, "tokens"), &a->free) ? "the reply has no text or no token ids"
+        : ste_raw_is(ste_raw_get(reply, "truncated"), "true")      ? "the server cut the prompt"
+        : a->free_finish == STE_FINISH_FAILED ? "the reply ended neither by itself nor at the limit (stop_type)"
+                                              : NULL;
+    if (!wrong) {
+        ste_xfree(a->text);
+        a->text = ste_xasprintf("%s%s", text, stop ? stop : "");
+        if (a->free_finish == STE_FINISH_END && d->end_of_turn >= 0)
+            ste_tokens_add(&a->free, d->end_of_turn);
+    }
+    ste_xfree(text);
+    ste_xfree(stop);
+    return wrong ? bad(why, wrong) : true;
 }
 
-static bool take_completion(struct ste_ask *a, const json_t *reply, char **why)
+static bool take_completion(struct ste_ask *a, struct ste_raw reply, char **why)
 {
-    const json_t *c;
+    struct ste_raw c;
     if (!only_choice(reply, &c, &a->free_finish, why))
         return false;
-    const char *text = json_string_value(json_object_get(c, "text"));
-    if (!text || !read_ids(json_object_get(c, "token_ids"), &a->free))
+    char *text = ste_raw_text(ste_raw_get(c, "text"));
+    if (!text || !read_ids(ste_raw_get(c, "token_ids"), &a->free)) {
+        ste_xfree(text);
         return bad(why, "the reply has no text or no token ids");
+    }
     ste_xfree(a->text);
-    a->text = ste_xstrdup(text);
+    a->text = text;
     return true;
 }
 
-static bool take_free(const struct ste_dialect *d, struct ste_ask *a, const json_t *reply, char **why)
+static bool take_free(const struct ste_dialect *d, struct ste_ask *a, struct ste_raw reply, char **why)
 {
     const bool llama = d->api == STE_API_LLAMA_SERVER;
     if (!(!a->have_prompt ? take_chat(d, a, reply, why)
@@ -353,29 +365,31 @@ static int draw(const struct ste_ask *a, const double *lp, int n)
 }
 
 /* The log-probability of ID in the reply to a request of one token; NAN: it is not in there. */
-static double logprob_of_id(const struct ste_dialect *d, const json_t *reply, const json_t *choice, int32_t id)
+static double logprob_of_id(const struct ste_dialect *d, struct ste_raw reply, struct ste_raw choice, int32_t id)
 {
+    char key[32];
+    double p = (double)NAN;
     if (d->api != STE_API_LLAMA_SERVER) {
-        char key[32];
         snprintf(key, sizeof key, "token_id:%d", id);
-        const json_t *top = json_object_get(json_object_get(choice, "logprobs"), "top_logprobs"),
-                     *v = json_object_get(json_array_get(top, 0), key);
-        return json_is_number(v) ? json_number_value(v) : (double)NAN;
+        const struct ste_raw top = ste_raw_get(ste_raw_get(choice, "logprobs"), "top_logprobs");
+        ste_raw_real(ste_raw_get(ste_raw_first(top), key), &p);
+        return p;
     }
-    const json_t *first = json_array_get(json_object_get(reply, "completion_probabilities"), 0),
-                 *top = json_object_get(first, "top_logprobs");
-    for (size_t i = 0; i < json_array_size(top); i++) {
-        const json_t *one = json_array_get(top, i), *of = json_object_get(one, "id");
-        if (json_is_integer(of) && json_integer_value(of) == id)
-            return json_number_value(json_object_get(one, "logprob"));
-    }
-    return (double)NAN;
+    const struct ste_raw first = ste_raw_first(ste_raw_get(reply, "completion_probabilities")),
+                         top = ste_raw_get(first, "top_logprobs");
+    snprintf(key, sizeof key, "%d", id);
+    for (struct ste_raw one = ste_raw_first(top); one.s; one = ste_raw_after(top, one))
+        if (ste_raw_is(ste_raw_get(one, "id"), key)) {
+            ste_raw_real(ste_raw_get(one, "logprob"), &p);
+            return p;
+        }
+    return p;
 }
 
 /* Reads one token of the choices' and takes the path on; a choice is made once one is whole. */
-static bool take_ids_labels(const struct ste_dialect *d, struct ste_ask *a, const json_t *reply, char **why)
+static bool take_ids_labels(const struct ste_dialect *d, struct ste_ask *a, struct ste_raw reply, char **why)
 {
-    const json_t *c = NULL;
+    struct ste_raw c = {0};
     enum ste_finish ignored;
     double lp[STE_MAX_CHOICES];
     int32_t id[STE_MAX_CHOICES];
@@ -430,7 +444,7 @@ static int label_of(const struct ste_ask *a, const char *text, bool begins)
     return -1;
 }
 
-static bool take_vote(struct ste_ask *a, const json_t *choice, enum ste_finish finish, char **why)
+static bool take_vote(struct ste_ask *a, struct ste_raw choice, enum ste_finish finish, char **why)
 {
     char *text = NULL;
     if (!text_of_chat(choice, finish, &text, why))
@@ -443,27 +457,29 @@ static bool take_vote(struct ste_ask *a, const json_t *choice, enum ste_finish f
     return true;
 }
 
-static bool take_turn_labels(const struct ste_dialect *d, struct ste_ask *a, const json_t *reply, char **why)
+static bool take_turn_labels(const struct ste_dialect *d, struct ste_ask *a, struct ste_raw reply, char **why)
 {
-    const json_t *c;
+    struct ste_raw c;
     enum ste_finish finish;
     double lp[STE_MAX_CHOICES];
     if (!only_choice(reply, &c, &finish, why))
         return false;
     if (d->way == STE_WAY_VOTE)
         return take_vote(a, c, finish, why);
-    const json_t *first = json_array_get(json_object_get(json_object_get(c, "logprobs"), "content"), 0),
-                 *top = json_object_get(first, "top_logprobs");
-    if (!json_array_size(top))
+    const struct ste_raw first = ste_raw_first(ste_raw_get(ste_raw_get(c, "logprobs"), "content")),
+                         top = ste_raw_get(first, "top_logprobs");
+    if (!ste_raw_first(top).s)
         return bad(why, "the reply has no log-probabilities");
     for (int i = 0; i < a->n_choices; i++)
         lp[i] = 0;
-    for (size_t k = 0; k < json_array_size(top); k++) {
-        const json_t *one = json_array_get(top, k);
-        const char *token = json_string_value(json_object_get(one, "token"));
+    for (struct ste_raw one = ste_raw_first(top); one.s; one = ste_raw_after(top, one)) {
+        char *token = ste_raw_text(ste_raw_get(one, "token"));
         const int label = token ? label_of(a, token, false) : -1;
+        double p = 0;
+        ste_raw_real(ste_raw_get(one, "logprob"), &p);
         if (label >= 0)
-            lp[label] += exp(json_number_value(json_object_get(one, "logprob")));
+            lp[label] += exp(p);
+        ste_xfree(token);
     }
     for (int i = 0; i < a->n_choices; i++) {
         lp[i] = lp[i] > 0 ? log(lp[i]) : -INFINITY;
@@ -475,9 +491,9 @@ static bool take_turn_labels(const struct ste_dialect *d, struct ste_ask *a, con
 
 /* ---- all of it ---- */
 
-static bool take_prompt(const struct ste_dialect *d, struct ste_ask *a, const json_t *reply, char **why)
+static bool take_prompt(struct ste_ask *a, struct ste_raw reply, char **why)
 {
-    if (!read_ids(json_object_get(reply, "tokens"), &a->prompt) || !a->prompt.n)
+    if (!read_ids(ste_raw_get(reply, "tokens"), &a->prompt) || !a->prompt.n)
         return bad(why, "the reply has no token ids");
     for (size_t i = 0; i < a->prefill.n; i++)
         ste_tokens_add(&a->prompt, a->prefill.ids[i]);
@@ -485,17 +501,14 @@ static bool take_prompt(const struct ste_dialect *d, struct ste_ask *a, const js
     return true;
 }
 
-static bool take(const struct ste_dialect *d, struct ste_ask *a, const json_t *reply, char **why)
+static bool take(const struct ste_dialect *d, struct ste_ask *a, struct ste_raw reply, char **why)
 {
-    const char *text = json_string_value(json_object_get(reply, "prompt"));
     switch (step_of(d, a)) {
     case STEP_TEMPLATE:
-        if (!text)
-            return bad(why, "the reply has no prompt");
-        a->rendered = ste_xstrdup(text);
-        return true;
+        a->rendered = ste_raw_text(ste_raw_get(reply, "prompt"));
+        return a->rendered || bad(why, "the reply has no prompt");
     case STEP_PROMPT:
-        return take_prompt(d, a, reply, why);
+        return take_prompt(a, reply, why);
     case STEP_FREE:
         return take_free(d, a, reply, why);
     case STEP_LABELS:
@@ -508,20 +521,20 @@ static bool take(const struct ste_dialect *d, struct ste_ask *a, const json_t *r
 
 enum ste_wire ste_wire_take(const struct ste_dialect *d, struct ste_ask *a, const char *body, size_t n, char **why)
 {
-    json_t *reply = json_loadb(body, n, JSON_ALLOW_NUL, NULL);
-    const json_t *error = json_object_get(reply, "error");
+    struct ste_raw reply;
     *why = NULL;
-    if (!json_is_object(reply))
+    if (!ste_raw_read(&reply, body, n) || !ste_raw_is_object(reply)) {
         bad(why, "the reply is no JSON object");
-    else if (error && !json_is_null(error))
-        *why = ste_xasprintf("the reply holds an error (%.200s)",
-                             json_is_string(error) ? json_string_value(error)
-                             : json_is_string(json_object_get(error, "message"))
-                                 ? json_string_value(json_object_get(error, "message"))
-                                 : "without a reason");
-    else
+        return STE_WIRE_BAD;
+    }
+    const struct ste_raw error = ste_raw_get(reply, "error");
+    if (error.s && !ste_raw_is(error, "null")) {
+        char *said = ste_raw_text(ste_raw_is_text(error) ? error : ste_raw_get(error, "message"));
+        *why = ste_xasprintf("the reply holds an error (%.200s)", said ? said : "without a reason");
+        ste_xfree(said);
+    } else {
         take(d, a, reply, why);
-    json_decref(reply);
+    }
     return *why ? STE_WIRE_BAD : step_of(d, a) == STEP_DONE ? STE_WIRE_DONE : STE_WIRE_MORE;
 }
 

@@ -8,8 +8,6 @@
 #ifndef STE_LLM_WIRE_H
 #define STE_LLM_WIRE_H
 
-#include <jansson.h>
-
 #include "llm/endpoint.h"
 #include "llm/llm.h"
 #include "model/tokenizer.h"
@@ -33,7 +31,7 @@ struct ste_dialect {
 
 /* A question and what has come of it. */
 struct ste_ask {
-    json_t *messages, *stops; /* STOPS: NULL, or texts */
+    char *messages, *stops; /* as canonical JSON, lists; STOPS: NULL, or texts */
     struct ste_sampling sampling;
     int max_tokens, n_choices;
     bool sample_choice;
@@ -53,8 +51,8 @@ struct ste_ask {
 };
 void ste_ask_free(struct ste_ask *a);
 
-/* The next request: its path below the server's root, with a leading slash, and its body (the caller's). */
-const char *ste_wire_request(const struct ste_dialect *d, const struct ste_ask *a, json_t **body);
+/* The next request: its path below the server's root, with a leading slash, and its body, which the caller frees. */
+const char *ste_wire_request(const struct ste_dialect *d, const struct ste_ask *a, char **body);
 
 enum ste_wire {
     STE_WIRE_BAD = -1, /* not taken; *WHY, which the caller frees, says why */

@@ -1,0 +1,397 @@
+#include "core/raw.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/utf8.h"
+
+#define DEEPEST 64
+
+/* ---- reading ---- */
+
+/* Each takes what stands at P and gives the place behind it; NULL: it is none. */
+
+static const char *pass_blanks(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
+        p++;
+    return p;
+}
+
+static const char *pass_digits(const char *p, const char *end)
+{
+    while (p < end && *p >= '0' && *p <= '9')
+        p++;
+    return p;
+}
+
+static const char *pass_text(const char *p, const char *end)
+{
+    for (p++; p < end && *p != '"'; p++) {
+        if ((unsigned char)*p < ' ')
+            return NULL;
+        if (*p != '\\')
+            continue;
+        if (++p == end || !strchr("\"\\/bfnrtu", *p) || !*p)
+            return NULL;
+        for (int i = 0; *p == 'u' && i < 4; i++)
+            if (end - p < 5 || !strchr("0123456789abcdefABCDEF", p[i + 1]) || !p[i + 1])
+                return NULL;
+    }
+    return p < end ? p + 1 : NULL;
+}
+
+static const char *pass_number(const char *p, const char *end)
+{
+    p += *p == '-';
+    const char *whole = p;
+    p = pass_digits(p, end);
+    if (p == whole || (*whole == '0' && p > whole + 1))
+        return NULL;
+    if (p < end && *p == '.') {
+        const char *from = p + 1;
+        if ((p = pass_digits(from, end)) == from)
+            return NULL;
+    }
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        const char *from = p + 1;
+        from += from < end && (*from == '+' || *from == '-');
+        if ((p = pass_digits(from, end)) == from)
+            return NULL;
+    }
+    return p;
+}
+
+static const char *pass_word(const char *p, const char *end, const char *word)
+{
+    const size_t n = strlen(word);
+    return (size_t)(end - p) >= n && memcmp(p, word, n) == 0 ? p + n : NULL;
+}
+
+static const char *pass_value(const char *p, const char *end, int depth);
+
+/* Plain numbers with a comma behind each: most of a list of token ids. */
+static const char *pass_ids(const char *p, const char *end)
+{
+    for (;;) {
+        p = pass_blanks(p, end);
+        const char *behind = pass_digits(p, end);
+        if (behind == p || behind == end || *behind != ',' || (*p == '0' && behind > p + 1))
+            return p;
+        p = behind + 1;
+    }
+}
+
+static const char *pass_members(const char *p, const char *end, int depth)
+{
+    const bool object = *p == '{';
+    const char close = object ? '}' : ']';
+    p = pass_blanks(p + 1, end);
+    if (p < end && *p == close)
+        return p + 1;
+    for (;; p++) {
+        p = object ? pass_blanks(p, end) : pass_ids(p, end);
+        if (object) {
+            p = p < end && *p == '"' ? pass_text(p, end) : NULL;
+            p = p ? pass_blanks(p, end) : NULL;
+            if (!p || p == end || *p++ != ':')
+                return NULL;
+        }
+        p = pass_value(p, end, depth + 1);
+        p = p ? pass_blanks(p, end) : NULL;
+        if (!p || p == end || *p != ',')
+            return p && p < end && *p == close ? p + 1 : NULL;
+    }
+}
+
+static const char *pass_value(const char *p, const char *end, int depth)
+{
+    p = pass_blanks(p, end);
+    if (p == end || depth > DEEPEST)
+        return NULL;
+    switch (*p) {
+    case '{':
+    case '[':
+        return pass_members(p, end, depth);
+    case '"':
+        return pass_text(p, end);
+    case 't':
+        return pass_word(p, end, "true");
+    case 'f':
+        return pass_word(p, end, "false");
+    case 'n':
+        return pass_word(p, end, "null");
+    default:
+        return pass_number(p, end);
+    }
+}
+
+bool ste_raw_read(struct ste_raw *out, const char *s, size_t n)
+{
+    *out = (struct ste_raw){0};
+    const char *from = pass_blanks(s, s + n), *end = pass_value(from, s + n, 0);
+    if (!end || pass_blanks(end, s + n) < s + n || ste_utf8_bad(s, n) < n)
+        return false;
+    *out = (struct ste_raw){from, (size_t)(end - from)};
+    return true;
+}
+
+/* From here on the text is known to be JSON, within a list or an object: what is looked for comes. */
+
+static bool begins(struct ste_raw v, char c)
+{
+    return v.n && *v.s == c;
+}
+
+static const char *behind_text(const char *p)
+{
+    for (p++; *(p += strcspn(p, "\"\\")) == '\\';)
+        p += 2;
+    return p + 1;
+}
+
+static const char *behind_value(const char *p)
+{
+    if (*p == '"')
+        return behind_text(p);
+    if (*p != '[' && *p != '{')
+        return p + strcspn(p, ",]} \t\r\n");
+    for (int depth = 0;;) {
+        p += strcspn(p, "\"[]{}");
+        if (*p == '"') {
+            p = behind_text(p);
+            continue;
+        }
+        depth += *p == '[' || *p == '{' ? 1 : -1;
+        p++;
+        if (!depth)
+            return p;
+    }
+}
+
+static struct ste_raw value_at(const char *p, const char *end)
+{
+    p = pass_blanks(p, end);
+    return *p == ']' ? (struct ste_raw){0} : (struct ste_raw){p, (size_t)(behind_value(p) - p)};
+}
+
+struct ste_raw ste_raw_get(struct ste_raw object, const char *key)
+{
+    const char *p = object.s, *end = object.s + object.n;
+    const size_t n = strlen(key);
+    while (begins(object, '{') && *p != '}') {
+        const char *name = pass_blanks(p + 1, end);
+        if (*name != '"')
+            break; /* {} */
+        const char *behind = behind_text(name);
+        const struct ste_raw v = value_at(pass_blanks(behind, end) + 1, end);
+        if ((size_t)(behind - name) == n + 2 && memcmp(name + 1, key, n) == 0)
+            return v;
+        p = pass_blanks(v.s + v.n, end); /* a comma, or the end */
+    }
+    return (struct ste_raw){0};
+}
+
+struct ste_raw ste_raw_first(struct ste_raw list)
+{
+    return begins(list, '[') ? value_at(list.s + 1, list.s + list.n) : (struct ste_raw){0};
+}
+
+struct ste_raw ste_raw_after(struct ste_raw list, struct ste_raw item)
+{
+    const char *end = list.s + list.n, *p = pass_blanks(item.s + item.n, end);
+    return *p == ',' ? value_at(p + 1, end) : (struct ste_raw){0};
+}
+
+bool ste_raw_is_list(struct ste_raw v)
+{
+    return begins(v, '[');
+}
+
+bool ste_raw_is_object(struct ste_raw v)
+{
+    return begins(v, '{');
+}
+
+bool ste_raw_is_text(struct ste_raw v)
+{
+    return begins(v, '"');
+}
+
+bool ste_raw_is(struct ste_raw v, const char *written)
+{
+    return v.n == strlen(written) && memcmp(v.s, written, v.n) == 0;
+}
+
+bool ste_raw_int(struct ste_raw v, int64_t *out)
+{
+    const bool negative = begins(v, '-');
+    int64_t x = 0;
+    if (v.n == (size_t)negative)
+        return false;
+    for (size_t i = negative; i < v.n; i++) {
+        const int digit = v.s[i] - '0';
+        if (digit < 0 || digit > 9 || __builtin_mul_overflow(x, 10, &x) ||
+            __builtin_sub_overflow(x, digit, &x)) /* below 0, where there is one number more */
+            return false;
+    }
+    return negative ? (*out = x, true) : !__builtin_sub_overflow((int64_t)0, x, out);
+}
+
+bool ste_raw_real(struct ste_raw v, double *out)
+{
+    char digits[64];
+    if (!v.n || v.n >= sizeof digits || !(begins(v, '-') || (*v.s >= '0' && *v.s <= '9')))
+        return false;
+    memcpy(digits, v.s, v.n);
+    digits[v.n] = 0;
+    *out = strtod(digits, NULL);
+    return true;
+}
+
+char *ste_raw_text(struct ste_raw v)
+{
+    if (!begins(v, '"'))
+        return NULL;
+    if (!memchr(v.s, '\\', v.n))
+        return ste_xstrndup(v.s + 1, v.n - 2);
+    json_t *j = json_loadb(v.s, v.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    char *text = j ? ste_xstrdup(json_string_value(j)) : NULL;
+    json_decref(j);
+    return text;
+}
+
+/* ---- writing ---- */
+
+void ste_raw_add_text(struct ste_buf *b, const char *text)
+{
+    static const char named[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* the character and what stands for it */
+    ste_buf_addc(b, '"');
+    for (const char *p = text; *p;) {
+        size_t n = 0;
+        while ((unsigned char)p[n] >= ' ' && p[n] != '"' && p[n] != '\\')
+            n++;
+        ste_buf_add(b, p, n);
+        p += n;
+        if (!*p)
+            break;
+        size_t i = 0;
+        while (named[i] && named[i] != *p)
+            i += 2;
+        if (named[i])
+            ste_buf_add(b, (const char[]){'\\', named[i + 1]}, 2);
+        else
+            ste_buf_addf(b, "\\u%04X", (unsigned char)*p);
+        p++;
+    }
+    ste_buf_addc(b, '"');
+}
+
+/* Opens the value of KEY; close ends it. */
+static struct ste_buf *open(struct ste_raw_object *o, const char *key)
+{
+    if (o->n == STE_RAW_FIELDS)
+        abort();
+    o->fields[o->n].key = key;
+    o->fields[o->n].at = o->text.len;
+    return &o->text;
+}
+
+static void close(struct ste_raw_object *o)
+{
+    o->fields[o->n].n = o->text.len - o->fields[o->n].at;
+    o->n++;
+}
+
+void ste_raw_set(struct ste_raw_object *o, const char *key, const char *json)
+{
+    ste_buf_adds(open(o, key), json);
+    close(o);
+}
+
+void ste_raw_set_text(struct ste_raw_object *o, const char *key, const char *text)
+{
+    ste_raw_add_text(open(o, key), text);
+    close(o);
+}
+
+static char *digits_of(int64_t v, char end[24])
+{
+    uint64_t x = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    char *p = end + 23;
+    *p = 0;
+    do
+        *--p = (char)('0' + x % 10);
+    while (x /= 10);
+    if (v < 0)
+        *--p = '-';
+    return p;
+}
+
+void ste_raw_set_int(struct ste_raw_object *o, const char *key, int64_t v)
+{
+    char digits[24];
+    ste_raw_set(o, key, digits_of(v, digits));
+}
+
+/* As jansson writes it, so that equal values give equal bytes. */
+void ste_raw_set_real(struct ste_raw_object *o, const char *key, double v)
+{
+    if (v == 0 || v == 1) {
+        ste_raw_set(o, key, v == 0 ? "0.0" : "1.0");
+        return;
+    }
+    json_t *j = json_real(v);
+    char *s = json_dumps(j, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+    ste_raw_set(o, key, s ? s : "null");
+    ste_xfree(s);
+    json_decref(j);
+}
+
+void ste_raw_set_ids(struct ste_raw_object *o, const char *key, const struct ste_raw_ids *lists, size_t n)
+{
+    struct ste_buf *b = open(o, key);
+    ste_buf_addc(b, '[');
+    for (size_t k = 0; k < n; k++) {
+        ste_buf_reserve(b, 12 * lists[k].n);
+        for (size_t i = 0; i < lists[k].n; i++) {
+            char room[24];
+            const char *digits = digits_of(lists[k].ids[i], room);
+            const size_t len = (size_t)(room + 23 - digits);
+            memcpy(b->s + b->len, digits, len);
+            b->s[b->len + len] = ',';
+            b->len += len + 1;
+        }
+    }
+    b->len -= b->s[b->len - 1] == ',';
+    ste_buf_addc(b, ']');
+    close(o);
+}
+
+char *ste_raw_done(struct ste_raw_object *o)
+{
+    struct ste_buf b = STE_BUF_INIT;
+    int order[STE_RAW_FIELDS];
+    for (int i = 0; i < o->n; i++) {
+        int k = i;
+        for (; k && strcmp(o->fields[order[k - 1]].key, o->fields[i].key) > 0; k--)
+            order[k] = order[k - 1];
+        order[k] = i;
+    }
+    ste_buf_reserve(&b, o->text.len + 40 * (size_t)o->n + 2);
+    ste_buf_addc(&b, '{');
+    for (int i = 0; i < o->n; i++) {
+        if (i)
+            ste_buf_addc(&b, ',');
+        ste_raw_add_text(&b, o->fields[order[i]].key);
+        ste_buf_addc(&b, ':');
+        ste_buf_add(&b, o->text.s + o->fields[order[i]].at, o->fields[order[i]].n);
+    }
+    ste_buf_addc(&b, '}');
+    ste_buf_clear(&o->text);
+    *o = (struct ste_raw_object)STE_RAW_OBJECT;
+    return ste_buf_detach(&b);
+}
