@@ -1,5 +1,6 @@
 #include "llm/cache.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -102,6 +103,11 @@ void ste_cache_put(struct ste_cache *c, const struct ste_answer *a)
     ste_buf_clear(&b);
 }
 
+void ste_cache_save(struct ste_cache *c)
+{
+    ste_memo_save(c->memo);
+}
+
 char *ste_cache_at_home(void)
 {
     struct ste_err why = {0};
@@ -118,9 +124,13 @@ char *ste_cache_at_home(void)
 
 /* ---- the wrapper ---- */
 
+#define SAVE_SECONDS 0.02 /* that an answer may wait for others, to be saved with them */
+
 struct cached {
     struct ste_llm llm;
     struct ste_cache *cache;
+    bool told;                /* what is wrapped tells before it waits; else each answer is saved at once */
+    double since;             /* when the first answer came that is not saved; 0: all are */
     struct ste_answer *ready; /* found, and not yet taken */
     size_t n, cap;
 };
@@ -164,6 +174,22 @@ static void cancel(struct ste_llm *llm, uint64_t ticket)
     llm->inner->ops->cancel(llm->inner, ticket);
 }
 
+static void save(struct cached *c)
+{
+    ste_cache_save(c->cache);
+    c->since = 0;
+}
+
+static double before_wait(struct ste_llm *llm)
+{
+    struct cached *c = (struct cached *)llm;
+    const double left = c->since + SAVE_SECONDS - ste_now();
+    c->told = true;
+    if (c->since && left <= 0)
+        save(c);
+    return c->since ? left : INFINITY;
+}
+
 static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err)
 {
     struct cached *c = (struct cached *)llm;
@@ -173,8 +199,12 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
         return 1;
     }
     int rc = llm->inner->ops->next(llm->inner, out, err);
-    if (rc == 1)
+    if (rc == 1) {
         ste_cache_put(c->cache, out);
+        c->since = c->since ? c->since : ste_now();
+        if (!c->told)
+            save(c);
+    }
     return rc;
 }
 
@@ -198,5 +228,7 @@ struct ste_llm *ste_cache_wrap(struct ste_llm *inner, const char *path)
     struct cached *c = ste_xcalloc(1, sizeof *c);
     c->llm = (struct ste_llm){.ops = &ops, .about = inner->about, .inner = inner};
     c->cache = cache;
+    inner->wrapper = &c->llm;
+    inner->before_wait = before_wait;
     return &c->llm;
 }

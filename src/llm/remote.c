@@ -1,5 +1,6 @@
 #include "llm/remote.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/hash.h"
@@ -19,7 +20,8 @@
 
 struct flying {
     struct ste_prepared question;
-    size_t at; /* the address it was sent to */
+    size_t place; /* in remote.flying */
+    size_t at;    /* the address it was sent to */
     bool sent;
     int tries, waits; /* faults met, and times that the server was busy */
     double not_before;
@@ -37,8 +39,8 @@ struct remote {
     struct ste_server server;
     struct ste_http_pool *pool;
     struct replica *replicas;
-    struct flying **flying;
-    size_t n_flying, cap_flying;
+    struct flying **flying, **waiting; /* WAITING: those of them that are not sent, the oldest first */
+    size_t n_flying, cap_flying, n_waiting, cap_waiting;
     uint64_t answers;
     double failing;     /* since when nothing but failures came; 0: that is not so */
     struct ste_err end; /* why nothing is asked any more; code 0: it is */
@@ -179,6 +181,15 @@ static int prepare(struct ste_llm *llm, const struct ste_question *question, str
     return 0;
 }
 
+static void let_wait(struct remote *r, struct flying *f)
+{
+    STE_GROW(r->waiting, r->cap_waiting, r->n_waiting + 1);
+    size_t i = r->n_waiting++;
+    for (; i && r->waiting[i - 1]->question.ticket > f->question.ticket; i--)
+        r->waiting[i] = r->waiting[i - 1];
+    r->waiting[i] = f;
+}
+
 static int submit(struct ste_llm *llm, struct ste_prepared *q, struct ste_err *err)
 {
     struct remote *r = of(llm);
@@ -186,21 +197,26 @@ static int submit(struct ste_llm *llm, struct ste_prepared *q, struct ste_err *e
     *f = (struct flying){.question = *q, .answers = r->answers};
     *q = (struct ste_prepared){0};
     STE_GROW(r->flying, r->cap_flying, r->n_flying + 1);
+    f->place = r->n_flying;
     r->flying[r->n_flying++] = f;
+    let_wait(r, f);
     return 0;
 }
 
 /* Takes F out, and frees it. */
 static void land(struct remote *r, struct flying *f)
 {
-    size_t i = 0;
-    while (r->flying[i] != f)
-        i++;
-    memmove(&r->flying[i], &r->flying[i + 1], (--r->n_flying - i) * sizeof *r->flying);
+    r->flying[f->place] = r->flying[--r->n_flying];
+    r->flying[f->place]->place = f->place;
     if (f->sent) {
         ste_http_pool_drop(r->pool, f);
         r->replicas[f->at].in_flight--;
     }
+    size_t left = 0;
+    for (size_t i = 0; i < r->n_waiting; i++)
+        if (r->waiting[i] != f)
+            r->waiting[left++] = r->waiting[i];
+    r->n_waiting = left;
     ste_prepared_clear(&f->question);
     ste_xfree(f);
 }
@@ -258,18 +274,23 @@ static double send_all(struct remote *r)
 {
     const double now = ste_now();
     double least = 1;
-    for (size_t i = 0; i < r->n_flying; i++) {
-        struct flying *f = r->flying[i];
-        if (f->sent)
-            continue;
-        if (f->not_before > now) {
-            least = f->not_before - now < least ? f->not_before - now : least;
+    size_t left = 0, i = 0;
+    for (; i < r->n_waiting; i++) {
+        struct flying *f = r->waiting[i];
+        const bool later = f->not_before > now;
+        const long at = later ? -1 : place_for(r, f, now);
+        if (at >= 0) {
+            send_one(r, f, (size_t)at);
             continue;
         }
-        const long at = place_for(r, f, now);
-        if (at >= 0)
-            send_one(r, f, (size_t)at);
+        if (!later)
+            break; /* nor is there a place for those behind it */
+        least = f->not_before - now < least ? f->not_before - now : least;
+        r->waiting[left++] = f;
     }
+    if (i > left)
+        memmove(r->waiting + left, r->waiting + i, (r->n_waiting - i) * sizeof *r->waiting);
+    r->n_waiting -= i - left;
     for (size_t i = 0; i < r->server.at.urls.n; i++)
         if (r->replicas[i].until > now && r->replicas[i].until - now < least)
             least = r->replicas[i].until - now;
@@ -401,6 +422,7 @@ static int take(struct remote *r, struct flying *f, const struct ste_http_reply 
     *is = GOES_ON;
     f->sent = false;
     r->replicas[f->at].in_flight--;
+    let_wait(r, f); /* for another request, or until it lands */
     if (reply->why)
         return refused(r, f, reply, is, out, err);
     switch (ste_wire_take(&r->server.dialect, ask_of(f), reply->body.s, reply->body.len, &why)) {
@@ -429,7 +451,8 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
             return ste_err_set(err, r->end.code, "%s", r->end.msg);
         struct ste_http_reply reply;
         enum outcome is;
-        int rc = ste_http_pool_next(r->pool, send_all(r), &reply, err);
+        const double again = send_all(r), save = llm->before_wait ? llm->before_wait(llm->wrapper) : INFINITY;
+        int rc = ste_http_pool_next(r->pool, again < save ? again : save, &reply, err);
         if (rc < 0)
             return rc;
         if (rc == 0)
@@ -473,6 +496,7 @@ static void close_remote(struct ste_llm *llm)
     while (r->n_flying)
         land(r, r->flying[0]);
     ste_xfree(r->flying);
+    ste_xfree(r->waiting);
     ste_http_pool_free(r->pool);
     ste_xfree(r->replicas);
     ste_server_close(&r->server);
