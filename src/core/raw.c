@@ -1,7 +1,6 @@
 #include "core/raw.h"
 
-#include <jansson.h>
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -252,31 +251,153 @@ bool ste_raw_real(struct ste_raw v, double *out)
     return true;
 }
 
+bool ste_raw_ids(struct ste_raw list, int32_t **ids, size_t *n)
+{
+    size_t most = 1;
+    for (const char *p = list.s; p && (p = memchr(p, ',', (size_t)(list.s + list.n - p))); p++)
+        most++;
+    int32_t *out = *ids = ste_xmalloc(most * sizeof *out);
+    *n = 0;
+    if (!begins(list, '['))
+        return false;
+    const char *end = list.s + list.n, *p = pass_blanks(list.s + 1, end);
+    while (*p != ']') {
+        uint64_t id = 0;
+        const char *from = p;
+        for (; *p >= '0' && *p <= '9' && id <= INT32_MAX; p++)
+            id = 10 * id + (uint64_t)(*p - '0');
+        const char *behind = pass_blanks(p, end);
+        if (p == from || id > INT32_MAX || (*behind != ',' && *behind != ']'))
+            return false;
+        out[(*n)++] = (int32_t)id;
+        p = *behind == ',' ? pass_blanks(behind + 1, end) : behind;
+    }
+    return true;
+}
+
+/* The text that N bytes between quotes stand for, into TO, which has room for them; where it ends. NULL: it has \u. */
+static char *unescape(const char *s, size_t n, char *to)
+{
+    static const char named[] = "\"\"\\\\//b\bf\fn\nr\rt\t"; /* what stands behind the backslash, and what for */
+    for (const char *end = s + n, *at; s < end; s = at + 2) {
+        at = memchr(s, '\\', (size_t)(end - s));
+        const size_t plain = (size_t)((at ? at : end) - s);
+        memcpy(to, s, plain);
+        to += plain;
+        if (!at)
+            break;
+        if (at[1] == 'u')
+            return NULL;
+        size_t i = 0;
+        while (named[i] != at[1])
+            i += 2;
+        *to++ = named[i + 1];
+    }
+    return to;
+}
+
 char *ste_raw_text(struct ste_raw v)
 {
     if (!begins(v, '"'))
         return NULL;
-    if (!memchr(v.s, '\\', v.n))
-        return ste_xstrndup(v.s + 1, v.n - 2);
+    char *text = ste_xmalloc(v.n), *end = unescape(v.s + 1, v.n - 2, text);
+    if (end) {
+        *end = 0;
+        return text;
+    }
+    ste_xfree(text);
     json_t *j = json_loadb(v.s, v.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-    char *text = j ? ste_xstrdup(json_string_value(j)) : NULL;
+    text = j ? ste_xstrdup(json_string_value(j)) : NULL;
     json_decref(j);
     return text;
 }
 
+/* ---- values ---- */
+
+static json_t *text_value(struct ste_raw v)
+{
+    char *text = ste_xmalloc(v.n), *end = unescape(v.s + 1, v.n - 2, text);
+    json_t *j = end ? json_stringn_nocheck(text, (size_t)(end - text)) : NULL;
+    ste_xfree(text);
+    return j;
+}
+
+static json_t *number_value(struct ste_raw v)
+{
+    int64_t whole;
+    double real;
+    if (ste_raw_int(v, &whole))
+        return json_integer(whole);
+    const bool is_real = memchr(v.s, '.', v.n) || memchr(v.s, 'e', v.n) || memchr(v.s, 'E', v.n);
+    return is_real && ste_raw_real(v, &real) && isfinite(real) ? json_real(real) : NULL;
+}
+
+/* Adds the members of V to INTO; false: one of them cannot be. */
+static bool add_members(json_t *into, struct ste_raw v)
+{
+    const char *p = v.s, *end = v.s + v.n;
+    char key[64];
+    while (*p != '}' && *p != ']') {
+        size_t n = 0;
+        p = pass_blanks(p + 1, end);
+        if (*p == '}' || *p == ']')
+            break;
+        if (begins(v, '{')) {
+            const char *behind = behind_text(p);
+            n = (size_t)(behind - p) - 2;
+            if (n >= sizeof key || memchr(p, '\\', n + 1))
+                return false;
+            memcpy(key, p + 1, n);
+            key[n] = 0;
+            p = pass_blanks(behind, end) + 1;
+        }
+        const struct ste_raw member = value_at(p, end);
+        json_t *j = ste_raw_value(member);
+        if (begins(v, '{') ? json_object_set_new_nocheck(into, key, j) : json_array_append_new(into, j))
+            return false;
+        p = pass_blanks(member.s + member.n, end);
+    }
+    return true;
+}
+
+json_t *ste_raw_value(struct ste_raw v)
+{
+    json_t *j;
+    switch (*v.s) {
+    case '{':
+    case '[':
+        j = *v.s == '{' ? json_object() : json_array();
+        if (add_members(j, v))
+            return j;
+        json_decref(j);
+        return NULL;
+    case '"':
+        return text_value(v);
+    case 't':
+        return json_true();
+    case 'f':
+        return json_false();
+    case 'n':
+        return json_null();
+    default:
+        return number_value(v);
+    }
+}
+
 /* ---- writing ---- */
 
-void ste_raw_add_text(struct ste_buf *b, const char *text)
+static void add_text(struct ste_buf *b, const char *p, size_t size)
 {
     static const char named[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* the character and what stands for it */
+    const char *end = p + size;
+    ste_buf_reserve(b, size + 2);
     ste_buf_addc(b, '"');
-    for (const char *p = text; *p;) {
-        size_t n = 0;
-        while ((unsigned char)p[n] >= ' ' && p[n] != '"' && p[n] != '\\')
-            n++;
-        ste_buf_add(b, p, n);
-        p += n;
-        if (!*p)
+    for (; p < end; p++) {
+        const char *from = p;
+        while (p < end && (unsigned char)*p >= ' ' && *p != '"' && *p != '\\')
+            p++;
+        ste_buf_add(b, from, (size_t)(p - from));
+        if (p == end)
             break;
         size_t i = 0;
         while (named[i] && named[i] != *p)
@@ -285,9 +406,87 @@ void ste_raw_add_text(struct ste_buf *b, const char *text)
             ste_buf_add(b, (const char[]){'\\', named[i + 1]}, 2);
         else
             ste_buf_addf(b, "\\u%04X", (unsigned char)*p);
-        p++;
     }
     ste_buf_addc(b, '"');
+}
+
+void ste_raw_add_text(struct ste_buf *b, const char *text)
+{
+    add_text(b, text, strlen(text));
+}
+
+/* As jansson writes it, so that equal values give equal bytes. */
+static void add_real(struct ste_buf *b, double v)
+{
+    json_t *j = v == 0 || v == 1 ? NULL : json_real(v);
+    char *s = j ? json_dumps(j, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17)) : NULL;
+    ste_buf_adds(b, s ? s : v == 1 ? "1.0" : signbit(v) ? "-0.0" : "0.0");
+    ste_xfree(s);
+    json_decref(j);
+}
+
+/* Writes V at TO, and gives the place behind it. */
+static char *add_digits(char *to, int64_t v)
+{
+    uint64_t x = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    int n = 1;
+    for (uint64_t rest = x; rest > 9; rest /= 10)
+        n++;
+    if (v < 0)
+        *to++ = '-';
+    for (char *p = to + n; p > to; x /= 10)
+        *--p = (char)('0' + x % 10);
+    return to + n;
+}
+
+static void add_int(struct ste_buf *b, int64_t v)
+{
+    char digits[24];
+    ste_buf_add(b, digits, (size_t)(add_digits(digits, v) - digits));
+}
+
+void ste_raw_add_value(struct ste_buf *b, const json_t *v)
+{
+    const char *key;
+    json_t *item;
+    size_t i;
+    bool first = true;
+    switch (json_typeof(v)) {
+    case JSON_OBJECT:
+        ste_buf_addc(b, '{');
+        json_object_foreach((json_t *)v, key, item)
+        {
+            if (!first)
+                ste_buf_addc(b, ',');
+            first = false;
+            ste_raw_add_text(b, key);
+            ste_buf_addc(b, ':');
+            ste_raw_add_value(b, item);
+        }
+        ste_buf_addc(b, '}');
+        break;
+    case JSON_ARRAY:
+        ste_buf_addc(b, '[');
+        json_array_foreach(v, i, item)
+        {
+            if (i)
+                ste_buf_addc(b, ',');
+            ste_raw_add_value(b, item);
+        }
+        ste_buf_addc(b, ']');
+        break;
+    case JSON_STRING:
+        add_text(b, json_string_value(v), json_string_length(v));
+        break;
+    case JSON_INTEGER:
+        add_int(b, json_integer_value(v));
+        break;
+    case JSON_REAL:
+        add_real(b, json_real_value(v));
+        break;
+    default:
+        ste_buf_adds(b, json_is_true(v) ? "true" : json_is_false(v) ? "false" : "null");
+    }
 }
 
 /* Opens the value of KEY; close ends it. */
@@ -318,53 +517,30 @@ void ste_raw_set_text(struct ste_raw_object *o, const char *key, const char *tex
     close(o);
 }
 
-static char *digits_of(int64_t v, char end[24])
-{
-    uint64_t x = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-    char *p = end + 23;
-    *p = 0;
-    do
-        *--p = (char)('0' + x % 10);
-    while (x /= 10);
-    if (v < 0)
-        *--p = '-';
-    return p;
-}
-
 void ste_raw_set_int(struct ste_raw_object *o, const char *key, int64_t v)
 {
-    char digits[24];
-    ste_raw_set(o, key, digits_of(v, digits));
+    add_int(open(o, key), v);
+    close(o);
 }
 
-/* As jansson writes it, so that equal values give equal bytes. */
 void ste_raw_set_real(struct ste_raw_object *o, const char *key, double v)
 {
-    if (v == 0 || v == 1) {
-        ste_raw_set(o, key, v == 0 ? "0.0" : "1.0");
-        return;
-    }
-    json_t *j = json_real(v);
-    char *s = json_dumps(j, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
-    ste_raw_set(o, key, s ? s : "null");
-    ste_xfree(s);
-    json_decref(j);
+    add_real(open(o, key), v);
+    close(o);
 }
 
-void ste_raw_set_ids(struct ste_raw_object *o, const char *key, const struct ste_raw_ids *lists, size_t n)
+void ste_raw_set_ids(struct ste_raw_object *o, const char *key, const struct ste_raw_list *lists, size_t n)
 {
     struct ste_buf *b = open(o, key);
     ste_buf_addc(b, '[');
     for (size_t k = 0; k < n; k++) {
         ste_buf_reserve(b, 12 * lists[k].n);
+        char *to = b->s + b->len;
         for (size_t i = 0; i < lists[k].n; i++) {
-            char room[24];
-            const char *digits = digits_of(lists[k].ids[i], room);
-            const size_t len = (size_t)(room + 23 - digits);
-            memcpy(b->s + b->len, digits, len);
-            b->s[b->len + len] = ',';
-            b->len += len + 1;
+            to = add_digits(to, lists[k].ids[i]);
+            *to++ = ',';
         }
+        b->len = (size_t)(to - b->s);
     }
     b->len -= b->s[b->len - 1] == ',';
     ste_buf_addc(b, ']');

@@ -84,10 +84,10 @@ static const char *chat(const struct ste_dialect *d, const struct ste_ask *a, st
 
 static void add_ids_so_far(struct ste_raw_object *b, const struct ste_ask *a, bool labels)
 {
-    const struct ste_raw_ids lists[] = {{a->prompt.ids, a->prompt.n},
-                                        {a->free.ids, a->n_written},
-                                        {a->closing.ids, a->closing.n},
-                                        {a->path.ids, a->path.n}};
+    const struct ste_raw_list lists[] = {{a->prompt.ids, a->prompt.n},
+                                         {a->free.ids, a->n_written},
+                                         {a->closing.ids, a->closing.n},
+                                         {a->path.ids, a->path.n}};
     ste_raw_set_ids(b, "prompt", lists, labels ? 4 : 1);
 }
 
@@ -131,7 +131,7 @@ static const char *labels_by_ids(const struct ste_dialect *d, const struct ste_a
             ids[n++] = wanted(a, i);
     ste_raw_set_int(b, "max_tokens", 1);
     ste_raw_set_int(b, "logprobs", 0);
-    ste_raw_set_ids(b, "logprob_token_ids", &(struct ste_raw_ids){ids, n}, 1);
+    ste_raw_set_ids(b, "logprob_token_ids", &(struct ste_raw_list){ids, n}, 1);
     ste_raw_set(b, "return_tokens_as_token_ids", "true");
     ste_raw_set(b, "add_special_tokens", "false");
     return "/v1/completions";
@@ -227,14 +227,10 @@ static bool bad(char **why, const char *what)
 
 static bool read_ids(struct ste_raw list, struct ste_tokens *out)
 {
-    out->n = 0;
-    for (struct ste_raw v = ste_raw_first(list); v.s; v = ste_raw_after(list, v)) {
-        int64_t id;
-        if (!ste_raw_int(v, &id) || id < 0 || id > INT32_MAX)
-            return false;
-        ste_tokens_add(out, (int32_t)id);
-    }
-    return ste_raw_is_list(list);
+    ste_tokens_clear(out);
+    const bool read = ste_raw_ids(list, &out->ids, &out->n);
+    out->cap = out->n;
+    return read;
 }
 
 /* The only choice, with its reason to end. */

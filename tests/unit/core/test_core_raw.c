@@ -63,6 +63,16 @@ static void check(const char *text, size_t n)
         if (!read)
             fail_msg("not read: %s", own);
         same(v, j);
+        json_t *built = ste_raw_value(v);
+        if (built ? !json_equal(built, j) : !strstr(own, "\\"))
+            fail_msg("another value: %s", own);
+        struct ste_buf b = STE_BUF_INIT;
+        char *want = json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+        ste_raw_add_value(&b, j);
+        assert_string_equal(b.s, want);
+        ste_buf_clear(&b);
+        ste_xfree(want);
+        json_decref(built);
     } else if (read && json_error_code(&e) != json_error_numeric_overflow &&
                json_error_code(&e) != json_error_duplicate_key && !strstr(own, "\\u")) {
         fail_msg("read: %s (%s)", own, e.text);
@@ -181,7 +191,7 @@ static void written_as_jansson_does(void **state)
             ste_raw_set_real(&o, "min_p", reals[k]);
             ste_raw_set_int(&o, "top_k", k ? (int64_t)k : INT64_MIN);
             ste_raw_set(&o, "a", "true");
-            ste_raw_set_ids(&o, "ids", (const struct ste_raw_ids[]){{ids, 4}, {ids, 0}, {ids + 1, k}}, k < 4 ? 3 : 2);
+            ste_raw_set_ids(&o, "ids", (const struct ste_raw_list[]){{ids, 4}, {ids, 0}, {ids + 1, k}}, k < 4 ? 3 : 2);
             ste_raw_set_ids(&o, "none", NULL, 0);
             json_t *all = ste_json_ids(ids, 4);
             ste_json_add_ids(all, ids + 1, k < 4 ? k : 0);
