@@ -253,25 +253,28 @@ bool ste_raw_real(struct ste_raw v, double *out)
 
 bool ste_raw_ids(struct ste_raw list, int32_t **ids, size_t *n)
 {
-    size_t most = 1;
-    for (const char *p = list.s; p && (p = memchr(p, ',', (size_t)(list.s + list.n - p))); p++)
-        most++;
-    int32_t *out = *ids = ste_xmalloc(most * sizeof *out);
+    int32_t *out = *ids = ste_xmalloc((list.n / 2 + 1) * sizeof *out);
     *n = 0;
     if (!begins(list, '['))
         return false;
     const char *end = list.s + list.n, *p = pass_blanks(list.s + 1, end);
+    size_t k = 0;
     while (*p != ']') {
         uint64_t id = 0;
+        unsigned digit;
         const char *from = p;
-        for (; *p >= '0' && *p <= '9' && id <= INT32_MAX; p++)
-            id = 10 * id + (uint64_t)(*p - '0');
-        const char *behind = pass_blanks(p, end);
-        if (p == from || id > INT32_MAX || (*behind != ',' && *behind != ']'))
+        for (; (digit = (unsigned)*p - '0') < 10 && p < from + 10; p++)
+            id = 10 * id + digit;
+        if (*p != ',')
+            p = pass_blanks(p, end);
+        if (p == from || id > INT32_MAX || (*p != ',' && *p != ']'))
             return false;
-        out[(*n)++] = (int32_t)id;
-        p = *behind == ',' ? pass_blanks(behind + 1, end) : behind;
+        out[k++] = (int32_t)id;
+        if (*p == ',' && *++p <= ' ')
+            p = pass_blanks(p, end);
     }
+    *n = k;
+    *ids = ste_xrealloc(out, (k + 1) * sizeof *out);
     return true;
 }
 
@@ -386,6 +389,21 @@ json_t *ste_raw_value(struct ste_raw v)
 
 /* ---- writing ---- */
 
+/* The first of the bytes that is not itself in a JSON string: a control character, a quote or a backslash. */
+static const char *first_escaped(const char *p, const char *end)
+{
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    for (uint64_t x; end - p >= 8; p += 8) {
+        memcpy(&x, p, 8);
+        const uint64_t quote = x ^ ('"' * ones), slash = x ^ ('\\' * ones);
+        if ((((x - 0x20 * ones) & ~x) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & high)
+            break;
+    }
+    while (p < end && (unsigned char)*p >= ' ' && *p != '"' && *p != '\\')
+        p++;
+    return p;
+}
+
 static void add_text(struct ste_buf *b, const char *p, size_t size)
 {
     static const char named[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* the character and what stands for it */
@@ -394,8 +412,7 @@ static void add_text(struct ste_buf *b, const char *p, size_t size)
     ste_buf_addc(b, '"');
     for (; p < end; p++) {
         const char *from = p;
-        while (p < end && (unsigned char)*p >= ' ' && *p != '"' && *p != '\\')
-            p++;
+        p = first_escaped(p, end);
         ste_buf_add(b, from, (size_t)(p - from));
         if (p == end)
             break;
