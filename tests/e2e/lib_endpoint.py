@@ -6,7 +6,7 @@ question meets FAULT so many TIMES before it is answered; "mix": a fault of its 
 DIR/served.jsonl has a line for each reply that went out whole. Settings by the environment: KEY (asked for), CLOSE
 (keep-alive ends after so many requests), LOADING (so many requests are told that the model is loading), LIES (fields
 that are passed over in silence), SLOW (seconds for each answer), STOP (exits after so many answers), TLS (a folder with cert.pem
-and key.pem).
+and key.pem), SILENCE (seconds of that fault).
 """
 import hashlib
 import http.server
@@ -271,7 +271,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif f == "abort":
             ok(dict(choice, finish_reason="abort"))
         elif f == "silence":
-            time.sleep(15)
+            time.sleep(float(os.environ.get("SILENCE", 15)))
             raise Cut
         elif f == "redirect":
             self.send({}, 307, [("Location", "http://127.0.0.1:9/v1/elsewhere")])
@@ -286,7 +286,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 1024
+    request_queue_size = 4096
 
     def handle_error(self, request, client_address):
         if not isinstance(sys.exc_info()[1], (Cut, OSError, ValueError)):

@@ -9,7 +9,6 @@
  * MEAN: seconds in a place, by an exponential law; FAULTS: the share; WORDS: of each answer. GET /stats tells the
  * counts.
  */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <inttypes.h>
