@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "cli/judging.h"
+#include "core/file.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "eval/files.h"
@@ -64,7 +65,8 @@ static void say_counts(const struct counts *c, bool both)
              c->of[STE_VERDICT_TIE], c->of[STE_VERDICT_INVALID]);
 }
 
-#define STREAM 512 /* pairs of a stream that are judged together */
+#define STREAM 512  /* pairs of a stream that are judged together, */
+#define PIECE 16384 /* of a file: in memory at a time, and enough that the end of each piece counts little */
 
 static int judge_some(struct ste_session *j, const struct ste_answer_pairs *pairs, struct ste_jsonl_writer *w,
                       bool both, struct ste_progress *progress, struct counts *c, struct ste_err *err)
@@ -83,41 +85,41 @@ static int judge_some(struct ste_session *j, const struct ste_answer_pairs *pair
     return rc;
 }
 
-static int judge_file(struct ste_session *j, const struct ste_answer_pairs *pairs, struct ste_jsonl_writer *w,
-                      bool both, struct counts *c, struct ste_err *err)
+static struct ste_progress *begin(struct ste_session *j, size_t pairs, bool both)
 {
     char *title = ste_session_title(j);
-    const size_t calls = ste_eval_calls(j, pairs->n, both);
-    ste_info("%s: %zu pairs, %zu calls", title, pairs->n, calls);
+    const size_t calls = ste_eval_calls(j, pairs, both);
+    ste_info("%s: %zu pairs, %zu calls", title, pairs, calls);
     ste_xfree(title);
-    struct ste_progress *progress = ste_progress_new("judge", "verdicts", calls);
-    int rc = judge_some(j, pairs, w, both, progress, c, err);
-    ste_progress_end(progress);
-    return rc;
+    return ste_progress_new("judge", "verdicts", calls);
 }
 
-/* The pairs that are there are judged together and their rows written at once, so that a program which sends a pair and
- * waits for its verdict gets it. A bad row is named and counted, and those behind it are judged. */
-static int judge_stream(struct ste_session *j, const struct ste_judging_flags *f, struct ste_jsonl_writer *w, bool both,
-                        struct counts *c, struct ste_err *err)
+/* The pairs of the stream that are there are judged together and their rows written at once, so that a program which
+ * sends a pair and waits for its verdict gets it. A bad row of it is named and counted, and those behind it are judged.
+ * A file's are judged by pieces. */
+static int judge_pieces(struct ste_session *j, const struct options *o, struct ste_jsonl_writer *w,
+                        struct ste_progress *progress, struct counts *c, struct ste_err *err)
 {
+    const struct ste_judging_flags *f = &o->f;
+    const bool stream = strcmp(o->in, "-") == 0;
+    const size_t most = stream ? STREAM : PIECE;
     struct ste_pairs_reader *r;
-    int rc = ste_pairs_reader_open(&r, "-", NULL, STE_PAIRS_UNLABELLED, f->judge.reference, err);
+    int rc = ste_pairs_reader_open(&r, o->in, NULL, STE_PAIRS_UNLABELLED, f->judge.reference, err);
     if (rc)
         return rc;
     for (size_t got = 1; got && !rc && (!f->limit || c->pairs < (size_t)f->limit);) {
         struct ste_answer_pairs pairs = {0};
-        const size_t left = f->limit ? (size_t)f->limit - c->pairs : STREAM;
-        rc = ste_pairs_reader_next(r, &pairs, left < STREAM ? left : STREAM, true, err);
+        const size_t left = f->limit ? (size_t)f->limit - c->pairs : most;
+        rc = ste_pairs_reader_next(r, &pairs, left < most ? left : most, stream, err);
         got = pairs.n;
-        if (rc == STE_EINPUT) {
+        if (rc == STE_EINPUT && stream) {
             ste_warn("%s", err->msg);
             if (!c->bad++)
                 c->first_bad = *err;
             got = 1;
             rc = 0;
         } else if (!rc && got) {
-            rc = judge_some(j, &pairs, w, both, NULL, c, err);
+            rc = judge_some(j, &pairs, w, !o->one_order, progress, c, err);
         }
         ste_answer_pairs_clear(&pairs);
     }
@@ -125,6 +127,25 @@ static int judge_stream(struct ste_session *j, const struct ste_judging_flags *f
     if (!rc && !c->pairs && !c->bad)
         rc = ste_err_set(err, STE_EINPUT, "the standard input holds no rows; one pair a line is expected");
     return rc;
+}
+
+/* How many pairs of the file will be judged. All rows are read first: a bad one is told before anything is asked. */
+static int count_pairs(const struct options *o, size_t *n, struct ste_err *err)
+{
+    const size_t limit = (size_t)o->f.limit;
+    struct ste_pairs_reader *r;
+    int rc = ste_pairs_reader_open(&r, o->in, NULL, STE_PAIRS_UNLABELLED, o->f.judge.reference, err);
+    *n = 0;
+    for (size_t got = 1; got && !rc && (!limit || *n < limit);) {
+        struct ste_answer_pairs pairs = {0};
+        const size_t left = limit ? limit - *n : PIECE;
+        rc = ste_pairs_reader_next(r, &pairs, left < PIECE ? left : PIECE, false, err);
+        got = pairs.n;
+        *n += got;
+        ste_answer_pairs_clear(&pairs);
+    }
+    ste_pairs_reader_close(r);
+    return rc || *n ? rc : ste_err_set(err, STE_EINPUT, "%s holds no rows; one pair a line is expected", o->in);
 }
 
 static int check(const struct options *o, const struct ste_strings *words, struct ste_err *err)
@@ -170,29 +191,36 @@ static void say_requests(const struct options *o, const struct ste_batch *b)
 static int judge_run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
     const struct options *o = options_;
-    const bool both = !o->one_order, stream = o->in && strcmp(o->in, "-") == 0;
+    const bool both = !o->one_order, stream = o->in && strcmp(o->in, "-") == 0,
+               /* what can be read but once, and what is drawn from; requests of a batch are written for all rows */
+        whole =
+            o->in && (o->f.sample || o->f.dry || o->batch_out || o->batch_in.n || (!stream && !ste_is_regular(o->in)));
     struct ste_session j = {0};
     struct ste_answer_pairs pairs = {0};
     struct ste_jsonl_writer *w = NULL;
     struct ste_batch batch = {.in = o->batch_in.n ? &o->batch_in : NULL, .out = o->batch_out};
     struct counts c = {0};
+    size_t n = 0;
     int rc = check(o, words, err);
     if (rc)
         return rc;
     rc = ste_session_open(&j, o->judge, &o->f.judge, STE_JUDGE_PAIRS, err);
     j.batch = o->f.dry || batch.in || batch.out ? &batch : NULL;
     if (!rc && !stream)
-        rc = ste_answer_pairs_read(&pairs, o->in, NULL, STE_PAIRS_UNLABELLED, (size_t)o->f.limit, err);
+        rc = whole ? ste_answer_pairs_read(&pairs, o->in, NULL, STE_PAIRS_UNLABELLED, (size_t)o->f.limit, err)
+                   : count_pairs(o, &n, err);
     if (!rc && o->f.sample)
         ste_answer_pairs_sample(&pairs, (size_t)o->f.sample, (uint64_t)o->f.judge.seed);
-    if (!rc && o->f.judge.reference)
+    if (!rc && whole && o->f.judge.reference)
         rc = ste_answer_pairs_references(&pairs, err);
     if (!rc)
         rc = ste_session_load(&j, &o->f.judge, err);
     if (!rc && o->out && !o->f.dry)
         rc = ste_jsonl_create(&w, o->out, err);
+    struct ste_progress *progress = rc || stream ? NULL : begin(&j, whole ? pairs.n : n, both);
     if (!rc)
-        rc = stream ? judge_stream(&j, &o->f, w, both, &c, err) : judge_file(&j, &pairs, w, both, &c, err);
+        rc = whole ? judge_some(&j, &pairs, w, both, progress, &c, err) : judge_pieces(&j, o, w, progress, &c, err);
+    ste_progress_end(progress);
     if (c.unfinished) {
         ste_jsonl_abort(w);
         w = NULL;

@@ -413,6 +413,12 @@ bool ste_is_folder(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+bool ste_is_regular(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 int ste_mkdirs(const char *path, struct ste_err *err)
 {
     char *p = ste_xstrdup(path);

@@ -37,6 +37,7 @@ const char *ste_bytes_are(const void *p, size_t n);
 const char *ste_path_base(const char *path); /* the file's name without folder, within PATH */
 char *ste_path_stem(const char *path); /* the file's name without folder and ending; "stdin" for "-". Caller frees. */
 bool ste_is_folder(const char *path);
+bool ste_is_regular(const char *path); /* a file that can be read again: no pipe, device or folder */
 int ste_mkdirs(const char *path, struct ste_err *err);
 /* fsync of a folder, so that a rename in it survives a power cut. */
 int ste_folder_sync(const char *path, struct ste_err *err);

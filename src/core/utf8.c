@@ -1,6 +1,7 @@
 #include "core/utf8.h"
 
 #include <stdint.h>
+#include <string.h>
 
 /* The length of the character at S, 0 if it is wrong, or -1 if it is cut off by the end. */
 static int char_len(const uint8_t *s, size_t n)
@@ -29,6 +30,14 @@ size_t ste_utf8_bad(const char *s, size_t n)
 {
     size_t i = 0;
     while (i < n) {
+        uint64_t eight;
+        for (; n - i >= sizeof eight; i += sizeof eight) { /* of ASCII, as most text is */
+            memcpy(&eight, s + i, sizeof eight);
+            if (eight & 0x8080808080808080u)
+                break;
+        }
+        if (i == n)
+            break;
         int len = char_len((const uint8_t *)s + i, n - i);
         if (len <= 0)
             return i;

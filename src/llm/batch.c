@@ -8,7 +8,7 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "llm/remote.h"
+#include "core/raw.h"
 #include "llm/server.h"
 #include "net/http.h"
 
@@ -212,10 +212,13 @@ static int write_request(struct batch *t, const struct ste_ask *a, const char *i
 {
     const size_t max_requests = t->b->max_requests ? t->b->max_requests : MAX_REQUESTS,
                  max_bytes = t->b->max_bytes ? t->b->max_bytes : MAX_BYTES;
-    json_t *body;
-    const char *path = ste_wire_request(&t->server.dialect, a, &body);
-    json_t *row = json_pack("{ss, ss, ss, so}", "custom_id", id, "method", "POST", "url", path, "body", body);
-    char *text = ste_json_canonical(row);
+    struct ste_raw_object row = STE_RAW_OBJECT;
+    char *body;
+    ste_raw_set_text(&row, "custom_id", id);
+    ste_raw_set_text(&row, "method", "POST");
+    ste_raw_set_text(&row, "url", ste_wire_request(&t->server.dialect, a, &body));
+    ste_raw_set(&row, "body", body);
+    char *text = ste_raw_done(&row);
     const size_t n = strlen(text);
     const struct part *last = t->n_parts ? &t->parts[t->n_parts - 1] : NULL;
     int rc = 0;
@@ -229,7 +232,7 @@ static int write_request(struct batch *t, const struct ste_ask *a, const char *i
         p->bytes += n + 1;
     }
     ste_xfree(text);
-    json_decref(row);
+    ste_xfree(body);
     return rc;
 }
 
@@ -272,11 +275,11 @@ static int prepare(struct ste_llm *llm, const struct ste_question *question, str
                    struct ste_err *err)
 {
     struct batch *t = of(llm);
-    int rc = ste_remote_lacks(&t->server.dialect, llm->about.name, question, err);
+    int rc = ste_ask_lacks(&t->server.dialect, llm->about.name, question, err);
     if (rc)
         return rc;
-    struct ste_ask *a = ste_remote_ask(question);
-    ste_remote_address(t->server.model_hash, question, a, q->address);
+    struct ste_ask *a = ste_ask_new(question);
+    ste_ask_address(t->server.model_hash, question, a, q->address);
     q->own = a;
     q->free_own = free_ask;
     t->b->questions++;

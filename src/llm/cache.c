@@ -1,5 +1,6 @@
 #include "llm/cache.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -7,24 +8,60 @@
 #include "core/mem.h"
 #include "store/memo.h"
 
+/* The two highest bits of TEXT, its length, say how wide the ids of the prompt are: 2 or 3 bytes, or, as older rows
+ * have it, 0 for 4. */
 struct packed_head {
     int32_t finish, free_finish, choice;
     uint32_t n, n_free, n_written, text;
 };
+#define WIDTH_AT 30
+#define TEXT_MASK ((1u << WIDTH_AT) - 1)
+
+/* The prompt's ids are most of a row. */
+static uint32_t width_of(const int32_t *ids, size_t n)
+{
+    uint32_t all = 0;
+    for (size_t i = 0; i < n; i++)
+        all |= (uint32_t)ids[i];
+    return all < 1u << 16 ? 2 : all < 1u << 24 ? 3 : 0;
+}
+
+static void pack_ids(struct ste_buf *out, const int32_t *ids, size_t n, uint32_t width)
+{
+    const size_t step = width ? width : 4;
+    ste_buf_reserve(out, n * step);
+    for (size_t i = 0; i < n; i++, out->len += step)
+        for (size_t k = 0; k < step; k++)
+            out->s[out->len + k] = (char)((uint32_t)ids[i] >> 8 * k);
+}
+
+static int32_t *unpack_ids(const char *p, size_t n, size_t step)
+{
+    int32_t *ids = ste_xmalloc(n * sizeof *ids);
+    for (size_t i = 0; i < n; i++, p += step) {
+        uint32_t id = 0;
+        for (size_t k = 0; k < step; k++)
+            id |= (uint32_t)(unsigned char)p[k] << 8 * k;
+        ids[i] = (int32_t)id;
+    }
+    return ids;
+}
 
 void ste_answer_pack(const struct ste_answer *a, bool prompt, struct ste_buf *out)
 {
     const struct ste_completion *c = &a->completion;
     const size_t text = a->text ? strlen(a->text) : 0;
-    struct packed_head h = {(int32_t)c->finish,  (int32_t)c->free_finish, c->choice,     (uint32_t)c->n,
-                            (uint32_t)c->n_free, (uint32_t)a->n_written,  (uint32_t)text};
+    const uint32_t width = prompt ? width_of(a->prompt, a->n_prompt) : 0;
+    struct packed_head h = {
+        (int32_t)c->finish,     (int32_t)c->free_finish,           c->choice, (uint32_t)c->n, (uint32_t)c->n_free,
+        (uint32_t)a->n_written, (uint32_t)text | width << WIDTH_AT};
     ste_buf_add(out, &h, sizeof h);
     ste_buf_add(out, c->choice_logprobs, sizeof c->choice_logprobs);
     ste_buf_add(out, c->tokens, c->n * sizeof *c->tokens);
     ste_buf_add(out, c->logprobs, c->n * sizeof *c->logprobs);
     ste_buf_add(out, a->text, text);
     if (prompt)
-        ste_buf_add(out, a->prompt, a->n_prompt * sizeof *a->prompt);
+        pack_ids(out, a->prompt, a->n_prompt, width);
 }
 
 bool ste_answer_unpack(const void *bytes, size_t size, struct ste_answer *out)
@@ -37,8 +74,10 @@ bool ste_answer_unpack(const void *bytes, size_t size, struct ste_answer *out)
         return false;
     memcpy(&h, p, sizeof h);
     p += sizeof h;
+    const size_t step = h.text >> WIDTH_AT ? h.text >> WIDTH_AT : 4;
+    h.text &= TEXT_MASK;
     const size_t without = sizeof h + sizeof c->choice_logprobs + (size_t)h.n * 8 + h.text;
-    if (size < without || (size - without) % sizeof *out->prompt || h.n_free > h.n || h.n_written > h.n_free ||
+    if (size < without || (size - without) % step || h.n_free > h.n || h.n_written > h.n_free ||
         h.choice >= STE_MAX_CHOICES || h.choice < -1)
         return false;
     c->finish = (enum ste_finish)h.finish;
@@ -53,8 +92,8 @@ bool ste_answer_unpack(const void *bytes, size_t size, struct ste_answer *out)
     out->n_written = h.n_written;
     out->text = ste_xstrndup(p + (size_t)h.n * 8, h.text);
     if (size > without) {
-        out->n_prompt = (size - without) / sizeof *out->prompt;
-        out->prompt = ste_xmemdup((const char *)bytes + without, size - without);
+        out->n_prompt = (size - without) / step;
+        out->prompt = unpack_ids((const char *)bytes + without, out->n_prompt, step);
     }
     return true;
 }
@@ -102,6 +141,11 @@ void ste_cache_put(struct ste_cache *c, const struct ste_answer *a)
     ste_buf_clear(&b);
 }
 
+void ste_cache_save(struct ste_cache *c)
+{
+    ste_memo_save(c->memo);
+}
+
 char *ste_cache_at_home(void)
 {
     struct ste_err why = {0};
@@ -118,9 +162,13 @@ char *ste_cache_at_home(void)
 
 /* ---- the wrapper ---- */
 
+#define SAVE_SECONDS 0.02 /* that an answer may wait for others, to be saved with them */
+
 struct cached {
     struct ste_llm llm;
     struct ste_cache *cache;
+    bool told;                /* what is wrapped tells before it waits; else each answer is saved at once */
+    double since;             /* when the first answer came that is not saved; 0: all are */
     struct ste_answer *ready; /* found, and not yet taken */
     size_t n, cap;
 };
@@ -164,6 +212,22 @@ static void cancel(struct ste_llm *llm, uint64_t ticket)
     llm->inner->ops->cancel(llm->inner, ticket);
 }
 
+static void save(struct cached *c)
+{
+    ste_cache_save(c->cache);
+    c->since = 0;
+}
+
+static double before_wait(struct ste_llm *llm)
+{
+    struct cached *c = (struct cached *)llm;
+    const double left = c->since + SAVE_SECONDS - ste_now();
+    c->told = true;
+    if (c->since && left <= 0)
+        save(c);
+    return c->since ? left : INFINITY;
+}
+
 static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err)
 {
     struct cached *c = (struct cached *)llm;
@@ -173,8 +237,12 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
         return 1;
     }
     int rc = llm->inner->ops->next(llm->inner, out, err);
-    if (rc == 1)
+    if (rc == 1) {
         ste_cache_put(c->cache, out);
+        c->since = c->since ? c->since : ste_now();
+        if (!c->told)
+            save(c);
+    }
     return rc;
 }
 
@@ -198,5 +266,7 @@ struct ste_llm *ste_cache_wrap(struct ste_llm *inner, const char *path)
     struct cached *c = ste_xcalloc(1, sizeof *c);
     c->llm = (struct ste_llm){.ops = &ops, .about = inner->about, .inner = inner};
     c->cache = cache;
+    inner->wrapper = &c->llm;
+    inner->before_wait = before_wait;
     return &c->llm;
 }

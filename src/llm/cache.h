@@ -20,7 +20,9 @@ struct ste_cache *ste_cache_open(const char *path, const char *numerics, bool la
 void ste_cache_close(struct ste_cache *c);
 /* Returns true where the answer is there, and sets completion, text and n_written of *OUT, which the caller clears. */
 bool ste_cache_get(struct ste_cache *c, const char *address, struct ste_answer *out);
+/* What is put is saved when ste_cache_save is called, or C closed. */
 void ste_cache_put(struct ste_cache *c, const struct ste_answer *a);
+void ste_cache_save(struct ste_cache *c);
 
 /* Turn what a question brought into bytes and back, PROMPT: with the prompt's ids. False: the bytes are no answer. */
 void ste_answer_pack(const struct ste_answer *a, bool prompt, struct ste_buf *out);

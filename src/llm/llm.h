@@ -173,6 +173,9 @@ struct ste_llm {
     const struct ste_llm_ops *ops;
     struct ste_llm_about about; /* its texts live as long as L */
     struct ste_llm *inner;      /* what a wrapper wraps, and closes with itself; else NULL */
+    /* Set by the WRAPPER, or NULL. Who waits for others calls it before, and again after the seconds that it gives. */
+    double (*before_wait)(struct ste_llm *wrapper);
+    struct ste_llm *wrapper;
     uint64_t last_ticket;
     uint64_t *flying; /* (n_flying) tickets */
     size_t n_flying, cap_flying;

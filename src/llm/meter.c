@@ -28,26 +28,26 @@ double ste_cost_of(const struct ste_price *p, const struct ste_spent *s)
 }
 
 /* A count of tokens; false: there is none. */
-static bool count(const json_t *of, const char *key, int64_t *out)
+static bool count(struct ste_raw of, const char *key, int64_t *out)
 {
-    const json_t *v = json_object_get(of, key);
-    const bool there = json_is_integer(v) && json_integer_value(v) >= 0;
+    int64_t n;
+    const bool there = ste_raw_int(ste_raw_get(of, key), &n) && n >= 0;
     if (there)
-        *out = json_integer_value(v);
+        *out = n;
     return there;
 }
 
-bool ste_usage_read(const json_t *reply, struct ste_spent *out)
+bool ste_usage_read(struct ste_raw reply, struct ste_spent *out)
 {
-    const json_t *usage = json_object_get(reply, "usage");
+    const struct ste_raw usage = ste_raw_get(reply, "usage");
     *out = (struct ste_spent){0};
     bool said = count(usage, "prompt_tokens", &out->prompt);
     said |= count(usage, "completion_tokens", &out->completion);
-    count(json_object_get(usage, "prompt_tokens_details"), "cached_tokens", &out->cached);
+    count(ste_raw_get(usage, "prompt_tokens_details"), "cached_tokens", &out->cached);
     if (!said) { /* llama-server's own routes */
         said = count(reply, "tokens_evaluated", &out->prompt);
         said &= count(reply, "tokens_predicted", &out->completion);
-        count(json_object_get(reply, "timings"), "cache_n", &out->cached);
+        count(ste_raw_get(reply, "timings"), "cache_n", &out->cached);
     }
     if (out->cached > out->prompt)
         out->cached = out->prompt;

@@ -1,11 +1,12 @@
 #include "llm/remote.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/hash.h"
-#include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/raw.h"
 #include "llm/server.h"
 #include "net/pool.h"
 
@@ -19,7 +20,8 @@
 
 struct flying {
     struct ste_prepared question;
-    size_t at; /* the address it was sent to */
+    size_t place; /* in remote.flying */
+    size_t at;    /* the address it was sent to */
     bool sent;
     int tries, waits; /* faults met, and times that the server was busy */
     double not_before;
@@ -39,8 +41,8 @@ struct remote {
     struct ste_server server;
     struct ste_http_pool *pool;
     struct replica *replicas;
-    struct flying **flying;
-    size_t n_flying, cap_flying;
+    struct flying **flying, **waiting; /* WAITING: those of them that are not sent, the oldest first */
+    size_t n_flying, cap_flying, n_waiting, cap_waiting;
     uint64_t answers;
     double failing;     /* since when nothing but failures came; 0: that is not so */
     bool full;          /* a question did not fit the budget when questions were sent last */
@@ -64,48 +66,6 @@ static void free_ask(void *own)
     ste_ask_free(own);
 }
 
-void ste_remote_address(const char *model_hash, const struct ste_question *q, struct ste_ask *a, char out[65])
-{
-    struct ste_hasher *h = ste_hasher_new();
-    char *messages = ste_json_canonical(a->messages);
-    ste_hasher_adds(h, "ste remote request 1");
-    ste_hasher_adds(h, model_hash);
-    ste_hasher_adds(h, messages);
-    ste_hasher_adds(h, q->prefill ? q->prefill : "");
-    ste_hasher_addu(h, q->ids ? q->n_ids + 1 : 0);
-    if (q->ids)
-        ste_hasher_add(h, q->ids, q->n_ids * sizeof *q->ids);
-    ste_hasher_adds(h, q->closing ? q->closing : "");
-    ste_hasher_addu(h, (uint64_t)q->n_choices);
-    for (int i = 0; i < q->n_choices; i++)
-        ste_hasher_adds(h, q->choices[i]);
-    ste_hasher_addu(h, q->sample_choice);
-    ste_hasher_addu(h, (uint64_t)q->n_stops);
-    for (int i = 0; i < q->n_stops; i++)
-        ste_hasher_adds(h, q->stops[i]);
-    ste_hasher_addu(h, (uint64_t)q->max_tokens);
-    const double reals[3] = {q->sampling.temperature, q->sampling.top_p, q->sampling.min_p};
-    ste_hasher_add(h, reals, sizeof reals);
-    ste_hasher_addu(h, (uint64_t)q->sampling.top_k);
-    ste_hasher_addu(h, q->seed);
-    ste_hasher_addu(h, (uint64_t)q->sample);
-    uint8_t digest[32];
-    ste_hasher_done(h, digest);
-    ste_hex(digest, 32, out);
-    a->key = ste_hash_u64(digest);
-    ste_xfree(messages);
-}
-
-int ste_remote_lacks(const struct ste_dialect *d, const char *name, const struct ste_question *q, struct ste_err *err)
-{
-    const char *what = d->api == STE_API_OPENAI && (q->sampling.top_k > 0 || q->sampling.min_p > 0)
-                           ? "is a server that takes no top_k and no min_p"
-                       : q->prefill && d->way != STE_WAY_IDS ? "is a server that cannot go on from the beginning of "
-                                                               "an answer, which this needs"
-                                                             : NULL;
-    return what ? ste_err_set(err, STE_EUSAGE, "%s %s", name, what) : 0;
-}
-
 /* The ids of what stands behind the prompt. */
 static int tokenize_parts(struct remote *r, const struct ste_question *q, struct ste_ask *a, struct ste_err *err)
 {
@@ -124,49 +84,33 @@ static int tokenize_parts(struct remote *r, const struct ste_question *q, struct
     return rc;
 }
 
-struct ste_ask *ste_remote_ask(const struct ste_question *question)
-{
-    struct ste_ask *a = ste_xcalloc(1, sizeof *a);
-    a->messages = json_array();
-    for (size_t i = 0; i < question->n_messages && !question->ids; i++)
-        json_array_append_new(a->messages, json_pack("{ssss}", "role", question->messages[i].role, "content",
-                                                     question->messages[i].content));
-    for (size_t i = 0; i < question->n_ids && question->ids; i++)
-        ste_tokens_add(&a->prompt, question->ids[i]);
-    a->have_prompt = question->ids != NULL;
-    a->stops = question->n_stops ? json_array() : NULL;
-    for (int i = 0; i < question->n_stops; i++)
-        json_array_append_new(a->stops, json_string(question->stops[i]));
-    a->sampling = question->sampling;
-    a->max_tokens = question->max_tokens;
-    a->n_choices = question->n_choices;
-    a->sample_choice = question->sample_choice;
-    a->choice = -1;
-    for (int i = 0; i < question->n_choices; i++) {
-        a->choices[i] = ste_xstrdup(question->choices[i]);
-        a->alive[i] = true;
-    }
-    return a;
-}
-
 static int prepare(struct ste_llm *llm, const struct ste_question *question, struct ste_prepared *q,
                    struct ste_err *err)
 {
     struct remote *r = of(llm);
     if (r->end.code)
         return ste_err_set(err, r->end.code, "%s", r->end.msg);
-    int rc = ste_remote_lacks(&r->server.dialect, r->llm.about.name, question, err);
+    int rc = ste_ask_lacks(&r->server.dialect, r->llm.about.name, question, err);
     if (rc)
         return rc;
-    struct ste_ask *a = ste_remote_ask(question);
+    struct ste_ask *a = ste_ask_new(question);
     if (r->server.dialect.way == STE_WAY_IDS && (rc = tokenize_parts(r, question, a, err)) != 0) {
         ste_ask_free(a);
         return rc;
     }
-    ste_remote_address(r->server.model_hash, question, a, q->address);
+    ste_ask_address(r->server.model_hash, question, a, q->address);
     q->own = a;
     q->free_own = free_ask;
     return 0;
+}
+
+static void let_wait(struct remote *r, struct flying *f)
+{
+    STE_GROW(r->waiting, r->cap_waiting, r->n_waiting + 1);
+    size_t i = r->n_waiting++;
+    for (; i && r->waiting[i - 1]->question.ticket > f->question.ticket; i--)
+        r->waiting[i] = r->waiting[i - 1];
+    r->waiting[i] = f;
 }
 
 static int submit(struct ste_llm *llm, struct ste_prepared *q, struct ste_err *err)
@@ -176,7 +120,9 @@ static int submit(struct ste_llm *llm, struct ste_prepared *q, struct ste_err *e
     *f = (struct flying){.question = *q, .answers = r->answers};
     *q = (struct ste_prepared){0};
     STE_GROW(r->flying, r->cap_flying, r->n_flying + 1);
+    f->place = r->n_flying;
     r->flying[r->n_flying++] = f;
+    let_wait(r, f);
     return 0;
 }
 
@@ -202,16 +148,19 @@ static int settle(struct remote *r, struct flying *f, const struct ste_spent *us
 /* Takes F out, and frees it. */
 static void land(struct remote *r, struct flying *f)
 {
-    size_t i = 0;
-    while (r->flying[i] != f)
-        i++;
-    memmove(&r->flying[i], &r->flying[i + 1], (--r->n_flying - i) * sizeof *r->flying);
+    r->flying[f->place] = r->flying[--r->n_flying];
+    r->flying[f->place]->place = f->place;
     if (f->sent) { /* what it holds may be billed, and stays so */
         ste_http_pool_drop(r->pool, f);
         r->replicas[f->at].in_flight--;
     } else {
         settle(r, f, &(struct ste_spent){0}, true, NULL);
     }
+    size_t left = 0;
+    for (size_t i = 0; i < r->n_waiting; i++)
+        if (r->waiting[i] != f)
+            r->waiting[left++] = r->waiting[i];
+    r->n_waiting = left;
     ste_prepared_clear(&f->question);
     ste_xfree(f);
 }
@@ -247,13 +196,12 @@ static long place_for(const struct remote *r, const struct flying *f, double now
 
 static void send_one(struct remote *r, struct flying *f, size_t at)
 {
-    json_t *body;
+    char *body;
     const char *path = ste_wire_request(&r->server.dialect, ask_of(f), &body);
-    char *url = ste_server_url(&r->server, at, path), *text = ste_json_canonical(body);
-    json_decref(body);
+    char *url = ste_server_url(&r->server, at, path);
     const struct ste_http_request request = {.url = url,
                                              .headers = r->server.headers,
-                                             .body = text,
+                                             .body = body,
                                              .seconds = r->server.at.timeout,
                                              .max_bytes = STE_MAX_REPLY,
                                              .tag = f};
@@ -261,7 +209,7 @@ static void send_one(struct remote *r, struct flying *f, size_t at)
     f->at = at;
     f->sent = true;
     r->replicas[at].in_flight++;
-    ste_xfree(text);
+    ste_xfree(body);
     ste_xfree(url);
 }
 
@@ -271,31 +219,36 @@ static int send_all(struct remote *r, double *wait, struct ste_err *err)
 {
     const double now = ste_now();
     double least = 1;
+    size_t left = 0, i = 0;
+    int rc = 1;
     r->full = false;
-    for (size_t i = 0; i < r->n_flying; i++) {
-        struct flying *f = r->flying[i];
-        if (f->sent || (r->full && !(f->held > 0)))
-            continue;
-        if (f->not_before > now) {
-            least = f->not_before - now < least ? f->not_before - now : least;
+    for (; i < r->n_waiting; i++) {
+        struct flying *f = r->waiting[i];
+        const bool later = f->not_before > now, dear = r->full && !(f->held > 0);
+        const long at = later || dear ? -1 : place_for(r, f, now);
+        if (!later && !dear && at < 0)
+            break; /* nor is there a place for those behind it */
+        if (at >= 0 && (rc = hold(r, f, err)) < 0)
+            break;
+        if (at >= 0 && rc) {
+            f->too_dear = false;
+            send_one(r, f, (size_t)at);
             continue;
         }
-        const long at = place_for(r, f, now);
-        if (at < 0)
-            continue;
-        int rc = hold(r, f, err);
-        if (rc < 0)
-            return rc;
-        f->too_dear = rc == 0;
-        r->full |= f->too_dear;
-        if (rc)
-            send_one(r, f, (size_t)at);
+        if (at >= 0)
+            f->too_dear = r->full = true;
+        if (later && f->not_before - now < least)
+            least = f->not_before - now;
+        r->waiting[left++] = f;
     }
+    if (i > left)
+        memmove(r->waiting + left, r->waiting + i, (r->n_waiting - i) * sizeof *r->waiting);
+    r->n_waiting -= i - left;
     for (size_t i = 0; i < r->server.at.urls.n; i++)
         if (r->replicas[i].until > now && r->replicas[i].until - now < least)
             least = r->replicas[i].until - now;
     *wait = least;
-    return 0;
+    return rc < 0 ? rc : 0;
 }
 
 /* Ends the work where a question does not fit the budget and nothing is on its way that may free some. */
@@ -438,12 +391,9 @@ static int refused(struct remote *r, struct flying *f, const struct ste_http_rep
 static int settle_refused(struct remote *r, struct flying *f, const struct ste_http_reply *reply, struct ste_err *err)
 {
     struct ste_spent used;
-    json_t *said = reply->body.len && strstr(reply->body.s, "\"usage\"")
-                       ? json_loadb(reply->body.s, reply->body.len, JSON_ALLOW_NUL, NULL)
-                       : NULL;
-    int rc = ste_usage_read(said, &used) ? settle(r, f, &used, false, err) : 0;
-    json_decref(said);
-    return rc;
+    struct ste_raw said;
+    const bool told = ste_raw_read(&said, reply->body.s, reply->body.len) && ste_usage_read(said, &used);
+    return told ? settle(r, f, &used, false, err) : 0;
 }
 
 static int take(struct remote *r, struct flying *f, const struct ste_http_reply *reply, enum outcome *is,
@@ -456,6 +406,7 @@ static int take(struct remote *r, struct flying *f, const struct ste_http_reply 
     r->replicas[f->at].in_flight--;
     if (!reply->status && !reply->refused)
         f->held = 0; /* it may be billed, and stays counted; for another try as much is held anew */
+    let_wait(r, f);  /* for another request, or until it lands */
     if (reply->why)
         return (rc = settle_refused(r, f, reply, err)) != 0 ? rc : refused(r, f, reply, is, out, err);
     const enum ste_wire got = ste_wire_take(&r->server.dialect, ask_of(f), reply->body.s, reply->body.len, &why);
@@ -497,8 +448,9 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
         int rc = send_all(r, &wait, err);
         if (rc == 0 && end_by_budget(r))
             continue;
+        const double save = llm->before_wait ? llm->before_wait(llm->wrapper) : INFINITY;
         if (rc == 0)
-            rc = ste_http_pool_next(r->pool, wait, &reply, err);
+            rc = ste_http_pool_next(r->pool, wait < save ? wait : save, &reply, err);
         if (rc < 0)
             return rc;
         if (rc == 0)
@@ -552,6 +504,7 @@ static void close_remote(struct ste_llm *llm)
     while (r->n_flying)
         land(r, r->flying[0]);
     ste_xfree(r->flying);
+    ste_xfree(r->waiting);
     ste_http_pool_free(r->pool);
     ste_xfree(r->replicas);
     ste_server_close(&r->server);

@@ -9,17 +9,8 @@
 #define STE_LLM_REMOTE_H
 
 #include "llm/llm.h"
-#include "llm/wire.h"
 
 /* NAME: as endpoint.h has it. SPENT: as of ste_llm_params. */
 int ste_remote_open(struct ste_llm **out, const char *name, const char *spent, struct ste_err *err);
-
-/* What batches of requests (batch.h) have in common with requests that are sent. */
-struct ste_ask *ste_remote_ask(const struct ste_question *question); /* but for token ids; the caller frees it */
-/* Says what a server of D, which errors call NAME, lacks for this question: STE_EUSAGE. */
-int ste_remote_lacks(const struct ste_dialect *d, const char *name, const struct ste_question *question,
-                     struct ste_err *err);
-/* The question's address; A's key is taken from it. */
-void ste_remote_address(const char *model_hash, const struct ste_question *question, struct ste_ask *a, char out[65]);
 
 #endif

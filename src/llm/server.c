@@ -73,10 +73,10 @@ static int wait(struct ste_server *s, double seconds, struct ste_err *err)
 
 /* Tries again on what passes: a server that loads its model for as long as the patience goes. *OUT is the JSON of a
  * reply below 300 (the caller's), or NULL, with *STATUS and a sentence in ERR that names what was asked. */
-static int call(struct ste_server *s, size_t which, const char *path, const json_t *body, json_t **out, long *status,
-                struct ste_err *err)
+static int call_text(struct ste_server *s, size_t which, const char *path, const char *text, json_t **out, long *status,
+                     struct ste_err *err)
 {
-    char *url = ste_server_url(s, which, path), *text = body ? ste_json_canonical(body) : NULL;
+    char *url = ste_server_url(s, which, path);
     const double began = ste_now();
     bool said = false;
     *out = NULL;
@@ -103,6 +103,14 @@ static int call(struct ste_server *s, size_t which, const char *path, const json
             rc = wait(s, loading ? 1 : 0.25 * (1 << try), err);
     }
     ste_xfree(url);
+    return rc;
+}
+
+static int call(struct ste_server *s, size_t which, const char *path, const json_t *body, json_t **out, long *status,
+                struct ste_err *err)
+{
+    char *text = body ? ste_json_canonical(body) : NULL;
+    int rc = call_text(s, which, path, text, out, status, err);
     ste_xfree(text);
     return rc;
 }
@@ -263,7 +271,7 @@ static int ask_kind(struct ste_server *s, struct ste_err *err)
 static struct ste_ask *short_question(int max_tokens, bool labels)
 {
     struct ste_ask *a = ste_xcalloc(1, sizeof *a);
-    a->messages = json_pack("[{ssss}]", "role", "user", "content", "Hi");
+    a->messages = ste_xstrdup("[{\"content\":\"Hi\",\"role\":\"user\"}]");
     a->sampling = (struct ste_sampling){.temperature = 0, .top_p = 1};
     a->max_tokens = max_tokens;
     a->choice = -1;
@@ -287,14 +295,15 @@ static int run(struct ste_server *s, size_t which, struct ste_ask *a, long *stat
             rc = ste_err_set(err, STE_EIO, "%s: a label is no single token", s->at.name);
     double held = 0;
     while (!rc && is == STE_WIRE_MORE) {
-        json_t *body, *reply;
+        json_t *reply;
+        char *body;
         struct ste_amount most;
         ste_wire_amount(&s->dialect, a, true, &most);
         if ((rc = ste_meter_hold(&s->meter, &most, &held, err)) <= 0)
             return rc ? rc : ste_meter_full(&s->meter, &most, err);
         const char *path = ste_wire_request(&s->dialect, a, &body);
-        rc = call(s, which, path, body, &reply, status, err);
-        json_decref(body);
+        rc = call_text(s, which, path, body, &reply, status, err);
+        ste_xfree(body);
         char *why = NULL, *text = reply ? ste_json_canonical(reply) : NULL;
         if (!rc && (is = ste_wire_take(&s->dialect, a, text, strlen(text), &why)) == STE_WIRE_BAD)
             rc = ste_err_set(err, STE_EIO, "%s: %s (%s)", s->at.name, why, path);

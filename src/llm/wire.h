@@ -1,63 +1,16 @@
 /*
  * A question as the requests of a server and its replies as an answer: what is sent and read, nothing of how. A
  * question takes one to four requests: the prompt's token ids where they are needed, the free part, the labels. Each
- * reply is checked whole, and one that does not fit what was asked is not taken.
- *
- * How labels are read (enum ste_way) is decided when the server is opened, by what it was seen to do.
+ * reply is checked whole, and one that does not fit what was asked is not taken. Requests are wire.c's, replies
+ * reply.c's.
  */
 #ifndef STE_LLM_WIRE_H
 #define STE_LLM_WIRE_H
 
-#include <jansson.h>
+#include "llm/ask.h"
 
-#include "llm/endpoint.h"
-#include "llm/llm.h"
-#include "llm/meter.h"
-#include "model/tokenizer.h"
-
-enum ste_way {
-    STE_WAY_IDS,  /* log-probabilities of the labels' ids behind the ids of prompt, free part and closing words */
-    STE_WAY_TURN, /* log-probabilities of the labels' texts, asked for in one more turn */
-    STE_WAY_VOTE, /* the label that is written in one more turn, as one vote: p is 2/3 of two, by Laplace's rule */
-};
-
-/* What the requests to a server depend on. */
-struct ste_dialect {
-    enum ste_api api; /* not AUTO */
-    enum ste_way way;
-    char *model;
-    bool plain;          /* it takes no sampling, as models that reason by themselves */
-    const char *limit;   /* the name of the token limit in a chat: "max_tokens" or "max_completion_tokens" */
-    int n_vocab;         /* of llama-server; 0: not known */
-    int32_t end_of_turn; /* of llama-server, which leaves it out; -1: not known */
-};
-
-/* A question and what has come of it. */
-struct ste_ask {
-    json_t *messages, *stops; /* STOPS: NULL, or texts */
-    struct ste_sampling sampling;
-    int max_tokens, n_choices;
-    bool sample_choice;
-    uint64_t key;
-    char *choices[STE_MAX_CHOICES];
-    struct ste_tokens choice_ids[STE_MAX_CHOICES], closing, prefill; /* of STE_WAY_IDS */
-    /* from here on what has come */
-    char *rendered; /* the prompt as text */
-    struct ste_tokens prompt, free, path;
-    size_t n_written;
-    bool have_prompt, have_free, all_probs;
-    bool alive[STE_MAX_CHOICES];
-    char *text;
-    enum ste_finish free_finish;
-    int choice; /* -1: none yet */
-    float logprobs[STE_MAX_CHOICES];
-    struct ste_spent used; /* of the last reply: tokens, as it says */
-    bool heard;            /* it says so, or is of a request that takes none */
-};
-void ste_ask_free(struct ste_ask *a);
-
-/* The next request: its path below the server's root, with a leading slash, and its body (the caller's). */
-const char *ste_wire_request(const struct ste_dialect *d, const struct ste_ask *a, json_t **body);
+/* The next request: its path below the server's root, with a leading slash, and its body, which the caller frees. */
+const char *ste_wire_request(const struct ste_dialect *d, const struct ste_ask *a, char **body);
 
 /* What the requests that A still needs may take: at most, counting a token a byte, or as real runs take. */
 void ste_wire_amount(const struct ste_dialect *d, const struct ste_ask *a, bool most, struct ste_amount *out);

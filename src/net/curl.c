@@ -62,10 +62,9 @@ static void set_certificates(CURL *curl)
         curl_easy_setopt(curl, CURLOPT_CAPATH, folder);
 }
 
-void ste_curl_prepare(CURL *c, const char *url, char *problem)
+void ste_curl_prepare(CURL *c, char *problem)
 {
     problem[0] = 0;
-    curl_easy_setopt(c, CURLOPT_URL, url);
     curl_easy_setopt(c, CURLOPT_USERAGENT, "ste/" STE_VERSION);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);

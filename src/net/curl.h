@@ -8,9 +8,9 @@
 
 /* Returns a fresh handle; ends the call where there is no memory for one. */
 CURL *ste_curl_new(void);
-/* Sets what holds for every transfer: address, certificates, the name that ste goes by, protocols, the time to connect,
- * and PROBLEM, CURL_ERROR_SIZE bytes that must stay as long as the handle. */
-void ste_curl_prepare(CURL *c, const char *url, char *problem);
+/* Sets what holds for every transfer: certificates, the name that ste goes by, protocols, the time to connect, and
+ * PROBLEM, CURL_ERROR_SIZE bytes that must stay as long as the handle. */
+void ste_curl_prepare(CURL *c, char *problem);
 long ste_curl_status(CURL *c); /* 0: none came yet */
 /* HEADERS, NULL-ended, or NULL, as libcurl takes them; freed by curl_slist_free_all. */
 struct curl_slist *ste_curl_headers(const char *const *headers);

@@ -203,7 +203,8 @@ static void prepare(struct transfer *t, const char *url, struct curl_slist *head
     t->total = 0;
     t->begun = false;
     ste_buf_reset(&t->reason);
-    ste_curl_prepare(c, url, t->problem);
+    ste_curl_prepare(c, t->problem);
+    curl_easy_setopt(c, CURLOPT_URL, url);
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);

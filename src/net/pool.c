@@ -1,7 +1,10 @@
 #include "net/pool.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "core/context.h"
 #include "core/domain.h"
@@ -13,9 +16,11 @@
 #define IDLE_SECONDS 3L   /* servers close a connection that is idle for 5 */
 #define LOOK_SECONDS 0.1  /* between looks at whether the work was cancelled */
 #define CONNECTIONS 4096L /* that are kept at most */
+#define EVENTS 64         /* that are taken from the system at a time */
 
+/* A request, or one that is over and whose handle the next will have: a handle is dear. */
 struct flight {
-    struct flight *next;
+    struct flight *next, **at; /* AT: what points to it */
     CURL *curl;
     struct curl_slist *headers;
     void *tag;
@@ -25,41 +30,97 @@ struct flight {
     bool too_large, no_memory;
 };
 
+/* libcurl says which sockets it waits for, and when it wants to be called without one. */
 struct ste_http_pool {
     CURLM *multi;
-    struct flight *flights;
+    int epoll;
+    double due;
+    struct flight *flights, *idle;
 };
 
-/* All that is not memory of ours: so that it may be called when memory ran out as well. */
-static void end_pool(void *of, size_t n)
+static void push(struct flight **list, struct flight *f)
 {
-    struct ste_http_pool *p = of;
-    for (struct flight *f = p->flights; f; f = f->next) {
+    f->next = *list;
+    f->at = list;
+    if (f->next)
+        f->next->at = &f->next;
+    *list = f;
+}
+
+static void take_out(struct flight *f)
+{
+    *f->at = f->next;
+    if (f->next)
+        f->next->at = f->at;
+}
+
+static int on_socket(CURL *c, curl_socket_t fd, int what, void *pool, void *known)
+{
+    struct ste_http_pool *p = pool;
+    const bool in = what == CURL_POLL_IN || what == CURL_POLL_INOUT,
+               out = what == CURL_POLL_OUT || what == CURL_POLL_INOUT;
+    struct epoll_event e = {.events = (in ? EPOLLIN : 0u) | (out ? EPOLLOUT : 0u), .data.fd = fd};
+    if (what == CURL_POLL_REMOVE)
+        epoll_ctl(p->epoll, EPOLL_CTL_DEL, fd, NULL);
+    else if (epoll_ctl(p->epoll, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &e))
+        return -1;
+    curl_multi_assign(p->multi, fd, what == CURL_POLL_REMOVE ? NULL : p);
+    return 0;
+}
+
+static int on_timer(CURLM *multi, long ms, void *pool)
+{
+    struct ste_http_pool *p = pool;
+    p->due = ms < 0 ? INFINITY : ste_now() + (double)ms / 1000;
+    return 0;
+}
+
+static void end_flights(struct ste_http_pool *p, const struct flight *f)
+{
+    for (; f; f = f->next) {
         if (f->curl) {
             curl_multi_remove_handle(p->multi, f->curl);
             curl_easy_cleanup(f->curl);
         }
         curl_slist_free_all(f->headers);
     }
+}
+
+/* All that is not memory of ours: so that it may be called when memory ran out as well. */
+static void end_pool(void *of, size_t n)
+{
+    struct ste_http_pool *p = of;
+    end_flights(p, p->flights);
+    end_flights(p, p->idle);
     curl_multi_cleanup(p->multi);
+    close(p->epoll);
 }
 
 struct ste_http_pool *ste_http_pool_new(void)
 {
     struct ste_http_pool *p = ste_xcalloc(1, sizeof *p);
     curl_easy_cleanup(ste_curl_new()); /* the first one sets libcurl up */
+    p->due = INFINITY;
     p->multi = curl_multi_init();
-    if (!p->multi)
+    p->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (!p->multi || p->epoll < 0)
         ste_no_memory(0);
     ste_own(p, 0, end_pool);
     curl_multi_setopt(p->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS);
+    curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
+    curl_multi_setopt(p->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(p->multi, CURLMOPT_TIMERDATA, p);
     return p;
 }
 
-static void free_flight(struct flight *f)
+static void free_flights(struct flight *f)
 {
-    ste_buf_clear(&f->body);
-    ste_xfree(f);
+    for (struct flight *next; f; f = next) {
+        next = f->next;
+        ste_buf_clear(&f->body);
+        ste_xfree(f);
+    }
 }
 
 void ste_http_pool_free(struct ste_http_pool *p)
@@ -68,11 +129,8 @@ void ste_http_pool_free(struct ste_http_pool *p)
         return;
     ste_disown(p, end_pool);
     end_pool(p, 0);
-    while (p->flights) {
-        struct flight *f = p->flights;
-        p->flights = f->next;
-        free_flight(f);
-    }
+    free_flights(p->flights);
+    free_flights(p->idle);
     ste_xfree(p);
 }
 
@@ -109,15 +167,37 @@ static void add_header(struct flight *f, const char *line)
     f->headers = more;
 }
 
-void ste_http_pool_send(struct ste_http_pool *p, const struct ste_http_request *r)
+static void new_flight(struct ste_http_pool *p)
 {
     struct flight *f = ste_xcalloc(1, sizeof *f);
-    *f = (struct flight){.next = p->flights, .tag = r->tag, .max_bytes = r->max_bytes, .body = STE_BUF_INIT};
-    p->flights = f;
+    f->body = (struct ste_buf)STE_BUF_INIT;
+    push(&p->idle, f);
     CURL *c = f->curl = ste_curl_new();
-    ste_curl_prepare(c, r->url, f->problem);
+    ste_curl_prepare(c, f->problem);
+    curl_easy_setopt(c, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(c, CURLOPT_ACCEPT_ENCODING, "");
+    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c, CURLOPT_MAXAGE_CONN, IDLE_SECONDS);
+    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(c, CURLOPT_WRITEDATA, f);
+    curl_easy_setopt(c, CURLOPT_PRIVATE, f);
+}
+
+void ste_http_pool_send(struct ste_http_pool *p, const struct ste_http_request *r)
+{
+    if (!p->idle)
+        new_flight(p);
+    struct flight *f = p->idle;
+    CURL *c = f->curl;
+    take_out(f);
+    push(&p->flights, f);
+    f->tag = r->tag;
+    f->max_bytes = r->max_bytes;
+    f->too_large = f->no_memory = false;
+    f->problem[0] = 0;
     for (const char *const *h = r->headers; h && *h; h++)
         add_header(f, *h);
+    curl_easy_setopt(c, CURLOPT_HTTPGET, 1L);
     if (r->body) {
         add_header(f, "Content-Type: application/json");
         add_header(f, "Expect:"); /* a large body goes at once */
@@ -126,28 +206,20 @@ void ste_http_pool_send(struct ste_http_pool *p, const struct ste_http_request *
             ste_no_memory(0);
     }
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, f->headers);
-    curl_easy_setopt(c, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(c, CURLOPT_ACCEPT_ENCODING, "");
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_MAXAGE_CONN, IDLE_SECONDS);
     curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(1000 * r->seconds));
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(c, CURLOPT_WRITEDATA, f);
-    curl_easy_setopt(c, CURLOPT_PRIVATE, f);
-    if (curl_multi_add_handle(p->multi, c) != CURLM_OK)
+    if (curl_easy_setopt(c, CURLOPT_URL, r->url) != CURLE_OK || curl_multi_add_handle(p->multi, c) != CURLM_OK)
         ste_no_memory(0);
 }
 
-/* Takes F out of the pool; its body stays. */
+/* F is over; its body stays. */
 static void land(struct ste_http_pool *p, struct flight *f)
 {
-    struct flight **at = &p->flights;
-    while (*at != f)
-        at = &(*at)->next;
-    *at = f->next;
     curl_multi_remove_handle(p->multi, f->curl);
-    curl_easy_cleanup(f->curl);
+    curl_easy_setopt(f->curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(f->headers);
+    f->headers = NULL;
+    take_out(f);
+    push(&p->idle, f);
 }
 
 void ste_http_pool_drop(struct ste_http_pool *p, const void *tag)
@@ -158,7 +230,7 @@ void ste_http_pool_drop(struct ste_http_pool *p, const void *tag)
     if (!f)
         return;
     land(p, f);
-    free_flight(f);
+    ste_buf_clear(&f->body);
 }
 
 /* ---- replies ---- */
@@ -258,23 +330,42 @@ static int take(struct ste_http_pool *p, struct ste_http_reply *out)
     land(p, f);
     out->body = f->body;
     f->body = (struct ste_buf)STE_BUF_INIT;
-    free_flight(f);
     return 1;
+}
+
+static void act(struct ste_http_pool *p, curl_socket_t fd, int what)
+{
+    int running;
+    if (curl_multi_socket_action(p->multi, fd, what, &running) == CURLM_OUT_OF_MEMORY)
+        ste_no_memory(0);
+}
+
+/* Waits for SECONDS at most, and does what there is to do. */
+static void turn(struct ste_http_pool *p, double seconds)
+{
+    struct epoll_event e[EVENTS];
+    const double until_due = p->due - ste_now(), wait = until_due < seconds ? until_due : seconds;
+    const int n = epoll_wait(p->epoll, e, EVENTS, wait > 0 ? (int)ceil(1000 * wait) : 0);
+    for (int i = 0; i < n; i++)
+        act(p, e[i].data.fd,
+            (e[i].events & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
+                (e[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) | (e[i].events & EPOLLERR ? CURL_CSELECT_ERR : 0));
+    if (p->due <= ste_now()) {
+        p->due = INFINITY; /* libcurl says when again */
+        act(p, CURL_SOCKET_TIMEOUT, 0);
+    }
 }
 
 int ste_http_pool_next(struct ste_http_pool *p, double seconds, struct ste_http_reply *out, struct ste_err *err)
 {
     const double end = ste_now() + seconds;
-    for (;;) {
-        int running;
-        if (curl_multi_perform(p->multi, &running) == CURLM_OUT_OF_MEMORY)
-            ste_no_memory(0);
+    for (bool waited = false;; waited = true) {
         if (take(p, out))
             return 1;
-        int rc = ste_cancel_check(err);
         const double left = end - ste_now();
-        if (rc || left <= 0)
+        int rc = ste_cancel_check(err);
+        if (rc || (waited && left <= 0))
             return rc;
-        curl_multi_poll(p->multi, NULL, 0, (int)(1000 * (left < LOOK_SECONDS ? left : LOOK_SECONDS)) + 1, NULL);
+        turn(p, left < LOOK_SECONDS ? left : LOOK_SECONDS);
     }
 }

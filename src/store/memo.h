@@ -16,7 +16,10 @@ struct ste_memo *ste_memo_open(const char *path);
 void ste_memo_close(struct ste_memo *m);
 /* Adds the bytes to OUT; false: there are none. */
 bool ste_memo_get(struct ste_memo *m, const char *address, const char *numerics, struct ste_buf *out);
-/* Adds the bytes unless there are some already. */
+/* Adds the bytes behind what is there: where there are some for the same already, those are what is got. Other
+ * processes that want to write wait from here until ste_memo_save. */
 void ste_memo_put(struct ste_memo *m, const char *address, const char *numerics, const struct ste_buf *bytes);
+/* Saves what was put. */
+void ste_memo_save(struct ste_memo *m);
 
 #endif

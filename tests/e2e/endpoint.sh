@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A model on a server: every fault of lib_endpoint.py is met by every question, and each question gets its own answer,
-# once. QUESTIONS=N of each fault (default 300, and 80 of each fault alone; 10000 for the whole measurement).
+# once. QUESTIONS=N of each fault (default 300, and 80 of each fault alone; 10000 for the whole measurement, with
+# SILENCE=30: seconds that a silent server is silent and waited for, where otherwise it is given up on after 6).
 set -u
 ste=$1
 here=$2/tests/e2e
@@ -111,8 +112,8 @@ serve openai silence
 cat >"$tmp/paper.yaml" <<YAML
 url: $url
 model: paper
-timeout: 6
-max_in_flight: $QUESTIONS
+timeout: $((${SILENCE:--4} + 10))
+max_in_flight: $((QUESTIONS < 1000 ? QUESTIONS : 1000))
 YAML
 ask "$tmp/paper.yaml" paper || fail "$what: exit $?"
 right "$dir/served.jsonl"

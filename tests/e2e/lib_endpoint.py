@@ -7,7 +7,7 @@ DIR/served.jsonl has a line for each reply that went out whole, DIR/billed.jsonl
 take money for, with its tokens. Settings by the environment: KEY (asked for), CLOSE
 (keep-alive ends after so many requests), LOADING (so many requests are told that the model is loading), LIES (fields
 that are passed over in silence), SLOW (seconds for each answer), STOP (exits after so many answers), TLS (a folder with cert.pem
-and key.pem).
+and key.pem), SILENCE (seconds of that fault).
 """
 import hashlib
 import http.server
@@ -207,12 +207,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             top = sorted(((label_logprob(ids, i), i) for i in range(259)), reverse=True)[: b.get("n_probs", 0)]
             if len(top) < 259 and share(ids) < 0.3:
                 top = top[2:]  # a label is not among the likeliest: all of them must be asked for
-            written = ids_of(text, False)
+            ended = why == "stop" and not stop_at  # its ids have the end of the turn in them, or not, by version
+            written = ids_of(text, False) + ([END] if ended and share(ids) < 0.5 else [])
             r = {"content": text if not stop_at else text[: -len(stop_at)], "tokens": [top[0][1]] if one and probs else written,
                  "stop_type": "limit" if why == "length" else "word" if stop_at else "eos", "stopping_word": stop_at or "",
                  "truncated": False}
-            r.update(tokens_evaluated=len(ids), tokens_predicted=len(text), timings={"cache_n": len(ids) // 3})
-            bill(len(ids), len(text))
+            r.update(tokens_evaluated=len(ids), tokens_predicted=len(text) + ended, timings={"cache_n": len(ids) // 3})
+            bill(len(ids), len(text) + ended)
             if probs and "n_probs" not in lies:
                 r["completion_probabilities"] = [{"id": top[0][1], "top_logprobs": [
                     {"id": i, "token": chr(i), "logprob": p} for p, i in top]}]
@@ -287,7 +288,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif f == "abort":
             ok(dict(choice, finish_reason="abort"))
         elif f == "silence":
-            time.sleep(15)
+            time.sleep(float(os.environ.get("SILENCE", 15)))
             raise Cut
         elif f == "redirect":
             self.send({}, 307, [("Location", "http://127.0.0.1:9/v1/elsewhere")])
@@ -302,7 +303,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 1024
+    request_queue_size = 4096
 
     def handle_error(self, request, client_address):
         if not isinstance(sys.exc_info()[1], (Cut, OSError, ValueError)):

@@ -82,6 +82,31 @@ static void damage_is_no_answer(void **state)
     ste_answer_clear(&x);
 }
 
+static void prompts_of_any_width(void **state)
+{
+    static const int32_t widest[] = {65535, 65536, (1 << 24) - 1, 1 << 24, INT32_MAX};
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof widest / sizeof *widest; i++) {
+        struct ste_answer x = sample("x"), got;
+        struct ste_buf b = STE_BUF_INIT;
+        const int32_t ids[] = {0, 7, widest[i]};
+        x.prompt = ste_xmemdup(ids, sizeof ids);
+        x.n_prompt = 3;
+        ste_answer_pack(&x, true, &b);
+        assert_true(ste_answer_unpack(b.s, b.len, &got));
+        assert_int_equal(got.n_prompt, 3);
+        assert_memory_equal(got.prompt, ids, sizeof ids);
+        assert_string_equal(got.text, x.text);
+        ste_answer_clear(&got);
+        assert_int_equal(b.len - len, i == 0 ? b.len : i == 1 || i == 3 ? 3 : 0);
+        len = b.len;
+        assert_false(ste_answer_unpack(b.s, b.len - 1, &got));
+        ste_answer_clear(&got);
+        ste_buf_clear(&b);
+        ste_answer_clear(&x);
+    }
+}
+
 /* A model that answers each question with its text, and counts what it is asked. */
 struct echo {
     struct ste_llm llm;
@@ -199,6 +224,7 @@ static void goes_on_without(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(comes_back), cmocka_unit_test(damage_is_no_answer),
-                                       cmocka_unit_test(wraps_any_model), cmocka_unit_test(goes_on_without)};
+                                       cmocka_unit_test(prompts_of_any_width), cmocka_unit_test(wraps_any_model),
+                                       cmocka_unit_test(goes_on_without)};
     return cmocka_run_group_tests_name("llm cache", tests, NULL, NULL);
 }

@@ -35,13 +35,13 @@ static void usage(void **state)
     };
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         struct ste_spent s;
-        json_t *reply = json_loads(of[i].reply, 0, NULL);
+        struct ste_raw reply;
+        assert_true(ste_raw_read(&reply, of[i].reply, strlen(of[i].reply)));
         assert_int_equal(ste_usage_read(reply, &s), of[i].said);
         assert_int_equal(s.requests, of[i].said);
         assert_int_equal(s.prompt, of[i].prompt);
         assert_int_equal(s.cached, of[i].cached);
         assert_int_equal(s.completion, of[i].completion);
-        json_decref(reply);
     }
 }
 
@@ -74,7 +74,7 @@ static void amounts(void **state)
                                "\"x\"}}], \"usage\": {\"prompt_tokens\": 7, \"completion_tokens\": 1}}",
                       cut[] = "{\"choices\": [{\"index\": 0, \"finish_reason\": \"length\", \"message\": {\"content\": "
                               "\"x\"}}]}";
-    a->messages = json_pack("[{ssss}]", "role", "user", "content", "0123456789");
+    a->messages = ste_xstrdup("[{\"content\":\"0123456789\",\"role\":\"user\"}]");
     a->max_tokens = 100;
     a->choice = -1;
     for (int i = 0; i < 2; i++)
@@ -90,7 +90,7 @@ static void amounts(void **state)
     assert_true(rest.requests == 1 && rest.written == 1 && rest.read < most.read);
     ste_ask_free(a);
     a = ste_xcalloc(1, sizeof *a);
-    a->messages = json_array();
+    a->messages = ste_xstrdup("[]");
     a->max_tokens = 100;
     a->choice = -1;
     assert_int_equal(ste_wire_take(&d, a, cut, strlen(cut), &why), STE_WIRE_DONE);

@@ -14,6 +14,7 @@
 
 #include "core/file.h"
 #include "core/mem.h"
+#include "store/memo.h"
 #include "store/rows.h"
 #include "store/statement.h"
 
@@ -296,12 +297,47 @@ static int teardown(void **state)
     return rc;
 }
 
+/* The cache of an older ste: its answers are there still. Of two for one question the first counts. */
+static void test_memo(void **state)
+{
+    char *path = ste_path_join(base, "memo.db");
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db,
+                                  "CREATE TABLE answer(address TEXT, numerics TEXT, bytes BLOB NOT NULL,"
+                                  " PRIMARY KEY(address, numerics)) WITHOUT ROWID;"
+                                  "INSERT INTO answer VALUES('0123456789abcdef-1', 'n', x'6f6c64')",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+    struct ste_memo *m = ste_memo_open(path);
+    struct ste_buf b = STE_BUF_INIT, first = STE_BUF_INIT, second = STE_BUF_INIT;
+    ste_buf_adds(&first, "first");
+    ste_buf_adds(&second, "second");
+    assert_true(ste_memo_get(m, "0123456789abcdef-1", "n", &b));
+    assert_string_equal(b.s, "old");
+    ste_memo_put(m, "0123456789abcdef-2", "n", &first);
+    ste_memo_put(m, "0123456789abcdef-2", "n", &second);
+    ste_memo_put(m, "0123456789abcdef-2", "other", &second);
+    ste_memo_close(m);
+    m = ste_memo_open(path);
+    ste_buf_reset(&b);
+    assert_true(ste_memo_get(m, "0123456789abcdef-2", "n", &b));
+    assert_string_equal(b.s, "first");
+    assert_false(ste_memo_get(m, "0123456789abcdef-3", "n", &b));
+    ste_memo_close(m);
+    ste_buf_clear(&b);
+    ste_buf_clear(&first);
+    ste_buf_clear(&second);
+    ste_xfree(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_missing),   cmocka_unit_test(test_lock),       cmocka_unit_test(test_version),
         cmocka_unit_test(test_rows),      cmocka_unit_test(test_typed_rows), cmocka_unit_test(test_full),
-        cmocka_unit_test(test_read_only),
+        cmocka_unit_test(test_read_only), cmocka_unit_test(test_memo),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

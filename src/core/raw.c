@@ -1,0 +1,590 @@
+#include "core/raw.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/utf8.h"
+
+#define DEEPEST 64
+
+/* ---- reading ---- */
+
+/* Each takes what stands at P and gives the place behind it; NULL: it is none. */
+
+static const char *pass_blanks(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
+        p++;
+    return p;
+}
+
+static const char *pass_digits(const char *p, const char *end)
+{
+    while (p < end && *p >= '0' && *p <= '9')
+        p++;
+    return p;
+}
+
+static const char *pass_text(const char *p, const char *end)
+{
+    for (p++; p < end && *p != '"'; p++) {
+        if ((unsigned char)*p < ' ')
+            return NULL;
+        if (*p != '\\')
+            continue;
+        if (++p == end || !strchr("\"\\/bfnrtu", *p) || !*p)
+            return NULL;
+        for (int i = 0; *p == 'u' && i < 4; i++)
+            if (end - p < 5 || !strchr("0123456789abcdefABCDEF", p[i + 1]) || !p[i + 1])
+                return NULL;
+    }
+    return p < end ? p + 1 : NULL;
+}
+
+static const char *pass_number(const char *p, const char *end)
+{
+    p += *p == '-';
+    const char *whole = p;
+    p = pass_digits(p, end);
+    if (p == whole || (*whole == '0' && p > whole + 1))
+        return NULL;
+    if (p < end && *p == '.') {
+        const char *from = p + 1;
+        if ((p = pass_digits(from, end)) == from)
+            return NULL;
+    }
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        const char *from = p + 1;
+        from += from < end && (*from == '+' || *from == '-');
+        if ((p = pass_digits(from, end)) == from)
+            return NULL;
+    }
+    return p;
+}
+
+static const char *pass_word(const char *p, const char *end, const char *word)
+{
+    const size_t n = strlen(word);
+    return (size_t)(end - p) >= n && memcmp(p, word, n) == 0 ? p + n : NULL;
+}
+
+static const char *pass_value(const char *p, const char *end, int depth);
+
+/* Plain numbers with a comma behind each: most of a list of token ids. */
+static const char *pass_ids(const char *p, const char *end)
+{
+    for (;;) {
+        p = pass_blanks(p, end);
+        const char *behind = pass_digits(p, end);
+        if (behind == p || behind == end || *behind != ',' || (*p == '0' && behind > p + 1))
+            return p;
+        p = behind + 1;
+    }
+}
+
+static const char *pass_members(const char *p, const char *end, int depth)
+{
+    const bool object = *p == '{';
+    const char close = object ? '}' : ']';
+    p = pass_blanks(p + 1, end);
+    if (p < end && *p == close)
+        return p + 1;
+    for (;; p++) {
+        p = object ? pass_blanks(p, end) : pass_ids(p, end);
+        if (object) {
+            p = p < end && *p == '"' ? pass_text(p, end) : NULL;
+            p = p ? pass_blanks(p, end) : NULL;
+            if (!p || p == end || *p++ != ':')
+                return NULL;
+        }
+        p = pass_value(p, end, depth + 1);
+        p = p ? pass_blanks(p, end) : NULL;
+        if (!p || p == end || *p != ',')
+            return p && p < end && *p == close ? p + 1 : NULL;
+    }
+}
+
+static const char *pass_value(const char *p, const char *end, int depth)
+{
+    p = pass_blanks(p, end);
+    if (p == end || depth > DEEPEST)
+        return NULL;
+    switch (*p) {
+    case '{':
+    case '[':
+        return pass_members(p, end, depth);
+    case '"':
+        return pass_text(p, end);
+    case 't':
+        return pass_word(p, end, "true");
+    case 'f':
+        return pass_word(p, end, "false");
+    case 'n':
+        return pass_word(p, end, "null");
+    default:
+        return pass_number(p, end);
+    }
+}
+
+bool ste_raw_read(struct ste_raw *out, const char *s, size_t n)
+{
+    *out = (struct ste_raw){0};
+    const char *from = pass_blanks(s, s + n), *end = pass_value(from, s + n, 0);
+    if (!end || pass_blanks(end, s + n) < s + n || ste_utf8_bad(s, n) < n)
+        return false;
+    *out = (struct ste_raw){from, (size_t)(end - from)};
+    return true;
+}
+
+/* From here on the text is known to be JSON, within a list or an object: what is looked for comes. */
+
+static bool begins(struct ste_raw v, char c)
+{
+    return v.n && *v.s == c;
+}
+
+static const char *behind_text(const char *p)
+{
+    for (p++; *(p += strcspn(p, "\"\\")) == '\\';)
+        p += 2;
+    return p + 1;
+}
+
+static const char *behind_value(const char *p)
+{
+    if (*p == '"')
+        return behind_text(p);
+    if (*p != '[' && *p != '{')
+        return p + strcspn(p, ",]} \t\r\n");
+    for (int depth = 0;;) {
+        p += strcspn(p, "\"[]{}");
+        if (*p == '"') {
+            p = behind_text(p);
+            continue;
+        }
+        depth += *p == '[' || *p == '{' ? 1 : -1;
+        p++;
+        if (!depth)
+            return p;
+    }
+}
+
+static struct ste_raw value_at(const char *p, const char *end)
+{
+    p = pass_blanks(p, end);
+    return *p == ']' ? (struct ste_raw){0} : (struct ste_raw){p, (size_t)(behind_value(p) - p)};
+}
+
+struct ste_raw ste_raw_get(struct ste_raw object, const char *key)
+{
+    const char *p = object.s, *end = object.s + object.n;
+    const size_t n = strlen(key);
+    while (begins(object, '{') && *p != '}') {
+        const char *name = pass_blanks(p + 1, end);
+        if (*name != '"')
+            break; /* {} */
+        const char *behind = behind_text(name);
+        const struct ste_raw v = value_at(pass_blanks(behind, end) + 1, end);
+        if ((size_t)(behind - name) == n + 2 && memcmp(name + 1, key, n) == 0)
+            return v;
+        p = pass_blanks(v.s + v.n, end); /* a comma, or the end */
+    }
+    return (struct ste_raw){0};
+}
+
+struct ste_raw ste_raw_first(struct ste_raw list)
+{
+    return begins(list, '[') ? value_at(list.s + 1, list.s + list.n) : (struct ste_raw){0};
+}
+
+struct ste_raw ste_raw_after(struct ste_raw list, struct ste_raw item)
+{
+    const char *end = list.s + list.n, *p = pass_blanks(item.s + item.n, end);
+    return *p == ',' ? value_at(p + 1, end) : (struct ste_raw){0};
+}
+
+bool ste_raw_is_list(struct ste_raw v)
+{
+    return begins(v, '[');
+}
+
+bool ste_raw_is_object(struct ste_raw v)
+{
+    return begins(v, '{');
+}
+
+bool ste_raw_is_text(struct ste_raw v)
+{
+    return begins(v, '"');
+}
+
+bool ste_raw_is(struct ste_raw v, const char *written)
+{
+    return v.n == strlen(written) && memcmp(v.s, written, v.n) == 0;
+}
+
+bool ste_raw_int(struct ste_raw v, int64_t *out)
+{
+    const bool negative = begins(v, '-');
+    int64_t x = 0;
+    if (v.n == (size_t)negative)
+        return false;
+    for (size_t i = negative; i < v.n; i++) {
+        const int digit = v.s[i] - '0';
+        if (digit < 0 || digit > 9 || __builtin_mul_overflow(x, 10, &x) ||
+            __builtin_sub_overflow(x, digit, &x)) /* below 0, where there is one number more */
+            return false;
+    }
+    return negative ? (*out = x, true) : !__builtin_sub_overflow((int64_t)0, x, out);
+}
+
+bool ste_raw_real(struct ste_raw v, double *out)
+{
+    char digits[64];
+    if (!v.n || v.n >= sizeof digits || !(begins(v, '-') || (*v.s >= '0' && *v.s <= '9')))
+        return false;
+    memcpy(digits, v.s, v.n);
+    digits[v.n] = 0;
+    *out = strtod(digits, NULL);
+    return true;
+}
+
+bool ste_raw_ids(struct ste_raw list, int32_t **ids, size_t *n)
+{
+    int32_t *out = *ids = ste_xmalloc((list.n / 2 + 1) * sizeof *out);
+    *n = 0;
+    if (!begins(list, '['))
+        return false;
+    const char *end = list.s + list.n, *p = pass_blanks(list.s + 1, end);
+    size_t k = 0;
+    while (*p != ']') {
+        uint64_t id = 0;
+        unsigned digit;
+        const char *from = p;
+        for (; (digit = (unsigned)*p - '0') < 10 && p < from + 10; p++)
+            id = 10 * id + digit;
+        if (*p != ',')
+            p = pass_blanks(p, end);
+        if (p == from || id > INT32_MAX || (*p != ',' && *p != ']'))
+            return false;
+        out[k++] = (int32_t)id;
+        if (*p == ',' && *++p <= ' ')
+            p = pass_blanks(p, end);
+    }
+    *n = k;
+    *ids = ste_xrealloc(out, (k + 1) * sizeof *out);
+    return true;
+}
+
+/* The text that N bytes between quotes stand for, into TO, which has room for them; where it ends. NULL: it has \u. */
+static char *unescape(const char *s, size_t n, char *to)
+{
+    static const char named[] = "\"\"\\\\//b\bf\fn\nr\rt\t"; /* what stands behind the backslash, and what for */
+    for (const char *end = s + n, *at; s < end; s = at + 2) {
+        at = memchr(s, '\\', (size_t)(end - s));
+        const size_t plain = (size_t)((at ? at : end) - s);
+        memcpy(to, s, plain);
+        to += plain;
+        if (!at)
+            break;
+        if (at[1] == 'u')
+            return NULL;
+        size_t i = 0;
+        while (named[i] != at[1])
+            i += 2;
+        *to++ = named[i + 1];
+    }
+    return to;
+}
+
+char *ste_raw_text(struct ste_raw v)
+{
+    if (!begins(v, '"'))
+        return NULL;
+    char *text = ste_xmalloc(v.n), *end = unescape(v.s + 1, v.n - 2, text);
+    if (end) {
+        *end = 0;
+        return text;
+    }
+    ste_xfree(text);
+    json_t *j = json_loadb(v.s, v.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    text = j ? ste_xstrdup(json_string_value(j)) : NULL;
+    json_decref(j);
+    return text;
+}
+
+/* ---- values ---- */
+
+static json_t *text_value(struct ste_raw v)
+{
+    char *text = ste_xmalloc(v.n), *end = unescape(v.s + 1, v.n - 2, text);
+    json_t *j = end ? json_stringn_nocheck(text, (size_t)(end - text)) : NULL;
+    ste_xfree(text);
+    return j;
+}
+
+static json_t *number_value(struct ste_raw v)
+{
+    int64_t whole;
+    double real;
+    if (ste_raw_int(v, &whole))
+        return json_integer(whole);
+    const bool is_real = memchr(v.s, '.', v.n) || memchr(v.s, 'e', v.n) || memchr(v.s, 'E', v.n);
+    return is_real && ste_raw_real(v, &real) && isfinite(real) ? json_real(real) : NULL;
+}
+
+/* Adds the members of V to INTO; false: one of them cannot be. */
+static bool add_members(json_t *into, struct ste_raw v)
+{
+    const char *p = v.s, *end = v.s + v.n;
+    char key[64];
+    while (*p != '}' && *p != ']') {
+        size_t n = 0;
+        p = pass_blanks(p + 1, end);
+        if (*p == '}' || *p == ']')
+            break;
+        if (begins(v, '{')) {
+            const char *behind = behind_text(p);
+            n = (size_t)(behind - p) - 2;
+            if (n >= sizeof key || memchr(p, '\\', n + 1))
+                return false;
+            memcpy(key, p + 1, n);
+            key[n] = 0;
+            p = pass_blanks(behind, end) + 1;
+        }
+        const struct ste_raw member = value_at(p, end);
+        json_t *j = ste_raw_value(member);
+        if (begins(v, '{') ? json_object_set_new_nocheck(into, key, j) : json_array_append_new(into, j))
+            return false;
+        p = pass_blanks(member.s + member.n, end);
+    }
+    return true;
+}
+
+json_t *ste_raw_value(struct ste_raw v)
+{
+    json_t *j;
+    switch (*v.s) {
+    case '{':
+    case '[':
+        j = *v.s == '{' ? json_object() : json_array();
+        if (add_members(j, v))
+            return j;
+        json_decref(j);
+        return NULL;
+    case '"':
+        return text_value(v);
+    case 't':
+        return json_true();
+    case 'f':
+        return json_false();
+    case 'n':
+        return json_null();
+    default:
+        return number_value(v);
+    }
+}
+
+/* ---- writing ---- */
+
+/* The first of the bytes that is not itself in a JSON string: a control character, a quote or a backslash. */
+static const char *first_escaped(const char *p, const char *end)
+{
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    for (uint64_t x; end - p >= 8; p += 8) {
+        memcpy(&x, p, 8);
+        const uint64_t quote = x ^ ('"' * ones), slash = x ^ ('\\' * ones);
+        if ((((x - 0x20 * ones) & ~x) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & high)
+            break;
+    }
+    while (p < end && (unsigned char)*p >= ' ' && *p != '"' && *p != '\\')
+        p++;
+    return p;
+}
+
+static void add_text(struct ste_buf *b, const char *p, size_t size)
+{
+    static const char named[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* the character and what stands for it */
+    const char *end = p + size;
+    ste_buf_reserve(b, size + 2);
+    ste_buf_addc(b, '"');
+    for (; p < end; p++) {
+        const char *from = p;
+        p = first_escaped(p, end);
+        ste_buf_add(b, from, (size_t)(p - from));
+        if (p == end)
+            break;
+        size_t i = 0;
+        while (named[i] && named[i] != *p)
+            i += 2;
+        if (named[i])
+            ste_buf_add(b, (const char[]){'\\', named[i + 1]}, 2);
+        else
+            ste_buf_addf(b, "\\u%04X", (unsigned char)*p);
+    }
+    ste_buf_addc(b, '"');
+}
+
+void ste_raw_add_text(struct ste_buf *b, const char *text)
+{
+    add_text(b, text, strlen(text));
+}
+
+/* As jansson writes it, so that equal values give equal bytes. */
+static void add_real(struct ste_buf *b, double v)
+{
+    json_t *j = v == 0 || v == 1 ? NULL : json_real(v);
+    char *s = j ? json_dumps(j, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17)) : NULL;
+    ste_buf_adds(b, s ? s : v == 1 ? "1.0" : signbit(v) ? "-0.0" : "0.0");
+    ste_xfree(s);
+    json_decref(j);
+}
+
+/* Writes V at TO, and gives the place behind it. */
+static char *add_digits(char *to, int64_t v)
+{
+    uint64_t x = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    int n = 1;
+    for (uint64_t rest = x; rest > 9; rest /= 10)
+        n++;
+    if (v < 0)
+        *to++ = '-';
+    for (char *p = to + n; p > to; x /= 10)
+        *--p = (char)('0' + x % 10);
+    return to + n;
+}
+
+static void add_int(struct ste_buf *b, int64_t v)
+{
+    char digits[24];
+    ste_buf_add(b, digits, (size_t)(add_digits(digits, v) - digits));
+}
+
+void ste_raw_add_value(struct ste_buf *b, const json_t *v)
+{
+    const char *key;
+    json_t *item;
+    size_t i;
+    bool first = true;
+    switch (json_typeof(v)) {
+    case JSON_OBJECT:
+        ste_buf_addc(b, '{');
+        json_object_foreach((json_t *)v, key, item)
+        {
+            if (!first)
+                ste_buf_addc(b, ',');
+            first = false;
+            ste_raw_add_text(b, key);
+            ste_buf_addc(b, ':');
+            ste_raw_add_value(b, item);
+        }
+        ste_buf_addc(b, '}');
+        break;
+    case JSON_ARRAY:
+        ste_buf_addc(b, '[');
+        json_array_foreach(v, i, item)
+        {
+            if (i)
+                ste_buf_addc(b, ',');
+            ste_raw_add_value(b, item);
+        }
+        ste_buf_addc(b, ']');
+        break;
+    case JSON_STRING:
+        add_text(b, json_string_value(v), json_string_length(v));
+        break;
+    case JSON_INTEGER:
+        add_int(b, json_integer_value(v));
+        break;
+    case JSON_REAL:
+        add_real(b, json_real_value(v));
+        break;
+    default:
+        ste_buf_adds(b, json_is_true(v) ? "true" : json_is_false(v) ? "false" : "null");
+    }
+}
+
+/* Opens the value of KEY; close ends it. */
+static struct ste_buf *open(struct ste_raw_object *o, const char *key)
+{
+    if (o->n == STE_RAW_FIELDS)
+        abort();
+    o->fields[o->n].key = key;
+    o->fields[o->n].at = o->text.len;
+    return &o->text;
+}
+
+static void close(struct ste_raw_object *o)
+{
+    o->fields[o->n].n = o->text.len - o->fields[o->n].at;
+    o->n++;
+}
+
+void ste_raw_set(struct ste_raw_object *o, const char *key, const char *json)
+{
+    ste_buf_adds(open(o, key), json);
+    close(o);
+}
+
+void ste_raw_set_text(struct ste_raw_object *o, const char *key, const char *text)
+{
+    ste_raw_add_text(open(o, key), text);
+    close(o);
+}
+
+void ste_raw_set_int(struct ste_raw_object *o, const char *key, int64_t v)
+{
+    add_int(open(o, key), v);
+    close(o);
+}
+
+void ste_raw_set_real(struct ste_raw_object *o, const char *key, double v)
+{
+    add_real(open(o, key), v);
+    close(o);
+}
+
+void ste_raw_set_ids(struct ste_raw_object *o, const char *key, const struct ste_raw_list *lists, size_t n)
+{
+    struct ste_buf *b = open(o, key);
+    ste_buf_addc(b, '[');
+    for (size_t k = 0; k < n; k++) {
+        ste_buf_reserve(b, 12 * lists[k].n);
+        char *to = b->s + b->len;
+        for (size_t i = 0; i < lists[k].n; i++) {
+            to = add_digits(to, lists[k].ids[i]);
+            *to++ = ',';
+        }
+        b->len = (size_t)(to - b->s);
+    }
+    b->len -= b->s[b->len - 1] == ',';
+    ste_buf_addc(b, ']');
+    close(o);
+}
+
+char *ste_raw_done(struct ste_raw_object *o)
+{
+    struct ste_buf b = STE_BUF_INIT;
+    int order[STE_RAW_FIELDS];
+    for (int i = 0; i < o->n; i++) {
+        int k = i;
+        for (; k && strcmp(o->fields[order[k - 1]].key, o->fields[i].key) > 0; k--)
+            order[k] = order[k - 1];
+        order[k] = i;
+    }
+    ste_buf_reserve(&b, o->text.len + 40 * (size_t)o->n + 2);
+    ste_buf_addc(&b, '{');
+    for (int i = 0; i < o->n; i++) {
+        if (i)
+            ste_buf_addc(&b, ',');
+        ste_raw_add_text(&b, o->fields[order[i]].key);
+        ste_buf_addc(&b, ':');
+        ste_buf_add(&b, o->text.s + o->fields[order[i]].at, o->fields[order[i]].n);
+    }
+    ste_buf_addc(&b, '}');
+    ste_buf_clear(&o->text);
+    *o = (struct ste_raw_object)STE_RAW_OBJECT;
+    return ste_buf_detach(&b);
+}
