@@ -125,7 +125,7 @@ struct asked {
     const struct options *o;
     struct ste_message messages[2];
     struct ste_answer *answers;
-    int next;
+    int next, adapter;
 };
 
 static int ask_next(void *arg, struct ste_question *question, struct ste_err *err)
@@ -136,6 +136,7 @@ static int ask_next(void *arg, struct ste_question *question, struct ste_err *er
         return 0;
     *question = (struct ste_question){.messages = o->system ? a->messages : a->messages + 1,
                                       .n_messages = o->system ? 2 : 1,
+                                      .adapter = a->adapter,
                                       .sampling = {o->temperature, (int)o->top_k, o->top_p, o->min_p},
                                       .max_tokens = (int)o->max_tokens,
                                       .seed = (uint64_t)o->seed,
@@ -178,14 +179,14 @@ static void print_answer(const struct options *o, const struct ste_answer *a, in
     }
 }
 
-static int from_server(const struct options *o, struct ste_llm *llm, struct ste_err *err)
+static int from_server(const struct options *o, struct ste_llm *llm, int adapter, struct ste_err *err)
 {
     struct ste_buf text = STE_BUF_INIT;
     int rc = o->chat ? 0 : ste_local_need(llm, "--prompt", err);
     if (!rc)
         rc = read_text(o->chat, &text, err);
     struct asked a = {
-        o, {{"system", o->system}, {"user", text.s}}, ste_xcalloc((size_t)o->samples, sizeof *a.answers), 0};
+        o, {{"system", o->system}, {"user", text.s}}, ste_xcalloc((size_t)o->samples, sizeof *a.answers), 0, adapter};
     const struct ste_pump pump = {.llm = llm,
                                   .arg = &a,
                                   .next = ask_next,
@@ -217,7 +218,7 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
     struct ste_completion *done = ste_xcalloc((size_t)o->samples, sizeof *done);
     rc = ste_llm_open_with(&llm, o->model, o->adapter, &o->engine, &adapter, err);
     if (!rc && !ste_local_engine(llm)) {
-        rc = from_server(o, llm, err);
+        rc = from_server(o, llm, adapter, err);
         ste_llm_close(llm);
         ste_xfree(done);
         return rc;

@@ -21,6 +21,9 @@ static const struct ste_option options[] = {
     STE_INT("max_in_flight", max_in_flight, "64", 1, 4096, "requests at a time, at each address"),
     STE_REAL("timeout", timeout, "600", 0.1, 1e6, "seconds for one request"),
     STE_REAL("patience", patience, "300", 0.1, 1e6, "seconds of failures, without any answer, that end the work"),
+    STE_BOOL("adapters", adapters, "true", "it may be given adapters, where it takes them"),
+    STE_LIST("adapter_root", adapter_root, "", NULL, "[HERE, THERE]: a folder with adapters, and where the server sees it"),
+    STE_LIST("on_adapter", on_adapter, "", NULL, "a command that gives the server an adapter: its words, then FOLDER NAME"),
     {0},
 };
 /* clang-format on */
@@ -127,6 +130,11 @@ int ste_endpoint_read(struct ste_endpoint *e, const char *name, struct ste_err *
         rc = check_url(e->urls.items[i], err);
     if (!rc && e->key_env && e->key_file)
         rc = ste_err_set(err, STE_EUSAGE, "%s: give key_env or key_file, not both", name);
+    if (!rc && e->adapter_root.n && e->adapter_root.n != 2)
+        rc = ste_err_set(err, STE_EUSAGE,
+                         "%s: adapter_root is two folders, the one here and what the server calls it: "
+                         "[/home/me/runs, /mnt/runs]",
+                         name);
     return rc ? rc : read_key(e, err);
 }
 

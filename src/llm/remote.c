@@ -6,7 +6,7 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "llm/server.h"
+#include "llm/adapters.h"
 #include "net/pool.h"
 
 #define MAX_TRIES 6    /* that met a fault, of one question */
@@ -19,9 +19,9 @@
 
 struct flying {
     struct ste_prepared question;
-    size_t at; /* the address it was sent to */
-    bool sent;
-    int tries, waits; /* faults met, and times that the server was busy */
+    size_t at;         /* the address it was sent to */
+    bool sent, missed; /* MISSED: the server did not know its adapter */
+    int tries, waits;  /* faults met, and times that the server was busy */
     double not_before;
     uint64_t answers; /* that had come when it was first asked */
 };
@@ -30,6 +30,7 @@ struct flying {
 struct replica {
     size_t in_flight;
     double window, cut, until; /* UNTIL: nothing is sent before */
+    bool doubtful;             /* it may have lost its adapters */
 };
 
 struct remote {
@@ -86,6 +87,8 @@ static void address_of(const struct remote *r, const struct ste_question *q, str
     ste_hasher_addu(h, (uint64_t)q->sampling.top_k);
     ste_hasher_addu(h, q->seed);
     ste_hasher_addu(h, (uint64_t)q->sample);
+    if (q->adapter) /* so that questions without keep their address */
+        ste_hasher_adds(h, ste_server_adapter_hash(&r->server, q->adapter));
     uint8_t digest[32];
     ste_hasher_done(h, digest);
     ste_hex(digest, 32, out);
@@ -145,6 +148,7 @@ static int prepare(struct ste_llm *llm, const struct ste_question *question, str
     a->sampling = question->sampling;
     a->max_tokens = question->max_tokens;
     a->n_choices = question->n_choices;
+    a->adapter = question->adapter;
     a->sample_choice = question->sample_choice;
     a->choice = -1;
     for (int i = 0; i < question->n_choices; i++) {
@@ -197,6 +201,31 @@ static void cancel(struct ste_llm *llm, uint64_t ticket)
         }
 }
 
+/* ---- the end of all ---- */
+
+static int end_all(struct remote *r, const char *why, const char *more)
+{
+    char *said = ste_server_said(&r->server, why);
+    ste_err_set(&r->end, STE_EIO, "%s: %s%s", r->llm.about.name, said, more);
+    ste_xfree(said);
+    return r->end.code;
+}
+
+/* False: nothing but failures came for too long, and all ends. */
+static bool has_patience(struct remote *r, const char *why)
+{
+    const double now = ste_now();
+    char more[96];
+    if (!r->failing)
+        r->failing = now;
+    if (now - r->failing <= r->server.at.patience)
+        return true;
+    snprintf(more, sizeof more, "; it answered nothing for %.0f seconds. The same command goes on from here",
+             now - r->failing);
+    end_all(r, why, more);
+    return false;
+}
+
 /* ---- sending ---- */
 
 static bool has_room(const struct replica *p, double now)
@@ -220,6 +249,7 @@ static void send_one(struct remote *r, struct flying *f, size_t at)
 {
     json_t *body;
     const char *path = ste_wire_request(&r->server.dialect, ask_of(f), &body);
+    ste_server_name_adapter(&r->server, ask_of(f)->adapter, at, body);
     char *url = ste_server_url(&r->server, at, path), *text = ste_json_canonical(body);
     json_decref(body);
     const struct ste_http_request request = {.url = url,
@@ -236,12 +266,33 @@ static void send_one(struct remote *r, struct flying *f, size_t at)
     ste_xfree(url);
 }
 
+/* An address that did not answer may have been started anew, without the adapter that F asks for: it is asked for it
+ * first, once it is up. False: nothing is sent now. */
+static bool is_sure(struct remote *r, const struct flying *f, size_t at)
+{
+    struct replica *p = &r->replicas[at];
+    const int adapter = ask_of(f)->adapter;
+    struct ste_err why = {0};
+    if (!p->doubtful || !adapter)
+        return true;
+    if (ste_server_try(&r->server, at, "/v1/models", NULL) != 200) {
+        p->until = ste_now() + 1;
+        has_patience(r, "no reply");
+        return false;
+    }
+    const int rc = ste_server_have_adapter(&r->server, adapter, at, &why);
+    if (rc && rc != STE_EINTERRUPTED)
+        ste_err_set(&r->end, why.code, "%s", why.msg);
+    p->doubtful = rc != 0;
+    return rc == 0;
+}
+
 /* Sends what may be sent; gives the seconds until there may be more. */
 static double send_all(struct remote *r)
 {
     const double now = ste_now();
     double least = 1;
-    for (size_t i = 0; i < r->n_flying; i++) {
+    for (size_t i = 0; i < r->n_flying && !r->end.code; i++) {
         struct flying *f = r->flying[i];
         if (f->sent)
             continue;
@@ -250,7 +301,7 @@ static double send_all(struct remote *r)
             continue;
         }
         const long at = place_for(r, f, now);
-        if (at >= 0)
+        if (at >= 0 && is_sure(r, f, (size_t)at))
             send_one(r, f, (size_t)at);
     }
     for (size_t i = 0; i < r->server.at.urls.n; i++)
@@ -272,14 +323,6 @@ static double backoff(const struct flying *f, int times)
     const uint64_t key =
         ste_key_of("backoff", f->question.address, ste_digits(f->tries).s, ste_digits(f->waits).s, NULL);
     return (seconds < LONGEST_WAIT ? seconds : LONGEST_WAIT) * (0.5 + 0.5 * ste_key_share(key));
-}
-
-static int end_all(struct remote *r, const char *why, const char *more)
-{
-    char *said = ste_server_said(&r->server, why);
-    ste_err_set(&r->end, STE_EIO, "%s: %s%s", r->llm.about.name, said, more);
-    ste_xfree(said);
-    return r->end.code;
 }
 
 /* WHY is the last thing that went wrong. The server is at fault where it answers nothing else either. */
@@ -320,25 +363,18 @@ static void too_busy(struct replica *p, double asked)
 /* 0, or a negative code when nothing is to be asked any more. */
 static int wait_for(struct remote *r, struct flying *f, const struct ste_http_reply *reply, bool busy)
 {
-    const double now = ste_now();
-    if (!r->failing)
-        r->failing = now;
     if (reply->wait > MAX_ASKED) {
         char more[96];
         snprintf(more, sizeof more, "; it asks to wait %.0f seconds: try again then, the same command goes on",
                  reply->wait);
         return end_all(r, reply->why, more);
     }
-    if (now - r->failing > r->server.at.patience) {
-        char more[96];
-        snprintf(more, sizeof more, "; it answered nothing for %.0f seconds. The same command goes on from here",
-                 now - r->failing);
-        return end_all(r, reply->why ? reply->why : "replies that are none", more);
-    }
+    if (!has_patience(r, reply->why ? reply->why : "replies that are none"))
+        return r->end.code;
     const double wait = backoff(f, busy ? ++f->waits : f->tries);
     if (busy)
         too_busy(&r->replicas[f->at], reply->wait > 0 ? reply->wait : reply->refused ? wait : 0);
-    f->not_before = now + wait;
+    f->not_before = ste_now() + wait;
     return 0;
 }
 
@@ -371,6 +407,10 @@ static int refused(struct remote *r, struct flying *f, const struct ste_http_rep
         *is = IS_DONE;
         return 0;
     case STE_REFUSAL_ALL:
+        if (reply->status == 404 && ask_of(f)->adapter && !f->missed) {
+            f->missed = r->replicas[f->at].doubtful = true;
+            return 0;
+        }
         return end_all(r, reply->why, ste_server_hint(reply->status));
     default:
         return fault(r, f, reply, reply->why, what == STE_REFUSAL_FAULT, is, out, err);
@@ -384,6 +424,7 @@ static int take(struct remote *r, struct flying *f, const struct ste_http_reply 
     *is = GOES_ON;
     f->sent = false;
     r->replicas[f->at].in_flight--;
+    r->replicas[f->at].doubtful |= !reply->status;
     if (reply->why)
         return refused(r, f, reply, is, out, err);
     switch (ste_wire_take(&r->server.dialect, ask_of(f), reply->body.s, reply->body.len, &why)) {
@@ -450,6 +491,21 @@ static int tokenize(struct ste_llm *llm, const char *text, int32_t **ids, size_t
     return 0;
 }
 
+static int load_adapter(struct ste_llm *llm, const char *peft_dir, int *handle, struct ste_err *err)
+{
+    return ste_server_load_adapter(&of(llm)->server, peft_dir, handle, err);
+}
+
+static void drop_adapter(struct ste_llm *llm, int handle)
+{
+    ste_server_drop_adapter(&of(llm)->server, handle);
+}
+
+static const char *adapter_hash(const struct ste_llm *llm, int handle)
+{
+    return ste_server_adapter_hash(&((const struct remote *)llm)->server, handle);
+}
+
 static void close_remote(struct ste_llm *llm)
 {
     struct remote *r = of(llm);
@@ -462,8 +518,15 @@ static void close_remote(struct ste_llm *llm)
     ste_xfree(r);
 }
 
-static const struct ste_llm_ops remote_ops = {
-    .prepare = prepare, .submit = submit, .cancel = cancel, .next = next, .close = close_remote, .tokenize = tokenize};
+static const struct ste_llm_ops remote_ops = {.prepare = prepare,
+                                              .submit = submit,
+                                              .cancel = cancel,
+                                              .next = next,
+                                              .close = close_remote,
+                                              .load_adapter = load_adapter,
+                                              .drop_adapter = drop_adapter,
+                                              .adapter_hash = adapter_hash,
+                                              .tokenize = tokenize};
 
 int ste_remote_open(struct ste_llm **out, const char *name, struct ste_err *err)
 {
@@ -485,7 +548,8 @@ int ste_remote_open(struct ste_llm **out, const char *name, struct ste_err *err)
         (struct ste_llm_about){.name = s->at.name,
                                .model_hash = s->model_hash,
                                .numerics = s->numerics,
-                               .can = STE_CAN_CHOICES | (s->dialect.way == STE_WAY_IDS ? STE_CAN_TOKEN_IDS : 0u),
+                               .can = STE_CAN_CHOICES | (s->dialect.way == STE_WAY_IDS ? STE_CAN_TOKEN_IDS : 0u) |
+                                      (s->takes_adapters ? STE_CAN_ADAPTERS : 0u),
                                .window = n * (size_t)s->at.max_in_flight,
                                .ctx = s->ctx,
                                .late_prompt = true};

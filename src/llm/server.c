@@ -7,6 +7,7 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "llm/adapters.h"
 #include "net/pool.h"
 
 #define MAX_TRIES 6       /* of a call here */
@@ -64,17 +65,22 @@ static int call_once(struct ste_server *s, const char *url, const char *body, st
     return rc;
 }
 
-/* Waits SECONDS, or until the work is cancelled. */
-static int wait(struct ste_server *s, double seconds, struct ste_err *err)
+int ste_server_wait(struct ste_server *s, double seconds, struct ste_err *err)
 {
     struct ste_http_reply none;
     return ste_http_pool_next(s->pool, seconds, &none, err);
 }
 
-/* Tries again on what passes: a server that loads its model for as long as the patience goes. *OUT is the JSON of a
- * reply below 300 (the caller's), or NULL, with *STATUS and a sentence in ERR that names what was asked. */
-static int call(struct ste_server *s, size_t which, const char *path, const json_t *body, json_t **out, long *status,
-                struct ste_err *err)
+/* The routes for adapters reply with a sentence. */
+static json_t *read_reply(const char *path, const struct ste_http_reply *r)
+{
+    json_t *j = r->why ? NULL : json_loadb(r->body.s, r->body.len, JSON_ALLOW_NUL, NULL);
+    return !j && !r->why && ste_ends_in(path, "_lora_adapter") ? json_stringn(r->body.s, r->body.len) : j;
+}
+
+/* A server that loads its model is waited for as long as the patience goes. */
+int ste_server_call(struct ste_server *s, size_t which, const char *path, const json_t *body, json_t **out,
+                    long *status, struct ste_err *err)
 {
     char *url = ste_server_url(s, which, path), *text = body ? ste_json_canonical(body) : NULL;
     const double began = ste_now();
@@ -88,7 +94,7 @@ static int call(struct ste_server *s, size_t which, const char *path, const json
         if (rc < 0)
             break;
         *status = r.status;
-        *out = r.why ? NULL : json_loadb(r.body.s, r.body.len, JSON_ALLOW_NUL, NULL);
+        *out = read_reply(path, &r);
         const bool loading = r.status == 503 && ste_now() - began < s->at.patience;
         char *why = ste_server_said(s, r.why ? r.why : "the reply is no JSON");
         if (!*out && loading && !said)
@@ -100,11 +106,25 @@ static int call(struct ste_server *s, size_t which, const char *path, const json
         ste_xfree(why);
         ste_http_reply_clear(&r);
         if (!*out && !rc)
-            rc = wait(s, loading ? 1 : 0.25 * (1 << try), err);
+            rc = ste_server_wait(s, loading ? 1 : 0.25 * (1 << try), err);
     }
     ste_xfree(url);
     ste_xfree(text);
     return rc;
+}
+
+long ste_server_try(struct ste_server *s, size_t which, const char *path, const json_t *body)
+{
+    char *url = ste_server_url(s, which, path), *text = body ? ste_json_canonical(body) : NULL;
+    struct ste_http_reply r;
+    struct ste_err ignored;
+    const bool came = call_once(s, url, text, &r, &ignored) == 1;
+    const long status = came ? r.status : 0;
+    if (came)
+        ste_http_reply_clear(&r);
+    ste_xfree(url);
+    ste_xfree(text);
+    return status;
 }
 
 /* A GET that may be refused: NULL then. */
@@ -113,7 +133,7 @@ static json_t *look(struct ste_server *s, const char *path)
     json_t *out;
     long status;
     struct ste_err ignored;
-    return call(s, 0, path, NULL, &out, &status, &ignored) ? NULL : out;
+    return ste_server_call(s, 0, path, NULL, &out, &status, &ignored) ? NULL : out;
 }
 
 /* ---- token ids ---- */
@@ -125,7 +145,7 @@ static int ask_tokens(struct ste_server *s, const char *text, struct ste_tokens 
         *body = llama ? json_pack("{sssbsb}", "content", text, "add_special", 0, "parse_special", 0)
                       : json_pack("{sssssb}", "model", s->dialect.model, "prompt", text, "add_special_tokens", 0);
     long status;
-    int rc = call(s, 0, "/tokenize", body, &reply, &status, err);
+    int rc = ste_server_call(s, 0, "/tokenize", body, &reply, &status, err);
     const json_t *ids = json_object_get(reply, "tokens");
     if (!rc && !json_is_array(ids))
         rc = ste_err_set(err, STE_EIO, "%s: the reply has no token ids (/tokenize)", s->at.name);
@@ -234,7 +254,7 @@ static int ask_kind(struct ste_server *s, struct ste_err *err)
     for (size_t i = 0; i < s->at.urls.n; i++) {
         json_t *list;
         long status;
-        int rc = call(s, i, "/v1/models", NULL, &list, &status, &why);
+        int rc = ste_server_call(s, i, "/v1/models", NULL, &list, &status, &why);
         const json_t *row = rc ? NULL : find_model(s, i, list, &why);
         const bool no_list = status == 404 && s->at.model;
         if (!row && !no_list) {
@@ -260,10 +280,10 @@ static int ask_kind(struct ste_server *s, struct ste_err *err)
 
 /* ---- the probe ---- */
 
-static struct ste_ask *short_question(int max_tokens, bool labels)
+static struct ste_ask *short_question(const char *text, int max_tokens, bool labels)
 {
     struct ste_ask *a = ste_xcalloc(1, sizeof *a);
-    a->messages = json_pack("[{ssss}]", "role", "user", "content", "Hi");
+    a->messages = json_pack("[{ssss}]", "role", "user", "content", text);
     a->sampling = (struct ste_sampling){.temperature = 0, .top_p = 1};
     a->max_tokens = max_tokens;
     a->choice = -1;
@@ -288,7 +308,8 @@ static int run(struct ste_server *s, size_t which, struct ste_ask *a, long *stat
     while (!rc && is == STE_WIRE_MORE) {
         json_t *body, *reply;
         const char *path = ste_wire_request(&s->dialect, a, &body);
-        rc = call(s, which, path, body, &reply, status, err);
+        ste_server_name_adapter(s, a->adapter, which, body);
+        rc = ste_server_call(s, which, path, body, &reply, status, err);
         json_decref(body);
         char *why = NULL, *text = reply ? ste_json_canonical(reply) : NULL;
         if (!rc && (is = ste_wire_take(&s->dialect, a, text, strlen(text), &why)) == STE_WIRE_BAD)
@@ -303,7 +324,7 @@ static int run(struct ste_server *s, size_t which, struct ste_ask *a, long *stat
 static int try_question(struct ste_server *s, size_t which, int max_tokens, bool labels, long *status,
                         struct ste_err *err)
 {
-    struct ste_ask *a = short_question(max_tokens, labels);
+    struct ste_ask *a = short_question("Hi", max_tokens, labels);
     int rc = run(s, which, a, status, err);
     ste_ask_free(a);
     return rc;
@@ -315,6 +336,18 @@ int ste_server_check(struct ste_server *s, size_t which, struct ste_err *err)
     return try_question(s, which, SHORT, false, &status, err);
 }
 
+int ste_server_labels(struct ste_server *s, size_t which, int adapter, const char *text, float out[2],
+                      struct ste_err *err)
+{
+    long status;
+    struct ste_ask *a = short_question(text, 0, true);
+    a->adapter = adapter;
+    int rc = run(s, which, a, &status, err);
+    memcpy(out, a->logprobs, 2 * sizeof *out);
+    ste_ask_free(a);
+    return rc;
+}
+
 /* The turn's end as llama-server's template writes it: the first id behind an answer. */
 static void find_end_of_turn(struct ste_server *s)
 {
@@ -324,14 +357,14 @@ static void find_end_of_turn(struct ste_server *s)
     json_t *reply = NULL, *body = json_pack("{s[{ssss}{ssss}]}", "messages", "role", "user", "content", "Hi", "role",
                                             "assistant", "content", answer);
     s->dialect.end_of_turn = -1;
-    call(s, 0, "/apply-template", body, &reply, &status, &ignored);
+    ste_server_call(s, 0, "/apply-template", body, &reply, &status, &ignored);
     json_decref(body);
     const char *text = json_string_value(json_object_get(reply, "prompt")),
                *behind = text ? strstr(text, answer) : NULL;
     json_t *tokens = NULL;
     if (behind && behind[sizeof answer - 1]) {
         body = json_pack("{sssbsb}", "content", behind + sizeof answer - 1, "add_special", 0, "parse_special", 1);
-        call(s, 0, "/tokenize", body, &tokens, &status, &ignored);
+        ste_server_call(s, 0, "/tokenize", body, &tokens, &status, &ignored);
         json_decref(body);
     }
     const json_t *first = json_array_get(json_object_get(tokens, "tokens"), 0);
@@ -405,11 +438,12 @@ int ste_server_open(struct ste_server *s, const char *name, struct ste_err *err)
     if ((rc = ask_kind(s, err)) != 0 || (rc = find_way(s, err)) != 0)
         return rc;
     identify(s);
-    return 0;
+    return ste_server_open_adapters(s, err);
 }
 
 void ste_server_close(struct ste_server *s)
 {
+    ste_server_close_adapters(s);
     ste_http_pool_free(s->pool);
     for (size_t i = 0; i < s->known.n; i++)
         ste_tokens_clear(&s->known_ids[i]);

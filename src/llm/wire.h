@@ -35,7 +35,7 @@ struct ste_dialect {
 struct ste_ask {
     json_t *messages, *stops; /* STOPS: NULL, or texts */
     struct ste_sampling sampling;
-    int max_tokens, n_choices;
+    int max_tokens, n_choices, adapter;
     bool sample_choice;
     uint64_t key;
     char *choices[STE_MAX_CHOICES];
