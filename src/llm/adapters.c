@@ -160,7 +160,7 @@ static double apart(const float x[2], const float y[2])
 }
 
 /* The base is asked before and behind it, so that what differs by itself, under a server's load, is no proof. */
-static int prove(struct ste_server *s, int handle, size_t which, struct ste_err *err)
+static int prove(struct ste_server *s, int handle, size_t which, long *status, struct ste_err *err)
 {
     static const char *const texts[] = {"Hi", "Which of the two answers is the better one, A or B?"};
     const char *folder = s->served[handle - 1].folder;
@@ -173,7 +173,7 @@ static int prove(struct ste_server *s, int handle, size_t which, struct ste_err 
     }
     for (size_t t = 0; t < sizeof texts / sizeof *texts; t++) {
         for (int k = 0; k < 3; k++) {
-            int rc = ste_server_labels(s, which, k == 1 ? handle : 0, texts[t], p[k], err);
+            int rc = ste_server_labels(s, which, k == 1 ? handle : 0, texts[t], p[k], status, err);
             if (rc)
                 return rc;
         }
@@ -275,9 +275,11 @@ int ste_server_load_adapter(struct ste_server *s, const char *peft_dir, int *han
     ste_xfree(here->folder);
     a.uses = here->uses + 1;
     *here = a;
+    s->patient = true;
     rc = give(s, here, 0, s->at.urls.n, fresh, err);
+    s->patient = false;
     for (size_t i = 0; i < s->at.urls.n && !rc; i++)
-        rc = prove(s, at + 1, i, err);
+        rc = ste_server_have_adapter(s, at + 1, i, err);
     if (rc)
         here->uses--;
     *handle = rc ? 0 : at + 1;
@@ -286,8 +288,17 @@ int ste_server_load_adapter(struct ste_server *s, const char *peft_dir, int *han
 
 int ste_server_have_adapter(struct ste_server *s, int handle, size_t which, struct ste_err *err)
 {
-    int rc = give(s, &s->served[handle - 1], which, which + 1, false, err);
-    return rc ? rc : prove(s, handle, which, err);
+    long status = 404;
+    int rc = 0;
+    s->patient = true;
+    for (int try = 0; try < 2 && status == 404; try++) { /* a server may be started anew just then */
+        status = 0;
+        rc = give(s, &s->served[handle - 1], which, which + 1, false, err);
+        if (!rc)
+            rc = prove(s, handle, which, &status, err);
+    }
+    s->patient = false;
+    return rc;
 }
 
 void ste_server_drop_adapter(struct ste_server *s, int handle)

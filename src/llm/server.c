@@ -71,11 +71,16 @@ int ste_server_wait(struct ste_server *s, double seconds, struct ste_err *err)
     return ste_http_pool_next(s->pool, seconds, &none, err);
 }
 
-/* The routes for adapters reply with a sentence. */
+/* The routes for adapters: they reply with a sentence, and their 500 is for good. */
+static bool ends_in_adapter(const char *path)
+{
+    return ste_ends_in(path, "_lora_adapter");
+}
+
 static json_t *read_reply(const char *path, const struct ste_http_reply *r)
 {
     json_t *j = r->why ? NULL : json_loadb(r->body.s, r->body.len, JSON_ALLOW_NUL, NULL);
-    return !j && !r->why && ste_ends_in(path, "_lora_adapter") ? json_stringn(r->body.s, r->body.len) : j;
+    return !j && !r->why && ends_in_adapter(path) ? json_stringn(r->body.s, r->body.len) : j;
 }
 
 /* A server that loads its model is waited for as long as the patience goes. */
@@ -95,12 +100,14 @@ int ste_server_call(struct ste_server *s, size_t which, const char *path, const 
             break;
         *status = r.status;
         *out = read_reply(path, &r);
-        const bool loading = r.status == 503 && ste_now() - began < s->at.patience;
+        const bool loading =
+                       (r.status == 503 || (s->patient && !r.status && r.passes)) && ste_now() - began < s->at.patience,
+                   fault = r.passes && (r.status != 500 || (s->patient && !ends_in_adapter(path)));
         char *why = ste_server_said(s, r.why ? r.why : "the reply is no JSON");
         if (!*out && loading && !said)
             ste_warn("%s is not ready: %s; waiting", s->at.name, why);
         said |= loading;
-        rc = *out || loading || (r.passes && try + 1 < MAX_TRIES && r.status != 500) || (!r.why && try + 1 < MAX_TRIES)
+        rc = *out || loading || (fault && try + 1 < MAX_TRIES) || (!r.why && try + 1 < MAX_TRIES)
                  ? 0
                  : ste_err_set(err, STE_EIO, "%s: %s (%s)%s", s->at.name, why, path, ste_server_hint(r.status));
         ste_xfree(why);
@@ -336,13 +343,12 @@ int ste_server_check(struct ste_server *s, size_t which, struct ste_err *err)
     return try_question(s, which, SHORT, false, &status, err);
 }
 
-int ste_server_labels(struct ste_server *s, size_t which, int adapter, const char *text, float out[2],
+int ste_server_labels(struct ste_server *s, size_t which, int adapter, const char *text, float out[2], long *status,
                       struct ste_err *err)
 {
-    long status;
     struct ste_ask *a = short_question(text, 0, true);
     a->adapter = adapter;
-    int rc = run(s, which, a, &status, err);
+    int rc = run(s, which, a, status, err);
     memcpy(out, a->logprobs, 2 * sizeof *out);
     ste_ask_free(a);
     return rc;

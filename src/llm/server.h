@@ -25,6 +25,7 @@ struct ste_server {
     struct ste_tokens *known_ids;
     struct ste_served *served; /* [n_served]: adapters by handle - 1 (adapters.h) */
     int n_served;
+    bool patient; /* a server that is not there now is waited for, too */
     bool takes_adapters;
     json_t *listed; /* of llama-server with on_adapter: what each address lists of adapters; else NULL */
 };
@@ -47,8 +48,9 @@ int ste_server_call(struct ste_server *s, size_t which, const char *path, const 
                     long *status, struct ste_err *err);
 /* The same, once; gives the status. 0: no reply. */
 long ste_server_try(struct ste_server *s, size_t which, const char *path, const json_t *body);
-/* Log-probabilities of the labels A and B behind TEXT as the user's turn, as the server tells them of ADAPTER. */
-int ste_server_labels(struct ste_server *s, size_t which, int adapter, const char *text, float out[2],
+/* Log-probabilities of the labels A and B behind TEXT as the user's turn, as the server tells them of ADAPTER. *STATUS:
+ * of the last reply. */
+int ste_server_labels(struct ste_server *s, size_t which, int adapter, const char *text, float out[2], long *status,
                       struct ste_err *err);
 /* Waits SECONDS, or until the work is cancelled. */
 int ste_server_wait(struct ste_server *s, double seconds, struct ste_err *err);

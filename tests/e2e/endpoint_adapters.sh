@@ -39,7 +39,7 @@ models: {seed: $dir/judge.gguf, answer: "$1", modify: "$1", judge: "$1"}
 prompts: {pack: direct}
 instructions: {files: [in.jsonl]}
 pair: {kinds: {other: 1, modify: 1}, max_tokens: 200}
-check: {margin: -1000}
+check: {by: none}
 select: {min_chars: 1, duplicate: 0}
 split: {dev: 0.1, test: 0.2, dev_pairs: 0, cluster: 1}
 judge: {samples: 4, orders: both}
@@ -100,23 +100,31 @@ done
 "$ste" dump killed | cmp - vllm.dump || fail "killed: another store"
 end a b
 rm -f ./?/served.jsonl
-for fault in LOSE=40 STOP=250; do
-    env_a=("$fault")
-    export "${env_a[@]}"
+again() { # NAME KIND: in the background: starts the server again once it is gone, without what it was started with
+    (
+        unset STOP LORAS
+        while sleep 0.2; do
+            [ -e "$1/busy" ] || curl -s "$(url "$1")/models" || [ -e "$1/busy" ] || { touch "$1/again" && start "$@"; }
+        done
+    ) >/dev/null 2>&1 &
+    watcher=$!
+}
+unwatch() {
+    kill $watcher 2>/dev/null
+    wait $watcher 2>/dev/null
+}
+for fault in LOSE=40 STOP=90; do
+    export "${fault?}"
     start a vllm
     unset "${fault%=*}"
     start b vllm
-    (
-        while kill -0 "$(cat a/pid)"; do sleep 0.2; done
-        start a vllm
-    ) >/dev/null 2>&1 &
-    watcher=$!
+    again a vllm
     "$ste" run vllm.yaml --run "lost-$fault" >/dev/null 2>err || fail "$fault: exit $?"
-    kill $watcher 2>/dev/null
-    wait $watcher 2>/dev/null
+    unwatch
     "$ste" dump "lost-$fault" | cmp - vllm.dump || fail "$fault: another store"
     end a b
 done
+[ -e a/lost ] && [ -e a/again ] || fail "no server lost its adapters"
 
 # ---- where it is not taken, or not in force
 for s in a b; do start $s vllm; done
@@ -152,6 +160,21 @@ refuse 2 "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1" generate --model "$(url b)#paper" 
 
 end a b
 
+# ---- SGLang: by its own routes and names; found where it is already
+start s sglang
+"$ste" judge --judge vllm/adapters/iter-1 --base "$(url s)#paper" --pack direct --in judge.jsonl --out with --no-cache >out 2>err &
+pid=$!
+until grep -q '"adapter": "[0-9a-f]' s/served.jsonl || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
+for _ in 1 2; do
+    "$ste" judge --judge vllm/adapters/iter-1 --base "$(url s)#paper" --pack direct --in judge.jsonl --out with --no-cache >out 2>err || fail "sglang: exit $?"
+    [ "$(names s)" = paper ] || fail "sglang: an adapter stays"
+done
+"$ste" judge --judge "$(url s)#paper" --pack direct --in judge.jsonl --out without --no-cache >out 2>err || fail "sglang: exit $?"
+cmp -s with without && fail "sglang: the adapter changes nothing"
+end s
+
 # ---- another program trains
 for s in a b; do start $s vllm; done
 kinds "$both" "command: [python3, \"$here/lib_trainer.py\"]" >outside.yaml
@@ -161,11 +184,15 @@ end a b
 # ---- llama-server: a command restarts it with the adapter
 cat >restart.sh <<'SH'
 #!/usr/bin/env bash
-kill "$(cat c/pid)" && while kill -0 "$(cat c/pid)" 2>/dev/null; do sleep 0.05; done
+touch c/busy
+kill "$(cat c/pid)" 2>/dev/null
+while curl -s "http://127.0.0.1:$(cat c/port)/v1/models" >/dev/null; do sleep 0.05; done
 echo "$1 $2" >>restarts
 [ -e refuses ] && exit 3
 PORT=$(cat c/port) LORAS="$1/adapter.gguf" setsid python3 "$here/lib_endpoint.py" c llama >/dev/null 2>&1 </dev/null &
 echo $! >c/pid
+until curl -s "http://127.0.0.1:$(cat c/port)/v1/models" >/dev/null; do sleep 0.05; done
+rm c/busy
 SH
 chmod +x restart.sh
 start c llama
@@ -184,6 +211,24 @@ for i in 1 2 3; do
 done
 "$ste" run llama.yaml --run llama-killed >/dev/null 2>err || fail "llama, killed: exit $?"
 "$ste" dump llama-killed | cmp - llama.dump || fail "llama, killed: another store"
+# a server that is started anew without the adapter is the base again, and says nothing of it
+rm -r restarts
+STOP=45 "$ste" run llama.yaml --run llama-lost >/dev/null 2>err &
+pid=$!
+until [ -e restarts ]; do sleep 0.1; done
+sleep 1
+again c llama
+wait $pid || fail "llama, started anew: exit $?"
+unwatch
+end c
+start c llama
+[ -e c/again ] && [ "$(wc -l <restarts)" -gt 2 ] || fail "llama: the server was not lost"
+"$ste" dump llama-lost | cmp - llama.dump || fail "llama, started anew: another store"
+sed -i 's/^on_adapter.*/adapter_root: [.]/' judge.yaml
+refuse 2 "judge.yaml: adapter_root is two folders" generate --model judge.yaml --chat Hi
+printf 'url: [%s]\nmodel: paper\n' "$(url c)" >judge.yaml
+refuse 2 "a command that restarts it with one can be named as on_adapter" generate --model judge.yaml --adapter vllm/adapters/iter-1 --chat Hi
+sed -i '$ a on_adapter: [./restart.sh]' judge.yaml
 touch refuses
 refuse 1 "on_adapter: ./restart.sh ended with exit code 3" run llama.yaml --run llama-refused
 echo "adapters on servers: as they should be"

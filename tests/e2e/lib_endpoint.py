@@ -1,7 +1,7 @@
 """A server of paper for endpoint.sh: it answers from a hash of what it is asked, as vLLM, llama-server or a plain
 OpenAI-compatible server would, and commits the faults that real ones and what stands before them commit.
 
-lib_endpoint.py DIR KIND [FAULT [TIMES]]: KIND is vllm, llama, openai or votes (openai without log-probabilities). Each
+lib_endpoint.py DIR KIND [FAULT [TIMES]]: KIND is vllm, llama, sglang, openai or votes (openai without log-probabilities). Each
 question meets FAULT so many TIMES before it is answered; "mix": a fault of its own. DIR/port says where it listens;
 DIR/served.jsonl has a line for each reply that went out whole. Settings by the environment: KEY (asked for), CLOSE
 (keep-alive ends after so many requests), LOADING (so many requests are told that the model is loading), LIES (fields
@@ -169,7 +169,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/lora-adapters" and kind == "llama":
             self.send(lists)
         elif self.path == "/v1/models":
-            owner = {"vllm": "vllm", "llama": "llamacpp"}.get(kind, "somebody")
+            owner = {"vllm": "vllm", "llama": "llamacpp", "sglang": "sglang"}.get(kind, "somebody")
             self.send({"object": "list", "data": [
                 {"id": "paper", "owned_by": owner, "root": "/models/paper", "max_model_len": 4096, "meta": {"n_vocab": 259}}] + [
                 {"id": name, "owned_by": owner, "root": "/adapter", "parent": "paper", "max_model_len": None} for name in loaded]})
@@ -191,7 +191,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def adapters(self, b):
         """vLLM 0.32's own words."""
         name, path = b.get("lora_name"), b.get("lora_path")
-        if self.path == "/v1/unload_lora_adapter":
+        if kind == "sglang" and name in loaded and path:
+            return self.send({"success": False, "error_message": "LoRA with name %s already exists." % name}, 400)
+        if self.path.endswith("/unload_lora_adapter"):
             if loaded.pop(name, None) is None:
                 return self.refuse(404, "The lora adapter '%s' cannot be found." % name)
             return self.send(b"Success: LoRA adapter '%s' removed successfully." % name.encode())
@@ -217,14 +219,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             on = {x["id"]: x["scale"] for x in b.get("lora") or lists}
             made = [files[i] for i in range(len(files)) if on.get(i)]
             return made
-        if kind != "vllm" or b.get("model") == "paper":
+        if kind not in ("vllm", "sglang") or b.get("model") == "paper":
             return []
-        made = loaded.get(b.get("model"))
+        made = loaded.get(b.get("model").removeprefix("paper:" if kind == "sglang" else ""))
         return None if made is None else [made] if made else []
 
     def answer(self, b, address):
         global lose
-        if kind == "vllm" and lora and self.path.endswith("load_lora_adapter"):
+        if lora and self.path in {"vllm": ["/v1/load_lora_adapter", "/v1/unload_lora_adapter"],
+                                  "sglang": ["/load_lora_adapter", "/unload_lora_adapter"]}.get(kind, []):
             return self.adapters(b)
         routes = {"vllm": ["/tokenize", "/v1/completions"], "llama": ["/tokenize", "/apply-template", "/completion"]}
         if self.path not in ["/v1/chat/completions"] + routes.get(kind, []):
@@ -238,6 +241,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if by and lose and answered >= lose and "Question" in text_of(b.get("prompt", [])):
             lose, by = 0, None
             loaded.clear()
+            open(os.path.join(folder, "lost"), "w").close()
         if by is None:
             return self.refuse(404, "The model `%s` does not exist. Valid aliases: paper." % b.get("model"))
         ids = b["prompt"] if "prompt" in b else ids_of(template(b["messages"]), True)
@@ -282,9 +286,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 choice["logprobs"] = {"top_logprobs": [{"token_id:%d" % i: label_logprob(ids, i, by) for i in wanted + [73]}]}
             return r, text
         if "Reply with A or B" in b["messages"][-1]["content"]:
-            p = {t: label_logprob(ids, ord(t)) for t in "AB"}
+            p = {t: label_logprob(ids, ord(t), by) for t in "AB"}
             text = max(p, key=p.get) + ("." if kind == "votes" else "")
-            if b.get("logprobs") and kind == "openai" and "logprobs" not in lies:
+            if b.get("logprobs") and kind in ("openai", "sglang") and "logprobs" not in lies:
                 choice["logprobs"] = {"content": [{"token": text, "logprob": p[text], "top_logprobs": [
                     {"token": t, "logprob": q} for t, q in p.items()]}]}
         choice["message"] = {"role": "assistant", "content": text}
