@@ -9,8 +9,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "core/context.h"
 #include "core/file.h"
 #include "core/mem.h"
 
@@ -51,6 +53,23 @@ bool ste_process_ended(pid_t id, int *status)
         return false;
     *status = ended < 0 ? -1 : WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
     return true;
+}
+
+int ste_process_run(char *const *argv, struct ste_err *err)
+{
+    pid_t id;
+    int status = 0;
+    bool told = false;
+    int rc = ste_process_start(argv, STDERR_FILENO, STDERR_FILENO, &id, err);
+    while (!rc && !ste_process_ended(id, &status)) {
+        if (ste_cancelled() && !told)
+            kill(-id, SIGTERM);
+        told |= ste_cancelled();
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    }
+    if (!rc && !(rc = ste_cancel_check(err)) && status)
+        rc = ste_err_set(err, STE_EFAIL, "%s ended with exit code %d", argv[0], status);
+    return rc;
 }
 
 /* ---- with a log ---- */

@@ -20,8 +20,11 @@ int ste_process_start(char *const *argv, int out, int errors, pid_t *id, struct 
 /* True once it has ended, and only once: then the id is nobody's. *STATUS: its exit status, 128 + N when signal N ended
  * it, -1 where nobody can say. */
 bool ste_process_ended(pid_t id, int *status);
+/* Runs ARGV to its end; its outputs are this process's errors. STE_EINTERRUPTED: the work was cancelled, and the
+ * program told to end. STE_EFAIL: it ended with something else than 0. */
+int ste_process_run(char *const *argv, struct ste_err *err);
 
-/* The same with both outputs appended to the file LOG. STE_EBUSY: there is one that writes to it. */
+/* Starts ARGV with both outputs appended to the file LOG. STE_EBUSY: there is one that writes to it. */
 int ste_process_start_logged(char *const *argv, const char *log, pid_t *id, struct ste_err *err);
 bool ste_process_logs(const char *log); /* some process has LOG as its output */
 /* Sends SIGNAL to the process group of ID, unless that is 0, and to those of the processes that write to LOG and were

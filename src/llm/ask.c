@@ -42,6 +42,7 @@ struct ste_ask *ste_ask_new(const struct ste_question *question)
     a->sampling = question->sampling;
     a->max_tokens = question->max_tokens;
     a->n_choices = question->n_choices;
+    a->adapter = question->adapter;
     a->sample_choice = question->sample_choice;
     a->choice = -1;
     for (int i = 0; i < question->n_choices; i++) {
@@ -69,7 +70,8 @@ void ste_ask_free(struct ste_ask *a)
     ste_xfree(a);
 }
 
-void ste_ask_address(const char *model_hash, const struct ste_question *q, struct ste_ask *a, char out[65])
+void ste_ask_address(const char *model_hash, const char *adapter_hash, const struct ste_question *q, struct ste_ask *a,
+                     char out[65])
 {
     struct ste_hasher *h = ste_hasher_new();
     ste_hasher_adds(h, "ste remote request 1");
@@ -93,6 +95,8 @@ void ste_ask_address(const char *model_hash, const struct ste_question *q, struc
     ste_hasher_addu(h, (uint64_t)q->sampling.top_k);
     ste_hasher_addu(h, q->seed);
     ste_hasher_addu(h, (uint64_t)q->sample);
+    if (adapter_hash && *adapter_hash) /* so that questions without keep their address */
+        ste_hasher_adds(h, adapter_hash);
     uint8_t digest[32];
     ste_hasher_done(h, digest);
     ste_hex(digest, 32, out);

@@ -33,7 +33,7 @@ struct ste_dialect {
 struct ste_ask {
     char *messages, *stops; /* as canonical JSON, lists; STOPS: NULL, or texts */
     struct ste_sampling sampling;
-    int max_tokens, n_choices;
+    int max_tokens, n_choices, adapter;
     bool sample_choice;
     uint64_t key;
     char *choices[STE_MAX_CHOICES];
@@ -58,8 +58,9 @@ void ste_ask_free(struct ste_ask *a);
 /* Says what a server of D, which errors call NAME, lacks for this question: STE_EUSAGE. */
 int ste_ask_lacks(const struct ste_dialect *d, const char *name, const struct ste_question *question,
                   struct ste_err *err);
-/* The question's address; A's key is taken from it. */
-void ste_ask_address(const char *model_hash, const struct ste_question *question, struct ste_ask *a, char out[65]);
+/* The question's address; A's key is taken from it. ADAPTER_HASH: NULL or "" for the base. */
+void ste_ask_address(const char *model_hash, const char *adapter_hash, const struct ste_question *question,
+                     struct ste_ask *a, char out[65]);
 
 /* What the next request is for. */
 enum ste_step { STE_STEP_TEMPLATE, STE_STEP_PROMPT, STE_STEP_FREE, STE_STEP_LABELS, STE_STEP_DONE };

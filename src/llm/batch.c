@@ -216,7 +216,7 @@ static int write_request(struct batch *t, const struct ste_ask *a, const char *i
     char *body;
     ste_raw_set_text(&row, "custom_id", id);
     ste_raw_set_text(&row, "method", "POST");
-    ste_raw_set_text(&row, "url", ste_wire_request(&t->server.dialect, a, &body));
+    ste_raw_set_text(&row, "url", ste_wire_request(&t->server.dialect, a, NULL, &body));
     ste_raw_set(&row, "body", body);
     char *text = ste_raw_done(&row);
     const size_t n = strlen(text);
@@ -279,7 +279,7 @@ static int prepare(struct ste_llm *llm, const struct ste_question *question, str
     if (rc)
         return rc;
     struct ste_ask *a = ste_ask_new(question);
-    ste_ask_address(t->server.model_hash, question, a, q->address);
+    ste_ask_address(t->server.model_hash, NULL, question, a, q->address);
     q->own = a;
     q->free_own = free_ask;
     t->b->questions++;

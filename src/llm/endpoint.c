@@ -36,6 +36,9 @@ static const struct ste_option options[] = {
     STE_BOOL("no_sampling", no_sampling, NULL, "send no temperature, top_p and seed, which some models refuse"),
     STE_TABLE("price", price, prices),
     STE_REAL("budget", budget, "0", 0, 1e12, "the most that may be spent by these prices; 0: no bound"),
+    STE_BOOL("adapters", adapters, "true", "it may be given adapters, where it takes them"),
+    STE_LIST("adapter_root", adapter_root, "", NULL, "[HERE, THERE]: a folder with adapters, and where the server sees it"),
+    STE_LIST("on_adapter", on_adapter, "", NULL, "a command that gives the server an adapter: its words, then FOLDER NAME"),
     {0},
 };
 /* clang-format on */
@@ -157,6 +160,11 @@ int ste_endpoint_read_keyless(struct ste_endpoint *e, const char *name, struct s
         rc = ste_err_set(err, STE_EUSAGE,
                          "%s: budget goes with price, as in price: {input: 0.15, cached: 0.075, output: 0.6}, of a "
                          "million tokens",
+                         name);
+    if (!rc && e->adapter_root.n && e->adapter_root.n != 2)
+        rc = ste_err_set(err, STE_EUSAGE,
+                         "%s: adapter_root is two folders, the one here and what the server calls it: "
+                         "[/home/me/runs, /mnt/runs]",
                          name);
     return rc;
 }

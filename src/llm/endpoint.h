@@ -30,9 +30,12 @@ struct ste_endpoint {
     char *model;             /* NULL: the only one that the server has */
     enum ste_api api;
     char *key_env, *key_file;
-    long long max_in_flight; /* requests, at each URL */
-    double timeout;          /* seconds for one request */
-    double patience;         /* seconds without any answer, and with failures, after which the work ends */
+    long long max_in_flight;         /* requests, at each URL */
+    double timeout;                  /* seconds for one request */
+    double patience;                 /* seconds without any answer, and with failures, after which the work ends */
+    bool adapters;                   /* it may be given some, where it takes them */
+    struct ste_strings adapter_root; /* none, or two: a folder here, and the same as the server sees it */
+    struct ste_strings on_adapter;   /* a command that gives the server an adapter; none: by its own routes */
     enum ste_labels labels;
     bool no_sampling; /* it takes no temperature, top_p and seed, as models that reason by themselves */
     struct ste_price price;

@@ -69,7 +69,7 @@ struct ste_llm *ste_llm_innermost(const struct ste_llm *l)
 int ste_llm_load_adapter(struct ste_llm *l, const char *peft_dir, int *handle, struct ste_err *err)
 {
     l = ste_llm_innermost(l);
-    if (!(l->about.can & STE_CAN_ADAPTERS))
+    if (!l->ops->load_adapter)
         return ste_err_set(err, STE_EUSAGE, "%s takes no adapters, such as %s", l->about.name, peft_dir);
     return l->ops->load_adapter(l, peft_dir, handle, err);
 }

@@ -105,8 +105,8 @@ int ste_llm_open_with(struct ste_llm **out, const char *model, const char *peft_
 void ste_llm_close(struct ste_llm *l);
 const struct ste_llm_about *ste_llm_about(const struct ste_llm *l);
 
-/* Adapters by handle; 0 is the base. One that is loaded twice has two handles and is freed with the second (none of a
- * handle's questions may be in flight when it is dropped). */
+/* Adapters by handle; 0 is the base. One that is loaded twice is freed when it was dropped twice (none of a handle's
+ * questions may be in flight then). A server has it on all its addresses, and was seen to answer by it. */
 int ste_llm_load_adapter(struct ste_llm *l, const char *peft_dir, int *handle, struct ste_err *err);
 void ste_llm_drop_adapter(struct ste_llm *l, int handle);
 const char *ste_llm_adapter_hash(const struct ste_llm *l, int handle); /* "" for 0 */

@@ -7,7 +7,8 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/raw.h"
-#include "llm/server.h"
+#include "llm/adapters.h"
+#include "llm/replica.h"
 #include "net/pool.h"
 
 #define MAX_TRIES 6    /* that met a fault, of one question */
@@ -15,32 +16,24 @@
 #define FIRST_WAIT 0.5 /* seconds before the second try; twice that before the third, ... */
 #define LONGEST_WAIT 8
 #define MAX_ASKED 120 /* seconds that a server may ask us to wait */
-#define CUT 0.8       /* of the window, when the server has too much to do */
-#define CUT_SECONDS 2 /* between two cuts: one burst of refusals is one */
 
 struct flying {
     struct ste_prepared question;
-    size_t place; /* in remote.flying */
-    size_t at;    /* the address it was sent to */
-    bool sent;
-    int tries, waits; /* faults met, and times that the server was busy */
+    size_t place;      /* in remote.flying */
+    size_t at;         /* the address it was sent to */
+    bool sent, missed; /* MISSED: the server did not know its adapter */
+    int tries, waits;  /* faults met, and times that the server was busy */
     double not_before;
     uint64_t answers; /* that had come when it was first asked */
     double held;      /* of the budget, for what it still needs */
     bool too_dear;    /* it did not fit the budget when it was to be sent last */
 };
 
-/* What is known of one address. */
-struct replica {
-    size_t in_flight;
-    double window, cut, until; /* UNTIL: nothing is sent before */
-};
-
 struct remote {
     struct ste_llm llm;
     struct ste_server server;
     struct ste_http_pool *pool;
-    struct replica *replicas;
+    struct ste_replica *replicas;
     struct flying **flying, **waiting; /* WAITING: those of them that are not sent, the oldest first */
     size_t n_flying, cap_flying, n_waiting, cap_waiting;
     uint64_t answers;
@@ -98,7 +91,8 @@ static int prepare(struct ste_llm *llm, const struct ste_question *question, str
         ste_ask_free(a);
         return rc;
     }
-    ste_ask_address(r->server.model_hash, question, a, q->address);
+    ste_ask_address(r->server.model_hash, ste_server_adapter_hash(&r->server, question->adapter), question, a,
+                    q->address);
     q->own = a;
     q->free_own = free_ask;
     return 0;
@@ -175,21 +169,42 @@ static void cancel(struct ste_llm *llm, uint64_t ticket)
         }
 }
 
-/* ---- sending ---- */
+/* ---- the end of all ---- */
 
-static bool has_room(const struct replica *p, double now)
+static int end_all(struct remote *r, const char *why, const char *more)
 {
-    return p->until <= now && p->in_flight + 1 <= (size_t)p->window;
+    char *said = ste_server_said(&r->server, why);
+    ste_err_set(&r->end, STE_EIO, "%s: %s%s", r->llm.about.name, said, more);
+    ste_xfree(said);
+    return r->end.code;
 }
+
+/* False: nothing but failures came for too long, and all ends. */
+static bool has_patience(struct remote *r, const char *why)
+{
+    const double now = ste_now();
+    char more[96];
+    if (!r->failing)
+        r->failing = now;
+    if (now - r->failing <= r->server.at.patience)
+        return true;
+    snprintf(more, sizeof more, "; it answered nothing for %.0f seconds. The same command goes on from here",
+             now - r->failing);
+    end_all(r, why, more);
+    return false;
+}
+
+/* ---- sending ---- */
 
 /* An address with room; -1: none has. That which knows the question, else that which is least busy. */
 static long place_for(const struct remote *r, const struct flying *f, double now)
 {
     long best = -1;
-    if (ask_of(f)->have_prompt && has_room(&r->replicas[f->at], now))
+    if (ask_of(f)->have_prompt && ste_replica_has_room(&r->replicas[f->at], now))
         return (long)f->at;
     for (size_t i = 0; i < r->server.at.urls.n; i++)
-        if (has_room(&r->replicas[i], now) && (best < 0 || r->replicas[i].in_flight < r->replicas[best].in_flight))
+        if (ste_replica_has_room(&r->replicas[i], now) &&
+            (best < 0 || r->replicas[i].in_flight < r->replicas[best].in_flight))
             best = (long)i;
     return best;
 }
@@ -197,7 +212,10 @@ static long place_for(const struct remote *r, const struct flying *f, double now
 static void send_one(struct remote *r, struct flying *f, size_t at)
 {
     char *body;
-    const char *path = ste_wire_request(&r->server.dialect, ask_of(f), &body);
+    struct ste_weights w;
+    ste_server_weights(&r->server, ask_of(f)->adapter, at, &w);
+    const char *path = ste_wire_request(&r->server.dialect, ask_of(f), &w, &body);
+    ste_weights_clear(&w);
     char *url = ste_server_url(&r->server, at, path);
     const struct ste_http_request request = {.url = url,
                                              .headers = r->server.headers,
@@ -213,6 +231,27 @@ static void send_one(struct remote *r, struct flying *f, size_t at)
     ste_xfree(url);
 }
 
+/* An address that did not answer may have been started anew, without the adapter that F asks for: it is asked for it
+ * first, once it is up. False: nothing is sent now. */
+static bool is_sure(struct remote *r, const struct flying *f, size_t at)
+{
+    struct ste_replica *p = &r->replicas[at];
+    const int adapter = ask_of(f)->adapter;
+    struct ste_err why = {0};
+    if (!p->doubtful || !adapter)
+        return true;
+    if (ste_server_try(&r->server, at, "/v1/models", NULL) != 200) {
+        p->until = ste_now() + 1;
+        has_patience(r, "no reply");
+        return false;
+    }
+    const int rc = ste_server_have_adapter(&r->server, adapter, at, &why);
+    if (rc && rc != STE_EINTERRUPTED)
+        ste_err_set(&r->end, why.code, "%s", why.msg);
+    p->doubtful = rc != 0;
+    return rc == 0;
+}
+
 /* Sends what may be sent; *LEAST: the seconds until there may be more. What was begun goes before what does not fit the
  * budget. */
 static int send_all(struct remote *r, double *wait, struct ste_err *err)
@@ -222,11 +261,11 @@ static int send_all(struct remote *r, double *wait, struct ste_err *err)
     size_t left = 0, i = 0;
     int rc = 1;
     r->full = false;
-    for (; i < r->n_waiting; i++) {
+    for (; i < r->n_waiting && !r->end.code; i++) {
         struct flying *f = r->waiting[i];
         const bool later = f->not_before > now, dear = r->full && !(f->held > 0);
         const long at = later || dear ? -1 : place_for(r, f, now);
-        if (!later && !dear && at < 0)
+        if (!later && !dear && (at < 0 || !is_sure(r, f, (size_t)at)))
             break; /* nor is there a place for those behind it */
         if (at >= 0 && (rc = hold(r, f, err)) < 0)
             break;
@@ -284,14 +323,6 @@ static double backoff(const struct flying *f, int times)
     return (seconds < LONGEST_WAIT ? seconds : LONGEST_WAIT) * (0.5 + 0.5 * ste_key_share(key));
 }
 
-static int end_all(struct remote *r, const char *why, const char *more)
-{
-    char *said = ste_server_said(&r->server, why);
-    ste_err_set(&r->end, STE_EIO, "%s: %s%s", r->llm.about.name, said, more);
-    ste_xfree(said);
-    return r->end.code;
-}
-
 /* WHY is the last thing that went wrong. The server is at fault where it answers nothing else either. */
 static int give_up(struct remote *r, struct flying *f, const char *why, struct ste_err *err)
 {
@@ -307,48 +338,21 @@ static int give_up(struct remote *r, struct flying *f, const char *why, struct s
     return 0;
 }
 
-static void heard(struct remote *r, struct replica *p)
-{
-    const double most = (double)r->server.at.max_in_flight;
-    r->failing = 0;
-    p->window = p->window + 1 / p->window < most ? p->window + 1 / p->window : most;
-}
-
-/* ASKED: for how long the server wants to be left alone, which is then enough; 0: it does not say, and is asked for
- * less at a time. */
-static void too_busy(struct replica *p, double asked)
-{
-    const double now = ste_now();
-    if (asked > 0) {
-        p->until = now + asked > p->until ? now + asked : p->until;
-    } else if (now - p->cut > CUT_SECONDS) {
-        p->window = CUT * p->window > 1 ? CUT * p->window : 1;
-        p->cut = now;
-    }
-}
-
 /* 0, or a negative code when nothing is to be asked any more. */
 static int wait_for(struct remote *r, struct flying *f, const struct ste_http_reply *reply, bool busy)
 {
-    const double now = ste_now();
-    if (!r->failing)
-        r->failing = now;
     if (reply->wait > MAX_ASKED) {
         char more[96];
         snprintf(more, sizeof more, "; it asks to wait %.0f seconds: try again then, the same command goes on",
                  reply->wait);
         return end_all(r, reply->why, more);
     }
-    if (now - r->failing > r->server.at.patience) {
-        char more[96];
-        snprintf(more, sizeof more, "; it answered nothing for %.0f seconds. The same command goes on from here",
-                 now - r->failing);
-        return end_all(r, reply->why ? reply->why : "replies that are none", more);
-    }
+    if (!has_patience(r, reply->why ? reply->why : "replies that are none"))
+        return r->end.code;
     const double wait = backoff(f, busy ? ++f->waits : f->tries);
     if (busy)
-        too_busy(&r->replicas[f->at], reply->wait > 0 ? reply->wait : reply->refused ? wait : 0);
-    f->not_before = now + wait;
+        ste_replica_busy(&r->replicas[f->at], reply->wait > 0 ? reply->wait : reply->refused ? wait : 0);
+    f->not_before = ste_now() + wait;
     return 0;
 }
 
@@ -381,6 +385,10 @@ static int refused(struct remote *r, struct flying *f, const struct ste_http_rep
         *is = IS_DONE;
         return 0;
     case STE_REFUSAL_ALL:
+        if (reply->status == 404 && ask_of(f)->adapter && !f->missed) {
+            f->missed = r->replicas[f->at].doubtful = true;
+            return 0;
+        }
         return end_all(r, reply->why, ste_server_hint(reply->status));
     default:
         return fault(r, f, reply, reply->why, what == STE_REFUSAL_FAULT, is, out, err);
@@ -404,6 +412,7 @@ static int take(struct remote *r, struct flying *f, const struct ste_http_reply 
     *is = GOES_ON;
     f->sent = false;
     r->replicas[f->at].in_flight--;
+    r->replicas[f->at].doubtful |= !reply->status;
     if (!reply->status && !reply->refused)
         f->held = 0; /* it may be billed, and stays counted; for another try as much is held anew */
     let_wait(r, f);  /* for another request, or until it lands */
@@ -423,10 +432,12 @@ static int take(struct remote *r, struct flying *f, const struct ste_http_reply 
         r->answers++;
         *is = IS_DONE;
         ste_wire_answer(ask_of(f), out);
-        heard(r, &r->replicas[f->at]);
+        r->failing = 0;
+        ste_replica_answered(&r->replicas[f->at]);
         return 0;
     case STE_WIRE_MORE:
-        heard(r, &r->replicas[f->at]);
+        r->failing = 0;
+        ste_replica_answered(&r->replicas[f->at]);
         return 0;
     case STE_WIRE_BAD:
         break;
@@ -492,6 +503,21 @@ static int tokenize(struct ste_llm *llm, const char *text, int32_t **ids, size_t
     return 0;
 }
 
+static int load_adapter(struct ste_llm *llm, const char *peft_dir, int *handle, struct ste_err *err)
+{
+    return ste_server_load_adapter(&of(llm)->server, peft_dir, handle, err);
+}
+
+static void drop_adapter(struct ste_llm *llm, int handle)
+{
+    ste_server_drop_adapter(&of(llm)->server, handle);
+}
+
+static const char *adapter_hash(const struct ste_llm *llm, int handle)
+{
+    return ste_server_adapter_hash(&((const struct remote *)llm)->server, handle);
+}
+
 static void spent(struct ste_llm *llm, struct ste_llm_spent *out)
 {
     const struct ste_meter *m = &of(llm)->server.meter;
@@ -516,6 +542,9 @@ static const struct ste_llm_ops remote_ops = {.prepare = prepare,
                                               .cancel = cancel,
                                               .next = next,
                                               .close = close_remote,
+                                              .load_adapter = load_adapter,
+                                              .drop_adapter = drop_adapter,
+                                              .adapter_hash = adapter_hash,
                                               .tokenize = tokenize,
                                               .spent = spent};
 
@@ -533,13 +562,14 @@ int ste_remote_open(struct ste_llm **out, const char *name, const char *spent_in
     r->pool = ste_http_pool_new();
     r->replicas = ste_xcalloc(n, sizeof *r->replicas);
     for (size_t i = 0; i < n; i++)
-        r->replicas[i].window = (double)s->at.max_in_flight;
+        r->replicas[i].window = r->replicas[i].most = (double)s->at.max_in_flight;
     r->llm.ops = &remote_ops;
     r->llm.about =
         (struct ste_llm_about){.name = s->at.name,
                                .model_hash = s->model_hash,
                                .numerics = s->numerics,
-                               .can = STE_CAN_CHOICES | (s->dialect.way == STE_WAY_IDS ? STE_CAN_TOKEN_IDS : 0u),
+                               .can = STE_CAN_CHOICES | (s->dialect.way == STE_WAY_IDS ? STE_CAN_TOKEN_IDS : 0u) |
+                                      (s->takes_adapters ? STE_CAN_ADAPTERS : 0u),
                                .window = n * (size_t)s->at.max_in_flight,
                                .ctx = s->ctx,
                                .late_prompt = true};

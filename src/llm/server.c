@@ -7,6 +7,7 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "llm/adapters.h"
 #include "net/pool.h"
 
 #define MAX_TRIES 6       /* of a call here */
@@ -64,15 +65,25 @@ static int call_once(struct ste_server *s, const char *url, const char *body, st
     return rc;
 }
 
-/* Waits SECONDS, or until the work is cancelled. */
-static int wait(struct ste_server *s, double seconds, struct ste_err *err)
+int ste_server_wait(struct ste_server *s, double seconds, struct ste_err *err)
 {
     struct ste_http_reply none;
     return ste_http_pool_next(s->pool, seconds, &none, err);
 }
 
-/* Tries again on what passes: a server that loads its model for as long as the patience goes. *OUT is the JSON of a
- * reply below 300 (the caller's), or NULL, with *STATUS and a sentence in ERR that names what was asked. */
+/* The routes for adapters: they reply with a sentence, and their 500 is for good. */
+static bool ends_in_adapter(const char *path)
+{
+    return ste_ends_in(path, "_lora_adapter");
+}
+
+static json_t *read_reply(const char *path, const struct ste_http_reply *r)
+{
+    json_t *j = r->why ? NULL : json_loadb(r->body.s, r->body.len, JSON_ALLOW_NUL, NULL);
+    return !j && !r->why && ends_in_adapter(path) ? json_stringn(r->body.s, r->body.len) : j;
+}
+
+/* A server that loads its model is waited for as long as the patience goes. */
 static int call_text(struct ste_server *s, size_t which, const char *path, const char *text, json_t **out, long *status,
                      struct ste_err *err)
 {
@@ -88,31 +99,47 @@ static int call_text(struct ste_server *s, size_t which, const char *path, const
         if (rc < 0)
             break;
         *status = r.status;
-        *out = r.why ? NULL : json_loadb(r.body.s, r.body.len, JSON_ALLOW_NUL, NULL);
-        const bool loading = r.status == 503 && ste_now() - began < s->at.patience;
+        *out = read_reply(path, &r);
+        const bool loading =
+                       (r.status == 503 || (s->patient && !r.status && r.passes)) && ste_now() - began < s->at.patience,
+                   fault = r.passes && (r.status != 500 || (s->patient && !ends_in_adapter(path)));
         char *why = ste_server_said(s, r.why ? r.why : "the reply is no JSON");
         if (!*out && loading && !said)
             ste_warn("%s is not ready: %s; waiting", s->at.name, why);
         said |= loading;
-        rc = *out || loading || (r.passes && try + 1 < MAX_TRIES && r.status != 500) || (!r.why && try + 1 < MAX_TRIES)
+        rc = *out || loading || (fault && try + 1 < MAX_TRIES) || (!r.why && try + 1 < MAX_TRIES)
                  ? 0
                  : ste_err_set(err, STE_EIO, "%s: %s (%s)%s", s->at.name, why, path, ste_server_hint(r.status));
         ste_xfree(why);
         ste_http_reply_clear(&r);
         if (!*out && !rc)
-            rc = wait(s, loading ? 1 : 0.25 * (1 << try), err);
+            rc = ste_server_wait(s, loading ? 1 : 0.25 * (1 << try), err);
     }
     ste_xfree(url);
     return rc;
 }
 
-static int call(struct ste_server *s, size_t which, const char *path, const json_t *body, json_t **out, long *status,
-                struct ste_err *err)
+int ste_server_call(struct ste_server *s, size_t which, const char *path, const json_t *body, json_t **out,
+                    long *status, struct ste_err *err)
 {
     char *text = body ? ste_json_canonical(body) : NULL;
     int rc = call_text(s, which, path, text, out, status, err);
     ste_xfree(text);
     return rc;
+}
+
+long ste_server_try(struct ste_server *s, size_t which, const char *path, const json_t *body)
+{
+    char *url = ste_server_url(s, which, path), *text = body ? ste_json_canonical(body) : NULL;
+    struct ste_http_reply r;
+    struct ste_err ignored;
+    const bool came = call_once(s, url, text, &r, &ignored) == 1;
+    const long status = came ? r.status : 0;
+    if (came)
+        ste_http_reply_clear(&r);
+    ste_xfree(url);
+    ste_xfree(text);
+    return status;
 }
 
 /* A GET that may be refused: NULL then. */
@@ -121,7 +148,7 @@ static json_t *look(struct ste_server *s, const char *path)
     json_t *out;
     long status;
     struct ste_err ignored;
-    return call(s, 0, path, NULL, &out, &status, &ignored) ? NULL : out;
+    return ste_server_call(s, 0, path, NULL, &out, &status, &ignored) ? NULL : out;
 }
 
 /* ---- token ids ---- */
@@ -133,7 +160,7 @@ static int ask_tokens(struct ste_server *s, const char *text, struct ste_tokens 
         *body = llama ? json_pack("{sssbsb}", "content", text, "add_special", 0, "parse_special", 0)
                       : json_pack("{sssssb}", "model", s->dialect.model, "prompt", text, "add_special_tokens", 0);
     long status;
-    int rc = call(s, 0, "/tokenize", body, &reply, &status, err);
+    int rc = ste_server_call(s, 0, "/tokenize", body, &reply, &status, err);
     const json_t *ids = json_object_get(reply, "tokens");
     if (!rc && !json_is_array(ids))
         rc = ste_err_set(err, STE_EIO, "%s: the reply has no token ids (/tokenize)", s->at.name);
@@ -242,7 +269,7 @@ static int ask_kind(struct ste_server *s, struct ste_err *err)
     for (size_t i = 0; i < s->at.urls.n; i++) {
         json_t *list;
         long status;
-        int rc = call(s, i, "/v1/models", NULL, &list, &status, &why);
+        int rc = ste_server_call(s, i, "/v1/models", NULL, &list, &status, &why);
         const json_t *row = rc ? NULL : find_model(s, i, list, &why);
         const bool no_list = status == 404 && s->at.model;
         if (!row && !no_list) {
@@ -268,10 +295,14 @@ static int ask_kind(struct ste_server *s, struct ste_err *err)
 
 /* ---- the probe ---- */
 
-static struct ste_ask *short_question(int max_tokens, bool labels)
+static struct ste_ask *short_question(const char *text, int max_tokens, bool labels)
 {
     struct ste_ask *a = ste_xcalloc(1, sizeof *a);
-    a->messages = ste_xstrdup("[{\"content\":\"Hi\",\"role\":\"user\"}]");
+    struct ste_buf b = STE_BUF_INIT;
+    ste_buf_adds(&b, "[{\"content\":");
+    ste_raw_add_text(&b, text);
+    ste_buf_adds(&b, ",\"role\":\"user\"}]");
+    a->messages = ste_buf_detach(&b);
     a->sampling = (struct ste_sampling){.temperature = 0, .top_p = 1};
     a->max_tokens = max_tokens;
     a->choice = -1;
@@ -301,7 +332,10 @@ static int run(struct ste_server *s, size_t which, struct ste_ask *a, long *stat
         ste_wire_amount(&s->dialect, a, true, &most);
         if ((rc = ste_meter_hold(&s->meter, &most, &held, err)) <= 0)
             return rc ? rc : ste_meter_full(&s->meter, &most, err);
-        const char *path = ste_wire_request(&s->dialect, a, &body);
+        struct ste_weights w;
+        ste_server_weights(s, a->adapter, which, &w);
+        const char *path = ste_wire_request(&s->dialect, a, &w, &body);
+        ste_weights_clear(&w);
         rc = call_text(s, which, path, body, &reply, status, err);
         ste_xfree(body);
         char *why = NULL, *text = reply ? ste_json_canonical(reply) : NULL;
@@ -326,7 +360,7 @@ static int run(struct ste_server *s, size_t which, struct ste_ask *a, long *stat
 static int try_question(struct ste_server *s, size_t which, int max_tokens, bool labels, long *status,
                         struct ste_err *err)
 {
-    struct ste_ask *a = short_question(max_tokens, labels);
+    struct ste_ask *a = short_question("Hi", max_tokens, labels);
     int rc = run(s, which, a, status, err);
     ste_ask_free(a);
     return rc;
@@ -338,6 +372,17 @@ int ste_server_check(struct ste_server *s, size_t which, struct ste_err *err)
     return try_question(s, which, SHORT, false, &status, err);
 }
 
+int ste_server_labels(struct ste_server *s, size_t which, int adapter, const char *text, float out[2], long *status,
+                      struct ste_err *err)
+{
+    struct ste_ask *a = short_question(text, 0, true);
+    a->adapter = adapter;
+    int rc = run(s, which, a, status, err);
+    memcpy(out, a->logprobs, 2 * sizeof *out);
+    ste_ask_free(a);
+    return rc;
+}
+
 /* The turn's end as llama-server's template writes it: the first id behind an answer. */
 static void find_end_of_turn(struct ste_server *s)
 {
@@ -347,14 +392,14 @@ static void find_end_of_turn(struct ste_server *s)
     json_t *reply = NULL, *body = json_pack("{s[{ssss}{ssss}]}", "messages", "role", "user", "content", "Hi", "role",
                                             "assistant", "content", answer);
     s->dialect.end_of_turn = -1;
-    call(s, 0, "/apply-template", body, &reply, &status, &ignored);
+    ste_server_call(s, 0, "/apply-template", body, &reply, &status, &ignored);
     json_decref(body);
     const char *text = json_string_value(json_object_get(reply, "prompt")),
                *behind = text ? strstr(text, answer) : NULL;
     json_t *tokens = NULL;
     if (behind && behind[sizeof answer - 1]) {
         body = json_pack("{sssbsb}", "content", behind + sizeof answer - 1, "add_special", 0, "parse_special", 1);
-        call(s, 0, "/tokenize", body, &tokens, &status, &ignored);
+        ste_server_call(s, 0, "/tokenize", body, &tokens, &status, &ignored);
         json_decref(body);
     }
     const json_t *first = json_array_get(json_object_get(tokens, "tokens"), 0);
@@ -439,7 +484,7 @@ int ste_server_open(struct ste_server *s, const char *name, const char *spent, s
         (rc = find_way(s, err)) != 0)
         return rc;
     identify(s);
-    return 0;
+    return ste_server_open_adapters(s, err);
 }
 
 int ste_server_assume(struct ste_server *s, const char *name, const char *spent, struct ste_err *err)
@@ -463,6 +508,7 @@ int ste_server_assume(struct ste_server *s, const char *name, const char *spent,
 
 void ste_server_close(struct ste_server *s)
 {
+    ste_server_close_adapters(s);
     ste_http_pool_free(s->pool);
     for (size_t i = 0; i < s->known.n; i++)
         ste_tokens_clear(&s->known_ids[i]);

@@ -24,7 +24,12 @@ struct ste_server {
     struct ste_http_pool *pool; /* of the calls here */
     struct ste_strings known;   /* texts whose ids are known */
     struct ste_tokens *known_ids;
-    struct ste_meter meter; /* of the probe as well */
+    struct ste_meter meter;    /* of the probe as well */
+    struct ste_served *served; /* [n_served]: adapters by handle - 1 (adapters.h) */
+    int n_served;
+    bool patient; /* a server that is not there now is waited for, too */
+    bool takes_adapters;
+    json_t *listed; /* of llama-server with on_adapter: what each address lists of adapters; else NULL */
 };
 
 /* Waits while the server loads its model. SPENT: as of ste_llm_params. The caller closes S, whatever this returns. */
@@ -41,6 +46,19 @@ char *ste_server_url(const struct ste_server *s, size_t which, const char *path)
 int ste_server_tokenize(struct ste_server *s, const char *text, bool keep, struct ste_tokens *out, struct ste_err *err);
 /* 0: the WHICH-th address answers a short question of the usual form. */
 int ste_server_check(struct ste_server *s, size_t which, struct ste_err *err);
+/* One request to the WHICH-th address: a POST of BODY, or a GET. What passes is tried again, and a server that loads
+ * its model is waited for. *OUT, the caller's, is the JSON of a reply below 300, or NULL, with *STATUS (0: no reply)
+ * and a sentence in ERR. */
+int ste_server_call(struct ste_server *s, size_t which, const char *path, const json_t *body, json_t **out,
+                    long *status, struct ste_err *err);
+/* The same, once; gives the status. 0: no reply. */
+long ste_server_try(struct ste_server *s, size_t which, const char *path, const json_t *body);
+/* Log-probabilities of the labels A and B behind TEXT as the user's turn, as the server tells them of ADAPTER. *STATUS:
+ * of the last reply. */
+int ste_server_labels(struct ste_server *s, size_t which, int adapter, const char *text, float out[2], long *status,
+                      struct ste_err *err);
+/* Waits SECONDS, or until the work is cancelled. */
+int ste_server_wait(struct ste_server *s, double seconds, struct ste_err *err);
 /* TEXT, which a server wrote, without the key; caller frees. */
 char *ste_server_said(const struct ste_server *s, const char *text);
 /* What would help against STATUS, as the end of a sentence; "" not known. */

@@ -168,10 +168,16 @@ static const char *fill(const struct ste_dialect *d, const struct ste_ask *a, st
     }
 }
 
-const char *ste_wire_request(const struct ste_dialect *d, const struct ste_ask *a, char **body)
+const char *ste_wire_request(const struct ste_dialect *d, const struct ste_ask *a, const struct ste_weights *w,
+                             char **body)
 {
     struct ste_raw_object b = STE_RAW_OBJECT;
-    const char *path = fill(d, a, &b);
+    struct ste_dialect of = *d;
+    if (w && w->model)
+        of.model = w->model;
+    const char *path = fill(&of, a, &b);
+    if (w && w->lora && ste_ask_step(d, a) >= STE_STEP_FREE)
+        ste_raw_set(&b, "lora", w->lora);
     *body = ste_raw_done(&b);
     return path;
 }

@@ -9,8 +9,15 @@
 
 #include "llm/ask.h"
 
-/* The next request: its path below the server's root, with a leading slash, and its body, which the caller frees. */
-const char *ste_wire_request(const struct ste_dialect *d, const struct ste_ask *a, char **body);
+/* Which weights a request is for; NULL each: the dialect's model. */
+struct ste_weights {
+    char *model;
+    char *lora; /* of llama-server: its adapters with their scales, as JSON */
+};
+/* The next request: its path below the server's root, with a leading slash, and its body, which the caller frees. W:
+ * may be NULL. */
+const char *ste_wire_request(const struct ste_dialect *d, const struct ste_ask *a, const struct ste_weights *w,
+                             char **body);
 
 /* What the requests that A still needs may take: at most, counting a token a byte, or as real runs take. */
 void ste_wire_amount(const struct ste_dialect *d, const struct ste_ask *a, bool most, struct ste_amount *out);

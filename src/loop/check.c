@@ -273,8 +273,7 @@ static int match_length(struct ste_loop *l, struct ste_err *err)
 
 static int check_all(struct checking *g, struct ste_err *err)
 {
-    int rc = ste_loop_seed(g->l, &g->model.llm, err);
-    g->model.name = g->l->recipe.seed_model;
+    int rc = ste_loop_seed(g->l, &g->model, err);
     if (rc != 0)
         return rc;
     g->progress = ste_progress_new("check", "pairs", g->n);

@@ -7,11 +7,11 @@
 int ste_loop_label_ids(struct ste_loop *l, struct ste_label_ids *out, struct ste_err *err)
 {
     const char *labels[2] = {l->pack->label_a, l->pack->label_b};
-    struct ste_llm *seed;
+    struct ste_role_model seed;
     int rc = ste_loop_seed(l, &seed, err);
     for (int i = 0; rc == 0 && i < 2; i++)
         if (labels[i])
-            rc = ste_llm_tokenize(seed, labels[i], &out->ids[i], &out->n[i], err);
+            rc = ste_llm_tokenize(seed.llm, labels[i], &out->ids[i], &out->n[i], err);
     return rc;
 }
 

@@ -13,6 +13,7 @@ struct ste_role_model {
     struct ste_llm *llm;
     int adapter;
     const char *name; /* as the recipe has it */
+    char hash[65];    /* of the adapter, as the run knows it; "": as the llm does */
 };
 /* Gives the model of a role, for STE_LOOP_JUDGE that of iteration ITERATION (1 and up). It is opened at the first call
  * and kept open. */
@@ -26,9 +27,11 @@ int ste_loop_pin(struct ste_loop *l, const char *kind, const char *name, const c
 int ste_loop_start_adapter(const struct ste_recipe *r, char **folder, struct ste_err *err);
 /* The runs and adapters that R names, in roles and to start from, are there: asked before anything is done. */
 int ste_loop_check_adapters(const struct ste_recipe *r, struct ste_err *err);
-/* Gives the judge that iteration ITERATION trained; 0: the seed. */
+/* Gives the judge that iteration ITERATION trained; 0: the seed. It is the server of models.judge where that takes
+ * adapters, else the seed here. Its adapter stays until the next call. */
 int ste_loop_judge_after(struct ste_loop *l, int iteration, struct ste_role_model *out, struct ste_err *err);
-int ste_loop_seed(struct ste_loop *l, struct ste_llm **out, struct ste_err *err);
+/* The seed here, which is trained. */
+int ste_loop_seed(struct ste_loop *l, struct ste_role_model *out, struct ste_err *err);
 
 /* Writes the row if it is new (inside the caller's transaction) and gives its id. SAMPLING: what was asked for. */
 int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_role_model *m,
@@ -81,7 +84,8 @@ void ste_loop_split(const char *const *ids, const size_t *cluster_of, const bool
                     double test, uint64_t seed, const char **split);
 
 /* The labels A and B of N examples, named by IDS: KEEP[i] is set so that A has SHARE of those that stay, within so many
- * standard DEVIATIONS of a coin with that share. Which ones of a class stay is drawn by KEY. Counts are before the cut. */
+ * standard DEVIATIONS of a coin with that share. Which ones of a class stay is drawn by KEY. Counts are before the cut.
+ */
 void ste_loop_balance(const char *const *ids, const char *labels, size_t n, const char *key, double share,
                       double deviations, bool *keep, size_t *a, size_t *b);
 

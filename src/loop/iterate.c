@@ -74,7 +74,7 @@ static int dev_log_loss(struct ste_loop *l, int iteration, double *out, struct s
     }
     struct ste_role_model judge;
     struct ste_metrics m;
-    int rc = ste_loop_judge_after(l, 0, &judge, err);
+    int rc = ste_loop_seed(l, &judge, err);
     return rc == 0 ? ste_loop_evaluate_dev(l, &judge, 0, 0, &m, out, err) : rc;
 }
 

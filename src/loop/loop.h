@@ -33,6 +33,8 @@ struct ste_loop {
     int (*open_llm)(struct ste_llm **out, const char *model, const struct ste_llm_params *p, struct ste_err *err);
     struct ste_loop_model *models;
     size_t n_models;
+    struct ste_llm *held; /* of the models, whose adapter HELD_ADAPTER an iteration trained; NULL: none */
+    int held_adapter;
 };
 
 /* Opens the run in DIR. With a recipe the run is made if it is not there, and refused if it was made with another one

@@ -7,6 +7,7 @@
 #include "core/mem.h"
 #include "core/yaml.h"
 #include "data/embedded.h"
+#include "llm/endpoint.h"
 #include "loop/kinds/kind.h"
 
 /* clang-format off */
@@ -21,9 +22,10 @@ const struct ste_option ste_recipe_options[] = {
     STE_STRING("models.answer", answer_model, "", NULL, "writes the answers"),
     STE_STRING("models.modify", modify_model, "", NULL, "writes the modified instructions"),
     STE_STRING("models.weaker", weaker_model, "", NULL, "writes the rejected answers of the kind `weaker`"),
-    STE_STEP(STE_STEP_JUDGE),
+    STE_STEP(STE_STEP_EVALUATE),
     STE_STRING("models.judge", judge_model, "", NULL,
-           "judges in the first iteration; later ones are judged by what the iteration before trained"),
+           "judges in the first iteration; later ones are judged by what the iteration before trained, there if it is a "
+           "server that takes adapters (docs/cluster.md)"),
     STE_STEP(STE_STEP_SELECT),
     STE_STRING("prompts.pack", pack, "small", NULL, "prompt pack: paper, small, direct, brief, or a path to a YAML file"),
     STE_STRING("prompts.folder", pack_folder, "", NULL, "a folder whose packs go before the built-in ones"),
@@ -239,6 +241,12 @@ int ste_recipe_check(const struct ste_recipe *r, struct ste_err *err)
     int rc = check_kinds(r, err);
     if (rc != 0)
         return rc;
+    if (ste_endpoint_is(r->seed_model))
+        return ste_err_set(
+            err, STE_EUSAGE,
+            "models.seed: %s is on a server, and the seed is trained here: name a model of this machine, "
+            "and the server as models.answer, models.modify, models.weaker or models.judge",
+            r->seed_model);
     if (r->dev + r->test >= 0.95)
         return ste_err_set(err, STE_EUSAGE,
                            "split.dev %g and split.test %g leave too little to train on: their sum must be below 0.95",

@@ -75,43 +75,10 @@ static int open_model(struct ste_loop *l, const char *name, struct ste_llm **out
     return 0;
 }
 
-int ste_loop_seed(struct ste_loop *l, struct ste_llm **out, struct ste_err *err)
-{
-    if (ste_endpoint_is(l->recipe.seed_model))
-        return ste_err_set(
-            err, STE_EUSAGE,
-            "models.seed: %s is on a server, and the seed is trained here: name a model of this machine, "
-            "and the server as models.answer, models.modify, models.weaker or models.judge",
-            l->recipe.seed_model);
-    return open_model(l, l->recipe.seed_model, out, err);
-}
-
-static int adapter_of(void *arg, const struct ste_iteration_row *r, struct ste_err *err)
-{
-    *(char **)arg = r->adapter_hash ? ste_xstrdup(r->adapter_hash) : NULL;
-    return 0;
-}
-
-int ste_loop_judge_after(struct ste_loop *l, int iteration, struct ste_role_model *out, struct ste_err *err)
+int ste_loop_seed(struct ste_loop *l, struct ste_role_model *out, struct ste_err *err)
 {
     *out = (struct ste_role_model){.name = l->recipe.seed_model};
-    int rc = ste_loop_seed(l, &out->llm, err);
-    if (rc != 0 || iteration == 0)
-        return rc;
-    char *hash = NULL;
-    if ((rc = ste_each_iteration(l->store, iteration, adapter_of, &hash, err)) != 0)
-        return rc;
-    if (!hash)
-        return ste_err_set(err, STE_ENOTFOUND, "iteration %d of the run in %s is not trained yet: `ste train %s` first",
-                           iteration, ste_store_dir(l->store), ste_store_dir(l->store));
-    char *folder = ste_run_adapter(ste_store_dir(l->store), iteration);
-    rc = ste_llm_load_adapter(out->llm, folder, &out->adapter, err);
-    if (rc == 0 && strcmp(ste_llm_adapter_hash(out->llm, out->adapter), hash) != 0)
-        rc = ste_err_set(err, STE_EINPUT, "the adapter in %s is not the one that the run trained (its content changed)",
-                         folder);
-    ste_xfree(folder);
-    ste_xfree(hash);
-    return rc;
+    return open_model(l, out->name, &out->llm, err);
 }
 
 /* NAME of the option models.ROLE or train.adapter; the caller clears SPEC, whatever this returns. */
@@ -179,7 +146,7 @@ static int check_ids(struct ste_loop *l, const struct ste_role_model *m, struct 
     static const char text[] = "Na\xc3\xafve? The better answer, of 2 in 1234 words, is\n\n[[A]].";
     if (!ste_endpoint_is(m->name))
         return 0;
-    struct ste_llm *seed = NULL;
+    struct ste_role_model seed = {0};
     int32_t *ids[2] = {NULL, NULL};
     size_t n[2];
     int rc = ste_llm_about(m->llm)->can & STE_CAN_TOKEN_IDS
@@ -189,7 +156,7 @@ static int check_ids(struct ste_loop *l, const struct ste_role_model *m, struct 
                                "server that tells them (vllm, llama-server) or a model of this machine",
                                m->name);
     if (rc == 0)
-        rc = ste_llm_tokenize(seed, text, &ids[0], &n[0], err);
+        rc = ste_llm_tokenize(seed.llm, text, &ids[0], &n[0], err);
     if (rc == 0)
         rc = ste_llm_tokenize(m->llm, text, &ids[1], &n[1], err);
     if (rc == 0 && (n[0] != n[1] || memcmp(ids[0], ids[1], n[0] * sizeof *ids[0]) != 0))
@@ -209,7 +176,7 @@ int ste_loop_role_model(struct ste_loop *l, enum ste_loop_role role, int iterati
         return ste_loop_judge_after(l, iteration - 1, out, err);
     const char *name = name_of(&l->recipe, role);
     if (!*name)
-        return ste_loop_judge_after(l, 0, out, err);
+        return ste_loop_seed(l, out, err);
     struct ste_judge_spec spec = {0};
     int rc = spec_of(&spec, "models", ste_loop_role_name(role), name, err);
     *out = (struct ste_role_model){.name = name};
@@ -229,7 +196,8 @@ int ste_loop_provenance_of(struct ste_loop *l, const char *role, const struct st
     char *how_text = ste_json_canonical(how);
     json_decref(how);
     const struct ste_digits seed = ste_digits(l->recipe.seed);
-    const char *adapter = ste_llm_adapter_hash(m->llm, m->adapter), *hash = ste_llm_about(m->llm)->model_hash;
+    const char *adapter = *m->hash ? m->hash : ste_llm_adapter_hash(m->llm, m->adapter),
+               *hash = ste_llm_about(m->llm)->model_hash;
     const char *numerics = ste_llm_about(m->llm)->numerics;
     *id = ste_id_of("provenance", role, m->name, hash, adapter, l->pack->hash, numerics, how_text, seed.s,
                     ste_digits(iteration).s, NULL);

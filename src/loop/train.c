@@ -498,7 +498,7 @@ int ste_loop_train(struct ste_loop *l, int iteration, struct ste_err *err)
     }
     struct ste_loop_clock clock;
     ste_loop_clock_start(&clock, "train", iteration);
-    rc = ste_loop_judge_after(l, 0, &g.seed, err);
+    rc = ste_loop_seed(l, &g.seed, err);
     if (rc == 0)
         rc = load_examples(&g, err);
     int best = 0;

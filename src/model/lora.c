@@ -112,6 +112,7 @@ static char *peft_name(const struct ste_arch *arch, int layer, int l, char matri
     return ste_xasprintf("base_model.model.model.layers.%d.%s.lora_%c.weight", layer, arch->linear[l].peft, matrix);
 }
 
+static const char base_file[] = "base.json";
 static const char head_name[] = "base_model.model.score.weight", head_module[] = "score", head_task[] = "SEQ_CLS";
 
 /* ---- reading a PEFT folder ---- */
@@ -373,6 +374,19 @@ static int write_config(const struct ste_lora *l, const struct ste_arch *arch, c
     return rc;
 }
 
+/* Which base it is for, by its bytes: a name may be of another one elsewhere. */
+static int write_base(const char *sha256, const char *base_name, const char *dir, struct ste_err *err)
+{
+    char *path = ste_path_join(dir, base_file), *text = NULL;
+    json_t *j = json_pack("{s:s,s:s}", "name", base_name ? base_name : "", "sha256", sha256);
+    text = json_dumps(j, JSON_INDENT(2));
+    int rc = ste_file_write(path, text, strlen(text), err);
+    json_decref(j);
+    ste_xfree(text);
+    ste_xfree(path);
+    return rc;
+}
+
 static int write_weights(const struct ste_lora *l, const struct ste_hparams *hp, const char *dir, struct ste_err *err)
 {
     size_t max = (size_t)l->n_layers * STE_N_LINEAR, n = 0, r = (size_t)l->r;
@@ -409,12 +423,14 @@ static int write_weights(const struct ste_lora *l, const struct ste_hparams *hp,
 static void remove_adapter(const char *dir)
 {
     char *config = ste_path_join(dir, "adapter_config.json"),
-         *weights = ste_path_join(dir, "adapter_model.safetensors");
+         *weights = ste_path_join(dir, "adapter_model.safetensors"), *base = ste_path_join(dir, base_file);
     unlink(config);
     unlink(weights);
+    unlink(base);
     rmdir(dir);
     ste_xfree(config);
     ste_xfree(weights);
+    ste_xfree(base);
 }
 
 /* A new folder is made under another name and renamed. In one that is there already (it may hold other files) the
@@ -433,6 +449,8 @@ int ste_lora_write_peft(struct ste_lora *l, const struct ste_model *m, const cha
         rc = ste_err_errno(err, "cannot replace %s", config);
     if (!rc)
         rc = write_weights(l, &m->hp, at, err);
+    if (!rc)
+        rc = write_base(m->sha256, base_name, at, err);
     if (!rc)
         rc = write_config(l, m->hp.arch, base_name, at, err);
     if (!rc && !there && rename(at, dir))

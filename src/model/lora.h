@@ -34,7 +34,7 @@ void ste_lora_add_head(struct ste_lora *l, int d_model);
 void ste_lora_rehash(struct ste_lora *l);
 
 /* A PEFT folder: adapter_config.json and adapter_model.safetensors (f32, f16 or bf16 read; f32 written). BASE_NAME goes
- * to base_model_name_or_path. The folder appears whole or not at all. */
+ * to base_model_name_or_path, and with the SHA-256 of M's file to base.json. The folder appears whole or not at all. */
 int ste_lora_read_peft(struct ste_lora **out, const struct ste_model *m, const char *dir, struct ste_err *err);
 int ste_lora_write_peft(struct ste_lora *l, const struct ste_model *m, const char *base_name, const char *dir,
                         struct ste_err *err);

@@ -98,10 +98,10 @@ char *ste_http_shown(const char *url)
     return ste_xasprintf("%.*s%.*s", (int)(host - url), url, (int)(url + n - at - 1), at + 1);
 }
 
-/* "error", "message" or "detail" of a JSON body, which may be an object with a message itself. */
+/* "error", "message", "detail" or "error_message" of a JSON body, which may be an object with a message itself. */
 static const char *json_reason(const json_t *j)
 {
-    static const char *const keys[] = {"error", "message", "detail"};
+    static const char *const keys[] = {"error", "message", "detail", "error_message"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const json_t *v = json_object_get(j, keys[i]);
         if (json_is_object(v))

@@ -1,13 +1,15 @@
 """A server of paper for endpoint.sh: it answers from a hash of what it is asked, as vLLM, llama-server or a plain
 OpenAI-compatible server would, and commits the faults that real ones and what stands before them commit.
 
-lib_endpoint.py DIR KIND [FAULT [TIMES]]: KIND is vllm, llama, openai or votes (openai without log-probabilities). Each
+lib_endpoint.py DIR KIND [FAULT [TIMES]]: KIND is vllm, llama, sglang, openai or votes (openai without log-probabilities). Each
 question meets FAULT so many TIMES before it is answered; "mix": a fault of its own. DIR/port says where it listens;
 DIR/served.jsonl has a line for each reply that went out whole, DIR/billed.jsonl one for each that a hosted server would
 take money for, with its tokens. Settings by the environment: KEY (asked for), CLOSE
 (keep-alive ends after so many requests), LOADING (so many requests are told that the model is loading), LIES (fields
 that are passed over in silence), SLOW (seconds for each answer), STOP (exits after so many answers), TLS (a folder with cert.pem
-and key.pem), SILENCE (seconds of that fault).
+and key.pem), SILENCE (seconds of that fault). Adapters: LORA (vllm: they can be loaded; "silent": but are not in force),
+LORAS (llama: files that it is started with), LOSE (forgets all of them after so many answers), SEES (HERE=THERE: it sees the
+folder HERE as THERE).
 """
 import hashlib
 import http.server
@@ -29,6 +31,8 @@ lies, slow, stop = os.environ.get("LIES", "").split(), float(os.environ.get("SLO
 lock = threading.Lock()
 tries, served, billed = {}, *(open(os.path.join(folder, f), "a") for f in ("served.jsonl", "billed.jsonl"))
 seen = answered = 0
+lora, lose = os.environ.get("LORA"), int(os.environ.get("LOSE", 0))
+loaded = {}  # name: what makes its answers other ones
 HE, START, END = 256, 257, 258  # ids beside those of the 256 bytes: the tokens of lib_tiny.py's model
 SPECIAL = {"<|im_start|>": START, "<|im_end|>": END}
 MIX = ["429", "429-after", "500", "503", "reset", "reset-body", "cut", "garbage", "null", "index", "twice", "error",
@@ -68,9 +72,23 @@ def text_of(ids):
     return b"".join(b"he" if i == HE else bytes([i]) if i < 256 else b"" for i in ids).decode()
 
 
-def write(ids, seed, stops, limit):
+def weights(path):
+    """What an adapter's file makes of the model."""
+    here, _, there = os.environ.get("SEES", "").partition("=")
+    path = path.replace(there, here, 1) if there and path.startswith(there) else path if not there else "/nowhere"
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+# llama-server's ids are the places in its list
+lists = [{"id": i, "path": p, "scale": 1.0} for i, p in enumerate(filter(None, os.environ.get("LORAS", "").split(",")))]
+files = [weights(x["path"]) for x in lists]
+
+
+def write(ids, seed, stops, limit, by):
     """What the model writes: text, why it ends, the stop that ended it."""
     prompt = text_of(ids)
+    ids = ids + by
     number = re.findall(r"Question (\d+)\?", prompt)
     about = "question %s" % number[-1] if number else "the request"
     verdict = "AB"[share(ids, "verdict") < 0.5]
@@ -84,7 +102,8 @@ def write(ids, seed, stops, limit):
     return text, "stop", None
 
 
-def label_logprob(ids, token):
+def label_logprob(ids, token, by=[]):
+    ids = ids + by
     if token not in (65, 66):
         return -9.0
     a = 0.1 + 0.8 * share(ids, "label")
@@ -158,10 +177,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if not self.common():
             return
-        if self.path == "/v1/models":
-            owner = {"vllm": "vllm", "llama": "llamacpp"}.get(kind, "somebody")
-            self.send({"object": "list", "data": [{"id": "paper", "owned_by": owner, "root": "/models/paper",
-                                                   "max_model_len": 4096, "meta": {"n_vocab": 259}}]})
+        if self.path == "/lora-adapters" and kind == "llama":
+            self.send(lists)
+        elif self.path == "/v1/models":
+            owner = {"vllm": "vllm", "llama": "llamacpp", "sglang": "sglang"}.get(kind, "somebody")
+            self.send({"object": "list", "data": [
+                {"id": "paper", "owned_by": owner, "root": "/models/paper", "max_model_len": 4096, "meta": {"n_vocab": 259}}] + [
+                {"id": name, "owned_by": owner, "root": "/adapter", "parent": "paper", "max_model_len": None} for name in loaded]})
         elif self.path == "/version" and kind == "vllm":
             self.send({"version": "0.0.1"})
         elif self.path == "/props" and kind == "llama":
@@ -177,7 +199,47 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except (Cut, BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
+    def adapters(self, b):
+        """vLLM 0.32's own words."""
+        name, path = b.get("lora_name"), b.get("lora_path")
+        if kind == "sglang" and name in loaded and path:
+            return self.send({"success": False, "error_message": "LoRA with name %s already exists." % name}, 400)
+        if self.path.endswith("/unload_lora_adapter"):
+            if loaded.pop(name, None) is None:
+                return self.refuse(404, "The lora adapter '%s' cannot be found." % name)
+            return self.send(b"Success: LoRA adapter '%s' removed successfully." % name.encode())
+        if not name or not path:
+            return self.refuse(400, "1 validation error:\n  {'type': 'missing', 'loc': ('body', 'lora_name')}")
+        if name in loaded:
+            return self.refuse(400, "The lora adapter '%s' has already been loaded. If you want to load the adapter in place, "
+                                    "set 'load_inplace' to True." % name)
+        try:
+            made = weights(os.path.join(path, "adapter_model.safetensors"))
+        except OSError:
+            return self.refuse(404, "Loading lora %s failed: No adapter found for %s" % (name, path))
+        rank = json.load(open(os.path.join(path, "adapter_config.json")))["r"] if not os.environ.get("SEES") else 1
+        if rank > 16:
+            return self.refuse(500, "Call to add_lora method failed: Worker failed with error 'LoRA rank %d is greater than "
+                                    "max_lora_rank 16.', please check the stack trace above for the root cause" % rank)
+        loaded[name] = "" if lora == "silent" else made
+        self.send(b"Success: LoRA adapter '%s' added successfully." % name.encode())
+
+    def adapter(self, b):
+        """What makes the answers to B other ones, as a list; None: there is no such model."""
+        if kind == "llama":
+            on = {x["id"]: x["scale"] for x in b.get("lora") or lists}
+            made = [files[i] for i in range(len(files)) if on.get(i)]
+            return made
+        if kind not in ("vllm", "sglang") or b.get("model") == "paper":
+            return []
+        made = loaded.get(b.get("model").removeprefix("paper:" if kind == "sglang" else ""))
+        return None if made is None else [made] if made else []
+
     def answer(self, b, address):
+        global lose
+        if lora and self.path in {"vllm": ["/v1/load_lora_adapter", "/v1/unload_lora_adapter"],
+                                  "sglang": ["/load_lora_adapter", "/unload_lora_adapter"]}.get(kind, []):
+            return self.adapters(b)
         routes = {"vllm": ["/tokenize", "/v1/completions"], "llama": ["/tokenize", "/apply-template", "/completion"]}
         if self.path not in ["/v1/chat/completions"] + routes.get(kind, []):
             return self.refuse(404, "no such route")
@@ -186,6 +248,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/tokenize":
             text = template(b["messages"]) if "messages" in b else b.get("prompt", b.get("content"))
             return self.send({"tokens": ids_of(text, "messages" in b or b.get("parse_special", False))})
+        by = self.adapter(b)
+        if by and lose and answered >= lose and "Question" in text_of(b.get("prompt", [])):
+            lose, by = 0, None
+            loaded.clear()
+            open(os.path.join(folder, "lost"), "w").close()
+        if by is None:
+            return self.refuse(404, "The model `%s` does not exist. Valid aliases: paper." % b.get("model"))
         ids = b["prompt"] if "prompt" in b else ids_of(template(b["messages"]), True)
         number = re.findall(r"Question (\d+)\?", text_of(ids))
         if number and self.faulty(address, b, ids):
@@ -195,16 +264,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if number == ["14"]:
             return self.refuse(400, "this text is not liked here")
         time.sleep(slow)
-        reply, text = self.reply(b, ids)
-        self.send(reply, record={"address": address, "text": text} if number else None)
+        reply, text = self.reply(b, ids, by)
+        self.send(reply, record={"address": address, "text": text, "adapter": "".join(by)[:8]} if number else None)
 
-    def reply(self, b, ids):
+    def reply(self, b, ids, by):
         limit = b.get("max_completion_tokens") or b.get("max_tokens") or b.get("n_predict")
         one = limit == 1
-        text, why, stop_at = write(ids, b["seed"] if not one else 0, b.get("stop"), limit)
+        text, why, stop_at = write(ids, b["seed"] if not one else 0, b.get("stop"), limit, by)
         probs = b.get("n_probs") and kind == "llama"
         if self.path == "/completion":
-            top = sorted(((label_logprob(ids, i), i) for i in range(259)), reverse=True)[: b.get("n_probs", 0)]
+            top = sorted(((label_logprob(ids, i, by), i) for i in range(259)), reverse=True)[: b.get("n_probs", 0)]
             if len(top) < 259 and share(ids) < 0.3:
                 top = top[2:]  # a label is not among the likeliest: all of them must be asked for
             ended = why == "stop" and not stop_at  # its ids have the end of the turn in them, or not, by version
@@ -229,12 +298,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             r["usage"] = bill(len(ids), len(text))
             if "logprobs" in b:
                 wanted = b.get("logprob_token_ids", []) if "logprob_token_ids" not in lies else []
-                choice["logprobs"] = {"top_logprobs": [{"token_id:%d" % i: label_logprob(ids, i) for i in wanted + [73]}]}
+                choice["logprobs"] = {"top_logprobs": [{"token_id:%d" % i: label_logprob(ids, i, by) for i in wanted + [73]}]}
             return r, text
         if "Reply with A or B" in b["messages"][-1]["content"]:
-            p = {t: label_logprob(ids, ord(t)) for t in "AB"}
+            p = {t: label_logprob(ids, ord(t), by) for t in "AB"}
             text = max(p, key=p.get) + ("." if kind == "votes" else "")
-            if b.get("logprobs") and kind == "openai" and "logprobs" not in lies:
+            if b.get("logprobs") and kind in ("openai", "sglang") and "logprobs" not in lies:
                 choice["logprobs"] = {"content": [{"token": text, "logprob": p[text], "top_logprobs": [
                     {"token": t, "logprob": q} for t, q in p.items()]}]}
         choice["message"] = {"role": "assistant", "content": text}

@@ -26,6 +26,7 @@ def by(sql, *args):
 
 
 funnel = report["funnel"]
+checked = json.loads(one("select value from meta where key = 'recipe'"))["check"]["by"] != "none"
 # instructions: lines of the files = states; kept ones are split; each kept one has one pair
 states = by("select state, count(*) from instruction group by 1")
 check("instructions in the report", funnel["instructions"]["states"], dict(states))
@@ -49,8 +50,8 @@ check("pair states", sum(by("select state, count(*) from pair group by 1").value
 check("a pair that was checked out has a check, and one that has evidence was checked",
       one("select count(*) from pair where state like 'check: %' and state <> 'check: cut to match length' and id not in "
           "(select pair from pair_check)") +
-      one("select count(*) from pair where state = 'kept' and kind in ('modify', 'other', 'weaker', 'worse', 'sampled') "
-          "and id not in (select pair from pair_check)"), 0)
+      checked * one("select count(*) from pair where state = 'kept' and kind in ('modify', 'other', 'weaker', 'worse', 'sampled') "
+                    "and id not in (select pair from pair_check)"), 0)
 kinds = {k["kind"]: (k["pairs"], k["kept"]) for k in report["kinds"]}
 check("kinds in the report", kinds, {k: (n, m) for k, n, m in db.execute(
     "select kind, count(*), sum(state = 'kept') from pair group by 1")})

@@ -1,42 +1,10 @@
 #!/usr/bin/env bash
-# endpoint_vllm.sh STE VENV: a judge on a real vLLM beside the same file in ste's own engine, in float32. VENV has
-# vLLM 0.32 for CPUs, transformers and gguf (README.md). Verdicts must be the same but where the margin is below 0.05;
-# log-probabilities of labels within 0.01. Then a run with its answers and its first judge on that server.
-set -u
-ste=$(realpath "$1")
-venv=$2
-src=$(cd "$(dirname "$0")/../.." && pwd)
-home=${STE_HOME:-$HOME/.cache/ste}
-model=smollm2-135m-instruct
-work=$(mktemp -d)
-server=
-trap '[ -n "$server" ] && kill -- -"$server" 2>/dev/null; rm -rf "$work"' EXIT
-fail() { echo "FAILED: $*"; tail -5 "$work/err" "$work/server.log" 2>/dev/null; exit 1; }
-export HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1
-unset http_proxy HTTP_PROXY all_proxy ALL_PROXY
+# endpoint_vllm.sh STE VENV: a judge on a real vLLM beside the same file in ste's own engine, in float32. Verdicts
+# must be the same but where the margin is below 0.05; log-probabilities of labels within 0.01. Then a run with its
+# answers and its first judge on that server, which takes no adapters.
+. "$(dirname "$0")/lib_vllm.sh"
+serve
 
-folder=$home/interop/hf-$model
-[ -f "$folder/model.safetensors" ] || "$venv/bin/python" - "$home/models" "$model.gguf" "$folder" 2>"$work/err" <<'PY' || fail "no folder of $model"
-import sys, torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-home, file, out = sys.argv[1:]
-AutoModelForCausalLM.from_pretrained(home, gguf_file=file, dtype=torch.float32,
-                                     quantization_config=GgufConfig(dequantize=True)).save_pretrained(out)
-AutoTokenizer.from_pretrained(home, gguf_file=file).save_pretrained(out)
-PY
-port=$((20000 + RANDOM % 20000))
-VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind OMP_NUM_THREADS=1 setsid "$venv/bin/python" -m \
-    vllm.entrypoints.openai.api_server --model "$folder" --served-model-name base --dtype float32 --max-model-len 2048 \
-    --max-num-seqs 16 --enforce-eager --generation-config vllm --host 127.0.0.1 --port $port >"$work/server.log" 2>&1 &
-server=$!
-for _ in $(seq 300); do
-    curl -sf "http://127.0.0.1:$port/health" && break
-    kill -0 $server 2>/dev/null || fail "vLLM ended"
-    sleep 1
-done
-name=http://127.0.0.1:$port/v1#base
-
-export STE_HOME=$home
 for pack in direct small; do
     head -20 "${PAIRS:-$src/../shared/data/preference/llmbar_half_a.jsonl}" |
         sed 's/"chosen"/"response_a"/; s/"rejected"/"response_b"/' >"$work/in.jsonl"

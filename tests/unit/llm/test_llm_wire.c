@@ -42,7 +42,7 @@ static struct ste_ask *question(int max_tokens, bool labels)
 static json_t *request(const struct ste_dialect *d, const struct ste_ask *a, const char *path)
 {
     char *text;
-    assert_string_equal(ste_wire_request(d, a, &text), path);
+    assert_string_equal(ste_wire_request(d, a, NULL, &text), path);
     json_t *body = json_loads(text, 0, NULL);
     char *same = ste_json_canonical(body);
     assert_string_equal(text, same);

@@ -46,8 +46,8 @@ static char *folder(const char *path)
 }
 static void remove_folder(char *dir)
 {
-    const char *const names[] = {"adapter_config.json", "adapter_model.safetensors", "mine.txt"};
-    for (int i = 0; i < 3; i++) {
+    const char *const names[] = {"adapter_config.json", "adapter_model.safetensors", "base.json", "mine.txt"};
+    for (int i = 0; i < 4; i++) {
         char *p = ste_path_join(dir, names[i]);
         unlink(p);
         free(p);
