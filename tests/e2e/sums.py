@@ -26,7 +26,8 @@ def by(sql, *args):
 
 
 funnel = report["funnel"]
-checked = json.loads(one("select value from meta where key = 'recipe'"))["check"]["by"] != "none"
+recipe = json.loads(one("select value from meta where key = 'recipe'"))
+checked = recipe["check"]["by"] != "none"
 # instructions: lines of the files = states; kept ones are split; each kept one has one pair
 states = by("select state, count(*) from instruction group by 1")
 check("instructions in the report", funnel["instructions"]["states"], dict(states))
@@ -96,7 +97,8 @@ for i in range(1, turns + 1):
           one("select count(*) from example e join judgment j on j.id = e.judgment where e.iteration = ? and e.label <> "
               "j.winner", i), 0)
     labels = by("select label, count(*) from example where iteration = ? group by 1", i)
-    check(f"iteration {i}: labels are balanced", labels["A"], labels["B"])
+    if recipe["filter"]["balance"]:
+        check(f"iteration {i}: labels are balanced", labels["A"], labels["B"])
     first = one("select count(*) from judgment where iteration = ? and sample = 0", i)
     agreed = one("select count(*) from judgment where iteration = ? and sample = 0 and correct", i)
     check(f"iteration {i}: agreement is sample 0's",
