@@ -253,7 +253,10 @@ bool ste_raw_real(struct ste_raw v, double *out)
 
 bool ste_raw_ids(struct ste_raw list, int32_t **ids, size_t *n)
 {
-    int32_t *out = *ids = ste_xmalloc((list.n / 2 + 1) * sizeof *out);
+    size_t most = 1;
+    for (size_t i = 0; i < list.n; i++)
+        most += list.s[i] == ',';
+    int32_t *out = *ids = ste_xmalloc(most * sizeof *out);
     *n = 0;
     if (!begins(list, '['))
         return false;
@@ -274,7 +277,6 @@ bool ste_raw_ids(struct ste_raw list, int32_t **ids, size_t *n)
             p = pass_blanks(p, end);
     }
     *n = k;
-    *ids = ste_xrealloc(out, (k + 1) * sizeof *out);
     return true;
 }
 
