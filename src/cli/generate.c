@@ -141,14 +141,14 @@ static json_t *ids_json(const int32_t *ids, size_t n)
     return list;
 }
 
-/* Ids and log-probabilities stand there where they are known: a server need not tell them. */
-static json_t *sample_json(const struct ste_answer *a)
+/* HERE: of a model of this machine. A server tells no log-probabilities of what it wrote, and perhaps no ids. */
+static json_t *sample_json(const struct ste_answer *a, bool here)
 {
     const struct ste_completion *c = &a->completion;
     json_t *j = json_pack("{ssss}", "text", a->text, "finish", finish_name(c->finish));
-    if (c->tokens)
+    if (here || c->n)
         json_object_set_new(j, "tokens", ids_json(c->tokens, c->n));
-    if (c->logprobs) {
+    if (here) {
         json_t *logprobs = json_array();
         for (size_t i = 0; i < c->n; i++)
             json_array_append_new(logprobs, json_real((double)c->logprobs[i]));
@@ -157,11 +157,11 @@ static json_t *sample_json(const struct ste_answer *a)
     return j;
 }
 
-static void print_json(const struct ste_answer *answers, int n)
+static void print_json(const struct ste_answer *answers, int n, bool here)
 {
     json_t *list = json_array(), *all = json_object();
     for (int i = 0; i < n; i++)
-        json_array_append_new(list, sample_json(&answers[i]));
+        json_array_append_new(list, sample_json(&answers[i], here));
     if (answers[0].prompt)
         json_object_set_new(all, "prompt_tokens", ids_json(answers[0].prompt, answers[0].n_prompt));
     json_object_set_new(all, "samples", list);
@@ -192,7 +192,7 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
     if (!rc)
         rc = ask_all(&s, llm, err);
     if (!rc && o->json)
-        print_json(s.answers, n);
+        print_json(s.answers, n, ste_local_engine(llm) != NULL);
     else if (!rc)
         print_texts(s.answers, n);
     for (int i = 0; i < n; i++)
