@@ -371,10 +371,7 @@ static int resolve(struct batch *t, struct ste_prepared *q, struct ste_answer *o
     if (took == TOOK_ALL && !why)
         ste_wire_answer(a, out);
     else
-        out->completion =
-            (struct ste_completion){.finish = STE_FINISH_FAILED, .free_finish = STE_FINISH_FAILED, .choice = -1};
-    if (!out->text)
-        out->text = ste_xstrdup("");
+        ste_answer_fail(out);
     if (why && !out->too_long && t->b->failed++ < WARNINGS)
         ste_warn("%s, line %ld: %s, which counts as failed", r->file, r->number, why);
     ste_xfree(why);
@@ -389,9 +386,7 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
     struct ste_prepared q = t->queue[0];
     memmove(t->queue, t->queue + 1, --t->n_queue * sizeof *t->queue);
     int rc = resolve(t, &q, out, err);
-    out->ticket = out->completion.ticket = q.ticket;
-    out->tag = q.tag;
-    memcpy(out->address, q.address, sizeof out->address);
+    ste_answer_is_of(out, &q);
     ste_prepared_clear(&q);
     if (rc)
         ste_answer_clear(out);

@@ -202,6 +202,20 @@ void ste_answer_clear(struct ste_answer *a)
     memset(a, 0, sizeof *a);
 }
 
+void ste_answer_is_of(struct ste_answer *out, const struct ste_prepared *q)
+{
+    out->ticket = out->completion.ticket = q->ticket;
+    out->tag = q->tag;
+    memcpy(out->address, q->address, sizeof out->address);
+}
+
+void ste_answer_fail(struct ste_answer *out)
+{
+    out->completion =
+        (struct ste_completion){.finish = STE_FINISH_FAILED, .free_finish = STE_FINISH_FAILED, .choice = -1};
+    out->text = ste_xstrdup("");
+}
+
 void ste_prepared_clear(struct ste_prepared *q)
 {
     if (q->free_own)

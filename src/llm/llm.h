@@ -149,6 +149,10 @@ struct ste_prepared {
     void (*free_own)(void *own);
 };
 void ste_prepared_clear(struct ste_prepared *q);
+/* OUT is Q's answer: its ticket, tag and address. */
+void ste_answer_is_of(struct ste_answer *out, const struct ste_prepared *q);
+/* OUT, which is empty but for too_long, is one that failed. */
+void ste_answer_fail(struct ste_answer *out);
 
 struct ste_llm_ops {
     /* Fills all of Q but ticket and tag; copies what it needs of QUESTION. */

@@ -275,9 +275,7 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
         return ste_err_set(err, STE_EFAIL, "the engine answered a question that was not asked (a bug in ste)");
     }
     const struct ste_prepared *q = &l->flying[at].question;
-    out->ticket = c->ticket = q->ticket;
-    out->tag = q->tag;
-    memcpy(out->address, q->address, sizeof out->address);
+    ste_answer_is_of(out, q);
     out->prompt = q->prompt;
     out->n_prompt = q->n_prompt;
     out->n_written = c->n_free;

@@ -364,9 +364,7 @@ static int fault(struct remote *r, struct flying *f, const struct ste_http_reply
         return wait_for(r, f, reply, false);
     int rc = give_up(r, f, why, err);
     *is = IS_DONE;
-    out->completion =
-        (struct ste_completion){.finish = STE_FINISH_FAILED, .free_finish = STE_FINISH_FAILED, .choice = -1};
-    out->text = ste_xstrdup("");
+    ste_answer_fail(out);
     return rc;
 }
 
@@ -475,9 +473,7 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
                 continue; /* the end is told above */
             return rc;
         }
-        out->ticket = out->completion.ticket = f->question.ticket;
-        out->tag = f->question.tag;
-        memcpy(out->address, f->question.address, sizeof out->address);
+        ste_answer_is_of(out, &f->question);
         land(r, f);
         if (r->n_flying == 0 && (rc = ste_meter_write(&r->server.meter, err)) != 0) {
             ste_answer_clear(out);

@@ -297,20 +297,13 @@ static int ask_kind(struct ste_server *s, struct ste_err *err)
 
 static struct ste_ask *short_question(const char *text, int max_tokens, bool labels)
 {
-    struct ste_ask *a = ste_xcalloc(1, sizeof *a);
-    struct ste_buf b = STE_BUF_INIT;
-    ste_buf_adds(&b, "[{\"content\":");
-    ste_raw_add_text(&b, text);
-    ste_buf_adds(&b, ",\"role\":\"user\"}]");
-    a->messages = ste_buf_detach(&b);
-    a->sampling = (struct ste_sampling){.temperature = 0, .top_p = 1};
-    a->max_tokens = max_tokens;
-    a->choice = -1;
-    for (int i = 0; i < 2 && labels; i++) {
-        a->choices[a->n_choices++] = ste_xstrdup(i ? "B" : "A");
-        a->alive[i] = true;
-    }
-    return a;
+    const struct ste_message message = {"user", text};
+    return ste_ask_new(&(struct ste_question){.messages = &message,
+                                              .n_messages = 1,
+                                              .sampling = {.temperature = 0, .top_p = 1},
+                                              .max_tokens = max_tokens,
+                                              .choices = {"A", "B"},
+                                              .n_choices = labels ? 2 : 0});
 }
 
 /* Takes A, a question of short_question, through all its requests. */

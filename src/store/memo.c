@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "store/statement.h"
@@ -33,17 +32,9 @@ static void prepare(struct ste_memo *m, int *rc, sqlite3_stmt **out, const char 
 struct ste_memo *ste_memo_open(const char *path)
 {
     struct ste_memo *m = ste_xcalloc(1, sizeof *m);
-    const char *slash = strrchr(path, '/');
-    if (slash && slash != path) {
-        char *dir = ste_xstrndup(path, (size_t)(slash - path));
-        ste_mkdirs(dir, NULL); /* a failure shows when the file is opened */
-        ste_xfree(dir);
-    }
-    int rc = ste_database_open(&m->db, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
-    if (rc == SQLITE_OK) {
-        sqlite3_busy_timeout(m->db, 10000);
+    int rc = ste_database_make(&m->db, path);
+    if (rc == SQLITE_OK)
         rc = sqlite3_exec(m->db, tables, NULL, NULL, NULL);
-    }
     if (rc == SQLITE_OK &&
         sqlite3_table_column_metadata(m->db, NULL, "answer", NULL, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK)
         rc = sqlite3_exec(m->db, move_older, NULL, NULL, NULL);

@@ -6,8 +6,6 @@
 #include "core/mem.h"
 #include "store/statement.h"
 
-#define WAIT_MS 10000 /* for another process that writes */
-
 struct ste_ledger {
     char *path;
     sqlite3 *db;
@@ -43,17 +41,9 @@ static void read_row(sqlite3_stmt *q, int from, struct ste_spent *out)
 int ste_ledger_open(struct ste_ledger **out, const char *path, struct ste_err *err)
 {
     struct ste_ledger *l = ste_xcalloc(1, sizeof *l);
-    const char *slash = strrchr(path, '/');
     *out = NULL;
     l->path = ste_xstrdup(path);
-    if (slash && slash != path) {
-        char *dir = ste_xstrndup(path, (size_t)(slash - path));
-        ste_mkdirs(dir, NULL); /* a failure shows when the file is opened */
-        ste_xfree(dir);
-    }
-    int rc = ste_database_open(&l->db, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_busy_timeout(l->db, WAIT_MS);
+    int rc = ste_database_make(&l->db, path);
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(l->db,
                           "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"

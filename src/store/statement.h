@@ -12,6 +12,8 @@ sqlite3 *ste_store_db(struct ste_store *s);
 /* A database, closed with its statements should memory run out (core/domain.h). Returns SQLite's code; *DB is to be
  * closed whatever it is. */
 int ste_database_open(sqlite3 **db, const char *path, int flags);
+/* The same of a file that is written to, made with its folder if need be; another process that writes is waited for. */
+int ste_database_make(sqlite3 **db, const char *path);
 void ste_database_close(sqlite3 *db); /* and its statements; NULL is allowed */
 /* The last failure of SQLite in the words of a person who has to mend it. */
 int ste_store_fail(struct ste_store *s, struct ste_err *err, const char *doing);

@@ -14,6 +14,8 @@
 #include "store/schema.h"
 #include "store/statement.h"
 
+#define WAIT_MS 10000 /* for another process that writes */
+
 struct cached {
     char *sql;
     sqlite3_stmt *stmt;
@@ -53,6 +55,18 @@ int ste_database_open(sqlite3 **db, const char *path, int flags)
         ste_no_memory(0);
     ste_own(*db, 0, end_database);
     return rc;
+}
+
+int ste_database_make(sqlite3 **db, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash && slash != path) {
+        char *dir = ste_xstrndup(path, (size_t)(slash - path));
+        ste_mkdirs(dir, NULL); /* a failure shows when the file is opened */
+        ste_xfree(dir);
+    }
+    const int rc = ste_database_open(db, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    return rc == SQLITE_OK ? sqlite3_busy_timeout(*db, WAIT_MS) : rc;
 }
 
 void ste_database_close(sqlite3 *db)
@@ -191,7 +205,7 @@ static int open_store(struct ste_store *s, int create, int read_only, struct ste
     if (read_only) {
         if (open_to_read(s) != SQLITE_OK)
             return ste_store_fail(s, err, "opening the run");
-        sqlite3_busy_timeout(s->db, 10000);
+        sqlite3_busy_timeout(s->db, WAIT_MS);
         return check_schema(s, 1, err);
     }
     if (create) {
@@ -206,7 +220,7 @@ static int open_store(struct ste_store *s, int create, int read_only, struct ste
         return rc;
     if (ste_database_open(&s->db, s->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) != SQLITE_OK)
         return ste_store_fail(s, err, "opening the run");
-    sqlite3_busy_timeout(s->db, 10000);
+    sqlite3_busy_timeout(s->db, WAIT_MS);
     /* FULL, not NORMAL: a training state is deleted once the row that replaces it is committed, so a commit that a
      * power cut takes back would point to a file that is gone. A few commits a second can afford the sync. */
     if ((rc = simple(s, "PRAGMA journal_mode = WAL", "opening the run", err)) != 0 ||
