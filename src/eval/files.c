@@ -44,7 +44,7 @@ int ste_eval_pairs(struct ste_session *j, const struct ste_answer_pairs *pairs, 
                    struct ste_progress *progress, struct ste_err *err)
 {
     if (j->reward)
-        return ste_reward_pairs(j->reward, pairs, out, progress, err);
+        return ste_reward_pairs(j->reward, &(struct ste_judging){.progress = progress}, pairs, out, err);
     if (j->spec.likelihood)
         return ste_likelihood_pairs(j->llm, &j->likelihood, pairs, out, progress, err);
     const struct ste_eval_setting votes = {.votes = j->votes, .all_votes = j->all_votes};

@@ -2,7 +2,10 @@
 
 #include <math.h>
 
+#include "core/context.h"
+#include "core/log.h"
 #include "core/mem.h"
+#include "llm/pump.h"
 
 static double log_sigmoid(double x)
 {
@@ -29,29 +32,48 @@ void ste_outcome_of_scores(struct ste_outcome *o, double first, double second)
     set_verdict(&o->order[STE_ORDER_BA], second, first);
 }
 
-int ste_reward_pairs(struct ste_reward *r, const struct ste_answer_pairs *pairs, struct ste_outcome *out,
-                     struct ste_progress *progress, struct ste_err *err)
+/* The outcome of pair I, which is judged and not known. */
+static int reward_pair(struct ste_reward *r, const struct ste_answer_pairs *pairs, size_t i, struct ste_outcome *out,
+                       struct ste_err *err)
+{
+    const struct ste_answer_pair *p = &pairs->items[i];
+    struct ste_err why = {0};
+    double score[2];
+    int rc = ste_reward_scores(r, &p->prompt, p->first, p->second, score, &why);
+    if (!rc) {
+        ste_outcome_of_scores(out, score[0], score[1]);
+    } else if (rc == STE_ETOOLONG) {
+        ste_outcome_too_long(out);
+        ste_warn("%s, pair %s counts as invalid: %s", pairs->name, p->id, why.msg);
+        rc = 0;
+    } else {
+        ste_err_set(err, rc, "%s", why.msg);
+    }
+    return rc;
+}
+
+int ste_reward_pairs(struct ste_reward *r, const struct ste_judging *j, const struct ste_answer_pairs *pairs,
+                     struct ste_outcome *out, struct ste_err *err)
 {
     int rc = 0;
+    double ticked = ste_now();
     for (size_t i = 0; i < pairs->n; i++)
         ste_outcome_begin(&out[i], &pairs->items[i], !pairs->items[i].tied);
     for (size_t i = 0; i < pairs->n && !rc; i++) {
-        const struct ste_answer_pair *p = &pairs->items[i];
-        struct ste_err why = {0};
-        double score[2];
-        if (!out[i].judged)
+        if (j->known && j->known[i])
             continue;
-        rc = ste_reward_scores(r, &p->prompt, p->first, p->second, score, &why);
-        if (!rc) {
-            ste_outcome_of_scores(&out[i], score[0], score[1]);
-        } else if (rc == STE_ETOOLONG) {
-            ste_outcome_too_long(&out[i]);
-            ste_warn("%s, pair %s counts as invalid: %s", pairs->name, p->id, why.msg);
-            rc = 0;
-        } else {
-            ste_err_set(err, rc, "%s", why.msg);
+        if (out[i].judged) {
+            rc = ste_cancel_check(err);
+            if (!rc)
+                rc = reward_pair(r, pairs, i, &out[i], err);
+            ste_progress_add(j->progress, 2);
         }
-        ste_progress_add(progress, 2);
+        if (!rc && j->judged)
+            rc = j->judged(j->arg, i, &out[i], err);
+        if (!rc && j->tick && ste_now() - ticked > STE_TICK_SECONDS) {
+            rc = j->tick(j->arg, err);
+            ticked = ste_now();
+        }
     }
     return rc;
 }

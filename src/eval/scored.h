@@ -10,9 +10,10 @@
  * number; with the labels' log-probabilities by Bradley and Terry. */
 void ste_outcome_of_scores(struct ste_outcome *o, double first, double second);
 
-/* OUT as of ste_judge_pairs. A pair that is longer than the model's context counts as invalid and is warned of. */
-int ste_reward_pairs(struct ste_reward *r, const struct ste_answer_pairs *pairs, struct ste_outcome *out,
-                     struct ste_progress *progress, struct ste_err *err);
+/* OUT as of ste_judge_pairs; of J count the progress and what callers have that save outcomes. A pair that is longer
+ * than the model's context counts as invalid and is warned of. */
+int ste_reward_pairs(struct ste_reward *r, const struct ste_judging *j, const struct ste_answer_pairs *pairs,
+                     struct ste_outcome *out, struct ste_err *err);
 
 /* The same; log-odds are the difference of the scores. PROGRESS counts texts: ste_likelihood_texts a pair. */
 int ste_likelihood_pairs(struct ste_llm *llm, const struct ste_likelihood_setting *s,

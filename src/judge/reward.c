@@ -9,9 +9,11 @@
 #include "train/train.h"
 
 struct ste_reward {
-    struct ste_model *model;
+    const struct ste_model *model;
     struct ste_trainer *trainer; /* for its forward pass */
-    struct ste_pool *pool;
+    bool lent;                   /* the trainer is */
+    struct ste_model *opened;    /* NULL: the caller's */
+    struct ste_pool *pool;       /* the same */
 };
 
 int ste_reward_tokens(const struct ste_model *m, const struct ste_dialogue *prompt, const char *answer,
@@ -29,37 +31,48 @@ int ste_reward_tokens(const struct ste_model *m, const struct ste_dialogue *prom
     return rc;
 }
 
-int ste_reward_open(struct ste_reward **out, const char *model, const char *dir, const struct ste_llm_params *how,
-                    struct ste_err *err)
+/* With POOL and, where there are some, WEIGHTS of the caller's. */
+static int read_adapter(struct ste_reward *r, const struct ste_weights *weights, struct ste_pool *pool, const char *dir,
+                        const struct ste_llm_params *how, struct ste_err *err)
 {
-    struct ste_reward *r = ste_xcalloc(1, sizeof *r);
     struct ste_lora *lora = NULL;
     struct ste_train_params p;
-    char *path = NULL;
     ste_train_default_params(&p);
     int rc = ste_isa_choose(how->isa, &p.isa, err);
     p.activations = ste_activations_settle(how->activations, false);
-    if (!rc)
-        rc = ste_model_resolve(model, &path, err);
-    if (!rc)
-        rc = ste_model_open(&r->model, path, err);
     if (!rc)
         rc = ste_lora_read_peft(&lora, r->model, dir, err);
     if (!rc && !lora->head)
         rc = ste_err_set(err, STE_EINPUT, "%s has no head: it is no reward model", dir);
     if (!rc) {
-        p.pool = r->pool = ste_pool_new((int)how->threads);
+        p.pool = pool;
         p.r = lora->r;
         p.alpha = lora->alpha;
         p.objective = &ste_bradley_terry;
         p.activation_bytes = 0; /* nothing goes back: no layer's activations are kept */
-        rc = ste_trainer_new(&r->trainer, r->model, NULL, &p, err);
+        rc = ste_trainer_new(&r->trainer, r->model, weights, &p, err);
     }
     if (!rc)
         rc = ste_trainer_set_lora(r->trainer, lora, err);
     if (!rc)
         ste_lora_rehash(ste_trainer_lora(r->trainer));
     ste_lora_free(lora);
+    return rc;
+}
+
+int ste_reward_open(struct ste_reward **out, const char *model, const char *dir, const struct ste_llm_params *how,
+                    struct ste_err *err)
+{
+    struct ste_reward *r = ste_xcalloc(1, sizeof *r);
+    char *path = NULL;
+    int rc = ste_model_resolve(model, &path, err);
+    if (!rc)
+        rc = ste_model_open(&r->opened, path, err);
+    if (!rc) {
+        r->model = r->opened;
+        r->pool = ste_pool_new((int)how->threads);
+        rc = read_adapter(r, NULL, r->pool, dir, how, err);
+    }
     ste_xfree(path);
     if (rc)
         ste_reward_close(r);
@@ -68,12 +81,33 @@ int ste_reward_open(struct ste_reward **out, const char *model, const char *dir,
     return rc;
 }
 
+int ste_reward_open_on(struct ste_reward **out, const struct ste_engine *e, struct ste_pool *pool, const char *dir,
+                       const struct ste_llm_params *how, struct ste_err *err)
+{
+    struct ste_reward *r = ste_xcalloc(1, sizeof *r);
+    r->model = ste_engine_model(e);
+    int rc = read_adapter(r, ste_engine_weights(e), pool, dir, how, err);
+    if (rc)
+        ste_reward_close(r);
+    else
+        *out = r;
+    return rc;
+}
+
+struct ste_reward *ste_reward_of(struct ste_trainer *t, const struct ste_model *m)
+{
+    struct ste_reward *r = ste_xcalloc(1, sizeof *r);
+    *r = (struct ste_reward){.model = m, .trainer = t, .lent = true};
+    return r;
+}
+
 void ste_reward_close(struct ste_reward *r)
 {
     if (!r)
         return;
-    ste_trainer_free(r->trainer);
-    ste_model_close(r->model);
+    if (!r->lent)
+        ste_trainer_free(r->trainer);
+    ste_model_close(r->opened);
     ste_pool_free(r->pool);
     ste_xfree(r);
 }

@@ -7,6 +7,7 @@
 #define STE_JUDGE_REWARD_H
 
 #include "data/dialogue.h"
+#include "engine/engine.h"
 #include "llm/llm.h"
 #include "model/model.h"
 
@@ -16,9 +17,15 @@ int ste_reward_tokens(const struct ste_model *m, const struct ste_dialogue *prom
                       struct ste_tokens *out, int *n_prompt, struct ste_err *err);
 
 struct ste_reward;
+struct ste_trainer;
 /* MODEL: a catalogue name or a .gguf path; DIR: the PEFT folder. Of HOW threads, isa and activations count. */
 int ste_reward_open(struct ste_reward **out, const char *model, const char *dir, const struct ste_llm_params *how,
                     struct ste_err *err);
+/* On an engine's model and weights, which stay the caller's like POOL, and outlive it. */
+int ste_reward_open_on(struct ste_reward **out, const struct ste_engine *e, struct ste_pool *pool, const char *dir,
+                       const struct ste_llm_params *how, struct ste_err *err);
+/* What T, a trainer of a reward model on M, has learnt so far. T stays the caller's. */
+struct ste_reward *ste_reward_of(struct ste_trainer *t, const struct ste_model *m);
 void ste_reward_close(struct ste_reward *r);
 const char *ste_reward_hash(const struct ste_reward *r);       /* of the adapter and its head */
 const char *ste_reward_model_hash(const struct ste_reward *r); /* SHA-256 of the model's file */

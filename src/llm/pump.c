@@ -3,8 +3,6 @@
 #include "core/context.h"
 #include "core/log.h"
 
-#define TICK_SECONDS 2.0
-
 /* Asks until the window is full or there is nothing to ask. */
 static int fill(const struct ste_pump *p, struct ste_err *err)
 {
@@ -42,7 +40,7 @@ static int work(const struct ste_pump *p, struct ste_err *err)
             return rc; /* 0: nothing in flight, and fill found nothing to ask */
         rc = a.too_long ? p->too_long(p->arg, a.tag, a.too_long, err) : p->answer(p->arg, &a, err);
         ste_answer_clear(&a);
-        if (rc == 0 && p->tick && ste_now() - ticked > TICK_SECONDS) {
+        if (rc == 0 && p->tick && ste_now() - ticked > STE_TICK_SECONDS) {
             rc = p->tick(p->tick_arg, err);
             ticked = ste_now();
         }

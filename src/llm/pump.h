@@ -7,6 +7,8 @@
 
 #include "llm/llm.h"
 
+#define STE_TICK_SECONDS 2.0 /* what is lost at most when the program is killed */
+
 struct ste_pump {
     struct ste_llm *llm;
     void *arg;
@@ -18,7 +20,7 @@ struct ste_pump {
     int (*too_long)(void *arg, void *tag, const char *why, struct ste_err *err);
     /* May move what it wants out of A; the rest is cleared. */
     int (*answer)(void *arg, struct ste_answer *a, struct ste_err *err);
-    /* Every two seconds, between answers, to save what is there; NULL: nothing is to be saved. */
+    /* Every STE_TICK_SECONDS, between answers, to save what is there; NULL: nothing is to be saved. */
     int (*tick)(void *tick_arg, struct ste_err *err);
     void *tick_arg;
 };

@@ -193,6 +193,7 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     double limit = (double)(r->judge.max_tokens ? r->judge.max_tokens : pack->max_tokens);
     double reasoning = pack->reasoning ? STE_LENGTH_SHARE * limit + 8 : 1;
     const bool at_once = r->rule == STE_RULE_MARGIN && !pack->reasoning; /* one verdict tells the distribution */
+    const bool reward = r->objective == STE_TRAIN_REWARD;
     const bool dpo = r->objective == STE_TRAIN_DPO, stops = r->stop_early && !(dpo && pack->reasoning);
     double samples = at_once ? 1 : stops && r->samples > SAMPLES_IF_STOPPED ? SAMPLES_IF_STOPPED : (double)r->samples;
     double orders = r->orders == STE_ORDERS_BOTH ? 2 : 1, iterations = (double)r->iterations;
@@ -206,10 +207,11 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     add_priced(&judge, &prices[STE_LOOP_JUDGE], orders * train * samples, prompt, reasoning);
     judge = (struct work){.cost = judge.cost};
     add(&judge, iterations * orders * train * samples, prompt / samples, reasoning);
-    double examples = (at_once ? 1 : TRAIN_YIELD) * train * orders, times = r->train.epochs > 0 ? r->train.epochs : 1;
-    /* Of a preference two completions, and a pass without the adapter. */
-    add(&learn, iterations * times * examples, TRAIN_COST * (prompt + reasoning * (dpo ? 2 : 1)) * (dpo ? DPO_COST : 1),
-        0);
+    double examples = (at_once ? 1 : TRAIN_YIELD) * train * (reward ? 1 : orders),
+           times = r->train.epochs > 0 ? r->train.epochs : 1;
+    /* Of a preference two completions, and a pass without the adapter; a reward model reads both answers alone. */
+    const double example = reward ? x + 2 * answer + STE_TEMPLATE_TOKENS : prompt + reasoning * (dpo ? 2 : 1);
+    add(&learn, iterations * times * examples, TRAIN_COST * example * (dpo ? DPO_COST : 1), 0);
     add(&evaluate, 2 * ((iterations + 1) * test + iterations * 4 * dev), prompt, reasoning);
 
     ste_buf_addf(out,

@@ -5,6 +5,7 @@
 
 #include "core/mem.h"
 #include "eval/calibration.h"
+#include "eval/scored.h"
 #include "loop/figures.h"
 #include "loop/internal.h"
 
@@ -58,6 +59,17 @@ static int save(void *arg, struct ste_err *err)
     return ste_loop_save(((struct suite *)arg)->l, err);
 }
 
+/* Of a reward model the row has how it was trained, as it is not asked. */
+static int provenance(struct suite *u, struct ste_err *err)
+{
+    const struct ste_judge_setting *s = &u->setting;
+    if (u->model.reward)
+        return ste_loop_provenance_of(u->l, "evaluate", &u->model, json_pack("{s:s}", "mode", "reward model"),
+                                      u->iteration, &u->provenance, err);
+    return ste_loop_provenance(u->l, "evaluate", &u->model, &s->sampling, s->max_tokens, ste_mode_names[s->mode],
+                               u->iteration, &u->provenance, err);
+}
+
 /* Scores the pairs that have no rows yet. */
 static int score_rest(struct suite *u, const bool *known, size_t left, struct ste_err *err)
 {
@@ -77,10 +89,10 @@ static int score_rest(struct suite *u, const bool *known, size_t left, struct st
                                         .arg = u};
     ste_xfree(what);
     struct ste_outcome *o = ste_xcalloc(u->pairs.n + 1, sizeof *o);
-    rc = ste_loop_provenance(u->l, "evaluate", &u->model, &u->setting.sampling, u->setting.max_tokens,
-                             ste_mode_names[u->setting.mode], u->iteration, &u->provenance, err);
+    rc = provenance(u, err);
     if (rc == 0)
-        rc = ste_judge_pairs(&judging, &u->pairs, o, err);
+        rc = u->model.reward ? ste_reward_pairs(u->model.reward, &judging, &u->pairs, o, err)
+                             : ste_judge_pairs(&judging, &u->pairs, o, err);
     rc = ste_loop_saved(u->l, rc, err);
     ste_progress_end(judging.progress);
     ste_outcomes_clear(o, u->pairs.n);

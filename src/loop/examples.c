@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "llm/local.h"
 #include "loop/internal.h"
 
 int ste_loop_label_ids(struct ste_loop *l, struct ste_label_ids *out, struct ste_err *err)
@@ -12,6 +13,24 @@ int ste_loop_label_ids(struct ste_loop *l, struct ste_label_ids *out, struct ste
     for (int i = 0; rc == 0 && i < 2; i++)
         if (labels[i])
             rc = ste_llm_tokenize(seed.llm, labels[i], &out->ids[i], &out->n[i], err);
+    return rc;
+}
+
+int ste_loop_reward_ids(struct ste_loop *l, const char *dialogue, const char *better, const char *worse,
+                        struct ste_tokens ids[2], int *n_prompt, struct ste_err *err)
+{
+    struct ste_role_model seed;
+    struct ste_dialogue prompt = {0};
+    int rc = ste_loop_seed(l, &seed, err);
+    struct ste_engine *e = rc == 0 ? ste_local_engine(seed.llm) : NULL;
+    if (rc == 0 && !e)
+        rc = ste_err_set(err, STE_EUSAGE, "the seed %s is no model of this machine: it cannot be trained here",
+                         seed.name);
+    if (rc == 0)
+        rc = ste_dialogue_parse(&prompt, dialogue, "a dialogue in the store", err);
+    for (int i = 0; rc == 0 && i < 2; i++)
+        rc = ste_reward_tokens(ste_engine_model(e), &prompt, i ? worse : better, &ids[i], n_prompt, err);
+    ste_dialogue_clear(&prompt);
     return rc;
 }
 

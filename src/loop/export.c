@@ -140,8 +140,8 @@ static int export_examples(struct ste_store *s, bool preferences, int iteration,
     if (rc == 0 && turn == 0)
         rc = ste_err_set(err, STE_ENOTFOUND, "the run in %s has no training examples yet", ste_store_dir(s));
     if (rc == 0 && (rc = load_recipe(s, &r, err)) == 0) {
-        if (preferences && r.objective != STE_TRAIN_DPO)
-            rc = ste_err_set(err, STE_EUSAGE, "the run in %s trains no preferences: its train.objective is not dpo",
+        if (preferences && !ste_recipe_prefers(&r))
+            rc = ste_err_set(err, STE_EUSAGE, "the run in %s trains no preferences: its train.objective is sft",
                              ste_store_dir(s));
         if (rc == 0)
             rc = open_seed(&r, &m, err);
@@ -149,7 +149,7 @@ static int export_examples(struct ste_store *s, bool preferences, int iteration,
             struct writing g = {m, preferences, w, n};
             rc = ste_jsonl_end(w, ste_each_example(s, turn, put_example, &g, err), err);
         }
-        if (rc == 0 && *n && r.trainer.n == 0 && preferences == (r.objective == STE_TRAIN_DPO))
+        if (rc == 0 && *n && r.trainer.n == 0 && r.objective == (preferences ? STE_TRAIN_DPO : STE_TRAIN_SFT))
             rc = add_command(&r, (int)turn, out, *n, command, err);
         ste_model_close(m);
         ste_recipe_clear(&r);

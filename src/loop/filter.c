@@ -33,6 +33,7 @@ struct outcome {
     int with_odds[2];
     double probability; /* that the winner is better, by the judge; NAN when it said nothing */
     const char *state;
+    char *dialogue, *better, *worse; /* of a reward model, which is trained on the pair itself */
 };
 
 struct chosen {
@@ -67,6 +68,12 @@ static int add_pair(void *arg, const struct ste_pair_view *v, struct ste_err *er
                                         .kind = ste_xstrdup(v->row.kind),
                                         .label_source = ste_xstrdup(v->row.label_source),
                                         .margin = v->margin};
+    if (g->l->recipe.objective == STE_TRAIN_REWARD) {
+        struct outcome *o = &g->pairs[g->n - 1];
+        o->dialogue = ste_xstrdup(v->dialogue);
+        o->better = ste_xstrdup(v->row.chosen);
+        o->worse = ste_xstrdup(v->row.rejected);
+    }
     return 0;
 }
 
@@ -183,7 +190,7 @@ static const char *state_of(const struct filtering *g, const struct outcome *o)
 static void choose(struct filtering *g)
 {
     const struct ste_recipe *r = &g->l->recipe;
-    const bool per_order = r->per_pair == STE_PER_PAIR_ORDER;
+    const bool per_order = r->per_pair == STE_PER_PAIR_ORDER && r->objective != STE_TRAIN_REWARD;
     const struct ste_digits iteration = ste_digits(g->iteration);
     for (size_t i = 0; i < g->n; i++) {
         struct outcome *o = &g->pairs[i];
@@ -220,7 +227,7 @@ static void cut(struct filtering *g)
         g->threshold = ste_xasprintf("filter, iteration %d: no right judgment was found%s for any of %zu pairs: more "
                                      "judge.samples, another pack or a stronger seed may help",
                                      g->iteration, ste_loop_wants_wrong(g->l) ? " beside a wrong one" : "", g->n);
-    else if (!g->l->recipe.balance)
+    else if (!g->l->recipe.balance || g->l->recipe.objective == STE_TRAIN_REWARD)
         memset(g->keep, 1, g->n_chosen * sizeof *g->keep);
     else if (a == 0 || b == 0)
         g->threshold = ste_xasprintf("filter, iteration %d: no right judgment has the label %c (%zu have %c), so there "
@@ -249,34 +256,73 @@ static struct ste_training_ids ids_of(const struct filtering *g, const struct ca
     return ids;
 }
 
-static int put_example(struct filtering *g, const struct chosen *c, int64_t position, struct ste_err *err)
+/* An example's prompt and completions, of which the caller frees the ids. */
+struct target {
+    struct ste_id prompt;
+    int32_t *completion, *rejected;
+    size_t n, n_rejected, border;
+};
+
+static void judgment_target(const struct filtering *g, const struct chosen *c, bool alone, struct target *t)
 {
-    const struct outcome *o = &g->pairs[c->pair];
-    const struct candidate *j = c->judgment;
-    const char label[2] = {c->label, 0}, other = c->label == 'A' ? 'B' : 'A';
-    const bool alone = g->l->pack->reasoning && is_verdict_only(g, o),
-               prefers = g->l->recipe.objective == STE_TRAIN_DPO;
-    const struct candidate *r = alone ? NULL : c->rejected;
+    const struct candidate *j = c->judgment, *r = c->rejected ? c->rejected : j;
     struct ste_training_ids ids = ids_of(g, j, c->label, alone), rejected = {NULL, 0, 0, 0, 0};
-    if (prefers)
-        rejected = ids_of(g, r ? r : j, other, alone);
-    const struct ste_id id = ste_id_of("example", j->id.s, r ? r->id.s : NULL, NULL);
+    if (ste_recipe_prefers(&g->l->recipe))
+        rejected = ids_of(g, r, c->label == 'A' ? 'B' : 'A', alone);
+    *t = (struct target){j->prompt, ids.completion, rejected.completion, ids.n, rejected.n, ids.border};
+}
+
+static int reward_target(const struct filtering *g, const struct outcome *o, struct target *t, struct ste_err *err)
+{
+    struct ste_tokens ids[2] = {{0}, {0}};
+    int n_prompt = 0, rc = ste_loop_reward_ids(g->l, o->dialogue, o->better, o->worse, ids, &n_prompt, err);
+    const size_t n = (size_t)n_prompt;
+    *t = (struct target){.n = 0};
+    if (rc == 0)
+        rc = ste_put_prompt(g->l->store, (struct ste_token_ids){ids[0].ids, n}, &t->prompt, err);
+    if (rc == 0) {
+        t->n = ids[0].n - n;
+        t->completion = ste_xmemdup(ids[0].ids + n, t->n * sizeof *t->completion);
+        t->n_rejected = ids[1].n - n;
+        t->rejected = ste_xmemdup(ids[1].ids + n, t->n_rejected * sizeof *t->rejected);
+    }
+    ste_tokens_clear(&ids[0]);
+    ste_tokens_clear(&ids[1]);
+    return rc;
+}
+
+static int put_example(struct filtering *g, const struct chosen *chosen, int64_t position, struct ste_err *err)
+{
+    const struct outcome *o = &g->pairs[chosen->pair];
+    struct chosen c = *chosen;
+    struct target t;
+    int rc = 0;
+    const bool alone = g->l->pack->reasoning && is_verdict_only(g, o);
+    if (alone)
+        c.rejected = NULL;
+    if (o->dialogue)
+        rc = reward_target(g, o, &t, err);
+    else
+        judgment_target(g, &c, alone, &t);
+    const char label[2] = {c.label, 0}, *rejected = c.rejected ? c.rejected->id.s : NULL;
+    const struct ste_id id = ste_id_of("example", c.judgment->id.s, rejected, NULL);
     const struct ste_example_row row = {.id = id.s,
-                                        .judgment = j->id.s,
+                                        .judgment = c.judgment->id.s,
                                         .pair = o->pair,
                                         .iteration = g->iteration,
                                         .position = position,
                                         .label = label,
                                         .label_source = o->label_source,
                                         .weight = g->l->recipe.weigh && !isnan(o->probability) ? o->probability : 1.0,
-                                        .prompt = j->prompt.s,
-                                        .completion = {ids.completion, ids.n},
-                                        .border = (int64_t)ids.border,
-                                        .rejected = {rejected.completion, rejected.n},
-                                        .rejected_judgment = r ? r->id.s : NULL};
-    int rc = ste_put_example(g->l->store, &row, err);
-    ste_xfree(ids.completion);
-    ste_xfree(rejected.completion);
+                                        .prompt = t.prompt.s,
+                                        .completion = {t.completion, t.n},
+                                        .border = (int64_t)t.border,
+                                        .rejected = {t.rejected, t.n_rejected},
+                                        .rejected_judgment = rejected};
+    if (rc == 0)
+        rc = ste_put_example(g->l->store, &row, err);
+    ste_xfree(t.completion);
+    ste_xfree(t.rejected);
     return rc;
 }
 
@@ -388,6 +434,9 @@ static void clear(struct filtering *g)
         ste_xfree(o->pair);
         ste_xfree(o->kind);
         ste_xfree(o->label_source);
+        ste_xfree(o->dialogue);
+        ste_xfree(o->better);
+        ste_xfree(o->worse);
     }
     ste_xfree(g->pairs);
     ste_xfree(g->chosen);

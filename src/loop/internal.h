@@ -5,6 +5,7 @@
 #include "core/hash.h"
 #include "core/log.h"
 #include "eval/eval.h"
+#include "judge/reward.h"
 #include "llm/pump.h"
 #include "loop/loop.h"
 
@@ -12,8 +13,9 @@
 struct ste_role_model {
     struct ste_llm *llm;
     int adapter;
-    const char *name; /* as the recipe has it */
-    char hash[65];    /* of the adapter, as the run knows it; "": as the llm does */
+    struct ste_reward *reward; /* not NULL: a reward model on LLM's weights, which is not asked but scores answers */
+    const char *name;          /* as the recipe has it */
+    char hash[65];             /* of the adapter, as the run knows it; "": as the llm does */
 };
 /* Gives the model of a role, for STE_LOOP_JUDGE that of iteration ITERATION (1 and up). It is opened at the first call
  * and kept open. */
@@ -28,7 +30,7 @@ int ste_loop_start_adapter(const struct ste_recipe *r, char **folder, struct ste
 /* The runs and adapters that R names, in roles and to start from, are there: asked before anything is done. */
 int ste_loop_check_adapters(const struct ste_recipe *r, struct ste_err *err);
 /* Gives the judge that iteration ITERATION trained; 0: the seed. It is the server of models.judge where that takes
- * adapters, else the seed here. Its adapter stays until the next call. */
+ * adapters, else the seed here. Its adapter, or reward model, stays until the next call. */
 int ste_loop_judge_after(struct ste_loop *l, int iteration, struct ste_role_model *out, struct ste_err *err);
 /* The seed here, which is trained. */
 int ste_loop_seed(struct ste_loop *l, struct ste_role_model *out, struct ste_err *err);
@@ -121,6 +123,11 @@ struct ste_label_ids {
 };
 int ste_loop_label_ids(struct ste_loop *l, struct ste_label_ids *out, struct ste_err *err);
 void ste_loop_label_ids_clear(struct ste_label_ids *l);
+
+/* What a reward model is trained on of a pair: IDS of the better and of the worse answer, N_PROMPT of which are the
+ * prompt's. The caller clears both. */
+int ste_loop_reward_ids(struct ste_loop *l, const char *dialogue, const char *better, const char *worse,
+                        struct ste_tokens ids[2], int *n_prompt, struct ste_err *err);
 
 /* A judgment's completion, and what is trained of it. */
 struct ste_training_ids {

@@ -35,6 +35,7 @@ struct ste_loop {
     size_t n_models;
     struct ste_llm *held; /* of the models, whose adapter HELD_ADAPTER an iteration trained; NULL: none */
     int held_adapter;
+    struct ste_reward *reward; /* that an iteration trained; NULL: none */
 };
 
 /* Opens the run in DIR. With a recipe the run is made if it is not there, and refused if it was made with another one

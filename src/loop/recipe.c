@@ -133,9 +133,10 @@ const struct ste_option ste_recipe_options[] = {
     STE_REAL("filter.verdict_only", verdict_only, "0", 0, 1,
          "share of the pairs whose target is the verdict alone, behind the closing words, though the judge reasoned"),
     STE_STEP(STE_STEP_JUDGE),
-    STE_CHOICE("train.objective", objective, "sft", STE_NAMES("sft", "dpo"),
+    STE_CHOICE("train.objective", objective, "sft", STE_NAMES("sft", "dpo", "reward"),
            "sft: one right judgment of a pair is learnt; dpo: a right one is preferred to a wrong one of the same order, "
-           "and behind reasoning all judge.samples are drawn for that"),
+           "and behind reasoning all judge.samples are drawn for that; reward: no judgment is, but a score for each answer "
+           "(a reward model), higher for the better one of a pair that the filter keeps; for one iteration"),
     STE_STEP(STE_STEP_TRAIN),
     STE_STRING("train.adapter", adapter, "", NULL,
            "each training starts from this adapter, RUN:N or a folder (its rank and alpha hold); empty: from the seed"),
@@ -267,9 +268,21 @@ int ste_recipe_check(const struct ste_recipe *r, struct ste_err *err)
         return ste_err_set(err, STE_EUSAGE, "instructions.files is empty: name a file, or builtin");
     if (r->train.epochs <= 0 && r->max_steps <= 0)
         return ste_err_set(err, STE_EUSAGE, "train.epochs and train.max_steps are both 0: nothing would be trained");
+    if (r->objective == STE_TRAIN_REWARD && r->iterations > 1)
+        return ste_err_set(err, STE_EUSAGE, "train.objective: reward makes a judge that writes no judgments, so there is "
+                                            "nothing to filter in a second iteration: set iterations: 1");
+    if (r->objective == STE_TRAIN_REWARD && r->trainer.n)
+        return ste_err_set(err, STE_EUSAGE, "train.command: the trainers' contract has no reward models; with "
+                                            "train.objective: reward ste trains (or `ste export --what pairs` gives the "
+                                            "pairs to another program)");
     if (r->stop_min_gain > -1 && r->dev <= 0)
         return ste_err_set(err, STE_EUSAGE, "stop.min_gain needs dev pairs: set split.dev above 0");
     return 0;
+}
+
+bool ste_recipe_prefers(const struct ste_recipe *r)
+{
+    return r->objective != STE_TRAIN_SFT;
 }
 
 double ste_recipe_labelled_share(const struct ste_recipe *r)

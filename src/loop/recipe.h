@@ -18,7 +18,7 @@ enum ste_recipe_disputed { STE_DISPUTED_DROP, STE_DISPUTED_OTHER };
 enum ste_recipe_orders { STE_ORDERS_RANDOM, STE_ORDERS_BOTH };
 enum ste_recipe_rule { STE_RULE_PAPER, STE_RULE_SHARE, STE_RULE_MARGIN };
 enum ste_recipe_per_pair { STE_PER_PAIR_ONE, STE_PER_PAIR_ORDER };
-enum ste_recipe_objective { STE_TRAIN_SFT, STE_TRAIN_DPO };
+enum ste_recipe_objective { STE_TRAIN_SFT, STE_TRAIN_DPO, STE_TRAIN_REWARD };
 enum ste_recipe_order { STE_TRAIN_SHUFFLED, STE_TRAIN_EASY_FIRST };
 
 /* The steps of a run in their order. TRAIN stands for the rest of the first iteration, and TRAIN + N for all of
@@ -110,6 +110,8 @@ int ste_recipe_check(const struct ste_recipe *r, struct ste_err *err);
 int ste_recipe_common(const struct ste_recipe *a, const struct ste_recipe *b);
 /* The recipe of what is done before STEP: R's options that change it, and the defaults of all others. */
 void ste_recipe_before(struct ste_recipe *out, const struct ste_recipe *r, int step);
+/* By its objective an example has a completion that is rejected beside it. */
+bool ste_recipe_prefers(const struct ste_recipe *r);
 /* Makes "auto" what it means: what OLD has, the recipe of the run that goes on; else what suits this machine. */
 void ste_recipe_settle(struct ste_recipe *r, const struct ste_recipe *old);
 /* Of the kind `labelled` among all kinds, 0 to 1. */

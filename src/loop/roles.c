@@ -22,6 +22,8 @@ const char *ste_loop_role_name(enum ste_loop_role role)
 
 void ste_loop_models_close(struct ste_loop *l)
 {
+    ste_reward_close(l->reward);
+    l->reward = NULL;
     for (size_t i = 0; i < l->n_models; i++) {
         ste_llm_close(l->models[i].llm);
         ste_xfree(l->models[i].name);
@@ -81,13 +83,17 @@ int ste_loop_seed(struct ste_loop *l, struct ste_role_model *out, struct ste_err
     return open_model(l, out->name, &out->llm, err);
 }
 
-/* NAME of the option models.ROLE or train.adapter; the caller clears SPEC, whatever this returns. */
-static int spec_of(struct ste_judge_spec *spec, const char *section, const char *key, const char *name,
+/* NAME of the option models.ROLE or train.adapter; REWARD: a reward model is wanted. The caller clears SPEC, whatever
+ * this returns. */
+static int spec_of(struct ste_judge_spec *spec, const char *section, const char *key, const char *name, bool reward,
                    struct ste_err *err)
 {
     if (ste_judge_spec_parse(spec, name, err) != 0)
         return ste_err_wrap(err, "%s.%s", section, key);
-    if (spec->likelihood || spec->reward)
+    if (reward && !spec->reward)
+        return ste_err_set(err, STE_EUSAGE, "%s.%s: %s is no reward model, and train.objective is reward", section, key,
+                           name);
+    if (!reward && (spec->likelihood || spec->reward))
         return ste_err_set(err, STE_EUSAGE, "%s.%s: %s writes nothing; name a model, a RUN[:N] or an adapter that does",
                            section, key, name);
     return ste_judge_spec_base(spec, NULL, "put a catalogue name or a .gguf path there", err);
@@ -100,7 +106,7 @@ int ste_loop_start_adapter(const struct ste_recipe *r, char **folder, struct ste
     *folder = NULL;
     if (!*r->adapter)
         return 0;
-    int rc = spec_of(&spec, "train", "adapter", r->adapter, err);
+    int rc = spec_of(&spec, "train", "adapter", r->adapter, r->objective == STE_TRAIN_REWARD, err);
     if (rc == 0 && !spec.adapter)
         rc = ste_err_set(err, STE_EUSAGE, "train.adapter: %s is no adapter; name a RUN:N or an adapter's folder",
                          r->adapter);
@@ -134,7 +140,7 @@ int ste_loop_check_adapters(const struct ste_recipe *r, struct ste_err *err)
     for (int role = 0; rc == 0 && role < STE_LOOP_N_ROLES; role++) {
         struct ste_judge_spec spec = {0};
         if (*name_of(r, role))
-            rc = spec_of(&spec, "models", ste_loop_role_name(role), name_of(r, role), err);
+            rc = spec_of(&spec, "models", ste_loop_role_name(role), name_of(r, role), false, err);
         ste_judge_spec_clear(&spec);
     }
     return rc;
@@ -178,7 +184,7 @@ int ste_loop_role_model(struct ste_loop *l, enum ste_loop_role role, int iterati
     if (!*name)
         return ste_loop_seed(l, out, err);
     struct ste_judge_spec spec = {0};
-    int rc = spec_of(&spec, "models", ste_loop_role_name(role), name, err);
+    int rc = spec_of(&spec, "models", ste_loop_role_name(role), name, false, err);
     *out = (struct ste_role_model){.name = name};
     if (rc == 0)
         rc = open_model(l, spec.model, &out->llm, err);

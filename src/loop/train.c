@@ -196,10 +196,15 @@ static int score_checkpoint(struct training *g, int step, struct ste_err *err)
     struct ste_lora *lora = trained(g);
     struct ste_metrics m;
     double log_loss;
-    if ((rc = ste_local_add_adapter(model.llm, lora, &model.adapter, err)) != 0)
+    if (lora->head) {
+        model.reward = ste_reward_of(g->trainer, ste_engine_model(ste_local_engine(g->seed.llm)));
+        snprintf(model.hash, sizeof model.hash, "%s", lora->hash);
+    } else if ((rc = ste_local_add_adapter(model.llm, lora, &model.adapter, err)) != 0) {
         return rc;
+    }
     rc = ste_loop_evaluate_dev(g->l, &model, g->iteration, c.step, &m, &log_loss, err);
     ste_llm_drop_adapter(model.llm, model.adapter);
+    ste_reward_close(model.reward);
     if (rc != 0)
         return rc;
     const struct ste_checkpoint_row row = {.iteration = g->iteration,
@@ -240,6 +245,8 @@ int ste_loop_train_params(const struct ste_recipe *r, int iteration, int n, stru
     p->seed = ste_key_of("train", ste_digits(r->seed).s, ste_digits(iteration).s, NULL);
     if (r->objective == STE_TRAIN_DPO)
         ste_train_params_dpo(p, &r->dpo);
+    else if (r->objective == STE_TRAIN_REWARD)
+        p->objective = &ste_bradley_terry;
     int total = r->train.epochs > 0 ? ste_train_steps(n, p->batch_examples, r->train.epochs) : (int)r->max_steps;
     if (r->max_steps && total > r->max_steps)
         total = (int)r->max_steps;
@@ -250,7 +257,7 @@ int ste_loop_train_params(const struct ste_recipe *r, int iteration, int n, stru
 /* Rows of the store. */
 static int rows_of(const struct training *g)
 {
-    return g->l->recipe.objective == STE_TRAIN_DPO ? g->n / 2 : g->n;
+    return ste_recipe_prefers(&g->l->recipe) ? g->n / 2 : g->n;
 }
 
 static int read_start(struct training *g, const struct ste_model *m, struct ste_err *err)
@@ -426,7 +433,7 @@ static int publish(struct training *g, int best, struct ste_err *err)
     int rc = ste_mkdirs(adapters, err);
     if (rc == 0)
         rc = ste_lora_write_peft(lora, m, g->l->recipe.seed_model, folder, err);
-    if (rc == 0)
+    if (rc == 0 && !lora->head)
         rc = ste_lora_write_gguf(lora, m, gguf, err);
     if (rc == 0)
         rc = ste_folder_sync(folder, err);

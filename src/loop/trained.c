@@ -4,6 +4,7 @@
 
 #include "core/mem.h"
 #include "llm/endpoint.h"
+#include "llm/local.h"
 #include "loop/internal.h"
 #include "store/run.h"
 
@@ -17,7 +18,7 @@ static int base_of(struct ste_loop *l, struct ste_role_model *out, struct ste_er
 {
     const char *name = l->recipe.judge_model;
     char *was = NULL;
-    if (!ste_endpoint_is(name))
+    if (!ste_endpoint_is(name) || l->recipe.objective == STE_TRAIN_REWARD)
         return ste_loop_seed(l, out, err);
     int rc = ste_store_meta(l->store, WHERE, &was, err);
     bool there = !was || strcmp(was, "there") == 0;
@@ -111,10 +112,30 @@ static int hash_of(void *arg, const struct ste_iteration_row *r, struct ste_err 
     return 0;
 }
 
+/* A reward model is opened on the seed's weights. */
+static int read_trained(struct ste_loop *l, const char *folder, struct ste_role_model *out, const char **hash,
+                        struct ste_err *err)
+{
+    int rc;
+    if (l->recipe.objective == STE_TRAIN_REWARD) {
+        ste_reward_close(l->reward);
+        l->reward = NULL;
+        rc = ste_reward_open_on(&l->reward, ste_local_engine(out->llm), ste_local_pool(out->llm), folder,
+                                &l->recipe.engine, err);
+        out->reward = l->reward;
+        *hash = rc == 0 ? ste_reward_hash(l->reward) : NULL;
+    } else {
+        rc = ste_llm_load_adapter(out->llm, folder, &out->adapter, err);
+        *hash = rc == 0 ? ste_llm_adapter_hash(out->llm, out->adapter) : NULL;
+    }
+    return rc;
+}
+
 /* The seed here with the adapter that the run trained. */
 static int adapted_seed(struct ste_loop *l, int iteration, const char *folder, struct ste_role_model *out,
                         struct ste_err *err)
 {
+    const char *found = NULL;
     char *hash = NULL;
     int rc = ste_each_iteration(l->store, iteration, hash_of, &hash, err);
     if (rc == 0 && !hash)
@@ -123,8 +144,8 @@ static int adapted_seed(struct ste_loop *l, int iteration, const char *folder, s
     if (rc == 0)
         rc = ste_loop_seed(l, out, err);
     if (rc == 0)
-        rc = ste_llm_load_adapter(out->llm, folder, &out->adapter, err);
-    if (rc == 0 && strcmp(ste_llm_adapter_hash(out->llm, out->adapter), hash) != 0)
+        rc = read_trained(l, folder, out, &found, err);
+    if (rc == 0 && strcmp(found, hash) != 0)
         rc = ste_err_set(err, STE_EINPUT, "the adapter in %s is not the one that the run trained (its content changed)",
                          folder);
     if (rc == 0)

@@ -90,6 +90,48 @@ user() { echo "{\"role\": \"user\", \"content\": \"$1\"}, {\"role\": \"assistant
 echo "{\"chosen\": [$(user a)], \"rejected\": [$(user b)]}" >bad.out
 refuse 1 'differ before their last message' dpo --model judge.gguf --in bad.out --out bad.lora
 
+# ---- a reward model: each pair that the filter keeps, once; the run is a judge that gives the scores it was evaluated by
+mkdir r
+head -5 labelled.jsonl | sed 's/Question/Riddle/' >r/test.jsonl
+reward=(--set train.objective=reward --set iterations=1 --set "eval.files=[$dir/r/test.jsonl]")
+run reward "${reward[@]}" --threads 2
+"$ste" dump reward >reward.dump
+run reward-7 "${reward[@]}" --threads 1 --batch 7
+same reward-7 reward
+for i in $(seq 12); do
+    "$ste" run tiny.yaml --run killed "${reward[@]}" >/dev/null 2>&1 &
+    sleep "0.$((RANDOM % 5))$((RANDOM % 10))"
+    kill -9 $! 2>/dev/null
+    wait $! 2>/dev/null
+done
+run killed "${reward[@]}"
+same killed reward
+"$ste" export reward --what preferences --out reward.out 2>err && "$ste" export reward --what pairs --out reward.pairs 2>err ||
+    fail "export of a reward model's run: exit $?"
+"$ste" eval --judge reward --data r/test.jsonl --outcomes reward.rows >/dev/null 2>err || fail "a run's reward model as a judge: exit $?"
+python3 - <<'PY' || fail "the reward model is of other pairs, or scores otherwise than in its run"
+import json, math, sqlite3
+read = lambda f: [json.loads(line) for line in open(f)]
+pairs = {(r["chosen"], r["rejected"]) for r in read("reward.pairs") if r["split"] == "train"}
+got = [(r["chosen"], r["rejected"]) for r in read("reward.out")]
+assert got and len(set(got)) == len(got) == len(pairs), (len(got), len(pairs))
+assert all(any(a.startswith(x) and b.startswith(y) for x, y in pairs) for a, b in got), got[0]
+db = sqlite3.connect("reward/run.db")
+assert abs(db.execute("select loss from train_step where step = 1").fetchone()[0] - math.log(2)) < 1e-6
+there = db.execute("select item, winner, logprob_a, logprob_b from evaluation where suite = 'eval:test' and iteration = 1").fetchall()
+here = {r["id"]: r for r in read("reward.rows")}
+assert len(there) == 10 and len({x[2] for x in there}) > 2
+for item, winner, a, b in there:
+    row = here[item]["ab" if winner == "A" else "ba"]
+    assert (row["logprob_a"], row["logprob_b"]) == (a, b), (item, winner, row, a, b)
+PY
+run again "${reward[@]}" --set "train.adapter=$dir/reward" --set train.max_steps=1 --set train.warmup=0
+[ "$(sql again 'select loss < 0.69 from train_step where step = 1')" = "(1,)" ] || fail "it does not go on from a reward model"
+refuse 2 'is no reward model' run tiny.yaml --run no "${reward[@]}" --set "train.adapter=$dir/a"
+refuse 2 'writes nothing' run tiny.yaml --run no --set "models.judge=$dir/reward"
+refuse 2 'set iterations: 1' run tiny.yaml --run no --set train.objective=reward
+refuse 2 'contract has no reward models' run tiny.yaml --run no "${reward[@]}" --set train.command=x
+
 # ---- evaluation files: two of one name are two suites, scored in every iteration; another content is refused
 mkdir x y
 head -3 labelled.jsonl | sed 's/Question/Riddle/' >x/test.jsonl
