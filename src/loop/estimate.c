@@ -204,9 +204,9 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     add_priced(&select, &prices[STE_LOOP_LABEL], s.labels, x + text_tokens(pack->category_user), 1);
     add_pairs(r, pack, prices, made, x, written, &pair, &check);
     /* Samples of one prompt share its reading, but for a server's bill, which is of the first iteration alone. */
-    add_priced(&judge, &prices[STE_LOOP_JUDGE], orders * train * samples, prompt, reasoning);
+    add_priced(&judge, &prices[STE_LOOP_JUDGE], reward ? 0 : orders * train * samples, prompt, reasoning);
     judge = (struct work){.cost = judge.cost};
-    add(&judge, iterations * orders * train * samples, prompt / samples, reasoning);
+    add(&judge, reward ? 0 : iterations * orders * train * samples, prompt / samples, reasoning);
     double examples = (at_once ? 1 : TRAIN_YIELD) * train * (reward ? 1 : orders),
            times = r->train.epochs > 0 ? r->train.epochs : 1;
     /* Of a preference two completions, and a pass without the adapter; a reward model reads both answers alone. */
@@ -228,7 +228,8 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
     line(out, "pair", &pair, per_read, per_written, priced, &seconds);
     if (check.calls > 0)
         line(out, "check", &check, per_read, per_written, priced, &seconds);
-    line(out, "judge", &judge, per_read, per_written, priced, &seconds);
+    if (judge.calls > 0)
+        line(out, "judge", &judge, per_read, per_written, priced, &seconds);
     learn.read /= TRAIN_COST;
     line(out, "train (examples)", &learn, per_read / TRAIN_COST, per_written, priced, &seconds);
     line(out, "evaluate", &evaluate, per_read, per_written, priced, &seconds);

@@ -39,7 +39,8 @@ struct outcome {
 struct chosen {
     size_t pair;
     char label;
-    const struct candidate *judgment, *rejected; /* REJECTED NULL: the other label, if one is rejected at all */
+    const struct candidate *judgment, *rejected; /* REJECTED NULL: the other label, if one is rejected at all. JUDGMENT
+                                                    NULL: a pair itself is chosen */
 };
 
 struct filtering {
@@ -68,7 +69,7 @@ static int add_pair(void *arg, const struct ste_pair_view *v, struct ste_err *er
                                         .kind = ste_xstrdup(v->row.kind),
                                         .label_source = ste_xstrdup(v->row.label_source),
                                         .margin = v->margin};
-    if (g->l->recipe.objective == STE_TRAIN_REWARD) {
+    if (!ste_loop_judges(g->l)) {
         struct outcome *o = &g->pairs[g->n - 1];
         o->dialogue = ste_xstrdup(v->dialogue);
         o->better = ste_xstrdup(v->row.chosen);
@@ -190,14 +191,18 @@ static const char *state_of(const struct filtering *g, const struct outcome *o)
 static void choose(struct filtering *g)
 {
     const struct ste_recipe *r = &g->l->recipe;
-    const bool per_order = r->per_pair == STE_PER_PAIR_ORDER && r->objective != STE_TRAIN_REWARD;
+    const bool per_order = r->per_pair == STE_PER_PAIR_ORDER;
     const struct ste_digits iteration = ste_digits(g->iteration);
     for (size_t i = 0; i < g->n; i++) {
         struct outcome *o = &g->pairs[i];
         o->probability = probability_of(o);
-        o->state = state_of(g, o);
+        o->state = ste_loop_judges(g->l) ? state_of(g, o) : "kept";
         if (strcmp(o->state, "kept") != 0)
             continue;
+        if (!ste_loop_judges(g->l)) {
+            g->chosen[g->n_chosen++] = (struct chosen){i, 'A', NULL, NULL};
+            continue;
+        }
         const struct candidate *target[2] = {target_of(g, o, 0), target_of(g, o, 1)};
         const bool one = target[0] && target[1] && !per_order; /* of both orders one is kept */
         const int which = (int)(ste_key_of("which order", o->pair, iteration.s, NULL) & 1);
@@ -212,6 +217,12 @@ static void choose(struct filtering *g)
 static void cut(struct filtering *g)
 {
     char key[64];
+    if (!ste_loop_judges(g->l)) {
+        memset(g->keep, 1, g->n_chosen * sizeof *g->keep);
+        if (g->n_chosen == 0)
+            g->threshold = ste_xasprintf("filter, iteration %d: no pair is there to train on", g->iteration);
+        return;
+    }
     snprintf(key, sizeof key, "%lld/%d", g->l->recipe.seed, g->iteration);
     const char **ids = ste_xcalloc(g->n_chosen + 1, sizeof *ids);
     char *labels = ste_xcalloc(g->n_chosen + 1, 1);
@@ -227,7 +238,7 @@ static void cut(struct filtering *g)
         g->threshold = ste_xasprintf("filter, iteration %d: no right judgment was found%s for any of %zu pairs: more "
                                      "judge.samples, another pack or a stronger seed may help",
                                      g->iteration, ste_loop_wants_wrong(g->l) ? " beside a wrong one" : "", g->n);
-    else if (!g->l->recipe.balance || g->l->recipe.objective == STE_TRAIN_REWARD)
+    else if (!g->l->recipe.balance)
         memset(g->keep, 1, g->n_chosen * sizeof *g->keep);
     else if (a == 0 || b == 0)
         g->threshold = ste_xasprintf("filter, iteration %d: no right judgment has the label %c (%zu have %c), so there "
@@ -265,7 +276,7 @@ struct target {
 
 static void judgment_target(const struct filtering *g, const struct chosen *c, bool alone, struct target *t)
 {
-    const struct candidate *j = c->judgment, *r = c->rejected ? c->rejected : j;
+    const struct candidate *j = c->judgment, *r = c->rejected && !alone ? c->rejected : j;
     struct ste_training_ids ids = ids_of(g, j, c->label, alone), rejected = {NULL, 0, 0, 0, 0};
     if (ste_recipe_prefers(&g->l->recipe))
         rejected = ids_of(g, r, c->label == 'A' ? 'B' : 'A', alone);
@@ -291,23 +302,22 @@ static int reward_target(const struct filtering *g, const struct outcome *o, str
     return rc;
 }
 
-static int put_example(struct filtering *g, const struct chosen *chosen, int64_t position, struct ste_err *err)
+static int put_example(struct filtering *g, const struct chosen *c, int64_t position, struct ste_err *err)
 {
-    const struct outcome *o = &g->pairs[chosen->pair];
-    struct chosen c = *chosen;
+    const struct outcome *o = &g->pairs[c->pair];
+    const bool alone = g->l->pack->reasoning && is_verdict_only(g, o);
+    const char label[2] = {c->label, 0}, *judgment = c->judgment ? c->judgment->id.s : "",
+               *rejected = c->rejected && !alone ? c->rejected->id.s : NULL;
     struct target t;
     int rc = 0;
-    const bool alone = g->l->pack->reasoning && is_verdict_only(g, o);
-    if (alone)
-        c.rejected = NULL;
-    if (o->dialogue)
-        rc = reward_target(g, o, &t, err);
+    if (c->judgment)
+        judgment_target(g, c, alone, &t);
     else
-        judgment_target(g, &c, alone, &t);
-    const char label[2] = {c.label, 0}, *rejected = c.rejected ? c.rejected->id.s : NULL;
-    const struct ste_id id = ste_id_of("example", c.judgment->id.s, rejected, NULL);
+        rc = reward_target(g, o, &t, err);
+    const struct ste_id id = c->judgment ? ste_id_of("example", judgment, rejected, NULL)
+                                         : ste_id_of("example of a pair", o->pair, NULL);
     const struct ste_example_row row = {.id = id.s,
-                                        .judgment = c.judgment->id.s,
+                                        .judgment = judgment,
                                         .pair = o->pair,
                                         .iteration = g->iteration,
                                         .position = position,
@@ -383,11 +393,12 @@ static int write_rows(struct filtering *g, struct ste_err *err)
         rc = put_outcome(g, g->held.items[i], "held back", NAN, err);
     ste_xfree(used);
     const int valid = g->first - g->first_invalid;
+    const double none = ste_loop_judges(g->l) ? 0.0 : (double)NAN;
     const struct ste_iteration_row row = {.iteration = g->iteration,
                                           .pairs = (int64_t)g->n,
-                                          .agreement = g->first ? (double)g->first_right / g->first : 0.0,
-                                          .invalid_share = g->first ? (double)g->first_invalid / g->first : 0.0,
-                                          .first_position = valid ? (double)g->first_a / valid : 0.0,
+                                          .agreement = g->first ? (double)g->first_right / g->first : none,
+                                          .invalid_share = g->first ? (double)g->first_invalid / g->first : none,
+                                          .first_position = valid ? (double)g->first_a / valid : none,
                                           .judgments = g->judgments,
                                           .kept = kept,
                                           .examples = examples,
@@ -451,7 +462,7 @@ static int load(struct filtering *g, struct ste_err *err)
     int rc = ste_each_pair(g->l->store, "train", NULL, add_pair, g, err);
     if (rc == 0)
         rc = ste_each_judgment(g->l->store, g->iteration, add_judgment, g, err);
-    if (rc == 0 && (!g->l->pack->reasoning || g->l->recipe.verdict_only > 0))
+    if (rc == 0 && ste_loop_judges(g->l) && (!g->l->pack->reasoning || g->l->recipe.verdict_only > 0))
         rc = ste_loop_label_ids(g->l, &g->labels, err);
     g->chosen = ste_xcalloc(2 * g->n + 1, sizeof *g->chosen);
     g->keep = ste_xcalloc(2 * g->n + 1, sizeof *g->keep);
@@ -467,7 +478,7 @@ int ste_loop_filter(struct ste_loop *l, int iteration, struct ste_err *err)
         return rc;
     struct filtering g = {.l = l, .iteration = iteration};
     rc = ste_loop_held_back(l, iteration, &g.held, err);
-    if (rc == 0)
+    if (rc == 0 && ste_loop_judges(l))
         rc = check_judged(l, iteration, g.held.n, err);
     if (rc == 0)
         rc = load(&g, err);

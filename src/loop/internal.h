@@ -65,6 +65,8 @@ int ste_loop_pump(struct ste_loop *l, struct ste_pump *p, struct ste_err *err);
 int ste_loop_paired(struct ste_loop *l, struct ste_err *err);
 /* A pair to train on is left: else STE_ETHRESHOLD, in the name of STEP. */
 int ste_loop_pairs_left(struct ste_loop *l, const char *step, struct ste_err *err);
+/* Judgments are drawn and trained on; else pairs themselves are. */
+bool ste_loop_judges(const struct ste_loop *l);
 /* By the rule margin with a verdict at once the right label is trained, whichever a judgment drew. */
 bool ste_loop_any_label(const struct ste_loop *l);
 /* DPO behind reasoning: a wrong judgment is trained on beside the right one. Of a verdict at once the wrong label is

@@ -205,7 +205,7 @@ static int judge_all(struct judging *g, size_t missing, struct ste_err *err)
 int ste_loop_judge(struct ste_loop *l, int iteration, struct ste_err *err)
 {
     int rc = checked(l, err);
-    if (rc != 0)
+    if (rc != 0 || !ste_loop_judges(l))
         return rc;
     struct judging g = {.l = l, .iteration = iteration};
     struct ste_loop_clock clock;

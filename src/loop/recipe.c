@@ -135,8 +135,8 @@ const struct ste_option ste_recipe_options[] = {
     STE_STEP(STE_STEP_JUDGE),
     STE_CHOICE("train.objective", objective, "sft", STE_NAMES("sft", "dpo", "reward"),
            "sft: one right judgment of a pair is learnt; dpo: a right one is preferred to a wrong one of the same order, "
-           "and behind reasoning all judge.samples are drawn for that; reward: no judgment is, but a score for each answer "
-           "(a reward model), higher for the better one of a pair that the filter keeps; for one iteration"),
+           "and behind reasoning all judge.samples are drawn for that; reward: nothing is judged; a score for each answer is "
+           "learnt (a reward model), higher for the better one of a pair; for one iteration"),
     STE_STEP(STE_STEP_TRAIN),
     STE_STRING("train.adapter", adapter, "", NULL,
            "each training starts from this adapter, RUN:N or a folder (its rank and alpha hold); empty: from the seed"),

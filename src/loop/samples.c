@@ -1,5 +1,10 @@
 #include "loop/internal.h"
 
+bool ste_loop_judges(const struct ste_loop *l)
+{
+    return l->recipe.objective != STE_TRAIN_REWARD;
+}
+
 bool ste_loop_any_label(const struct ste_loop *l)
 {
     return l->recipe.rule == STE_RULE_MARGIN && !l->pack->reasoning;

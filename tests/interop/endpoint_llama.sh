@@ -14,7 +14,7 @@ export STE_HOME=${STE_HOME:-$HOME/.cache/ste}
 work=$(mktemp -d)
 server=
 trap '[ -n "$server" ] && kill "$server" 2>/dev/null; rm -rf "$work"' EXIT
-fail() { echo "FAILED: $*"; tail -5 "$work/err" "$work/server.log" 2>/dev/null; exit 1; }
+fail() { echo "FAILED: $*"; tail -n 5 "$work/err" "$work/server.log" 2>/dev/null; exit 1; }
 unset http_proxy HTTP_PROXY all_proxy ALL_PROXY
 file=${FILE:-$STE_HOME/interop/$model-f32.gguf}
 if [ ! -f "$file" ]; then
