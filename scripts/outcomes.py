@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""outcomes.py BASE.jsonl JUDGE.jsonl...: judges on the same labelled pairs (files of `ste eval --outcomes`): BASE, such as
-the seed, against each JUDGE and, where there are several (runs that differ in their seed), against their mean. By file and
-in all: two-order accuracy and right in both orders, with 95 % intervals by resampling prompts. Asks no model."""
+"""outcomes.py [--group NAME=FILE,FILE...] BASE.jsonl JUDGE.jsonl...: judges on the same labelled pairs (files of `ste eval
+--outcomes`): BASE, such as the seed, against each JUDGE and, where there are several (runs that differ in their seed), against
+their mean. In all, by group of files and by file: two-order accuracy and right in both orders, with 95 % intervals by
+resampling prompts. Asks no model."""
+import argparse
 import json
 import os
 import random
@@ -57,17 +59,26 @@ def line(name, base, judges, keys):
 
 
 def main():
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
-    base, judges = read(sys.argv[1]), [read(p) for p in sys.argv[2:]]
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--group", action="append", default=[], metavar="NAME=FILE,FILE", help="files to take as one, by their names")
+    p.add_argument("base")
+    p.add_argument("judges", nargs="+")
+    a = p.parse_args()
+    base, judges = read(a.base), [read(path) for path in a.judges]
     keys = [k for k in base if all(k in j for j in judges)]
     if len(keys) < len(base):
         print(f"{len(base) - len(keys)} pairs are not in every file: left out", file=sys.stderr)
-    print(f"{'':<22} pairs  two-order: {os.path.basename(sys.argv[1])[:12]:<12}, judge, gain  right in both")
-    for path, j in zip(sys.argv[2:], judges):
+    print(f"{'':<22} pairs  two-order: {os.path.basename(a.base)[:12]:<12}, judge, gain  right in both")
+    for path, j in zip(a.judges, judges):
         line(os.path.basename(path)[:22], base, [j], keys)
     if len(judges) > 1:
         line(f"mean of {len(judges)}", base, judges, keys)
+    for group in a.group:
+        name, _, files = group.partition("=")
+        chosen = [k for k in keys if k[0] in files.split(",")]
+        if not chosen:
+            sys.exit(f"--group {group}: no pair is of these files")
+        line(name[:22], base, judges, chosen)
     print("by file" + (", mean of all" if len(judges) > 1 else ""))
     for file in sorted({k[0] for k in keys}):
         line(file, base, judges, [k for k in keys if k[0] == file])

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# endpoint_vllm.sh STE VENV: a judge on a real vLLM beside the same file in ste's own engine, in float32. Verdicts
-# must be the same but where the margin is below 0.05; log-probabilities of labels within 0.01. Then a run with its
-# answers and its first judge on that server, which takes no adapters.
+# endpoint_vllm.sh STE VENV [PAIRS]: a judge on a real vLLM beside the same file in ste's own engine, in float32, on PAIRS
+# pairs (default 20) at once (pack direct), and 20 with reasoning (pack small). Verdicts must be the same but where the margin is
+# below 0.05; log-probabilities of labels within 0.01. Then a run with its answers and its first judge on that server, which
+# takes no adapters.
 . "$(dirname "$0")/lib_vllm.sh"
 serve
 
-for pack in direct small; do
-    head -20 "${PAIRS:-$src/../shared/data/preference/llmbar_half_a.jsonl}" |
-        sed 's/"chosen"/"response_a"/; s/"rejected"/"response_b"/' >"$work/in.jsonl"
+for case in "direct ${3:-20}" "small 20"; do
+    pack=${case% *}
+    cat ${FILES:-$src/../shared/data/preference/llmbar_half_a.jsonl $src/../shared/data/preference/hh_helpful_base.jsonl} |
+        head -n "${case#* }" | sed 's/"chosen"/"response_a"/; s/"rejected"/"response_b"/' >"$work/in.jsonl"
     for judge in "$name" $model; do
         "$ste" judge --judge "$judge" --in "$work/in.jsonl" --out "$work/${judge##*[#]}.jsonl" --pack $pack --no-cache \
             --activations f32 2>"$work/err" || fail "$pack, $judge: exit $?"
