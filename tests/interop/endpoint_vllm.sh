@@ -6,8 +6,7 @@
 serve
 
 for pack in direct small; do
-    head -20 "${PAIRS:-$src/../shared/data/preference/llmbar_half_a.jsonl}" |
-        sed 's/"chosen"/"response_a"/; s/"rejected"/"response_b"/' >"$work/in.jsonl"
+    pairs 20 >"$work/in.jsonl"
     for judge in "$name" $model; do
         "$ste" judge --judge "$judge" --in "$work/in.jsonl" --out "$work/${judge##*[#]}.jsonl" --pack $pack --no-cache \
             --activations f32 2>"$work/err" || fail "$pack, $judge: exit $?"
