@@ -75,7 +75,8 @@ run() { # NAME KILLS TRAIN
     for kill in $2; do disturb "$1" "${kill%:*}" "${kill#*:}"; done
     wait $pid || fail "$1: exit $?"
     grep -q "answers otherwise" "$work/err" && fail "$(cat "$work/err")"
-    echo "$1: $(($(date +%s) - from)) s, kill -9 of $(cut -d' ' -f2- "$work/kills" | sort | uniq -c | paste -sd, | tr -s ' ')"
+    killed=$(cut -d' ' -f2- "$work/kills" | sort | uniq -c | paste -sd, | tr -s ' ')
+    echo "$1: $(($(date +%s) - from)) s, kill -9 of ${killed:- nobody}"
     held "$1"
 }
 own() { run own "$kills" ""; }
