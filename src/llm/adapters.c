@@ -62,6 +62,14 @@ static int look_up(struct ste_server *s, size_t which, json_t **list, struct ste
     return rc;
 }
 
+static int list_anew(struct ste_server *s, size_t which, struct ste_err *err)
+{
+    json_t *list;
+    int rc = look_up(s, which, &list, err);
+    json_decref(list);
+    return rc;
+}
+
 /* 1: the address has it; 0: it has not. */
 static int has(struct ste_server *s, const struct ste_served *a, size_t which, struct ste_err *err)
 {
@@ -289,9 +297,11 @@ int ste_server_load_adapter(struct ste_server *s, const char *peft_dir, int *han
 
 int ste_server_have_adapter(struct ste_server *s, int handle, size_t which, struct ste_err *err)
 {
-    long status = 404;
+    long status = handle ? 404 : 0;
     int rc = 0;
     s->patient = true;
+    if (!handle && s->listed)
+        rc = list_anew(s, which, err);
     for (int try = 0; try < 2 && status == 404; try++) { /* a server may be started anew just then */
         status = 0;
         rc = give(s, &s->served[handle - 1], which, which + 1, false, err);
@@ -356,10 +366,8 @@ int ste_server_open_adapters(struct ste_server *s, struct ste_err *err)
         s->listed = json_array();
     int rc = 0;
     for (size_t i = 0; i < s->at.urls.n && s->listed && !rc; i++) {
-        json_t *list;
         json_array_append_new(s->listed, json_array());
-        rc = look_up(s, i, &list, err);
-        json_decref(list);
+        rc = list_anew(s, i, err);
     }
     if (s->at.adapters && !by_command(s) && (api == STE_API_VLLM || api == STE_API_SGLANG)) {
         json_t *nothing = json_object();

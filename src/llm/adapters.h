@@ -16,7 +16,8 @@ void ste_server_close_adapters(struct ste_server *s); /* drops all */
 /* Loads the adapter in PEFT_DIR; one that is there is looked after on every address, has the same handle, and must be
  * dropped as often as it was loaded. */
 int ste_server_load_adapter(struct ste_server *s, const char *peft_dir, int *handle, struct ste_err *err);
-/* The WHICH-th address has it, loaded again if need be, and in force. */
+/* The WHICH-th address has it, loaded again if need be, and in force. HANDLE 0, the base: what it was started with is
+ * known again. */
 int ste_server_have_adapter(struct ste_server *s, int handle, size_t which, struct ste_err *err);
 void ste_server_drop_adapter(struct ste_server *s, int handle);
 /* SHA-256 of the folder's config and weights; "" for 0. */

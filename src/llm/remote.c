@@ -231,14 +231,14 @@ static void send_one(struct remote *r, struct flying *f, size_t at)
     ste_xfree(url);
 }
 
-/* An address that did not answer may have been started anew, without the adapter that F asks for: it is asked for it
- * first, once it is up. False: nothing is sent now. */
+/* An address that did not answer may have been started anew, without the adapter that F asks for, or with one that F
+ * does not ask for: it is asked for it first, once it is up. False: nothing is sent now. */
 static bool is_sure(struct remote *r, const struct flying *f, size_t at)
 {
     struct ste_replica *p = &r->replicas[at];
     const int adapter = ask_of(f)->adapter;
     struct ste_err why = {0};
-    if (!p->doubtful || !adapter)
+    if (!p->doubtful || (!adapter && !r->server.listed))
         return true;
     if (ste_server_try(&r->server, at, "/v1/models", NULL) != 200) {
         p->until = ste_now() + 1;

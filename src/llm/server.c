@@ -238,6 +238,26 @@ static char *copy_of(const json_t *v, const char *otherwise)
     return ste_xstrdup(json_is_string(v) ? json_string_value(v) : otherwise);
 }
 
+/* What llama-server makes its answers of, where requests do not name its adapters: those that it was started with are
+ * in force then. */
+static char *llama_root(struct ste_server *s, const json_t *model_path)
+{
+    struct ste_buf b = STE_BUF_INIT;
+    json_t *list = s->at.on_adapter.n ? NULL : look(s, "/lora-adapters");
+    ste_buf_adds(&b, json_is_string(model_path) ? json_string_value(model_path) : "");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
+        const char *path = json_string_value(json_object_get(item, "path"));
+        const double scale = json_number_value(json_object_get(item, "scale"));
+        if (!path || scale == 0)
+            continue;
+        ste_warn("%s answers with the adapter %s, which it was started with", s->at.name, path);
+        ste_buf_addf(&b, " + %g * %s", scale, path);
+    }
+    json_decref(list);
+    return ste_buf_detach(&b);
+}
+
 /* What the kind tells of itself. */
 static void read_kind(struct ste_server *s, const json_t *row)
 {
@@ -249,7 +269,7 @@ static void read_kind(struct ste_server *s, const json_t *row)
     } else if (s->dialect.api == STE_API_LLAMA_SERVER) {
         version = json_object_get(j = look(s, "/props"), "build_info");
         ctx = json_object_get(json_object_get(j, "default_generation_settings"), "n_ctx");
-        s->root = copy_of(json_object_get(j, "model_path"), "");
+        s->root = llama_root(s, json_object_get(j, "model_path"));
         s->dialect.n_vocab = (int)json_integer_value(json_object_get(json_object_get(row, "meta"), "n_vocab"));
     } else if (s->dialect.api == STE_API_SGLANG) {
         version = json_object_get(j = look(s, "/server_info"), "version");

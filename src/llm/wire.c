@@ -176,8 +176,10 @@ const char *ste_wire_request(const struct ste_dialect *d, const struct ste_ask *
     if (w && w->model)
         of.model = w->model;
     const char *path = fill(&of, a, &b);
-    if (w && w->lora && ste_ask_step(d, a) >= STE_STEP_FREE)
+    if (w && w->lora && ste_ask_step(d, a) >= STE_STEP_FREE) {
         ste_raw_set(&b, "lora", w->lora);
+        ste_raw_set(&b, "cache_prompt", "false"); /* its store of prompts mixes what adapters made of them */
+    }
     *body = ste_raw_done(&b);
     return path;
 }

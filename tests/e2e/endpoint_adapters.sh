@@ -100,11 +100,12 @@ done
 "$ste" dump killed | cmp - vllm.dump || fail "killed: another store"
 end a b
 rm -f ./?/served.jsonl
-again() { # NAME KIND: in the background: starts the server again once it is gone, without what it was started with
+again() { # NAME KIND [LORAS]: in the background: starts the server again once it is gone, without what it was started with
     (
-        unset STOP LORAS
+        unset STOP
+        export LORAS=${3:-}
         while sleep 0.2; do
-            [ -e "$1/busy" ] || curl -s "$(url "$1")/models" || [ -e "$1/busy" ] || { touch "$1/again" && start "$@"; }
+            [ -e "$1/busy" ] || curl -s "$(url "$1")/models" || [ -e "$1/busy" ] || { touch "$1/again" && start "${@:1:2}"; }
         done
     ) >/dev/null 2>&1 &
     watcher=$!
@@ -224,6 +225,26 @@ end c
 start c llama
 [ -e c/again ] && [ "$(wc -l <restarts)" -gt 2 ] || fail "llama: the server was not lost"
 "$ste" dump llama-lost | cmp - llama.dump || fail "llama, started anew: another store"
+# its store of prompts does not know which adapter was on; nor does one that is started anew say what it has
+judge() { "$ste" judge --judge "$1" ${2:+--base "$2"} --pack direct --in judge.jsonl --out "$3" "${@:4}" >out 2>err || fail "judge $1 $2: exit $?"; }
+judge judge.yaml "" without --no-cache
+judge llama/adapters/iter-1 judge.yaml with --no-cache
+cmp -s with without && fail "llama: the judge's adapter changes nothing"
+judge judge.yaml "" again --no-cache
+cmp again without || fail "llama: the base answers otherwise behind an adapter"
+end c
+STOP=3 start c llama
+rm -f c/again
+again c llama "$dir/llama/adapters/iter-1/adapter.gguf"
+judge judge.yaml "" again --no-cache
+unwatch
+[ -e c/again ] && cmp again without || fail "llama: the base answers otherwise, started anew with an adapter"
+judge "$(url c)" "" with
+cmp -s with without && fail "llama: an adapter that it was started with changes nothing"
+end c
+start c llama
+judge "$(url c)" "" again
+cmp again without || fail "llama: what was answered with an adapter is taken for the base's"
 sed -i 's/^on_adapter.*/adapter_root: [.]/' judge.yaml
 refuse 2 "judge.yaml: adapter_root is two folders" generate --model judge.yaml --chat Hi
 printf 'url: [%s]\nmodel: paper\n' "$(url c)" >judge.yaml

@@ -1,28 +1,16 @@
 #!/usr/bin/env bash
 # batch_vllm.sh STE VENV: batch files through a real vLLM offline (python -m vllm.entrypoints.openai.run_batch), ten pairs
 # in one round of pack `direct` and two of `small`. Every request has its result, and the reasoning is that of ste's own
-# engine in float32. The folder of the model is made by endpoint_vllm.sh; PACKS names fewer packs.
-set -u
-ste=$(realpath "$1")
-venv=$2
-src=$(cd "$(dirname "$0")/../.." && pwd)
-home=${STE_HOME:-$HOME/.cache/ste}
-model=smollm2-135m-instruct
-folder=$home/interop/hf-$model
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-fail() { echo "FAILED: $*"; tail -5 "$work/err" "$work/vllm.log" 2>/dev/null; exit 1; }
-[ -f "$folder/model.safetensors" ] || { echo "run endpoint_vllm.sh first: it makes $folder"; exit 77; }
-export HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 STE_HOME=$home
+# engine in float32; PACKS names fewer packs.
+. "$(dirname "$0")/lib_vllm.sh"
 cd "$work" || exit 1
-head -10 "${PAIRS:-$src/../shared/data/preference/llmbar_half_a.jsonl}" |
-    sed 's/"chosen"/"response_a"/; s/"rejected"/"response_b"/' >in.jsonl
+pairs 10 >in.jsonl
 printf 'url: http://localhost:8000/v1\nmodel: base\napi: vllm\nprice: {input: 0.15, cached: 0.075, output: 0.6}\n' >base.yaml
 
 batch() { # IN OUT
     VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind OMP_NUM_THREADS=1 "$venv/bin/python" -m \
         vllm.entrypoints.openai.run_batch -i "$1" -o "$2" --model "$folder" --served-model-name base --dtype float32 \
-        --max-model-len 2048 --max-num-seqs 16 --enforce-eager --generation-config vllm >>vllm.log 2>&1 ||
+        --max-model-len 2048 --max-num-seqs 16 --enforce-eager --generation-config vllm >>server.log 2>&1 ||
         fail "vLLM: exit $?"
 }
 judge() { "$ste" judge --judge base.yaml --in in.jsonl --out "$pack.jsonl" --pack $pack --no-cache "$@" 2>err || fail "$pack $*: exit $?"; }

@@ -1,30 +1,15 @@
 #!/usr/bin/env bash
-# endpoint_llama.sh STE LLAMA_SERVER [PAIRS]: a judge on a real llama-server beside the same file in ste's own engine, in
-# float32, on PAIRS pairs (default 200) at once (pack direct), and 10 with reasoning (pack small). Verdicts must be the same
+# endpoint_llama.sh STE LLAMA_SERVER VENV: a judge on a real llama-server beside the same file in ste's own engine, in
+# float32, on JUDGED pairs (default 200) at once (pack direct), and 10 with reasoning (pack small). Verdicts must be the same
 # but where the engine's margin is below 0.05, and so must be those with reasoning where both wrote the same. The file is the
-# catalogue's with its tensors in float32 (dequantize.py, once), as llama-server rounds activations to 8 bits beside 8-bit
-# weights; FILE=... takes another. PYTHON has the gguf package. LLAMA_SERVER is built by llama.cpp's CMake (target llama-server).
-set -u
-ste=$(realpath "$1")
+# catalogue's with its tensors in float32, as llama-server rounds activations to 8 bits beside 8-bit weights; FILE=... takes
+# another. LLAMA_SERVER is built by llama.cpp's CMake (target llama-server).
+. "$(dirname "$0")/lib_servers.sh"
 llama=$2
-pairs=${3:-200}
-src=$(cd "$(dirname "$0")/../.." && pwd)
-model=smollm2-135m-instruct
-export STE_HOME=${STE_HOME:-$HOME/.cache/ste}
-work=$(mktemp -d)
-server=
-trap '[ -n "$server" ] && kill "$server" 2>/dev/null; rm -rf "$work"' EXIT
-fail() { echo "FAILED: $*"; tail -n 5 "$work/err" "$work/server.log" 2>/dev/null; exit 1; }
-unset http_proxy HTTP_PROXY all_proxy ALL_PROXY
-file=${FILE:-$STE_HOME/interop/$model-f32.gguf}
-if [ ! -f "$file" ]; then
-    mkdir -p "$STE_HOME/interop"
-    "${PYTHON:-python3}" "$src/tests/interop/dequantize.py" "$STE_HOME/models/$model.gguf" "$file.part" 2>"$work/err" || fail "no $file"
-    mv "$file.part" "$file"
-fi
+make_f32
+file=${FILE:-$f32}
 
-port=$((20000 + RANDOM % 20000))
-"$llama" -m "$file" --host 127.0.0.1 --port $port -t 1 -tb 1 -np 4 -c 16384 --alias base \
+setsid "$llama" -m "$file" --host 127.0.0.1 --port $port -t 1 -tb 1 -np 4 -c 16384 --alias base \
     >"$work/server.log" 2>&1 &
 server=$!
 for _ in $(seq 100); do
@@ -34,10 +19,9 @@ for _ in $(seq 100); do
 done
 
 wrong=0
-for case in "direct $pairs" "small 10"; do
+for case in "direct ${JUDGED:-200}" "small 10"; do
     pack=${case% *}
-    cat ${FILES:-$src/../shared/data/preference/llmbar_half_a.jsonl $src/../shared/data/preference/hh_helpful_base.jsonl} |
-        head -"${case#* }" | sed 's/"chosen"/"response_a"/; s/"rejected"/"response_b"/' >"$work/in.jsonl"
+    pairs "${case#* }" >"$work/in.jsonl"
     for judge in "http://127.0.0.1:$port/v1#base" "$file"; do
         "$ste" judge --judge "$judge" --in "$work/in.jsonl" --out "$work/$(basename "${judge##*[#]}" .gguf).jsonl" --pack "$pack" --no-cache \
             --activations f32 2>"$work/err" || fail "$pack, $judge: exit $?"

@@ -6,10 +6,9 @@
 . "$(dirname "$0")/lib_vllm.sh"
 serve
 
-for case in "direct ${3:-20}" "small 20"; do
+for case in "direct ${JUDGED:-20}" "small 20"; do
     pack=${case% *}
-    cat ${FILES:-$src/../shared/data/preference/llmbar_half_a.jsonl $src/../shared/data/preference/hh_helpful_base.jsonl} |
-        head -n "${case#* }" | sed 's/"chosen"/"response_a"/; s/"rejected"/"response_b"/' >"$work/in.jsonl"
+    pairs "${case#* }" >"$work/in.jsonl"
     for judge in "$name" $model; do
         "$ste" judge --judge "$judge" --in "$work/in.jsonl" --out "$work/${judge##*[#]}.jsonl" --pack $pack --no-cache \
             --activations f32 2>"$work/err" || fail "$pack, $judge: exit $?"

@@ -1,28 +1,8 @@
-# Shared by the scripts that run a real vLLM on a CPU: sets ste, venv, src, home, model, work (removed at the end).
-# The venv has vLLM 0.32 for CPUs, transformers and gguf (README.md).
-set -u
-ste=$(realpath "$1")
-venv=$2
-src=$(cd "$(dirname "$0")/../.." && pwd)
-home=${STE_HOME:-$HOME/.cache/ste}
-model=smollm2-135m-instruct
-work=$(mktemp -d)
-server=
-trap '[ -n "$server" ] && kill -- -"$server" 2>/dev/null; rm -rf "$work"' EXIT
-fail() { echo "FAILED: $*"; tail -n 5 "$work/err" "$work/server.log" 2>/dev/null; exit 1; }
-export HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 STE_HOME=$home
-unset http_proxy HTTP_PROXY all_proxy ALL_PROXY
-
-folder=$home/interop/hf-$model # the model as a Hugging Face folder
-[ -f "$folder/model.safetensors" ] || "$venv/bin/python" - "$home/models" "$model.gguf" "$folder" 2>"$work/err" <<'PY' || fail "no folder of $model"
-import sys, torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-home, file, out = sys.argv[1:]
-AutoModelForCausalLM.from_pretrained(home, gguf_file=file, dtype=torch.float32,
-                                     quantization_config=GgufConfig(dequantize=True)).save_pretrained(out)
-AutoTokenizer.from_pretrained(home, gguf_file=file).save_pretrained(out)
-PY
-port=$((20000 + RANDOM % 20000))
+# Shared by the scripts that run a real vLLM on a CPU: lib_servers.sh, the model's folder, and serve. The venv has vLLM
+# 0.32 for CPUs, too (README.md).
+. "$(dirname "$0")/lib_servers.sh"
+export VLLM_NO_USAGE_STATS=1
+make_folder
 name=http://127.0.0.1:$port/v1#base
 serve() { # FLAG...: until it is up
     VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind OMP_NUM_THREADS=1 setsid "$venv/bin/python" -m \
