@@ -27,6 +27,30 @@ static const char *pass_digits(const char *p, const char *end)
     return p;
 }
 
+/* How many digits the 8 bytes X, as they stand in memory, begin with. */
+static unsigned digits_in(uint64_t x)
+{
+    const uint64_t high = 0x8080808080808080u, y = x ^ 0x3030303030303030u;
+    const uint64_t others = (((y & ~high) + 0x7676767676767676u) | y) & high;
+    return others ? (unsigned)__builtin_ctzll(others) / 8 : 8;
+}
+
+/* The number that the first N of them are, 1 to 8: two by two, then four by four, then all. */
+static uint32_t number_in(uint64_t x, unsigned n)
+{
+    uint64_t y = (x ^ 0x3030303030303030u) << (64 - 8 * n);
+    y = (10 * y + (y >> 8)) & 0x00FF00FF00FF00FFu;
+    y = (100 * y + (y >> 16)) & 0x0000FFFF0000FFFFu;
+    return (uint32_t)(10000 * y + (y >> 32));
+}
+
+static uint64_t eight_at(const char *p)
+{
+    uint64_t x;
+    memcpy(&x, p, 8);
+    return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(x) : x;
+}
+
 static const char *pass_text(const char *p, const char *end)
 {
     for (p++; p < end && *p != '"'; p++) {
@@ -75,12 +99,14 @@ static const char *pass_value(const char *p, const char *end, int depth);
 /* Plain numbers with a comma behind each: most of a list of token ids. */
 static const char *pass_ids(const char *p, const char *end)
 {
-    for (;;) {
+    for (;; p++) {
         p = pass_blanks(p, end);
-        const char *behind = pass_digits(p, end);
-        if (behind == p || behind == end || *behind != ',' || (*p == '0' && behind > p + 1))
+        if (end - p < 9)
             return p;
-        p = behind + 1;
+        const unsigned n = digits_in(eight_at(p));
+        if (!n || p[n] != ',' || (*p == '0' && n > 1))
+            return p;
+        p += n;
     }
 }
 
@@ -152,7 +178,15 @@ static const char *behind_text(const char *p)
     return p + 1;
 }
 
-static const char *behind_value(const char *p)
+/* Behind a list with neither texts nor lists nor objects in it, such as one of token ids; NULL: it has some. */
+static const char *behind_plain_list(const char *p, const char *end)
+{
+    const char *close = memchr(p, ']', (size_t)(end - p));
+    const size_t n = (size_t)(close - p) - 1;
+    return memchr(p + 1, '"', n) || memchr(p + 1, '[', n) || memchr(p + 1, '{', n) ? NULL : close + 1;
+}
+
+static const char *behind_value(const char *p, const char *end)
 {
     if (*p == '"')
         return behind_text(p);
@@ -160,12 +194,12 @@ static const char *behind_value(const char *p)
         return p + strcspn(p, ",]} \t\r\n");
     for (int depth = 0;;) {
         p += strcspn(p, "\"[]{}");
-        if (*p == '"') {
-            p = behind_text(p);
-            continue;
+        const char *behind = *p == '"' ? behind_text(p) : *p == '[' ? behind_plain_list(p, end) : NULL;
+        if (!behind) {
+            depth += *p == '[' || *p == '{' ? 1 : -1;
+            behind = p + 1;
         }
-        depth += *p == '[' || *p == '{' ? 1 : -1;
-        p++;
+        p = behind;
         if (!depth)
             return p;
     }
@@ -174,7 +208,7 @@ static const char *behind_value(const char *p)
 static struct ste_raw value_at(const char *p, const char *end)
 {
     p = pass_blanks(p, end);
-    return *p == ']' ? (struct ste_raw){0} : (struct ste_raw){p, (size_t)(behind_value(p) - p)};
+    return *p == ']' ? (struct ste_raw){0} : (struct ste_raw){p, (size_t)(behind_value(p, end) - p)};
 }
 
 struct ste_raw ste_raw_get(struct ste_raw object, const char *key)
@@ -263,6 +297,12 @@ bool ste_raw_ids(struct ste_raw list, int32_t **ids, size_t *n)
     const char *end = list.s + list.n, *p = pass_blanks(list.s + 1, end);
     size_t k = 0;
     while (*p != ']') {
+        const unsigned digits = end - p < 9 ? 0 : digits_in(eight_at(p));
+        if (digits && p[digits] == ',') {
+            out[k++] = (int32_t)number_in(eight_at(p), digits);
+            p = pass_blanks(p + digits + 1, end);
+            continue;
+        }
         uint64_t id = 0;
         unsigned digit;
         const char *from = p;
@@ -514,6 +554,7 @@ static struct ste_buf *open(struct ste_raw_object *o, const char *key)
     if (o->n == STE_RAW_FIELDS)
         abort();
     o->fields[o->n].key = key;
+    o->fields[o->n].json = NULL;
     o->fields[o->n].at = o->text.len;
     return &o->text;
 }
@@ -526,8 +567,11 @@ static void close(struct ste_raw_object *o)
 
 void ste_raw_set(struct ste_raw_object *o, const char *key, const char *json)
 {
-    ste_buf_adds(open(o, key), json);
+    open(o, key);
+    o->fields[o->n].json = json;
     close(o);
+    o->fields[o->n - 1].n = strlen(json);
+    o->given += o->fields[o->n - 1].n;
 }
 
 void ste_raw_set_text(struct ste_raw_object *o, const char *key, const char *text)
@@ -576,14 +620,15 @@ char *ste_raw_done(struct ste_raw_object *o)
             order[k] = order[k - 1];
         order[k] = i;
     }
-    ste_buf_reserve(&b, o->text.len + 40 * (size_t)o->n + 2);
+    ste_buf_reserve(&b, o->text.len + o->given + 40 * (size_t)o->n + 2);
     ste_buf_addc(&b, '{');
     for (int i = 0; i < o->n; i++) {
         if (i)
             ste_buf_addc(&b, ',');
         ste_raw_add_text(&b, o->fields[order[i]].key);
         ste_buf_addc(&b, ':');
-        ste_buf_add(&b, o->text.s + o->fields[order[i]].at, o->fields[order[i]].n);
+        const char *json = o->fields[order[i]].json;
+        ste_buf_add(&b, json ? json : o->text.s + o->fields[order[i]].at, o->fields[order[i]].n);
     }
     ste_buf_addc(&b, '}');
     ste_buf_clear(&o->text);

@@ -42,10 +42,11 @@ json_t *ste_raw_value(struct ste_raw v);
 /* An object on its way into text. Keys are given in any order, and stand sorted, as in ste_json_canonical. */
 #define STE_RAW_FIELDS 24
 struct ste_raw_object {
-    struct ste_buf text; /* the values, one behind the other */
+    struct ste_buf text; /* the values that were made here, one behind the other */
+    size_t given;        /* bytes of the others */
     int n;
     struct {
-        const char *key; /* lives until the end */
+        const char *key, *json; /* JSON: a value that was given; NULL: it was made */
         size_t at, n;
     } fields[STE_RAW_FIELDS];
 };
@@ -53,7 +54,8 @@ struct ste_raw_object {
     {                                                                                                                  \
         .text = STE_BUF_INIT                                                                                           \
     }
-void ste_raw_set(struct ste_raw_object *o, const char *key, const char *json); /* JSON: a value as text */
+/* JSON: a value as text. It is not copied, nor is any KEY: both live until ste_raw_done. */
+void ste_raw_set(struct ste_raw_object *o, const char *key, const char *json);
 void ste_raw_set_text(struct ste_raw_object *o, const char *key, const char *text);
 void ste_raw_set_int(struct ste_raw_object *o, const char *key, int64_t v);
 void ste_raw_set_real(struct ste_raw_object *o, const char *key, double v);

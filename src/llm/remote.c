@@ -217,17 +217,12 @@ static void send_one(struct remote *r, struct flying *f, size_t at)
     const char *path = ste_wire_request(&r->server.dialect, ask_of(f), &w, &body);
     ste_weights_clear(&w);
     char *url = ste_server_url(&r->server, at, path);
-    const struct ste_http_request request = {.url = url,
-                                             .headers = r->server.headers,
-                                             .body = body,
-                                             .seconds = r->server.at.timeout,
-                                             .max_bytes = STE_MAX_REPLY,
-                                             .tag = f};
+    const struct ste_http_request request = {
+        .url = url, .body = body, .seconds = r->server.at.timeout, .max_bytes = STE_MAX_REPLY, .tag = f};
     ste_http_pool_send(r->pool, &request);
     f->at = at;
     f->sent = true;
     r->replicas[at].in_flight++;
-    ste_xfree(body);
     ste_xfree(url);
 }
 
@@ -555,7 +550,7 @@ int ste_remote_open(struct ste_llm **out, const char *name, const char *spent_in
     }
     const struct ste_server *s = &r->server;
     const size_t n = s->at.urls.n;
-    r->pool = ste_http_pool_new();
+    r->pool = ste_http_pool_new(s->headers);
     r->replicas = ste_xcalloc(n, sizeof *r->replicas);
     for (size_t i = 0; i < n; i++)
         r->replicas[i].window = r->replicas[i].most = (double)s->at.max_in_flight;

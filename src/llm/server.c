@@ -55,7 +55,7 @@ static int call_once(struct ste_server *s, const char *url, const char *body, st
 {
     const double seconds = s->at.timeout < PROBE_SECONDS ? s->at.timeout : PROBE_SECONDS;
     const struct ste_http_request r = {
-        .url = url, .headers = s->headers, .body = body, .seconds = seconds, .max_bytes = STE_MAX_REPLY, .tag = s};
+        .url = url, .body = ste_xstrdup(body), .seconds = seconds, .max_bytes = STE_MAX_REPLY, .tag = s};
     ste_http_pool_send(s->pool, &r);
     int rc;
     while ((rc = ste_http_pool_next(s->pool, 1, reply, err)) == 0)
@@ -470,9 +470,9 @@ int ste_server_open(struct ste_server *s, const char *name, const char *spent, s
     int rc = ste_endpoint_read(&s->at, name, err);
     if (rc)
         return rc;
-    s->pool = ste_http_pool_new();
     if (s->at.key)
         s->headers[0] = s->authorization = ste_xasprintf("Authorization: Bearer %s", s->at.key);
+    s->pool = ste_http_pool_new(s->headers);
     if ((rc = ask_kind(s, err)) != 0 || (rc = ste_meter_open(&s->meter, &s->at, s->dialect.model, spent, err)) != 0 ||
         (rc = find_way(s, err)) != 0)
         return rc;
