@@ -51,14 +51,25 @@ static uint64_t eight_at(const char *p)
     return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(x) : x;
 }
 
+/* The first of the bytes that is not itself in a JSON string: a control character, a quote or a backslash. */
+static const char *first_escaped(const char *p, const char *end)
+{
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    for (uint64_t x; end - p >= 8; p += 8) {
+        memcpy(&x, p, 8);
+        const uint64_t quote = x ^ ('"' * ones), slash = x ^ ('\\' * ones);
+        if ((((x - 0x20 * ones) & ~x) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & high)
+            break;
+    }
+    while (p < end && (unsigned char)*p >= ' ' && *p != '"' && *p != '\\')
+        p++;
+    return p;
+}
+
 static const char *pass_text(const char *p, const char *end)
 {
-    for (p++; p < end && *p != '"'; p++) {
-        if ((unsigned char)*p < ' ')
-            return NULL;
-        if (*p != '\\')
-            continue;
-        if (++p == end || !strchr("\"\\/bfnrtu", *p) || !*p)
+    for (p = first_escaped(p + 1, end); p < end && *p != '"'; p = first_escaped(p + 1, end)) {
+        if (*p != '\\' || ++p == end || !strchr("\"\\/bfnrtu", *p) || !*p)
             return NULL;
         for (int i = 0; *p == 'u' && i < 4; i++)
             if (end - p < 5 || !strchr("0123456789abcdefABCDEF", p[i + 1]) || !p[i + 1])
@@ -100,7 +111,8 @@ static const char *pass_value(const char *p, const char *end, int depth);
 static const char *pass_ids(const char *p, const char *end)
 {
     for (;; p++) {
-        p = pass_blanks(p, end);
+        if (p < end && *p <= ' ')
+            p = pass_blanks(p, end);
         if (end - p < 9)
             return p;
         const unsigned n = digits_in(eight_at(p));
@@ -171,10 +183,10 @@ static bool begins(struct ste_raw v, char c)
     return v.n && *v.s == c;
 }
 
-static const char *behind_text(const char *p)
+static const char *behind_text(const char *p, const char *end)
 {
-    for (p++; *(p += strcspn(p, "\"\\")) == '\\';)
-        p += 2;
+    for (p = first_escaped(p + 1, end); *p == '\\'; p = first_escaped(p + 2, end))
+        ;
     return p + 1;
 }
 
@@ -186,15 +198,24 @@ static const char *behind_plain_list(const char *p, const char *end)
     return memchr(p + 1, '"', n) || memchr(p + 1, '[', n) || memchr(p + 1, '{', n) ? NULL : close + 1;
 }
 
+static bool is_bracket(char c)
+{
+    return (c | 0x20) == '{' || (c | 0x20) == '}';
+}
+
 static const char *behind_value(const char *p, const char *end)
 {
     if (*p == '"')
-        return behind_text(p);
-    if (*p != '[' && *p != '{')
-        return p + strcspn(p, ",]} \t\r\n");
+        return behind_text(p, end);
+    if (*p != '[' && *p != '{') {
+        while (*p > ' ' && *p != ',' && !is_bracket(*p))
+            p++;
+        return p;
+    }
     for (int depth = 0;;) {
-        p += strcspn(p, "\"[]{}");
-        const char *behind = *p == '"' ? behind_text(p) : *p == '[' ? behind_plain_list(p, end) : NULL;
+        while (*p != '"' && !is_bracket(*p))
+            p++;
+        const char *behind = *p == '"' ? behind_text(p, end) : *p == '[' ? behind_plain_list(p, end) : NULL;
         if (!behind) {
             depth += *p == '[' || *p == '{' ? 1 : -1;
             behind = p + 1;
@@ -219,7 +240,7 @@ struct ste_raw ste_raw_get(struct ste_raw object, const char *key)
         const char *name = pass_blanks(p + 1, end);
         if (*name != '"')
             break; /* {} */
-        const char *behind = behind_text(name);
+        const char *behind = behind_text(name, end);
         const struct ste_raw v = value_at(pass_blanks(behind, end) + 1, end);
         if ((size_t)(behind - name) == n + 2 && memcmp(name + 1, key, n) == 0)
             return v;
@@ -285,31 +306,40 @@ bool ste_raw_real(struct ste_raw v, double *out)
     return true;
 }
 
+static size_t count_commas(struct ste_raw v)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < v.n;) {
+        const size_t end = v.n - i < 255 ? v.n : i + 255;
+        uint8_t some = 0; /* as narrow as what is compared */
+        for (; i < end; i++)
+            some += v.s[i] == ',';
+        n += some;
+    }
+    return n;
+}
+
 bool ste_raw_ids(struct ste_raw list, int32_t **ids, size_t *n)
 {
-    size_t most = 1;
-    for (size_t i = 0; i < list.n; i++)
-        most += list.s[i] == ',';
-    int32_t *out = *ids = ste_xmalloc(most * sizeof *out);
+    int32_t *out = *ids = ste_xmalloc((count_commas(list) + 1) * sizeof *out);
     *n = 0;
     if (!begins(list, '['))
         return false;
     const char *end = list.s + list.n, *p = pass_blanks(list.s + 1, end);
     size_t k = 0;
     while (*p != ']') {
-        const unsigned digits = end - p < 9 ? 0 : digits_in(eight_at(p));
-        if (digits && p[digits] == ',') {
-            out[k++] = (int32_t)number_in(eight_at(p), digits);
-            p = pass_blanks(p + digits + 1, end);
-            continue;
-        }
-        uint64_t id = 0;
-        unsigned digit;
+        const uint64_t x = end - p < 9 ? 0 : eight_at(p);
+        const unsigned digits = digits_in(x);
         const char *from = p;
-        for (; (digit = (unsigned)*p - '0') < 10 && p < from + 10; p++)
-            id = 10 * id + digit;
-        if (*p != ',')
+        uint64_t id = 0;
+        if (digits && p[digits] == ',') {
+            id = number_in(x, digits);
+            p += digits;
+        } else {
+            for (unsigned digit; (digit = (unsigned)*p - '0') < 10 && p < from + 10; p++)
+                id = 10 * id + digit;
             p = pass_blanks(p, end);
+        }
         if (p == from || id > INT32_MAX || (*p != ',' && *p != ']'))
             return false;
         out[k++] = (int32_t)id;
@@ -388,7 +418,7 @@ static bool add_members(json_t *into, struct ste_raw v)
         if (*p == '}' || *p == ']')
             break;
         if (begins(v, '{')) {
-            const char *behind = behind_text(p);
+            const char *behind = behind_text(p, end);
             n = (size_t)(behind - p) - 2;
             if (n >= sizeof key || memchr(p, '\\', n + 1))
                 return false;
@@ -430,21 +460,6 @@ json_t *ste_raw_value(struct ste_raw v)
 }
 
 /* ---- writing ---- */
-
-/* The first of the bytes that is not itself in a JSON string: a control character, a quote or a backslash. */
-static const char *first_escaped(const char *p, const char *end)
-{
-    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
-    for (uint64_t x; end - p >= 8; p += 8) {
-        memcpy(&x, p, 8);
-        const uint64_t quote = x ^ ('"' * ones), slash = x ^ ('\\' * ones);
-        if ((((x - 0x20 * ones) & ~x) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & high)
-            break;
-    }
-    while (p < end && (unsigned char)*p >= ' ' && *p != '"' && *p != '\\')
-        p++;
-    return p;
-}
 
 static void add_text(struct ste_buf *b, const char *p, size_t size)
 {

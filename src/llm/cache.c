@@ -97,7 +97,7 @@ void ste_answer_pack(const struct ste_answer *a, bool prompt, struct ste_buf *ou
                                   .n_prompt = (uint32_t)n_prompt,
                                   .n_logprobs = (uint32_t)(c->n - skipped),
                                   .text = (uint32_t)text};
-    ste_buf_reserve(out, sizeof h + OF_CHOICES + 8 * c->n + 4 * n_prompt + text);
+    ste_buf_reserve(out, sizeof h + OF_CHOICES + (c->n + n_prompt) * h.width + h.n_logprobs * sizeof(float) + text);
     ste_buf_add(out, &h, sizeof h);
     ste_buf_add(out, c->choice_logprobs, OF_CHOICES);
     pack_ids(out, c->tokens, c->n, h.width);
@@ -182,7 +182,8 @@ bool ste_answer_unpack(const void *bytes, size_t size, struct ste_answer *out)
 struct ste_cache {
     struct ste_memo *memo;
     char *numerics;
-    bool late_prompt; /* as of the model */
+    bool late_prompt;     /* as of the model */
+    struct ste_buf bytes; /* of the row that is written or read */
 };
 
 struct ste_cache *ste_cache_open(const char *path, const char *numerics, bool late_prompt)
@@ -191,7 +192,7 @@ struct ste_cache *ste_cache_open(const char *path, const char *numerics, bool la
     if (!memo)
         return NULL;
     struct ste_cache *c = ste_xcalloc(1, sizeof *c);
-    *c = (struct ste_cache){memo, ste_xstrdup(numerics), late_prompt};
+    *c = (struct ste_cache){memo, ste_xstrdup(numerics), late_prompt, STE_BUF_INIT};
     return c;
 }
 
@@ -201,25 +202,25 @@ void ste_cache_close(struct ste_cache *c)
         return;
     ste_memo_close(c->memo);
     ste_xfree(c->numerics);
+    ste_buf_clear(&c->bytes);
     ste_xfree(c);
 }
 
 bool ste_cache_get(struct ste_cache *c, const char *address, struct ste_answer *out)
 {
-    struct ste_buf b = STE_BUF_INIT;
-    const bool found = c && ste_memo_get(c->memo, address, c->numerics, &b) && ste_answer_unpack(b.s, b.len, out);
-    ste_buf_clear(&b);
-    return found;
+    if (!c)
+        return false;
+    ste_buf_reset(&c->bytes);
+    return ste_memo_get(c->memo, address, c->numerics, &c->bytes) && ste_answer_unpack(c->bytes.s, c->bytes.len, out);
 }
 
 void ste_cache_put(struct ste_cache *c, const struct ste_answer *a)
 {
     if (!c || a->completion.finish == STE_FINISH_FAILED || a->too_long)
         return;
-    struct ste_buf b = STE_BUF_INIT;
-    ste_answer_pack(a, c->late_prompt, &b);
-    ste_memo_put(c->memo, a->address, c->numerics, &b);
-    ste_buf_clear(&b);
+    ste_buf_reset(&c->bytes);
+    ste_answer_pack(a, c->late_prompt, &c->bytes);
+    ste_memo_put(c->memo, a->address, c->numerics, &c->bytes);
 }
 
 void ste_cache_save(struct ste_cache *c)

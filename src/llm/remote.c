@@ -366,7 +366,7 @@ static int fault(struct remote *r, struct flying *f, const struct ste_http_reply
 static int refused(struct remote *r, struct flying *f, const struct ste_http_reply *reply, enum outcome *is,
                    struct ste_answer *out, struct ste_err *err)
 {
-    const enum ste_refusal what = reply->status    ? ste_wire_refusal(reply->status, reply->body.s, reply->body.len)
+    const enum ste_refusal what = reply->status    ? ste_wire_refusal(reply->status, reply->body, reply->n)
                                   : reply->refused ? STE_REFUSAL_BUSY
                                   : reply->passes  ? STE_REFUSAL_FAULT
                                                    : STE_REFUSAL_ALL;
@@ -393,7 +393,7 @@ static int settle_refused(struct remote *r, struct flying *f, const struct ste_h
 {
     struct ste_spent used;
     struct ste_raw said;
-    const bool told = ste_raw_read(&said, reply->body.s, reply->body.len) && ste_usage_read(said, &used);
+    const bool told = ste_raw_read(&said, reply->body, reply->n) && ste_usage_read(said, &used);
     return told ? settle(r, f, &used, false, err) : 0;
 }
 
@@ -411,7 +411,7 @@ static int take(struct remote *r, struct flying *f, const struct ste_http_reply 
     let_wait(r, f);  /* for another request, or until it lands */
     if (reply->why)
         return (rc = settle_refused(r, f, reply, err)) != 0 ? rc : refused(r, f, reply, is, out, err);
-    const enum ste_wire got = ste_wire_take(&r->server.dialect, ask_of(f), reply->body.s, reply->body.len, &why);
+    const enum ste_wire got = ste_wire_take(&r->server.dialect, ask_of(f), reply->body, reply->n, &why);
     const bool told = ask_of(f)->heard;
     rc = settle(r, f, told ? &ask_of(f)->used : NULL, got == STE_WIRE_DONE, err);
     if (got == STE_WIRE_BAD && !told)

@@ -79,8 +79,8 @@ static bool ends_in_adapter(const char *path)
 
 static json_t *read_reply(const char *path, const struct ste_http_reply *r)
 {
-    json_t *j = r->why ? NULL : json_loadb(r->body.s, r->body.len, JSON_ALLOW_NUL, NULL);
-    return !j && !r->why && ends_in_adapter(path) ? json_stringn(r->body.s, r->body.len) : j;
+    json_t *j = r->why ? NULL : json_loadb(r->body, r->n, JSON_ALLOW_NUL, NULL);
+    return !j && !r->why && ends_in_adapter(path) ? json_stringn(r->body, r->n) : j;
 }
 
 /* A server that loads its model is waited for as long as the patience goes. */

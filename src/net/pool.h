@@ -34,7 +34,8 @@ struct ste_http_reply {
     bool passes;  /* another try may turn it */
     bool refused; /* nobody was reached */
     double wait;  /* seconds that the server asks to wait; 0: it asks for nothing */
-    struct ste_buf body;
+    const char *body; /* (n) bytes and a NUL, until the pool is used again */
+    size_t n;
     char *why; /* what went wrong, without the address; NULL for a status below 300 */
 };
 void ste_http_reply_clear(struct ste_http_reply *r);
