@@ -27,12 +27,19 @@ static const char *pass_digits(const char *p, const char *end)
     return p;
 }
 
-/* How many digits the 8 bytes X, as they stand in memory, begin with. */
-static unsigned digits_in(uint64_t x)
+/* Where the first of the 8 bytes X, as they stand in memory, is no digit, if that is a comma or a blank. It is found by
+ * one bit, since the next number waits for it; whether those before it are digits is asked beside that. */
+static unsigned end_in(uint64_t x)
 {
-    const uint64_t high = 0x8080808080808080u, y = x ^ 0x3030303030303030u;
-    const uint64_t others = (((y & ~high) + 0x7676767676767676u) | y) & high;
-    return others ? (unsigned)__builtin_ctzll(others) / 8 : 8;
+    const uint64_t ends = ~x & 0x1010101010101010u;
+    return ends ? (unsigned)__builtin_ctzll(ends) / 8 : 8;
+}
+
+static bool are_digits(uint64_t x, unsigned n)
+{
+    const uint64_t high = 0x8080808080808080u, y = x ^ 0x3030303030303030u,
+                   others = (((y & ~high) + 0x7676767676767676u) | y) & high;
+    return n && !(others << (64 - 8 * n));
 }
 
 /* The number that the first N of them are, 1 to 8: two by two, then four by four, then all. */
@@ -115,8 +122,9 @@ static const char *pass_ids(const char *p, const char *end)
             p = pass_blanks(p, end);
         if (end - p < 9)
             return p;
-        const unsigned n = digits_in(eight_at(p));
-        if (!n || p[n] != ',' || (*p == '0' && n > 1))
+        const uint64_t x = eight_at(p);
+        const unsigned n = end_in(x);
+        if (p[n] != ',' || !are_digits(x, n) || (*p == '0' && n > 1))
             return p;
         p += n;
     }
@@ -232,21 +240,33 @@ static struct ste_raw value_at(const char *p, const char *end)
     return *p == ']' ? (struct ste_raw){0} : (struct ste_raw){p, (size_t)(behind_value(p, end) - p)};
 }
 
-struct ste_raw ste_raw_get(struct ste_raw object, const char *key)
+void ste_raw_pick(struct ste_raw object, const char *const *keys, size_t n, struct ste_raw *out)
 {
     const char *p = object.s, *end = object.s + object.n;
-    const size_t n = strlen(key);
-    while (begins(object, '{') && *p != '}') {
+    size_t left = n;
+    for (size_t i = 0; i < n; i++)
+        out[i] = (struct ste_raw){0};
+    while (left && begins(object, '{') && *p != '}') {
         const char *name = pass_blanks(p + 1, end);
         if (*name != '"')
             break; /* {} */
         const char *behind = behind_text(name, end);
+        const size_t length = (size_t)(behind - name) - 2;
         const struct ste_raw v = value_at(pass_blanks(behind, end) + 1, end);
-        if ((size_t)(behind - name) == n + 2 && memcmp(name + 1, key, n) == 0)
-            return v;
+        for (size_t i = 0; i < n; i++)
+            if (!out[i].s && strncmp(keys[i], name + 1, length) == 0 && !keys[i][length]) {
+                out[i] = v;
+                left--;
+            }
         p = pass_blanks(v.s + v.n, end); /* a comma, or the end */
     }
-    return (struct ste_raw){0};
+}
+
+struct ste_raw ste_raw_get(struct ste_raw object, const char *key)
+{
+    struct ste_raw v;
+    ste_raw_pick(object, &key, 1, &v);
+    return v;
 }
 
 struct ste_raw ste_raw_first(struct ste_raw list)
@@ -329,10 +349,10 @@ bool ste_raw_ids(struct ste_raw list, int32_t **ids, size_t *n)
     size_t k = 0;
     while (*p != ']') {
         const uint64_t x = end - p < 9 ? 0 : eight_at(p);
-        const unsigned digits = digits_in(x);
+        const unsigned digits = end_in(x);
         const char *from = p;
         uint64_t id = 0;
-        if (digits && p[digits] == ',') {
+        if (end - p >= 9 && p[digits] == ',' && are_digits(x, digits)) {
             id = number_in(x, digits);
             p += digits;
         } else {

@@ -22,6 +22,8 @@ struct ste_raw {
 bool ste_raw_read(struct ste_raw *out, const char *s, size_t n);
 
 struct ste_raw ste_raw_get(struct ste_raw object, const char *key); /* KEY: without anything to escape */
+/* The values of N keys, in one pass. */
+void ste_raw_pick(struct ste_raw object, const char *const *keys, size_t n, struct ste_raw *out);
 struct ste_raw ste_raw_first(struct ste_raw list);
 struct ste_raw ste_raw_after(struct ste_raw list, struct ste_raw item);
 bool ste_raw_is_list(struct ste_raw v);

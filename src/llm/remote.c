@@ -393,7 +393,8 @@ static int settle_refused(struct remote *r, struct flying *f, const struct ste_h
 {
     struct ste_spent used;
     struct ste_raw said;
-    const bool told = ste_raw_read(&said, reply->body, reply->n) && ste_usage_read(said, &used);
+    const bool told =
+        ste_raw_read(&said, reply->body, reply->n) && ste_usage_read(said, ste_raw_get(said, "usage"), &used);
     return told ? settle(r, f, &used, false, err) : 0;
 }
 
