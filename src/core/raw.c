@@ -3,6 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "core/mem.h"
 #include "core/utf8.h"
@@ -27,22 +30,35 @@ static const char *pass_digits(const char *p, const char *end)
     return p;
 }
 
-/* Where the first of the 8 bytes X, as they stand in memory, is no digit, if that is a comma or a blank. It is found by
- * one bit, since the next number waits for it; whether those before it are digits is asked beside that. */
-static unsigned end_in(uint64_t x)
+/* What the 16 bytes at P are, a bit for each, the first one lowest. */
+struct sixteen {
+    unsigned commas, digits, zeros;
+};
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+
+static unsigned bits_of(bytes16 truth)
 {
-    const uint64_t ends = ~x & 0x1010101010101010u;
-    return ends ? (unsigned)__builtin_ctzll(ends) / 8 : 8;
+#ifdef __SSE2__
+    return (unsigned)_mm_movemask_epi8((__m128i)truth);
+#else
+    unsigned bits = 0;
+    for (int i = 0; i < 16; i++)
+        bits |= (truth[i] ? 1u : 0u) << i;
+    return bits;
+#endif
 }
 
-static bool are_digits(uint64_t x, unsigned n)
+static struct sixteen sixteen_at(const char *p)
 {
-    const uint64_t high = 0x8080808080808080u, y = x ^ 0x3030303030303030u,
-                   others = (((y & ~high) + 0x7676767676767676u) | y) & high;
-    return n && !(others << (64 - 8 * n));
+    bytes16 v;
+    memcpy(&v, p, sizeof v);
+    const bytes16 above = v - '0';
+    return (struct sixteen){bits_of((bytes16)(v == ',')), bits_of((bytes16)(above <= 9)),
+                            bits_of((bytes16)(above == 0))};
 }
 
-/* The number that the first N of them are, 1 to 8: two by two, then four by four, then all. */
+/* The number that the first N of the 8 bytes X are, as they stand in memory, N from 1 to 8: two by two, then four by
+ * four, then all. */
 static uint32_t number_in(uint64_t x, unsigned n)
 {
     uint64_t y = (x ^ 0x3030303030303030u) << (64 - 8 * n);
@@ -114,20 +130,22 @@ static const char *pass_word(const char *p, const char *end, const char *word)
 
 static const char *pass_value(const char *p, const char *end, int depth);
 
-/* Plain numbers with a comma behind each: most of a list of token ids. */
+/* Plain numbers with a comma right behind each: most of a list of token ids. */
 static const char *pass_ids(const char *p, const char *end)
 {
-    for (;; p++) {
-        if (p < end && *p <= ' ')
-            p = pass_blanks(p, end);
-        if (end - p < 9)
-            return p;
-        const uint64_t x = eight_at(p);
-        const unsigned n = end_in(x);
-        if (p[n] != ',' || !are_digits(x, n) || (*p == '0' && n > 1))
-            return p;
-        p += n;
+    const char *from = p;
+    for (unsigned first = 1; end - p >= 16; p += 16) {
+        const struct sixteen x = sixteen_at(p);
+        const unsigned begin = x.commas << 1 | first,
+                       other = (~(x.commas | x.digits) | (begin & (x.commas | x.zeros))) & 0xFFFF,
+                       commas = x.commas & ((other & (0 - other)) - 1);
+        if (commas)
+            from = p + (32 - __builtin_clz(commas));
+        if (other)
+            break;
+        first = x.commas >> 15;
     }
+    return from;
 }
 
 static const char *pass_members(const char *p, const char *end, int depth)
@@ -138,7 +156,7 @@ static const char *pass_members(const char *p, const char *end, int depth)
     if (p < end && *p == close)
         return p + 1;
     for (;; p++) {
-        p = object ? pass_blanks(p, end) : pass_ids(p, end);
+        p = pass_blanks(object ? p : pass_ids(p, end), end);
         if (object) {
             p = p < end && *p == '"' ? pass_text(p, end) : NULL;
             p = p ? pass_blanks(p, end) : NULL;
@@ -339,6 +357,29 @@ static size_t count_commas(struct ste_raw v)
     return n;
 }
 
+/* Adds plain numbers of up to 8 digits with a comma right behind each to the *N that IDS has; gives the place behind.
+ */
+static const char *add_ids(const char *p, const char *end, int32_t *ids, size_t *n)
+{
+    const char *from = p;
+    size_t k = *n;
+    for (; end - p >= 24; p += 16) { /* 8 more may be looked at than there are in a piece */
+        const struct sixteen x = sixteen_at(p);
+        const unsigned other = ~(x.commas | x.digits) & 0xFFFF;
+        for (unsigned commas = x.commas & ((other & (0 - other)) - 1); commas; commas &= commas - 1) {
+            const char *comma = p + __builtin_ctz(commas);
+            if (comma == from || comma > from + 8)
+                break;
+            ids[k++] = (int32_t)number_in(eight_at(from), (unsigned)(comma - from));
+            from = comma + 1;
+        }
+        if (other || from + 8 < p + 16)
+            break;
+    }
+    *n = k;
+    return from;
+}
+
 bool ste_raw_ids(struct ste_raw list, int32_t **ids, size_t *n)
 {
     int32_t *out = *ids = ste_xmalloc((count_commas(list) + 1) * sizeof *out);
@@ -348,23 +389,16 @@ bool ste_raw_ids(struct ste_raw list, int32_t **ids, size_t *n)
     const char *end = list.s + list.n, *p = pass_blanks(list.s + 1, end);
     size_t k = 0;
     while (*p != ']') {
-        const uint64_t x = end - p < 9 ? 0 : eight_at(p);
-        const unsigned digits = end_in(x);
-        const char *from = p;
+        p = pass_blanks(add_ids(p, end, out, &k), end);
         uint64_t id = 0;
-        if (end - p >= 9 && p[digits] == ',' && are_digits(x, digits)) {
-            id = number_in(x, digits);
-            p += digits;
-        } else {
-            for (unsigned digit; (digit = (unsigned)*p - '0') < 10 && p < from + 10; p++)
-                id = 10 * id + digit;
-            p = pass_blanks(p, end);
-        }
+        const char *from = p;
+        for (unsigned digit; (digit = (unsigned)*p - '0') < 10 && p < from + 10; p++)
+            id = 10 * id + digit;
+        p = pass_blanks(p, end);
         if (p == from || id > INT32_MAX || (*p != ',' && *p != ']'))
             return false;
         out[k++] = (int32_t)id;
-        if (*p == ',' && *++p <= ' ')
-            p = pass_blanks(p, end);
+        p = *p == ',' ? pass_blanks(p + 1, end) : p;
     }
     *n = k;
     return true;
