@@ -48,6 +48,21 @@ static unsigned bits_of(bytes16 truth)
 #endif
 }
 
+/* The first of the bytes that is not itself in a JSON string: a control character, a quote or a backslash. */
+static const char *first_escaped(const char *p, const char *end)
+{
+    for (; end - p >= 16; p += 16) {
+        bytes16 v;
+        memcpy(&v, p, sizeof v);
+        const unsigned some = bits_of((bytes16)((v < ' ') | (v == '"') | (v == '\\')));
+        if (some)
+            return p + __builtin_ctz(some);
+    }
+    while (p < end && (unsigned char)*p >= ' ' && *p != '"' && *p != '\\')
+        p++;
+    return p;
+}
+
 static struct sixteen sixteen_at(const char *p)
 {
     bytes16 v;
@@ -72,21 +87,6 @@ static uint64_t eight_at(const char *p)
     uint64_t x;
     memcpy(&x, p, 8);
     return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(x) : x;
-}
-
-/* The first of the bytes that is not itself in a JSON string: a control character, a quote or a backslash. */
-static const char *first_escaped(const char *p, const char *end)
-{
-    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
-    for (uint64_t x; end - p >= 8; p += 8) {
-        memcpy(&x, p, 8);
-        const uint64_t quote = x ^ ('"' * ones), slash = x ^ ('\\' * ones);
-        if ((((x - 0x20 * ones) & ~x) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & high)
-            break;
-    }
-    while (p < end && (unsigned char)*p >= ' ' && *p != '"' && *p != '\\')
-        p++;
-    return p;
 }
 
 static const char *pass_text(const char *p, const char *end)
