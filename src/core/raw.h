@@ -1,6 +1,7 @@
 /*
  * JSON as text: read where it stands and written into a buffer, without a value for each number. For the requests and
- * replies of servers, whose lists of a thousand token ids would cost more as values than all else about them.
+ * replies of servers, whose lists of a thousand token ids would cost more as values than all else about them. Reading
+ * is raw.c's, writing raw_write.c's.
  */
 #ifndef STE_CORE_RAW_H
 #define STE_CORE_RAW_H

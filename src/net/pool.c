@@ -1,5 +1,6 @@
 #include "net/pool.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,15 +97,18 @@ static void grow_watches(void *arg)
     memset(x->p->watches + had, 0, (x->p->cap_watches - had) * sizeof *x->p->watches);
 }
 
+/* What is believed of a socket is relied on for EPOLLIN alone: it connected since, and its end will be told. */
 static int set_watch(struct ste_http_pool *p, curl_socket_t fd, uint32_t events)
 {
     struct watch *w = &p->watches[fd];
     struct epoll_event e = {.events = events, .data.fd = fd};
-    const int what = !events ? EPOLL_CTL_DEL : w->set ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    if (w->set != events && epoll_ctl(p->epoll, what, fd, &e) && events)
-        return -1;
-    w->set = events;
-    return 0;
+    int rc = 0;
+    if (!events)
+        epoll_ctl(p->epoll, EPOLL_CTL_DEL, fd, NULL);
+    else if ((events != EPOLLIN || w->set != EPOLLIN) && epoll_ctl(p->epoll, EPOLL_CTL_ADD, fd, &e))
+        rc = errno == EEXIST ? epoll_ctl(p->epoll, EPOLL_CTL_MOD, fd, &e) : -1;
+    w->set = rc ? 0 : events;
+    return rc;
 }
 
 /* A socket that connects is not kept watched: it may be closed without a word. */
