@@ -150,7 +150,7 @@ int main(int argc, char **argv)
     struct ste_err err = {0};
     ste_program_context();
     int rc = ste_standard_descriptors(&err);
-    struct ste_domain *domain = ste_domain_new();
+    struct ste_domain *domain = ste_domain_of_process();
     if (!rc)
         rc = domain ? ste_domain_call(domain, run, &(struct command_line){argc, argv}, &err)
                     : ste_err_set(&err, STE_ENOMEM, "out of memory");

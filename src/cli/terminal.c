@@ -15,6 +15,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ste_progress *shown; /* whose line stands on the terminal */
+static bool drawn_on;              /* it was a terminal when the last one began */
 
 static bool quiet(void)
 {
@@ -118,11 +119,9 @@ static void describe(const struct ste_progress *p, bool last, struct line *l)
 
 static void draw(struct ste_progress *p, bool last)
 {
-    if (quiet())
-        return;
+    const bool terminal = drawn_on;
     double now = ste_now();
-    bool terminal = on_terminal();
-    if (!last && now - p->drawn < (terminal ? REDRAW_SECONDS : LINE_SECONDS))
+    if ((!last && now - p->drawn < (terminal ? REDRAW_SECONDS : LINE_SECONDS)) || quiet())
         return;
     p->drawn = now;
     struct line l = {"", 0};
@@ -155,6 +154,7 @@ void ste_terminal_progress(struct ste_progress *p, enum ste_progress_event what)
     case STE_PROGRESS_BEGINS:
         p->drawn = p->start;
         p->below = shown;
+        drawn_on = on_terminal();
         erase_line();
         shown = p;
         break;

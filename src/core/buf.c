@@ -34,7 +34,9 @@ void ste_buf_adds(struct ste_buf *b, const char *s)
 
 void ste_buf_addc(struct ste_buf *b, char c)
 {
-    ste_buf_add(b, &c, 1);
+    ste_buf_reserve(b, 1);
+    b->s[b->len++] = c;
+    b->s[b->len] = 0;
 }
 
 void ste_buf_vaddf(struct ste_buf *b, const char *fmt, va_list ap)

@@ -19,6 +19,8 @@
 
 struct ste_domain;
 struct ste_domain *ste_domain_new(void); /* NULL: no memory for it */
+/* One that ends with the process: its memory is not noted, since nobody is left to miss it. */
+struct ste_domain *ste_domain_of_process(void);
 /* Gives back the domain alone: its calls have given back what they held, or memory ran out. NULL is allowed. */
 void ste_domain_free(struct ste_domain *d);
 

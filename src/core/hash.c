@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -25,6 +26,14 @@ static void end_context(void *of, size_t n)
     EVP_MD_CTX_free(of);
 }
 
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static EVP_MD *sha256; /* looked up once: libcrypto's search for it takes longer than a short text; NULL: no memory */
+
+static void find_sha256(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
 /* libcrypto always has SHA-256, so that what fails is its memory. */
 struct ste_hasher *ste_hasher_new(void)
 {
@@ -33,7 +42,8 @@ struct ste_hasher *ste_hasher_new(void)
     if (!h->ctx)
         ste_no_memory(0);
     ste_own(h->ctx, 0, end_context);
-    if (!EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL))
+    pthread_once(&once, find_sha256);
+    if (!EVP_DigestInit_ex(h->ctx, sha256 ? sha256 : EVP_sha256(), NULL))
         ste_no_memory(0);
     return h;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/sixteen.h"
 #include "core/utf8.h"
 
 #define DEEPEST 64
@@ -27,14 +28,40 @@ static const char *pass_digits(const char *p, const char *end)
     return p;
 }
 
+/* What the 16 bytes at P are, a bit for each, the first one lowest. */
+struct sixteen {
+    unsigned commas, digits, zeros;
+};
+static struct sixteen sixteen_at(const char *p)
+{
+    ste_bytes16 v;
+    memcpy(&v, p, sizeof v);
+    const ste_bytes16 above = v - '0';
+    return (struct sixteen){ste_bits_of((ste_bytes16)(v == ',')), ste_bits_of((ste_bytes16)(above <= 9)),
+                            ste_bits_of((ste_bytes16)(above == 0))};
+}
+
+/* The number that the first N of the 8 bytes X are, as they stand in memory, N from 1 to 8: two by two, then four by
+ * four, then all. */
+static uint32_t number_in(uint64_t x, unsigned n)
+{
+    uint64_t y = (x ^ 0x3030303030303030u) << (64 - 8 * n);
+    y = (10 * y + (y >> 8)) & 0x00FF00FF00FF00FFu;
+    y = (100 * y + (y >> 16)) & 0x0000FFFF0000FFFFu;
+    return (uint32_t)(10000 * y + (y >> 32));
+}
+
+static uint64_t eight_at(const char *p)
+{
+    uint64_t x;
+    memcpy(&x, p, 8);
+    return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(x) : x;
+}
+
 static const char *pass_text(const char *p, const char *end)
 {
-    for (p++; p < end && *p != '"'; p++) {
-        if ((unsigned char)*p < ' ')
-            return NULL;
-        if (*p != '\\')
-            continue;
-        if (++p == end || !strchr("\"\\/bfnrtu", *p) || !*p)
+    for (p = ste_first_escaped(p + 1, end); p < end && *p != '"'; p = ste_first_escaped(p + 1, end)) {
+        if (*p != '\\' || ++p == end || !strchr("\"\\/bfnrtu", *p) || !*p)
             return NULL;
         for (int i = 0; *p == 'u' && i < 4; i++)
             if (end - p < 5 || !strchr("0123456789abcdefABCDEF", p[i + 1]) || !p[i + 1])
@@ -72,16 +99,22 @@ static const char *pass_word(const char *p, const char *end, const char *word)
 
 static const char *pass_value(const char *p, const char *end, int depth);
 
-/* Plain numbers with a comma behind each: most of a list of token ids. */
+/* Plain numbers with a comma right behind each: most of a list of token ids. */
 static const char *pass_ids(const char *p, const char *end)
 {
-    for (;;) {
-        p = pass_blanks(p, end);
-        const char *behind = pass_digits(p, end);
-        if (behind == p || behind == end || *behind != ',' || (*p == '0' && behind > p + 1))
-            return p;
-        p = behind + 1;
+    const char *from = p;
+    for (unsigned first = 1; end - p >= 16; p += 16) {
+        const struct sixteen x = sixteen_at(p);
+        const unsigned begin = x.commas << 1 | first,
+                       other = (~(x.commas | x.digits) | (begin & (x.commas | x.zeros))) & 0xFFFF,
+                       commas = x.commas & ((other & (0 - other)) - 1);
+        if (commas)
+            from = p + (32 - __builtin_clz(commas));
+        if (other)
+            break;
+        first = x.commas >> 15;
     }
+    return from;
 }
 
 static const char *pass_members(const char *p, const char *end, int depth)
@@ -92,7 +125,7 @@ static const char *pass_members(const char *p, const char *end, int depth)
     if (p < end && *p == close)
         return p + 1;
     for (;; p++) {
-        p = object ? pass_blanks(p, end) : pass_ids(p, end);
+        p = pass_blanks(object ? p : pass_ids(p, end), end);
         if (object) {
             p = p < end && *p == '"' ? pass_text(p, end) : NULL;
             p = p ? pass_blanks(p, end) : NULL;
@@ -145,27 +178,44 @@ static bool begins(struct ste_raw v, char c)
     return v.n && *v.s == c;
 }
 
-static const char *behind_text(const char *p)
+static const char *behind_text(const char *p, const char *end)
 {
-    for (p++; *(p += strcspn(p, "\"\\")) == '\\';)
-        p += 2;
+    for (p = ste_first_escaped(p + 1, end); *p == '\\'; p = ste_first_escaped(p + 2, end))
+        ;
     return p + 1;
 }
 
-static const char *behind_value(const char *p)
+/* Behind a list with neither texts nor lists nor objects in it, such as one of token ids; NULL: it has some. */
+static const char *behind_plain_list(const char *p, const char *end)
+{
+    const char *close = memchr(p, ']', (size_t)(end - p));
+    const size_t n = (size_t)(close - p) - 1;
+    return memchr(p + 1, '"', n) || memchr(p + 1, '[', n) || memchr(p + 1, '{', n) ? NULL : close + 1;
+}
+
+static bool is_bracket(char c)
+{
+    return (c | 0x20) == '{' || (c | 0x20) == '}';
+}
+
+static const char *behind_value(const char *p, const char *end)
 {
     if (*p == '"')
-        return behind_text(p);
-    if (*p != '[' && *p != '{')
-        return p + strcspn(p, ",]} \t\r\n");
+        return behind_text(p, end);
+    if (*p != '[' && *p != '{') {
+        while (*p > ' ' && *p != ',' && !is_bracket(*p))
+            p++;
+        return p;
+    }
     for (int depth = 0;;) {
-        p += strcspn(p, "\"[]{}");
-        if (*p == '"') {
-            p = behind_text(p);
-            continue;
+        while (*p != '"' && !is_bracket(*p))
+            p++;
+        const char *behind = *p == '"' ? behind_text(p, end) : *p == '[' ? behind_plain_list(p, end) : NULL;
+        if (!behind) {
+            depth += *p == '[' || *p == '{' ? 1 : -1;
+            behind = p + 1;
         }
-        depth += *p == '[' || *p == '{' ? 1 : -1;
-        p++;
+        p = behind;
         if (!depth)
             return p;
     }
@@ -174,24 +224,36 @@ static const char *behind_value(const char *p)
 static struct ste_raw value_at(const char *p, const char *end)
 {
     p = pass_blanks(p, end);
-    return *p == ']' ? (struct ste_raw){0} : (struct ste_raw){p, (size_t)(behind_value(p) - p)};
+    return *p == ']' ? (struct ste_raw){0} : (struct ste_raw){p, (size_t)(behind_value(p, end) - p)};
+}
+
+void ste_raw_pick(struct ste_raw object, const char *const *keys, size_t n, struct ste_raw *out)
+{
+    const char *p = object.s, *end = object.s + object.n;
+    size_t left = n;
+    for (size_t i = 0; i < n; i++)
+        out[i] = (struct ste_raw){0};
+    while (left && begins(object, '{') && *p != '}') {
+        const char *name = pass_blanks(p + 1, end);
+        if (*name != '"')
+            break; /* {} */
+        const char *behind = behind_text(name, end);
+        const size_t length = (size_t)(behind - name) - 2;
+        const struct ste_raw v = value_at(pass_blanks(behind, end) + 1, end);
+        for (size_t i = 0; i < n; i++)
+            if (!out[i].s && strncmp(keys[i], name + 1, length) == 0 && !keys[i][length]) {
+                out[i] = v;
+                left--;
+            }
+        p = pass_blanks(v.s + v.n, end); /* a comma, or the end */
+    }
 }
 
 struct ste_raw ste_raw_get(struct ste_raw object, const char *key)
 {
-    const char *p = object.s, *end = object.s + object.n;
-    const size_t n = strlen(key);
-    while (begins(object, '{') && *p != '}') {
-        const char *name = pass_blanks(p + 1, end);
-        if (*name != '"')
-            break; /* {} */
-        const char *behind = behind_text(name);
-        const struct ste_raw v = value_at(pass_blanks(behind, end) + 1, end);
-        if ((size_t)(behind - name) == n + 2 && memcmp(name + 1, key, n) == 0)
-            return v;
-        p = pass_blanks(v.s + v.n, end); /* a comma, or the end */
-    }
-    return (struct ste_raw){0};
+    struct ste_raw v;
+    ste_raw_pick(object, &key, 1, &v);
+    return v;
 }
 
 struct ste_raw ste_raw_first(struct ste_raw list)
@@ -251,30 +313,61 @@ bool ste_raw_real(struct ste_raw v, double *out)
     return true;
 }
 
+static size_t count_commas(struct ste_raw v)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < v.n;) {
+        const size_t end = v.n - i < 255 ? v.n : i + 255;
+        uint8_t some = 0; /* as narrow as what is compared */
+        for (; i < end; i++)
+            some += v.s[i] == ',';
+        n += some;
+    }
+    return n;
+}
+
+/* Adds plain numbers of up to 8 digits with a comma right behind each to the *N that IDS has; gives the place behind.
+ */
+static const char *add_ids(const char *p, const char *end, int32_t *ids, size_t *n)
+{
+    const char *from = p;
+    size_t k = *n;
+    for (; end - p >= 24; p += 16) { /* 8 more may be looked at than there are in a piece */
+        const struct sixteen x = sixteen_at(p);
+        const unsigned other = ~(x.commas | x.digits) & 0xFFFF;
+        for (unsigned commas = x.commas & ((other & (0 - other)) - 1); commas; commas &= commas - 1) {
+            const char *comma = p + __builtin_ctz(commas);
+            if (comma == from || comma > from + 8)
+                break;
+            ids[k++] = (int32_t)number_in(eight_at(from), (unsigned)(comma - from));
+            from = comma + 1;
+        }
+        if (other || from + 8 < p + 16)
+            break;
+    }
+    *n = k;
+    return from;
+}
+
 bool ste_raw_ids(struct ste_raw list, int32_t **ids, size_t *n)
 {
-    size_t most = 1;
-    for (size_t i = 0; i < list.n; i++)
-        most += list.s[i] == ',';
-    int32_t *out = *ids = ste_xmalloc(most * sizeof *out);
+    int32_t *out = *ids = ste_xmalloc((count_commas(list) + 1) * sizeof *out);
     *n = 0;
     if (!begins(list, '['))
         return false;
     const char *end = list.s + list.n, *p = pass_blanks(list.s + 1, end);
     size_t k = 0;
     while (*p != ']') {
+        p = pass_blanks(add_ids(p, end, out, &k), end);
         uint64_t id = 0;
-        unsigned digit;
         const char *from = p;
-        for (; (digit = (unsigned)*p - '0') < 10 && p < from + 10; p++)
+        for (unsigned digit; (digit = (unsigned)*p - '0') < 10 && p < from + 10; p++)
             id = 10 * id + digit;
-        if (*p != ',')
-            p = pass_blanks(p, end);
+        p = pass_blanks(p, end);
         if (p == from || id > INT32_MAX || (*p != ',' && *p != ']'))
             return false;
         out[k++] = (int32_t)id;
-        if (*p == ',' && *++p <= ' ')
-            p = pass_blanks(p, end);
+        p = *p == ',' ? pass_blanks(p + 1, end) : p;
     }
     *n = k;
     return true;
@@ -348,7 +441,7 @@ static bool add_members(json_t *into, struct ste_raw v)
         if (*p == '}' || *p == ']')
             break;
         if (begins(v, '{')) {
-            const char *behind = behind_text(p);
+            const char *behind = behind_text(p, end);
             n = (size_t)(behind - p) - 2;
             if (n >= sizeof key || memchr(p, '\\', n + 1))
                 return false;
@@ -387,206 +480,4 @@ json_t *ste_raw_value(struct ste_raw v)
     default:
         return number_value(v);
     }
-}
-
-/* ---- writing ---- */
-
-/* The first of the bytes that is not itself in a JSON string: a control character, a quote or a backslash. */
-static const char *first_escaped(const char *p, const char *end)
-{
-    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
-    for (uint64_t x; end - p >= 8; p += 8) {
-        memcpy(&x, p, 8);
-        const uint64_t quote = x ^ ('"' * ones), slash = x ^ ('\\' * ones);
-        if ((((x - 0x20 * ones) & ~x) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & high)
-            break;
-    }
-    while (p < end && (unsigned char)*p >= ' ' && *p != '"' && *p != '\\')
-        p++;
-    return p;
-}
-
-static void add_text(struct ste_buf *b, const char *p, size_t size)
-{
-    static const char named[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* the character and what stands for it */
-    const char *end = p + size;
-    ste_buf_reserve(b, size + 2);
-    ste_buf_addc(b, '"');
-    for (; p < end; p++) {
-        const char *from = p;
-        p = first_escaped(p, end);
-        ste_buf_add(b, from, (size_t)(p - from));
-        if (p == end)
-            break;
-        size_t i = 0;
-        while (named[i] && named[i] != *p)
-            i += 2;
-        if (named[i])
-            ste_buf_add(b, (const char[]){'\\', named[i + 1]}, 2);
-        else
-            ste_buf_addf(b, "\\u%04X", (unsigned char)*p);
-    }
-    ste_buf_addc(b, '"');
-}
-
-void ste_raw_add_text(struct ste_buf *b, const char *text)
-{
-    add_text(b, text, strlen(text));
-}
-
-/* As jansson writes it, so that equal values give equal bytes. */
-static void add_real(struct ste_buf *b, double v)
-{
-    json_t *j = v == 0 || v == 1 ? NULL : json_real(v);
-    char *s = j ? json_dumps(j, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17)) : NULL;
-    ste_buf_adds(b, s ? s : v == 1 ? "1.0" : signbit(v) ? "-0.0" : "0.0");
-    ste_xfree(s);
-    json_decref(j);
-}
-
-/* Writes V at TO, and gives the place behind it. */
-static char *add_digits(char *to, int64_t v)
-{
-    uint64_t x = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-    int n = 1;
-    for (uint64_t rest = x; rest > 9; rest /= 10)
-        n++;
-    if (v < 0)
-        *to++ = '-';
-    for (char *p = to + n; p > to; x /= 10)
-        *--p = (char)('0' + x % 10);
-    return to + n;
-}
-
-static void add_int(struct ste_buf *b, int64_t v)
-{
-    char digits[24];
-    ste_buf_add(b, digits, (size_t)(add_digits(digits, v) - digits));
-}
-
-void ste_raw_add_value(struct ste_buf *b, const json_t *v)
-{
-    const char *key;
-    json_t *item;
-    size_t i;
-    bool first = true;
-    switch (json_typeof(v)) {
-    case JSON_OBJECT:
-        ste_buf_addc(b, '{');
-        json_object_foreach((json_t *)v, key, item)
-        {
-            if (!first)
-                ste_buf_addc(b, ',');
-            first = false;
-            ste_raw_add_text(b, key);
-            ste_buf_addc(b, ':');
-            ste_raw_add_value(b, item);
-        }
-        ste_buf_addc(b, '}');
-        break;
-    case JSON_ARRAY:
-        ste_buf_addc(b, '[');
-        json_array_foreach(v, i, item)
-        {
-            if (i)
-                ste_buf_addc(b, ',');
-            ste_raw_add_value(b, item);
-        }
-        ste_buf_addc(b, ']');
-        break;
-    case JSON_STRING:
-        add_text(b, json_string_value(v), json_string_length(v));
-        break;
-    case JSON_INTEGER:
-        add_int(b, json_integer_value(v));
-        break;
-    case JSON_REAL:
-        add_real(b, json_real_value(v));
-        break;
-    default:
-        ste_buf_adds(b, json_is_true(v) ? "true" : json_is_false(v) ? "false" : "null");
-    }
-}
-
-/* Opens the value of KEY; close ends it. */
-static struct ste_buf *open(struct ste_raw_object *o, const char *key)
-{
-    if (o->n == STE_RAW_FIELDS)
-        abort();
-    o->fields[o->n].key = key;
-    o->fields[o->n].at = o->text.len;
-    return &o->text;
-}
-
-static void close(struct ste_raw_object *o)
-{
-    o->fields[o->n].n = o->text.len - o->fields[o->n].at;
-    o->n++;
-}
-
-void ste_raw_set(struct ste_raw_object *o, const char *key, const char *json)
-{
-    ste_buf_adds(open(o, key), json);
-    close(o);
-}
-
-void ste_raw_set_text(struct ste_raw_object *o, const char *key, const char *text)
-{
-    ste_raw_add_text(open(o, key), text);
-    close(o);
-}
-
-void ste_raw_set_int(struct ste_raw_object *o, const char *key, int64_t v)
-{
-    add_int(open(o, key), v);
-    close(o);
-}
-
-void ste_raw_set_real(struct ste_raw_object *o, const char *key, double v)
-{
-    add_real(open(o, key), v);
-    close(o);
-}
-
-void ste_raw_set_ids(struct ste_raw_object *o, const char *key, const struct ste_raw_list *lists, size_t n)
-{
-    struct ste_buf *b = open(o, key);
-    ste_buf_addc(b, '[');
-    for (size_t k = 0; k < n; k++) {
-        ste_buf_reserve(b, 12 * lists[k].n);
-        char *to = b->s + b->len;
-        for (size_t i = 0; i < lists[k].n; i++) {
-            to = add_digits(to, lists[k].ids[i]);
-            *to++ = ',';
-        }
-        b->len = (size_t)(to - b->s);
-    }
-    b->len -= b->s[b->len - 1] == ',';
-    ste_buf_addc(b, ']');
-    close(o);
-}
-
-char *ste_raw_done(struct ste_raw_object *o)
-{
-    struct ste_buf b = STE_BUF_INIT;
-    int order[STE_RAW_FIELDS];
-    for (int i = 0; i < o->n; i++) {
-        int k = i;
-        for (; k && strcmp(o->fields[order[k - 1]].key, o->fields[i].key) > 0; k--)
-            order[k] = order[k - 1];
-        order[k] = i;
-    }
-    ste_buf_reserve(&b, o->text.len + 40 * (size_t)o->n + 2);
-    ste_buf_addc(&b, '{');
-    for (int i = 0; i < o->n; i++) {
-        if (i)
-            ste_buf_addc(&b, ',');
-        ste_raw_add_text(&b, o->fields[order[i]].key);
-        ste_buf_addc(&b, ':');
-        ste_buf_add(&b, o->text.s + o->fields[order[i]].at, o->fields[order[i]].n);
-    }
-    ste_buf_addc(&b, '}');
-    ste_buf_clear(&o->text);
-    *o = (struct ste_raw_object)STE_RAW_OBJECT;
-    return ste_buf_detach(&b);
 }

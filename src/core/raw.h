@@ -1,6 +1,7 @@
 /*
  * JSON as text: read where it stands and written into a buffer, without a value for each number. For the requests and
- * replies of servers, whose lists of a thousand token ids would cost more as values than all else about them.
+ * replies of servers, whose lists of a thousand token ids would cost more as values than all else about them. Reading
+ * is raw.c's, writing raw_write.c's.
  */
 #ifndef STE_CORE_RAW_H
 #define STE_CORE_RAW_H
@@ -22,6 +23,8 @@ struct ste_raw {
 bool ste_raw_read(struct ste_raw *out, const char *s, size_t n);
 
 struct ste_raw ste_raw_get(struct ste_raw object, const char *key); /* KEY: without anything to escape */
+/* The values of N keys, in one pass. */
+void ste_raw_pick(struct ste_raw object, const char *const *keys, size_t n, struct ste_raw *out);
 struct ste_raw ste_raw_first(struct ste_raw list);
 struct ste_raw ste_raw_after(struct ste_raw list, struct ste_raw item);
 bool ste_raw_is_list(struct ste_raw v);
@@ -42,10 +45,11 @@ json_t *ste_raw_value(struct ste_raw v);
 /* An object on its way into text. Keys are given in any order, and stand sorted, as in ste_json_canonical. */
 #define STE_RAW_FIELDS 24
 struct ste_raw_object {
-    struct ste_buf text; /* the values, one behind the other */
+    struct ste_buf text; /* the values that were made here, one behind the other */
+    size_t given;        /* bytes of the others */
     int n;
     struct {
-        const char *key; /* lives until the end */
+        const char *key, *json; /* JSON: a value that was given; NULL: it was made */
         size_t at, n;
     } fields[STE_RAW_FIELDS];
 };
@@ -53,7 +57,8 @@ struct ste_raw_object {
     {                                                                                                                  \
         .text = STE_BUF_INIT                                                                                           \
     }
-void ste_raw_set(struct ste_raw_object *o, const char *key, const char *json); /* JSON: a value as text */
+/* JSON: a value as text. It is not copied, nor is any KEY: both live until ste_raw_done. */
+void ste_raw_set(struct ste_raw_object *o, const char *key, const char *json);
 void ste_raw_set_text(struct ste_raw_object *o, const char *key, const char *text);
 void ste_raw_set_int(struct ste_raw_object *o, const char *key, int64_t v);
 void ste_raw_set_real(struct ste_raw_object *o, const char *key, double v);

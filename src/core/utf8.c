@@ -58,8 +58,9 @@ size_t ste_utf8_whole(const char *s, size_t n)
 
 size_t ste_utf8_length(const char *s)
 {
+    const size_t bytes = strlen(s);
     size_t n = 0;
-    for (; *s; s++)
-        n += ((unsigned char)*s & 0xC0) != 0x80;
+    for (size_t i = 0; i < bytes; i++) /* with no end to look for at each, many bytes are taken at once */
+        n += ((unsigned char)s[i] & 0xC0) != 0x80;
     return n;
 }

@@ -5,6 +5,7 @@
 
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/raw.h"
 
 const char *ste_role_name(enum ste_role role)
 {
@@ -263,6 +264,17 @@ json_t *ste_dialogue_json(const struct ste_dialogue *d)
         json_array_append_new(
             list, json_pack("{s:s, s:s}", "content", d->turns[i].text, "role", ste_role_name(d->turns[i].role)));
     return list;
+}
+
+void ste_dialogue_canonical(const struct ste_dialogue *d, struct ste_buf *out)
+{
+    ste_buf_addc(out, '[');
+    for (size_t i = 0; i < d->n; i++) {
+        ste_buf_adds(out, i ? ",{\"content\":" : "{\"content\":");
+        ste_raw_add_text(out, d->turns[i].text);
+        ste_buf_addf(out, ",\"role\":\"%s\"}", ste_role_name(d->turns[i].role));
+    }
+    ste_buf_addc(out, ']');
 }
 
 static const char *const heads[] = {"System: ", "User: ", "Assistant: "};

@@ -37,6 +37,8 @@ size_t ste_dialogue_asked(const struct ste_dialogue *d); /* turns up to the last
 int ste_dialogue_end(struct ste_dialogue *d, const json_t *row, const char *where, struct ste_err *err);
 /* Canonical: [{"content","role"}...]; a lone user turn too. */
 json_t *ste_dialogue_json(const struct ste_dialogue *d);
+/* Adds the same as canonical JSON. */
+void ste_dialogue_canonical(const struct ste_dialogue *d, struct ste_buf *out);
 /* Reads the text of such a list; WHAT names it. */
 int ste_dialogue_parse(struct ste_dialogue *out, const char *json, const char *what, struct ste_err *err);
 int ste_dialogue_from_json(struct ste_dialogue *d, const json_t *messages, const char *where, struct ste_err *err);

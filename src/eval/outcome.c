@@ -30,11 +30,10 @@ static void set_sides(struct ste_outcome *o, const struct ste_answer_pair *p)
 
 static uint64_t prompt_key(const struct ste_dialogue *d)
 {
-    json_t *j = ste_dialogue_json(d);
-    char *canonical = ste_json_canonical(j);
-    uint64_t key = ste_key_of(canonical, NULL);
-    ste_xfree(canonical);
-    json_decref(j);
+    struct ste_buf b = STE_BUF_INIT;
+    ste_dialogue_canonical(d, &b);
+    const uint64_t key = ste_key_of(b.s, NULL);
+    ste_buf_clear(&b);
     return key;
 }
 

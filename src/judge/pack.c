@@ -341,6 +341,10 @@ void ste_pack_free(struct ste_pack *p)
 char *ste_pack_fill(const char *text, const struct ste_slot *slots, size_t n)
 {
     struct ste_buf b = STE_BUF_INIT;
+    size_t most = strlen(text);
+    for (size_t i = 0; i < n; i++)
+        most += slots[i].value ? strlen(slots[i].value) : 0;
+    ste_buf_reserve(&b, most);
     while (*text) {
         const char *open = strstr(text, "{{");
         if (!open) {

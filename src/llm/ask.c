@@ -9,6 +9,10 @@
 static char *json_of_messages(const struct ste_message *m, size_t n)
 {
     struct ste_buf b = STE_BUF_INIT;
+    size_t most = 2;
+    for (size_t i = 0; i < n; i++)
+        most += strlen(m[i].content) + strlen(m[i].role) + 32;
+    ste_buf_reserve(&b, most + most / 16); /* some of it is escaped */
     for (size_t i = 0; i < n; i++) {
         ste_buf_adds(&b, i ? ",{\"content\":" : "[{\"content\":");
         ste_raw_add_text(&b, m[i].content);

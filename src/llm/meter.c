@@ -28,26 +28,28 @@ double ste_cost_of(const struct ste_price *p, const struct ste_spent *s)
 }
 
 /* A count of tokens; false: there is none. */
-static bool count(struct ste_raw of, const char *key, int64_t *out)
+static bool count(struct ste_raw v, int64_t *out)
 {
     int64_t n;
-    const bool there = ste_raw_int(ste_raw_get(of, key), &n) && n >= 0;
+    const bool there = ste_raw_int(v, &n) && n >= 0;
     if (there)
         *out = n;
     return there;
 }
 
-bool ste_usage_read(struct ste_raw reply, struct ste_spent *out)
+bool ste_usage_read(struct ste_raw reply, struct ste_raw usage, struct ste_spent *out)
 {
-    const struct ste_raw usage = ste_raw_get(reply, "usage");
+    static const char *const keys[] = {"prompt_tokens", "completion_tokens", "prompt_tokens_details"};
+    struct ste_raw v[3];
     *out = (struct ste_spent){0};
-    bool said = count(usage, "prompt_tokens", &out->prompt);
-    said |= count(usage, "completion_tokens", &out->completion);
-    count(ste_raw_get(usage, "prompt_tokens_details"), "cached_tokens", &out->cached);
+    ste_raw_pick(usage, keys, 3, v);
+    bool said = count(v[0], &out->prompt);
+    said |= count(v[1], &out->completion);
+    count(ste_raw_get(v[2], "cached_tokens"), &out->cached);
     if (!said) { /* llama-server's own routes */
-        said = count(reply, "tokens_evaluated", &out->prompt);
-        said &= count(reply, "tokens_predicted", &out->completion);
-        count(ste_raw_get(reply, "timings"), "cache_n", &out->cached);
+        said = count(ste_raw_get(reply, "tokens_evaluated"), &out->prompt);
+        said &= count(ste_raw_get(reply, "tokens_predicted"), &out->completion);
+        count(ste_raw_get(ste_raw_get(reply, "timings"), "cache_n"), &out->cached);
     }
     if (out->cached > out->prompt)
         out->cached = out->prompt;

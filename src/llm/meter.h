@@ -41,8 +41,8 @@ void ste_meter_close(struct ste_meter *m);
 
 double ste_price_of(const struct ste_price *p, const struct ste_amount *a);  /* nothing of it cached */
 double ste_cost_of(const struct ste_price *p, const struct ste_spent *used); /* of its tokens */
-/* What a reply says that it took, with its cost; false: it does not say. */
-bool ste_usage_read(struct ste_raw reply, struct ste_spent *out);
+/* What a reply, and the USAGE in it, say that it took, without its cost; false: they do not say. */
+bool ste_usage_read(struct ste_raw reply, struct ste_raw usage, struct ste_spent *out);
 
 /* Makes *HELD enough for MOST. 1: it is; 0: that does not fit the budget now. Without a budget nothing is held. */
 int ste_meter_hold(struct ste_meter *m, const struct ste_amount *most, double *held, struct ste_err *err);

@@ -217,17 +217,12 @@ static void send_one(struct remote *r, struct flying *f, size_t at)
     const char *path = ste_wire_request(&r->server.dialect, ask_of(f), &w, &body);
     ste_weights_clear(&w);
     char *url = ste_server_url(&r->server, at, path);
-    const struct ste_http_request request = {.url = url,
-                                             .headers = r->server.headers,
-                                             .body = body,
-                                             .seconds = r->server.at.timeout,
-                                             .max_bytes = STE_MAX_REPLY,
-                                             .tag = f};
+    const struct ste_http_request request = {
+        .url = url, .body = body, .seconds = r->server.at.timeout, .max_bytes = STE_MAX_REPLY, .tag = f};
     ste_http_pool_send(r->pool, &request);
     f->at = at;
     f->sent = true;
     r->replicas[at].in_flight++;
-    ste_xfree(body);
     ste_xfree(url);
 }
 
@@ -371,7 +366,7 @@ static int fault(struct remote *r, struct flying *f, const struct ste_http_reply
 static int refused(struct remote *r, struct flying *f, const struct ste_http_reply *reply, enum outcome *is,
                    struct ste_answer *out, struct ste_err *err)
 {
-    const enum ste_refusal what = reply->status    ? ste_wire_refusal(reply->status, reply->body.s, reply->body.len)
+    const enum ste_refusal what = reply->status    ? ste_wire_refusal(reply->status, reply->body, reply->n)
                                   : reply->refused ? STE_REFUSAL_BUSY
                                   : reply->passes  ? STE_REFUSAL_FAULT
                                                    : STE_REFUSAL_ALL;
@@ -398,7 +393,8 @@ static int settle_refused(struct remote *r, struct flying *f, const struct ste_h
 {
     struct ste_spent used;
     struct ste_raw said;
-    const bool told = ste_raw_read(&said, reply->body.s, reply->body.len) && ste_usage_read(said, &used);
+    const bool told =
+        ste_raw_read(&said, reply->body, reply->n) && ste_usage_read(said, ste_raw_get(said, "usage"), &used);
     return told ? settle(r, f, &used, false, err) : 0;
 }
 
@@ -416,7 +412,7 @@ static int take(struct remote *r, struct flying *f, const struct ste_http_reply 
     let_wait(r, f);  /* for another request, or until it lands */
     if (reply->why)
         return (rc = settle_refused(r, f, reply, err)) != 0 ? rc : refused(r, f, reply, is, out, err);
-    const enum ste_wire got = ste_wire_take(&r->server.dialect, ask_of(f), reply->body.s, reply->body.len, &why);
+    const enum ste_wire got = ste_wire_take(&r->server.dialect, ask_of(f), reply->body, reply->n, &why);
     const bool told = ask_of(f)->heard;
     rc = settle(r, f, told ? &ask_of(f)->used : NULL, got == STE_WIRE_DONE, err);
     if (got == STE_WIRE_BAD && !told)
@@ -555,7 +551,7 @@ int ste_remote_open(struct ste_llm **out, const char *name, const char *spent_in
     }
     const struct ste_server *s = &r->server;
     const size_t n = s->at.urls.n;
-    r->pool = ste_http_pool_new();
+    r->pool = ste_http_pool_new(s->headers);
     r->replicas = ste_xcalloc(n, sizeof *r->replicas);
     for (size_t i = 0; i < n; i++)
         r->replicas[i].window = r->replicas[i].most = (double)s->at.max_in_flight;

@@ -8,6 +8,31 @@
 #include "engine/sampler.h"
 #include "llm/wire.h"
 
+/* A reply, what is asked of each in one pass; and a choice. */
+struct reply {
+    struct ste_raw whole, error, usage, choices, prompt_ids;
+};
+struct choice {
+    struct ste_raw index, reason, stop, message, text, ids, logprobs;
+};
+
+static void look_into(struct ste_raw whole, struct reply *out)
+{
+    static const char *const keys[] = {"error", "usage", "choices", "prompt_token_ids"};
+    struct ste_raw v[4];
+    ste_raw_pick(whole, keys, 4, v);
+    *out = (struct reply){whole, v[0], v[1], v[2], v[3]};
+}
+
+static void look_into_choice(struct ste_raw c, struct choice *out)
+{
+    static const char *const keys[] = {"index", "finish_reason", "stop_reason", "message",
+                                       "text",  "token_ids",     "logprobs"};
+    struct ste_raw v[7];
+    ste_raw_pick(c, keys, 7, v);
+    *out = (struct choice){v[0], v[1], v[2], v[3], v[4], v[5], v[6]};
+}
+
 static bool bad(char **why, const char *what)
 {
     *why = ste_xstrdup(what);
@@ -23,16 +48,17 @@ static bool read_ids(struct ste_raw list, struct ste_tokens *out)
 }
 
 /* The only choice, with its reason to end. */
-static bool only_choice(struct ste_raw reply, struct ste_raw *choice, enum ste_finish *finish, char **why)
+static bool only_choice(const struct reply *reply, struct choice *choice, enum ste_finish *finish, char **why)
 {
-    const struct ste_raw list = ste_raw_get(reply, "choices"), c = *choice = ste_raw_first(list),
-                         reason = ste_raw_get(c, "finish_reason");
-    if (!ste_raw_is_object(c) || ste_raw_after(list, c).s)
+    const struct ste_raw c = ste_raw_first(reply->choices);
+    look_into_choice(c, choice);
+    const struct ste_raw reason = choice->reason;
+    if (!ste_raw_is_object(c) || ste_raw_after(reply->choices, c).s)
         return bad(why, "the reply has not the one choice that was asked for");
-    if (!ste_raw_is(ste_raw_get(c, "index"), "0"))
+    if (!ste_raw_is(choice->index, "0"))
         return bad(why, "the reply's choice has another index than 0");
     if (ste_raw_is(reason, "\"stop\""))
-        *finish = ste_raw_is_text(ste_raw_get(c, "stop_reason")) ? STE_FINISH_STOP : STE_FINISH_END;
+        *finish = ste_raw_is_text(choice->stop) ? STE_FINISH_STOP : STE_FINISH_END;
     else if (ste_raw_is(reason, "\"length\""))
         *finish = STE_FINISH_LENGTH;
     else
@@ -45,11 +71,10 @@ static bool says_something(struct ste_raw v)
     return ste_raw_is_text(v) && !ste_raw_is(v, "\"\"");
 }
 
-/* The text of a chat's choice. Reasoning that a server keeps apart is no part of it; where the limit came before the
+/* The text of a chat's message M. Reasoning that a server keeps apart is no part of it; where the limit came before the
  * reasoning ended, there is no text, and the answer is one that was cut. */
-static bool text_of_chat(struct ste_raw choice, enum ste_finish finish, char **text, char **why)
+static bool text_of_chat(struct ste_raw m, enum ste_finish finish, char **text, char **why)
 {
-    const struct ste_raw m = ste_raw_get(choice, "message");
     char *content = ste_raw_text(ste_raw_get(m, "content"));
     if (!content && !(finish == STE_FINISH_LENGTH && (says_something(ste_raw_get(m, "reasoning")) ||
                                                       says_something(ste_raw_get(m, "reasoning_content")))))
@@ -59,15 +84,14 @@ static bool text_of_chat(struct ste_raw choice, enum ste_finish finish, char **t
     return true;
 }
 
-static bool take_chat(const struct ste_dialect *d, struct ste_ask *a, struct ste_raw reply, char **why)
+static bool take_chat(const struct ste_dialect *d, struct ste_ask *a, const struct reply *reply, char **why)
 {
-    struct ste_raw c;
-    if (!only_choice(reply, &c, &a->free_finish, why) || !text_of_chat(c, a->free_finish, &a->text, why))
+    struct choice c;
+    if (!only_choice(reply, &c, &a->free_finish, why) || !text_of_chat(c.message, a->free_finish, &a->text, why))
         return false;
     if (d->way != STE_WAY_IDS)
         return true;
-    if (!read_ids(ste_raw_get(reply, "prompt_token_ids"), &a->prompt) || !a->prompt.n ||
-        !read_ids(ste_raw_get(c, "token_ids"), &a->free))
+    if (!read_ids(reply->prompt_ids, &a->prompt) || !a->prompt.n || !read_ids(c.ids, &a->free))
         return bad(why, "the reply has no token ids");
     a->have_prompt = true;
     return true;
@@ -75,20 +99,20 @@ static bool take_chat(const struct ste_dialect *d, struct ste_ask *a, struct ste
 
 /* llama-server's own reply. Whether its ids have the end of the turn in them is another thing from one version to the
  * next; what it counts has it always. */
-static bool take_native(const struct ste_dialect *d, struct ste_ask *a, struct ste_raw reply, char **why)
+static bool take_native(const struct ste_dialect *d, struct ste_ask *a, const struct reply *reply, char **why)
 {
-    const struct ste_raw type = ste_raw_get(reply, "stop_type");
+    const struct ste_raw type = ste_raw_get(reply->whole, "stop_type");
     const bool word = ste_raw_is(type, "\"word\"");
-    char *text = ste_raw_text(ste_raw_get(reply, "content")),
-         *stop = word ? ste_raw_text(ste_raw_get(reply, "stopping_word")) : NULL;
+    char *text = ste_raw_text(ste_raw_get(reply->whole, "content")),
+         *stop = word ? ste_raw_text(ste_raw_get(reply->whole, "stopping_word")) : NULL;
     int64_t counted = 0;
     a->free_finish = word                            ? STE_FINISH_STOP
                      : ste_raw_is(type, "\"eos\"")   ? STE_FINISH_END
                      : ste_raw_is(type, "\"limit\"") ? STE_FINISH_LENGTH
                                                      : STE_FINISH_FAILED;
     const char *wrong =
-        !text || !read_ids(ste_raw_get(reply, "tokens"), &a->free) ? "the reply has no text or no token ids"
-        : ste_raw_is(ste_raw_get(reply, "truncated"), "true")      ? "the server cut the prompt"
+        !text || !read_ids(ste_raw_get(reply->whole, "tokens"), &a->free) ? "the reply has no text or no token ids"
+        : ste_raw_is(ste_raw_get(reply->whole, "truncated"), "true")      ? "the server cut the prompt"
         : a->free_finish == STE_FINISH_FAILED ? "the reply ended neither by itself nor at the limit (stop_type)"
                                               : NULL;
     if (!wrong) {
@@ -96,7 +120,7 @@ static bool take_native(const struct ste_dialect *d, struct ste_ask *a, struct s
         a->text = ste_xasprintf("%s%s", text, stop ? stop : "");
         a->n_written = a->free.n;
         if (a->free_finish == STE_FINISH_END && a->free.n &&
-            ste_raw_int(ste_raw_get(reply, "tokens_predicted"), &counted) && counted == (int64_t)a->free.n)
+            ste_raw_int(ste_raw_get(reply->whole, "tokens_predicted"), &counted) && counted == (int64_t)a->free.n)
             a->n_written--;
         else if (a->free_finish == STE_FINISH_END && d->end_of_turn >= 0)
             ste_tokens_add(&a->free, d->end_of_turn);
@@ -106,13 +130,13 @@ static bool take_native(const struct ste_dialect *d, struct ste_ask *a, struct s
     return wrong ? bad(why, wrong) : true;
 }
 
-static bool take_completion(struct ste_ask *a, struct ste_raw reply, char **why)
+static bool take_completion(struct ste_ask *a, const struct reply *reply, char **why)
 {
-    struct ste_raw c;
+    struct choice c;
     if (!only_choice(reply, &c, &a->free_finish, why))
         return false;
-    char *text = ste_raw_text(ste_raw_get(c, "text"));
-    if (!text || !read_ids(ste_raw_get(c, "token_ids"), &a->free)) {
+    char *text = ste_raw_text(c.text);
+    if (!text || !read_ids(c.ids, &a->free)) {
         ste_xfree(text);
         return bad(why, "the reply has no text or no token ids");
     }
@@ -121,7 +145,7 @@ static bool take_completion(struct ste_ask *a, struct ste_raw reply, char **why)
     return true;
 }
 
-static bool take_free(const struct ste_dialect *d, struct ste_ask *a, struct ste_raw reply, char **why)
+static bool take_free(const struct ste_dialect *d, struct ste_ask *a, const struct reply *reply, char **why)
 {
     if (a->have_prompt && d->api == STE_API_LLAMA_SERVER) {
         a->have_free = take_native(d, a, reply, why);
@@ -155,17 +179,18 @@ static int draw(const struct ste_ask *a, const double *lp, int n)
 }
 
 /* The log-probability of ID in the reply to a request of one token; NAN: it is not in there. */
-static double logprob_of_id(const struct ste_dialect *d, struct ste_raw reply, struct ste_raw choice, int32_t id)
+static double logprob_of_id(const struct ste_dialect *d, const struct reply *reply, const struct choice *choice,
+                            int32_t id)
 {
     char key[32];
     double p = (double)NAN;
     if (d->api != STE_API_LLAMA_SERVER) {
         snprintf(key, sizeof key, "token_id:%d", id);
-        const struct ste_raw top = ste_raw_get(ste_raw_get(choice, "logprobs"), "top_logprobs");
+        const struct ste_raw top = ste_raw_get(choice->logprobs, "top_logprobs");
         ste_raw_real(ste_raw_get(ste_raw_first(top), key), &p);
         return p;
     }
-    const struct ste_raw first = ste_raw_first(ste_raw_get(reply, "completion_probabilities")),
+    const struct ste_raw first = ste_raw_first(ste_raw_get(reply->whole, "completion_probabilities")),
                          top = ste_raw_get(first, "top_logprobs");
     snprintf(key, sizeof key, "%d", id);
     for (struct ste_raw one = ste_raw_first(top); one.s; one = ste_raw_after(top, one))
@@ -177,9 +202,9 @@ static double logprob_of_id(const struct ste_dialect *d, struct ste_raw reply, s
 }
 
 /* Reads one token of the choices' and takes the path on; a choice is made once one is whole. */
-static bool take_ids_labels(const struct ste_dialect *d, struct ste_ask *a, struct ste_raw reply, char **why)
+static bool take_ids_labels(const struct ste_dialect *d, struct ste_ask *a, const struct reply *reply, char **why)
 {
-    struct ste_raw c = {0};
+    struct choice c = {0};
     enum ste_finish ignored;
     double lp[STE_MAX_CHOICES];
     int32_t id[STE_MAX_CHOICES];
@@ -189,7 +214,7 @@ static bool take_ids_labels(const struct ste_dialect *d, struct ste_ask *a, stru
     for (int i = 0; i < a->n_choices; i++) {
         if (!a->alive[i])
             continue;
-        const double p = logprob_of_id(d, reply, c, ste_ask_wanted(a, i));
+        const double p = logprob_of_id(d, reply, &c, ste_ask_wanted(a, i));
         if (isnan(p) && d->api == STE_API_LLAMA_SERVER && !a->all_probs) {
             a->all_probs = true; /* it is asked again, for all of the vocabulary */
             return true;
@@ -234,10 +259,10 @@ static int label_of(const struct ste_ask *a, const char *text, bool begins)
     return -1;
 }
 
-static bool take_vote(struct ste_ask *a, struct ste_raw choice, enum ste_finish finish, char **why)
+static bool take_vote(struct ste_ask *a, const struct choice *c, enum ste_finish finish, char **why)
 {
     char *text = NULL;
-    if (!text_of_chat(choice, finish, &text, why))
+    if (!text_of_chat(c->message, finish, &text, why))
         return false;
     const int label = label_of(a, text, true);
     ste_xfree(text);
@@ -247,16 +272,16 @@ static bool take_vote(struct ste_ask *a, struct ste_raw choice, enum ste_finish 
     return true;
 }
 
-static bool take_turn_labels(const struct ste_dialect *d, struct ste_ask *a, struct ste_raw reply, char **why)
+static bool take_turn_labels(const struct ste_dialect *d, struct ste_ask *a, const struct reply *reply, char **why)
 {
-    struct ste_raw c;
+    struct choice c;
     enum ste_finish finish;
     double lp[STE_MAX_CHOICES];
     if (!only_choice(reply, &c, &finish, why))
         return false;
     if (d->way == STE_WAY_VOTE)
-        return take_vote(a, c, finish, why);
-    const struct ste_raw first = ste_raw_first(ste_raw_get(ste_raw_get(c, "logprobs"), "content")),
+        return take_vote(a, &c, finish, why);
+    const struct ste_raw first = ste_raw_first(ste_raw_get(c.logprobs, "content")),
                          top = ste_raw_get(first, "top_logprobs");
     if (!ste_raw_first(top).s)
         return bad(why, "the reply has no log-probabilities");
@@ -281,9 +306,9 @@ static bool take_turn_labels(const struct ste_dialect *d, struct ste_ask *a, str
 
 /* ---- all of it ---- */
 
-static bool take_prompt(struct ste_ask *a, struct ste_raw reply, char **why)
+static bool take_prompt(struct ste_ask *a, const struct reply *reply, char **why)
 {
-    if (!read_ids(ste_raw_get(reply, "tokens"), &a->prompt) || !a->prompt.n)
+    if (!read_ids(ste_raw_get(reply->whole, "tokens"), &a->prompt) || !a->prompt.n)
         return bad(why, "the reply has no token ids");
     for (size_t i = 0; i < a->prefill.n; i++)
         ste_tokens_add(&a->prompt, a->prefill.ids[i]);
@@ -291,11 +316,11 @@ static bool take_prompt(struct ste_ask *a, struct ste_raw reply, char **why)
     return true;
 }
 
-static bool take(const struct ste_dialect *d, struct ste_ask *a, struct ste_raw reply, char **why)
+static bool take(const struct ste_dialect *d, struct ste_ask *a, const struct reply *reply, char **why)
 {
     switch (ste_ask_step(d, a)) {
     case STE_STEP_TEMPLATE:
-        a->rendered = ste_raw_text(ste_raw_get(reply, "prompt"));
+        a->rendered = ste_raw_text(ste_raw_get(reply->whole, "prompt"));
         return a->rendered || bad(why, "the reply has no prompt");
     case STE_STEP_PROMPT:
         return take_prompt(a, reply, why);
@@ -311,21 +336,23 @@ static bool take(const struct ste_dialect *d, struct ste_ask *a, struct ste_raw 
 
 enum ste_wire ste_wire_take(const struct ste_dialect *d, struct ste_ask *a, const char *body, size_t n, char **why)
 {
-    struct ste_raw reply;
+    struct ste_raw whole;
+    struct reply reply;
     *why = NULL;
-    if (!ste_raw_read(&reply, body, n) || !ste_raw_is_object(reply)) {
+    if (!ste_raw_read(&whole, body, n) || !ste_raw_is_object(whole)) {
         a->heard = false;
         bad(why, "the reply is no JSON object");
         return STE_WIRE_BAD;
     }
-    a->heard = ste_usage_read(reply, &a->used) || ste_ask_step(d, a) < STE_STEP_FREE;
-    const struct ste_raw error = ste_raw_get(reply, "error");
+    look_into(whole, &reply);
+    a->heard = ste_usage_read(whole, reply.usage, &a->used) || ste_ask_step(d, a) < STE_STEP_FREE;
+    const struct ste_raw error = reply.error;
     if (error.s && !ste_raw_is(error, "null")) {
         char *said = ste_raw_text(ste_raw_is_text(error) ? error : ste_raw_get(error, "message"));
         *why = ste_xasprintf("the reply holds an error (%.200s)", said ? said : "without a reason");
         ste_xfree(said);
     } else {
-        take(d, a, reply, why);
+        take(d, a, &reply, why);
     }
     return *why ? STE_WIRE_BAD : ste_ask_step(d, a) == STE_STEP_DONE ? STE_WIRE_DONE : STE_WIRE_MORE;
 }

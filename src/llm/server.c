@@ -55,7 +55,7 @@ static int call_once(struct ste_server *s, const char *url, const char *body, st
 {
     const double seconds = s->at.timeout < PROBE_SECONDS ? s->at.timeout : PROBE_SECONDS;
     const struct ste_http_request r = {
-        .url = url, .headers = s->headers, .body = body, .seconds = seconds, .max_bytes = STE_MAX_REPLY, .tag = s};
+        .url = url, .body = ste_xstrdup(body), .seconds = seconds, .max_bytes = STE_MAX_REPLY, .tag = s};
     ste_http_pool_send(s->pool, &r);
     int rc;
     while ((rc = ste_http_pool_next(s->pool, 1, reply, err)) == 0)
@@ -79,8 +79,8 @@ static bool ends_in_adapter(const char *path)
 
 static json_t *read_reply(const char *path, const struct ste_http_reply *r)
 {
-    json_t *j = r->why ? NULL : json_loadb(r->body.s, r->body.len, JSON_ALLOW_NUL, NULL);
-    return !j && !r->why && ends_in_adapter(path) ? json_stringn(r->body.s, r->body.len) : j;
+    json_t *j = r->why ? NULL : json_loadb(r->body, r->n, JSON_ALLOW_NUL, NULL);
+    return !j && !r->why && ends_in_adapter(path) ? json_stringn(r->body, r->n) : j;
 }
 
 /* A server that loads its model is waited for as long as the patience goes. */
@@ -490,9 +490,9 @@ int ste_server_open(struct ste_server *s, const char *name, const char *spent, s
     int rc = ste_endpoint_read(&s->at, name, err);
     if (rc)
         return rc;
-    s->pool = ste_http_pool_new();
     if (s->at.key)
         s->headers[0] = s->authorization = ste_xasprintf("Authorization: Bearer %s", s->at.key);
+    s->pool = ste_http_pool_new(s->headers);
     if ((rc = ask_kind(s, err)) != 0 || (rc = ste_meter_open(&s->meter, &s->at, s->dialect.model, spent, err)) != 0 ||
         (rc = find_way(s, err)) != 0)
         return rc;

@@ -127,14 +127,15 @@ static char *messages_for_label(const struct ste_ask *a)
     return all;
 }
 
-static const char *labels_by_turn(const struct ste_dialect *d, const struct ste_ask *a, struct ste_raw_object *b)
+/* *MESSAGES are freed once B is done. */
+static const char *labels_by_turn(const struct ste_dialect *d, const struct ste_ask *a, struct ste_raw_object *b,
+                                  char **messages)
 {
     const bool vote = d->way == STE_WAY_VOTE;
     struct ste_sampling how = {.temperature = vote && a->sample_choice ? a->sampling.temperature : 0, .top_p = 1};
-    char *messages = messages_for_label(a);
+    *messages = messages_for_label(a);
     ste_raw_set_text(b, "model", d->model);
-    ste_raw_set(b, "messages", messages);
-    ste_xfree(messages);
+    ste_raw_set(b, "messages", *messages);
     ste_raw_set_int(b, d->limit, !vote ? 1 : d->plain ? THOUGHTS : LABEL);
     add_sampling(d, b, &how, a->key);
     if (!vote) {
@@ -144,7 +145,7 @@ static const char *labels_by_turn(const struct ste_dialect *d, const struct ste_
     return "/v1/chat/completions";
 }
 
-static const char *fill(const struct ste_dialect *d, const struct ste_ask *a, struct ste_raw_object *b)
+static const char *fill(const struct ste_dialect *d, const struct ste_ask *a, struct ste_raw_object *b, char **messages)
 {
     switch (ste_ask_step(d, a)) {
     case STE_STEP_TEMPLATE:
@@ -164,7 +165,7 @@ static const char *fill(const struct ste_dialect *d, const struct ste_ask *a, st
     case STE_STEP_FREE:
         return a->have_prompt ? go_on(d, a, b) : chat(d, a, b);
     default:
-        return d->way == STE_WAY_IDS ? labels_by_ids(d, a, b) : labels_by_turn(d, a, b);
+        return d->way == STE_WAY_IDS ? labels_by_ids(d, a, b) : labels_by_turn(d, a, b, messages);
     }
 }
 
@@ -175,12 +176,14 @@ const char *ste_wire_request(const struct ste_dialect *d, const struct ste_ask *
     struct ste_dialect of = *d;
     if (w && w->model)
         of.model = w->model;
-    const char *path = fill(&of, a, &b);
+    char *messages = NULL;
+    const char *path = fill(&of, a, &b, &messages);
     if (w && w->lora && ste_ask_step(d, a) >= STE_STEP_FREE) {
         ste_raw_set(&b, "lora", w->lora);
         ste_raw_set(&b, "cache_prompt", "false"); /* its store of prompts mixes what adapters made of them */
     }
     *body = ste_raw_done(&b);
+    ste_xfree(messages);
     return path;
 }
 

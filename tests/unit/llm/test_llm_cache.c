@@ -76,13 +76,13 @@ static void damage_is_no_answer(void **state)
         assert_false(ste_answer_unpack(b.s, n, &got));
     assert_true(ste_answer_unpack(b.s, b.len, &got));
     ste_answer_clear(&got);
-    b.s[8] = 99; /* the choice's index */
+    b.s[4] = 99; /* the choice's index */
     assert_false(ste_answer_unpack(b.s, b.len, &got));
     ste_buf_clear(&b);
     ste_answer_clear(&x);
 }
 
-static void prompts_of_any_width(void **state)
+static void ids_of_any_width(void **state)
 {
     static const int32_t widest[] = {65535, 65536, (1 << 24) - 1, 1 << 24, INT32_MAX};
     size_t len = 0;
@@ -92,19 +92,51 @@ static void prompts_of_any_width(void **state)
         const int32_t ids[] = {0, 7, widest[i]};
         x.prompt = ste_xmemdup(ids, sizeof ids);
         x.n_prompt = 3;
+        x.completion.tokens[1] = 7;
         ste_answer_pack(&x, true, &b);
         assert_true(ste_answer_unpack(b.s, b.len, &got));
         assert_int_equal(got.n_prompt, 3);
         assert_memory_equal(got.prompt, ids, sizeof ids);
+        assert_memory_equal(got.completion.tokens, x.completion.tokens, 12);
         assert_string_equal(got.text, x.text);
         ste_answer_clear(&got);
-        assert_int_equal(b.len - len, i == 0 ? b.len : i == 1 || i == 3 ? 3 : 0);
+        assert_int_equal(b.len - len, i == 0 ? b.len : i == 1 || i == 3 ? 6 : 0); /* of prompt and answer */
         len = b.len;
         assert_false(ste_answer_unpack(b.s, b.len - 1, &got));
         ste_answer_clear(&got);
         ste_buf_clear(&b);
         ste_answer_clear(&x);
     }
+}
+
+/* As ste wrote them before ids of answers were narrow too. */
+static void older_rows_are_read(void **state)
+{
+    struct ste_answer x = sample("x"), got;
+    const struct ste_completion *c = &x.completion;
+    const uint16_t prompt[] = {1, 65535};
+    const uint32_t head[] = {STE_FINISH_CHOICE, STE_FINISH_STOP, 1, 3, 2, 1, 4u | 2u << 30};
+    struct ste_buf b = STE_BUF_INIT;
+    ste_buf_add(&b, head, sizeof head);
+    ste_buf_add(&b, c->choice_logprobs, sizeof c->choice_logprobs);
+    ste_buf_add(&b, c->tokens, 12);
+    ste_buf_add(&b, c->logprobs, 12);
+    ste_buf_adds(&b, x.text);
+    ste_buf_add(&b, prompt, sizeof prompt);
+    assert_false(ste_answer_unpack(b.s, b.len - 1, &got));
+    assert_true(ste_answer_unpack(b.s, b.len, &got));
+    assert_string_equal(got.text, x.text);
+    assert_int_equal(got.completion.finish, STE_FINISH_CHOICE);
+    assert_int_equal(got.completion.choice, 1);
+    assert_int_equal(got.n_written, 1);
+    assert_memory_equal(got.completion.tokens, c->tokens, 12);
+    assert_memory_equal(got.completion.logprobs, c->logprobs, 12);
+    assert_memory_equal(got.completion.choice_logprobs, c->choice_logprobs, sizeof c->choice_logprobs);
+    assert_int_equal(got.n_prompt, 2);
+    assert_int_equal(got.prompt[1], 65535);
+    ste_answer_clear(&got);
+    ste_buf_clear(&b);
+    ste_answer_clear(&x);
 }
 
 /* A model that answers each question with its text, and counts what it is asked. */
@@ -223,8 +255,8 @@ static void goes_on_without(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(comes_back), cmocka_unit_test(damage_is_no_answer),
-                                       cmocka_unit_test(prompts_of_any_width), cmocka_unit_test(wraps_any_model),
-                                       cmocka_unit_test(goes_on_without)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(comes_back),       cmocka_unit_test(damage_is_no_answer),
+                                       cmocka_unit_test(ids_of_any_width), cmocka_unit_test(older_rows_are_read),
+                                       cmocka_unit_test(wraps_any_model),  cmocka_unit_test(goes_on_without)};
     return cmocka_run_group_tests_name("llm cache", tests, NULL, NULL);
 }

@@ -37,7 +37,7 @@ static void usage(void **state)
         struct ste_spent s;
         struct ste_raw reply;
         assert_true(ste_raw_read(&reply, of[i].reply, strlen(of[i].reply)));
-        assert_int_equal(ste_usage_read(reply, &s), of[i].said);
+        assert_int_equal(ste_usage_read(reply, ste_raw_get(reply, "usage"), &s), of[i].said);
         assert_int_equal(s.requests, of[i].said);
         assert_int_equal(s.prompt, of[i].prompt);
         assert_int_equal(s.cached, of[i].cached);
@@ -58,7 +58,7 @@ static void prices(void **state)
         double x;
         const char *text;
     } money[] = {
-        {0, "0"},    {94.701, "94.701"}, {100, "100"}, {2.5, "2.5"}, {0.00123456, "0.0012346"}, {1234.567, "1234.57"},
+        {0, "0"},     {94.701, "94.701"}, {100, "100"}, {2.5, "2.5"}, {0.00123456, "0.0012346"}, {1234.567, "1234.57"},
         {1e-13, "0"}, {20, "20"}};
     for (size_t i = 0; i < sizeof money / sizeof *money; i++)
         assert_string_equal(ste_money(money[i].x).s, money[i].text);
