@@ -149,7 +149,9 @@ int ste_loop_check_adapters(const struct ste_recipe *r, struct ste_err *err)
 /* What the judge writes is trained on, by its ids: a server must tell them, and they must be the seed's. */
 static int check_ids(struct ste_loop *l, const struct ste_role_model *m, struct ste_err *err)
 {
-    static const char text[] = "Na\xc3\xafve? The better answer, of 2 in 1234 words, is\n\n[[A]].";
+    /* Rules for digits and blank lines are what conversions of tokenizers lose. */
+    static const char text[] =
+        "Na\xc3\xafve? The better answer, of 2 in 1234 words, is\n\n1. one\n\n  2. two\n\n[[A]].";
     if (!ste_endpoint_is(m->name))
         return 0;
     struct ste_role_model seed = {0};

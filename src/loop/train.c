@@ -430,6 +430,7 @@ static int publish(struct training *g, int best, struct ste_err *err)
     char *gguf = ste_path_join(folder, "adapter.gguf");
     const struct ste_model *m = ste_engine_model(ste_local_engine(g->seed.llm));
     struct ste_lora *lora = trained(g);
+    ste_run_clean_adapter(ste_store_dir(g->l->store), g->iteration);
     int rc = ste_mkdirs(adapters, err);
     if (rc == 0)
         rc = ste_lora_write_peft(lora, m, g->l->recipe.seed_model, folder, err);

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/file.h"
 #include "core/mem.h"
@@ -72,6 +73,43 @@ long ste_run_newest(const char *dir)
     ste_closedir(d);
     ste_xfree(adapters);
     return newest;
+}
+
+/* As writers name what is not whole yet: NAME.tmp and the process's number. */
+static bool is_temporary(const char *name)
+{
+    const char *tmp = strstr(name, ".tmp");
+    return tmp && tmp[4] && tmp[4 + strspn(tmp + 4, "0123456789")] == 0;
+}
+
+/* Removes the files in FOLDER that are temporary (or ALL), and folders of temporary names that begin with BEGIN. */
+static void remove_temporary(const char *folder, const char *begin, bool all)
+{
+    DIR *d = ste_opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char *path = ste_path_join(folder, e->d_name);
+        const bool is_folder = ste_is_folder(path),
+                   one = is_temporary(e->d_name) && begin && strncmp(e->d_name, begin, strlen(begin)) == 0;
+        if (is_folder && one) {
+            remove_temporary(path, NULL, true);
+            rmdir(path);
+        } else if (!is_folder && (all || one)) {
+            unlink(path);
+        }
+        ste_xfree(path);
+    }
+    ste_closedir(d);
+}
+
+void ste_run_clean_adapter(const char *dir, long iteration)
+{
+    char *all = ste_run_adapters(dir), *one = ste_run_adapter(dir, iteration),
+         *begin = ste_xasprintf("iter-%ld.tmp", iteration);
+    remove_temporary(all, begin, false);
+    remove_temporary(one, "", false);
+    ste_xfree(all);
+    ste_xfree(one);
+    ste_xfree(begin);
 }
 
 /* What lies in the folder FROM, files alone, into TO. */

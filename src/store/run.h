@@ -26,6 +26,8 @@ char *ste_run_answers(const char *dir);
 char *ste_run_spent(const char *dir);
 bool ste_run_has_adapter(const char *dir, long iteration); /* in PEFT's form */
 long ste_run_newest(const char *dir);                      /* the last iteration that has an adapter; 0: none */
+/* Removes what a killed process left half-written of an iteration's adapter. Nobody else may write there. */
+void ste_run_clean_adapter(const char *dir, long iteration);
 /* Copies the adapters of the run in FROM to the one in TO. */
 int ste_run_copy_adapters(const char *from, const char *to, struct ste_err *err);
 /* The run whose adapter stands in PEFT_DIR, or NULL. */

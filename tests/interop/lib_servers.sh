@@ -15,14 +15,22 @@ export HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 DO_NOT_TRACK=1 STE_HOME=$
 unset http_proxy HTTP_PROXY all_proxy ALL_PROXY
 
 folder=$home/interop/hf-$model # the model as a Hugging Face folder
-make_folder() {
-    [ -f "$folder/model.safetensors" ] || "$venv/bin/python" - "$home/models" "$model.gguf" "$folder" 2>"$work/err" <<'PY' || fail "no folder of $model"
-import sys, torch
+make_folder() { # transformers' tokenizer from a GGUF loses the rule for digits of smollm, and NFC of qwen2
+    [ -f "$folder/as-published" ] || "$venv/bin/python" - "$home/models" "$model.gguf" "$folder" 2>"$work/err" <<'PY' || fail "no folder of $model"
+import pathlib, sys, torch
+from tokenizers import normalizers, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 home, file, out = sys.argv[1:]
 AutoModelForCausalLM.from_pretrained(home, gguf_file=file, dtype=torch.float32,
                                      quantization_config=GgufConfig(dequantize=True)).save_pretrained(out)
-AutoTokenizer.from_pretrained(home, gguf_file=file).save_pretrained(out)
+tokenizer = AutoTokenizer.from_pretrained(home, gguf_file=file)
+if file.startswith("smollm"):
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+elif file.startswith("qwen2"):
+    tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
+tokenizer.save_pretrained(out)
+pathlib.Path(out, "as-published").touch()
 PY
 }
 torchrun() { # PROCESSES: train.command and what belongs to it

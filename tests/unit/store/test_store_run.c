@@ -16,6 +16,7 @@
 #include "core/mem.h"
 #include "store/memo.h"
 #include "store/rows.h"
+#include "store/run.h"
 #include "store/statement.h"
 
 static char *base;
@@ -237,6 +238,36 @@ static void test_typed_rows(void **state)
     ste_store_close(s);
 }
 
+/* What a kill left half-written goes; what is whole, and other iterations', stays. */
+static void test_clean_adapter(void **state)
+{
+    static const char *const there[] = {"adapters/iter-1/adapter_config.json",
+                                        "adapters/iter-1/adapter.gguf.tmp77",
+                                        "adapters/iter-1.tmp123/adapter_config.json",
+                                        "adapters/iter-1.tmp123/w.tmp123",
+                                        "adapters/iter-2.tmp5/w",
+                                        "adapters/iter-1.tmpx/w"};
+    static const bool stays[] = {true, false, false, false, true, true};
+    char *run = ste_path_join(base, "cleaned");
+    for (size_t i = 0; i < sizeof there / sizeof *there; i++) {
+        char *path = ste_path_join(run, there[i]), *folder = ste_xstrndup(path, (size_t)(strrchr(path, '/') - path));
+        assert_int_equal(ste_mkdirs(folder, NULL), 0);
+        assert_int_equal(ste_file_write(path, "x", 1, NULL), 0);
+        free(folder);
+        free(path);
+    }
+    ste_run_clean_adapter(run, 1);
+    for (size_t i = 0; i < sizeof there / sizeof *there; i++) {
+        char *path = ste_path_join(run, there[i]);
+        assert_int_equal(ste_file_exists(path), stays[i]);
+        free(path);
+    }
+    char *gone = ste_path_join(run, "adapters/iter-1.tmp123");
+    assert_false(ste_is_folder(gone));
+    free(gone);
+    free(run);
+}
+
 static void test_full(void **state)
 {
     struct ste_store *s = open_run("full", 1);
@@ -337,7 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_missing),   cmocka_unit_test(test_lock),       cmocka_unit_test(test_version),
         cmocka_unit_test(test_rows),      cmocka_unit_test(test_typed_rows), cmocka_unit_test(test_full),
-        cmocka_unit_test(test_read_only), cmocka_unit_test(test_memo),
+        cmocka_unit_test(test_read_only), cmocka_unit_test(test_memo),       cmocka_unit_test(test_clean_adapter),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
