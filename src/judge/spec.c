@@ -19,13 +19,14 @@ static int read_run(struct ste_judge_spec *out, const char *run, long iteration,
 {
     char *path = ste_path_join(run, STE_RUN_RECIPE);
     json_t *recipe = ste_yaml_load(path, err);
-    char *objective = recipe_text(recipe, "train", "objective");
-    const bool reward = objective && strcmp(objective, "reward") == 0;
     int rc = recipe ? 0 : STE_EINPUT;
     if (!rc) {
         out->model = recipe_text(recipe, "models", "seed");
         out->pack = recipe_text(recipe, "prompts", "pack");
         out->pack_folder = recipe_text(recipe, "prompts", "folder");
+        char *objective = recipe_text(recipe, "train", "objective");
+        out->reward = iteration != 0 && objective && strcmp(objective, "reward") == 0;
+        ste_xfree(objective);
         const char *mode = json_string_value(json_object_get(json_object_get(recipe, "verdict"), "mode"));
         const int known = mode ? ste_name_find(ste_mode_names, mode) : -1;
         out->mode = known < 0 ? STE_MODE_PACK : (enum ste_verdict_mode)known;
@@ -33,7 +34,6 @@ static int read_run(struct ste_judge_spec *out, const char *run, long iteration,
             rc = ste_err_set(err, STE_EINPUT, "%s does not name the run's seed model (models.seed)", path);
     }
     json_decref(recipe);
-    ste_xfree(objective);
     ste_xfree(path);
     if (rc || iteration == 0)
         return rc;
@@ -46,7 +46,6 @@ static int read_run(struct ste_judge_spec *out, const char *run, long iteration,
         return ste_err_set(err, STE_ENOTFOUND, "run %s has no adapter of iteration %ld; its newest iteration is %ld",
                            run, iteration, newest);
     out->adapter = ste_run_adapter(run, iteration);
-    out->reward = reward;
     out->run = ste_xstrdup(run);
     return 0;
 }

@@ -59,7 +59,7 @@ static int save(void *arg, struct ste_err *err)
     return ste_loop_save(((struct suite *)arg)->l, err);
 }
 
-/* Of a reward model the row has how it was trained, as it is not asked. */
+/* A reward model is not asked: its row has neither sampling nor a limit. */
 static int provenance(struct suite *u, struct ste_err *err)
 {
     const struct ste_judge_setting *s = &u->setting;

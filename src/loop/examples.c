@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "llm/local.h"
 #include "loop/internal.h"
 
 int ste_loop_label_ids(struct ste_loop *l, struct ste_label_ids *out, struct ste_err *err)
@@ -22,10 +21,9 @@ int ste_loop_reward_ids(struct ste_loop *l, const char *dialogue, const char *be
     struct ste_role_model seed;
     struct ste_dialogue prompt = {0};
     int rc = ste_loop_seed(l, &seed, err);
-    struct ste_engine *e = rc == 0 ? ste_local_engine(seed.llm) : NULL;
+    const struct ste_engine *e = rc == 0 ? ste_loop_seed_engine(&seed, err) : NULL;
     if (rc == 0 && !e)
-        rc = ste_err_set(err, STE_EUSAGE, "the seed %s is no model of this machine: it cannot be trained here",
-                         seed.name);
+        rc = STE_EUSAGE;
     if (rc == 0)
         rc = ste_dialogue_parse(&prompt, dialogue, "a dialogue in the store", err);
     for (int i = 0; rc == 0 && i < 2; i++)

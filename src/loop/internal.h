@@ -34,6 +34,8 @@ int ste_loop_check_adapters(const struct ste_recipe *r, struct ste_err *err);
 int ste_loop_judge_after(struct ste_loop *l, int iteration, struct ste_role_model *out, struct ste_err *err);
 /* The seed here, which is trained. */
 int ste_loop_seed(struct ste_loop *l, struct ste_role_model *out, struct ste_err *err);
+/* The engine of the SEED; NULL: it is no model of this machine, and cannot be trained. */
+struct ste_engine *ste_loop_seed_engine(const struct ste_role_model *seed, struct ste_err *err);
 
 /* Writes the row if it is new (inside the caller's transaction) and gives its id. SAMPLING: what was asked for. */
 int ste_loop_provenance(struct ste_loop *l, const char *role, const struct ste_role_model *m,

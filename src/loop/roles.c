@@ -6,6 +6,7 @@
 #include "core/mem.h"
 #include "data/catalogue.h"
 #include "llm/endpoint.h"
+#include "llm/local.h"
 #include "loop/internal.h"
 #include "store/run.h"
 
@@ -81,6 +82,14 @@ int ste_loop_seed(struct ste_loop *l, struct ste_role_model *out, struct ste_err
 {
     *out = (struct ste_role_model){.name = l->recipe.seed_model};
     return open_model(l, out->name, &out->llm, err);
+}
+
+struct ste_engine *ste_loop_seed_engine(const struct ste_role_model *seed, struct ste_err *err)
+{
+    struct ste_engine *e = ste_local_engine(seed->llm);
+    if (!e)
+        ste_err_set(err, STE_EUSAGE, "the seed %s is no model of this machine: it cannot be trained here", seed->name);
+    return e;
 }
 
 /* NAME of the option models.ROLE or train.adapter; REWARD: a reward model is wanted. The caller clears SPEC, whatever

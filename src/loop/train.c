@@ -318,10 +318,9 @@ static int train_outside(struct training *g, const struct ste_model *m, const ch
 /* Leaves the trainer at the chosen step. */
 static int train(struct training *g, int *best, struct ste_err *err)
 {
-    struct ste_engine *e = ste_local_engine(g->seed.llm);
+    struct ste_engine *e = ste_loop_seed_engine(&g->seed, err);
     if (!e)
-        return ste_err_set(err, STE_EUSAGE, "the seed %s is no model of this machine: it cannot be trained here",
-                           g->seed.name);
+        return STE_EUSAGE;
     const struct ste_recipe *r = &g->l->recipe;
     int rc = ste_loop_train_params(r, g->iteration, rows_of(g), &g->params, err);
     g->params.pool = ste_local_pool(g->seed.llm);

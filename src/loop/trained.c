@@ -118,10 +118,11 @@ static int read_trained(struct ste_loop *l, const char *folder, struct ste_role_
 {
     int rc;
     if (l->recipe.objective == STE_TRAIN_REWARD) {
+        const struct ste_engine *e = ste_loop_seed_engine(out, err);
         ste_reward_close(l->reward);
         l->reward = NULL;
-        rc = ste_reward_open_on(&l->reward, ste_local_engine(out->llm), ste_local_pool(out->llm), folder,
-                                &l->recipe.engine, err);
+        rc = e ? ste_reward_open_on(&l->reward, e, ste_local_pool(out->llm), folder, &l->recipe.engine, err)
+               : STE_EUSAGE;
         out->reward = l->reward;
         *hash = rc == 0 ? ste_reward_hash(l->reward) : NULL;
     } else {

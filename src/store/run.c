@@ -82,19 +82,19 @@ static bool is_temporary(const char *name)
     return tmp && tmp[4] && tmp[4 + strspn(tmp + 4, "0123456789")] == 0;
 }
 
-/* Removes the files in FOLDER that are temporary (or ALL), and folders of temporary names that begin with BEGIN. */
-static void remove_temporary(const char *folder, const char *begin, bool all)
+/* Removes files and folders of FOLDER with temporary names that begin with BEGIN; NULL: all of its files. */
+static void remove_temporary(const char *folder, const char *begin)
 {
     DIR *d = ste_opendir(folder);
     for (struct dirent *e; d && (e = readdir(d));) {
         char *path = ste_path_join(folder, e->d_name);
-        const bool is_folder = ste_is_folder(path),
-                   one = is_temporary(e->d_name) && begin && strncmp(e->d_name, begin, strlen(begin)) == 0;
-        if (is_folder && one) {
-            remove_temporary(path, NULL, true);
+        const bool of_a_kill = begin && is_temporary(e->d_name) && strncmp(e->d_name, begin, strlen(begin)) == 0;
+        if (!ste_is_folder(path)) {
+            if (of_a_kill || !begin)
+                unlink(path);
+        } else if (of_a_kill) {
+            remove_temporary(path, NULL);
             rmdir(path);
-        } else if (!is_folder && (all || one)) {
-            unlink(path);
         }
         ste_xfree(path);
     }
@@ -105,8 +105,8 @@ void ste_run_clean_adapter(const char *dir, long iteration)
 {
     char *all = ste_run_adapters(dir), *one = ste_run_adapter(dir, iteration),
          *begin = ste_xasprintf("iter-%ld.tmp", iteration);
-    remove_temporary(all, begin, false);
-    remove_temporary(one, "", false);
+    remove_temporary(all, begin);
+    remove_temporary(one, "");
     ste_xfree(all);
     ste_xfree(one);
     ste_xfree(begin);
