@@ -51,8 +51,8 @@ FAMILIES = {
     "olmo3": ("Olmo3Config", {"sliding_window": 64, "layer_types": SLIDING(4, 4), "rms_norm_eps": 1e-6,
                               "rope_parameters": {**YARN, "attention_factor": 1.2079}}, {}),
     "smollm3": ("SmolLM3Config", {"no_rope_layers": [1, 1, 1, 0], "tie_word_embeddings": True}, {}),
-    "granite": ("GraniteConfig", {"embedding_multiplier": 6.0, "attention_multiplier": 0.1, "residual_multiplier": 0.3,
-                                  "logits_scaling": 3.0, "tie_word_embeddings": True}, {"embedding": 0.3}),
+    "granite": ("GraniteConfig", {"embedding_multiplier": 6.0, "attention_multiplier": 0.1, "residual_multiplier": 0.7,
+                                  "logits_scaling": 0.6}, {"embedding": 0.3}),
     "ministral3": ("Ministral3Config", {"head_dim": 64, "rope_parameters": {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0,
                                                                            "llama_4_scaling_beta": 0.1}}, {}),
 }
