@@ -43,6 +43,12 @@ struct ste_hparams {
     enum ste_rope rope;
     /* Their rows lie otherwise than in Hugging Face's files: of a head of n rows, row 2i + s was row s * n/2 + i. */
     bool interleaved;
+    /* Read by positions.c. With n_ctx_short positions or fewer, layers of the first kind turn by rotary, with more by
+     * rotary_long; 0: always by rotary. */
+    struct ste_rotary rotary[STE_N_ROTARY], rotary_long;
+    int n_ctx_short;
+    /* A query at position p is multiplied by 1 + temperature_scale ln(1 + floor(p / temperature_length)). */
+    double temperature_scale, temperature_length;
 };
 
 /* A number of the file. Its key is the architecture's name, a dot and NAME. */
@@ -101,6 +107,16 @@ struct ste_arch {
     enum ste_gate gate;
     enum ste_rope rope; /* of its GGUF files, as in ste_hparams */
     bool interleaved;
+    /* Sets what keys leave open, once those of all architectures are read and before its own; NULL: nothing. */
+    void (*defaults)(struct ste_hparams *hp);
+    int no_rope_each;      /* layers of which each such one does not turn; 0: none */
+    bool rope_is_optional; /* rope.scaling.finetuned = false says that no layer turns */
+    /* Where the file has a window: all layers but each such one slide, if it does not say which; 0: all do. */
+    struct {
+        int period;
+        bool plain;  /* sliding layers turn by positions as they are, and by a base of their own: */
+        double base; /* 0: that of the others */
+    } sliding;
     const char *chat; /* the chat template of most of its models, named where a file has none that is known */
 };
 

@@ -53,6 +53,7 @@ FAMILIES = {
     "smollm3": ("SmolLM3Config", {"no_rope_layers": [1, 1, 1, 0], "tie_word_embeddings": True}, {}),
     "granite": ("GraniteConfig", {"embedding_multiplier": 6.0, "attention_multiplier": 0.1, "residual_multiplier": 0.7,
                                   "logits_scaling": 0.6}, {"embedding": 0.3}),
+    "granite-nope": ("GraniteMoeHybridConfig", {}, {}),
     "ministral3": ("Ministral3Config", {"head_dim": 64, "rope_parameters": {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0,
                                                                            "llama_4_scaling_beta": 0.1}}, {}),
 }

@@ -15,4 +15,5 @@ const struct ste_arch ste_arch_granite = {
     .gate = STE_GATE_SILU,
     .rope = STE_ROPE_ADJACENT,
     .interleaved = true,
+    .rope_is_optional = true,
 };
