@@ -17,6 +17,7 @@ struct ste_layer {
     const struct ste_tensor *bias[STE_N_LINEAR];   /* (out) f32; NULL: none */
     int window; /* a position sees this many, itself the last of them; 0: all before it */
     enum ste_rotary_kind rotary;
+    const struct ste_fused *fused[STE_N_LINEAR]; /* whose rows the file has it as; NULL: a tensor of its own */
 };
 
 struct ste_chat_template; /* chat.h */
@@ -30,6 +31,7 @@ struct ste_model {
     const struct ste_tensor *output_norm;      /* (d_model) f32 */
     const struct ste_tensor *rope_divisors[3]; /* (dims / 2) f32 each, as positions.c takes them; NULL: none */
     struct ste_layer *layers;
+    struct ste_tensor *slices; /* [n_layers * STE_N_LINEAR]: rows of fused tensors (arch.h), to which layers point */
     struct ste_tokenizer *tokenizer;
     const struct ste_chat_template *chat; /* NULL: no template in the file, or one that is not known */
 };
