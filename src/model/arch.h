@@ -131,8 +131,11 @@ struct ste_arch {
     [STE_DOWN] = {"ffn_down", "mlp.down_proj", STE_WIDTH_MODEL, STE_WIDTH_FF}
 
 extern const struct ste_arch ste_arch_llama, ste_arch_qwen2, ste_arch_qwen3, ste_arch_granite, ste_arch_olmo2,
-    ste_arch_phi3;
+    ste_arch_phi3, ste_arch_gemma3, ste_arch_smollm3, ste_arch_mistral3;
 extern const struct ste_arch *const ste_archs[]; /* those that ste runs; ends with NULL */
+
+/* What a model of the architecture NAME (N bytes) has and ste does not do, in words; NULL: that is not known. */
+const char *ste_arch_lacks(const char *name, size_t n);
 
 int ste_width(const struct ste_hparams *hp, enum ste_width w);
 /* Rows and columns of a linear layer: out and in. */

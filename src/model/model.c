@@ -49,9 +49,12 @@ static int read_arch(struct reader *r)
             r->arch = known[i];
         ste_buf_addf(&names, "%s%s", i == 0 ? "" : known[i + 1] ? ", " : " and ", known[i]->name);
     }
-    rc = r->arch ? 0
-                 : ste_err_set(r->err, STE_EINPUT, "%s is of architecture '%.*s'; ste runs %s", path,
-                               (int)(s.n < 40 ? s.n : 40), s.s, names.s);
+    if (!r->arch) {
+        const char *lacks = ste_arch_lacks(s.s, s.n);
+        rc = ste_err_set(r->err, STE_EINPUT, "%s is of architecture '%.*s'%s%s%s; ste runs %s", path,
+                         (int)(s.n < 40 ? s.n : 40), s.s, lacks ? " (" : "", lacks ? lacks : "", lacks ? ")" : "",
+                         names.s);
+    }
     ste_buf_clear(&names);
     r->m->hp.arch = r->arch;
     return rc;

@@ -10,5 +10,5 @@ const struct ste_arch ste_arch_olmo2 = {
              [STE_NORM_FFN_OUT] = {"post_ffw_norm", STE_WIDTH_MODEL}},
     .gate = STE_GATE_SILU,
     .rope = STE_ROPE_HALVES,
-    .sliding = {.period = 4, .plain = true}, /* in OLMo 3 */
+    .sliding = {.period = 4, .plain = true},
 };

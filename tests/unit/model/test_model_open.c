@@ -72,7 +72,7 @@ static void what_is_wrong_is_named(void **state)
 {
     static const char *const wrong[][2] = {
         {"no arch", "does not name its architecture"},
-        {"other arch", "architecture 'mamba'"},
+        {"other arch", "architecture 'mamba' (state-space layers); ste runs llama"},
         {"no layers", "llama.block_count"},
         {"heads", "cannot share"},
         {"width", "does not divide"},
