@@ -81,7 +81,7 @@ static void what_is_wrong_is_named(void **state)
         {"factor", "stretches its positions by 4 (llama.rope.scaling.factor)"},
         {"old factor", "stretches its positions by 2 (llama.rope.scale_linear)"},
         {"whole factor", "stretches its positions by 8 (llama.rope.scale_linear)"},
-        {"part", "is part 2 of 5 of a model; join them"},
+        {"part", "is part 2 of 5 of a model by its keys"},
         {"adapter", "is a LoRA adapter for llama.cpp, not a model"},
         {"mmproj", "is no model: its general.type is 'mmproj'"},
         {"experts", "mixture of experts"},
