@@ -98,10 +98,10 @@ void ste_lora_rehash(struct ste_lora *l)
     ste_hasher_hex(h, l->hash);
 }
 
-/* Row ROW of a GGUF file's tensor is this row of Hugging Face's: see interleaved in arch.h. */
+/* Row ROW of a GGUF file's tensor is this row of Hugging Face's: see interleaved in struct ste_hparams. */
 static int hf_row(const struct ste_hparams *hp, enum ste_linear l, int row)
 {
-    if (!hp->arch->interleaved || (l != STE_Q && l != STE_K))
+    if (!hp->interleaved || (l != STE_Q && l != STE_K))
         return row;
     int head = row / hp->head_dim, in_head = row % hp->head_dim;
     return head * hp->head_dim + in_head % 2 * (hp->head_dim / 2) + in_head / 2;

@@ -92,6 +92,14 @@ uint16_t ste_f32_to_f16(float f)
     return (uint16_t)(sign | ((a - 0x38000000) >> 13));
 }
 
+uint16_t ste_f32_to_bf16(float f)
+{
+    uint32_t u = bits_of_float(f);
+    if ((u & 0x7FFFFFFF) > 0x7F800000) /* NaN: stays one */
+        return (uint16_t)(u >> 16 | 0x40);
+    return (uint16_t)((u + 0x7FFF + (u >> 16 & 1)) >> 16);
+}
+
 static void q4_0(const void *src, float *y, size_t n)
 {
     const struct ste_block_q4_0 *b = src;

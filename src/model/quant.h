@@ -65,6 +65,7 @@ size_t ste_type_bytes(enum ste_type t);     /* bytes a block */
 void ste_dequantize(enum ste_type t, const void *src, float *dst, size_t n);
 
 float ste_f16_to_f32(uint16_t h);
-uint16_t ste_f32_to_f16(float f); /* round to nearest even */
+uint16_t ste_f32_to_f16(float f);  /* round to nearest even */
+uint16_t ste_f32_to_bf16(float f); /* the same */
 
 #endif
