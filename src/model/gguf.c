@@ -309,6 +309,17 @@ bool ste_gguf_ints(const struct ste_gguf *g, const char *key, int64_t **out, uin
     return true;
 }
 
+bool ste_gguf_reals(const struct ste_gguf *g, const char *key, float **out, uint64_t *n)
+{
+    const struct ste_gguf_value *v = ste_gguf_find(g, key);
+    if (!v || v->kind != ARRAY || v->item_kind != F32)
+        return false;
+    *out = ste_xcalloc(v->n, sizeof **out);
+    memcpy(*out, v->data, v->n * sizeof **out);
+    *n = v->n;
+    return true;
+}
+
 static bool says(const struct ste_gguf *g, const char *key, const char *value)
 {
     struct ste_str s;

@@ -53,6 +53,7 @@ bool ste_gguf_string(const struct ste_gguf *g, const char *key, struct ste_str *
  */
 bool ste_gguf_strings(const struct ste_gguf *g, const char *key, struct ste_str **out, uint64_t *n);
 bool ste_gguf_ints(const struct ste_gguf *g, const char *key, int64_t **out, uint64_t *n);
+bool ste_gguf_reals(const struct ste_gguf *g, const char *key, float **out, uint64_t *n); /* of F32 */
 /* Lets the pages of mapped weights go (madvise): after they were repacked. NULL, of a model made in memory: nothing. */
 void ste_gguf_drop_pages(const struct ste_gguf *g);
 
