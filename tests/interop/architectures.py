@@ -228,7 +228,7 @@ def check(a, name, folder):
     rng = np.random.default_rng(7)
     n_vocab = base.config.vocab_size
     draw = lambda n: [int(x) for x in rng.integers(0, n_vocab - 3, n)]
-    ids, batch = draw(POSITIONS), [{"tokens": draw(n), "n_prompt": p, "weight": w} for n, p, w in ((280, 150, 1.0), (150, 30, 0.5))]
+    ids, batch = draw(POSITIONS), [{"tokens": draw(n), "n_prompt": p, "weight": w} for n, p, w in ((280, 150, 1.0), (190, 60, 0.5))]
     (folder / "batch.jsonl").write_text("".join(json.dumps(e) + "\n" for e in batch))
     with torch.no_grad():
         reference = base(torch.tensor([ids])).logits[0].numpy()
