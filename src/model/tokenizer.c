@@ -272,8 +272,9 @@ static enum ste_prefix prefix_of(const struct ste_tokenizer *t)
 int ste_tokenize(const struct ste_tokenizer *t, const char *text, size_t n, bool special, struct ste_tokens *out,
                  struct ste_err *err)
 {
-    const bool after = prefix_of(t) == STE_PREFIX_ALWAYS;
-    return add_text(t, text, n, special, after || (prefix_of(t) == STE_PREFIX_FIRST && !out->n), after, out, err);
+    const bool after = prefix_of(t) == STE_PREFIX_ALWAYS, first = out->n ? after : prefix_of(t) != STE_PREFIX_NONE;
+    const bool begins = !out->n || is_added(&t->v, out->ids[out->n - 1]);
+    return add_text(t, text, n, special, begins && first, after, out, err);
 }
 
 int ste_tokenize_on(const struct ste_tokenizer *t, const char *text, size_t n, struct ste_tokens *out,
@@ -286,12 +287,18 @@ int ste_tokenize_prompt(const struct ste_tokenizer *t, const char *text, size_t 
                         struct ste_err *err)
 {
     int rc = ste_tokenize(t, text, n, special, out, err);
-    if (rc || t->bos < 0 || (out->n && out->ids[0] == t->bos))
-        return rc;
-    ste_tokens_add(out, t->bos);
-    memmove(out->ids + 1, out->ids, (out->n - 1) * sizeof *out->ids);
-    out->ids[0] = t->bos;
-    return 0;
+    if (!rc)
+        ste_tokens_begin(t, out);
+    return rc;
+}
+
+void ste_tokens_begin(const struct ste_tokenizer *t, struct ste_tokens *prompt)
+{
+    if (t->bos < 0 || (prompt->n && prompt->ids[0] == t->bos))
+        return;
+    ste_tokens_add(prompt, t->bos);
+    memmove(prompt->ids + 1, prompt->ids, (prompt->n - 1) * sizeof *prompt->ids);
+    prompt->ids[0] = t->bos;
 }
 
 int32_t ste_tokenizer_bos(const struct ste_tokenizer *t)
