@@ -48,15 +48,111 @@ static void to_q8_0(const float *x, void *dst, size_t n)
     }
 }
 
+static int at_most(int n, int most)
+{
+    return n < most ? n : most;
+}
+
+/* The fifth bits of a block's weights, in order. */
+static void put_high_bits(uint8_t qh[4], const int q[32])
+{
+    for (int i = 0; i < 4; i++) {
+        qh[i] = 0;
+        for (int j = 0; j < 8; j++)
+            qh[i] |= (uint8_t)((q[8 * i + j] >> 4 & 1) << j);
+    }
+}
+
+static void put_nibbles(uint8_t qs[16], const int q[32])
+{
+    for (int j = 0; j < 16; j++)
+        qs[j] = (uint8_t)((q[j] & 15) | (q[j + 16] & 15) << 4);
+}
+
+/* 32 weights as D * (q - ZERO), q from 0 to 2 * ZERO - 1: the largest in size is d * -ZERO. Returned is D. */
+static float around_zero(const float *x, int zero, int q[32])
+{
+    float most = 0, size = 0;
+    for (int j = 0; j < 32; j++)
+        if (fabsf(x[j]) > size) {
+            size = fabsf(x[j]);
+            most = x[j];
+        }
+    const float d = most / (float)-zero, inverse = d != 0 ? 1 / d : 0;
+    for (int j = 0; j < 32; j++)
+        q[j] = at_most((int)(x[j] * inverse + ((float)zero + 0.5f)), 2 * zero - 1);
+    return d;
+}
+
+/* 32 weights as D * q + the least of them, q from 0 to TOP. */
+static float above_least(const float *x, int top, int q[32], float *least)
+{
+    float lo = x[0], hi = x[0];
+    for (int j = 1; j < 32; j++) {
+        lo = x[j] < lo ? x[j] : lo;
+        hi = x[j] > hi ? x[j] : hi;
+    }
+    const float d = (hi - lo) / (float)top, inverse = d > 0 ? 1 / d : 0;
+    for (int j = 0; j < 32; j++)
+        q[j] = at_most((int)((x[j] - lo) * inverse + 0.5f), top);
+    *least = lo;
+    return d;
+}
+
+static void to_q4_0(const float *x, void *dst, size_t n)
+{
+    struct ste_block_q4_0 *b = dst;
+    int q[32];
+    for (size_t i = 0; i < n / 32; i++, b++, x += 32) {
+        b->d = ste_f32_to_f16(around_zero(x, 8, q));
+        put_nibbles(b->qs, q);
+    }
+}
+
+static void to_q4_1(const float *x, void *dst, size_t n)
+{
+    struct ste_block_q4_1 *b = dst;
+    int q[32];
+    for (size_t i = 0; i < n / 32; i++, b++, x += 32) {
+        float least;
+        b->d = ste_f32_to_f16(above_least(x, 15, q, &least));
+        b->m = ste_f32_to_f16(least);
+        put_nibbles(b->qs, q);
+    }
+}
+
+static void to_q5_0(const float *x, void *dst, size_t n)
+{
+    struct ste_block_q5_0 *b = dst;
+    int q[32];
+    for (size_t i = 0; i < n / 32; i++, b++, x += 32) {
+        b->d = ste_f32_to_f16(around_zero(x, 16, q));
+        put_high_bits(b->qh, q);
+        put_nibbles(b->qs, q);
+    }
+}
+
+static void to_q5_1(const float *x, void *dst, size_t n)
+{
+    struct ste_block_q5_1 *b = dst;
+    int q[32];
+    for (size_t i = 0; i < n / 32; i++, b++, x += 32) {
+        float least;
+        b->d = ste_f32_to_f16(above_least(x, 31, q, &least));
+        b->m = ste_f32_to_f16(least);
+        put_high_bits(b->qh, q);
+        put_nibbles(b->qs, q);
+    }
+}
+
 static const struct writer {
     enum ste_type type;
     float most; /* the largest weight that surely has a finite value */
     void (*write)(const float *x, void *dst, size_t n);
 } writers[] = {
-    {STE_F32, 0x1.fffffep127f, to_f32},
-    {STE_F16, 65504, to_f16},
-    {STE_BF16, 0x1.fep127f, to_bf16},
-    {STE_Q8_0, 65504, to_q8_0},
+    {STE_F32, 0x1.fffffep127f, to_f32}, {STE_F16, 65504, to_f16},   {STE_BF16, 0x1.fep127f, to_bf16},
+    {STE_Q8_0, 65504, to_q8_0},         {STE_Q4_0, 65504, to_q4_0}, {STE_Q4_1, 65504, to_q4_1},
+    {STE_Q5_0, 65504, to_q5_0},         {STE_Q5_1, 65504, to_q5_1},
 };
 
 static const struct writer *writer_of(enum ste_type t)

@@ -16,13 +16,14 @@ from gguf import GGML_QUANT_SIZES, quants
 # Where the f16 scales lie in each block: random bytes there would mostly be absurd, and sometimes no number at all.
 SCALES = {
     T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q8_0: [0],
-    T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208],
+    T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208], T.IQ4_NL: [0], T.IQ4_XS: [0], T.Q2_K: [80, 82], T.Q3_K: [108],
+    T.MXFP4: [],  # its first byte is an exponent
 }
 EXTREME = [0x0000, 0x8000, 0x0001, 0x8001, 0x03FF, 0x0400, 0x7BFF, 0xFBFF, 0x3C00, 0xBC00]
 
 
 # Those whose rule for quantizing is one formula.
-WRITTEN = [T.F32, T.F16, T.BF16, T.Q8_0]
+WRITTEN = [T.F32, T.F16, T.BF16, T.Q8_0, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1]
 
 
 def main():
@@ -61,6 +62,8 @@ def values_of_blocks():
                     else:
                         h = int(np.float16(rng.normal() * 0.01).view(np.uint16))
                     blocks[i, at:at + 2] = [h & 255, h >> 8]
+            if t == T.MXFP4:
+                blocks[:6, 0] = [0, 1, 2, 127, 128, 250]
             raw = blocks.reshape(-1)
         else:
             floats = np.concatenate([rng.normal(size=28), [0.0, -0.0, 65504.0, 6e-8]]).astype(np.float32)
