@@ -24,7 +24,8 @@ struct ste_chat_template; /* chat.h */
 
 struct ste_model {
     struct ste_gguf *gguf;
-    char sha256[65]; /* ste_model_hash */
+    char sha256[65];               /* ste_model_hash, and what its weights are loaded as */
+    const struct ste_mix *load_as; /* the types of its matrices once they are packed; NULL: as they are */
     struct ste_hparams hp;
     const struct ste_tensor *embedding;        /* (n_vocab, d_model) */
     const struct ste_tensor *output;           /* (n_vocab, d_model); the embedding where the two are tied */
@@ -45,6 +46,11 @@ int ste_model_open(struct ste_model **out, const char *path, struct ste_err *err
 /* Opens a file of ARCH, whether or not ste_archs has it. */
 int ste_model_open_as(struct ste_model **out, const char *path, const struct ste_arch *arch, struct ste_err *err);
 void ste_model_close(struct ste_model *m);
+/* Matrices that are F32, F16 or BF16 are packed as TYPE (mix.h: "Q8_0"), so that they take less memory: it is another
+ * model then, of another hash. NULL or "": nothing. STE_EUSAGE: no such type. */
+int ste_model_load_as(struct ste_model *m, const char *type, struct ste_err *err);
+/* The type of which T, a matrix of M, is packed. */
+enum ste_type ste_model_type(const struct ste_model *m, const struct ste_tensor *t);
 
 /* Appends the ids in KEY of ROW; WHERE is "FILE:LINE". No list, an empty one, or an id that M does not know:
  * STE_EINPUT. */

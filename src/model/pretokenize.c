@@ -12,8 +12,11 @@
 /* Unicode's White_Space, written out: PCRE2's \s also takes U+180E, which is none since Unicode 6.3. */
 #define SPACES                                                                                                         \
     "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+/* All others: within a class there is no other way to say it. */
+#define NO_SPACES                                                                                                      \
+    "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}" \
+    "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}"
 
-#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define SUFFIX "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 #define LETTERS(letters) SUFFIX "|[^\\r\\n\\p{L}\\p{N}]?" letters "+|"
 #define REST(symbols, ends) "| ?[^\\s" symbols "]+[\\r\\n" ends "]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
@@ -35,10 +38,10 @@ static const struct {
     {"qwen35", "", .stages = {LETTERS("[\\p{L}\\p{M}]") "\\p{N}" REST("\\p{L}\\p{M}\\p{N}", "")}, .nfc = true},
     {"tekken", "", .stages = {CASED("") "\\p{N}" REST(PLAIN, "/")}, .ignore_merges = true, .add_bos = true},
     {"gpt-4o", " llama4 kanana2 ", .stages = {CASED(SUFFIX "?") "\\p{N}{1,3}" REST(PLAIN, "/")}},
-    {"gpt-2", " phi-2 ", .stages = {GPT2}},
-    {"olmo", " mpt ", .stages = {GPT2}, .nfc = true},
-    {"smollm", " refact starcoder codeshell ", .stages = {"\\p{N}", GPT2}},
-    {"command-r", "", .stages = {"\\p{N}", GPT2}, .nfc = true},
+    {"gpt-2", " phi-2 ", .stages = {STE_SPLIT_GPT2}},
+    {"olmo", " mpt ", .stages = {STE_SPLIT_GPT2}, .nfc = true},
+    {"smollm", " refact starcoder codeshell ", .stages = {STE_SPLIT_DIGIT, STE_SPLIT_GPT2}},
+    {"command-r", "", .stages = {STE_SPLIT_DIGIT, STE_SPLIT_GPT2}, .nfc = true},
 };
 enum { N_KNOWN = sizeof known / sizeof *known };
 
@@ -116,8 +119,10 @@ static int translate(struct ste_str from, struct ste_buf *out, struct ste_err *e
         if (odd)
             return ste_err_set(err, STE_EINPUT, "the expression '%.*s' has %s, which ste does not read",
                                (int)(from.n < 200 ? from.n : 200), from.s, odd);
-        if (c == '\\' && (next == 's' || (next == 'S' && !class))) {
-            ste_buf_adds(out, class ? SPACES : next == 's' ? "[" SPACES "]" : "[^" SPACES "]");
+        if (c == '\\' && (next == 's' || next == 'S')) {
+            ste_buf_adds(out, class ? "" : next == 's' ? "[" : "[^");
+            ste_buf_adds(out, class && next == 'S' ? NO_SPACES : SPACES);
+            ste_buf_adds(out, class ? "" : "]");
             i++;
             continue;
         }
@@ -190,7 +195,8 @@ static const char digits_gpt2[] = "\\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?[^
 int ste_pretokenizer_new(struct ste_pretokenizer **out, const struct ste_split *s, struct ste_err *err)
 {
     struct ste_pretokenizer *p = ste_xcalloc(1, sizeof *p);
-    const struct ste_split two = {.stages = {{"\\p{N}", 5}, {GPT2, sizeof GPT2 - 1}}, .n = 2};
+    const struct ste_split two = {
+        .stages = {{STE_SPLIT_DIGIT, sizeof STE_SPLIT_DIGIT - 1}, {STE_SPLIT_GPT2, sizeof STE_SPLIT_GPT2 - 1}}, .n = 2};
     const struct ste_split one = {.stages = {{digits_gpt2, sizeof digits_gpt2 - 1}}, .n = 1};
     const char *any;
     int rc = 0;

@@ -12,6 +12,8 @@
 #include "core/err.h"
 #include "model/gguf.h"
 
+#define STE_SPLIT_DIGIT "\\p{N}"
+#define STE_SPLIT_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 enum { STE_SPLIT_MAX = 4 };
 struct ste_split {
     struct ste_str stages[STE_SPLIT_MAX];

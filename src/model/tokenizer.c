@@ -101,7 +101,8 @@ static bool contains(struct ste_str s, const char *part)
 }
 
 /* Files name one end; others are known by their text. Converters left some of them as user-defined: they are control
- * tokens all the same. The end of a turn is the named one, or the first of the texts that the chat template writes. */
+ * tokens all the same. The end of a turn is the first of four texts that the chat template writes, eos before others.
+ */
 static int find_ends(struct ste_tokenizer *t, const struct ste_gguf *g, bool pieces, struct ste_err *err)
 {
     static const char *const texts[] = {"<|im_end|>",    "<|eot_id|>",      "<end_of_turn>", "<|end|>", "<|eom_id|>",
@@ -109,32 +110,25 @@ static int find_ends(struct ste_tokenizer *t, const struct ste_gguf *g, bool pie
     const int32_t eos = id_of(t, g, "tokenizer.ggml.eos_token_id", pieces ? 2 : -1);
     const int32_t eot = id_of(t, g, "tokenizer.ggml.eot_token_id", -1);
     struct ste_str chat = {"", 0};
-    int64_t *more;
-    uint64_t n;
     if (eos < 0)
         return ste_err_set(err, STE_EINPUT, "%s does not name its end-of-sequence token (tokenizer.ggml.eos_token_id)",
                            ste_gguf_path(g));
     add_end(t, eos);
     add_end(t, eot);
     add_end(t, id_of(t, g, "tokenizer.ggml.eom_token_id", -1));
-    if (ste_gguf_ints(g, "tokenizer.ste.eos_token_ids", &more, &n)) {
-        for (uint64_t i = 0; i < n; i++)
-            add_end(t, more[i] >= 0 && more[i] < t->v.n ? (int32_t)more[i] : -1);
-        ste_xfree(more);
-    }
-    bool any = !ste_gguf_string(g, "tokenizer.chat_template", &chat);
-    t->end_of_turn = eot;
+    const bool any = !ste_gguf_string(g, "tokenizer.chat_template", &chat);
+    t->end_of_turn = -1;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         int32_t id = ste_token_id(t, texts[i]);
         if (id < 0 || !is_added(&t->v, id))
             continue;
         t->v.types[id] = STE_TOKEN_CONTROL;
         add_end(t, id);
-        if (t->end_of_turn < 0 && i < 4 && (any || contains(chat, texts[i])))
+        if (i < 4 && (any || contains(chat, texts[i])) && (t->end_of_turn < 0 || id == eos))
             t->end_of_turn = id;
     }
     if (t->end_of_turn < 0)
-        t->end_of_turn = eos;
+        t->end_of_turn = eot >= 0 ? eot : eos;
     return 0;
 }
 
@@ -278,8 +272,9 @@ static enum ste_prefix prefix_of(const struct ste_tokenizer *t)
 int ste_tokenize(const struct ste_tokenizer *t, const char *text, size_t n, bool special, struct ste_tokens *out,
                  struct ste_err *err)
 {
-    const bool after = prefix_of(t) == STE_PREFIX_ALWAYS;
-    return add_text(t, text, n, special, after || (prefix_of(t) == STE_PREFIX_FIRST && !out->n), after, out, err);
+    const bool after = prefix_of(t) == STE_PREFIX_ALWAYS, first = out->n ? after : prefix_of(t) != STE_PREFIX_NONE;
+    const bool begins = !out->n || is_added(&t->v, out->ids[out->n - 1]);
+    return add_text(t, text, n, special, begins && first, after, out, err);
 }
 
 int ste_tokenize_on(const struct ste_tokenizer *t, const char *text, size_t n, struct ste_tokens *out,
@@ -292,12 +287,18 @@ int ste_tokenize_prompt(const struct ste_tokenizer *t, const char *text, size_t 
                         struct ste_err *err)
 {
     int rc = ste_tokenize(t, text, n, special, out, err);
-    if (rc || t->bos < 0 || (out->n && out->ids[0] == t->bos))
-        return rc;
-    ste_tokens_add(out, t->bos);
-    memmove(out->ids + 1, out->ids, (out->n - 1) * sizeof *out->ids);
-    out->ids[0] = t->bos;
-    return 0;
+    if (!rc)
+        ste_tokens_begin(t, out);
+    return rc;
+}
+
+void ste_tokens_begin(const struct ste_tokenizer *t, struct ste_tokens *prompt)
+{
+    if (t->bos < 0 || (prompt->n && prompt->ids[0] == t->bos))
+        return;
+    ste_tokens_add(prompt, t->bos);
+    memmove(prompt->ids + 1, prompt->ids, (prompt->n - 1) * sizeof *prompt->ids);
+    prompt->ids[0] = t->bos;
 }
 
 int32_t ste_tokenizer_bos(const struct ste_tokenizer *t)

@@ -26,18 +26,20 @@ struct ste_tokenizer; /* read-only after it is made: any thread may use it */
 int ste_tokenizer_new(struct ste_tokenizer **out, const struct ste_gguf *g, struct ste_err *err);
 void ste_tokenizer_free(struct ste_tokenizer *t);
 
-/* Appends the ids of TEXT, which begins a text or stands behind the control token that OUT ends with: some tokenizers
- * put a space before it, or take the white space behind such a token away. SPECIAL: control tokens' strings become
+/* Appends the ids of TEXT, which goes on from what OUT has. Some tokenizers put a space before a text at the start or
+ * behind an added token, or take the white space behind such a token away. SPECIAL: control tokens' strings become
  * those tokens; false: they are plain text. No BOS is added. Text that is not UTF-8 is STE_EINPUT with the byte
  * offset. */
 int ste_tokenize(const struct ste_tokenizer *t, const char *text, size_t n, bool special, struct ste_tokens *out,
                  struct ste_err *err);
-/* The same for plain text that goes on where another text ended: no space is put before it. */
+/* The same for plain text that goes on from another that OUT does not have: no space is put before it. */
 int ste_tokenize_on(const struct ste_tokenizer *t, const char *text, size_t n, struct ste_tokens *out,
                     struct ste_err *err);
-/* The same for a whole prompt, into an empty OUT: begins with the BOS token, once, where the tokenizer adds one. */
+/* The same for a whole prompt, into an empty OUT, and ste_tokens_begin. */
 int ste_tokenize_prompt(const struct ste_tokenizer *t, const char *text, size_t n, bool special, struct ste_tokens *out,
                         struct ste_err *err);
+/* Puts the BOS token before a whole prompt, where the tokenizer adds one and it is not there. */
+void ste_tokens_begin(const struct ste_tokenizer *t, struct ste_tokens *prompt);
 /* The token that a prompt begins with, or -1 where the model was taught without one. */
 int32_t ste_tokenizer_bos(const struct ste_tokenizer *t);
 
