@@ -27,8 +27,7 @@ static float nearest(float x) /* below 2^22 */
     return x + 0x1.8p23f - 0x1.8p23f;
 }
 
-/* Sums over weights that were rounded to integers q: of w, w q, w q q, w x, w x q, w x x, where W is a weight's weight.
- */
+/* Sums over weights x that were rounded to integers q: of 1, q, q q, x, x q, x x. */
 struct sums {
     float one, q, qq, x, xq, xx;
 };
@@ -50,22 +49,19 @@ static struct line solve(const struct sums *s, bool with_c, float *left)
 
 /* N weights at X as integers from LOW to TOP, of which START is the one at 0: scales of which the largest in size is
  * about TOP or LOW. */
-static struct line fit(const float *x, const float *w, int n, int low, int top, float start, const float inverse[TRIES],
-                       bool with_c)
+static struct line fit(const float *x, int n, int low, int top, float start, const float inverse[TRIES], bool with_c)
 {
     float q[TRIES] = {0}, qq[TRIES] = {0}, xq[TRIES] = {0}, least = INFINITY, left;
-    struct sums s = {0};
+    struct sums s = {.one = (float)n};
     struct line best = {0, 0};
     for (int j = 0; j < n; j++) {
-        const float wx = w[j] * x[j];
-        s.one += w[j];
-        s.x += wx;
-        s.xx += wx * x[j];
+        s.x += x[j];
+        s.xx += x[j] * x[j];
         for (int t = 0; t < TRIES; t++) {
             const float r = nearest(between((x[j] - start) * inverse[t], (float)low, (float)top));
-            q[t] += w[j] * r;
-            qq[t] += w[j] * r * r;
-            xq[t] += wx * r;
+            q[t] += r;
+            qq[t] += r * r;
+            xq[t] += x[j] * r;
         }
     }
     for (int t = 0; t < TRIES; t++) {
@@ -83,9 +79,9 @@ static struct line fit(const float *x, const float *w, int n, int low, int top, 
         s.q = s.qq = s.xq = 0;
         for (int j = 0; j < n; j++) {
             const float r = nearest(between((x[j] - best.c) * by, (float)low, (float)top));
-            s.q += w[j] * r;
-            s.qq += w[j] * r * r;
-            s.xq += w[j] * x[j] * r;
+            s.q += r;
+            s.qq += r * r;
+            s.xq += x[j] * r;
         }
         const struct line l = solve(&s, with_c, &left);
         if (!(left < least))
@@ -97,8 +93,7 @@ static struct line fit(const float *x, const float *w, int n, int low, int top, 
 }
 
 /* The one of N lines with the least error over COUNT weights; N up to LANES, which is a constant. */
-static inline int best_of(const int lanes, const struct line *l, int n, const float *x, const float *w, int count,
-                          int low, int top)
+static inline int best_of(const int lanes, const struct line *l, int n, const float *x, int count, int low, int top)
 {
     float a[TRIES] = {0}, c[TRIES] = {0}, inverse[TRIES] = {0}, error[TRIES] = {0};
     for (int t = 0; t < n; t++) {
@@ -110,7 +105,7 @@ static inline int best_of(const int lanes, const struct line *l, int n, const fl
         for (int t = 0; t < lanes; t++) {
             const float r = nearest(between((x[j] - c[t]) * inverse[t], (float)low, (float)top)),
                         e = a[t] * r + c[t] - x[j];
-            error[t] += w[j] * e * e;
+            error[t] += e * e;
         }
     int best = 0;
     for (int t = 1; t < n; t++)
@@ -120,7 +115,7 @@ static inline int best_of(const int lanes, const struct line *l, int n, const fl
 }
 
 /* N weights, a multiple of 8, as the nearest integers on line L; returned are the errors' squares. */
-static float set_integers(const float *x, const float *w, int n, struct line l, int low, int top, int *q)
+static float set_integers(const float *x, int n, struct line l, int low, int top, int *q)
 {
     const float inverse = l.a != 0 ? 1 / l.a : 0;
     float error[8] = {0}, sum = 0;
@@ -129,30 +124,11 @@ static float set_integers(const float *x, const float *w, int n, struct line l, 
             const float r = nearest(between((x[i + j] - l.c) * inverse, (float)low, (float)top)),
                         e = l.a * r + l.c - x[i + j];
             q[i + j] = (int)r;
-            error[j] += w[i + j] * e * e;
+            error[j] += e * e;
         }
     for (int j = 0; j < 8; j++)
         sum += error[j];
     return sum;
-}
-
-#ifndef WEIGHT
-#define WEIGHT 0
-#endif
-static void weigh(const float *x, int n, float *w)
-{
-    float mean = 0;
-    for (int j = 0; j < n; j++)
-        mean += x[j] * x[j];
-    mean = sqrtf(mean / (float)n);
-    for (int j = 0; j < n; j++)
-#if WEIGHT == 0
-        w[j] = 1;
-#elif WEIGHT == 1
-        w[j] = mean + fabsf(x[j]);
-#else
-        w[j] = x[j] * x[j];
-#endif
 }
 
 /* ---- a scale and a minimum for 32: Q4_K, Q5_K ---- */
@@ -167,9 +143,9 @@ static struct line line_of(float d, float dmin, int scale, int min)
     return (struct line){d * (float)scale, -(dmin * (float)min)};
 }
 
-static void fit_lines(const float *x, const float *w, int top, struct line lines[8])
+static void fit_lines(const float *x, int top, struct line lines[8])
 {
-    for (int j = 0; j < 8; j++, x += 32, w += 32) {
+    for (int j = 0; j < 8; j++, x += 32) {
         float lo = 0, hi = 0, inverse[TRIES];
         for (int i = 0; i < 32; i++) {
             lo = x[i] < lo ? x[i] : lo;
@@ -177,23 +153,23 @@ static void fit_lines(const float *x, const float *w, int top, struct line lines
         }
         for (int t = 0; t < TRIES; t++)
             inverse[t] = hi > lo ? ((float)top - 1.2f + 0.1f * (float)t) / (hi - lo) : 0;
-        lines[j] = fit(x, w, 32, 0, top, lo, inverse, true);
+        lines[j] = fit(x, 32, 0, top, lo, inverse, true);
         if (lines[j].a == 0)
             lines[j] = (struct line){(hi - lo) / (float)top, lo};
     }
 }
 
 /* The block's scales for all of its integers, by least squares. */
-static void fit_block_scales(const float *x, const float *w, struct k_block *b)
+static void fit_block_scales(const float *x, struct k_block *b)
 {
     float uu = 0, uv = 0, vv = 0, ux = 0, vx = 0;
     for (int j = 0; j < 256; j++) {
         const float u = (float)(b->scale[j / 32] * b->q[j]), v = (float)-b->min[j / 32];
-        uu += w[j] * u * u;
-        uv += w[j] * u * v;
-        vv += w[j] * v * v;
-        ux += w[j] * u * x[j];
-        vx += w[j] * v * x[j];
+        uu += u * u;
+        uv += u * v;
+        vv += v * v;
+        ux += u * x[j];
+        vx += v * x[j];
     }
     const float det = uu * vv - uv * uv;
     if (!(det > 0.001f * uu * vv)) {
@@ -208,24 +184,21 @@ static void fit_block_scales(const float *x, const float *w, struct k_block *b)
     }
 }
 
-static float set_block(const float *x, const float *w, int top, struct k_block *b)
+static float set_block(const float *x, int top, struct k_block *b)
 {
     const float d = ste_f16_to_f32(b->d), dmin = ste_f16_to_f32(b->dmin);
     float error = 0;
     for (int j = 0; j < 8; j++) {
-        error +=
-            set_integers(x + 32 * j, w + 32 * j, 32, line_of(d, dmin, b->scale[j], b->min[j]), 0, top, b->q + 32 * j);
+        error += set_integers(x + 32 * j, 32, line_of(d, dmin, b->scale[j], b->min[j]), 0, top, b->q + 32 * j);
     }
     return error;
 }
 
 static void quantize_k(const float *x, int top, struct k_block *b)
 {
-    float w[256], d = 0, dmin = 0;
+    float d = 0, dmin = 0;
     struct line lines[8];
-    for (int j = 0; j < 8; j++)
-        weigh(x + 32 * j, 32, w + 32 * j);
-    fit_lines(x, w, top, lines);
+    fit_lines(x, top, lines);
     for (int j = 0; j < 8; j++) {
         d = lines[j].a > d ? lines[j].a : d;
         dmin = -lines[j].c > dmin ? -lines[j].c : dmin;
@@ -243,14 +216,14 @@ static void quantize_k(const float *x, int top, struct k_block *b)
             mins[t] = (int)between(nearest(min) + (float)(t / 3 - 1), 0, 63);
             beside[t] = line_of(d, dmin, scales[t], mins[t]);
         }
-        const int best = best_of(12, beside, 9, x + 32 * j, w + 32 * j, 32, 0, top);
+        const int best = best_of(12, beside, 9, x + 32 * j, 32, 0, top);
         b->scale[j] = scales[best];
         b->min[j] = mins[best];
     }
-    const float error = set_block(x, w, top, b);
+    const float error = set_block(x, top, b);
     struct k_block refined = *b;
-    fit_block_scales(x, w, &refined);
-    if (set_block(x, w, top, &refined) < error)
+    fit_block_scales(x, &refined);
+    if (set_block(x, top, &refined) < error)
         *b = refined;
 }
 
@@ -308,28 +281,27 @@ struct k16_block {
     int scale[16], q[256];
 };
 
-static float set_block16(const float *x, const float *w, struct k16_block *b)
+static float set_block16(const float *x, struct k16_block *b)
 {
     const float d = ste_f16_to_f32(b->d);
     float error = 0;
     for (int j = 0; j < 16; j++) {
-        error += set_integers(x + 16 * j, w + 16 * j, 16, line_of(d, 0, b->scale[j], 0), -32, 31, b->q + 16 * j);
+        error += set_integers(x + 16 * j, 16, line_of(d, 0, b->scale[j], 0), -32, 31, b->q + 16 * j);
     }
     return error;
 }
 
 static void quantize_k16(const float *x, struct k16_block *b)
 {
-    float w[256], d = 0, a[16];
+    float d = 0, a[16];
     for (int j = 0; j < 16; j++) {
         float most = 0, inverse[TRIES];
         const float *xj = x + 16 * j;
-        weigh(xj, 16, w + 16 * j);
         for (int i = 0; i < 16; i++)
             most = fabsf(xj[i]) > fabsf(most) ? xj[i] : most;
         for (int t = 0; t < TRIES; t++)
             inverse[t] = most != 0 ? (-32 + 0.1f * (float)(t - TRIES / 2)) / most : 0;
-        a[j] = fit(xj, w + 16 * j, 16, -32, 31, 0, inverse, false).a;
+        a[j] = fit(xj, 16, -32, 31, 0, inverse, false).a;
         if (a[j] == 0)
             a[j] = most / -32;
         d = fabsf(a[j]) > fabsf(d) ? a[j] : d;
@@ -343,18 +315,18 @@ static void quantize_k16(const float *x, struct k16_block *b)
             scales[t] = (int)between(nearest(d != 0 ? a[j] / d : 0) + (float)(t - 1), -128, 127);
             beside[t] = line_of(d, 0, scales[t], 0);
         }
-        b->scale[j] = scales[best_of(4, beside, 3, x + 16 * j, w + 16 * j, 16, -32, 31)];
+        b->scale[j] = scales[best_of(4, beside, 3, x + 16 * j, 16, -32, 31)];
     }
-    const float error = set_block16(x, w, b);
+    const float error = set_block16(x, b);
     struct k16_block refined = *b;
     float uu = 0, ux = 0;
     for (int j = 0; j < 256; j++) {
         const float u = (float)(b->scale[j / 16] * b->q[j]);
-        uu += w[j] * u * u;
-        ux += w[j] * u * x[j];
+        uu += u * u;
+        ux += u * x[j];
     }
     refined.d = ste_f32_to_f16(uu > 0 ? ux / uu : d);
-    if (set_block16(x, w, &refined) < error)
+    if (set_block16(x, &refined) < error)
         *b = refined;
 }
 
