@@ -49,6 +49,7 @@ static int read_adapter(struct ste_reward *r, const struct ste_weights *weights,
         p.r = lora->r;
         p.alpha = lora->alpha;
         p.objective = &ste_bradley_terry;
+        p.n_ctx = (int)how->ctx;
         p.activation_bytes = 0; /* nothing goes back: no layer's activations are kept */
         rc = ste_trainer_new(&r->trainer, r->model, weights, &p, err);
     }
@@ -68,6 +69,8 @@ int ste_reward_open(struct ste_reward **out, const char *model, const char *dir,
     int rc = ste_model_resolve(model, &path, err);
     if (!rc)
         rc = ste_model_open(&r->opened, path, err);
+    if (!rc)
+        rc = ste_model_load_as(r->opened, how->load_as, err);
     if (!rc) {
         r->model = r->opened;
         r->pool = ste_pool_new((int)how->threads);

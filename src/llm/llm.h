@@ -92,6 +92,7 @@ struct ste_llm; /* one model; adapters are switched per question */
 struct ste_llm_params {
     long long threads, batch, ctx; /* 0: default */
     enum ste_activations activations;
+    char *load_as;     /* ste_model_load_as; NULL or empty: as the file has them */
     char *isa;         /* an instruction set that is forced; NULL or empty: none */
     const char *cache; /* path of the cache database; NULL: none; no option of the table */
     const char *spent; /* path of the ledger of what servers took (store/spent.h); NULL: none; no option either */
@@ -111,7 +112,7 @@ int ste_llm_load_adapter(struct ste_llm *l, const char *peft_dir, int *handle, s
 void ste_llm_drop_adapter(struct ste_llm *l, int handle);
 const char *ste_llm_adapter_hash(const struct ste_llm *l, int handle); /* "" for 0 */
 
-/* TEXT, without control tokens, as ids (STE_CAN_TOKEN_IDS); the caller frees *IDS. */
+/* TEXT, without control tokens, as ids (STE_CAN_TOKEN_IDS); it goes on from another text. The caller frees *IDS. */
 int ste_llm_tokenize(struct ste_llm *l, const char *text, int32_t **ids, size_t *n, struct ste_err *err);
 
 /* Submit, then next until it returns 0: 1 with an answer (the caller clears it), in the order in which they end.

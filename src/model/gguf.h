@@ -32,6 +32,8 @@ struct ste_gguf;
 int ste_gguf_open(struct ste_gguf **out, const char *path, struct ste_err *err);
 void ste_gguf_close(struct ste_gguf *g);
 const char *ste_gguf_path(const struct ste_gguf *g);
+/* It was a folder of Hugging Face's, and the rows of Q and K lie as there (interleaved in struct ste_hparams). */
+bool ste_gguf_is_folder(const struct ste_gguf *g);
 /* The path of part I, from 0, of the model that PATH names: PATH itself where it is the whole; NULL: it has no more.
  * Caller frees. */
 char *ste_gguf_part_path(const char *path, int i);
@@ -47,9 +49,11 @@ bool ste_gguf_int(const struct ste_gguf *g, const char *key, int64_t *out);
 bool ste_gguf_real(const struct ste_gguf *g, const char *key, double *out);
 bool ste_gguf_bool(const struct ste_gguf *g, const char *key, bool *out);
 bool ste_gguf_string(const struct ste_gguf *g, const char *key, struct ste_str *out);
-/* Arrays of strings, ints, reals: *N is the length. The caller frees *OUT (an array of its own). */
+/* Arrays of strings, of ints (or of bools, as 0 and 1): *N is the length. The caller frees *OUT (an array of its own).
+ */
 bool ste_gguf_strings(const struct ste_gguf *g, const char *key, struct ste_str **out, uint64_t *n);
 bool ste_gguf_ints(const struct ste_gguf *g, const char *key, int64_t **out, uint64_t *n);
+bool ste_gguf_reals(const struct ste_gguf *g, const char *key, float **out, uint64_t *n); /* of F32 */
 /* Lets the pages of mapped weights go (madvise): after they were repacked. NULL, of a model made in memory: nothing. */
 void ste_gguf_drop_pages(const struct ste_gguf *g);
 
@@ -57,6 +61,7 @@ void ste_gguf_drop_pages(const struct ste_gguf *g);
 
 /* NAME stands for its path in messages. Ends with ste_gguf_close. */
 struct ste_gguf *ste_gguf_new(const char *name);
+void ste_gguf_mark_folder(struct ste_gguf *g); /* ste_gguf_is_folder says so */
 /* Set KEY, in the place of what it had. Keys and values are copied. An int is U32 where that holds it, else I64; reals
  * are F32, ints of an array I32. */
 void ste_gguf_set_int(struct ste_gguf *g, const char *key, int64_t v);
@@ -74,6 +79,8 @@ void ste_gguf_copy_keys(struct ste_gguf *g, const struct ste_gguf *from);
  * STE_EINPUT: a name that is there, a row that the type's blocks do not divide, a shape beyond all memory. */
 int ste_gguf_add(struct ste_gguf *g, const char *name, enum ste_type type, int n_dims, const uint64_t *shape,
                  const void *data, struct ste_err *err);
+/* G frees P with ste_xfree when it is closed. Returns P. */
+void *ste_gguf_keep_small(struct ste_gguf *g, void *p);
 /* G gives back P with ste_big_free when it is closed: memory of ste_big_alloc, or a map of a file (which ste_big_own
  * knows) whose weights begin at byte WEIGHTS. */
 void ste_gguf_keep(struct ste_gguf *g, void *p, size_t size);
