@@ -93,6 +93,7 @@ ARCHITECTURES = {
 
 
 def architecture(name):
+    random.seed(name)
     a = ARCHITECTURES[name]
     arch, layers, t = a.get("arch", name), a.get("layers", LAYERS), {}
     for i in range(layers):

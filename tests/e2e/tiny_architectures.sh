@@ -29,15 +29,15 @@ for arch in $archs; do
     "$ste" dump "$arch" >"$arch.dump"
     grep -q '"table":"train_step"' "$arch.dump" && [ -s "$arch/adapters/iter-1/adapter.gguf" ] || fail "$arch: nothing was trained"
     for k in $(seq "$KILLS"); do
-        "$ste" run tiny.yaml --run "$arch-killed" --set models.seed="$dir/$arch.gguf" >/dev/null 2>&1 &
+        "$ste" run tiny.yaml --run killed --set models.seed="$dir/$arch.gguf" >/dev/null 2>&1 &
         sleep "$(awk "BEGIN {print ($((RANDOM % took)) + 20) / 1000}")"
         kill -9 $! 2>/dev/null
         wait $! 2>/dev/null
     done
-    run "$arch-killed" || fail "$arch: the last run ended with $?"
-    same "$arch-killed" "$arch"
-    run "$arch-other" --threads 1 --batch 7 || fail "$arch, one thread: the run ended with $?"
-    same "$arch-other" "$arch"
+    run killed || fail "$arch: the last run ended with $?"
+    same killed "$arch"
+    run other --threads 1 --batch 7 || fail "$arch, one thread: the run ended with $?"
+    same other "$arch"
     run few "${few[@]}" && "$ste" dump few >few.dump && grep -q '"table":"train_step"' few.dump || fail "$arch: few"
     for isa in avx512 avx-vnni avx2 portable; do
         if run "$isa" --isa "$isa" "${few[@]}"; then
@@ -46,6 +46,6 @@ for arch in $archs; do
             grep -q 'lacks the instruction set' err || fail "$arch, $isa"
         fi
     done
-    rm -rf "$arch"-* few avx* portable
+    rm -rf killed other few avx* portable
 done
 echo "tiny architectures: as they should be:" $archs

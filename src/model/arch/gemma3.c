@@ -20,13 +20,20 @@ const struct ste_arch ste_arch_gemma3 = {
     .keys = keys,
     .defaults = defaults,
     .linear = {STE_USUAL_LINEARS},
-    .norm = {[STE_NORM_ATTN] = {"attn_norm", STE_WIDTH_MODEL},
-             [STE_NORM_Q] = {"attn_q_norm", STE_WIDTH_HEAD},
-             [STE_NORM_K] = {"attn_k_norm", STE_WIDTH_HEAD},
-             [STE_NORM_ATTN_OUT] = {"post_attention_norm", STE_WIDTH_MODEL},
-             [STE_NORM_FFN] = {"ffn_norm", STE_WIDTH_MODEL},
-             [STE_NORM_FFN_OUT] = {"post_ffw_norm", STE_WIDTH_MODEL}},
+    .norm = {[STE_NORM_ATTN] = {"attn_norm", STE_WIDTH_MODEL, "input_layernorm"},
+             [STE_NORM_Q] = {"attn_q_norm", STE_WIDTH_HEAD, "self_attn.q_norm"},
+             [STE_NORM_K] = {"attn_k_norm", STE_WIDTH_HEAD, "self_attn.k_norm"},
+             [STE_NORM_ATTN_OUT] = {"post_attention_norm", STE_WIDTH_MODEL, "post_attention_layernorm"},
+             [STE_NORM_FFN] = {"ffn_norm", STE_WIDTH_MODEL, "pre_feedforward_layernorm"},
+             [STE_NORM_FFN_OUT] = {"post_ffw_norm", STE_WIDTH_MODEL, "post_feedforward_layernorm"}},
     .gate = STE_GATE_GELU,
     .rope = STE_ROPE_HALVES,
     .sliding = {.period = 6, .plain = true, .base = 10000},
+    .hf = {.types = STE_HF_TYPES("gemma3_text"),
+           .defaults =
+               "{\"num_attention_heads\": 8, \"num_key_value_heads\": 4, \"head_dim\": 256, \"rms_norm_eps\": 1e-6,"
+               "\"max_position_embeddings\": 131072, \"rope_theta\": 1000000, \"sliding_window\": 4096,"
+               "\"query_pre_attn_scalar\": 256, \"vocab_size\": 262208, \"tie_word_embeddings\": true}",
+           .norm_plus = 1,
+           .cuts_vocabulary = true},
 };

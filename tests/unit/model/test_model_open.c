@@ -98,7 +98,7 @@ static void what_is_wrong_is_named(void **state)
         {"merge form", "merge 1 is not two tokens"},
         {"merge vocab", "merge 1 has a part"},
         {"no eos", "end-of-sequence"},
-        {"pre", "pre-tokenizer 'llama-bpe' is not known"},
+        {"pre", "pre-tokenizer 'deepseek-llm' is not known"},
         {"no pre", "does not name its pre-tokenizer"},
         {"kind", "tokenizer of kind 'spm'"},
     };

@@ -38,7 +38,7 @@ static inline void tiny_tokenizer(struct gw *w, const char *pre, const char *wro
     const char *merges[] = {"h e", WRONG("merge form") ? "ll" : WRONG("merge vocab") ? "l e" : "l l"};
     gw_key_str(w, "tokenizer.ggml.model", WRONG("kind") ? "spm" : "gpt2");
     if (!WRONG("no pre"))
-        gw_key_str(w, "tokenizer.ggml.pre", WRONG("pre") ? "llama-bpe" : pre);
+        gw_key_str(w, "tokenizer.ggml.pre", WRONG("pre") ? "deepseek-llm" : pre);
     if (!WRONG("no tokens"))
         gw_key_strs(w, "tokenizer.ggml.tokens", tokens, TINY_VOCAB);
     gw_key_i32s(w, "tokenizer.ggml.token_type", types, WRONG("types") ? TINY_VOCAB - 1 : TINY_VOCAB);
