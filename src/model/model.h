@@ -28,7 +28,7 @@ struct ste_model {
     const struct ste_tensor *output_norm; /* (d_model) f32 */
     struct ste_layer *layers;
     struct ste_tokenizer *tokenizer;
-    const struct ste_chat_template *chat; /* NULL: no template in the file, or one that is not known */
+    struct ste_chat_template *chat;
 };
 
 /* PATH is a .gguf file. The SHA-256 is kept beside it (PATH.sha256, valid for the file's size and mtime) where the

@@ -331,6 +331,14 @@ int32_t ste_token_id(const struct ste_tokenizer *t, const char *string)
     return find(t, string, strlen(string));
 }
 
+int32_t ste_token_at(const struct ste_tokenizer *t, const char *s, size_t n, size_t *length)
+{
+    const int32_t id = added_at(t, s, n, true);
+    if (id >= 0)
+        *length = t->tokens[id].n;
+    return id;
+}
+
 int32_t ste_token_count(const struct ste_tokenizer *t)
 {
     return t->n;
