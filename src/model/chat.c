@@ -74,7 +74,7 @@ static void of_file(struct ste_chat_template *c, const struct ste_model *m)
         ste_jinja_new(&c->jinja, name, s.s, s.n, &c->why);
     else
         ste_err_set(&c->why, STE_EINPUT,
-                    "%s has no chat template; name one: STE_CHAT_TEMPLATE=%s is that of most %s models", path,
+                    "%s has no chat template; name one: --chat-template %s is that of most %s models", path,
                     usual ? usual : ste_chat_named->name, m->hp.arch->name);
     ste_xfree(name);
 }

@@ -5,8 +5,8 @@
  * What is rendered knows of each byte whether the template wrote it or a message has it. Only the template's own text
  * becomes control tokens; in a message "<|im_end|>" is ten ordinary characters. What stands between two control tokens
  * is tokenized as one text, as transformers does, so for messages without control strings the ids equal those of
- * apply_chat_template. A prompt begins with the BOS token where the tokenizer adds one, or the template writes it; never
- * with two.
+ * apply_chat_template. A prompt begins with the BOS token where the tokenizer adds one, or the template writes it;
+ * never with two.
  *
  * Thinking is switched off where a template can (enable_thinking, thinking). The date is a fixed one, so that the same
  * question has the same prompt on every day.
@@ -29,8 +29,8 @@ struct ste_message *ste_chat_messages(const struct ste_dialogue *d);
 
 /* Gives M the template NAME (chat_named.h) and the date that templates see, "2024-07-26"; NULL or "": what the
  * settings STE_CHAT_TEMPLATE and STE_CHAT_DATE say, else the file's own template and STE_CHAT_DATE. The file's template
- * may be broken: ste_chat_tokenize then says so. STE_EUSAGE: there is no such name or date, or M's vocabulary lacks what
- * the template writes. ste_model_open has done it with NULL for both. */
+ * may be broken: ste_chat_tokenize then says so. STE_EUSAGE: there is no such name or date, or M's vocabulary lacks
+ * what the template writes. ste_model_open has done it with NULL for both. */
 int ste_chat_choose(struct ste_model *m, const char *name, const char *date, struct ste_err *err);
 void ste_chat_free(struct ste_chat_template *c);
 

@@ -187,40 +187,20 @@ static struct value length(struct run *r, struct value v)
     }
 }
 
-static struct value to_number(struct run *r, struct value v, const struct args *a, bool real)
+static struct value to_int(struct run *r, struct value v, const struct args *a)
 {
-    char digits[64] = "", *end = digits;
-    const struct value other = jinja_arg_or(a, 0, "default", real ? jinja_real(0) : jinja_int(0));
-    if (v.kind == BOOL)
-        v = jinja_int(v.b);
-    if (v.kind == INT)
-        return real ? jinja_real((double)v.i) : v;
-    if (v.kind == REAL)
-        return real || !(fabs(v.r) < 9e18) ? v : jinja_int((int64_t)v.r);
-    if (v.kind != TEXT)
-        return other;
-    const struct text t = jinja_strip(v.t, NULL, true, true);
-    if (!t.n || t.n >= sizeof digits || r->failed)
-        return other;
-    memcpy(digits, t.s, t.n);
+    char digits[32] = "", *end = digits;
+    if (v.kind == INT || v.kind == BOOL)
+        return jinja_int(v.kind == INT ? v.i : v.b);
+    if (v.kind == REAL && fabs(v.r) < 9e18)
+        return jinja_int((int64_t)v.r);
+    const struct text t = v.kind == TEXT ? jinja_strip(v.t, NULL, true, true) : LITERAL("");
+    if (t.n < sizeof digits)
+        memcpy(digits, t.s, t.n);
     const double x = strtod(digits, &end);
-    if (*end || strpbrk(digits, "xXnN"))
-        return other;
-    if (real)
-        return jinja_real(x);
-    return strpbrk(digits, ".eE") ? (fabs(x) < 9e18 ? jinja_int((int64_t)x) : other)
-                                  : jinja_int(strtoll(digits, NULL, 10));
-}
-
-static struct value rounded(struct run *r, struct value v, const struct args *a)
-{
-    const struct value places = jinja_arg_or(a, 0, "precision", jinja_int(0)),
-                       how = jinja_arg_or(a, 1, "method", jinja_none());
-    const struct value x = to_number(r, v, &(struct args){.n = 0}, true);
-    const double scale = pow(10, places.kind == INT ? (double)places.i : 0), y = x.r * scale;
-    if (how.kind == TEXT && !jinja_text_is(how.t, "common"))
-        return jinja_real((jinja_text_is(how.t, "ceil") ? ceil(y) : floor(y)) / scale);
-    return jinja_real(nearbyint(y) / scale);
+    if (!*digits || *end || !(fabs(x) < 9e18))
+        return jinja_arg_or(a, 0, "default", jinja_int(0));
+    return strpbrk(digits, ".eE") ? jinja_int((int64_t)x) : jinja_int(strtoll(digits, NULL, 10));
 }
 
 static struct value indented(struct run *r, struct text t, const struct args *a)
@@ -244,36 +224,23 @@ static struct value indented(struct run *r, struct text t, const struct args *a)
     return jinja_text(jinja_made(r, &m));
 }
 
-/* As it stands in HTML. */
-static struct value escaped(struct run *r, struct text t)
-{
-    static const char *const by[][2] = {{"&", "&amp;"}, {">", "&gt;"}, {"<", "&lt;"}, {"'", "&#39;"}, {"\"", "&#34;"}};
-    for (size_t i = 0; i < sizeof by / sizeof *by; i++)
-        t = jinja_replace(r, t, (struct text){by[i][0], NULL, 1}, (struct text){by[i][1], NULL, strlen(by[i][1])}, -1);
-    return jinja_text(t);
-}
-
 /* ---- by name ---- */
 
 enum filter {
-    ABS,
     CAPITALIZE,
     COUNT,
     D,
     DEFAULT,
     DICTSORT,
-    E,
-    ESCAPE,
     FIRST,
-    FLOAT,
     INDENT,
-    INTEGER,
+    TO_INT,
     ITEMS,
     JOIN,
     LAST,
     LENGTH,
-    AS_LIST,
-    LOWERCASE,
+    TO_LIST,
+    TO_LOWER,
     MAP,
     MAX,
     MIN,
@@ -281,25 +248,21 @@ enum filter {
     REJECTATTR,
     REPLACE,
     REVERSE,
-    ROUND,
     SAFE,
     SELECT,
     SELECTATTR,
     SORT,
     STRING,
-    SUM,
-    TITLECASE,
     TOJSON,
     TRIM,
     UNIQUE,
-    UPPERCASE,
+    TO_UPPER,
     N_FILTERS
 };
 static const char *const filters[N_FILTERS] = {
-    "abs",    "capitalize", "count",      "d",       "default", "dictsort", "e",    "escape", "first",      "float",
-    "indent", "int",        "items",      "join",    "last",    "length",   "list", "lower",  "map",        "max",
-    "min",    "reject",     "rejectattr", "replace", "reverse", "round",    "safe", "select", "selectattr", "sort",
-    "string", "sum",        "title",      "tojson",  "trim",    "unique",   "upper"};
+    "capitalize", "count",  "d",      "default",    "dictsort", "first",  "indent", "int",    "items",      "join",
+    "last",       "length", "list",   "lower",      "map",      "max",    "min",    "reject", "rejectattr", "replace",
+    "reverse",    "safe",   "select", "selectattr", "sort",     "string", "tojson", "trim",   "unique",     "upper"};
 
 static struct value default_(struct value v, const struct args *a)
 {
@@ -325,7 +288,7 @@ static struct value of_list(struct run *r, enum filter f, struct value v, const 
     }
     case JOIN:
         return joined(r, v, a);
-    case AS_LIST: {
+    case TO_LIST: {
         const struct list *items = jinja_items(r, v);
         struct value out = jinja_list(r);
         for (size_t i = 0; i < items->n && !r->failed; i++)
@@ -350,14 +313,6 @@ static struct value of_list(struct run *r, enum filter f, struct value v, const 
     case SORT:
         return sorted(r, v, jinja_arg(a, 2, "attribute"), jinja_is_true(jinja_arg_or(a, 0, "reverse", none)),
                       !jinja_is_true(jinja_arg_or(a, 1, "case_sensitive", none)));
-    case SUM: {
-        const struct list *items = jinja_items(r, v);
-        const struct value *path = jinja_arg(a, 0, "attribute");
-        struct value out = jinja_arg_or(a, 1, "start", jinja_int(0));
-        for (size_t i = 0; i < items->n && !r->failed; i++)
-            out = jinja_binary(r, LITERAL("+"), out, path ? attribute(r, items->items[i], *path) : items->items[i]);
-        return out;
-    }
     case UNIQUE:
         return unique(r, v);
     default:
@@ -380,15 +335,8 @@ struct value jinja_filter(struct run *r, struct value v, struct text name, const
     case COUNT:
     case LENGTH:
         return length(r, v);
-    case FLOAT:
-    case INTEGER:
-        return to_number(r, v, a, f == FLOAT);
-    case ABS:
-        return v.kind == REAL             ? jinja_real(fabs(v.r))
-               : v.kind == INT && v.i < 0 ? jinja_binary(r, LITERAL("-"), jinja_int(0), v)
-                                          : v;
-    case ROUND:
-        return rounded(r, v, a);
+    case TO_INT:
+        return to_int(r, v, a);
     case TOJSON:
         return jinja_tojson(r, v, a);
     case STRING:
@@ -396,20 +344,15 @@ struct value jinja_filter(struct run *r, struct value v, struct text name, const
         return jinja_text(jinja_string(r, v));
     case TRIM:
         return jinja_text(jinja_strip(jinja_string(r, v), jinja_arg(a, 0, "chars"), true, true));
-    case E:
-    case ESCAPE:
-        return escaped(r, jinja_string(r, v));
     case INDENT:
         return indented(r, jinja_string(r, v), a);
-    case UPPERCASE:
-    case LOWERCASE:
-    case TITLECASE:
+    case TO_UPPER:
+    case TO_LOWER:
     case CAPITALIZE:
         return jinja_text(jinja_letters(r, jinja_string(r, v),
-                                        f == UPPERCASE   ? UPPER
-                                        : f == LOWERCASE ? LOWER
-                                        : f == TITLECASE ? TITLE
-                                                         : CAPITALIZED));
+                                        f == TO_UPPER   ? UPPER
+                                        : f == TO_LOWER ? LOWER
+                                                        : CAPITALIZED));
     case REPLACE: {
         const struct text t = jinja_string(r, v), what = jinja_string(r, jinja_arg_or(a, 0, "old", jinja_none())),
                           by = jinja_string(r, jinja_arg_or(a, 1, "new", jinja_none()));

@@ -1,11 +1,16 @@
-/* What the parts of the interpreter share: lex.c, parse.c, value.c, eval.c, run.c, filters.c, methods.c, json.c. */
+/* What the parts of the interpreter share: lex.c, expression.c, parse.c, value.c, eval.c, run.c, filters.c, methods.c,
+ * json.c. */
 #ifndef STE_MODEL_JINJA_INTERNAL_H
 #define STE_MODEL_JINJA_INTERNAL_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "model/jinja/jinja.h"
+
+/* "NAME, line LINE: ..." in one line, whatever the texts in it hold. */
+void jinja_say(struct ste_err *err, const char *name, int line, const char *fmt, va_list ap);
 
 /* ---- memory: freed all at once ---- */
 
@@ -148,6 +153,27 @@ struct parser {
 void jinja_lex(struct parser *p, const char *s, size_t n);
 /* Keeps the first sentence: "NAME, line LINE: ...". */
 void jinja_parse_fail(struct parser *p, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* ---- expression.c: tokens, nodes and expressions; parse.c has the statements ---- */
+
+const struct token *jinja_peek(const struct parser *p, size_t ahead);
+/* The next token is of KIND and, unless that is NULL, TEXT. */
+bool jinja_next_is(const struct parser *p, enum token_kind kind, const char *text);
+bool jinja_take(struct parser *p, enum token_kind kind, const char *text); /* and goes on behind it */
+bool jinja_take_op(struct parser *p, const char *text);
+bool jinja_take_word(struct parser *p, const char *text);
+void jinja_expected(struct parser *p, const char *what); /* an error: the next token is not WHAT */
+void jinja_need_op(struct parser *p, const char *text);
+struct text jinja_need_name(struct parser *p, const char *what);
+struct node *jinja_new(struct parser *p, enum op kind); /* at the next token's line */
+struct node *jinja_new_on(struct parser *p, enum op kind, struct node *a);
+struct node *jinja_new_constant(struct parser *p, struct value v);
+void jinja_add_kid(struct parser *p, struct node *n, struct node *kid);
+bool jinja_enter(struct parser *p); /* one deeper; the caller takes it back from p->depth */
+struct node *jinja_expression(struct parser *p);
+/* Expressions with commas between are a tuple. CONDITION: they may have "if"; END: an empty one may stand before it. */
+struct node *jinja_tuple(struct parser *p, bool condition, const char *end);
+struct node *jinja_one_filter(struct parser *p, struct node *a); /* behind its "|" */
 
 /* ---- a rendering ---- */
 

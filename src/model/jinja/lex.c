@@ -1,22 +1,32 @@
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 
 #include "core/mem.h"
+#include "core/utf8.h"
 #include "model/jinja/internal.h"
+
+void jinja_say(struct ste_err *err, const char *name, int line, const char *fmt, va_list ap)
+{
+    struct ste_buf b = STE_BUF_INIT;
+    ste_buf_vaddf(&b, fmt, ap);
+    for (size_t i = 0; i < b.len; i++)
+        if ((uint8_t)b.s[i] < ' ')
+            b.s[i] = ' ';
+    for (size_t bad; (bad = ste_utf8_bad(b.s, b.len)) < b.len;) /* a text that was cut within a character */
+        b.s[bad] = '?';
+    ste_err_set(err, STE_EINPUT, "%s, line %d: %s", name, line, b.s);
+    ste_buf_clear(&b);
+}
 
 void jinja_parse_fail(struct parser *p, int line, const char *fmt, ...)
 {
-    struct ste_buf b = STE_BUF_INIT;
     va_list ap;
     if (p->failed)
         return;
     p->failed = true;
     va_start(ap, fmt);
-    ste_buf_vaddf(&b, fmt, ap);
+    jinja_say(p->err, p->j->name, line, fmt, ap);
     va_end(ap);
-    ste_err_set(p->err, STE_EINPUT, "%s, line %d: %s", p->j->name, line, b.s);
-    ste_buf_clear(&b);
 }
 
 static struct token *add(struct parser *p, enum token_kind kind, int line, const char *s, size_t n)

@@ -1,5 +1,6 @@
 /* Methods of texts and mappings, and the functions. */
-#include <stdio.h>
+#include <locale.h>
+#include <time.h>
 
 #include <utf8proc.h>
 
@@ -137,19 +138,6 @@ static struct value split_words(struct run *r, struct text t, int64_t most)
     return out;
 }
 
-static struct value split_lines(struct run *r, struct text t)
-{
-    struct value out = jinja_list(r);
-    for (size_t from = 0; from < t.n && !r->failed;) {
-        size_t to = from;
-        while (to < t.n && t.s[to] != '\n' && t.s[to] != '\r')
-            to++;
-        jinja_list_add(r, out.list, jinja_text(jinja_text_part(t, from, to - from)));
-        from = to + (to + 1 < t.n && t.s[to] == '\r' && t.s[to + 1] == '\n' ? 2 : 1);
-    }
-    return out;
-}
-
 static bool affix(struct run *r, struct text t, struct value v, bool end)
 {
     if (v.kind == LIST) {
@@ -190,41 +178,10 @@ static struct value format(struct run *r, struct text t, const struct args *args
     return jinja_text(jinja_made(r, &m));
 }
 
-static int64_t find(struct run *r, struct text t, struct value what, bool last)
-{
-    size_t found = t.n + 1;
-    if (what.kind != TEXT) {
-        jinja_run_fail(r, "find asks for a text, not for %s", jinja_kind_name(what));
-        return -1;
-    }
-    for (size_t at = 0; at <= t.n && !r->failed && jinja_run_step(r, 1); at++) {
-        const size_t next = jinja_text_find(r, t, what.t, at);
-        if (next == t.n && what.t.n)
-            break;
-        found = at = next;
-        if (!last)
-            break;
-    }
-    return found > t.n ? -1 : (int64_t)jinja_text_length(jinja_text_part(t, 0, found));
-}
-
-static bool all_are(struct text t, utf8proc_category_t from, utf8proc_category_t to)
-{
-    for (size_t i = 0, n; i < t.n; i += n) {
-        utf8proc_int32_t c;
-        n = (size_t)utf8proc_iterate((const utf8proc_uint8_t *)t.s + i, (utf8proc_ssize_t)(t.n - i), &c);
-        if (n > 4 || utf8proc_category(c) < from || utf8proc_category(c) > to)
-            return false;
-    }
-    return t.n > 0;
-}
-
-static const char *const text_methods[] = {"split",        "rsplit",   "splitlines", "strip", "lstrip", "rstrip",
-                                           "startswith",   "endswith", "replace",    "upper", "lower",  "title",
-                                           "capitalize",   "find",     "rfind",      "count", "format", "removeprefix",
-                                           "removesuffix", "isdigit",  "isalpha",    "join"};
-static const char *const dict_methods[] = {"items", "keys", "values", "get", "copy"};
-static const char *const list_methods[] = {"index", "count", "copy"};
+static const char *const text_methods[] = {
+    "split", "rsplit", "strip",      "lstrip", "rstrip", "startswith",   "endswith",     "replace", "upper",
+    "lower", "title",  "capitalize", "find",   "format", "removeprefix", "removesuffix", "join"};
+static const char *const dict_methods[] = {"items", "keys", "values", "get"};
 
 static bool in(struct text name, const char *const *names, size_t n)
 {
@@ -237,10 +194,7 @@ static bool in(struct text name, const char *const *names, size_t n)
 
 bool jinja_has_method(struct value v, struct text name)
 {
-    return v.kind == TEXT   ? IN(name, text_methods)
-           : v.kind == DICT ? IN(name, dict_methods)
-           : v.kind == LIST ? IN(name, list_methods)
-                            : false;
+    return v.kind == TEXT ? IN(name, text_methods) : v.kind == DICT && IN(name, dict_methods);
 }
 
 static struct text need_text(struct run *r, const struct args *a, int at, const char *name)
@@ -273,26 +227,12 @@ static struct value split(struct run *r, struct text t, const struct args *a, bo
     return right ? rsplit_at(r, t, by, most) : split_at(r, t, by, most);
 }
 
-static struct value counted(struct run *r, struct text t, struct text what)
-{
-    int64_t n = 0;
-    for (size_t at = 0; what.n && !r->failed; n++) {
-        const size_t next = jinja_text_find(r, t, what, at);
-        if (next == t.n)
-            break;
-        at = next + what.n;
-    }
-    return jinja_int(what.n ? n : (int64_t)jinja_text_length(t) + 1);
-}
-
 static struct value text_method(struct run *r, struct text t, struct text name, const struct args *a)
 {
     const struct value *chars = jinja_arg(a, 0, NULL);
     const char c = *name.s, last = name.s[name.n - 1];
     if (jinja_text_is(name, "split") || jinja_text_is(name, "rsplit"))
         return split(r, t, a, c == 'r');
-    if (jinja_text_is(name, "splitlines"))
-        return split_lines(r, t);
     if (name.n >= 5 && !memcmp(name.s + name.n - 5, "strip", 5))
         return jinja_run_step(r, t.n / 64) ? jinja_text(jinja_strip(t, chars, c != 'r', c != 'l')) : jinja_none();
     if (jinja_text_is(name, "startswith") || jinja_text_is(name, "endswith"))
@@ -304,10 +244,10 @@ static struct value text_method(struct run *r, struct text t, struct text name, 
     if (jinja_text_is(name, "upper") || jinja_text_is(name, "lower") || jinja_text_is(name, "title") ||
         jinja_text_is(name, "capitalize"))
         return jinja_text(jinja_letters(r, t, c == 'u' ? UPPER : c == 'l' ? LOWER : c == 't' ? TITLE : CAPITALIZED));
-    if (jinja_text_is(name, "find") || jinja_text_is(name, "rfind"))
-        return jinja_int(find(r, t, jinja_arg_or(a, 0, NULL, jinja_none()), c == 'r'));
-    if (jinja_text_is(name, "count"))
-        return counted(r, t, need_text(r, a, 0, NULL));
+    if (jinja_text_is(name, "find")) {
+        const size_t found = jinja_text_find(r, t, need_text(r, a, 0, NULL), 0);
+        return jinja_int(found < t.n ? (int64_t)jinja_text_length(jinja_text_part(t, 0, found)) : -1);
+    }
     if (jinja_text_is(name, "format"))
         return format(r, t, a);
     if (jinja_text_is(name, "removeprefix") || jinja_text_is(name, "removesuffix")) {
@@ -315,18 +255,12 @@ static struct value text_method(struct run *r, struct text t, struct text name, 
         const bool there = affix(r, t, jinja_text(x), last == 'x' && name.s[6] == 's');
         return jinja_text(there ? jinja_text_part(t, name.s[6] == 'p' ? x.n : 0, t.n - x.n) : t);
     }
-    if (jinja_text_is(name, "isdigit"))
-        return jinja_bool(all_are(t, UTF8PROC_CATEGORY_ND, UTF8PROC_CATEGORY_ND));
-    if (jinja_text_is(name, "isalpha"))
-        return jinja_bool(all_are(t, UTF8PROC_CATEGORY_LU, UTF8PROC_CATEGORY_LO));
     struct args with = {.n = 1, .values = {jinja_text(t)}}; /* join */
     return jinja_filter(r, jinja_arg_or(a, 0, NULL, jinja_none()), LITERAL("join"), &with);
 }
 
 static struct value dict_method(struct run *r, struct value of, struct text name, const struct args *a)
 {
-    if (jinja_text_is(name, "copy"))
-        return of;
     if (jinja_text_is(name, "get")) {
         const struct value *v = jinja_dict_get(r, of.dict, jinja_arg_or(a, 0, NULL, jinja_none()));
         return v ? *v : jinja_arg_or(a, 1, NULL, jinja_none());
@@ -342,114 +276,30 @@ static struct value dict_method(struct run *r, struct value of, struct text name
     return out;
 }
 
-static struct value list_method(struct run *r, struct value of, struct text name, const struct args *a)
-{
-    const struct value what = jinja_arg_or(a, 0, NULL, jinja_none());
-    int64_t n = 0;
-    if (jinja_text_is(name, "copy"))
-        return of;
-    for (size_t i = 0; i < of.list->n && !r->failed; i++)
-        if (jinja_equal(r, of.list->items[i], what)) {
-            if (*name.s == 'i')
-                return jinja_int((int64_t)i);
-            n++;
-        }
-    if (*name.s == 'i')
-        jinja_run_fail(r, "index finds no such item");
-    return jinja_int(n);
-}
-
 struct value jinja_call_method(struct run *r, const struct method *m, const struct args *args)
 {
-    return m->of.kind == TEXT   ? text_method(r, m->of.t, m->name, args)
-           : m->of.kind == DICT ? dict_method(r, m->of, m->name, args)
-                                : list_method(r, m->of, m->name, args);
+    return m->of.kind == TEXT ? text_method(r, m->of.t, m->name, args) : dict_method(r, m->of, m->name, args);
 }
 
 /* ---- functions ---- */
 
 const char *const jinja_functions[F_N] = {"namespace", "raise_exception", "strftime_now", "range", "dict"};
 
-/* The run's date in the words of strftime; the time is midnight. */
+/* The date that the caller gave, at midnight, whatever the locale of the process. */
 static struct value strftime_now(struct run *r, struct text format)
 {
-    static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
-                                         "July",    "August",   "September", "October", "November", "December"};
-    static const char *const days[] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
-    static const int shift[] = {0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4},
-                     before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-    const struct ste_jinja_date d = r->in->date;
-    const int y = d.year - (d.month < 3);
-    const char *day = days[(y + y / 4 - y / 100 + y / 400 + shift[d.month - 1] + d.day) % 7],
-               *month = months[d.month - 1];
-    const bool leap = d.year % 4 == 0 && (d.year % 100 != 0 || d.year % 400 == 0);
+    char form[64] = "", out[256] = "";
+    struct tm day = {.tm_year = r->in->date.year - 1900, .tm_mon = r->in->date.month - 1, .tm_mday = r->in->date.day};
+    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (format.n < sizeof form)
+        memcpy(form, format.s, format.n);
+    timegm(&day); /* finds the day of the week */
+    if (plain && strftime_l(out, sizeof out, form, &day, plain) == 0 && format.n)
+        jinja_run_fail(r, "strftime_now cannot write '%s'", form);
+    if (plain)
+        freelocale(plain);
     struct making m = MAKING;
-    for (size_t i = 0; i < format.n && !r->failed; i++) {
-        const bool percent = format.s[i] == '%' && i + 1 < format.n;
-        const bool bare = percent && format.s[i + 1] == '-' && i + 2 < format.n; /* %-d: without a zero before it */
-        char out[32] = "";
-        if (!percent) {
-            jinja_put(r, &m.s, &m.marks, jinja_text_part(format, i, 1));
-            continue;
-        }
-        i += bare ? 2 : 1;
-        switch (format.s[i]) {
-        case 'd':
-            snprintf(out, sizeof out, bare ? "%d" : "%02d", d.day);
-            break;
-        case 'e':
-            snprintf(out, sizeof out, "%2d", d.day);
-            break;
-        case 'm':
-            snprintf(out, sizeof out, bare ? "%d" : "%02d", d.month);
-            break;
-        case 'Y':
-            snprintf(out, sizeof out, "%d", d.year);
-            break;
-        case 'y':
-            snprintf(out, sizeof out, "%02d", d.year % 100);
-            break;
-        case 'B':
-            snprintf(out, sizeof out, "%s", month);
-            break;
-        case 'b':
-        case 'h':
-            snprintf(out, sizeof out, "%.3s", month);
-            break;
-        case 'A':
-            snprintf(out, sizeof out, "%s", day);
-            break;
-        case 'a':
-            snprintf(out, sizeof out, "%.3s", day);
-            break;
-        case 'j':
-            snprintf(out, sizeof out, "%03d", before[d.month - 1] + d.day + (leap && d.month > 2));
-            break;
-        case 'F':
-            snprintf(out, sizeof out, "%d-%02d-%02d", d.year, d.month, d.day);
-            break;
-        case 'H':
-        case 'M':
-        case 'S':
-            snprintf(out, sizeof out, bare ? "0" : "00");
-            break;
-        case 'I':
-            snprintf(out, sizeof out, "12");
-            break;
-        case 'p':
-            snprintf(out, sizeof out, "AM");
-            break;
-        case 'T':
-            snprintf(out, sizeof out, "00:00:00");
-            break;
-        case '%':
-            snprintf(out, sizeof out, "%%");
-            break;
-        default:
-            jinja_run_fail(r, "strftime_now does not know %%%c", format.s[i]);
-        }
-        jinja_put(r, &m.s, &m.marks, (struct text){out, NULL, strlen(out)});
-    }
+    jinja_put(r, &m.s, &m.marks, (struct text){out, NULL, strlen(out)});
     return jinja_text(jinja_made(r, &m));
 }
 

@@ -1,23 +1,15 @@
-#include <stdarg.h>
-
 #include "core/mem.h"
 #include "model/jinja/internal.h"
 
 void jinja_run_fail(struct run *r, const char *fmt, ...)
 {
-    struct ste_buf b = STE_BUF_INIT;
     va_list ap;
     if (r->failed)
         return;
     r->failed = true;
     va_start(ap, fmt);
-    ste_buf_vaddf(&b, fmt, ap);
+    jinja_say(r->err, r->j->name, r->line, fmt, ap);
     va_end(ap);
-    for (size_t i = 0; i < b.len; i++) /* what a template raises is one line too */
-        if ((uint8_t)b.s[i] < ' ')
-            b.s[i] = ' ';
-    ste_err_set(r->err, STE_EINPUT, "%s, line %d: %s", r->j->name, r->line, b.s);
-    ste_buf_clear(&b);
 }
 
 bool jinja_run_step(struct run *r, size_t n)
