@@ -12,6 +12,7 @@
 #include "engine/cpu/cpu.h"
 #include "engine/kv.h"
 #include "engine/sequence.h"
+#include "model/positions.h"
 
 #define ENGINE_REVISION 2 /* raised when the numbers change: the cache of answers keys on it */
 
@@ -55,8 +56,7 @@ int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct st
         e->p.max_batch = 1;
     if (e->p.token_budget < 1)
         e->p.token_budget = 1;
-    if (e->p.n_ctx <= 0 || e->p.n_ctx > hp->n_ctx_train)
-        e->p.n_ctx = e->p.n_ctx > 0 || hp->n_ctx_train < 8192 ? hp->n_ctx_train : 8192;
+    e->p.n_ctx = ste_n_ctx(hp, e->p.n_ctx);
     e->max_rows = e->p.token_budget > e->p.max_batch ? e->p.token_budget : e->p.max_batch;
     const struct ste_device_ops *kind = p->device ? p->device : &ste_cpu;
     size_t least = (size_t)e->p.n_ctx / STE_KV_BLOCK + 2, blocks = e->p.kv_bytes / kind->block_bytes(hp);
@@ -66,8 +66,9 @@ int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct st
                                              .n_ctx = e->p.n_ctx,
                                              .max_rows = e->max_rows,
                                              .n_blocks = (int)(blocks > least ? blocks : least)};
-    snprintf(e->numerics, sizeof e->numerics, "engine %d, %s, activations %s", ENGINE_REVISION, kind->numerics,
-             ste_activations_name(p->activations));
+    const bool longer = ste_rotary_of(m, STE_ROTARY_FULL, e->p.n_ctx) == &hp->rotary_long;
+    snprintf(e->numerics, sizeof e->numerics, "engine %d, %s, activations %s%s", ENGINE_REVISION, kind->numerics,
+             ste_activations_name(p->activations), longer ? ", long positions" : "");
     int rc = kind->open(&e->device, m, &device, err);
     if (rc) {
         ste_engine_free(e);

@@ -201,7 +201,7 @@ int ste_chat_tokenize(const struct ste_model *m, const struct ste_message *messa
 {
     const struct ste_chat_template *c = m->chat;
     struct ste_buf text = STE_BUF_INIT, marks = STE_BUF_INIT;
-    const size_t had = out->n;
+    struct ste_tokens ids = {0};
     int rc = c->jinja ? check(messages, n, err) : ste_err_set(err, STE_EINPUT, "%s", c->why.msg);
     if (!rc)
         rc = render_all(c, messages, n, &text, &marks, err);
@@ -210,10 +210,13 @@ int ste_chat_tokenize(const struct ste_model *m, const struct ste_message *messa
         ste_buf_addc(&marks, FROM_MESSAGE);
     }
     if (!rc)
-        rc = tokenize(m->tokenizer, &text, &marks, out, err);
+        rc = tokenize(m->tokenizer, &text, &marks, &ids, err);
+    if (!rc)
+        ste_tokens_begin(m->tokenizer, &ids);
+    for (size_t i = 0; i < ids.n && !rc; i++)
+        ste_tokens_add(out, ids.ids[i]);
+    ste_tokens_clear(&ids);
     ste_buf_clear(&text);
     ste_buf_clear(&marks);
-    if (rc)
-        out->n = had;
     return rc;
 }

@@ -4,9 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/file.h"
 #include "core/hash.h"
 #include "core/mem.h"
 #include "model/chat.h"
+#include "model/folder.h"
+#include "model/positions.h"
 
 /* ---- hyperparameters ---- */
 
@@ -47,11 +50,34 @@ static int read_arch(struct reader *r)
             r->arch = known[i];
         ste_buf_addf(&names, "%s%s", i == 0 ? "" : known[i + 1] ? ", " : " and ", known[i]->name);
     }
-    rc = r->arch ? 0
-                 : ste_err_set(r->err, STE_EINPUT, "%s is of architecture '%.*s'; ste runs %s", path,
-                               (int)(s.n < 40 ? s.n : 40), s.s, names.s);
+    if (!r->arch) {
+        const char *lacks = ste_arch_lacks(s.s, s.n);
+        rc = ste_err_set(r->err, STE_EINPUT, "%s is of architecture '%.*s'%s%s%s; ste runs %s", path,
+                         (int)(s.n < 40 ? s.n : 40), s.s, lacks ? " (" : "", lacks ? lacks : "", lacks ? ")" : "",
+                         names.s);
+    }
     ste_buf_clear(&names);
     r->m->hp.arch = r->arch;
+    return rc;
+}
+
+/* A whole number, or an array that has it for each layer. */
+static int read_whole(struct reader *r, const char *key, int64_t *v, bool *there)
+{
+    int64_t *each;
+    uint64_t n;
+    int rc = 0;
+    if ((*there = ste_gguf_int(r->m->gguf, key, v)) || !(*there = ste_gguf_ints(r->m->gguf, key, &each, &n)))
+        return 0;
+    for (uint64_t i = 0; i < n && !rc; i++)
+        if (each[i] != each[0])
+            rc = ste_err_set(r->err, STE_EINPUT,
+                             "%s has layers of different shapes: %s is %lld for the first and %lld for layer %llu; ste "
+                             "runs models whose layers are alike",
+                             ste_gguf_path(r->m->gguf), key, (long long)each[0], (long long)each[i],
+                             (unsigned long long)i);
+    *v = n ? each[0] : 0;
+    ste_xfree(each);
     return rc;
 }
 
@@ -59,8 +85,12 @@ static int read_int(struct reader *r, const char *name, bool optional, int max, 
 {
     char key[96];
     int64_t v;
+    bool there;
     snprintf(key, sizeof key, "%s.%s", r->arch->name, name);
-    if (!ste_gguf_int(r->m->gguf, key, &v))
+    int rc = read_whole(r, key, &v, &there);
+    if (rc)
+        return rc;
+    if (!there)
         return optional ? 0
                         : ste_err_set(r->err, STE_EINPUT, "%s has no whole number %s", ste_gguf_path(r->m->gguf), key);
     if (v < 1 || v > max)
@@ -70,17 +100,17 @@ static int read_int(struct reader *r, const char *name, bool optional, int max, 
     return 0;
 }
 
-static int read_real(struct reader *r, const char *name, bool optional, double *out)
+static int read_real(struct reader *r, const struct ste_key *k, double *out)
 {
     char key[96];
     double v;
-    snprintf(key, sizeof key, "%s.%s", r->arch->name, name);
+    snprintf(key, sizeof key, "%s.%s", r->arch->name, k->name);
     if (!ste_gguf_real(r->m->gguf, key, &v))
-        return optional ? 0 : ste_err_set(r->err, STE_EINPUT, "%s has no number %s", ste_gguf_path(r->m->gguf), key);
+        return k->optional ? 0 : ste_err_set(r->err, STE_EINPUT, "%s has no number %s", ste_gguf_path(r->m->gguf), key);
     if (!(v > 0) || !isfinite(v))
         return ste_err_set(r->err, STE_EINPUT, "%s: %s is %g, not a positive number", ste_gguf_path(r->m->gguf), key,
                            v);
-    *out = v;
+    *out = k->divides ? 1 / v : v;
     return 0;
 }
 
@@ -89,67 +119,28 @@ static int read_keys(struct reader *r, const struct ste_key *keys)
     int rc = 0;
     for (const struct ste_key *k = keys; !rc && k && k->name; k++) {
         void *member = (char *)&r->m->hp + k->at;
-        rc = k->real ? read_real(r, k->name, k->optional, member) : read_int(r, k->name, k->optional, k->max, member);
+        rc = k->real ? read_real(r, k, member) : read_int(r, k->name, k->optional, k->max, member);
     }
     return rc;
 }
 
-/* What KEY says, a number of either kind; IF_NONE without it. */
-static double number(const struct reader *r, const char *key, double if_none)
-{
-    double x;
-    int64_t i;
-    return ste_gguf_real(r->m->gguf, key, &x) ? x : ste_gguf_int(r->m->gguf, key, &i) ? (double)i : if_none;
-}
-
-/* Positions that are divided by a factor before RoPE: rope.scaling.type says how, and without it a factor, under its
- * new name or its old one, is a linear one. 1 (and 0, with which some writers say "none") changes nothing. */
-static int check_scaling(struct reader *r)
-{
-    static const char *const factors[] = {"rope.scaling.factor", "rope.scale_linear", "rope.scale"};
-    const char *path = ste_gguf_path(r->m->gguf);
-    char key[96];
-    struct ste_str s = {0};
-    snprintf(key, sizeof key, "%s.rope.scaling.type", r->arch->name);
-    const bool said = ste_gguf_string(r->m->gguf, key, &s);
-    if (said && s.n == 4 && !memcmp(s.s, "none", 4))
-        return 0;
-    if (said && !(s.n == 6 && !memcmp(s.s, "linear", 6)))
-        return ste_err_set(r->err, STE_EINPUT,
-                           "%s stretches its positions (%s is %.*s), which ste does not do; use a file that was made "
-                           "without",
-                           path, key, (int)(s.n < 20 ? s.n : 20), s.s);
-    for (size_t i = 0; i < sizeof factors / sizeof *factors; i++) {
-        snprintf(key, sizeof key, "%s.%s", r->arch->name, factors[i]);
-        const double factor = number(r, key, 1);
-        if (factor != 1 && factor != 0)
-            return ste_err_set(r->err, STE_EINPUT,
-                               "%s stretches its positions by %g (%s), which ste does not do; use a file that was made "
-                               "without",
-                               path, factor, key);
-    }
-    return 0;
-}
-
 /* What would change the forward pass and is not built must be refused, not passed over. */
-static int check_nothing_else(struct reader *r, int rope_dims)
+static int check_nothing_else(struct reader *r)
 {
-    const struct ste_hparams *hp = &r->m->hp;
-    const char *path = ste_gguf_path(r->m->gguf);
+    static const struct {
+        const char *name, *what;
+    } keys[] = {{"expert_count", "is a mixture of experts"},
+                {"attn_logit_softcapping", "bounds its attention's scores"},
+                {"final_logit_softcapping", "bounds its logits"}};
     char key[96];
-    int64_t v;
-    int rc = check_scaling(r);
-    if (rc)
-        return rc;
-    if (ste_gguf_tensor(r->m->gguf, "rope_freqs.weight"))
-        return ste_err_set(r->err, STE_EINPUT, "%s stretches its positions (rope_freqs.weight), which ste does not do",
-                           path);
-    snprintf(key, sizeof key, "%s.expert_count", r->arch->name);
-    if (ste_gguf_int(r->m->gguf, key, &v) && v > 0)
-        return ste_err_set(r->err, STE_EINPUT, "%s is a mixture of experts (%s), which ste does not run", path, key);
-    if (rope_dims != hp->head_dim)
-        return ste_err_set(r->err, STE_EINPUT, "%s turns only %d of a head's %d dimensions, which ste does not do",
-                           path, rope_dims, hp->head_dim);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        int64_t n = 0;
+        double x = 0;
+        snprintf(key, sizeof key, "%s.%s", r->arch->name, keys[i].name);
+        if ((ste_gguf_int(r->m->gguf, key, &n) && n != 0) || (ste_gguf_real(r->m->gguf, key, &x) && x != 0))
+            return ste_err_set(r->err, STE_EINPUT, "%s %s (%s), which ste does not do", ste_gguf_path(r->m->gguf),
+                               keys[i].what, key);
+    }
     return 0;
 }
 
@@ -159,8 +150,10 @@ static int read_hparams(struct reader *r)
     const char *path = ste_gguf_path(r->m->gguf);
     int rc;
     hp->rope_base = 10000;
+    hp->rope = ste_gguf_is_folder(r->m->gguf) ? STE_ROPE_HALVES : r->arch->rope;
+    hp->interleaved = r->arch->interleaved && !ste_gguf_is_folder(r->m->gguf);
     hp->embedding_scale = hp->residual_scale = hp->output_scale = 1;
-    if ((rc = read_keys(r, usual_keys)) || (rc = read_keys(r, r->arch->keys)))
+    if ((rc = read_keys(r, usual_keys)))
         return rc;
     if (!hp->n_kv_heads)
         hp->n_kv_heads = hp->n_heads;
@@ -169,16 +162,20 @@ static int read_hparams(struct reader *r)
                            hp->n_heads, hp->n_kv_heads);
     if (!hp->head_dim && hp->d_model % hp->n_heads == 0)
         hp->head_dim = hp->d_model / hp->n_heads;
-    int value_dim = hp->head_dim, rope_dims = hp->head_dim;
-    if ((rc = read_int(r, "attention.value_length", true, 1 << 12, &value_dim)) ||
-        (rc = read_int(r, "rope.dimension_count", true, 1 << 12, &rope_dims)))
+    int value_dim = hp->head_dim;
+    if ((rc = read_int(r, "attention.value_length", true, 1 << 12, &value_dim)))
         return rc;
     if (!hp->head_dim || hp->head_dim % 2 || value_dim != hp->head_dim)
         return ste_err_set(r->err, STE_EINPUT, "%s: a width of %d does not divide into %d heads of an even width", path,
                            hp->d_model, hp->n_heads);
-    if (!(hp->attn_scale > 0))
-        hp->attn_scale = (double)(1.0f / sqrtf((float)hp->head_dim));
-    return check_nothing_else(r, rope_dims);
+    hp->attn_scale = (double)(1.0f / sqrtf((float)hp->head_dim));
+    if (r->arch->defaults)
+        r->arch->defaults(hp);
+    if ((rc = read_keys(r, r->arch->keys)))
+        return rc;
+    r->m->layers = ste_xcalloc((size_t)hp->n_layers, sizeof *r->m->layers);
+    rc = check_nothing_else(r);
+    return rc ? rc : ste_positions_read(r->m, r->err);
 }
 
 /* ---- tensors ---- */
@@ -201,6 +198,56 @@ static int get(struct reader *r, const char *name, int cols, int rows, const str
     return 0;
 }
 
+/* The linear layers of F: tensors of their own, or the rows of one, each as a tensor in SLICES. */
+static int get_fused(struct reader *r, int i, const struct ste_fused *f, struct ste_tensor *slices)
+{
+    const struct ste_hparams *hp = &r->m->hp;
+    const struct ste_tensor *all;
+    char name[96];
+    int rows = 0, out, in, rc;
+    for (int l = f->first; l < (int)f->first + f->n; l++) {
+        ste_linear_shape(hp, (enum ste_linear)l, &out, &in);
+        rows += out;
+    }
+    snprintf(name, sizeof name, "blk.%d.%s.weight", i, f->gguf);
+    if ((rc = get(r, name, in, rows, &all)))
+        return rc;
+    const char *data = all->data;
+    for (int l = f->first; l < (int)f->first + f->n; l++) {
+        ste_linear_shape(hp, (enum ste_linear)l, &out, &in);
+        slices[l] = *all;
+        slices[l].shape[1] = (uint64_t)out;
+        slices[l].data = data;
+        slices[l].size = all->size / (uint64_t)rows * (uint64_t)out;
+        data += slices[l].size;
+        r->m->layers[i].linear[l] = &slices[l];
+        r->m->layers[i].fused[l] = f;
+    }
+    return 0;
+}
+
+static bool has_own_tensor(const struct reader *r, int i, enum ste_linear l)
+{
+    char name[96];
+    snprintf(name, sizeof name, "blk.%d.%s.weight", i, r->arch->linear[l].gguf);
+    return ste_gguf_tensor(r->m->gguf, name) != NULL;
+}
+
+static int get_linear(struct reader *r, int i, enum ste_linear l)
+{
+    struct ste_layer *layer = &r->m->layers[i];
+    char name[96];
+    int out, in, rc = 0;
+    ste_linear_shape(&r->m->hp, l, &out, &in);
+    snprintf(name, sizeof name, "blk.%d.%s.weight", i, r->arch->linear[l].gguf);
+    if (!layer->linear[l])
+        rc = get(r, name, in, out, &layer->linear[l]);
+    snprintf(name, sizeof name, "blk.%d.%s.bias", i, r->arch->linear[l].gguf);
+    if (!rc && (r->arch->bias[l] || (r->arch->may_have_biases && ste_gguf_tensor(r->m->gguf, name))))
+        rc = get(r, name, out, 0, &layer->bias[l]);
+    return rc;
+}
+
 static int get_layer(struct reader *r, int i)
 {
     const struct ste_hparams *hp = &r->m->hp;
@@ -212,15 +259,11 @@ static int get_layer(struct reader *r, int i)
             snprintf(name, sizeof name, "blk.%d.%s.weight", i, r->arch->norm[n].gguf);
             rc = get(r, name, ste_width(hp, r->arch->norm[n].width), 0, &layer->norm[n]);
         }
-    for (int l = 0; l < STE_N_LINEAR && !rc; l++) {
-        int out, in;
-        ste_linear_shape(hp, (enum ste_linear)l, &out, &in);
-        snprintf(name, sizeof name, "blk.%d.%s.weight", i, r->arch->linear[l].gguf);
-        rc = get(r, name, in, out, &layer->linear[l]);
-        snprintf(name, sizeof name, "blk.%d.%s.bias", i, r->arch->linear[l].gguf);
-        if (!rc && r->arch->bias[l])
-            rc = get(r, name, out, 0, &layer->bias[l]);
-    }
+    for (const struct ste_fused *f = r->arch->fused; f < r->arch->fused + STE_MAX_FUSED && !rc; f++)
+        if (f->gguf && !has_own_tensor(r, i, f->first))
+            rc = get_fused(r, i, f, r->m->slices + (size_t)i * STE_N_LINEAR);
+    for (int l = 0; l < STE_N_LINEAR && !rc; l++)
+        rc = get_linear(r, i, (enum ste_linear)l);
     return rc;
 }
 
@@ -228,12 +271,15 @@ static bool is_used(const struct ste_model *m, const struct ste_tensor *t)
 {
     if (t == m->embedding || t == m->output || t == m->output_norm)
         return true;
+    for (size_t i = 0; i < sizeof m->rope_divisors / sizeof *m->rope_divisors; i++)
+        if (t == m->rope_divisors[i])
+            return true;
     for (int i = 0; i < m->hp.n_layers; i++) {
         for (int n = 0; n < STE_N_NORM; n++)
             if (t == m->layers[i].norm[n])
                 return true;
-        for (int l = 0; l < STE_N_LINEAR; l++)
-            if (t == m->layers[i].linear[l] || t == m->layers[i].bias[l])
+        for (int l = 0; l < STE_N_LINEAR; l++) /* the first rows of a fused one lie where it does */
+            if (t->data == m->layers[i].linear[l]->data || t == m->layers[i].bias[l])
                 return true;
     }
     return false;
@@ -262,7 +308,7 @@ static int get_tensors(struct reader *r)
     m->output = m->embedding;
     if (!rc && ste_gguf_tensor(m->gguf, "output.weight"))
         rc = get(r, "output.weight", hp->d_model, hp->n_vocab, &m->output);
-    m->layers = ste_xcalloc((size_t)hp->n_layers, sizeof *m->layers);
+    m->slices = ste_xcalloc((size_t)hp->n_layers * STE_N_LINEAR, sizeof *m->slices);
     for (int i = 0; i < hp->n_layers && !rc; i++)
         rc = get_layer(r, i);
     return rc ? rc : check_all_used(r);
@@ -270,13 +316,40 @@ static int get_tensors(struct reader *r)
 
 /* ---- the file ---- */
 
+int ste_model_read(struct ste_gguf **out, const char *path, struct ste_err *err)
+{
+    return ste_is_folder(path) ? ste_folder_open(out, path, err) : ste_gguf_open(out, path, err);
+}
+
+/* That of a file is its SHA-256; that of several, the SHA-256 of theirs. */
+int ste_model_hash(const char *path, char out[65], struct ste_err *err)
+{
+    if (ste_is_folder(path))
+        return ste_folder_hash(path, out, err);
+    char *first = ste_gguf_part_path(path, 0), *part = ste_gguf_part_path(path, 1);
+    int rc = ste_sha256_file_kept(first ? first : path, out, err);
+    if (part) {
+        struct ste_hasher *h = ste_hasher_new();
+        ste_hasher_adds(h, out);
+        for (int i = 1; part && !rc; part = ste_gguf_part_path(path, ++i)) {
+            rc = ste_sha256_file_kept(part, out, err);
+            ste_hasher_adds(h, out);
+            ste_xfree(part);
+        }
+        ste_hasher_hex(h, out);
+    }
+    ste_xfree(part);
+    ste_xfree(first);
+    return rc;
+}
+
 static int open_model(struct ste_model *m, const char *path, const struct ste_arch *arch, struct ste_err *err)
 {
     struct reader r = {m, arch, err};
     int rc;
-    if ((rc = ste_gguf_open(&m->gguf, path, err)) || (rc = read_arch(&r)) || (rc = read_hparams(&r)) ||
+    if ((rc = ste_model_read(&m->gguf, path, err)) || (rc = read_arch(&r)) || (rc = read_hparams(&r)) ||
         (rc = ste_tokenizer_new(&m->tokenizer, m->gguf, err)) || (rc = get_tensors(&r)) ||
-        (rc = ste_sha256_file_kept(path, m->sha256, err)))
+        (rc = ste_model_hash(path, m->sha256, err)))
         return rc;
     return ste_chat_choose(m, NULL, NULL, err);
 }
@@ -303,6 +376,7 @@ void ste_model_close(struct ste_model *m)
     if (!m)
         return;
     ste_xfree(m->layers);
+    ste_xfree(m->slices);
     ste_chat_free(m->chat);
     ste_tokenizer_free(m->tokenizer);
     ste_gguf_close(m->gguf);

@@ -15,24 +15,32 @@ struct ste_layer {
     const struct ste_tensor *norm[STE_N_NORM];     /* (width) f32; NULL: the architecture has none */
     const struct ste_tensor *linear[STE_N_LINEAR]; /* (out, in) */
     const struct ste_tensor *bias[STE_N_LINEAR];   /* (out) f32; NULL: none */
+    const struct ste_fused *fused[STE_N_LINEAR];   /* whose rows the file has it as; NULL: a tensor of its own */
+    int window; /* a position sees this many, itself the last of them; 0: all before it */
+    enum ste_rotary_kind rotary;
 };
 
 struct ste_chat_template; /* chat.h */
 
 struct ste_model {
     struct ste_gguf *gguf;
-    char sha256[65]; /* of the file's bytes */
+    char sha256[65]; /* ste_model_hash */
     struct ste_hparams hp;
-    const struct ste_tensor *embedding;   /* (n_vocab, d_model) */
-    const struct ste_tensor *output;      /* (n_vocab, d_model); the embedding where the two are tied */
-    const struct ste_tensor *output_norm; /* (d_model) f32 */
+    const struct ste_tensor *embedding;        /* (n_vocab, d_model) */
+    const struct ste_tensor *output;           /* (n_vocab, d_model); the embedding where the two are tied */
+    const struct ste_tensor *output_norm;      /* (d_model) f32 */
+    const struct ste_tensor *rope_divisors[3]; /* (dims / 2) f32 each, as positions.c takes them; NULL: none */
     struct ste_layer *layers;
+    struct ste_tensor *slices; /* [n_layers * STE_N_LINEAR]: rows of fused tensors (arch.h), to which layers point */
     struct ste_tokenizer *tokenizer;
     struct ste_chat_template *chat;
 };
 
-/* PATH is a .gguf file. The SHA-256 is kept beside it (PATH.sha256, valid for the file's size and mtime) where the
- * folder may be written. */
+/* The keys and tensors of the model at PATH: a .gguf file, any part of one that is split, or a folder (folder.h). */
+int ste_model_read(struct ste_gguf **out, const char *path, struct ste_err *err);
+/* Tells it from all others by its bytes. Hashes of large files are kept beside them (FILE.sha256, valid for the file's
+ * size and mtime) where the folder may be written. */
+int ste_model_hash(const char *path, char out[65], struct ste_err *err);
 int ste_model_open(struct ste_model **out, const char *path, struct ste_err *err);
 /* Opens a file of ARCH, whether or not ste_archs has it. */
 int ste_model_open_as(struct ste_model **out, const char *path, const struct ste_arch *arch, struct ste_err *err);

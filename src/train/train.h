@@ -68,6 +68,7 @@ struct ste_train_params {
     enum ste_activations activations;
     enum ste_gradients gradients; /* settled */
     const struct ste_objective *objective;
+    int n_ctx; /* of who is to generate with the adapter (ste_engine_params), where positions are stretched by it */
     double beta, nll; /* of DPO */
     uint64_t seed;    /* of A, and of the order of examples */
 };

@@ -4,6 +4,7 @@
 #include "core/context.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "model/positions.h"
 #include "core/profile.h"
 #include "train/internal.h"
 
@@ -78,6 +79,8 @@ int ste_trainer_new(struct ste_trainer **out, const struct ste_model *m, const s
     t->model = m;
     t->p = *p;
     t->ops = ste_ops_of(p->isa);
+    for (int k = 0; k < STE_N_ROTARY; k++)
+        t->rotary[k] = ste_rotary_of(m, (enum ste_rotary_kind)k, ste_n_ctx(&m->hp, p->n_ctx));
     if (!base)
         rc = ste_weights_new(&t->own_w, m, p->isa, p->pool, err);
     t->w = base ? base : t->own_w;
@@ -139,7 +142,7 @@ int ste_trainer_set_lora(struct ste_trainer *t, const struct ste_lora *l, struct
     int n = ste_lora_tensor_count(l);
     for (int i = 0; i < n; i++) {
         size_t a, b;
-        if (!ste_lora_tensor(l, i, &a))
+        if (!ste_lora_tensor(l, i, &a) && ste_lora_tensor(t->lora, i, &b))
             return ste_err_set(
                 err, STE_EINPUT,
                 "the adapter to start from leaves some linear layers out; training needs all seven of a block");
@@ -150,7 +153,8 @@ int ste_trainer_set_lora(struct ste_trainer *t, const struct ste_lora *l, struct
     for (int i = 0; i < n; i++) {
         size_t a;
         const float *from = ste_lora_tensor(l, i, &a);
-        memcpy(ste_lora_tensor(t->lora, i, &a), from, a * sizeof *from);
+        if (from)
+            memcpy(ste_lora_tensor(t->lora, i, &a), from, a * sizeof *from);
     }
     memcpy(t->start, l->hash, sizeof t->start);
     return 0;

@@ -1,12 +1,14 @@
-/* Llama 1 and 2, SmolLM2, Mistral 7B. (Llama 3's longer context needs stretched positions, which are refused.) */
+/* Llama, SmolLM2, Mistral 7B and Nemo. */
 #include "model/arch.h"
 
 const struct ste_arch ste_arch_llama = {
     .name = "llama",
     .linear = {STE_USUAL_LINEARS},
-    .norm = {[STE_NORM_ATTN] = {"attn_norm", STE_WIDTH_MODEL}, [STE_NORM_FFN] = {"ffn_norm", STE_WIDTH_MODEL}},
+    .may_have_biases = true,
+    .norm = {STE_USUAL_NORMS},
     .gate = STE_GATE_SILU,
     .rope = STE_ROPE_ADJACENT,
     .interleaved = true,
+    .hf = {.types = STE_HF_TYPES("llama", "mistral")},
     .chat = "chatml-smollm2",
 };

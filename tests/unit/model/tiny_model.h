@@ -38,7 +38,7 @@ static inline void tiny_tokenizer(struct gw *w, const char *pre, const char *wro
     const char *merges[] = {"h e", WRONG("merge form") ? "ll" : WRONG("merge vocab") ? "l e" : "l l"};
     gw_key_str(w, "tokenizer.ggml.model", WRONG("kind") ? "spm" : "gpt2");
     if (!WRONG("no pre"))
-        gw_key_str(w, "tokenizer.ggml.pre", WRONG("pre") ? "llama-bpe" : pre);
+        gw_key_str(w, "tokenizer.ggml.pre", WRONG("pre") ? "deepseek-llm" : pre);
     if (!WRONG("no tokens"))
         gw_key_strs(w, "tokenizer.ggml.tokens", tokens, TINY_VOCAB);
     gw_key_i32s(w, "tokenizer.ggml.token_type", types, WRONG("types") ? TINY_VOCAB - 1 : TINY_VOCAB);
@@ -73,15 +73,19 @@ static inline void tiny_model(const char *path, const char *arch, const char *wr
         gw_key_u32(&w, KEY("block_count"), 2);
     gw_key_u32(&w, KEY("context_length"), 64);
     gw_key_u32(&w, KEY("embedding_length"), 8);
-    gw_key_u32(&w, KEY("feed_forward_length"), 16);
+    const int32_t widths[] = {16, WRONG("layers of two widths") ? 8 : 16};
+    if (WRONG("layers of two widths") || WRONG("layers of one width"))
+        gw_key_i32s(&w, KEY("feed_forward_length"), widths, 2);
+    else
+        gw_key_u32(&w, KEY("feed_forward_length"), 16);
     gw_key_u32(&w, KEY("attention.head_count"), WRONG("width") ? 6 : 2);
     gw_key_u32(&w, KEY("attention.head_count_kv"), WRONG("heads") ? 3 : 2);
     gw_key_f32(&w, KEY("attention.layer_norm_rms_epsilon"), WRONG("eps") ? -1.0f : 1e-5f);
     gw_key_f32(&w, KEY("rope.freq_base"), 10000.0f);
     if (WRONG("scaling"))
-        gw_key_str(&w, KEY("rope.scaling.type"), "yarn");
+        gw_key_str(&w, KEY("rope.scaling.type"), "ntk");
     if (WRONG("factor") || WRONG("factor 1"))
-        gw_key_f32(&w, KEY("rope.scaling.factor"), WRONG("factor") ? 4 : 1);
+        gw_key_f32(&w, KEY("rope.scaling.factor"), WRONG("factor") ? -4 : 1);
     if (WRONG("old factor"))
         gw_key_f32(&w, KEY("rope.scale_linear"), 2);
     if (WRONG("whole factor"))
@@ -98,8 +102,10 @@ static inline void tiny_model(const char *path, const char *arch, const char *wr
         gw_key_str(&w, "general.type", WRONG("adapter") ? "adapter" : "mmproj");
     if (WRONG("experts"))
         gw_key_u32(&w, KEY("expert_count"), 4);
+    if (WRONG("window"))
+        gw_key_f32(&w, KEY("attention.sliding_window"), -1);
     if (WRONG("rope dims"))
-        gw_key_u32(&w, KEY("rope.dimension_count"), 2);
+        gw_key_u32(&w, KEY("rope.dimension_count"), 3);
     tiny_tokenizer(&w, qwen ? "qwen2" : "smollm", wrong);
     tiny_tensor(&w, "token_embd.weight", 0, 8, WRONG("vocab") ? TINY_VOCAB - 1 : TINY_VOCAB);
     tiny_tensor(&w, "output_norm.weight", WRONG("norm type") ? 1 : 0, 8, 0);
@@ -109,9 +115,11 @@ static inline void tiny_model(const char *path, const char *arch, const char *wr
             if (!(WRONG("missing") && i == 1 && l == 5))
                 tiny_tensor(&w, key, 0, (uint64_t)in[l], WRONG("shape") && !l && !i ? 6 : (uint64_t)out[l]);
             snprintf(key, sizeof key, "blk.%d.%s.bias", i, linear[l]);
-            if (l < 3 && (qwen || WRONG("bias")))
-                tiny_tensor(&w, key, 0, (uint64_t)out[l], 0);
+            if (l < 3 && (qwen || WRONG("bias") || (WRONG("bias shape") && l == 1)))
+                tiny_tensor(&w, key, 0, WRONG("bias shape") ? 6 : (uint64_t)out[l], 0);
         }
+        if (WRONG("sinks") && !i)
+            tiny_tensor(&w, "blk.0.attn_sinks.weight", 0, 2, 0);
         snprintf(key, sizeof key, "blk.%d.attn_norm.weight", i);
         tiny_tensor(&w, key, 0, 8, 0);
         snprintf(key, sizeof key, "blk.%d.ffn_norm.weight", i);
