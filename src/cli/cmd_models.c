@@ -2,7 +2,6 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
-#include "core/file.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
 
@@ -11,9 +10,10 @@ static void print_table(const struct ste_catalogue *c)
     printf("%-29s %8s  %-6s %s\n", "name", "MB", "pulled", "license");
     for (size_t i = 0; i < c->n; i++) {
         const struct ste_catalogue_entry *e = &c->entries[i];
-        char *path = ste_model_path(e->name);
-        printf("%-29s %8.1f  %-6s %s\n", e->name, (double)e->size / 1e6, ste_file_exists(path) ? "yes" : "no",
-               e->license);
+        char *path = ste_model_here(e->name), size[16] = "?";
+        if (e->size)
+            snprintf(size, sizeof size, "%.1f", (double)e->size / 1e6);
+        printf("%-29s %8s  %-6s %s\n", e->name, size, path ? "yes" : "no", e->license);
         if (*e->note)
             printf("    %s\n", e->note);
         ste_xfree(path);
@@ -25,10 +25,10 @@ static void print_json(const struct ste_catalogue *c)
     json_t *list = json_array();
     for (size_t i = 0; i < c->n; i++) {
         const struct ste_catalogue_entry *e = &c->entries[i];
-        char *path = ste_model_path(e->name);
+        char *here = ste_model_here(e->name), *path = here ? here : ste_model_path(e->name);
         json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s, s:s, s:b, s:s}", "name", e->name, "license",
                                               e->license, "size", (json_int_t)e->size, "sha256", e->sha256, "note",
-                                              e->note, "pulled", ste_file_exists(path), "path", path));
+                                              e->note, "pulled", here != NULL, "path", path));
         ste_xfree(path);
     }
     json_dumpf(list, stdout, JSON_INDENT(2));
