@@ -38,6 +38,11 @@ struct ste_hparams {
     /* Factors of the embedding, of what a block adds (C above) and of the last state before the logits; 1 where no key
      * says otherwise. */
     double embedding_scale, residual_scale, output_scale;
+    /* How the file has Q and K: its architecture says so of a GGUF file. Folders of Hugging Face turn halves and are
+     * not interleaved, whatever their architecture. */
+    enum ste_rope rope;
+    /* Their rows lie otherwise than in Hugging Face's files: of a head of n rows, row 2i + s was row s * n/2 + i. */
+    bool interleaved;
 };
 
 /* A number of the file. Its key is the architecture's name, a dot and NAME. */
@@ -77,9 +82,7 @@ struct ste_arch {
         enum ste_width width;
     } norm[STE_N_NORM];
     enum ste_gate gate;
-    enum ste_rope rope;
-    /* The rows of Q and K lie otherwise than in Hugging Face's files: of a head of n rows, row 2i + s was row
-     * s * n/2 + i. */
+    enum ste_rope rope; /* of its GGUF files, as in ste_hparams */
     bool interleaved;
     const char *chat; /* the chat template of most of its models, named where a file has none that is known */
 };

@@ -98,10 +98,10 @@ void ste_lora_rehash(struct ste_lora *l)
     ste_hasher_hex(h, l->hash);
 }
 
-/* Row ROW of a GGUF file's tensor is this row of Hugging Face's: see interleaved in arch.h. */
+/* Row ROW of a GGUF file's tensor is this row of Hugging Face's: see interleaved in struct ste_hparams. */
 static int hf_row(const struct ste_hparams *hp, enum ste_linear l, int row)
 {
-    if (!hp->arch->interleaved || (l != STE_Q && l != STE_K))
+    if (!hp->interleaved || (l != STE_Q && l != STE_K))
         return row;
     int head = row / hp->head_dim, in_head = row % hp->head_dim;
     return head * hp->head_dim + in_head % 2 * (hp->head_dim / 2) + in_head / 2;
@@ -471,88 +471,31 @@ int ste_lora_write_peft(struct ste_lora *l, const struct ste_model *m, const cha
 
 /* ---- GGUF-LoRA ---- */
 
-static void add_u32(struct ste_buf *b, uint32_t v)
-{
-    ste_buf_add(b, &v, 4);
-}
-
-static void add_u64(struct ste_buf *b, uint64_t v)
-{
-    ste_buf_add(b, &v, 8);
-}
-
-static void add_string(struct ste_buf *b, const char *s)
-{
-    add_u64(b, strlen(s));
-    ste_buf_adds(b, s);
-}
-
-static void add_key(struct ste_buf *b, const char *key, const char *value)
-{
-    add_string(b, key);
-    add_u32(b, 8); /* a string */
-    add_string(b, value);
-}
-
-static void add_info(struct ste_buf *b, const char *name, uint64_t cols, uint64_t rows, uint64_t *offset)
-{
-    add_string(b, name);
-    add_u32(b, 2);
-    add_u64(b, cols);
-    add_u64(b, rows);
-    add_u32(b, STE_F32);
-    add_u64(b, *offset);
-    *offset += (cols * rows * 4 + 31) / 32 * 32;
-}
-
-static void pad(struct ste_buf *b)
-{
-    while (b->len % 32)
-        ste_buf_addc(b, 0);
-}
-
 int ste_lora_write_gguf(struct ste_lora *l, const struct ste_model *m, const char *path, struct ste_err *err)
 {
-    struct ste_buf b = STE_BUF_INIT;
-    uint64_t n = 0, offset = 0, r = (uint64_t)l->r;
-    float alpha = (float)l->alpha;
-    for (int i = 0; i < l->n_layers * STE_N_LINEAR; i++)
-        n += l->factors[i / STE_N_LINEAR][i % STE_N_LINEAR].a ? 2 : 0;
-    ste_buf_adds(&b, "GGUF");
-    add_u32(&b, 3);
-    add_u64(&b, n);
-    add_u64(&b, 4); /* keys */
-    add_key(&b, "general.architecture", m->hp.arch->name);
-    add_key(&b, "general.type", "adapter");
-    add_key(&b, "adapter.type", "lora");
-    add_string(&b, "adapter.lora.alpha");
-    add_u32(&b, 6); /* f32 */
-    ste_buf_add(&b, &alpha, 4);
-    for (int values = 0; values < 2; values++) {
-        for (int i = 0; i < l->n_layers; i++)
-            for (int k = 0; k < STE_N_LINEAR; k++) {
-                const struct ste_lora_factors *p = &l->factors[i][k];
-                char name[96];
-                if (!p->a)
-                    continue;
-                if (values) {
-                    ste_buf_add(&b, p->a, (size_t)p->in * r * 4);
-                    pad(&b);
-                    ste_buf_add(&b, p->b, (size_t)p->out * r * 4);
-                    pad(&b);
-                    continue;
-                }
-                snprintf(name, sizeof name, "blk.%d.%s.weight.lora_a", i, m->hp.arch->linear[k].gguf);
-                add_info(&b, name, (uint64_t)p->in, r, &offset);
-                name[strlen(name) - 1] = 'b';
-                add_info(&b, name, r, (uint64_t)p->out, &offset);
-            }
-        pad(&b); /* the values begin at a multiple of 32 */
-        if (!values)
-            ste_buf_reserve(&b, offset);
-    }
+    struct ste_gguf *g = ste_gguf_new(path);
+    const char *arch = m->hp.arch->name;
+    const uint64_t r = (uint64_t)l->r;
+    int rc = 0;
+    ste_gguf_set_string(g, "general.architecture", arch, strlen(arch));
+    ste_gguf_set_string(g, "general.type", "adapter", strlen("adapter"));
+    ste_gguf_set_string(g, "adapter.type", "lora", strlen("lora"));
+    ste_gguf_set_real(g, "adapter.lora.alpha", l->alpha);
+    for (int i = 0; i < l->n_layers; i++)
+        for (int k = 0; k < STE_N_LINEAR && !rc; k++) {
+            const struct ste_lora_factors *p = &l->factors[i][k];
+            char name[96];
+            if (!p->a)
+                continue;
+            snprintf(name, sizeof name, "blk.%d.%s.weight.lora_a", i, m->hp.arch->linear[k].gguf);
+            rc = ste_gguf_add(g, name, STE_F32, 2, (const uint64_t[]){(uint64_t)p->in, r}, p->a, err);
+            name[strlen(name) - 1] = 'b';
+            if (!rc)
+                rc = ste_gguf_add(g, name, STE_F32, 2, (const uint64_t[]){r, (uint64_t)p->out}, p->b, err);
+        }
     ste_lora_rehash(l);
-    int rc = ste_file_write(path, b.s, b.len, err);
-    ste_buf_clear(&b);
+    if (!rc)
+        rc = ste_gguf_write(g, path, NULL, err);
+    ste_gguf_close(g);
     return rc;
 }

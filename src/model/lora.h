@@ -1,6 +1,6 @@
 /*
  * LoRA adapters (Hu et al., arXiv 2106.09685) as data: y = W x + (alpha / r) B (A x). Rows of B lie as in the GGUF
- * file, so with interleaved architectures (arch.h) those of q and k are not in Hugging Face's order; reading and
+ * file, so where it is interleaved (ste_hparams) those of q and k are not in Hugging Face's order; reading and
  * writing PEFT folders turns them.
  */
 #ifndef STE_MODEL_LORA_H

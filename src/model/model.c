@@ -160,6 +160,8 @@ static int read_hparams(struct reader *r)
     const char *path = ste_gguf_path(r->m->gguf);
     int rc;
     hp->rope_base = 10000;
+    hp->rope = r->arch->rope;
+    hp->interleaved = r->arch->interleaved;
     hp->embedding_scale = hp->residual_scale = hp->output_scale = 1;
     if ((rc = read_keys(r, usual_keys)) || (rc = read_keys(r, r->arch->keys)))
         return rc;

@@ -90,7 +90,7 @@ static void rope_row(const struct rows_job *j, size_t at)
     const int i = (int)(at / j->width);
     while (i >= s->start + s->n)
         s++;
-    j->t->ops->rope(hp->arch->rope, j->t->s.cos_sin + (size_t)(s->pos + i - s->start) * (size_t)hp->head_dim, j->y + at,
+    j->t->ops->rope(hp->rope, j->t->s.cos_sin + (size_t)(s->pos + i - s->start) * (size_t)hp->head_dim, j->y + at,
                     j->heads, hp->head_dim, j->inverse);
 }
 

@@ -182,8 +182,8 @@ static void place(const struct each *e, size_t r)
     uint16_t k16[STE_MAX_HEAD_DIM];
     norm_pieces(e, STE_NORM_Q, f->q + r * n_q, n_q);
     norm_pieces(e, STE_NORM_K, f->k + r * n_kv, n_kv);
-    f->ops->rope(hp->arch->rope, rope, f->q + r * n_q, hp->n_heads, hp->head_dim, false);
-    f->ops->rope(hp->arch->rope, rope, f->k + r * n_kv, hp->n_kv_heads, hp->head_dim, false);
+    f->ops->rope(hp->rope, rope, f->q + r * n_q, hp->n_heads, hp->head_dim, false);
+    f->ops->rope(hp->rope, rope, f->k + r * n_kv, hp->n_kv_heads, hp->head_dim, false);
     f->ops->scale(f->q + r * n_q, (float)hp->attn_scale, n_q);
     for (int h = 0; h < hp->n_kv_heads; h++) {
         uint16_t *k = ste_kv_k(f->kv, block, e->layer, h) + ste_kv_k_at(f->kv, in_block),

@@ -76,8 +76,8 @@ static void reference(const struct ste_model *m, const struct ste_lora *lora, co
             LINEAR(STE_Q, xn, q);
             LINEAR(STE_K, xn, k[t]);
             LINEAR(STE_V, xn, v[t]);
-            rotate(q, SM_HEADS, t, m->hp.arch->rope);
-            rotate(k[t], SM_KV, t, m->hp.arch->rope);
+            rotate(q, SM_HEADS, t, m->hp.rope);
+            rotate(k[t], SM_KV, t, m->hp.rope);
             for (int i = 0; i < SM_KV * SM_HD; i++) { /* the cache holds f16 */
                 k[t][i] = (double)ste_f16_to_f32(ste_f32_to_f16((float)k[t][i]));
                 v[t][i] = (double)ste_f16_to_f32(ste_f32_to_f16((float)v[t][i]));

@@ -28,7 +28,7 @@ static void a_made_model_opens(void **state)
         assert_int_equal(m->hp.n_layers, 2);
         assert_int_equal(m->hp.head_dim, 4);
         assert_int_equal(m->hp.n_kv_heads, 2);
-        assert_int_equal(m->hp.arch->rope, i ? STE_ROPE_HALVES : STE_ROPE_ADJACENT);
+        assert_int_equal(m->hp.rope, i ? STE_ROPE_HALVES : STE_ROPE_ADJACENT);
         assert_ptr_equal(m->output, m->embedding); /* tied */
         assert_int_equal(m->layers[1].bias[STE_K] != NULL, i == 1);
         assert_null(m->layers[1].bias[STE_O]);
@@ -81,7 +81,7 @@ static void what_is_wrong_is_named(void **state)
         {"factor", "stretches its positions by 4 (llama.rope.scaling.factor)"},
         {"old factor", "stretches its positions by 2 (llama.rope.scale_linear)"},
         {"whole factor", "stretches its positions by 8 (llama.rope.scale_linear)"},
-        {"part", "is part 2 of 5 of a model; join them"},
+        {"part", "is part 2 of 5 of a model by its keys"},
         {"adapter", "is a LoRA adapter for llama.cpp, not a model"},
         {"mmproj", "is no model: its general.type is 'mmproj'"},
         {"experts", "mixture of experts"},

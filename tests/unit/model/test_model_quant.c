@@ -1,5 +1,6 @@
 /* Exact values of every weight type, against a fixture made by the gguf package (tests/interop/make_quant_fixtures.py).
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +11,7 @@
 
 #include "core/file.h"
 #include "core/mem.h"
-#include "model/quant.h"
+#include "model/quantize.h"
 
 static void values_equal_the_fixture(void **state)
 {
@@ -44,8 +45,59 @@ static void values_equal_the_fixture(void **state)
         free(got);
         types++;
     }
-    assert_int_equal(types, 11);
+    assert_int_equal(types, 16);
     ste_buf_clear(&b);
+}
+
+/* Where the rule is one formula, ste writes the bytes that the gguf package writes. */
+static void bytes_equal_the_fixture(void **state)
+{
+    struct ste_buf b = STE_BUF_INIT;
+    assert_int_equal(ste_file_read(STE_SOURCE_DIR "/tests/fixtures/quantize.bin", 1 << 20, &b, NULL), 0);
+    uint32_t n, head[2];
+    memcpy(&n, b.s, sizeof n);
+    const size_t floats = n * sizeof(float);
+    float *x = ste_xmemdup(b.s + sizeof n, floats);
+    struct ste_pool *pool = ste_pool_new(2);
+    int types = 0;
+    for (size_t at = sizeof n + floats; at < b.len; at += head[1], types++) {
+        memcpy(head, b.s + at, sizeof head);
+        at += sizeof head;
+        const enum ste_type t = (enum ste_type)head[0];
+        assert_true(ste_type_is_written(t));
+        assert_int_equal(n / (size_t)ste_type_block(t) * ste_type_bytes(t), head[1]);
+        uint8_t *got = ste_xmalloc(head[1]);
+        assert_true(ste_quantize(t, x, got, n, pool));
+        for (size_t i = 0; i < head[1]; i++)
+            if (got[i] != (uint8_t)b.s[at + i])
+                fail_msg("%s: byte %zu is %02x, not %02x", ste_type_name(t), i, got[i], (uint8_t)b.s[at + i]);
+        free(got);
+    }
+    assert_int_equal(types, 8);
+    free(x);
+    ste_pool_free(pool);
+    ste_buf_clear(&b);
+}
+
+static void what_is_not_finite_is_refused(void **state)
+{
+    enum { N = 1 << 16 };
+    float *x = ste_xcalloc(N, sizeof *x);
+    uint8_t *y = ste_xmalloc(N * sizeof *x);
+    for (int t = 0; t < 64; t++) {
+        if (!ste_type_is_written((enum ste_type)t))
+            continue;
+        static const float bad[] = {NAN, -NAN, INFINITY, -INFINITY, 65505, 1e30f};
+        for (int i = 0; i < 6; i++) {
+            x[N - 1] = bad[i];
+            const bool wide = t == STE_F32 || t == STE_BF16;
+            assert_int_equal(ste_quantize((enum ste_type)t, x, y, N, NULL), i > 3 && wide);
+        }
+        x[N - 1] = 65504;
+        assert_true(ste_quantize((enum ste_type)t, x, y, N, NULL));
+    }
+    free(x);
+    free(y);
 }
 
 static void f16_round_trips(void **state)
@@ -92,7 +144,8 @@ static void f16_rounds_to_nearest_even(void **state)
 static void unknown_types_have_no_name(void **state)
 {
     for (int t = -3; t < 100; t++) {
-        bool known = t == 0 || t == 1 || t == 2 || t == 3 || (t >= 6 && t <= 8) || (t >= 12 && t <= 14) || t == 30;
+        bool known = t == 0 || t == 1 || t == 2 || t == 3 || (t >= 6 && t <= 8) || (t >= 10 && t <= 14) || t == 20 ||
+                     t == 23 || t == 30 || t == 39;
         assert_int_equal(ste_type_name((enum ste_type)t) != NULL, known);
         assert_int_equal(ste_type_block((enum ste_type)t) > 0, known);
     }
@@ -101,10 +154,9 @@ static void unknown_types_have_no_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_equal_the_fixture),
-        cmocka_unit_test(f16_round_trips),
-        cmocka_unit_test(f16_rounds_to_nearest_even),
-        cmocka_unit_test(unknown_types_have_no_name),
+        cmocka_unit_test(values_equal_the_fixture),      cmocka_unit_test(bytes_equal_the_fixture),
+        cmocka_unit_test(what_is_not_finite_is_refused), cmocka_unit_test(f16_round_trips),
+        cmocka_unit_test(f16_rounds_to_nearest_even),    cmocka_unit_test(unknown_types_have_no_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,8 +102,8 @@ static void ref_rope(const struct ste_hparams *hp, double *x, int heads, int pos
     for (int h = 0; h < heads; h++)
         for (int i = 0; i < TINY_HD / 2; i++) {
             double angle = pos * pow(hp->rope_base, -2.0 * i / TINY_HD), c = cos(angle), s = sin(angle);
-            int p = hp->arch->rope == STE_ROPE_HALVES ? i : 2 * i,
-                q = hp->arch->rope == STE_ROPE_HALVES ? i + TINY_HD / 2 : 2 * i + 1;
+            int p = hp->rope == STE_ROPE_HALVES ? i : 2 * i,
+                q = hp->rope == STE_ROPE_HALVES ? i + TINY_HD / 2 : 2 * i + 1;
             double *v = x + h * TINY_HD, a = v[p], b = v[q];
             v[p] = a * c - b * s;
             v[q] = a * s + b * c;

@@ -56,6 +56,8 @@ static struct tiny *tiny_new(enum ste_rope rope, bool biases, bool tied, uint64_
     ste_rng_init(&rng, seed, 1);
     strcpy(y->m.sha256, "tiny");
     y->m.hp = (struct ste_hparams){.arch = rope == STE_ROPE_HALVES ? &ste_arch_qwen2 : &ste_arch_llama,
+                                   .rope = rope,
+                                   .interleaved = rope == STE_ROPE_ADJACENT,
                                    .n_layers = TINY_LAYERS,
                                    .d_model = TINY_D,
                                    .n_heads = TINY_HEADS,
