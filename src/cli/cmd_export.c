@@ -65,5 +65,5 @@ static int export_run(void *options_, const struct ste_strings *words, struct st
 }
 
 STE_COMMAND(export, "export", "RUN [--what sft|preferences|pairs|model] [--iteration N] [--out FILE]",
-            "Write a run's training examples or pairs as JSONL, or the model that it trained.", options, 1,
+            "Write a run's training examples or pairs as JSONL, or its model.", options, 1,
             "the run's folder; with --what model also an adapter's", export_run);
