@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-const struct ste_arch *const ste_archs[] = {&ste_arch_llama, &ste_arch_qwen2, NULL};
+const struct ste_arch *const ste_archs[] = {
+    &ste_arch_llama, &ste_arch_qwen2, &ste_arch_qwen3, &ste_arch_granite, &ste_arch_olmo2, &ste_arch_phi3, NULL};
 
 int ste_width(const struct ste_hparams *hp, enum ste_width w)
 {
@@ -27,8 +28,17 @@ void ste_linear_shape(const struct ste_hparams *hp, enum ste_linear l, int *out,
     *in = ste_width(hp, hp->arch->linear[l].in);
 }
 
+const struct ste_fused *ste_fused_of(const struct ste_arch *arch, enum ste_linear l)
+{
+    for (const struct ste_fused *f = arch->fused; f < arch->fused + STE_MAX_FUSED; f++)
+        if (f->gguf && l >= f->first && (int)l < (int)f->first + f->n)
+            return f;
+    return NULL;
+}
+
 const char *ste_linear_peft_name(const struct ste_arch *arch, enum ste_linear l)
 {
-    const char *path = arch->linear[l].peft, *dot = path ? strrchr(path, '.') : NULL;
+    const struct ste_fused *f = ste_fused_of(arch, l);
+    const char *path = f ? f->peft : arch->linear[l].peft, *dot = path ? strrchr(path, '.') : NULL;
     return dot ? dot + 1 : path;
 }

@@ -52,19 +52,34 @@ struct ste_key {
     bool real;     /* a positive number; otherwise a whole one from 1 to MAX */
     bool optional; /* the member keeps what it has */
     int max;
+    bool divides; /* with REAL: the member is 1 / the number */
 };
 #define STE_KEY_WHOLE(key, member, is_optional, most)                                                                  \
     {                                                                                                                  \
-        key, offsetof(struct ste_hparams, member), false, is_optional, most                                            \
+        key, offsetof(struct ste_hparams, member), false, is_optional, most, false                                     \
     }
 #define STE_KEY_REAL(key, member, is_optional)                                                                         \
     {                                                                                                                  \
-        key, offsetof(struct ste_hparams, member), true, is_optional, 0                                                \
+        key, offsetof(struct ste_hparams, member), true, is_optional, 0, false                                         \
+    }
+#define STE_KEY_DIVISOR(key, member, is_optional)                                                                      \
+    {                                                                                                                  \
+        key, offsetof(struct ste_hparams, member), true, is_optional, 0, true                                          \
     }
 #define STE_KEYS_END                                                                                                   \
     {                                                                                                                  \
-        NULL, 0, false, false, 0                                                                                       \
+        NULL, 0, false, false, 0, false                                                                                \
     }
+
+/* N linear layers from FIRST on as one, the rows of one behind those of the other: LoRA adapts them as one layer of
+ * Hugging Face's, which has one A, and a B whose rows lie so too. */
+struct ste_fused {
+    const char *gguf; /* "attn_qkv": as in LINEAR. A file may have the layers' own tensors in its place */
+    const char *peft; /* "self_attn.qkv_proj" */
+    enum ste_linear first;
+    int n;
+};
+#define STE_MAX_FUSED 2
 
 struct ste_arch {
     const char *name; /* general.architecture */
@@ -75,7 +90,9 @@ struct ste_arch {
         const char *peft; /* "self_attn.q_proj", its path in a Hugging Face model; NULL: LoRA has no name for it */
         enum ste_width out, in;
     } linear[STE_N_LINEAR];
-    bool bias[STE_N_LINEAR]; /* blk.N.attn_q.bias, (out) f32 */
+    struct ste_fused fused[STE_MAX_FUSED]; /* a gguf of NULL: none */
+    bool bias[STE_N_LINEAR];               /* blk.N.attn_q.bias, (out) f32 */
+    bool may_have_biases;                  /* each linear layer, where the file has one for it */
     struct {
         const char *gguf; /* blk.N.NAME.weight, (width) f32; NULL: there is no such norm */
         /* A row is normed in pieces of this length: STE_WIDTH_HEAD norms each head by itself. */
@@ -97,13 +114,16 @@ struct ste_arch {
     [STE_UP] = {"ffn_up", "mlp.up_proj", STE_WIDTH_FF, STE_WIDTH_MODEL},                                               \
     [STE_DOWN] = {"ffn_down", "mlp.down_proj", STE_WIDTH_MODEL, STE_WIDTH_FF}
 
-extern const struct ste_arch ste_arch_llama, ste_arch_qwen2;
+extern const struct ste_arch ste_arch_llama, ste_arch_qwen2, ste_arch_qwen3, ste_arch_granite, ste_arch_olmo2,
+    ste_arch_phi3;
 extern const struct ste_arch *const ste_archs[]; /* those that ste runs; ends with NULL */
 
 int ste_width(const struct ste_hparams *hp, enum ste_width w);
 /* Rows and columns of a linear layer: out and in. */
 void ste_linear_shape(const struct ste_hparams *hp, enum ste_linear l, int *out, int *in);
-/* "q_proj": the last part of its PEFT path. */
+/* What L is fused with; NULL: nothing. */
+const struct ste_fused *ste_fused_of(const struct ste_arch *arch, enum ste_linear l);
+/* "q_proj": the last part of its PEFT path, or of that of the layers it is fused with. */
 const char *ste_linear_peft_name(const struct ste_arch *arch, enum ste_linear l);
 
 #endif

@@ -74,6 +74,8 @@ void ste_gguf_copy_keys(struct ste_gguf *g, const struct ste_gguf *from);
  * STE_EINPUT: a name that is there, a row that the type's blocks do not divide, a shape beyond all memory. */
 int ste_gguf_add(struct ste_gguf *g, const char *name, enum ste_type type, int n_dims, const uint64_t *shape,
                  const void *data, struct ste_err *err);
+/* G frees P with ste_xfree when it is closed. Returns P. */
+void *ste_gguf_keep_small(struct ste_gguf *g, void *p);
 /* G gives back P with ste_big_free when it is closed: memory of ste_big_alloc, or a map of a file (which ste_big_own
  * knows) whose weights begin at byte WEIGHTS. */
 void ste_gguf_keep(struct ste_gguf *g, void *p, size_t size);

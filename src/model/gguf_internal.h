@@ -41,8 +41,6 @@ struct ste_gguf {
     size_t n_large, large_cap;
 };
 
-/* P is freed with G; returns P. */
-void *ste_gguf_keep_small(struct ste_gguf *g, void *p);
 /* False: G has a key, or a tensor, of that name. The name and the value's bytes must live as long as G. */
 bool ste_gguf_put_value(struct ste_gguf *g, const struct ste_gguf_value *v);
 bool ste_gguf_put_tensor(struct ste_gguf *g, const struct ste_tensor *t);

@@ -24,10 +24,14 @@ static struct ste_lora *alloc_lora(int n_layers, int r, double alpha)
     return l;
 }
 
-static void alloc_pair(struct ste_lora_factors *p, const struct ste_hparams *hp, enum ste_linear l, int r)
+/* Of a layer's FACTORS those of L. */
+static void alloc_pair(struct ste_lora_factors *factors, const struct ste_hparams *hp, enum ste_linear l, int r)
 {
+    const struct ste_fused *f = ste_fused_of(hp->arch, l);
+    struct ste_lora_factors *p = &factors[l];
     ste_linear_shape(hp, l, &p->out, &p->in);
-    p->a = ste_xcalloc((size_t)r * (size_t)p->in, sizeof *p->a);
+    p->shares_a = f && l > f->first;
+    p->a = p->shares_a ? factors[f->first].a : ste_xcalloc((size_t)r * (size_t)p->in, sizeof *p->a);
     p->b = ste_xcalloc((size_t)r * (size_t)p->out, sizeof *p->b);
 }
 
@@ -44,7 +48,9 @@ int ste_lora_new(struct ste_lora **out, const struct ste_hparams *hp, int r, dou
         for (int k = 0; k < STE_N_LINEAR; k++) {
             struct ste_lora_factors *p = &l->factors[i][k];
             struct ste_rng rng;
-            alloc_pair(p, hp, (enum ste_linear)k, r);
+            alloc_pair(l->factors[i], hp, (enum ste_linear)k, r);
+            if (p->shares_a)
+                continue;
             ste_rng_init(&rng, seed, (uint32_t)(i * STE_N_LINEAR + k));
             double bound = 1 / sqrt((double)p->in);
             for (size_t n = 0; n < (size_t)r * (size_t)p->in; n++)
@@ -61,7 +67,8 @@ void ste_lora_free(struct ste_lora *l)
         return;
     for (int i = 0; i < l->n_layers; i++)
         for (int k = 0; k < STE_N_LINEAR; k++) {
-            ste_xfree(l->factors[i][k].a);
+            if (!l->factors[i][k].shares_a)
+                ste_xfree(l->factors[i][k].a);
             ste_xfree(l->factors[i][k].b);
         }
     ste_xfree(l->factors);
@@ -107,9 +114,29 @@ static int hf_row(const struct ste_hparams *hp, enum ste_linear l, int row)
     return head * hp->head_dim + in_head % 2 * (hp->head_dim / 2) + in_head / 2;
 }
 
-static char *peft_name(const struct ste_arch *arch, int layer, int l, char matrix)
+/* A layer of Hugging Face's: N linear layers from FIRST on, fused if they are several. */
+struct module {
+    enum ste_linear first;
+    int n, out, in;
+};
+
+/* Those of a block, in the order of its linear layers; how many there are. */
+static int modules_of(const struct ste_hparams *hp, struct module m[STE_N_LINEAR])
 {
-    return ste_xasprintf("base_model.model.model.layers.%d.%s.lora_%c.weight", layer, arch->linear[l].peft, matrix);
+    int n = 0;
+    for (int k = 0, out; k < STE_N_LINEAR; k += m[n++].n) {
+        const struct ste_fused *f = ste_fused_of(hp->arch, (enum ste_linear)k);
+        m[n] = (struct module){.first = (enum ste_linear)k, .n = f ? f->n : 1};
+        for (int i = 0; i < m[n].n; i++, m[n].out += out)
+            ste_linear_shape(hp, (enum ste_linear)(k + i), &out, &m[n].in);
+    }
+    return n;
+}
+
+static char *peft_name(const struct ste_arch *arch, int layer, const struct module *m, char matrix)
+{
+    return ste_xasprintf("base_model.model.model.layers.%d.%s.lora_%c.weight", layer,
+                         m->n > 1 ? ste_fused_of(arch, m->first)->peft : arch->linear[m->first].peft, matrix);
 }
 
 static const char base_file[] = "base.json";
@@ -255,42 +282,50 @@ static int check_values(const float *x, uint64_t n, const struct ste_st_tensor *
     return 0;
 }
 
-static int read_pair(struct ste_lora *l, const struct ste_hparams *hp, int layer, int k, const struct ste_st_tensor *a,
-                     const struct ste_st_tensor *b, const char *path, struct ste_err *err)
+static int read_pair(struct ste_lora *l, const struct ste_hparams *hp, int layer, const struct module *m,
+                     const struct ste_st_tensor *a, const struct ste_st_tensor *b, const char *path,
+                     struct ste_err *err)
 {
-    struct ste_lora_factors *p = &l->factors[layer][k];
-    int out, in;
-    ste_linear_shape(hp, (enum ste_linear)k, &out, &in);
     const struct ste_st_tensor *wrong = NULL;
-    if (a->n_dims != 2 || a->shape[0] != (uint64_t)l->r || a->shape[1] != (uint64_t)in)
+    if (a->n_dims != 2 || a->shape[0] != (uint64_t)l->r || a->shape[1] != (uint64_t)m->in)
         wrong = a;
-    else if (b->n_dims != 2 || b->shape[0] != (uint64_t)out || b->shape[1] != (uint64_t)l->r)
+    else if (b->n_dims != 2 || b->shape[0] != (uint64_t)m->out || b->shape[1] != (uint64_t)l->r)
         wrong = b;
     if (wrong)
         return ste_err_set(err, STE_EINPUT,
                            "%s: tensor '%s' does not fit the model (a layer from %d to %d) and the rank %d; is it an "
                            "adapter of another model?",
-                           path, wrong->name, in, out, l->r);
-    alloc_pair(p, hp, (enum ste_linear)k, l->r);
-    uint64_t r = (uint64_t)l->r;
-    read_values(a, 0, r * (uint64_t)in, p->a);
-    for (int row = 0; row < out; row++)
-        read_values(b, (uint64_t)hf_row(hp, (enum ste_linear)k, row) * r, r, p->b + (uint64_t)row * r);
-    int rc = check_values(p->a, r * (uint64_t)in, a, path, err);
-    return rc ? rc : check_values(p->b, r * (uint64_t)out, b, path, err);
+                           path, wrong->name, m->in, m->out, l->r);
+    const uint64_t r = (uint64_t)l->r;
+    int rc = 0, at = 0;
+    for (int k = m->first; k < (int)m->first + m->n && !rc; k++) {
+        struct ste_lora_factors *p = &l->factors[layer][k];
+        alloc_pair(l->factors[layer], hp, (enum ste_linear)k, l->r);
+        for (int row = 0; row < p->out; row++)
+            read_values(b, (uint64_t)(at + hf_row(hp, (enum ste_linear)k, row)) * r, r, p->b + (uint64_t)row * r);
+        at += p->out;
+        if (k == (int)m->first) {
+            read_values(a, 0, r * (uint64_t)m->in, p->a);
+            rc = check_values(p->a, r * (uint64_t)m->in, a, path, err);
+        }
+        rc = rc ? rc : check_values(p->b, r * (uint64_t)p->out, b, path, err);
+    }
+    return rc;
 }
 
 static int read_pairs(struct ste_lora *l, const struct ste_hparams *hp, const struct ste_safetensors *st,
                       const char *path, struct ste_err *err)
 {
+    struct module m[STE_N_LINEAR];
     size_t used = 0;
     int rc = 0;
+    const int n = modules_of(hp, m);
     for (int i = 0; i < l->n_layers && !rc; i++)
-        for (int k = 0; k < STE_N_LINEAR && !rc; k++) {
-            char *name_a = peft_name(hp->arch, i, k, 'A'), *name_b = peft_name(hp->arch, i, k, 'B');
+        for (int k = 0; k < n && !rc; k++) {
+            char *name_a = peft_name(hp->arch, i, &m[k], 'A'), *name_b = peft_name(hp->arch, i, &m[k], 'B');
             const struct ste_st_tensor *a = ste_safetensors_find(st, name_a), *b = ste_safetensors_find(st, name_b);
             if (a && b) {
-                rc = read_pair(l, hp, i, k, a, b, path, err);
+                rc = read_pair(l, hp, i, &m[k], a, b, path, err);
                 used += 2;
             } else if (a || b) {
                 rc = ste_err_set(err, STE_EINPUT, "%s has the tensor '%s' but not '%s'", path, a ? name_a : name_b,
@@ -351,7 +386,7 @@ static int write_config(const struct ste_lora *l, const struct ste_arch *arch, c
     json_t *targets = json_array();
     for (int k = 0; k < STE_N_LINEAR; k++)
         for (int i = 0; i < l->n_layers; i++)
-            if (l->factors[i][k].a) {
+            if (l->factors[i][k].a && !l->factors[i][k].shares_a) {
                 json_array_append_new(targets, json_string(ste_linear_peft_name(arch, (enum ste_linear)k)));
                 break;
             }
@@ -392,18 +427,22 @@ static int write_weights(const struct ste_lora *l, const struct ste_hparams *hp,
     size_t max = (size_t)l->n_layers * STE_N_LINEAR, n = 0, r = (size_t)l->r;
     struct ste_st_tensor *t = ste_xcalloc(2 * max + 1, sizeof *t);
     float **turned = ste_xcalloc(max, sizeof *turned);
+    struct module modules[STE_N_LINEAR];
+    const int n_modules = modules_of(hp, modules);
     for (int i = 0; i < l->n_layers; i++)
-        for (int k = 0; k < STE_N_LINEAR; k++) {
-            const struct ste_lora_factors *p = &l->factors[i][k];
+        for (const struct module *m = modules; m < modules + n_modules; m++) {
+            const struct ste_lora_factors *p = &l->factors[i][m->first];
             if (!p->a)
                 continue;
-            float *b = turned[n / 2] = ste_xmalloc((size_t)p->out * r * sizeof *b);
-            for (int row = 0; row < p->out; row++)
-                memcpy(b + (size_t)hf_row(hp, (enum ste_linear)k, row) * r, p->b + (size_t)row * r, r * sizeof *b);
-            t[n++] = (struct ste_st_tensor){peft_name(hp->arch, i, k, 'A'), STE_ST_F32, 2,
-                                            {r, (uint64_t)p->in},           p->a,       (uint64_t)p->in * r * 4};
-            t[n++] = (struct ste_st_tensor){peft_name(hp->arch, i, k, 'B'), STE_ST_F32, 2,
-                                            {(uint64_t)p->out, r},          b,          (uint64_t)p->out * r * 4};
+            float *b = turned[n / 2] = ste_xmalloc((size_t)m->out * r * sizeof *b), *at = b;
+            for (int k = 0; k < m->n; at += (size_t)p[k++].out * r)
+                for (int row = 0; row < p[k].out; row++)
+                    memcpy(at + (size_t)hf_row(hp, (enum ste_linear)((int)m->first + k), row) * r,
+                           p[k].b + (size_t)row * r, r * sizeof *b);
+            t[n++] = (struct ste_st_tensor){peft_name(hp->arch, i, m, 'A'), STE_ST_F32, 2,
+                                            {r, (uint64_t)m->in},           p->a,       (uint64_t)m->in * r * 4};
+            t[n++] = (struct ste_st_tensor){peft_name(hp->arch, i, m, 'B'), STE_ST_F32, 2,
+                                            {(uint64_t)m->out, r},          b,          (uint64_t)m->out * r * 4};
         }
     if (l->head)
         t[n++] = (struct ste_st_tensor){ste_xstrdup(head_name),   STE_ST_F32, 2,
@@ -471,28 +510,55 @@ int ste_lora_write_peft(struct ste_lora *l, const struct ste_model *m, const cha
 
 /* ---- GGUF-LoRA ---- */
 
+/* The B's of linear layers that are one in the file, N of them from P on: the rows of one behind those of the other. */
+static float *joined_rows(struct ste_gguf *g, const struct ste_lora_factors *p, int n, uint64_t r, uint64_t *out)
+{
+    *out = 0;
+    for (int j = 0; j < n; j++)
+        *out += (uint64_t)p[j].out;
+    if (n == 1)
+        return p->b;
+    float *rows = ste_gguf_keep_small(g, ste_xmalloc(*out * r * sizeof *rows)), *at = rows;
+    for (int j = 0; j < n; at += (size_t)p[j++].out * r)
+        memcpy(at, p[j].b, (size_t)p[j].out * r * sizeof *at);
+    return rows;
+}
+
+/* Of layer I: as the model's file has them, fused or each by itself. */
+static int add_layer(struct ste_gguf *g, const struct ste_lora *l, const struct ste_model *m, int i,
+                     struct ste_err *err)
+{
+    const uint64_t r = (uint64_t)l->r;
+    int rc = 0;
+    for (int k = 0, n; k < STE_N_LINEAR && !rc; k += n) {
+        const struct ste_fused *f = m->layers[i].fused[k];
+        const struct ste_lora_factors *p = &l->factors[i][k];
+        char name[96];
+        uint64_t out;
+        n = f ? f->n : 1;
+        if (!p->a)
+            continue;
+        snprintf(name, sizeof name, "blk.%d.%s.weight.lora_a", i, f ? f->gguf : m->hp.arch->linear[k].gguf);
+        rc = ste_gguf_add(g, name, STE_F32, 2, (const uint64_t[]){(uint64_t)p->in, r}, p->a, err);
+        name[strlen(name) - 1] = 'b';
+        const float *b = joined_rows(g, p, n, r, &out);
+        if (!rc)
+            rc = ste_gguf_add(g, name, STE_F32, 2, (const uint64_t[]){r, out}, b, err);
+    }
+    return rc;
+}
+
 int ste_lora_write_gguf(struct ste_lora *l, const struct ste_model *m, const char *path, struct ste_err *err)
 {
     struct ste_gguf *g = ste_gguf_new(path);
     const char *arch = m->hp.arch->name;
-    const uint64_t r = (uint64_t)l->r;
     int rc = 0;
     ste_gguf_set_string(g, "general.architecture", arch, strlen(arch));
     ste_gguf_set_string(g, "general.type", "adapter", strlen("adapter"));
     ste_gguf_set_string(g, "adapter.type", "lora", strlen("lora"));
     ste_gguf_set_real(g, "adapter.lora.alpha", l->alpha);
-    for (int i = 0; i < l->n_layers; i++)
-        for (int k = 0; k < STE_N_LINEAR && !rc; k++) {
-            const struct ste_lora_factors *p = &l->factors[i][k];
-            char name[96];
-            if (!p->a)
-                continue;
-            snprintf(name, sizeof name, "blk.%d.%s.weight.lora_a", i, m->hp.arch->linear[k].gguf);
-            rc = ste_gguf_add(g, name, STE_F32, 2, (const uint64_t[]){(uint64_t)p->in, r}, p->a, err);
-            name[strlen(name) - 1] = 'b';
-            if (!rc)
-                rc = ste_gguf_add(g, name, STE_F32, 2, (const uint64_t[]){r, (uint64_t)p->out}, p->b, err);
-        }
+    for (int i = 0; i < l->n_layers && !rc; i++)
+        rc = add_layer(g, l, m, i, err);
     ste_lora_rehash(l);
     if (!rc)
         rc = ste_gguf_write(g, path, NULL, err);

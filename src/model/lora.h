@@ -1,7 +1,8 @@
 /*
  * LoRA adapters (Hu et al., arXiv 2106.09685) as data: y = W x + (alpha / r) B (A x). Rows of B lie as in the GGUF
  * file, so where it is interleaved (ste_hparams) those of q and k are not in Hugging Face's order; reading and
- * writing PEFT folders turns them.
+ * writing PEFT folders turns them. Fused linear layers (arch.h) share A, as they do in PEFT, so that its folders, and
+ * llama.cpp's files, hold what was trained and nothing else.
  */
 #ifndef STE_MODEL_LORA_H
 #define STE_MODEL_LORA_H
@@ -12,6 +13,7 @@ struct ste_lora_factors {
     float *a; /* (r, in) */
     float *b; /* (out, r) */
     int in, out;
+    bool shares_a; /* A is that of the linear layer before, which owns it: they are fused (arch.h) */
 };
 
 struct ste_lora {

@@ -56,12 +56,36 @@ static int read_arch(struct reader *r)
     return rc;
 }
 
+/* A whole number, or an array that has it for each layer. */
+static int read_whole(struct reader *r, const char *key, int64_t *v, bool *there)
+{
+    int64_t *each;
+    uint64_t n;
+    int rc = 0;
+    if ((*there = ste_gguf_int(r->m->gguf, key, v)) || !(*there = ste_gguf_ints(r->m->gguf, key, &each, &n)))
+        return 0;
+    for (uint64_t i = 0; i < n && !rc; i++)
+        if (each[i] != each[0])
+            rc = ste_err_set(r->err, STE_EINPUT,
+                             "%s has layers of different shapes: %s is %lld for the first and %lld for layer %llu; ste "
+                             "runs models whose layers are alike",
+                             ste_gguf_path(r->m->gguf), key, (long long)each[0], (long long)each[i],
+                             (unsigned long long)i);
+    *v = n ? each[0] : 0;
+    ste_xfree(each);
+    return rc;
+}
+
 static int read_int(struct reader *r, const char *name, bool optional, int max, int *out)
 {
     char key[96];
     int64_t v;
+    bool there;
     snprintf(key, sizeof key, "%s.%s", r->arch->name, name);
-    if (!ste_gguf_int(r->m->gguf, key, &v))
+    int rc = read_whole(r, key, &v, &there);
+    if (rc)
+        return rc;
+    if (!there)
         return optional ? 0
                         : ste_err_set(r->err, STE_EINPUT, "%s has no whole number %s", ste_gguf_path(r->m->gguf), key);
     if (v < 1 || v > max)
@@ -71,17 +95,17 @@ static int read_int(struct reader *r, const char *name, bool optional, int max, 
     return 0;
 }
 
-static int read_real(struct reader *r, const char *name, bool optional, double *out)
+static int read_real(struct reader *r, const struct ste_key *k, double *out)
 {
     char key[96];
     double v;
-    snprintf(key, sizeof key, "%s.%s", r->arch->name, name);
+    snprintf(key, sizeof key, "%s.%s", r->arch->name, k->name);
     if (!ste_gguf_real(r->m->gguf, key, &v))
-        return optional ? 0 : ste_err_set(r->err, STE_EINPUT, "%s has no number %s", ste_gguf_path(r->m->gguf), key);
+        return k->optional ? 0 : ste_err_set(r->err, STE_EINPUT, "%s has no number %s", ste_gguf_path(r->m->gguf), key);
     if (!(v > 0) || !isfinite(v))
         return ste_err_set(r->err, STE_EINPUT, "%s: %s is %g, not a positive number", ste_gguf_path(r->m->gguf), key,
                            v);
-    *out = v;
+    *out = k->divides ? 1 / v : v;
     return 0;
 }
 
@@ -90,7 +114,7 @@ static int read_keys(struct reader *r, const struct ste_key *keys)
     int rc = 0;
     for (const struct ste_key *k = keys; !rc && k && k->name; k++) {
         void *member = (char *)&r->m->hp + k->at;
-        rc = k->real ? read_real(r, k->name, k->optional, member) : read_int(r, k->name, k->optional, k->max, member);
+        rc = k->real ? read_real(r, k, member) : read_int(r, k->name, k->optional, k->max, member);
     }
     return rc;
 }
@@ -204,6 +228,56 @@ static int get(struct reader *r, const char *name, int cols, int rows, const str
     return 0;
 }
 
+/* The linear layers of F: tensors of their own, or the rows of one, each as a tensor in SLICES. */
+static int get_fused(struct reader *r, int i, const struct ste_fused *f, struct ste_tensor *slices)
+{
+    const struct ste_hparams *hp = &r->m->hp;
+    const struct ste_tensor *all;
+    char name[96];
+    int rows = 0, out, in, rc;
+    for (int l = f->first; l < (int)f->first + f->n; l++) {
+        ste_linear_shape(hp, (enum ste_linear)l, &out, &in);
+        rows += out;
+    }
+    snprintf(name, sizeof name, "blk.%d.%s.weight", i, f->gguf);
+    if ((rc = get(r, name, in, rows, &all)))
+        return rc;
+    const char *data = all->data;
+    for (int l = f->first; l < (int)f->first + f->n; l++) {
+        ste_linear_shape(hp, (enum ste_linear)l, &out, &in);
+        slices[l] = *all;
+        slices[l].shape[1] = (uint64_t)out;
+        slices[l].data = data;
+        slices[l].size = all->size / (uint64_t)rows * (uint64_t)out;
+        data += slices[l].size;
+        r->m->layers[i].linear[l] = &slices[l];
+        r->m->layers[i].fused[l] = f;
+    }
+    return 0;
+}
+
+static bool has_own_tensor(const struct reader *r, int i, enum ste_linear l)
+{
+    char name[96];
+    snprintf(name, sizeof name, "blk.%d.%s.weight", i, r->arch->linear[l].gguf);
+    return ste_gguf_tensor(r->m->gguf, name) != NULL;
+}
+
+static int get_linear(struct reader *r, int i, enum ste_linear l)
+{
+    struct ste_layer *layer = &r->m->layers[i];
+    char name[96];
+    int out, in, rc = 0;
+    ste_linear_shape(&r->m->hp, l, &out, &in);
+    snprintf(name, sizeof name, "blk.%d.%s.weight", i, r->arch->linear[l].gguf);
+    if (!layer->linear[l])
+        rc = get(r, name, in, out, &layer->linear[l]);
+    snprintf(name, sizeof name, "blk.%d.%s.bias", i, r->arch->linear[l].gguf);
+    if (!rc && (r->arch->bias[l] || (r->arch->may_have_biases && ste_gguf_tensor(r->m->gguf, name))))
+        rc = get(r, name, out, 0, &layer->bias[l]);
+    return rc;
+}
+
 static int get_layer(struct reader *r, int i)
 {
     const struct ste_hparams *hp = &r->m->hp;
@@ -215,15 +289,11 @@ static int get_layer(struct reader *r, int i)
             snprintf(name, sizeof name, "blk.%d.%s.weight", i, r->arch->norm[n].gguf);
             rc = get(r, name, ste_width(hp, r->arch->norm[n].width), 0, &layer->norm[n]);
         }
-    for (int l = 0; l < STE_N_LINEAR && !rc; l++) {
-        int out, in;
-        ste_linear_shape(hp, (enum ste_linear)l, &out, &in);
-        snprintf(name, sizeof name, "blk.%d.%s.weight", i, r->arch->linear[l].gguf);
-        rc = get(r, name, in, out, &layer->linear[l]);
-        snprintf(name, sizeof name, "blk.%d.%s.bias", i, r->arch->linear[l].gguf);
-        if (!rc && r->arch->bias[l])
-            rc = get(r, name, out, 0, &layer->bias[l]);
-    }
+    for (const struct ste_fused *f = r->arch->fused; f < r->arch->fused + STE_MAX_FUSED && !rc; f++)
+        if (f->gguf && !has_own_tensor(r, i, f->first))
+            rc = get_fused(r, i, f, r->m->slices + (size_t)i * STE_N_LINEAR);
+    for (int l = 0; l < STE_N_LINEAR && !rc; l++)
+        rc = get_linear(r, i, (enum ste_linear)l);
     return rc;
 }
 
@@ -235,8 +305,8 @@ static bool is_used(const struct ste_model *m, const struct ste_tensor *t)
         for (int n = 0; n < STE_N_NORM; n++)
             if (t == m->layers[i].norm[n])
                 return true;
-        for (int l = 0; l < STE_N_LINEAR; l++)
-            if (t == m->layers[i].linear[l] || t == m->layers[i].bias[l])
+        for (int l = 0; l < STE_N_LINEAR; l++) /* the first rows of a fused one lie where it does */
+            if (t->data == m->layers[i].linear[l]->data || t == m->layers[i].bias[l])
                 return true;
     }
     return false;
@@ -266,6 +336,7 @@ static int get_tensors(struct reader *r)
     if (!rc && ste_gguf_tensor(m->gguf, "output.weight"))
         rc = get(r, "output.weight", hp->d_model, hp->n_vocab, &m->output);
     m->layers = ste_xcalloc((size_t)hp->n_layers, sizeof *m->layers);
+    m->slices = ste_xcalloc((size_t)hp->n_layers * STE_N_LINEAR, sizeof *m->slices);
     for (int i = 0; i < hp->n_layers && !rc; i++)
         rc = get_layer(r, i);
     return rc ? rc : check_all_used(r);
@@ -311,6 +382,7 @@ void ste_model_close(struct ste_model *m)
     if (!m)
         return;
     ste_xfree(m->layers);
+    ste_xfree(m->slices);
     ste_tokenizer_free(m->tokenizer);
     ste_gguf_close(m->gguf);
     ste_xfree(m);

@@ -15,6 +15,7 @@ struct ste_layer {
     const struct ste_tensor *norm[STE_N_NORM];     /* (width) f32; NULL: the architecture has none */
     const struct ste_tensor *linear[STE_N_LINEAR]; /* (out, in) */
     const struct ste_tensor *bias[STE_N_LINEAR];   /* (out) f32; NULL: none */
+    const struct ste_fused *fused[STE_N_LINEAR];   /* whose rows the file has it as; NULL: a tensor of its own */
 };
 
 struct ste_chat_template; /* chat.h */
@@ -27,6 +28,7 @@ struct ste_model {
     const struct ste_tensor *output;      /* (n_vocab, d_model); the embedding where the two are tied */
     const struct ste_tensor *output_norm; /* (d_model) f32 */
     struct ste_layer *layers;
+    struct ste_tensor *slices; /* [n_layers * STE_N_LINEAR]: rows of fused tensors (arch.h), to which layers point */
     struct ste_tokenizer *tokenizer;
     const struct ste_chat_template *chat; /* NULL: no template in the file, or one that is not known */
 };

@@ -68,7 +68,7 @@ static json_t *targets_json(const struct ste_external_job *j)
     for (int k = 0; k < STE_N_LINEAR; k++) {
         bool on = false;
         for (int i = 0; i < j->start->n_layers; i++)
-            on |= j->start->factors[i][k].a != NULL;
+            on |= j->start->factors[i][k].a && !j->start->factors[i][k].shares_a;
         if (on)
             json_array_append_new(list, json_string(ste_linear_peft_name(j->model->hp.arch, (enum ste_linear)k)));
     }

@@ -142,7 +142,7 @@ void ste_block_backward(struct ste_trainer *t, const struct ste_layout *lay, int
 /* optimizer.c */
 int ste_lora_tensor_count(const struct ste_lora *l);
 /* Tensor I in the order layer, linear, A then B, and the head, if any, last; *N its values. NULL: that layer is not
- * adapted. */
+ * adapted, or A is that of the layer before. */
 float *ste_lora_tensor(const struct ste_lora *l, int i, size_t *n);
 double ste_grad_norm(struct ste_trainer *t);
 void ste_adamw_step(struct ste_trainer *t, double lr, double clip);

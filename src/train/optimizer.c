@@ -16,7 +16,7 @@ float *ste_lora_tensor(const struct ste_lora *l, int i, size_t *n)
     }
     const struct ste_lora_factors *p = &l->factors[i / 2 / STE_N_LINEAR][i / 2 % STE_N_LINEAR];
     *n = (size_t)l->r * (size_t)(i % 2 ? p->out : p->in);
-    return i % 2 ? p->b : p->a;
+    return i % 2 ? p->b : p->shares_a ? NULL : p->a;
 }
 
 struct update_job {

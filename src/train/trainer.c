@@ -139,7 +139,7 @@ int ste_trainer_set_lora(struct ste_trainer *t, const struct ste_lora *l, struct
     int n = ste_lora_tensor_count(l);
     for (int i = 0; i < n; i++) {
         size_t a, b;
-        if (!ste_lora_tensor(l, i, &a))
+        if (!ste_lora_tensor(l, i, &a) && ste_lora_tensor(t->lora, i, &b))
             return ste_err_set(
                 err, STE_EINPUT,
                 "the adapter to start from leaves some linear layers out; training needs all seven of a block");
@@ -150,7 +150,8 @@ int ste_trainer_set_lora(struct ste_trainer *t, const struct ste_lora *l, struct
     for (int i = 0; i < n; i++) {
         size_t a;
         const float *from = ste_lora_tensor(l, i, &a);
-        memcpy(ste_lora_tensor(t->lora, i, &a), from, a * sizeof *from);
+        if (from)
+            memcpy(ste_lora_tensor(t->lora, i, &a), from, a * sizeof *from);
     }
     memcpy(t->start, l->hash, sizeof t->start);
     return 0;

@@ -307,7 +307,7 @@ def judge_prompts(a, short, count, most=400, least=120):
 class Llama:
     """A context of llama.cpp by its C interface: ids in, logits out."""
 
-    def __init__(self, path, ctx=1024, seqs=1, batch=512, lora=None, flash=True, vocab_only=False):
+    def __init__(self, path, ctx=1024, seqs=1, batch=512, lora=None, flash=True, vocab_only=False, f32=False):
         import llama_cpp as L
 
         self.L = L
@@ -332,6 +332,8 @@ class Llama:
         cp.kv_unified = True
         cp.no_perf = True
         cp.flash_attn_type = 1 if flash else 0
+        if f32:
+            cp.type_k = cp.type_v = 0  # the cache
         self.ctx = L.llama_init_from_model(self.model, cp)
         if not self.ctx:
             sys.exit("llama.cpp cannot make a context")

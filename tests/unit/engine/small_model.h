@@ -28,8 +28,13 @@ static inline void sm_layer(struct gw *w, const struct ste_hparams *hp, int i, s
     for (int l = 0; l < STE_N_LINEAR; l++) {
         int out, in;
         ste_linear_shape(hp, (enum ste_linear)l, &out, &in);
-        snprintf(name, sizeof name, "blk.%d.%s.weight", i, arch->linear[l].gguf);
-        sm_tensor(w, name, in, out, 0, 0.2, rng);
+        const struct ste_fused *f = ste_fused_of(arch, (enum ste_linear)l);
+        int rows = out, more;
+        for (int k = 1; f && k < f->n; k++, rows += more)
+            ste_linear_shape(hp, (enum ste_linear)((int)f->first + k), &more, &in);
+        snprintf(name, sizeof name, "blk.%d.%s.weight", i, f ? f->gguf : arch->linear[l].gguf);
+        if (!f || (int)f->first == l)
+            sm_tensor(w, name, in, rows, 0, 0.2, rng);
         snprintf(name, sizeof name, "blk.%d.%s.bias", i, arch->linear[l].gguf);
         if (arch->bias[l])
             sm_tensor(w, name, out, 0, 0, 0.5, rng);

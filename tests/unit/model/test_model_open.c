@@ -89,7 +89,9 @@ static void what_is_wrong_is_named(void **state)
         {"missing", "lacks the tensor 'blk.1.ffn_up.weight'"},
         {"shape", "tensor 'blk.0.attn_q.weight' is 8 x 6, its keys say 8 x 8"},
         {"norm type", "type F16, not F32"},
-        {"bias", "'blk.0.attn_q.bias', which ste does not compute"},
+        {"sinks", "'blk.0.attn_sinks.weight', which ste does not compute"},
+        {"bias shape", "tensor 'blk.0.attn_k.bias' is 6 x 1, its keys say 8 x 1"},
+        {"layers of two widths", "llama.feed_forward_length is 16 for the first and 8 for layer 1"},
         {"vocab", "tensor 'token_embd.weight'"},
         {"no tokens", "has no vocabulary"},
         {"types", "does not give a type"},
@@ -111,7 +113,7 @@ static void what_is_wrong_is_named(void **state)
         if (!strstr(err.msg, wrong[i][1]) || !strstr(err.msg, path))
             fail_msg("%s: '%s'", wrong[i][0], err.msg);
     }
-    static const char *const right[] = {"factor 1", "none", "one part"};
+    static const char *const right[] = {"factor 1", "none", "one part", "bias", "layers of one width"};
     for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
         struct ste_err err = {0};
         struct ste_model *m;

@@ -73,7 +73,11 @@ static inline void tiny_model(const char *path, const char *arch, const char *wr
         gw_key_u32(&w, KEY("block_count"), 2);
     gw_key_u32(&w, KEY("context_length"), 64);
     gw_key_u32(&w, KEY("embedding_length"), 8);
-    gw_key_u32(&w, KEY("feed_forward_length"), 16);
+    const int32_t widths[] = {16, WRONG("layers of two widths") ? 8 : 16};
+    if (WRONG("layers of two widths") || WRONG("layers of one width"))
+        gw_key_i32s(&w, KEY("feed_forward_length"), widths, 2);
+    else
+        gw_key_u32(&w, KEY("feed_forward_length"), 16);
     gw_key_u32(&w, KEY("attention.head_count"), WRONG("width") ? 6 : 2);
     gw_key_u32(&w, KEY("attention.head_count_kv"), WRONG("heads") ? 3 : 2);
     gw_key_f32(&w, KEY("attention.layer_norm_rms_epsilon"), WRONG("eps") ? -1.0f : 1e-5f);
@@ -109,9 +113,11 @@ static inline void tiny_model(const char *path, const char *arch, const char *wr
             if (!(WRONG("missing") && i == 1 && l == 5))
                 tiny_tensor(&w, key, 0, (uint64_t)in[l], WRONG("shape") && !l && !i ? 6 : (uint64_t)out[l]);
             snprintf(key, sizeof key, "blk.%d.%s.bias", i, linear[l]);
-            if (l < 3 && (qwen || WRONG("bias")))
-                tiny_tensor(&w, key, 0, (uint64_t)out[l], 0);
+            if (l < 3 && (qwen || WRONG("bias") || (WRONG("bias shape") && l == 1)))
+                tiny_tensor(&w, key, 0, WRONG("bias shape") ? 6 : (uint64_t)out[l], 0);
         }
+        if (WRONG("sinks") && !i)
+            tiny_tensor(&w, "blk.0.attn_sinks.weight", 0, 2, 0);
         snprintf(key, sizeof key, "blk.%d.attn_norm.weight", i);
         tiny_tensor(&w, key, 0, 8, 0);
         snprintf(key, sizeof key, "blk.%d.ffn_norm.weight", i);

@@ -13,13 +13,15 @@
 static const struct ste_key keys[] = {STE_KEY_REAL("attention.scale", attn_scale, true),
                                       STE_KEY_REAL("embedding_scale", embedding_scale, true),
                                       STE_KEY_REAL("residual_scale", residual_scale, true),
-                                      STE_KEY_REAL("output_scale", output_scale, true), STE_KEYS_END};
-/* It norms each head of q and all of k, and what a block adds instead of what attention reads. */
+                                      STE_KEY_DIVISOR("logit_scale", output_scale, true), STE_KEYS_END};
+/* It norms each head of q and all of k, and what a block adds instead of what attention reads; q, k and v are rows of
+ * one tensor. */
 static const struct ste_arch made_up = {
     .name = "madeup",
     .keys = keys,
     .linear = {STE_USUAL_LINEARS},
-    .bias = {[STE_O] = true},
+    .fused = {{"attn_qkv", "self_attn.qkv_proj", STE_Q, 3}},
+    .bias = {[STE_O] = true, [STE_K] = true},
     .norm = {[STE_NORM_Q] = {"attn_q_norm", STE_WIDTH_HEAD},
              [STE_NORM_K] = {"attn_k_norm", STE_WIDTH_KV},
              [STE_NORM_ATTN_OUT] = {"post_attention_norm", STE_WIDTH_MODEL},
@@ -38,12 +40,17 @@ static int32_t ids[N];
 static void it_loads(void **state)
 {
     assert_true(fabs(m->hp.attn_scale - 0.3) < 1e-6);
+    assert_true(fabs(m->hp.output_scale - 1 / 0.3) < 1e-5);
     assert_int_equal(m->layers[1].norm[STE_NORM_K]->shape[0], SM_KV * SM_HD);
+    const struct ste_tensor *q = m->layers[1].linear[STE_Q], *v = m->layers[1].linear[STE_V];
+    assert_int_equal(v->shape[1], SM_KV * SM_HD);
+    assert_ptr_equal(v->data, (const float *)q->data + (SM_HEADS + SM_KV) * SM_HD * SM_D);
+    assert_ptr_equal(lora->factors[1][STE_V].a, lora->factors[1][STE_Q].a);
     struct ste_model *other;
     struct ste_lora *again;
     char *path = gw_temp("adapter"), *rm = ste_xasprintf("rm -r '%s'", path);
     assert_int_equal(ste_model_open(&other, ste_gguf_path(m->gguf), &err), STE_EINPUT);
-    assert_non_null(strstr(err.msg, "architecture 'madeup'; ste runs llama and qwen2"));
+    assert_non_null(strstr(err.msg, "architecture 'madeup'"));
     assert_int_equal(ste_lora_write_peft(lora, m, "madeup", path, &err), 0);
     assert_int_equal(ste_lora_read_peft(&again, m, path, &err), 0);
     assert_string_equal(again->hash, lora->hash);
