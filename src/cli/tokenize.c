@@ -7,7 +7,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
-#include "model/tokenizer.h"
+#include "model/model.h"
 
 static int read_stdin(struct ste_buf *text, struct ste_err *err)
 {
@@ -100,7 +100,7 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
     struct ste_tokenizer *t = NULL;
     char *path = NULL;
     int rc;
-    if ((rc = ste_model_resolve(o->model, &path, err)) == 0 && (rc = ste_gguf_open(&g, path, err)) == 0 &&
+    if ((rc = ste_model_resolve(o->model, &path, err)) == 0 && (rc = ste_model_read(&g, path, err)) == 0 &&
         (rc = ste_gguf_check_model(g, err)) == 0 && (rc = ste_tokenizer_new(&t, g, err)) == 0 &&
         (o->jsonl || (rc = read_stdin(&text, err)) == 0))
         rc = o->jsonl ? print_jsonl(t, o->special, err)

@@ -221,15 +221,8 @@ static int resolve_path(const char *at, char **path, struct ste_err *err)
 {
     if (!ste_file_exists(at))
         return ste_err_set(err, STE_ENOTFOUND, "there is no file %s", at);
-    if (!ste_is_folder(at)) {
-        *path = ste_xstrdup(at);
-        return 0;
-    }
-    char *config = ste_path_join(at, "adapter_config.json");
-    const bool adapter = ste_file_exists(config);
-    ste_xfree(config);
-    return ste_err_set(err, STE_EINPUT, "%s is %s; a model is a .gguf file", at,
-                       adapter ? "the folder of an adapter" : "a folder");
+    *path = ste_xstrdup(at);
+    return 0;
 }
 
 int ste_model_resolve(const char *name_or_path, char **path, struct ste_err *err)

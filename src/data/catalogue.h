@@ -42,8 +42,8 @@ char *ste_model_path(const char *name); /* ${STE_HOME}/models/NAME.gguf; caller 
 /* That file, or the folder ${STE_HOME}/models/NAME, whichever is there; NULL: neither. Caller frees. */
 char *ste_model_here(const char *name);
 
-/* NAME_OR_PATH: a catalogue name (which must have been pulled: the error says `ste pull NAME`) or a path to a .gguf.
- * *PATH is the caller's. */
+/* NAME_OR_PATH: a catalogue name (which must have been pulled: the error says `ste pull NAME`), or a path to a .gguf
+ * file or to a folder of Hugging Face's, which may be no model. *PATH is the caller's. */
 int ste_model_resolve(const char *name_or_path, char **path, struct ste_err *err);
 /* Downloads unless it is there; resumes what was cut off; a wrong hash removes the file and is an error. */
 int ste_pull(const struct ste_catalogue_entry *e, struct ste_err *err);

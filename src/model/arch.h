@@ -97,10 +97,17 @@ struct ste_arch {
         const char *gguf; /* blk.N.NAME.weight, (width) f32; NULL: there is no such norm */
         /* A row is normed in pieces of this length: STE_WIDTH_HEAD norms each head by itself. */
         enum ste_width width;
+        const char *hf; /* "input_layernorm": in a folder it is model.layers.N.NAME.weight */
     } norm[STE_N_NORM];
     enum ste_gate gate;
     enum ste_rope rope; /* of its GGUF files, as in ste_hparams */
     bool interleaved;
+    struct {
+        const char *const *types; /* model_type in config.json; ends with NULL. NULL: none is known */
+        const char *defaults;     /* JSON: what config.json may leave out; NULL: nothing */
+        float norm_plus;          /* what its norms lack of those in a GGUF file */
+        bool cuts_vocabulary;     /* rows of the embedding for which there is no token are left out */
+    } hf;                         /* its folders of Hugging Face's (folder.h) */
     const char *chat; /* the chat template of most of its models, named where a file has none that is known */
 };
 
@@ -113,6 +120,14 @@ struct ste_arch {
     [STE_GATE] = {"ffn_gate", "mlp.gate_proj", STE_WIDTH_FF, STE_WIDTH_MODEL},                                         \
     [STE_UP] = {"ffn_up", "mlp.up_proj", STE_WIDTH_FF, STE_WIDTH_MODEL},                                               \
     [STE_DOWN] = {"ffn_down", "mlp.down_proj", STE_WIDTH_MODEL, STE_WIDTH_FF}
+
+/* The norms that most have. */
+#define STE_USUAL_NORMS                                                                                                \
+    [STE_NORM_ATTN] = {"attn_norm", STE_WIDTH_MODEL, "input_layernorm"}, [STE_NORM_FFN] = {"ffn_norm",                 \
+                                                                                           STE_WIDTH_MODEL,            \
+                                                                                           "post_attention_layernorm"}
+/* The model_types of its folders. */
+#define STE_HF_TYPES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 extern const struct ste_arch ste_arch_llama, ste_arch_qwen2, ste_arch_qwen3, ste_arch_granite, ste_arch_olmo2,
     ste_arch_phi3;

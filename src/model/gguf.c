@@ -174,6 +174,16 @@ const char *ste_gguf_path(const struct ste_gguf *g)
     return g->path;
 }
 
+bool ste_gguf_is_folder(const struct ste_gguf *g)
+{
+    return g->is_folder;
+}
+
+void ste_gguf_mark_folder(struct ste_gguf *g)
+{
+    g->is_folder = true;
+}
+
 uint64_t ste_gguf_n_tensors(const struct ste_gguf *g)
 {
     return g->n_tensors;

@@ -32,6 +32,8 @@ struct ste_gguf;
 int ste_gguf_open(struct ste_gguf **out, const char *path, struct ste_err *err);
 void ste_gguf_close(struct ste_gguf *g);
 const char *ste_gguf_path(const struct ste_gguf *g);
+/* It was a folder of Hugging Face's, and the rows of Q and K lie as there (interleaved in struct ste_hparams). */
+bool ste_gguf_is_folder(const struct ste_gguf *g);
 /* The path of part I, from 0, of the model that PATH names: PATH itself where it is the whole; NULL: it has no more.
  * Caller frees. */
 char *ste_gguf_part_path(const char *path, int i);
@@ -57,6 +59,7 @@ void ste_gguf_drop_pages(const struct ste_gguf *g);
 
 /* NAME stands for its path in messages. Ends with ste_gguf_close. */
 struct ste_gguf *ste_gguf_new(const char *name);
+void ste_gguf_mark_folder(struct ste_gguf *g); /* ste_gguf_is_folder says so */
 /* Set KEY, in the place of what it had. Keys and values are copied. An int is U32 where that holds it, else I64; reals
  * are F32, ints of an array I32. */
 void ste_gguf_set_int(struct ste_gguf *g, const char *key, int64_t v);

@@ -27,6 +27,7 @@ struct ste_gguf_table {
 
 struct ste_gguf {
     char *path;
+    bool is_folder;
     struct ste_gguf_value *values;
     struct ste_tensor *tensors;
     size_t n_values, values_cap, n_tensors, tensors_cap;

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "core/context.h"
+#include "core/file.h"
 #include "core/hash.h"
 #include "core/mem.h"
 #include "model/chat.h"
+#include "model/folder.h"
 
 /* ---- hyperparameters ---- */
 
@@ -184,8 +186,8 @@ static int read_hparams(struct reader *r)
     const char *path = ste_gguf_path(r->m->gguf);
     int rc;
     hp->rope_base = 10000;
-    hp->rope = r->arch->rope;
-    hp->interleaved = r->arch->interleaved;
+    hp->rope = ste_gguf_is_folder(r->m->gguf) ? STE_ROPE_HALVES : r->arch->rope;
+    hp->interleaved = r->arch->interleaved && !ste_gguf_is_folder(r->m->gguf);
     hp->embedding_scale = hp->residual_scale = hp->output_scale = 1;
     if ((rc = read_keys(r, usual_keys)) || (rc = read_keys(r, r->arch->keys)))
         return rc;
@@ -344,14 +346,41 @@ static int get_tensors(struct reader *r)
 
 /* ---- the file ---- */
 
+int ste_model_read(struct ste_gguf **out, const char *path, struct ste_err *err)
+{
+    return ste_is_folder(path) ? ste_folder_open(out, path, err) : ste_gguf_open(out, path, err);
+}
+
+/* That of a file is its SHA-256; that of several, the SHA-256 of theirs. */
+int ste_model_hash(const char *path, char out[65], struct ste_err *err)
+{
+    if (ste_is_folder(path))
+        return ste_folder_hash(path, out, err);
+    char *first = ste_gguf_part_path(path, 0), *part = ste_gguf_part_path(path, 1);
+    int rc = ste_sha256_file_kept(first ? first : path, out, err);
+    if (part) {
+        struct ste_hasher *h = ste_hasher_new();
+        ste_hasher_adds(h, out);
+        for (int i = 1; part && !rc; part = ste_gguf_part_path(path, ++i)) {
+            rc = ste_sha256_file_kept(part, out, err);
+            ste_hasher_adds(h, out);
+            ste_xfree(part);
+        }
+        ste_hasher_hex(h, out);
+    }
+    ste_xfree(part);
+    ste_xfree(first);
+    return rc;
+}
+
 static int open_model(struct ste_model *m, const char *path, const struct ste_arch *arch, struct ste_err *err)
 {
     struct reader r = {m, arch, err};
     const char *chat = ste_setting("STE_CHAT_TEMPLATE");
     int rc;
-    if ((rc = ste_gguf_open(&m->gguf, path, err)) || (rc = read_arch(&r)) || (rc = read_hparams(&r)) ||
+    if ((rc = ste_model_read(&m->gguf, path, err)) || (rc = read_arch(&r)) || (rc = read_hparams(&r)) ||
         (rc = ste_tokenizer_new(&m->tokenizer, m->gguf, err)) || (rc = get_tensors(&r)) ||
-        (rc = ste_sha256_file_kept(path, m->sha256, err)))
+        (rc = ste_model_hash(path, m->sha256, err)))
         return rc;
     m->chat = chat ? ste_chat_by_name(chat) : ste_chat_recognise(m->gguf);
     if (chat && !m->chat)

@@ -22,7 +22,7 @@ struct ste_chat_template; /* chat.h */
 
 struct ste_model {
     struct ste_gguf *gguf;
-    char sha256[65]; /* of the file's bytes */
+    char sha256[65]; /* ste_model_hash */
     struct ste_hparams hp;
     const struct ste_tensor *embedding;   /* (n_vocab, d_model) */
     const struct ste_tensor *output;      /* (n_vocab, d_model); the embedding where the two are tied */
@@ -33,8 +33,11 @@ struct ste_model {
     const struct ste_chat_template *chat; /* NULL: no template in the file, or one that is not known */
 };
 
-/* PATH is a .gguf file. The SHA-256 is kept beside it (PATH.sha256, valid for the file's size and mtime) where the
- * folder may be written. */
+/* The keys and tensors of the model at PATH: a .gguf file, any part of one that is split, or a folder (folder.h). */
+int ste_model_read(struct ste_gguf **out, const char *path, struct ste_err *err);
+/* Tells it from all others by its bytes. Hashes of large files are kept beside them (FILE.sha256, valid for the file's
+ * size and mtime) where the folder may be written. */
+int ste_model_hash(const char *path, char out[65], struct ste_err *err);
 int ste_model_open(struct ste_model **out, const char *path, struct ste_err *err);
 /* Opens a file of ARCH, whether or not ste_archs has it. */
 int ste_model_open_as(struct ste_model **out, const char *path, const struct ste_arch *arch, struct ste_err *err);

@@ -77,6 +77,7 @@ static int read_header(struct ste_safetensors *st, const char *path, struct ste_
         json_decref(root);
         return ste_err_set(err, STE_EINPUT, "%s is not a safetensors file: its header is not a JSON object", path);
     }
+    st->data_start = 8 + n;
     st->tensors = ste_xcalloc(json_object_size(root), sizeof *st->tensors);
     json_object_foreach(root, name, j)
     {
@@ -86,7 +87,9 @@ static int read_header(struct ste_safetensors *st, const char *path, struct ste_
         t->name = ste_xstrdup(name);
         const char *wrong = read_tensor(t, j, map + 8 + n, st->map_size - 8 - n);
         if (wrong) {
-            rc = ste_err_set(err, STE_EINPUT, "%s: tensor '%.80s' %s", path, name, wrong);
+            const char *type = json_string_value(json_object_get(j, "dtype"));
+            rc = ste_err_set(err, STE_EINPUT, "%s: tensor '%.80s' %s (it is %.20s)", path, name, wrong,
+                             type ? type : "of none");
             break;
         }
     }

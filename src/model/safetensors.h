@@ -22,7 +22,7 @@ struct ste_safetensors {
     struct ste_st_tensor *tensors;
     size_t n;
     void *map;
-    size_t map_size;
+    size_t map_size, data_start; /* where the values begin in MAP */
 };
 
 int ste_safetensors_open(struct ste_safetensors *st, const char *path, struct ste_err *err);

@@ -19,7 +19,7 @@ printf 'PK\3\4\0\0\0\0' >torch.bin
 : >empty.gguf
 for f in 'pointer.gguf is not a GGUF file: it is a pointer of Git LFS' 'torch.bin is not a GGUF file: it is a ZIP archive' \
     'empty.gguf is not a GGUF file: it is empty' 'pairs.jsonl is not a GGUF file: it does not begin with' \
-    'adapter/adapter_model.safetensors is not a GGUF file: it is a safetensors file' 'adapter is the folder of an adapter; a model is'; do
+    'adapter/adapter_model.safetensors is not a GGUF file: it is a safetensors file' 'adapter is the folder of an adapter, and no model'; do
     refused "$f" generate --model "${f%% *}" --prompt x
 done
 for f in lora.gguf adapter/adapter_model.safetensors; do

@@ -11,8 +11,9 @@ const struct ste_arch ste_arch_granite = {
     .keys = keys,
     .linear = {STE_USUAL_LINEARS},
     .may_have_biases = true,
-    .norm = {[STE_NORM_ATTN] = {"attn_norm", STE_WIDTH_MODEL}, [STE_NORM_FFN] = {"ffn_norm", STE_WIDTH_MODEL}},
+    .norm = {STE_USUAL_NORMS},
     .gate = STE_GATE_SILU,
     .rope = STE_ROPE_ADJACENT,
     .interleaved = true,
+    .hf = {.types = STE_HF_TYPES("granite")},
 };

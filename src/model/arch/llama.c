@@ -5,9 +5,10 @@ const struct ste_arch ste_arch_llama = {
     .name = "llama",
     .linear = {STE_USUAL_LINEARS},
     .may_have_biases = true,
-    .norm = {[STE_NORM_ATTN] = {"attn_norm", STE_WIDTH_MODEL}, [STE_NORM_FFN] = {"ffn_norm", STE_WIDTH_MODEL}},
+    .norm = {STE_USUAL_NORMS},
     .gate = STE_GATE_SILU,
     .rope = STE_ROPE_ADJACENT,
     .interleaved = true,
+    .hf = {.types = STE_HF_TYPES("llama", "mistral")},
     .chat = "chatml-smollm2",
 };

@@ -4,10 +4,11 @@
 const struct ste_arch ste_arch_olmo2 = {
     .name = "olmo2",
     .linear = {STE_USUAL_LINEARS},
-    .norm = {[STE_NORM_Q] = {"attn_q_norm", STE_WIDTH_Q},
-             [STE_NORM_K] = {"attn_k_norm", STE_WIDTH_KV},
-             [STE_NORM_ATTN_OUT] = {"post_attention_norm", STE_WIDTH_MODEL},
-             [STE_NORM_FFN_OUT] = {"post_ffw_norm", STE_WIDTH_MODEL}},
+    .norm = {[STE_NORM_Q] = {"attn_q_norm", STE_WIDTH_Q, "self_attn.q_norm"},
+             [STE_NORM_K] = {"attn_k_norm", STE_WIDTH_KV, "self_attn.k_norm"},
+             [STE_NORM_ATTN_OUT] = {"post_attention_norm", STE_WIDTH_MODEL, "post_attention_layernorm"},
+             [STE_NORM_FFN_OUT] = {"post_ffw_norm", STE_WIDTH_MODEL, "post_feedforward_layernorm"}},
     .gate = STE_GATE_SILU,
     .rope = STE_ROPE_HALVES,
+    .hf = {.types = STE_HF_TYPES("olmo2", "olmo3")},
 };

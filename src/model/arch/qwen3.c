@@ -4,11 +4,10 @@
 const struct ste_arch ste_arch_qwen3 = {
     .name = "qwen3",
     .linear = {STE_USUAL_LINEARS},
-    .norm = {[STE_NORM_ATTN] = {"attn_norm", STE_WIDTH_MODEL},
-             [STE_NORM_Q] = {"attn_q_norm", STE_WIDTH_HEAD},
-             [STE_NORM_K] = {"attn_k_norm", STE_WIDTH_HEAD},
-             [STE_NORM_FFN] = {"ffn_norm", STE_WIDTH_MODEL}},
+    .norm = {STE_USUAL_NORMS, [STE_NORM_Q] = {"attn_q_norm", STE_WIDTH_HEAD, "self_attn.q_norm"},
+             [STE_NORM_K] = {"attn_k_norm", STE_WIDTH_HEAD, "self_attn.k_norm"}},
     .gate = STE_GATE_SILU,
     .rope = STE_ROPE_HALVES,
+    .hf = {.types = STE_HF_TYPES("qwen3"), .defaults = "{\"use_sliding_window\": false}"},
     .chat = "chatml-qwen2.5",
 };
