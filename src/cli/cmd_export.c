@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/strings.h"
 #include "loop/export.h"
 
 struct options {
@@ -19,7 +20,7 @@ static const struct ste_option options[] = {
                "(prompt, chosen, rejected), its pairs of answers (prompt, chosen, rejected), or the model that it "
                "trained, adapter and base in one"),
     STE_INT("iteration", iteration, "0", 0, STE_LARGE, "of this iteration; 0: of the last that has any"),
-    STE_STRING("out", out, "-", "FILE", "JSONL to write, - is the standard output; of a model a .gguf file"),
+    STE_STRING("out", out, "-", "FILE", "JSONL to write, - is the standard output; of a model a .gguf file, or of a base that is a folder a folder"),
     STE_STRING("type", type, NULL, "TYPE",
                "of a model's weights: F32, F16, BF16, Q8_0, Q4_K_M and the like (default: the base's, F16 of a "
                "quantized one)"),
@@ -33,8 +34,9 @@ static int export_model(const struct options *o, const char *judge, struct ste_e
     struct ste_buf said = STE_BUF_INIT;
     char *of = o->iteration ? ste_xasprintf("%s:%lld", judge, o->iteration) : ste_xstrdup(judge);
     const struct ste_export_model x = {.judge = of, .base = o->base, .type = o->type, .out = o->out};
-    int rc = strcmp(o->out, "-") != 0 ? ste_file_try(o->out, err)
-                                      : ste_err_set(err, STE_EUSAGE, "a model needs --out FILE.gguf");
+    int rc = strcmp(o->out, "-") == 0       ? ste_err_set(err, STE_EUSAGE, "a model needs --out FILE.gguf")
+             : ste_ends_in(o->out, ".gguf") ? ste_file_try(o->out, err)
+                                            : ste_folder_try(o->out, err);
     if (rc == 0)
         rc = ste_export_model(&x, &said, err);
     if (rc == 0)

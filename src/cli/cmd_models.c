@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
+#include "cli/fits.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
 
@@ -26,9 +27,10 @@ static void print_json(const struct ste_catalogue *c)
     for (size_t i = 0; i < c->n; i++) {
         const struct ste_catalogue_entry *e = &c->entries[i];
         char *here = ste_model_here(e->name), *path = here ? here : ste_model_path(e->name);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s, s:s, s:b, s:s}", "name", e->name, "license",
-                                              e->license, "size", (json_int_t)e->size, "sha256", e->sha256, "note",
-                                              e->note, "pulled", here != NULL, "path", path));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:I, s:s, s:s, s:b, s:s}", "name", e->name, "license", e->license,
+                                        "size", (json_int_t)e->size, "sha256", *e->sha256 ? e->sha256 : "not verified",
+                                        "note", e->note, "pulled", here != NULL, "path", path));
         ste_xfree(path);
     }
     json_dumpf(list, stdout, JSON_INDENT(2));
@@ -37,11 +39,14 @@ static void print_json(const struct ste_catalogue *c)
 }
 
 struct options {
-    bool json;
+    bool json, fits;
 };
 /* clang-format off */
 #define OPTIONS_OF struct options
 static const struct ste_option options[] = {
+    STE_BOOL("fits", fits, NULL,
+             "of each, and of the files in the models' folder: what it takes of this machine's memory to judge with and "
+             "to train, and the longest context for which there is room"),
     STE_BOOL("json", json, NULL, "as JSON"),
     {0},
 };
@@ -54,7 +59,9 @@ static int models_run(void *options_, const struct ste_strings *words, struct st
     int rc = ste_catalogue_load(&c, err);
     if (rc)
         return rc;
-    if (o->json)
+    if (o->fits)
+        ste_fits(&c, o->json);
+    else if (o->json)
         print_json(&c);
     else
         print_table(&c);
@@ -62,4 +69,5 @@ static int models_run(void *options_, const struct ste_strings *words, struct st
     return 0;
 }
 
-STE_COMMAND(models, "models", "[--json]", "List the models that `ste pull` knows.", options, 0, NULL, models_run);
+STE_COMMAND(models, "models", "[--fits] [--json]", "List the models that `ste pull` knows.", options, 0, NULL,
+            models_run);

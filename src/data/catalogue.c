@@ -79,6 +79,32 @@ static bool is_name(const char *s)
     return *s && *s != '.' && !s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")];
 }
 
+/* "shape": whole numbers, of which kv_heads, head_dim and context may be left out. */
+static int read_shape(struct ste_shape *s, const json_t *j, const char *where, struct ste_err *err)
+{
+    const struct {
+        const char *key;
+        int *at;
+        bool required;
+    } numbers[] = {{"layers", &s->layers, true},      {"width", &s->width, true},     {"heads", &s->heads, true},
+                   {"kv_heads", &s->kv_heads, false}, {"ff", &s->ff, true},           {"head_dim", &s->head_dim, false},
+                   {"vocab", &s->vocab, true},        {"context", &s->context, false}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        long long v = 0;
+        int rc = ste_json_int(j, numbers[i].key, numbers[i].required, &v, where, err);
+        if (rc)
+            return rc;
+        if (v < 0 || v > 1 << 24 || (numbers[i].required && !v))
+            return ste_err_set(err, STE_EINPUT, "%s: %s is %lld in its shape", where, numbers[i].key, v);
+        *numbers[i].at = (int)v;
+    }
+    s->kv_heads = s->kv_heads ? s->kv_heads : s->heads;
+    s->head_dim = s->head_dim ? s->head_dim : s->width / s->heads;
+    s->context = s->context ? s->context : 8192;
+    s->tied = json_is_true(json_object_get(j, "tied"));
+    return 0;
+}
+
 static int read_entry(struct ste_catalogue_entry *e, const json_t *j, const char *what, struct ste_err *err)
 {
     const char *name = NULL, *license = "", *sha = NULL, *note = "";
@@ -95,11 +121,15 @@ static int read_entry(struct ste_catalogue_entry *e, const json_t *j, const char
         rc = ste_json_string(j, "note", false, &note, where, err);
     if (!rc)
         rc = ste_json_string(j, "sha256", false, &sha, where, err);
+    if (!rc && sha && strcmp(sha, "not verified") == 0)
+        sha = NULL;
     if (!rc)
         rc = ste_json_int(j, "size", sha != NULL, &size, where, err);
     if (!rc && sha && (strlen(sha) != 64 || strspn(sha, "0123456789abcdef") != 64))
         rc = ste_err_set(err, STE_EINPUT, "%s: sha256 must be 64 hexadecimal digits in lower case", where);
-    const json_t *sources = json_object_get(j, "sources");
+    const json_t *sources = json_object_get(j, "sources"), *shape = json_object_get(j, "shape");
+    if (!rc && shape)
+        rc = read_shape(&e->shape, shape, where, err);
     size_t n = json_array_size(sources);
     if (!rc && (size < 0 || (sha && !size) || !n))
         rc = ste_err_set(err, STE_EINPUT, "%s: it needs a list of sources, and a size beside a sha256", where);

@@ -8,6 +8,7 @@
 #ifndef STE_DATA_CATALOGUE_H
 #define STE_DATA_CATALOGUE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/err.h"
@@ -21,10 +22,16 @@ struct ste_source {
     struct ste_source_part *parts;
     size_t n_parts;
 };
+/* What tells how much memory a model takes. */
+struct ste_shape {
+    int layers, width, heads, kv_heads, head_dim, ff, vocab, context;
+    bool tied; /* the embedding is the output matrix too */
+};
 struct ste_catalogue_entry {
     char *name, *license, *note;
-    char *sha256;  /* "": not known, nor is then the size */
-    uint64_t size; /* 0: not known */
+    struct ste_shape shape; /* layers 0: not given */
+    char *sha256;           /* "": not known, nor is then the size */
+    uint64_t size;          /* 0: not known */
     struct ste_source *sources;
     size_t n_sources;
 };

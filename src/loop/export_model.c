@@ -1,4 +1,5 @@
 #include "core/mem.h"
+#include "core/strings.h"
 #include "data/catalogue.h"
 #include "judge/judge.h"
 #include "loop/export.h"
@@ -9,7 +10,8 @@ static int write(const struct ste_export_model *x, struct ste_merge *g, struct s
 {
     const struct ste_mix *mix = g->mix ? g->mix : ste_merge_mix(g->model);
     g->pool = ste_pool_new(x->threads);
-    int rc = ste_merge_write_gguf(g, x->out, err);
+    int rc =
+        ste_ends_in(x->out, ".gguf") ? ste_merge_write_gguf(g, x->out, err) : ste_merge_write_folder(g, x->out, err);
     ste_pool_free(g->pool);
     if (rc)
         return rc;

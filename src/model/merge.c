@@ -121,6 +121,12 @@ int ste_merge_write_gguf(const struct ste_merge *g, const char *path, struct ste
     if (g->lora->head)
         return ste_err_set(err, STE_EUSAGE,
                            "the adapter is a reward model's: its head is no part of a model that writes");
+    if (ste_gguf_is_folder(m->gguf))
+        return ste_err_set(
+            err, STE_EUSAGE,
+            "the base %s is a folder, whose rows lie in another order than a GGUF file's; export a folder, "
+            "and `ste convert` makes a GGUF file of that",
+            ste_gguf_path(m->gguf));
     struct ste_gguf *out = ste_gguf_new(path);
     set_keys(out, g, mix, path);
     int rc = 0;

@@ -25,5 +25,8 @@ void ste_merge_add(const struct ste_merge *g, const struct ste_tensor *t, uint64
  * of base and adapter (ste.base.sha256, ste.adapter.sha256). A reward model's adapter, whose head is no part of a model
  * that writes, is STE_EUSAGE. */
 int ste_merge_write_gguf(const struct ste_merge *g, const char *path, struct ste_err *err);
+/* Writes the new folder DIR: of a base that is a folder, its files with its types, which MIX must leave as they are,
+ * and merged.json with the hashes. It appears whole or not at all. */
+int ste_merge_write_folder(const struct ste_merge *g, const char *dir, struct ste_err *err);
 
 #endif

@@ -247,6 +247,25 @@ static size_t bytes_for(const struct ste_hparams *hp, int r, int tokens, bool re
     return w.used * sizeof(float);
 }
 
+/* The same as P has it: without all layers' activations where they would be too large. */
+static size_t settled_bytes(const struct ste_hparams *hp, const struct ste_train_params *p, int tokens, bool *recompute)
+{
+    size_t bytes = bytes_for(hp, p->r, tokens, false);
+    *recompute = bytes > p->activation_bytes;
+    return *recompute ? bytes_for(hp, p->r, tokens, true) : bytes;
+}
+
+void ste_train_sizes(const struct ste_hparams *hp, const struct ste_train_params *p, int tokens,
+                     struct ste_train_sizes *out)
+{
+    enum {
+        ARRAYS = 7 /* values, gradients, two moments; values and moments again as a state */
+    };
+    bool recompute;
+    out->adapter = ARRAYS * ste_lora_values(hp, p->r) * sizeof(float);
+    out->activations = settled_bytes(hp, p, tokens, &recompute);
+}
+
 int ste_scratch_reserve(struct ste_trainer *t, int tokens, struct ste_err *err)
 {
     struct ste_scratch *s = &t->s;
@@ -254,10 +273,8 @@ int ste_scratch_reserve(struct ste_trainer *t, int tokens, struct ste_err *err)
     if (tokens <= s->cap)
         return 0;
     ste_scratch_free(s);
-    size_t bytes = bytes_for(hp, t->p.r, tokens, false);
-    bool recompute = bytes > t->p.activation_bytes;
-    if (recompute)
-        bytes = bytes_for(hp, t->p.r, tokens, true);
+    bool recompute;
+    const size_t bytes = settled_bytes(hp, &t->p, tokens, &recompute);
     void *arena;
     int rc = ste_big_alloc(&arena, bytes, "the activations of training (fewer micro_tokens need less)", err);
     if (rc)
