@@ -40,6 +40,7 @@ static void print_json(const struct ste_catalogue *c)
 
 struct options {
     bool json, fits;
+    long long ctx;
 };
 /* clang-format off */
 #define OPTIONS_OF struct options
@@ -47,6 +48,7 @@ static const struct ste_option options[] = {
     STE_BOOL("fits", fits, NULL,
              "of each, and of the files in the models' folder: what it takes of this machine's memory to judge with and "
              "to train, and the longest context for which there is room"),
+    STE_INT("ctx", ctx, "0", 0, STE_LARGE, "of --fits: with this context, in tokens; 0: the longest for which there is room"),
     STE_BOOL("json", json, NULL, "as JSON"),
     {0},
 };
@@ -56,11 +58,13 @@ static int models_run(void *options_, const struct ste_strings *words, struct st
 {
     const struct options *o = options_;
     struct ste_catalogue c;
+    if (o->ctx && !o->fits)
+        return ste_err_set(err, STE_EUSAGE, "--ctx is for --fits");
     int rc = ste_catalogue_load(&c, err);
     if (rc)
         return rc;
     if (o->fits)
-        ste_fits(&c, o->json);
+        ste_fits(&c, (int)o->ctx, o->json);
     else if (o->json)
         print_json(&c);
     else
@@ -69,5 +73,5 @@ static int models_run(void *options_, const struct ste_strings *words, struct st
     return 0;
 }
 
-STE_COMMAND(models, "models", "[--fits] [--json]", "List the models that `ste pull` knows.", options, 0, NULL,
+STE_COMMAND(models, "models", "[--fits [--ctx N]] [--json]", "List the models that `ste pull` knows.", options, 0, NULL,
             models_run);

@@ -6,7 +6,8 @@
 
 #include "data/catalogue.h"
 
-/* Prints for each model of C and of the models' folder with which context it fits, to judge with and to train. */
-void ste_fits(const struct ste_catalogue *c, bool json);
+/* Prints for each model of C and of the models' folder with which context it fits, to judge with and to train: TOKENS,
+ * or by 0 the longest. */
+void ste_fits(const struct ste_catalogue *c, int tokens, bool json);
 
 #endif
