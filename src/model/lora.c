@@ -61,6 +61,18 @@ int ste_lora_new(struct ste_lora **out, const struct ste_hparams *hp, int r, dou
     return 0;
 }
 
+size_t ste_lora_values(const struct ste_hparams *hp, int r)
+{
+    size_t sum = 0;
+    for (int k = 0; k < STE_N_LINEAR; k++) {
+        int out, in;
+        const struct ste_fused *f = ste_fused_of(hp->arch, (enum ste_linear)k);
+        ste_linear_shape(hp, (enum ste_linear)k, &out, &in);
+        sum += (size_t)out + (f && k > (int)f->first ? 0 : (size_t)in);
+    }
+    return sum * (size_t)r * (size_t)hp->n_layers;
+}
+
 void ste_lora_free(struct ste_lora *l)
 {
     if (!l)

@@ -256,9 +256,8 @@ def check(a, name, folder):
     return cells
 
 
-def main():
-    a = arguments(__doc__, family="", forms="gguf", llama_cpp=str(HOME / "bench"))
-    a.forms = a.forms.split(",")
+def find_llama_cpp(a):
+    """A.LLAMA_CPP: the folder of its source, which stands under HOME where it was made for the benchmarks."""
     if (HOME / "bench").as_posix() == a.llama_cpp:
         found = sorted((HOME / "bench").glob("llama_cpp_python-*/vendor/llama.cpp"))
         a.llama_cpp = str(found[-1]) if found else ""
@@ -267,6 +266,12 @@ def main():
     unknown = set(filter(None, a.family.split(","))) - set(FAMILIES)
     if unknown:
         sys.exit(f"no family {', '.join(sorted(unknown))}; there are {', '.join(FAMILIES)}")
+
+
+def main():
+    a = arguments(__doc__, family="", forms="gguf", llama_cpp=str(HOME / "bench"))
+    a.forms = a.forms.split(",")
+    find_llama_cpp(a)
     table = [("", "transformers", "llama.cpp", "gradients", "adapter: PEFT", "llama.cpp")]
     for name in a.family.split(",") if a.family else FAMILIES:
         table += check(a, name, scratch("architecture-" + name))
@@ -276,4 +281,5 @@ def main():
     finish()
 
 
-main()
+if __name__ == "__main__":
+    main()

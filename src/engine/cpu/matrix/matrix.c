@@ -326,14 +326,36 @@ static void pack_panel(void *arg, int panel)
     }
 }
 
+static const struct form *form_of(enum ste_type t)
+{
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (forms[i].type == t)
+            return &forms[i];
+    return NULL;
+}
+
+/* Bytes of a panel's weights and of its scales, for IN inputs. */
+static size_t panel_weights(const struct form *f, uint64_t in)
+{
+    return f->bits == 32 ? in * STE_PANEL * sizeof(float) : in / STE_CELL * ((size_t)STE_STORED_BITS(f->bits) * STE_QUAD_BYTES);
+}
+
+static size_t panel_scales(const struct form *f, uint64_t in)
+{
+    return scales_before(f->scale, in / STE_CELL);
+}
+
+size_t ste_matrix_size(enum ste_type t, uint64_t in, uint64_t out)
+{
+    const struct form *f = form_of(t);
+    return f ? (out + STE_PANEL - 1) / STE_PANEL * (panel_weights(f, in) + panel_scales(f, in)) : 0;
+}
+
 int ste_matrix_pack(struct ste_matrix **out, const struct ste_tensor *t, enum ste_isa isa, struct ste_pool *pool,
                     struct ste_err *err)
 {
     *out = NULL;
-    const struct form *form = NULL;
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
-        if (forms[i].type == t->type)
-            form = &forms[i];
+    const struct form *form = form_of(t->type);
     if (!form)
         return ste_err_set(err, STE_EINPUT, "cannot pack %s: its weight type %d has no kernels", t->name, (int)t->type);
     const uint64_t in = t->shape[0], rows = t->n_dims > 1 ? t->shape[1] : 1, block = (uint64_t)ste_type_block(t->type);
@@ -354,8 +376,8 @@ int ste_matrix_pack(struct ste_matrix **out, const struct ste_tensor *t, enum st
         w->table[i] = (uint8_t)(form->table[i] + form->zero);
     w->isa = isa;
     w->cell_bytes = (size_t)STE_STORED_BITS(form->bits) * STE_QUAD_BYTES;
-    w->panel_weights = form->bits == 32 ? in * STE_PANEL * sizeof(float) : in / STE_CELL * w->cell_bytes;
-    w->panel_scales = scales_before(form->scale, in / STE_CELL);
+    w->panel_weights = panel_weights(form, in);
+    w->panel_scales = panel_scales(form, in);
     int rc = 0;
     if (ste_mul_overflows(panels, w->panel_weights, &weights) || ste_mul_overflows(panels, w->panel_scales, &scales)) {
         rc = ste_err_set(err, STE_ENOMEM, "cannot pack %s: it is too large", t->name);
