@@ -69,6 +69,7 @@ static int set_template(struct ste_folder *f, const json_t *config)
 static int set_tokenizer(struct ste_folder *f)
 {
     json_t *tokenizer = NULL, *config = NULL;
+    char *path = ste_path_join(f->dir, "tokenizer.json");
     const json_t *n = f->arch->hf.cuts_vocabulary ? NULL : ste_folder_get(f, "vocab_size");
     int rc = ste_folder_json(f->dir, "tokenizer.json", &tokenizer, f->err);
     if (!rc)
@@ -80,11 +81,12 @@ static int set_tokenizer(struct ste_folder *f)
                         "one",
                         f->dir);
     if (!rc)
-        rc = ste_tokenizer_json_keys(f->g, tokenizer, config, json_integer_value(n), f->dir, f->err);
+        rc = ste_tokenizer_json_keys(f->g, tokenizer, config, json_integer_value(n), path, f->err);
     if (!rc)
         rc = set_template(f, config);
     json_decref(tokenizer);
     json_decref(config);
+    ste_xfree(path);
     return rc;
 }
 
