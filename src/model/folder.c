@@ -131,6 +131,8 @@ int ste_folder_open(struct ste_gguf **out, const char *dir, struct ste_err *err)
 {
     struct ste_folder f = {.dir = dir, .path = ste_path_join(dir, "config.json"), .g = ste_gguf_new(dir), .err = err};
     ste_gguf_mark_folder(f.g);
+    ste_gguf_set_string(f.g, "general.type", "model", strlen("model"));
+    ste_gguf_set_string(f.g, "general.name", ste_path_base(dir), strlen(ste_path_base(dir)));
     int rc = read_folder(&f);
     json_decref(f.config);
     json_decref(f.defaults);
