@@ -15,9 +15,9 @@ struct ste_layer {
     const struct ste_tensor *norm[STE_N_NORM];     /* (width) f32; NULL: the architecture has none */
     const struct ste_tensor *linear[STE_N_LINEAR]; /* (out, in) */
     const struct ste_tensor *bias[STE_N_LINEAR];   /* (out) f32; NULL: none */
-    const struct ste_fused *fused[STE_N_LINEAR];   /* whose rows the file has it as; NULL: a tensor of its own */
     int window; /* a position sees this many, itself the last of them; 0: all before it */
     enum ste_rotary_kind rotary;
+    const struct ste_fused *fused[STE_N_LINEAR]; /* whose rows the file has it as; NULL: a tensor of its own */
 };
 
 struct ste_chat_template; /* chat.h */
