@@ -56,5 +56,5 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
 }
 
 STE_COMMAND(convert, "convert", "MODEL OUT.gguf [--type TYPE]",
-            "Write a folder, a file or its parts as one GGUF file, with weights of any type.", options, 2,
+            "Write any model as one GGUF file, with weights of any type.", options, 2,
             "a model and the file to write", run);

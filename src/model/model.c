@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/context.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/mem.h"
@@ -348,17 +347,12 @@ int ste_model_hash(const char *path, char out[65], struct ste_err *err)
 static int open_model(struct ste_model *m, const char *path, const struct ste_arch *arch, struct ste_err *err)
 {
     struct reader r = {m, arch, err};
-    const char *chat = ste_setting("STE_CHAT_TEMPLATE");
     int rc;
     if ((rc = ste_model_read(&m->gguf, path, err)) || (rc = read_arch(&r)) || (rc = read_hparams(&r)) ||
         (rc = ste_tokenizer_new(&m->tokenizer, m->gguf, err)) || (rc = get_tensors(&r)) ||
         (rc = ste_model_hash(path, m->sha256, err)))
         return rc;
-    m->chat = chat ? ste_chat_by_name(chat) : ste_chat_recognise(m->gguf);
-    if (chat && !m->chat)
-        return ste_err_set(err, STE_EUSAGE,
-                           "STE_CHAT_TEMPLATE names '%.60s'; chatml-smollm2 and chatml-qwen2.5 are known", chat);
-    return 0;
+    return ste_chat_choose(m, NULL, NULL, err);
 }
 
 int ste_model_open_as(struct ste_model **out, const char *path, const struct ste_arch *arch, struct ste_err *err)
@@ -406,6 +400,7 @@ void ste_model_close(struct ste_model *m)
         return;
     ste_xfree(m->layers);
     ste_xfree(m->slices);
+    ste_chat_free(m->chat);
     ste_tokenizer_free(m->tokenizer);
     ste_gguf_close(m->gguf);
     ste_xfree(m);

@@ -34,7 +34,7 @@ struct ste_model {
     struct ste_layer *layers;
     struct ste_tensor *slices; /* [n_layers * STE_N_LINEAR]: rows of fused tensors (arch.h), to which layers point */
     struct ste_tokenizer *tokenizer;
-    const struct ste_chat_template *chat; /* NULL: no template in the file, or one that is not known */
+    struct ste_chat_template *chat;
 };
 
 /* The keys and tensors of the model at PATH: a .gguf file, any part of one that is split, or a folder (folder.h). */

@@ -60,8 +60,9 @@ def keys(arch="llama", layers=LAYERS, **more):
             f"{arch}.attention.layer_norm_rms_epsilon": 1e-5, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "smollm",
             "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": [1] * 257 + [3, 3],
             "tokenizer.ggml.merges": ["h e"], "tokenizer.ggml.eos_token_id": 258,
-            "tokenizer.chat_template": "{{ 'You are a helpful AI assistant named SmolLM, trained by Hugging Face' }}"
-                                       "{{ '<|im_start|>' + message }}<|im_start|>assistant", **more}
+            "tokenizer.chat_template": "{% if messages[0].role != 'system' %}<|im_start|>system\nYou are a helpful AI assistant named "
+                                       "SmolLM, trained by Hugging Face<|im_end|>\n{% endif %}{% for m in messages %}<|im_start|>"
+                                       "{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{{ '<|im_start|>assistant\n' }}", **more}
 
 
 def model():
