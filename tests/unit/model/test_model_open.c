@@ -182,7 +182,7 @@ static void a_template_can_be_named(void **state)
     tiny_model(path, "llama", NULL);
     assert_int_equal(ste_model_open(&m, path, NULL), 0);
     assert_int_equal(ste_chat_tokenize(m, &hello, 1, NULL, &ids, &err), STE_EINPUT);
-    assert_non_null(strstr(err.msg, "--chat-template chatml-smollm2"));
+    assert_non_null(strstr(err.msg, "--chat-template (chatml-smollm2)"));
     ste_model_close(m);
     setenv("STE_CHAT_TEMPLATE", "chatml-qwen2.5", 1);
     assert_int_equal(ste_model_open(&m, path, NULL), 0);
