@@ -260,12 +260,47 @@ static void large_templates_are_refused(void **state)
     ste_buf_clear(&marks);
 }
 
+/* Templates of above, cut, changed and mixed: each is rendered or refused in one sentence, in bounds (of the sanitizers
+ * too, with `make sanitize`). */
+static void no_change_is_followed_astray(void **state)
+{
+    enum { TEMPLATES = sizeof same / sizeof *same };
+    char b[4096];
+    uint64_t x = 88172645463325252;
+    (void)state;
+    for (int round = 0; round < 20000; round++) {
+        struct ste_buf text = STE_BUF_INIT, marks = STE_BUF_INIT;
+        struct ste_err err = {0};
+        size_t n = 0;
+        for (int part = 0; part < 3; part++) {
+            x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+            const char *t = same[(x >> 8) % TEMPLATES].template;
+            const size_t from = (x >> 20) % (strlen(t) + 1), more = (x >> 32) % (strlen(t) + 1 - from);
+            memcpy(b + n, t + (x & 1 ? 0 : from), x & 1 ? strlen(t) : more);
+            n += x & 1 ? strlen(t) : more;
+            if (n && x & 2)
+                b[(x >> 40) % n] ^= (char)(1 << (x >> 56) % 8);
+        }
+        char *exact = malloc(n + 1); /* so that a byte too far is seen */
+        memcpy(exact, b, n);
+        exact = realloc(exact, n ? n : 1);
+        const int rc = render(exact, n, &text, &marks, NULL, &err);
+        assert_true(rc == 0 || rc == STE_EINPUT);
+        if (rc && (strncmp(err.msg, "T, line ", 8) || strchr(err.msg, '\n')))
+            fail_msg("%s", err.msg);
+        assert_int_equal(text.len, marks.len);
+        free(exact);
+        ste_buf_clear(&text);
+        ste_buf_clear(&marks);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(renders_as_transformers),         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(texts_know_where_they_come_from), cmocka_unit_test(what_a_template_raises_is_told),
-        cmocka_unit_test(large_templates_are_refused),
+        cmocka_unit_test(large_templates_are_refused),     cmocka_unit_test(no_change_is_followed_astray),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
