@@ -80,7 +80,7 @@ static void what_is_wrong_is_named(void **state)
         {"scaling", "stretches its positions (llama.rope.scaling.type is ntk)"},
         {"factor", "llama.rope.scaling.factor is -4, not a positive number"},
         {"window", "llama.attention.sliding_window is -1"},
-        {"part", "is part 2 of 5 of a model; join them"},
+        {"part", "is part 2 of 5 of a model by its keys"},
         {"adapter", "is a LoRA adapter for llama.cpp, not a model"},
         {"mmproj", "is no model: its general.type is 'mmproj'"},
         {"experts", "mixture of experts"},
