@@ -8,6 +8,7 @@
 #include "core/mem.h"
 #include "data/catalogue.h"
 #include "model/chat.h"
+#include "model/choices.h"
 
 static int read_stdin(struct ste_buf *text, struct ste_err *err)
 {
@@ -92,7 +93,8 @@ static int print_jsonl(const struct ste_model *m, bool special, struct ste_err *
 }
 
 struct options {
-    char *model, *chat_template, *chat_date;
+    char *model;
+    struct ste_model_choices choices;
     bool raw, jsonl, special;
 };
 /* clang-format off */
@@ -104,8 +106,7 @@ static const struct ste_option options[] = {
              "a JSON object with a \"text\" a line, or with \"messages\", whose prompt is tokenized, and perhaps a \"prefill\" of "
              "the answer; ids as a JSON array a line"),
     STE_BOOL("special", special, NULL, "control tokens such as <|im_end|> are read as tokens, not as text"),
-    STE_STRING("chat_template", chat_template, "", "NAME", "of messages: a chat template by name (docs/models.md)"),
-    STE_STRING("chat_date", chat_date, "", "DATE", "the date that chat templates see; empty: 2024-07-26"),
+    STE_TABLE("", choices, ste_model_options),
     {0},
 };
 /* clang-format on */
@@ -121,7 +122,7 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
     int rc;
     if ((rc = ste_model_resolve(o->model, &path, err)) == 0 && (rc = ste_model_read(&m.gguf, path, err)) == 0 &&
         (rc = ste_gguf_check_model(m.gguf, err)) == 0 && (rc = ste_tokenizer_new(&m.tokenizer, m.gguf, err)) == 0 &&
-        (rc = ste_chat_choose(&m, o->chat_template, o->chat_date, err)) == 0 &&
+        (rc = ste_chat_choose(&m, o->choices.chat_template, o->choices.chat_date, err)) == 0 &&
         (o->jsonl || (rc = read_stdin(&text, err)) == 0))
         rc = o->jsonl ? print_jsonl(&m, o->special, err)
              : o->raw ? print_ids(m.tokenizer, text.s, text.len, o->special, err)

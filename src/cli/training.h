@@ -3,6 +3,7 @@
 #define STE_CLI_TRAINING_H
 
 #include "cli/cli.h"
+#include "model/choices.h"
 #include "train/driver.h"
 #include "train/examples.h"
 
@@ -11,7 +12,8 @@ struct ste_training_flags {
     char *adapter;
     struct ste_train_options train;
     long long steps, seed, max_tokens, threads;
-    char *log, *load_as, *isa, *chat_template, *chat_date;
+    char *log, *isa;
+    struct ste_model_choices choices;
 };
 extern const struct ste_option ste_training_options[];
 /* The first row of each command's own table, whose struct has the flags as F. */

@@ -88,9 +88,9 @@ struct ste_judge_spec {
     char *adapter;     /* PEFT folder, or NULL */
     char *pack;        /* the run's pack, or NULL: not said */
     char *pack_folder; /* the run's folder of packs, or NULL */
-    char *chat_template, *chat_date; /* the run's, or NULL */
-    enum ste_verdict_mode mode;      /* where the run's recipe overrides its pack's */
-    char *run;                       /* the folder of the run that trained ADAPTER, or NULL */
+    struct ste_model_choices choices; /* the run's */
+    enum ste_verdict_mode mode;       /* where the run's recipe overrides its pack's */
+    char *run;                        /* the folder of the run that trained ADAPTER, or NULL */
     bool reward;     /* ADAPTER is a reward model's: it scores answers by themselves and is not asked anything */
     bool likelihood; /* nor is this one */
 };

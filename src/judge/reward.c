@@ -68,11 +68,7 @@ int ste_reward_open(struct ste_reward **out, const char *model, const char *dir,
     char *path = NULL;
     int rc = ste_model_resolve(model, &path, err);
     if (!rc)
-        rc = ste_model_open(&r->opened, path, err);
-    if (!rc)
-        rc = ste_model_load_as(r->opened, how->load_as, err);
-    if (!rc)
-        rc = ste_chat_choose(r->opened, how->chat_template, how->chat_date, err);
+        rc = ste_model_open_chosen(&r->opened, path, &how->choices, err);
     if (!rc) {
         r->model = r->opened;
         r->pool = ste_pool_new((int)how->threads);

@@ -168,10 +168,8 @@ static int load_batch(struct ste_session *j, const char *cache, const char *spen
 int ste_session_load(struct ste_session *j, const struct ste_judge_options *o, struct ste_err *err)
 {
     struct ste_llm_params how = o->engine;
-    if (!how.chat_template || !*how.chat_template)
-        how.chat_template = j->spec.chat_template;
-    if (!how.chat_date || !*how.chat_date)
-        how.chat_date = j->spec.chat_date;
+    ste_model_choices_take(&j->spec.choices, &how.choices);
+    how.choices = j->spec.choices;
     if (j->spec.reward && !j->batch)
         return ste_reward_open(&j->reward, j->spec.model, j->spec.adapter, &how, err);
     char *cache = o->no_cache ? NULL : ste_cache_at_home(),
