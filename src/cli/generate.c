@@ -50,7 +50,7 @@ static int read_text(const char *given, struct ste_buf *out, struct ste_err *err
 static int plain_ids(struct ste_llm *llm, const struct ste_buf *text, struct ste_tokens *out, struct ste_err *err)
 {
     struct ste_engine *e = ste_local_engine(llm);
-    return e ? ste_tokenize(ste_engine_model(e)->tokenizer, text->s, text->len, true, out, err)
+    return e ? ste_tokenize_prompt(ste_engine_model(e)->tokenizer, text->s, text->len, true, out, err)
              : ste_llm_tokenize(llm, text->s, &out->ids, &out->n, err);
 }
 

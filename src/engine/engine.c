@@ -12,6 +12,7 @@
 #include "engine/cpu/cpu.h"
 #include "engine/kv.h"
 #include "engine/sequence.h"
+#include "model/positions.h"
 
 #define ENGINE_REVISION 2 /* raised when the numbers change: the cache of answers keys on it */
 
@@ -50,8 +51,7 @@ static struct ste_device_params settle(struct ste_engine_params *p, const struct
         p->max_batch = 1;
     if (p->token_budget < 1)
         p->token_budget = 1;
-    if (p->n_ctx <= 0 || p->n_ctx > hp->n_ctx_train)
-        p->n_ctx = p->n_ctx > 0 || hp->n_ctx_train < 8192 ? hp->n_ctx_train : 8192;
+    p->n_ctx = ste_n_ctx(hp, p->n_ctx);
     p->device = p->device ? p->device : &ste_cpu;
     size_t least = (size_t)p->n_ctx / STE_KV_BLOCK + 2, blocks = p->kv_bytes / p->device->block_bytes(hp);
     return (struct ste_device_params){.pool = p->pool,
@@ -81,8 +81,9 @@ int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct st
     const struct ste_device_params device = settle(&e->p, hp);
     const struct ste_device_ops *kind = e->p.device;
     e->max_rows = device.max_rows;
-    snprintf(e->numerics, sizeof e->numerics, "engine %d, %s, activations %s", ENGINE_REVISION, kind->numerics,
-             ste_activations_name(p->activations));
+    const bool longer = ste_rotary_of(m, STE_ROTARY_FULL, e->p.n_ctx) == &hp->rotary_long;
+    snprintf(e->numerics, sizeof e->numerics, "engine %d, %s, activations %s%s", ENGINE_REVISION, kind->numerics,
+             ste_activations_name(p->activations), longer ? ", long positions" : "");
     int rc = kind->open(&e->device, m, &device, err);
     if (rc) {
         ste_engine_free(e);

@@ -49,6 +49,7 @@ static int read_adapter(struct ste_reward *r, const struct ste_weights *weights,
         p.r = lora->r;
         p.alpha = lora->alpha;
         p.objective = &ste_bradley_terry;
+        p.n_ctx = (int)how->ctx;
         p.activation_bytes = 0; /* nothing goes back: no layer's activations are kept */
         rc = ste_trainer_new(&r->trainer, r->model, weights, &p, err);
     }

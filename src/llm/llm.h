@@ -111,7 +111,7 @@ int ste_llm_load_adapter(struct ste_llm *l, const char *peft_dir, int *handle, s
 void ste_llm_drop_adapter(struct ste_llm *l, int handle);
 const char *ste_llm_adapter_hash(const struct ste_llm *l, int handle); /* "" for 0 */
 
-/* TEXT, without control tokens, as ids (STE_CAN_TOKEN_IDS); the caller frees *IDS. */
+/* TEXT, without control tokens, as ids (STE_CAN_TOKEN_IDS); it goes on from another text. The caller frees *IDS. */
 int ste_llm_tokenize(struct ste_llm *l, const char *text, int32_t **ids, size_t *n, struct ste_err *err);
 
 /* Submit, then next until it returns 0: 1 with an answer (the caller clears it), in the order in which they end.

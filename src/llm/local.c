@@ -161,13 +161,17 @@ static int tokenize_all(const struct local *l, const struct ste_question *questi
     const struct ste_tokenizer *tok = l->model->tokenizer;
     int rc = add_prompt(l, question, prompt, err);
     if (!rc && question->closing)
-        rc = ste_tokenize(tok, question->closing, strlen(question->closing), false, &o->closing, err);
-    if (!rc && question->given) {
-        rc = ste_tokenize(tok, question->given, strlen(question->given), false, &o->given, err);
+        rc = ste_tokenize_on(tok, question->closing, strlen(question->closing), &o->closing, err);
+    if (!rc && question->given) { /* the prompt's end says whether a space belongs before it */
+        const size_t had = prompt->n;
+        rc = ste_tokenize(tok, question->given, strlen(question->given), false, prompt, err);
+        for (size_t i = had; i < prompt->n; i++)
+            ste_tokens_add(&o->given, prompt->ids[i]);
+        prompt->n = had;
         ste_tokens_add(&o->given, ste_token_end_of_turn(tok));
     }
     for (int i = 0; i < question->n_choices && !rc; i++) {
-        rc = ste_tokenize(tok, question->choices[i], strlen(question->choices[i]), false, &o->choices[i], err);
+        rc = ste_tokenize_on(tok, question->choices[i], strlen(question->choices[i]), &o->choices[i], err);
         o->r.choices[i] = o->choices[i].ids;
         o->r.choice_len[i] = o->choices[i].n;
     }
@@ -289,7 +293,7 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
 static int tokenize(struct ste_llm *llm, const char *text, int32_t **ids, size_t *n, struct ste_err *err)
 {
     struct ste_tokens t = {0};
-    int rc = ste_tokenize(of(llm)->model->tokenizer, text, strlen(text), false, &t, err);
+    int rc = ste_tokenize_on(of(llm)->model->tokenizer, text, strlen(text), &t, err);
     if (rc) {
         ste_tokens_clear(&t);
         return rc;

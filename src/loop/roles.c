@@ -160,7 +160,7 @@ static int check_ids(struct ste_loop *l, const struct ste_role_model *m, struct 
 {
     /* Rules for digits and blank lines are what conversions of tokenizers lose. */
     static const char text[] =
-        "Na\xc3\xafve? The better answer, of 2 in 1234 words, is\n\n1. one\n\n  2. two\n\n[[A]].";
+        "\nNa\xc3\xafve? The better answer, of 2 in 1234 words, is\n\n1. one\n\n  2. two\n\n[[A]].";
     if (!ste_endpoint_is(m->name))
         return 0;
     struct ste_role_model seed = {0};
@@ -176,7 +176,9 @@ static int check_ids(struct ste_loop *l, const struct ste_role_model *m, struct 
         rc = ste_llm_tokenize(seed.llm, text, &ids[0], &n[0], err);
     if (rc == 0)
         rc = ste_llm_tokenize(m->llm, text, &ids[1], &n[1], err);
-    if (rc == 0 && (n[0] != n[1] || memcmp(ids[0], ids[1], n[0] * sizeof *ids[0]) != 0))
+    /* A server may put a space before a text, as SentencePiece does; what stands here goes on from another. */
+    if (rc == 0 &&
+        ((n[0] != n[1] && n[0] + 1 != n[1]) || memcmp(ids[0], ids[1] + (n[1] - n[0]), n[0] * sizeof *ids[0]) != 0))
         rc = ste_err_set(err, STE_EUSAGE,
                          "models.judge: %s has other token ids than the seed %s, which is trained on what the judge "
                          "writes; take a server of the seed's family",

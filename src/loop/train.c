@@ -242,6 +242,7 @@ int ste_loop_train_params(const struct ste_recipe *r, int iteration, int n, stru
     int rc = ste_isa_choose(r->engine.isa, &p->isa, err);
     p->shuffle = r->order == STE_TRAIN_EASY_FIRST ? STE_SHUFFLE_LATER : STE_SHUFFLE_ALL;
     p->together = STE_LOOP_TOGETHER;
+    p->n_ctx = (int)r->engine.ctx;
     p->seed = ste_key_of("train", ste_digits(r->seed).s, ste_digits(iteration).s, NULL);
     if (r->objective == STE_TRAIN_DPO)
         ste_train_params_dpo(p, &r->dpo);

@@ -3,7 +3,40 @@
 #include <string.h>
 
 const struct ste_arch *const ste_archs[] = {
-    &ste_arch_llama, &ste_arch_qwen2, &ste_arch_qwen3, &ste_arch_granite, &ste_arch_olmo2, &ste_arch_phi3, NULL};
+    &ste_arch_llama, &ste_arch_qwen2,  &ste_arch_qwen3,   &ste_arch_granite,  &ste_arch_olmo2,
+    &ste_arch_phi3,  &ste_arch_gemma3, &ste_arch_smollm3, &ste_arch_mistral3, NULL};
+
+const char *ste_arch_lacks(const char *name, size_t n)
+{
+    static const struct {
+        const char *name, *lacks; /* the first whose name is the beginning of it */
+    } known[] = {{"qwen35", "layers of linear attention"},
+                 {"qwen3next", "layers of linear attention and experts"},
+                 {"kimi-linear", "layers of linear attention"},
+                 {"granitehybrid", "state-space layers"},
+                 {"mamba", "state-space layers"},
+                 {"jamba", "state-space layers"},
+                 {"falcon-h1", "state-space layers"},
+                 {"nemotron_h", "state-space layers"},
+                 {"plamo2", "state-space layers"},
+                 {"rwkv", "recurrent layers"},
+                 {"lfm2", "layers of convolution"},
+                 {"gemma3n", "embeddings for each layer and several streams between layers"},
+                 {"gemma4", "layers of different shapes and embeddings for each layer"},
+                 {"gemma2", "bounded scores and logits"},
+                 {"qwen2vl", "positions in three dimensions"},
+                 {"qwen3vl", "positions in three dimensions"},
+                 {"clip", "the part of a model that reads pictures"},
+                 {"llama4", "experts"},
+                 {"gpt-oss", "experts"},
+                 {"deepseek2", "experts and compressed attention"},
+                 {"dbrx", "experts"},
+                 {"grok", "experts"}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (n >= strlen(known[i].name) && !memcmp(name, known[i].name, strlen(known[i].name)))
+            return known[i].lacks;
+    return memmem(name, n, "moe", 3) ? "experts" : NULL;
+}
 
 int ste_width(const struct ste_hparams *hp, enum ste_width w)
 {

@@ -43,6 +43,12 @@ struct ste_hparams {
     enum ste_rope rope;
     /* Their rows lie otherwise than in Hugging Face's files: of a head of n rows, row 2i + s was row s * n/2 + i. */
     bool interleaved;
+    /* Read by positions.c. With n_ctx_short positions or fewer, layers of the first kind turn by rotary, with more by
+     * rotary_long; 0: always by rotary. */
+    struct ste_rotary rotary[STE_N_ROTARY], rotary_long;
+    int n_ctx_short;
+    /* A query at position p is multiplied by 1 + temperature_scale ln(1 + floor(p / temperature_length)). */
+    double temperature_scale, temperature_length;
 };
 
 /* A number of the file. Its key is the architecture's name, a dot and NAME. */
@@ -108,6 +114,16 @@ struct ste_arch {
         float norm_plus;          /* what its norms lack of those in a GGUF file */
         bool cuts_vocabulary;     /* rows of the embedding for which there is no token are left out */
     } hf;                         /* its folders of Hugging Face's (folder.h) */
+    /* Sets what keys leave open, once those of all architectures are read and before its own; NULL: nothing. */
+    void (*defaults)(struct ste_hparams *hp);
+    int no_rope_each;      /* layers of which each such one does not turn; 0: none */
+    bool rope_is_optional; /* rope.scaling.finetuned = false says that no layer turns */
+    /* Where the file has a window: all layers but each such one slide, if it does not say which; 0: all do. */
+    struct {
+        int period;
+        bool plain;  /* sliding layers turn by positions as they are, and by a base of their own: */
+        double base; /* 0: that of the others */
+    } sliding;
     const char *chat; /* the chat template of most of its models, named where a file has none that is known */
 };
 
@@ -122,16 +138,20 @@ struct ste_arch {
     [STE_DOWN] = {"ffn_down", "mlp.down_proj", STE_WIDTH_MODEL, STE_WIDTH_FF}
 
 /* The norms that most have. */
+/* clang-format off */
 #define STE_USUAL_NORMS                                                                                                \
-    [STE_NORM_ATTN] = {"attn_norm", STE_WIDTH_MODEL, "input_layernorm"}, [STE_NORM_FFN] = {"ffn_norm",                 \
-                                                                                           STE_WIDTH_MODEL,            \
-                                                                                           "post_attention_layernorm"}
+    [STE_NORM_ATTN] = {"attn_norm", STE_WIDTH_MODEL, "input_layernorm"},                                               \
+    [STE_NORM_FFN] = {"ffn_norm", STE_WIDTH_MODEL, "post_attention_layernorm"}
+/* clang-format on */
 /* The model_types of its folders. */
 #define STE_HF_TYPES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 extern const struct ste_arch ste_arch_llama, ste_arch_qwen2, ste_arch_qwen3, ste_arch_granite, ste_arch_olmo2,
-    ste_arch_phi3;
+    ste_arch_phi3, ste_arch_gemma3, ste_arch_smollm3, ste_arch_mistral3;
 extern const struct ste_arch *const ste_archs[]; /* those that ste runs; ends with NULL */
+
+/* What a model of the architecture NAME (N bytes) has and ste does not do, in words; NULL: that is not known. */
+const char *ste_arch_lacks(const char *name, size_t n);
 
 int ste_width(const struct ste_hparams *hp, enum ste_width w);
 /* Rows and columns of a linear layer: out and in. */

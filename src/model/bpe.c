@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "core/buf.h"
 #include "core/mem.h"
 
 #define EMPTY UINT64_MAX
@@ -42,6 +43,36 @@ void ste_merges_add(struct ste_merges *m, int32_t left, int32_t right, uint32_t 
     struct ste_merge *s = slot_of(m, pair_of(left, right));
     if (s->pair == EMPTY)
         *s = (struct ste_merge){pair_of(left, right), rank, id};
+}
+
+int ste_merges_read(struct ste_merges *m, const struct ste_vocabulary *v, const struct ste_str *merges, uint64_t n,
+                    struct ste_err *err)
+{
+    struct ste_buf both = STE_BUF_INIT;
+    int rc = 0;
+    ste_merges_init(m, n);
+    for (uint64_t i = 0; i < n && !rc; i++) {
+        struct ste_str s = merges[i];
+        const char *space = s.n > 2 ? memchr(s.s + 1, ' ', s.n - 1) : NULL;
+        size_t left = space ? (size_t)(space - s.s) : 0, right = space ? s.n - left - 1 : 0;
+        if (!right) {
+            rc = ste_err_set(err, STE_EINPUT, "merge %llu is not two tokens with a space between",
+                             (unsigned long long)i);
+            break;
+        }
+        ste_buf_reset(&both);
+        ste_buf_add(&both, s.s, left);
+        ste_buf_add(&both, space + 1, right);
+        int32_t a = ste_vocabulary_find(v, s.s, left), b = ste_vocabulary_find(v, space + 1, right);
+        int32_t ab = ste_vocabulary_find(v, both.s, both.len);
+        if (a < 0 || b < 0 || ab < 0)
+            rc = ste_err_set(err, STE_EINPUT, "merge %llu has a part or a result that is not in the vocabulary",
+                             (unsigned long long)i);
+        else if (ste_vocabulary_is_plain(v, ab))
+            ste_merges_add(m, a, b, (uint32_t)i, ab);
+    }
+    ste_buf_clear(&both);
+    return rc;
 }
 
 static const struct ste_merge *find(const struct ste_merges *m, int32_t left, int32_t right)

@@ -268,7 +268,7 @@ static int windows(const struct rope *r, int n_layers)
 static int turning_list(const struct rope *r, int n_layers)
 {
     const json_t *list = ste_folder_get(r->f, "no_rope_layers");
-    const int each = 4;
+    const int each = r->f->arch->no_rope_each;
     for (int i = 0; json_is_array(list) && i < n_layers; i++) {
         const bool says = json_integer_value(json_array_get(list, (size_t)i)) != 0, is = !each || (i + 1) % each != 0;
         if (says != is)

@@ -298,11 +298,24 @@ bool ste_gguf_ints(const struct ste_gguf *g, const char *key, int64_t **out, uin
         return false;
     int64_t *a = ste_xcalloc(v->n, sizeof *a);
     for (uint64_t i = 0; i < v->n; i++)
-        if (!int_of(v->item_kind, v->data + i * ste_gguf_kind_size[v->item_kind], &a[i])) {
+        if (v->item_kind == BOOL)
+            a[i] = v->data[i] != 0;
+        else if (!int_of(v->item_kind, v->data + i * ste_gguf_kind_size[v->item_kind], &a[i])) {
             ste_xfree(a);
             return false;
         }
     *out = a;
+    *n = v->n;
+    return true;
+}
+
+bool ste_gguf_reals(const struct ste_gguf *g, const char *key, float **out, uint64_t *n)
+{
+    const struct ste_gguf_value *v = ste_gguf_find(g, key);
+    if (!v || v->kind != ARRAY || v->item_kind != F32)
+        return false;
+    *out = ste_xcalloc(v->n, sizeof **out);
+    memcpy(*out, v->data, v->n * sizeof **out);
     *n = v->n;
     return true;
 }

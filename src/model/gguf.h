@@ -49,9 +49,11 @@ bool ste_gguf_int(const struct ste_gguf *g, const char *key, int64_t *out);
 bool ste_gguf_real(const struct ste_gguf *g, const char *key, double *out);
 bool ste_gguf_bool(const struct ste_gguf *g, const char *key, bool *out);
 bool ste_gguf_string(const struct ste_gguf *g, const char *key, struct ste_str *out);
-/* Arrays of strings, ints, reals: *N is the length. The caller frees *OUT (an array of its own). */
+/* Arrays of strings, of ints (or of bools, as 0 and 1): *N is the length. The caller frees *OUT (an array of its own).
+ */
 bool ste_gguf_strings(const struct ste_gguf *g, const char *key, struct ste_str **out, uint64_t *n);
 bool ste_gguf_ints(const struct ste_gguf *g, const char *key, int64_t **out, uint64_t *n);
+bool ste_gguf_reals(const struct ste_gguf *g, const char *key, float **out, uint64_t *n); /* of F32 */
 /* Lets the pages of mapped weights go (madvise): after they were repacked. NULL, of a model made in memory: nothing. */
 void ste_gguf_drop_pages(const struct ste_gguf *g);
 

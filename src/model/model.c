@@ -10,6 +10,7 @@
 #include "core/mem.h"
 #include "model/chat.h"
 #include "model/folder.h"
+#include "model/positions.h"
 
 /* ---- hyperparameters ---- */
 
@@ -50,9 +51,12 @@ static int read_arch(struct reader *r)
             r->arch = known[i];
         ste_buf_addf(&names, "%s%s", i == 0 ? "" : known[i + 1] ? ", " : " and ", known[i]->name);
     }
-    rc = r->arch ? 0
-                 : ste_err_set(r->err, STE_EINPUT, "%s is of architecture '%.*s'; ste runs %s", path,
-                               (int)(s.n < 40 ? s.n : 40), s.s, names.s);
+    if (!r->arch) {
+        const char *lacks = ste_arch_lacks(s.s, s.n);
+        rc = ste_err_set(r->err, STE_EINPUT, "%s is of architecture '%.*s'%s%s%s; ste runs %s", path,
+                         (int)(s.n < 40 ? s.n : 40), s.s, lacks ? " (" : "", lacks ? lacks : "", lacks ? ")" : "",
+                         names.s);
+    }
     ste_buf_clear(&names);
     r->m->hp.arch = r->arch;
     return rc;
@@ -121,62 +125,23 @@ static int read_keys(struct reader *r, const struct ste_key *keys)
     return rc;
 }
 
-/* What KEY says, a number of either kind; IF_NONE without it. */
-static double number(const struct reader *r, const char *key, double if_none)
-{
-    double x;
-    int64_t i;
-    return ste_gguf_real(r->m->gguf, key, &x) ? x : ste_gguf_int(r->m->gguf, key, &i) ? (double)i : if_none;
-}
-
-/* Positions that are divided by a factor before RoPE: rope.scaling.type says how, and without it a factor, under its
- * new name or its old one, is a linear one. 1 (and 0, with which some writers say "none") changes nothing. */
-static int check_scaling(struct reader *r)
-{
-    static const char *const factors[] = {"rope.scaling.factor", "rope.scale_linear", "rope.scale"};
-    const char *path = ste_gguf_path(r->m->gguf);
-    char key[96];
-    struct ste_str s = {0};
-    snprintf(key, sizeof key, "%s.rope.scaling.type", r->arch->name);
-    const bool said = ste_gguf_string(r->m->gguf, key, &s);
-    if (said && s.n == 4 && !memcmp(s.s, "none", 4))
-        return 0;
-    if (said && !(s.n == 6 && !memcmp(s.s, "linear", 6)))
-        return ste_err_set(r->err, STE_EINPUT,
-                           "%s stretches its positions (%s is %.*s), which ste does not do; use a file that was made "
-                           "without",
-                           path, key, (int)(s.n < 20 ? s.n : 20), s.s);
-    for (size_t i = 0; i < sizeof factors / sizeof *factors; i++) {
-        snprintf(key, sizeof key, "%s.%s", r->arch->name, factors[i]);
-        const double factor = number(r, key, 1);
-        if (factor != 1 && factor != 0)
-            return ste_err_set(r->err, STE_EINPUT,
-                               "%s stretches its positions by %g (%s), which ste does not do; use a file that was made "
-                               "without",
-                               path, factor, key);
-    }
-    return 0;
-}
-
 /* What would change the forward pass and is not built must be refused, not passed over. */
-static int check_nothing_else(struct reader *r, int rope_dims)
+static int check_nothing_else(struct reader *r)
 {
-    const struct ste_hparams *hp = &r->m->hp;
-    const char *path = ste_gguf_path(r->m->gguf);
+    static const struct {
+        const char *name, *what;
+    } keys[] = {{"expert_count", "is a mixture of experts"},
+                {"attn_logit_softcapping", "bounds its attention's scores"},
+                {"final_logit_softcapping", "bounds its logits"}};
     char key[96];
-    int64_t v;
-    int rc = check_scaling(r);
-    if (rc)
-        return rc;
-    if (ste_gguf_tensor(r->m->gguf, "rope_freqs.weight"))
-        return ste_err_set(r->err, STE_EINPUT, "%s stretches its positions (rope_freqs.weight), which ste does not do",
-                           path);
-    snprintf(key, sizeof key, "%s.expert_count", r->arch->name);
-    if (ste_gguf_int(r->m->gguf, key, &v) && v > 0)
-        return ste_err_set(r->err, STE_EINPUT, "%s is a mixture of experts (%s), which ste does not run", path, key);
-    if (rope_dims != hp->head_dim)
-        return ste_err_set(r->err, STE_EINPUT, "%s turns only %d of a head's %d dimensions, which ste does not do",
-                           path, rope_dims, hp->head_dim);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        int64_t n = 0;
+        double x = 0;
+        snprintf(key, sizeof key, "%s.%s", r->arch->name, keys[i].name);
+        if ((ste_gguf_int(r->m->gguf, key, &n) && n != 0) || (ste_gguf_real(r->m->gguf, key, &x) && x != 0))
+            return ste_err_set(r->err, STE_EINPUT, "%s %s (%s), which ste does not do", ste_gguf_path(r->m->gguf),
+                               keys[i].what, key);
+    }
     return 0;
 }
 
@@ -189,7 +154,7 @@ static int read_hparams(struct reader *r)
     hp->rope = ste_gguf_is_folder(r->m->gguf) ? STE_ROPE_HALVES : r->arch->rope;
     hp->interleaved = r->arch->interleaved && !ste_gguf_is_folder(r->m->gguf);
     hp->embedding_scale = hp->residual_scale = hp->output_scale = 1;
-    if ((rc = read_keys(r, usual_keys)) || (rc = read_keys(r, r->arch->keys)))
+    if ((rc = read_keys(r, usual_keys)))
         return rc;
     if (!hp->n_kv_heads)
         hp->n_kv_heads = hp->n_heads;
@@ -198,16 +163,20 @@ static int read_hparams(struct reader *r)
                            hp->n_heads, hp->n_kv_heads);
     if (!hp->head_dim && hp->d_model % hp->n_heads == 0)
         hp->head_dim = hp->d_model / hp->n_heads;
-    int value_dim = hp->head_dim, rope_dims = hp->head_dim;
-    if ((rc = read_int(r, "attention.value_length", true, 1 << 12, &value_dim)) ||
-        (rc = read_int(r, "rope.dimension_count", true, 1 << 12, &rope_dims)))
+    int value_dim = hp->head_dim;
+    if ((rc = read_int(r, "attention.value_length", true, 1 << 12, &value_dim)))
         return rc;
     if (!hp->head_dim || hp->head_dim % 2 || value_dim != hp->head_dim)
         return ste_err_set(r->err, STE_EINPUT, "%s: a width of %d does not divide into %d heads of an even width", path,
                            hp->d_model, hp->n_heads);
-    if (!(hp->attn_scale > 0))
-        hp->attn_scale = (double)(1.0f / sqrtf((float)hp->head_dim));
-    return check_nothing_else(r, rope_dims);
+    hp->attn_scale = (double)(1.0f / sqrtf((float)hp->head_dim));
+    if (r->arch->defaults)
+        r->arch->defaults(hp);
+    if ((rc = read_keys(r, r->arch->keys)))
+        return rc;
+    r->m->layers = ste_xcalloc((size_t)hp->n_layers, sizeof *r->m->layers);
+    rc = check_nothing_else(r);
+    return rc ? rc : ste_positions_read(r->m, r->err);
 }
 
 /* ---- tensors ---- */
@@ -303,6 +272,9 @@ static bool is_used(const struct ste_model *m, const struct ste_tensor *t)
 {
     if (t == m->embedding || t == m->output || t == m->output_norm)
         return true;
+    for (size_t i = 0; i < sizeof m->rope_divisors / sizeof *m->rope_divisors; i++)
+        if (t == m->rope_divisors[i])
+            return true;
     for (int i = 0; i < m->hp.n_layers; i++) {
         for (int n = 0; n < STE_N_NORM; n++)
             if (t == m->layers[i].norm[n])
@@ -337,7 +309,6 @@ static int get_tensors(struct reader *r)
     m->output = m->embedding;
     if (!rc && ste_gguf_tensor(m->gguf, "output.weight"))
         rc = get(r, "output.weight", hp->d_model, hp->n_vocab, &m->output);
-    m->layers = ste_xcalloc((size_t)hp->n_layers, sizeof *m->layers);
     m->slices = ste_xcalloc((size_t)hp->n_layers * STE_N_LINEAR, sizeof *m->slices);
     for (int i = 0; i < hp->n_layers && !rc; i++)
         rc = get_layer(r, i);

@@ -16,6 +16,8 @@ struct ste_layer {
     const struct ste_tensor *linear[STE_N_LINEAR]; /* (out, in) */
     const struct ste_tensor *bias[STE_N_LINEAR];   /* (out) f32; NULL: none */
     const struct ste_fused *fused[STE_N_LINEAR];   /* whose rows the file has it as; NULL: a tensor of its own */
+    int window; /* a position sees this many, itself the last of them; 0: all before it */
+    enum ste_rotary_kind rotary;
 };
 
 struct ste_chat_template; /* chat.h */
@@ -24,9 +26,10 @@ struct ste_model {
     struct ste_gguf *gguf;
     char sha256[65]; /* ste_model_hash */
     struct ste_hparams hp;
-    const struct ste_tensor *embedding;   /* (n_vocab, d_model) */
-    const struct ste_tensor *output;      /* (n_vocab, d_model); the embedding where the two are tied */
-    const struct ste_tensor *output_norm; /* (d_model) f32 */
+    const struct ste_tensor *embedding;        /* (n_vocab, d_model) */
+    const struct ste_tensor *output;           /* (n_vocab, d_model); the embedding where the two are tied */
+    const struct ste_tensor *output_norm;      /* (d_model) f32 */
+    const struct ste_tensor *rope_divisors[3]; /* (dims / 2) f32 each, as positions.c takes them; NULL: none */
     struct ste_layer *layers;
     struct ste_tensor *slices; /* [n_layers * STE_N_LINEAR]: rows of fused tensors (arch.h), to which layers point */
     struct ste_tokenizer *tokenizer;

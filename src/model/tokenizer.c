@@ -1,28 +1,23 @@
 #include "model/tokenizer.h"
 
-#include <stdlib.h>
+#include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/mem.h"
 #include "core/utf8.h"
-#include "model/bpe.h"
-#include "model/pretokenize.h"
-
-enum { TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4 }; /* tokenizer.ggml.token_type */
+#include "model/bytelevel.h"
+#include "model/sentencepiece.h"
+#include "model/vocabulary.h"
 
 struct ste_tokenizer {
-    struct ste_str *tokens; /* in gpt2's byte alphabet; control and user-defined ones as they are. Point into the map */
-    int64_t *types;
-    int32_t n;
-    uint32_t *slots; /* open-addressed by string: id + 1 */
-    size_t mask;
-    int32_t byte_id[256];    /* -1: the vocabulary lacks the byte */
-    int16_t byte_of[0x144];  /* gpt2's alphabet: the byte of a code point, or -1 */
-    int32_t *added, n_added; /* control and user-defined tokens, longest first */
-    bool begins_added[256];
-    struct ste_merges merges;
-    struct ste_pretokenizer *pre;
-    int32_t eos, end_of_turn, end_of_text;
+    struct ste_vocabulary v;
+    struct ste_bytelevel *bytes; /* one of the two is NULL */
+    struct ste_sentencepiece *pieces;
+    struct ste_tokens lengths[256]; /* of the added tokens that begin with the byte, longest first, each once */
+    bool *strips;                   /* takes the white space behind it; NULL: none does */
+    struct ste_tokens ends;         /* the tokens that end an answer */
+    int32_t bos, end_of_turn;
 };
 
 void ste_tokens_add(struct ste_tokens *t, int32_t id)
@@ -37,166 +32,165 @@ void ste_tokens_clear(struct ste_tokens *t)
     *t = (struct ste_tokens){0};
 }
 
-/* ---- vocabulary ---- */
-
-static uint32_t *slot(const struct ste_tokenizer *t, const char *s, size_t n)
+static bool has(const struct ste_tokens *t, int32_t id)
 {
-    uint64_t h = 0xCBF29CE484222325;
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ (uint8_t)s[i]) * 0x100000001B3;
-    size_t i = (h ^ h >> 32) & t->mask;
-    for (; t->slots[i]; i = (i + 1) & t->mask) {
-        struct ste_str k = t->tokens[t->slots[i] - 1];
-        if (k.n == n && !memcmp(k.s, s, n))
-            break;
-    }
-    return &t->slots[i];
+    for (size_t i = 0; i < t->n; i++)
+        if (t->ids[i] == id)
+            return true;
+    return false;
 }
 
-static int32_t find(const struct ste_tokenizer *t, const char *s, size_t n)
-{
-    return (int32_t)*slot(t, s, n) - 1;
-}
+/* ---- tokens that are cut out of a text ---- */
 
-/* gpt2 writes bytes as printable characters: those of Latin-1 that are printable as themselves, the others from U+0100
- * on in order. */
-static int byte_alphabet(struct ste_tokenizer *t)
+static bool is_added(const struct ste_vocabulary *v, int32_t id)
 {
-    int next = 0x100, missing = 0;
-    for (size_t i = 0; i < sizeof t->byte_of / sizeof *t->byte_of; i++)
-        t->byte_of[i] = -1;
-    for (int b = 0; b < 256; b++) {
-        bool itself = (b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
-        int c = itself ? b : next++;
-        char utf8[2] = {(char)(c < 0x80 ? c : 0xC0 | c >> 6), (char)(0x80 | (c & 63))};
-        t->byte_of[c] = (int16_t)b;
-        t->byte_id[b] = find(t, utf8, c < 0x80 ? 1 : 2);
-        missing += t->byte_id[b] < 0;
-    }
-    return missing;
-}
-
-static int read_vocabulary(struct ste_tokenizer *t, const struct ste_gguf *g, struct ste_err *err)
-{
-    const char *path = ste_gguf_path(g);
-    uint64_t n, n_types;
-    if (!ste_gguf_strings(g, "tokenizer.ggml.tokens", &t->tokens, &n))
-        return ste_err_set(err, STE_EINPUT, "%s has no vocabulary (tokenizer.ggml.tokens)", path);
-    if (n < 256 || n > 1 << 24)
-        return ste_err_set(err, STE_EINPUT, "%s has a vocabulary of %llu tokens, which is no byte-level one", path,
-                           (unsigned long long)n);
-    if (!ste_gguf_ints(g, "tokenizer.ggml.token_type", &t->types, &n_types) || n_types != n)
-        return ste_err_set(err, STE_EINPUT,
-                           "%s: tokenizer.ggml.token_type does not give a type for each of the %llu tokens", path,
-                           (unsigned long long)n);
-    t->n = (int32_t)n;
-    t->mask = 1;
-    while (t->mask < 2 * n)
-        t->mask *= 2;
-    t->slots = ste_xcalloc(t->mask, sizeof *t->slots);
-    t->mask--;
-    for (int32_t i = 0; i < t->n; i++) {
-        uint32_t *s = slot(t, t->tokens[i].s, t->tokens[i].n);
-        if (!*s)
-            *s = (uint32_t)i + 1;
-    }
-    if (byte_alphabet(t) > 128)
-        return ste_err_set(err, STE_EINPUT,
-                           "%s: the vocabulary lacks most of the single bytes, so it is no byte-level one", path);
-    return 0;
-}
-
-static int read_merges(struct ste_tokenizer *t, const struct ste_gguf *g, struct ste_err *err)
-{
-    const char *path = ste_gguf_path(g);
-    struct ste_str *merges;
-    struct ste_buf both = STE_BUF_INIT;
-    uint64_t n;
-    int rc = 0;
-    if (!ste_gguf_strings(g, "tokenizer.ggml.merges", &merges, &n) || !n) {
-        return ste_err_set(err, STE_EINPUT,
-                           "%s has no merges (tokenizer.ggml.merges), without which its tokenizer cannot be used",
-                           path);
-    }
-    ste_merges_init(&t->merges, n);
-    for (uint64_t i = 0; i < n && !rc; i++) {
-        struct ste_str m = merges[i];
-        const char *space = m.n > 2 ? memchr(m.s + 1, ' ', m.n - 1) : NULL;
-        size_t left = space ? (size_t)(space - m.s) : 0, right = space ? m.n - left - 1 : 0;
-        if (!right) {
-            rc = ste_err_set(err, STE_EINPUT, "%s: merge %llu is not two tokens with a space between", path,
-                             (unsigned long long)i);
-            break;
-        }
-        ste_buf_reset(&both);
-        ste_buf_add(&both, m.s, left);
-        ste_buf_add(&both, space + 1, right);
-        int32_t a = find(t, m.s, left), b = find(t, space + 1, right), ab = find(t, both.s, both.len);
-        if (a < 0 || b < 0 || ab < 0)
-            rc = ste_err_set(err, STE_EINPUT, "%s: merge %llu has a part or a result that is not in the vocabulary",
-                             path, (unsigned long long)i);
-        else
-            ste_merges_add(&t->merges, a, b, (uint32_t)i, ab);
-    }
-    ste_xfree(merges);
-    ste_buf_clear(&both);
-    return rc;
-}
-
-struct by_length {
-    uint64_t n;
-    int32_t id;
-};
-
-static int longer_first(const void *a, const void *b)
-{
-    const struct by_length *x = a, *y = b;
-    return x->n != y->n ? (x->n < y->n ? 1 : -1) : x->id - y->id;
+    return ste_vocabulary_is_control(v, id) || v->types[id] == STE_TOKEN_USER_DEFINED;
 }
 
 static void find_added(struct ste_tokenizer *t)
 {
-    struct by_length *list = ste_xcalloc((size_t)t->n, sizeof *list);
-    for (int32_t i = 0; i < t->n; i++)
-        if ((t->types[i] == TYPE_CONTROL || t->types[i] == TYPE_USER_DEFINED) && t->tokens[i].n)
-            list[t->n_added++] = (struct by_length){t->tokens[i].n, i};
-    qsort(list, (size_t)t->n_added, sizeof *list, longer_first);
-    t->added = ste_xcalloc((size_t)t->n_added, sizeof *t->added);
-    for (int32_t i = 0; i < t->n_added; i++) {
-        t->added[i] = list[i].id;
-        t->begins_added[(uint8_t)t->tokens[list[i].id].s[0]] = true;
+    for (int32_t i = 0; i < t->v.n; i++) {
+        struct ste_str s = t->v.tokens[i];
+        if (!s.n || s.n > INT32_MAX || !is_added(&t->v, i))
+            continue;
+        struct ste_tokens *list = &t->lengths[(uint8_t)s.s[0]];
+        size_t at = 0;
+        while (at < list->n && list->ids[at] > (int32_t)s.n)
+            at++;
+        if (at < list->n && list->ids[at] == (int32_t)s.n)
+            continue;
+        ste_tokens_add(list, 0);
+        memmove(list->ids + at + 1, list->ids + at, (list->n - at - 1) * sizeof *list->ids);
+        list->ids[at] = (int32_t)s.n;
     }
-    ste_xfree(list);
+}
+
+/* The added token that stands at S, the longest of them, or -1. User-defined ones ("<tool_call>") are no control
+ * tokens: transformers and llama.cpp take them in any text. */
+static int32_t added_at(const struct ste_tokenizer *t, const char *s, size_t n, bool special)
+{
+    const struct ste_tokens *lengths = &t->lengths[(uint8_t)*s];
+    for (size_t i = 0; i < lengths->n; i++) {
+        size_t len = (size_t)lengths->ids[i];
+        int32_t id = len <= n ? ste_vocabulary_find(&t->v, s, len) : -1;
+        if (id >= 0 && is_added(&t->v, id) && (special || t->v.types[id] == STE_TOKEN_USER_DEFINED))
+            return id;
+    }
+    return -1;
+}
+
+/* ---- what the file says of single tokens ---- */
+
+static int32_t id_of(const struct ste_tokenizer *t, const struct ste_gguf *g, const char *key, int32_t otherwise)
+{
+    int64_t id;
+    if (!ste_gguf_int(g, key, &id))
+        id = otherwise;
+    return id >= 0 && id < t->v.n ? (int32_t)id : -1;
+}
+
+static void add_end(struct ste_tokenizer *t, int32_t id)
+{
+    if (id >= 0 && !has(&t->ends, id))
+        ste_tokens_add(&t->ends, id);
+}
+
+static bool contains(struct ste_str s, const char *part)
+{
+    return memmem(s.s, s.n, part, strlen(part));
+}
+
+/* Files name one end; others are known by their text. Converters left some of them as user-defined: they are control
+ * tokens all the same. The end of a turn is the first of four texts that the chat template writes, eos before others.
+ */
+static int find_ends(struct ste_tokenizer *t, const struct ste_gguf *g, bool pieces, struct ste_err *err)
+{
+    static const char *const texts[] = {"<|im_end|>",    "<|eot_id|>",      "<end_of_turn>", "<|end|>", "<|eom_id|>",
+                                        "<|endoftext|>", "<|end_of_text|>", "<EOT>",         "</s>"};
+    const int32_t eos = id_of(t, g, "tokenizer.ggml.eos_token_id", pieces ? 2 : -1);
+    const int32_t eot = id_of(t, g, "tokenizer.ggml.eot_token_id", -1);
+    struct ste_str chat = {"", 0};
+    if (eos < 0)
+        return ste_err_set(err, STE_EINPUT, "%s does not name its end-of-sequence token (tokenizer.ggml.eos_token_id)",
+                           ste_gguf_path(g));
+    add_end(t, eos);
+    add_end(t, eot);
+    add_end(t, id_of(t, g, "tokenizer.ggml.eom_token_id", -1));
+    const bool any = !ste_gguf_string(g, "tokenizer.chat_template", &chat);
+    t->end_of_turn = -1;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        int32_t id = ste_token_id(t, texts[i]);
+        if (id < 0 || !is_added(&t->v, id))
+            continue;
+        t->v.types[id] = STE_TOKEN_CONTROL;
+        add_end(t, id);
+        if (i < 4 && (any || contains(chat, texts[i])) && (t->end_of_turn < 0 || id == eos))
+            t->end_of_turn = id;
+    }
+    if (t->end_of_turn < 0)
+        t->end_of_turn = eot >= 0 ? eot : eos;
+    return 0;
+}
+
+static int find_bos(struct ste_tokenizer *t, const struct ste_gguf *g, bool add, struct ste_err *err)
+{
+    t->bos = -1;
+    ste_gguf_bool(g, "tokenizer.ggml.add_bos_token", &add);
+    if (add && (t->bos = id_of(t, g, "tokenizer.ggml.bos_token_id", t->pieces ? 1 : -1)) < 0)
+        return ste_err_set(err, STE_EINPUT,
+                           "%s: texts begin with a token that it does not name (tokenizer.ggml.bos_token_id)",
+                           ste_gguf_path(g));
+    return 0;
+}
+
+/* A tokenizer.json says which tokens take the white space behind them. GGUF has no key for it; of Phi-3 it is known. */
+static void find_strips(struct ste_tokenizer *t, const struct ste_gguf *g)
+{
+    struct ste_str name = {"", 0};
+    int64_t *ids;
+    uint64_t n;
+    ste_gguf_string(g, "general.name", &name);
+    char *s = ste_xstrndup(name.s, name.n);
+    if (ste_gguf_ints(g, "tokenizer.ste.rstrip", &ids, &n)) {
+        t->strips = ste_xcalloc((size_t)t->v.n, sizeof *t->strips);
+        for (uint64_t i = 0; i < n; i++)
+            if (ids[i] >= 0 && ids[i] < t->v.n)
+                t->strips[ids[i]] = true;
+        ste_xfree(ids);
+    } else if (t->pieces && (strcasestr(s, "phi-3") || strcasestr(s, "phi3"))) {
+        static const char *const not [] = {"<unk>", "<s>", "<|endoftext|>"};
+        t->strips = ste_xcalloc((size_t)t->v.n, sizeof *t->strips);
+        for (int32_t i = 0; i < t->v.n; i++)
+            t->strips[i] = is_added(&t->v, i);
+        for (int i = 0; i < 3; i++)
+            if (ste_token_id(t, not [i]) >= 0)
+                t->strips[ste_token_id(t, not [i])] = false;
+    }
+    ste_xfree(s);
 }
 
 static int make(struct ste_tokenizer *t, const struct ste_gguf *g, struct ste_err *err)
 {
     const char *path = ste_gguf_path(g);
     struct ste_str s;
-    int64_t eos;
+    bool add_bos = true;
     int rc;
     if (!ste_gguf_string(g, "tokenizer.ggml.model", &s))
         return ste_err_set(err, STE_EINPUT, "%s has no tokenizer (tokenizer.ggml.model)", path);
-    if (s.n != 4 || memcmp(s.s, "gpt2", 4))
-        return ste_err_set(err, STE_EINPUT, "%s has a tokenizer of kind '%.*s'; ste reads byte-level BPE (gpt2)", path,
-                           (int)(s.n < 40 ? s.n : 40), s.s);
-    if (!ste_gguf_string(g, "tokenizer.ggml.pre", &s))
-        return ste_err_set(err, STE_EINPUT, "%s does not name its pre-tokenizer (tokenizer.ggml.pre)", path);
-    if ((rc = ste_pretokenizer_new(&t->pre, s, err))) {
-        ste_err_wrap(err, "%s", path);
+    const bool bytes = s.n == 4 && !memcmp(s.s, "gpt2", 4), pieces = s.n == 5 && !memcmp(s.s, "llama", 5);
+    if (!bytes && !pieces)
+        return ste_err_set(
+            err, STE_EINPUT,
+            "%s has a tokenizer of kind '%.*s'%s; ste reads byte-level BPE (gpt2) and SentencePiece BPE (llama)", path,
+            (int)(s.n < 40 ? s.n : 40), s.s, s.n == 2 && !memcmp(s.s, "t5", 2) ? ", a unigram model" : "");
+    if ((rc = ste_vocabulary_read(&t->v, g, err)) || (rc = find_ends(t, g, pieces, err)))
         return rc;
-    }
-    if ((rc = read_vocabulary(t, g, err)) || (rc = read_merges(t, g, err)))
+    rc = bytes ? ste_bytelevel_new(&t->bytes, g, &t->v, &add_bos, err)
+               : ste_sentencepiece_new(&t->pieces, g, &t->v, err);
+    if (rc || (rc = find_bos(t, g, add_bos, err)))
         return rc;
     find_added(t);
-    if (!ste_gguf_int(g, "tokenizer.ggml.eos_token_id", &eos) || eos < 0 || eos >= t->n)
-        return ste_err_set(err, STE_EINPUT, "%s does not name its end-of-sequence token (tokenizer.ggml.eos_token_id)",
-                           path);
-    t->eos = (int32_t)eos;
-    t->end_of_turn = ste_token_id(t, "<|im_end|>");
-    t->end_of_text = ste_token_id(t, "<|endoftext|>");
-    if (t->end_of_turn < 0)
-        t->end_of_turn = t->eos;
+    find_strips(t, g);
     return 0;
 }
 
@@ -216,57 +210,37 @@ void ste_tokenizer_free(struct ste_tokenizer *t)
 {
     if (!t)
         return;
-    ste_xfree(t->tokens);
-    ste_xfree(t->types);
-    ste_xfree(t->slots);
-    ste_xfree(t->added);
-    ste_merges_clear(&t->merges);
-    ste_pretokenizer_free(t->pre);
+    ste_bytelevel_free(t->bytes);
+    ste_sentencepiece_free(t->pieces);
+    ste_vocabulary_clear(&t->v);
+    for (int i = 0; i < 256; i++)
+        ste_tokens_clear(&t->lengths[i]);
+    ste_tokens_clear(&t->ends);
+    ste_xfree(t->strips);
     ste_xfree(t);
 }
 
 /* ---- text to ids ---- */
 
-struct job {
-    const struct ste_tokenizer *t;
-    struct ste_tokens *out;
-};
-
-static int add_word(void *arg, const char *s, size_t n)
+/* A text without added tokens; BEGINS: the space that some tokenizers put before a text belongs before it. */
+static int add_plain(const struct ste_tokenizer *t, const char *s, size_t n, bool begins, struct ste_tokens *out,
+                     struct ste_err *err)
 {
-    struct job *j = arg;
-    struct ste_tokens *out = j->out;
-    size_t k = 0;
-    STE_GROW(out->ids, out->cap, out->n + n);
-    int32_t *ids = out->ids + out->n;
-    for (size_t i = 0; i < n; i++) { /* a byte that the vocabulary lacks is left out, as the references do */
-        ids[k] = j->t->byte_id[(uint8_t)s[i]];
-        k += ids[k] >= 0;
-    }
-    out->n += ste_bpe(&j->t->merges, ids, k);
+    if (t->strips && out->n && t->strips[out->ids[out->n - 1]])
+        for (; n && isspace((unsigned char)*s); n--)
+            s++;
+    if (n && t->bytes)
+        return ste_bytelevel_encode(t->bytes, s, n, out, err);
+    if (n)
+        ste_sentencepiece_encode(t->pieces, s, n, begins, out);
     return 0;
 }
 
-/* The added token that stands at S, the longest of them, or -1. User-defined ones ("<tool_call>") are no control
- * tokens: transformers and llama.cpp take them in any text. */
-static int32_t added_at(const struct ste_tokenizer *t, const char *s, size_t n, bool special)
-{
-    if (!t->begins_added[(uint8_t)*s])
-        return -1;
-    for (int32_t i = 0; i < t->n_added; i++) {
-        int32_t id = t->added[i];
-        struct ste_str k = t->tokens[id];
-        if (k.n <= n && !memcmp(k.s, s, k.n) && (special || t->types[id] == TYPE_USER_DEFINED))
-            return id;
-    }
-    return -1;
-}
-
-int ste_tokenize(const struct ste_tokenizer *t, const char *text, size_t n, bool special, struct ste_tokens *out,
-                 struct ste_err *err)
+/* FIRST: a space belongs before TEXT; AFTER: it belongs after each added token. */
+static int add_text(const struct ste_tokenizer *t, const char *text, size_t n, bool special, bool first, bool after,
+                    struct ste_tokens *out, struct ste_err *err)
 {
     size_t bad = ste_utf8_bad(text, n), had = out->n, from = 0;
-    struct job job = {t, out};
     int rc = 0;
     if (bad < n)
         return ste_err_set(err, STE_EINPUT, "the text is not UTF-8: byte %zu (0x%02X) of %zu begins no character", bad,
@@ -274,76 +248,102 @@ int ste_tokenize(const struct ste_tokenizer *t, const char *text, size_t n, bool
     if (n > INT32_MAX)
         return ste_err_set(err, STE_EINPUT, "a text of %zu bytes is too large to be tokenized as one", n);
     for (size_t at = 0; at < n && !rc;) {
-        int32_t id = added_at(t, text + at, n - at, special);
+        int32_t id = t->lengths[(uint8_t)text[at]].n ? added_at(t, text + at, n - at, special) : -1;
         if (id < 0) {
             at++;
             continue;
         }
-        if (at > from)
-            rc = ste_pretokenize(t->pre, text + from, at - from, add_word, &job, err);
+        rc = add_plain(t, text + from, at - from, from ? after : first, out, err);
         ste_tokens_add(out, id);
-        from = at += t->tokens[id].n;
+        from = at += t->v.tokens[id].n;
     }
-    if (!rc && from < n)
-        rc = ste_pretokenize(t->pre, text + from, n - from, add_word, &job, err);
+    if (!rc)
+        rc = add_plain(t, text + from, n - from, from ? after : first, out, err);
     if (rc)
         out->n = had;
     return rc;
 }
 
-/* ---- ids to text ---- */
-
-/* Bytes of a normal token; one with a character outside the byte alphabet stands for itself. */
-static void add_bytes(const struct ste_tokenizer *t, struct ste_str k, struct ste_buf *out)
+static enum ste_prefix prefix_of(const struct ste_tokenizer *t)
 {
-    size_t had = out->len;
-    for (uint64_t i = 0; i < k.n;) {
-        uint8_t b = (uint8_t)k.s[i];
-        unsigned c = b;
-        if (b >= 0x80)
-            c = b >= 0xC2 && b < 0xC8 && i + 1 < k.n ? (unsigned)(b & 31) << 6 | ((uint8_t)k.s[i + 1] & 63) : 0xFFFF;
-        if (c >= sizeof t->byte_of / sizeof *t->byte_of || t->byte_of[c] < 0) {
-            out->len = had;
-            ste_buf_add(out, k.s, k.n);
-            return;
-        }
-        ste_buf_addc(out, (char)t->byte_of[c]);
-        i += b < 0x80 ? 1 : 2;
-    }
+    return t->pieces ? ste_sentencepiece_prefix(t->pieces) : STE_PREFIX_NONE;
 }
+
+int ste_tokenize(const struct ste_tokenizer *t, const char *text, size_t n, bool special, struct ste_tokens *out,
+                 struct ste_err *err)
+{
+    const bool after = prefix_of(t) == STE_PREFIX_ALWAYS, first = out->n ? after : prefix_of(t) != STE_PREFIX_NONE;
+    const bool begins = !out->n || is_added(&t->v, out->ids[out->n - 1]);
+    return add_text(t, text, n, special, begins && first, after, out, err);
+}
+
+int ste_tokenize_on(const struct ste_tokenizer *t, const char *text, size_t n, struct ste_tokens *out,
+                    struct ste_err *err)
+{
+    return add_text(t, text, n, false, false, prefix_of(t) == STE_PREFIX_ALWAYS, out, err);
+}
+
+int ste_tokenize_prompt(const struct ste_tokenizer *t, const char *text, size_t n, bool special, struct ste_tokens *out,
+                        struct ste_err *err)
+{
+    int rc = ste_tokenize(t, text, n, special, out, err);
+    if (!rc)
+        ste_tokens_begin(t, out);
+    return rc;
+}
+
+void ste_tokens_begin(const struct ste_tokenizer *t, struct ste_tokens *prompt)
+{
+    if (t->bos < 0 || (prompt->n && prompt->ids[0] == t->bos))
+        return;
+    ste_tokens_add(prompt, t->bos);
+    memmove(prompt->ids + 1, prompt->ids, (prompt->n - 1) * sizeof *prompt->ids);
+    prompt->ids[0] = t->bos;
+}
+
+int32_t ste_tokenizer_bos(const struct ste_tokenizer *t)
+{
+    return t->bos;
+}
+
+/* ---- ids to text ---- */
 
 void ste_detokenize(const struct ste_tokenizer *t, const int32_t *ids, size_t n, bool special, struct ste_buf *out)
 {
     ste_buf_reserve(out, 0);
     for (size_t i = 0; i < n; i++) {
-        if (ids[i] < 0 || ids[i] >= t->n)
+        if (ids[i] < 0 || ids[i] >= t->v.n)
             continue;
-        struct ste_str k = t->tokens[ids[i]];
-        if (t->types[ids[i]] == TYPE_USER_DEFINED || (special && t->types[ids[i]] == TYPE_CONTROL))
-            ste_buf_add(out, k.s, k.n);
-        else if (t->types[ids[i]] != TYPE_CONTROL)
-            add_bytes(t, k, out);
+        struct ste_str s = t->v.tokens[ids[i]];
+        if (t->v.types[ids[i]] == STE_TOKEN_USER_DEFINED || (special && ste_vocabulary_is_control(&t->v, ids[i])))
+            ste_buf_add(out, s.s, s.n);
+        else if (ste_vocabulary_is_control(&t->v, ids[i]))
+            continue;
+        else if (t->bytes)
+            ste_bytelevel_decode(t->bytes, s, out);
+        else
+            ste_sentencepiece_decode(t->pieces, ids[i], out);
     }
 }
 
 int32_t ste_token_id(const struct ste_tokenizer *t, const char *string)
 {
-    return find(t, string, strlen(string));
+    return ste_vocabulary_find(&t->v, string, strlen(string));
 }
 
 int32_t ste_token_count(const struct ste_tokenizer *t)
 {
-    return t->n;
+    return t->v.n;
 }
 
 bool ste_token_is_control(const struct ste_tokenizer *t, int32_t id)
 {
-    return id >= 0 && id < t->n && t->types[id] == TYPE_CONTROL;
+    return id >= 0 && id < t->v.n && ste_vocabulary_is_control(&t->v, id);
 }
 
 bool ste_token_ends_turn(const struct ste_tokenizer *t, int32_t id)
 {
-    return id >= 0 && (id == t->eos || id == t->end_of_turn || id == t->end_of_text);
+    return has(&t->ends, id);
 }
 
 int32_t ste_token_end_of_turn(const struct ste_tokenizer *t)

@@ -13,6 +13,7 @@ struct attention_job {
     struct ste_trainer *t;
     const struct ste_layout *lay;
     const struct ste_acts *a;
+    int window; /* of the layer */
     const float *d_o;
     struct place *places;
 };
@@ -36,8 +37,10 @@ static struct shape shape_of(const struct ste_hparams *hp)
     return s;
 }
 
-/* Keys of a strip: the prefixes, and the span up to the strip's last row, as rows of the pack. */
+/* Keys of a strip, from position FIRST on: the prefixes, and the span up to the strip's last row, as rows of the pack.
+ */
 struct keys {
+    int first;
     int parts;
     struct {
         int n;
@@ -46,19 +49,36 @@ struct keys {
     int all;
 };
 
-static struct keys keys_of(const struct ste_layout *lay, const struct ste_span *sp, int own)
+/* The first position that the one at POS sees. */
+static int first_seen(int window, int pos)
 {
-    struct keys k = {.parts = 1, .all = sp->pos + own};
-    for (int p = sp->prefix; p >= 0; p = lay->spans[p].prefix)
-        k.parts++;
-    int at = k.parts - 1;
-    k.part[at].n = own;
-    k.part[at].row = (size_t)sp->start;
-    for (int p = sp->prefix; p >= 0; p = lay->spans[p].prefix) {
-        k.part[--at].n = lay->spans[p].n;
-        k.part[at].row = (size_t)lay->spans[p].start;
+    return window && pos >= window ? pos + 1 - window : 0;
+}
+
+/* Of the N rows of a span from its row FROM on. */
+static struct keys keys_of(const struct ste_layout *lay, int window, const struct ste_span *sp, int from, int n)
+{
+    const int first = first_seen(window, sp->pos + from);
+    struct keys k = {.first = first, .all = sp->pos + from + n - first};
+    int depth = 0;
+    const struct ste_span *of[STE_LAYOUT_DEPTH + 1] = {sp};
+    while (of[depth]->pos > first) {
+        of[depth + 1] = &lay->spans[of[depth]->prefix];
+        depth++;
+    }
+    for (; depth >= 0; depth--) {
+        const int skip = of[depth]->pos < first ? first - of[depth]->pos : 0;
+        k.part[k.parts].n = (depth ? of[depth]->n : from + n) - skip;
+        k.part[k.parts++].row = (size_t)(of[depth]->start + skip);
     }
     return k;
+}
+
+/* What the row at POS does not see weighs nothing: it has the scores of FROM .. TO - 1. */
+static void hide(float *row, const struct keys *k, int from, int to)
+{
+    memset(row, 0, (size_t)from * sizeof *row);
+    memset(row + to, 0, (size_t)(k->all - to) * sizeof *row);
 }
 
 /* S (rows, all) = scale X Y^T over all parts of the keys; Y's rows are LDY apart. */
@@ -96,18 +116,19 @@ static void strip_forward(void *arg, int part)
     struct shape s = shape_of(&t->model->hp);
     const struct ste_span *sp = &j->lay->spans[p.at];
     int from = p.strip * STRIP, rows = sp->n - from < STRIP ? sp->n - from : STRIP;
-    struct keys k = keys_of(j->lay, sp, from + rows);
+    struct keys k = keys_of(j->lay, j->window, sp, from, rows);
     size_t first = (size_t)(sp->start + from), kv = (size_t)(p.head / s.group) * s.hd,
            q = first * s.q_width + (size_t)p.head * s.hd;
     float *scores = ste_xmalloc((size_t)rows * (size_t)k.all * sizeof *scores);
     against_keys(t, &k, rows, (int)s.hd, s.scale, j->a->q + q, s.q_width, j->a->k + kv, s.kv_width, scores);
     for (int i = 0; i < rows; i++) {
-        float *row = scores + (size_t)i * (size_t)k.all;
-        size_t seen = (size_t)(sp->pos + from + i + 1);
-        float top = t->ops->max(row, seen);
-        float sum = t->ops->exp_sub_sum(row, row, top, seen);
-        t->ops->scale(row, 1.0f / sum, seen);
-        memset(row + seen, 0, ((size_t)k.all - seen) * sizeof *row);
+        const int pos = sp->pos + from + i, out = first_seen(j->window, pos) - k.first, seen = pos + 1 - k.first;
+        float *row = scores + (size_t)i * (size_t)k.all, *in = row + out;
+        const size_t n = (size_t)(seen - out);
+        float top = t->ops->max(in, n);
+        float sum = t->ops->exp_sub_sum(in, in, top, n);
+        t->ops->scale(in, 1.0f / sum, n);
+        hide(row, &k, out, seen);
         j->a->lse[(first + (size_t)i) * (size_t)t->model->hp.n_heads + (size_t)p.head] = top + logf(sum);
     }
     mix_keys(t, &k, rows, (int)s.hd, scores, j->a->v + kv, s.kv_width, j->a->o + q, s.q_width);
@@ -119,12 +140,16 @@ static int strips_of(const struct ste_span *sp)
     return (sp->n + STRIP - 1) / STRIP;
 }
 
-void ste_attention_forward(struct ste_trainer *t, const struct ste_layout *lay, const struct ste_acts *a)
+void ste_attention_forward(struct ste_trainer *t, const struct ste_layout *lay, int layer)
 {
     int heads = t->model->hp.n_heads, n = 0;
     for (int e = 0; e < lay->n; e++)
         n += strips_of(&lay->spans[e]) * heads;
-    struct attention_job j = {.t = t, .lay = lay, .a = a, .places = ste_xcalloc((size_t)n, sizeof *j.places)};
+    struct attention_job j = {.t = t,
+                              .lay = lay,
+                              .a = &t->s.acts[layer],
+                              .window = t->model->layers[layer].window,
+                              .places = ste_xcalloc((size_t)n, sizeof *j.places)};
     n = 0;
     for (int e = 0; e < lay->n; e++)
         for (int strip = strips_of(&lay->spans[e]) - 1; strip >= 0; strip--)
@@ -146,20 +171,21 @@ static void span_backward(const struct attention_job *j, const struct ste_span *
     size_t kv = (size_t)(head / s.group) * s.hd, own = (size_t)head * s.hd; /* dK and dV: one a query head */
     for (int from = 0; from < sp->n; from += STRIP) {
         int rows = sp->n - from < STRIP ? sp->n - from : STRIP;
-        struct keys k = keys_of(j->lay, sp, from + rows);
+        struct keys k = keys_of(j->lay, j->window, sp, from, rows);
         size_t first = (size_t)(sp->start + from), q = first * s.q_width + own, ld = (size_t)k.all;
         against_keys(t, &k, rows, hd, s.scale, j->a->q + q, s.q_width, j->a->k + kv, s.kv_width, probs);
         against_keys(t, &k, rows, hd, 1, j->d_o + q, s.q_width, j->a->v + kv, s.kv_width, grads);
         for (int i = 0; i < rows; i++) {
             float *pr = probs + (size_t)i * ld, *gr = grads + (size_t)i * ld;
-            size_t seen = (size_t)(sp->pos + from + i + 1), at = q + (size_t)i * s.q_width;
+            const int pos = sp->pos + from + i, out = first_seen(j->window, pos) - k.first, seen = pos + 1 - k.first;
+            const size_t at = q + (size_t)i * s.q_width;
             float lse = j->a->lse[(first + (size_t)i) * (size_t)t->model->hp.n_heads + (size_t)head];
             float both = t->ops->dot(j->d_o + at, j->a->o + at, s.hd);
-            t->ops->exp_sub_sum(pr, pr, lse, seen);
-            for (size_t c = 0; c < seen; c++)
+            t->ops->exp_sub_sum(pr + out, pr + out, lse, (size_t)(seen - out));
+            for (int c = out; c < seen; c++)
                 gr[c] = pr[c] * (gr[c] - both) * s.scale;
-            memset(pr + seen, 0, (ld - seen) * sizeof *pr);
-            memset(gr + seen, 0, (ld - seen) * sizeof *gr);
+            hide(pr, &k, out, seen);
+            hide(gr, &k, out, seen);
         }
         mix_keys(t, &k, rows, hd, grads, j->a->k + kv, s.kv_width, sc->dq + q, s.q_width);
         add_to_keys(t, &k, rows, hd, grads, j->a->q + q, s.q_width, sc->dk_heads + own, s.q_width);
@@ -203,13 +229,13 @@ static void fold_heads(const struct ste_trainer *t, float *dst, const float *src
         }
 }
 
-void ste_attention_backward(struct ste_trainer *t, const struct ste_layout *lay, const struct ste_acts *a,
-                            const float *d_o)
+void ste_attention_backward(struct ste_trainer *t, const struct ste_layout *lay, int layer, const float *d_o)
 {
     int heads = t->model->hp.n_heads, n = 0;
     struct attention_job j = {.t = t,
                               .lay = lay,
-                              .a = a,
+                              .a = &t->s.acts[layer],
+                              .window = t->model->layers[layer].window,
                               .d_o = d_o,
                               .places = ste_xcalloc((size_t)(lay->n_groups * heads), sizeof *j.places)};
     for (int g = 0; g < lay->n_groups; g++)

@@ -139,10 +139,9 @@ void ste_block_forward(struct ste_trainer *t, const struct ste_layout *lay, int 
         norm_forward(t, layer, STE_NORM_Q, a->q_raw, a->q, n_q);
     if (a->k_raw)
         norm_forward(t, layer, STE_NORM_K, a->k_raw, a->k, n_kv);
-    ste_rows_rope(t, lay, a->q, hp->n_heads, false);
-    ste_rows_rope(t, lay, a->k, hp->n_kv_heads, false);
+    ste_rows_turn(t, lay, layer, a->q, a->k, false);
     enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
-    ste_attention_forward(t, lay, a);
+    ste_attention_forward(t, lay, layer);
     ste_profile_end(before);
     linear_forward(t, rows, layer, STE_O, a->o, a->attn_out ? a->attn_out : a->x2);
     add_forward(t, layer, STE_NORM_ATTN_OUT, a->attn_out, a->x, a->x2, n);
@@ -164,8 +163,7 @@ static void heads_backward(struct ste_trainer *t, const struct ste_layout *lay, 
     struct ste_scratch *s = &t->s;
     size_t n_q = (size_t)lay->tokens * (size_t)ste_width(hp, STE_WIDTH_Q),
            n_kv = (size_t)lay->tokens * (size_t)ste_width(hp, STE_WIDTH_KV);
-    ste_rows_rope(t, lay, s->dq, hp->n_heads, true);
-    ste_rows_rope(t, lay, s->dk, hp->n_kv_heads, true);
+    ste_rows_turn(t, lay, layer, s->dq, s->dk, true);
     *dq = s->dq;
     *dk = s->dk;
     if (a->q_raw) { /* those of single heads are folded by now */
@@ -197,7 +195,7 @@ void ste_block_backward(struct ste_trainer *t, const struct ste_layout *lay, int
     float *d_o = s->h, *dq, *dk; /* (T, H*HD): free by now, and wide enough */
     linear_backward(t, lay, layer, STE_O, a->o, add_backward(t, layer, STE_NORM_ATTN_OUT, a->attn_out, n), d_o, false);
     enum ste_work before = ste_profile_begin(STE_WORK_ATTENTION);
-    ste_attention_backward(t, lay, a, d_o);
+    ste_attention_backward(t, lay, layer, d_o);
     ste_profile_end(before);
     heads_backward(t, lay, layer, &dq, &dk);
     norm_forward(t, layer, STE_NORM_ATTN, a->x, s->norm, n);

@@ -48,11 +48,6 @@ static int read_chat(const struct ste_model *m, const json_t *first, const json_
     return rc;
 }
 
-static int add_text(const struct ste_model *m, const json_t *text, struct ste_tokens *ids, struct ste_err *err)
-{
-    return ste_tokenize(m->tokenizer, json_string_value(text), json_string_length(text), false, ids, err);
-}
-
 /* A prompt and what stands under COMPLETION ("completion", "chosen", "rejected"): ids as they are, else texts or
  * messages, ended by the end of the turn. *KNOWN: the row has them. */
 static int read_completion(const struct ste_model *m, const json_t *row, const char *completion, bool *known,
@@ -72,9 +67,10 @@ static int read_completion(const struct ste_model *m, const json_t *row, const c
     if (json_is_array(text) && (json_is_array(prompt) || alone))
         rc = read_chat(m, prompt, text, ids, n_prompt, where, err);
     else if (json_is_string(prompt) && json_is_string(text)) {
-        rc = add_text(m, prompt, ids, err);
+        rc = ste_tokenize_prompt(m->tokenizer, json_string_value(prompt), json_string_length(prompt), false, ids, err);
         *n_prompt = (long long)ids->n;
-        rc = rc ? rc : add_text(m, text, ids, err);
+        if (!rc)
+            rc = ste_tokenize(m->tokenizer, json_string_value(text), json_string_length(text), false, ids, err);
     } else {
         *known = false;
         return 0;

@@ -64,7 +64,7 @@ struct ste_scratch {
     float *dq, *dk_heads, *dv_heads;    /* (T, H*HD): keys and values once a query head, then folded */
     float *dk, *dv;                     /* (T, HK*HD) */
     float *dlow;                        /* (T, r) */
-    float *cos_sin;                     /* (T, HD), by position */
+    float *cos_sin[STE_N_ROTARY];       /* (T, dims), by position, of each kind that layers are of */
     float *logits;                      /* (chunk, V) */
     float *loss_x, *loss_norm, *loss_d; /* (chunk, D) */
     double *value;                      /* (T): the objective's, of each row that it needs */
@@ -78,6 +78,7 @@ struct ste_trainer {
     struct ste_weights *own_w; /* NULL when shared */
     struct ste_train_params p;
     const struct ste_ops *ops;
+    const struct ste_rotary *rotary[STE_N_ROTARY]; /* NULL: no layer is of that kind */
     struct ste_lora *lora, *grads;
     float **m, **v; /* moments, one array a tensor of the adapter: see ste_lora_tensor */
     char start[65]; /* hash of the adapter that it started from; "": drawn by the seed */
@@ -111,12 +112,11 @@ void ste_layout_clear(struct ste_layout *lay);
 int ste_scratch_reserve(struct ste_trainer *t, int tokens, struct ste_err *err);
 void ste_scratch_free(struct ste_scratch *s);
 
-/* attention.c: causal, grouped-query, within each span and its prefix. Keeps LSE; scores are computed again on the way
- * back. */
-void ste_attention_forward(struct ste_trainer *t, const struct ste_layout *lay, const struct ste_acts *a);
+/* attention.c: causal, grouped-query, within the layer's window, each span and its prefix. Keeps LSE; scores are
+ * computed again on the way back. */
+void ste_attention_forward(struct ste_trainer *t, const struct ste_layout *lay, int layer);
 /* DO (T, H*HD) to s.dq, s.dk, s.dv. */
-void ste_attention_backward(struct ste_trainer *t, const struct ste_layout *lay, const struct ste_acts *a,
-                            const float *d_o);
+void ste_attention_backward(struct ste_trainer *t, const struct ste_layout *lay, int layer, const float *d_o);
 
 /* lm.c. Puts the cross-entropy of each loss row into s.value. GAIN, unless NULL, has the loss's slope along each of
  * these: then also s.dx, the gradient of the final rows. */
@@ -132,7 +132,8 @@ void ste_rows_norm_backward(struct ste_trainer *t, float *dx, const float *x, co
                             int width);
 void ste_rows_gate(struct ste_trainer *t, float *h, const float *gate, const float *up, int rows);
 void ste_rows_gate_backward(struct ste_trainer *t, float *gate, float *up, const float *dh, int rows);
-void ste_rows_rope(struct ste_trainer *t, const struct ste_layout *lay, float *x, int heads, bool inverse);
+/* Q and K of the layer by their positions; INVERSE: their gradients, from after that to before it. */
+void ste_rows_turn(struct ste_trainer *t, const struct ste_layout *lay, int layer, float *q, float *k, bool inverse);
 
 /* block.c. OUT (T, D) is the layer's output; NULL when only the activations are wanted again. */
 void ste_block_forward(struct ste_trainer *t, const struct ste_layout *lay, int layer, float *out);

@@ -1,4 +1,5 @@
 #include "core/profile.h"
+#include "model/positions.h"
 #include "train/internal.h"
 
 /* A part is up to ROWS_A_PART rows: small enough to balance, large enough to pay for the hand-over. */
@@ -12,7 +13,8 @@ struct rows_job {
     const float *x, *w, *u;
     int rows, heads;
     size_t width; /* of a row */
-    bool inverse;
+    enum ste_rotary_kind kind;
+    bool inverse, grows;
 };
 
 static void rows_part(void *arg, int part)
@@ -83,26 +85,39 @@ void ste_rows_gate_backward(struct ste_trainer *t, float *gate, float *up, const
     over_rows(t, &j);
 }
 
-static void rope_row(const struct rows_job *j, size_t at)
+static void turn_row(const struct rows_job *j, size_t at)
 {
-    const struct ste_hparams *hp = &j->t->model->hp;
+    const struct ste_trainer *t = j->t;
+    const struct ste_hparams *hp = &t->model->hp;
     const struct ste_span *s = j->lay->spans;
     const int i = (int)(at / j->width);
     while (i >= s->start + s->n)
         s++;
-    j->t->ops->rope(hp->rope, j->t->s.cos_sin + (size_t)(s->pos + i - s->start) * (size_t)hp->head_dim, j->y + at,
-                    j->heads, hp->head_dim, j->inverse);
+    const int pos = s->pos + i - s->start;
+    if (j->kind != STE_ROTARY_NONE) {
+        const int dims = t->rotary[j->kind]->dims;
+        t->ops->rope(hp->rope, t->s.cos_sin[j->kind] + (size_t)pos * (size_t)dims, dims, j->y + at, j->heads,
+                     hp->head_dim, j->inverse);
+    }
+    if (j->grows) /* either way: it is a factor of each number */
+        t->ops->scale(j->y + at, (float)ste_query_scale(hp, pos), j->width);
 }
 
-void ste_rows_rope(struct ste_trainer *t, const struct ste_layout *lay, float *x, int heads, bool inverse)
+void ste_rows_turn(struct ste_trainer *t, const struct ste_layout *lay, int layer, float *q, float *k, bool inverse)
 {
-    struct rows_job j = {.row = rope_row,
+    const struct ste_hparams *hp = &t->model->hp;
+    struct rows_job j = {.row = turn_row,
                          .t = t,
                          .lay = lay,
-                         .y = x,
-                         .heads = heads,
                          .rows = lay->tokens,
-                         .width = (size_t)(heads * t->model->hp.head_dim),
+                         .kind = t->model->layers[layer].rotary,
                          .inverse = inverse};
-    over_rows(t, &j);
+    for (int side = 0; side < 2; side++) {
+        j.y = side ? k : q;
+        j.heads = side ? hp->n_kv_heads : hp->n_heads;
+        j.width = (size_t)(j.heads * hp->head_dim);
+        j.grows = !side && hp->temperature_scale != 0;
+        if (j.grows || j.kind != STE_ROTARY_NONE)
+            over_rows(t, &j);
+    }
 }

@@ -68,6 +68,7 @@ struct ste_train_params {
     enum ste_activations activations;
     enum ste_gradients gradients; /* settled */
     const struct ste_objective *objective;
+    int n_ctx; /* of who is to generate with the adapter (ste_engine_params), where positions are stretched by it */
     double beta, nll; /* of DPO */
     uint64_t seed;    /* of A, and of the order of examples */
 };
@@ -102,7 +103,7 @@ void ste_train_params_total(struct ste_train_params *p, int steps);
 struct ste_train_sizes {
     size_t adapter, activations;
 };
-void ste_train_sizes(const struct ste_hparams *hp, const struct ste_train_params *p, int tokens,
+void ste_train_sizes(const struct ste_model *m, const struct ste_train_params *p, int tokens,
                      struct ste_train_sizes *out);
 
 struct ste_trainer;

@@ -4,6 +4,7 @@
 #include "core/context.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "model/positions.h"
 #include "core/profile.h"
 #include "train/internal.h"
 
@@ -78,6 +79,8 @@ int ste_trainer_new(struct ste_trainer **out, const struct ste_model *m, const s
     t->model = m;
     t->p = *p;
     t->ops = ste_ops_of(p->isa);
+    for (int k = 0; k < STE_N_ROTARY; k++)
+        t->rotary[k] = ste_rotary_of(m, (enum ste_rotary_kind)k, ste_n_ctx(&m->hp, p->n_ctx));
     if (!base)
         rc = ste_weights_new(&t->own_w, m, p->isa, p->pool, err);
     t->w = base ? base : t->own_w;

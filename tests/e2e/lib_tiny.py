@@ -1,6 +1,7 @@
 """A random model of a few kilobytes, for tests without a model to download: FOLDER/tiny.gguf (llama, two layers, width 32,
 the 256 bytes as its vocabulary), FOLDER/adapter (a LoRA of rank 2 whose B is zero), FOLDER/reward (with a head) and
-FOLDER/judge.gguf (a model that nearly always says A or B, by what stands before)."""
+FOLDER/judge.gguf (a model that nearly always says A or B, by what stands before). With NAME...: FOLDER/NAME.gguf
+alone, such a judge of another architecture (ARCHITECTURES)."""
 import json, os, random, struct, sys
 
 folder = sys.argv[1]
@@ -25,12 +26,14 @@ def text(s):
 def key(name, value):
     if isinstance(value, str):
         return text(name) + struct.pack("<I", 8) + text(value)
+    if isinstance(value, bool):
+        return text(name) + struct.pack("<I?", 7, value)
     if isinstance(value, float):
         return text(name) + struct.pack("<If", 6, value)
     if isinstance(value, list):
-        strings = isinstance(value[0], str)
-        items = b"".join(text(v) if strings else struct.pack("<i", v) for v in value)
-        return text(name) + struct.pack("<IIQ", 9, 8 if strings else 5, len(value)) + items
+        kind = {str: 8, bool: 7, int: 5}[type(value[0])]
+        items = b"".join(text(v) if kind == 8 else struct.pack("<?" if kind == 7 else "<i", v) for v in value)
+        return text(name) + struct.pack("<IIQ", 9, kind, len(value)) + items
     return text(name) + struct.pack("<II", 4, value)
 
 
@@ -50,11 +53,11 @@ def drawn(n, sd=0.3, mean=0.0):
     return [random.gauss(mean, sd) for _ in range(n)]
 
 
-def keys(**more):
+def keys(arch="llama", layers=LAYERS, **more):
     tokens = alphabet() + ["he", "<|im_start|>", "<|im_end|>"]
-    return {"general.architecture": "llama", "llama.block_count": LAYERS, "llama.context_length": CTX,
-            "llama.embedding_length": D, "llama.feed_forward_length": FF, "llama.attention.head_count": HEADS,
-            "llama.attention.layer_norm_rms_epsilon": 1e-5, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "smollm",
+    return {"general.architecture": arch, f"{arch}.block_count": layers, f"{arch}.context_length": CTX,
+            f"{arch}.embedding_length": D, f"{arch}.feed_forward_length": FF, f"{arch}.attention.head_count": HEADS,
+            f"{arch}.attention.layer_norm_rms_epsilon": 1e-5, "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "smollm",
             "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": [1] * 257 + [3, 3],
             "tokenizer.ggml.merges": ["h e"], "tokenizer.ggml.eos_token_id": 258,
             "tokenizer.chat_template": "{{ 'You are a helpful AI assistant named SmolLM, trained by Hugging Face' }}"
@@ -69,6 +72,55 @@ def model():
         for n, (out, into) in SHAPES.items():
             t[f"blk.{i}.{GGUF[n]}.weight"] = ((into, out), drawn(out * into))
     return t
+
+
+# ---- other architectures
+
+YARN = {"rope.scaling.type": "yarn", "rope.scaling.factor": 8.0, "rope.scaling.original_context_length": 64}
+WINDOW = {"attention.sliding_window": 24, "attention.sliding_window_pattern": [True, False]}
+QK, PRE, POST = ("attn_q_norm", "attn_k_norm"), ("attn_norm", "ffn_norm"), ("post_attention_norm", "post_ffw_norm")
+# name: what it has beside llama: its architecture (its name, if not said), keys, norms, the width of those of q and k,
+# tensors of one dimension that are not a layer's
+ARCHITECTURES = {
+    "qwen2": {"biases": "qkv"},
+    "qwen3": {"norms": PRE + QK},
+    "llama-biases": {"arch": "llama", "biases": SHAPES},
+    "granite": {"keys": {"attention.scale": 0.2, "embedding_scale": 3.0, "residual_scale": 0.5, "logit_scale": 0.8}},
+    "olmo2": {"norms": QK + POST, "width": D},
+    "phi3": {"fused": True},
+    "phi3-separate": {"arch": "phi3"},
+}
+
+
+def architecture(name):
+    random.seed(name)
+    a = ARCHITECTURES[name]
+    arch, layers, t = a.get("arch", name), a.get("layers", LAYERS), {}
+    for i in range(layers):
+        for norm in a.get("norms", PRE):
+            n = a.get("width", D // HEADS) if norm in QK else D
+            t[f"blk.{i}.{norm}.weight"] = ((n,), drawn(n, 0.1, 1))
+        for parts, fused in (("qkv", "attn_qkv"), ("o", ""), (("gate", "up"), "ffn_up"), (("down",), "")):
+            for group in [parts] if fused and a.get("fused") else parts:
+                group = [group] if group in SHAPES else group
+                out, into = sum(SHAPES[n][0] for n in group), SHAPES[group[0]][1]
+                t[f"blk.{i}.{GGUF[group[0]] if len(group) == 1 else fused}.weight"] = ((into, out), drawn(out * into))
+        for n in a.get("biases", ""):
+            t[f"blk.{i}.{GGUF[n]}.bias"] = ((SHAPES[n][0],), drawn(SHAPES[n][0]))
+    for n, values in a.get("vectors", {}).items():
+        t[n + ".weight"] = ((len(values),), values)
+    more = {f"{arch}.{k}": v for k, v in a.get("keys", {}).items()}
+    gguf(f"{folder}/{name}.gguf", keys(arch, layers, **more),
+         {**t, "output_norm.weight": ((D,), drawn(D, 0.1, 1)), "token_embd.weight": ((D, 259), judging())})
+
+
+def judging():
+    """Small embeddings, so that what was read decides, but for A and B, which are far above or below the other tokens."""
+    embedding = drawn(D * 259, 0.02)
+    for i, v in enumerate(drawn(D, 2)):
+        for c, sign in ("A", 1), ("B", -1):
+            embedding[alphabet().index(c) * D + i] = sign * v
+    return embedding
 
 
 def safetensors(path, tensors):  # name -> (shape, floats)
@@ -100,6 +152,11 @@ def adapter(name, head=None, **config):
         json.dump(c, f)
 
 
+if sys.argv[2:]:
+    for name in sys.argv[2:]:
+        architecture(name)
+    sys.exit()
+
 whole = model()
 gguf(f"{folder}/tiny.gguf", keys(), whole)
 gguf(f"{folder}/part.gguf", {"split.no": 1, "split.count": 3, "split.tensors.count": 20}, {"blk.1.ffn_norm.weight": ((D,), drawn(D))})
@@ -114,10 +171,4 @@ adapter("equal", head=[0.0] * (D - 1) + [1e-30])
 adapter("nan", head=drawn(D - 1) + [float("nan")])
 adapter("inf", head=[float("inf")] + drawn(D - 1))
 adapter("large", head=[3e38] * D)
-
-# Small embeddings, so that what was read decides, but for A and B, which are far above or below the other tokens.
-embedding = drawn(D * 259, 0.02)
-for i, v in enumerate(drawn(D, 2)):
-    for c, sign in ("A", 1), ("B", -1):
-        embedding[alphabet().index(c) * D + i] = sign * v
-gguf(f"{folder}/judge.gguf", keys(), {**whole, "token_embd.weight": ((D, 259), embedding)})
+gguf(f"{folder}/judge.gguf", keys(), {**whole, "token_embd.weight": ((D, 259), judging())})

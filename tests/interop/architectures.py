@@ -53,6 +53,7 @@ FAMILIES = {
     "smollm3": ("SmolLM3Config", {"no_rope_layers": [1, 1, 1, 0], "tie_word_embeddings": True}, {}),
     "granite": ("GraniteConfig", {"embedding_multiplier": 6.0, "attention_multiplier": 0.1, "residual_multiplier": 0.7,
                                   "logits_scaling": 0.6}, {"embedding": 0.3}),
+    "granite-nope": ("GraniteMoeHybridConfig", {}, {}),
     "ministral3": ("Ministral3Config", {"head_dim": 64, "rope_parameters": {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0,
                                                                            "llama_4_scaling_beta": 0.1}}, {}),
 }
@@ -217,7 +218,7 @@ def check(a, name, folder):
     rng = np.random.default_rng(7)
     n_vocab = base.config.vocab_size
     draw = lambda n: [int(x) for x in rng.integers(0, n_vocab - 3, n)]
-    ids, batch = draw(POSITIONS), [{"tokens": draw(n), "n_prompt": p, "weight": w} for n, p, w in ((280, 150, 1.0), (90, 30, 0.5))]
+    ids, batch = draw(POSITIONS), [{"tokens": draw(n), "n_prompt": p, "weight": w} for n, p, w in ((280, 150, 1.0), (190, 60, 0.5))]
     (folder / "batch.jsonl").write_text("".join(json.dumps(e) + "\n" for e in batch))
     with torch.no_grad():
         reference = base(torch.tensor([ids])).logits[0].numpy()

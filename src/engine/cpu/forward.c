@@ -4,6 +4,7 @@
 
 #include "core/mem.h"
 #include "core/profile.h"
+#include "model/positions.h"
 
 int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, const struct ste_kv_store *kv,
                      const struct ste_device_params *p, struct ste_err *err)
@@ -27,6 +28,10 @@ int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, const s
                            "with at most %d heads to a KV head",
                            ste_gguf_path(w->model->gguf), hp->n_heads, hp->head_dim, hp->n_kv_heads, STE_MAX_HEAD_DIM,
                            STE_MAX_GROUP);
+    size_t turned[STE_N_ROTARY] = {0};
+    for (int k = 0; k < STE_N_ROTARY; k++)
+        if ((f->rotary[k] = ste_rotary_of(f->model, (enum ste_rotary_kind)k, p->n_ctx)))
+            turned[k] = (size_t)f->rotary[k]->dims;
     const struct {
         float **at;
         size_t floats;
@@ -40,7 +45,8 @@ int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, const s
                    {&f->gate, rows * (size_t)hp->d_ff},
                    {&f->up, rows * (size_t)hp->d_ff},
                    {&f->logits, STE_LOGIT_ROWS * (size_t)hp->n_vocab},
-                   {&f->rope, (size_t)p->n_ctx * hd}};
+                   {&f->rope[STE_ROTARY_FULL], (size_t)p->n_ctx * turned[STE_ROTARY_FULL]},
+                   {&f->rope[STE_ROTARY_SLIDING], (size_t)p->n_ctx * turned[STE_ROTARY_SLIDING]}};
     enum {
         LINE = 64 / sizeof(float)
     }; /* each begins a cache line: stores that cross lines cost a fifth of a product */
@@ -59,8 +65,9 @@ int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, const s
     f->place = ste_xcalloc(rows, sizeof *f->place);
     f->inputs = ste_inputs_new();
     f->gated = ste_inputs_new();
-    for (int pos = 0; pos < p->n_ctx; pos++)
-        ste_rope_table(hp->rope_base, hp->head_dim, pos, f->rope + (size_t)pos * hd);
+    for (int k = 0; k < STE_N_ROTARY; k++)
+        for (int pos = 0; f->rotary[k] && pos < p->n_ctx; pos++)
+            ste_rope_table(f->rotary[k], pos, f->rope[k] + (size_t)pos * turned[k]);
     return 0;
 }
 
@@ -181,6 +188,18 @@ static void norm_pieces(const struct each *e, enum ste_norm which, float *x, siz
         e->f->ops->rmsnorm(x + at, x + at, w, (float)hp->rms_eps, width);
 }
 
+/* Q or K of a row of the layer. */
+static void turn(const struct each *e, int pos, float *x, int heads)
+{
+    const struct ste_forward *f = e->f;
+    const enum ste_rotary_kind kind = f->model->layers[e->layer].rotary;
+    if (kind == STE_ROTARY_NONE)
+        return;
+    const int dims = f->rotary[kind]->dims;
+    f->ops->rope(f->model->hp.rope, f->rope[kind] + (size_t)pos * (size_t)dims, dims, x, heads, f->model->hp.head_dim,
+                 false);
+}
+
 /* The norms of Q and K, RoPE, then K and V of the row into their block. */
 static void place(const struct each *e, size_t r)
 {
@@ -189,13 +208,12 @@ static void place(const struct each *e, size_t r)
     size_t hd = (size_t)hp->head_dim, n_q = (size_t)hp->n_heads * hd, n_kv = (size_t)hp->n_kv_heads * hd;
     int pos = e->rows[r].pos, block = e->rows[r].blocks[pos / STE_KV_BLOCK];
     size_t in_block = (size_t)pos % STE_KV_BLOCK;
-    const float *rope = f->rope + (size_t)pos * hd;
     uint16_t k16[STE_MAX_HEAD_DIM];
     norm_pieces(e, STE_NORM_Q, f->q + r * n_q, n_q);
     norm_pieces(e, STE_NORM_K, f->k + r * n_kv, n_kv);
-    f->ops->rope(hp->rope, rope, f->q + r * n_q, hp->n_heads, hp->head_dim, false);
-    f->ops->rope(hp->rope, rope, f->k + r * n_kv, hp->n_kv_heads, hp->head_dim, false);
-    f->ops->scale(f->q + r * n_q, (float)hp->attn_scale, n_q);
+    turn(e, pos, f->q + r * n_q, hp->n_heads);
+    turn(e, pos, f->k + r * n_kv, hp->n_kv_heads);
+    f->ops->scale(f->q + r * n_q, (float)(hp->attn_scale * ste_query_scale(hp, pos)), n_q);
     for (int h = 0; h < hp->n_kv_heads; h++) {
         uint16_t *k = ste_kv_k(f->kv, block, e->layer, h) + ste_kv_k_at(f->kv, in_block),
                  *v = ste_kv_v(f->kv, block, e->layer, h);
@@ -256,8 +274,8 @@ static void attend(const struct each *e, struct linears *o)
     begin_inputs(e, o, f->att);
     const int of_kv_head = o->in / f->model->hp.n_kv_heads;
     const bool at_once = ste_inputs_rows(f->inputs) == 1 && of_kv_head % ste_inputs_columns(f->inputs) == 0;
-    ste_attention(f->kv, e->layer, f->model->hp.n_heads, f->isa, at, e->n, f->q, f->att, at_once ? f->inputs : NULL,
-                  f->pool);
+    ste_attention(f->kv, e->layer, f->model->layers[e->layer].window, f->model->hp.n_heads, f->isa, at, e->n, f->q,
+                  f->att, at_once ? f->inputs : NULL, f->pool);
     ste_profile_end(before);
     if (!at_once)
         round_inputs(*e, NULL, o);

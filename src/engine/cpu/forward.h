@@ -25,7 +25,9 @@ struct ste_forward {
     struct ste_inputs *gated;  /* of DOWN, where it is made with GATE and UP */
     void *arena;               /* of all but U */
     size_t arena_size;
-    float *rope;   /* (n_ctx, head_dim) */
+    /* (n_ctx, dims) of each kind that layers are of */
+    const struct ste_rotary *rotary[STE_N_ROTARY];
+    float *rope[STE_N_ROTARY];
     float *logits; /* (STE_LOGIT_ROWS, n_vocab) */
 };
 

@@ -89,14 +89,14 @@ struct ste_ops {
     /* Y = act(GATE) * UP; Y may be either. GATE and UP become their gradients, given DH. */
     void (*gate)(enum ste_gate kind, float *y, const float *gate, const float *up, size_t n);
     void (*gate_backward)(enum ste_gate kind, float *gate, float *up, const float *dh, size_t n);
-    /* Rotates HEADS heads of HEAD_DIM at X in place by ste_rope_table's COS_SIN; INVERSE turns back: the backward
-     * pass. */
-    void (*rope)(enum ste_rope form, const float *cos_sin, float *x, int heads, int head_dim, bool inverse);
+    /* Turns the first DIMS of each of HEADS heads of HEAD_DIM at X in place by ste_rope_table's COS_SIN; INVERSE turns
+     * back: the backward pass. */
+    void (*rope)(enum ste_rope form, const float *cos_sin, int dims, float *x, int heads, int head_dim, bool inverse);
     void (*to_f16)(uint16_t *y, const float *x, size_t n); /* beyond f16's range: its largest */
     void (*from_f16)(float *y, const uint16_t *x, size_t n);
 };
 const struct ste_ops *ste_ops_of(enum ste_isa isa);
-/* COS_SIN (head_dim: head_dim/2 cosines, then as many sines) of position POS. */
-void ste_rope_table(double base, int head_dim, int pos, float *cos_sin);
+/* COS_SIN (dims: dims/2 cosines, then as many sines) of position POS. */
+void ste_rope_table(const struct ste_rotary *r, int pos, float *cos_sin);
 
 #endif

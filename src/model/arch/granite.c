@@ -16,4 +16,5 @@ const struct ste_arch ste_arch_granite = {
     .rope = STE_ROPE_ADJACENT,
     .interleaved = true,
     .hf = {.types = STE_HF_TYPES("granite")},
+    .rope_is_optional = true,
 };

@@ -1,4 +1,4 @@
-/* Llama 1 and 2, SmolLM2, Mistral 7B. (Llama 3's longer context needs stretched positions, which are refused.) */
+/* Llama, SmolLM2, Mistral 7B and Nemo. */
 #include "model/arch.h"
 
 const struct ste_arch ste_arch_llama = {

@@ -11,4 +11,5 @@ const struct ste_arch ste_arch_olmo2 = {
     .gate = STE_GATE_SILU,
     .rope = STE_ROPE_HALVES,
     .hf = {.types = STE_HF_TYPES("olmo2", "olmo3")},
+    .sliding = {.period = 4, .plain = true},
 };

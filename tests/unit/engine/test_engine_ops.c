@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "engine/cpu/kernels.h"
+#include "model/positions.h"
 
 #define MAX 200
 
@@ -242,9 +243,11 @@ static void test_rope(void **s)
         fill(x, 128, 1);
         memcpy(y, x, sizeof y);
         memcpy(z, x, sizeof z);
-        ste_rope_table(10000.0, dim, pos, table);
-        ops->rope((enum ste_rope)form, table, y, 2, dim, false);
-        ste_ops_of(STE_ISA_PORTABLE)->rope((enum ste_rope)form, table, z, 2, dim, false);
+        struct ste_rotary rotary;
+        ste_rotary_plain(&rotary, 10000.0, dim);
+        ste_rope_table(&rotary, pos, table);
+        ops->rope((enum ste_rope)form, table, dim, y, 2, dim, false);
+        ste_ops_of(STE_ISA_PORTABLE)->rope((enum ste_rope)form, table, dim, z, 2, dim, false);
         same(y, z, sizeof y, "rope", (enum ste_isa)(n / 2), (size_t)dim);
         for (int h = 0; h < 2; h++)
             for (int i = 0; i < dim / 2; i++) {
@@ -254,7 +257,7 @@ static void test_rope(void **s)
                 assert_true(fabs((double)y[a] - ((double)x[a] * cos(t) - (double)x[b] * sin(t))) < 1e-6);
                 assert_true(fabs((double)y[b] - ((double)x[a] * sin(t) + (double)x[b] * cos(t))) < 1e-6);
             }
-        ops->rope((enum ste_rope)form, table, y, 2, dim, true);
+        ops->rope((enum ste_rope)form, table, dim, y, 2, dim, true);
         for (int i = 0; i < 128; i++)
             assert_true(fabsf(x[i] - y[i]) < 1e-6f);
     }

@@ -72,20 +72,19 @@ static void what_is_wrong_is_named(void **state)
 {
     static const char *const wrong[][2] = {
         {"no arch", "does not name its architecture"},
-        {"other arch", "architecture 'mamba'"},
+        {"other arch", "architecture 'mamba' (state-space layers); ste runs llama"},
         {"no layers", "llama.block_count"},
         {"heads", "cannot share"},
         {"width", "does not divide"},
         {"eps", "not a positive number"},
-        {"scaling", "stretches its positions (llama.rope.scaling.type is yarn)"},
-        {"factor", "stretches its positions by 4 (llama.rope.scaling.factor)"},
-        {"old factor", "stretches its positions by 2 (llama.rope.scale_linear)"},
-        {"whole factor", "stretches its positions by 8 (llama.rope.scale_linear)"},
-        {"part", "is part 2 of 5 of a model by its keys"},
+        {"scaling", "stretches its positions (llama.rope.scaling.type is ntk)"},
+        {"factor", "llama.rope.scaling.factor is -4, not a positive number"},
+        {"window", "llama.attention.sliding_window is -1"},
+        {"part", "is part 2 of 5 of a model; join them"},
         {"adapter", "is a LoRA adapter for llama.cpp, not a model"},
         {"mmproj", "is no model: its general.type is 'mmproj'"},
         {"experts", "mixture of experts"},
-        {"rope dims", "turns only 2"},
+        {"rope dims", "turns 3 of a head's 4 dimensions"},
         {"missing", "lacks the tensor 'blk.1.ffn_up.weight'"},
         {"shape", "tensor 'blk.0.attn_q.weight' is 8 x 6, its keys say 8 x 8"},
         {"norm type", "type F16, not F32"},
@@ -99,7 +98,7 @@ static void what_is_wrong_is_named(void **state)
         {"merge form", "merge 1 is not two tokens"},
         {"merge vocab", "merge 1 has a part"},
         {"no eos", "end-of-sequence"},
-        {"pre", "pre-tokenizer 'llama-bpe' is not known"},
+        {"pre", "pre-tokenizer 'deepseek-llm' is not known"},
         {"no pre", "does not name its pre-tokenizer"},
         {"kind", "tokenizer of kind 'spm'"},
     };
@@ -113,7 +112,8 @@ static void what_is_wrong_is_named(void **state)
         if (!strstr(err.msg, wrong[i][1]) || !strstr(err.msg, path))
             fail_msg("%s: '%s'", wrong[i][0], err.msg);
     }
-    static const char *const right[] = {"factor 1", "none", "one part", "bias", "layers of one width"};
+    static const char *const right[] = {"factor 1", "old factor", "whole factor",       "none",
+                                        "one part", "bias",       "layers of one width"};
     for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
         struct ste_err err = {0};
         struct ste_model *m;

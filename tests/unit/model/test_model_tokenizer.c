@@ -31,8 +31,10 @@ static int add_bar(void *arg, const char *s, size_t n)
 static void check_split(const char *pre, const char *text, const char *want)
 {
     struct ste_pretokenizer *p;
+    struct ste_split split;
     struct ste_buf b = STE_BUF_INIT;
-    assert_int_equal(ste_pretokenizer_new(&p, (struct ste_str){pre, strlen(pre)}, NULL), 0);
+    assert_int_equal(ste_split_named(&split, (struct ste_str){pre, strlen(pre)}, NULL), 0);
+    assert_int_equal(ste_pretokenizer_new(&p, &split, NULL), 0);
     assert_int_equal(ste_pretokenize(p, text, strlen(text), add_bar, &b, NULL), 0);
     if (strcmp(b.s, want))
         fail_msg("%s splits '%s' into '%s', not '%s'", pre, text, b.s, want);

@@ -38,7 +38,7 @@ static inline void tiny_tokenizer(struct gw *w, const char *pre, const char *wro
     const char *merges[] = {"h e", WRONG("merge form") ? "ll" : WRONG("merge vocab") ? "l e" : "l l"};
     gw_key_str(w, "tokenizer.ggml.model", WRONG("kind") ? "spm" : "gpt2");
     if (!WRONG("no pre"))
-        gw_key_str(w, "tokenizer.ggml.pre", WRONG("pre") ? "llama-bpe" : pre);
+        gw_key_str(w, "tokenizer.ggml.pre", WRONG("pre") ? "deepseek-llm" : pre);
     if (!WRONG("no tokens"))
         gw_key_strs(w, "tokenizer.ggml.tokens", tokens, TINY_VOCAB);
     gw_key_i32s(w, "tokenizer.ggml.token_type", types, WRONG("types") ? TINY_VOCAB - 1 : TINY_VOCAB);
@@ -83,9 +83,9 @@ static inline void tiny_model(const char *path, const char *arch, const char *wr
     gw_key_f32(&w, KEY("attention.layer_norm_rms_epsilon"), WRONG("eps") ? -1.0f : 1e-5f);
     gw_key_f32(&w, KEY("rope.freq_base"), 10000.0f);
     if (WRONG("scaling"))
-        gw_key_str(&w, KEY("rope.scaling.type"), "yarn");
+        gw_key_str(&w, KEY("rope.scaling.type"), "ntk");
     if (WRONG("factor") || WRONG("factor 1"))
-        gw_key_f32(&w, KEY("rope.scaling.factor"), WRONG("factor") ? 4 : 1);
+        gw_key_f32(&w, KEY("rope.scaling.factor"), WRONG("factor") ? -4 : 1);
     if (WRONG("old factor"))
         gw_key_f32(&w, KEY("rope.scale_linear"), 2);
     if (WRONG("whole factor"))
@@ -102,8 +102,10 @@ static inline void tiny_model(const char *path, const char *arch, const char *wr
         gw_key_str(&w, "general.type", WRONG("adapter") ? "adapter" : "mmproj");
     if (WRONG("experts"))
         gw_key_u32(&w, KEY("expert_count"), 4);
+    if (WRONG("window"))
+        gw_key_f32(&w, KEY("attention.sliding_window"), -1);
     if (WRONG("rope dims"))
-        gw_key_u32(&w, KEY("rope.dimension_count"), 2);
+        gw_key_u32(&w, KEY("rope.dimension_count"), 3);
     tiny_tokenizer(&w, qwen ? "qwen2" : "smollm", wrong);
     tiny_tensor(&w, "token_embd.weight", 0, 8, WRONG("vocab") ? TINY_VOCAB - 1 : TINY_VOCAB);
     tiny_tensor(&w, "output_norm.weight", WRONG("norm type") ? 1 : 0, 8, 0);

@@ -8,7 +8,7 @@
 
 #include "tiny_model.h"
 
-enum { R = 4 };
+enum { R = 4, STRETCHED = 20 /* seeds from here on are of models with more ways of positions */ };
 
 static double *ref_values(const struct ste_tensor *t)
 {
@@ -97,13 +97,13 @@ static void ref_norm(const double *x, const double *w, double eps, double *y)
         y[c] = x[c] * s * w[c];
 }
 
-static void ref_rope(const struct ste_hparams *hp, double *x, int heads, int pos)
+static void ref_rope(const struct ste_hparams *hp, const struct ste_rotary *r, double *x, int heads, int pos)
 {
-    for (int h = 0; h < heads; h++)
-        for (int i = 0; i < TINY_HD / 2; i++) {
-            double angle = pos * pow(hp->rope_base, -2.0 * i / TINY_HD), c = cos(angle), s = sin(angle);
+    for (int h = 0; r && h < heads; h++)
+        for (int i = 0; i < r->dims / 2; i++) {
+            double angle = pos * r->inv_freq[i], c = r->magnitude * cos(angle), s = r->magnitude * sin(angle);
             int p = hp->rope == STE_ROPE_HALVES ? i : 2 * i,
-                q = hp->rope == STE_ROPE_HALVES ? i + TINY_HD / 2 : 2 * i + 1;
+                q = hp->rope == STE_ROPE_HALVES ? i + r->dims / 2 : 2 * i + 1;
             double *v = x + h * TINY_HD, a = v[p], b = v[q];
             v[p] = a * c - b * s;
             v[q] = a * s + b * c;
@@ -124,28 +124,34 @@ static double ref_pass(const struct tiny *y, const struct ref_model *m, const st
         for (int t = 0; t < len; t++)
             memcpy(x[t], m->embedding + batch[e].tokens[t] * TINY_D, sizeof x[t]);
         for (int l = 0; l < TINY_LAYERS; l++) {
+            const enum ste_rotary_kind kind = y->layers[l].rotary;
+            const struct ste_rotary *rotary = kind == STE_ROTARY_NONE ? NULL : &hp->rotary[kind];
+            const int window = y->layers[l].window ? y->layers[l].window : MAX;
             for (int t = 0; t < len; t++) {
                 double h[TINY_D];
                 ref_norm(x[t], m->norm[l][0], hp->rms_eps, h);
                 ref_linear(m, lo, l, STE_Q, h, TINY_D, Q, q[t]);
                 ref_linear(m, lo, l, STE_K, h, TINY_D, KV, k[t]);
                 ref_linear(m, lo, l, STE_V, h, TINY_D, KV, v[t]);
-                ref_rope(hp, q[t], TINY_HEADS, t);
-                ref_rope(hp, k[t], TINY_KV, t);
+                ref_rope(hp, rotary, q[t], TINY_HEADS, t);
+                ref_rope(hp, rotary, k[t], TINY_KV, t);
+                for (int c = 0; hp->temperature_scale > 0 && c < Q; c++)
+                    q[t][c] *= 1 + hp->temperature_scale * log(1 + floor(t / hp->temperature_length));
             }
             for (int t = 0; t < len; t++) {
                 double o[Q] = {0}, p[MAX], h[TINY_D], g[TINY_FF], u[TINY_FF];
                 for (int a = 0; a < TINY_HEADS; a++) {
                     int kv = a / (TINY_HEADS / TINY_KV) * TINY_HD;
                     double sum = 0;
-                    for (int s = 0; s <= t; s++) {
+                    const int from = t >= window ? t + 1 - window : 0;
+                    for (int s = from; s <= t; s++) {
                         p[s] = 0;
                         for (int c = 0; c < TINY_HD; c++)
                             p[s] += q[t][a * TINY_HD + c] * k[s][kv + c];
                         p[s] = exp(p[s] / sqrt(TINY_HD));
                         sum += p[s];
                     }
-                    for (int s = 0; s <= t; s++)
+                    for (int s = from; s <= t; s++)
                         for (int c = 0; c < TINY_HD; c++)
                             o[a * TINY_HD + c] += p[s] / sum * v[s][kv + c];
                 }
@@ -257,13 +263,31 @@ static double tensor_error(const struct tiny *y, const struct ref_model *ref, co
     return sqrt(gap / size);
 }
 
+/* The first layer has a window and turns half of each head; the second turns longer and by another measure, or not at
+ * all; queries grow. */
+static void stretch(struct tiny *y, enum ste_rotary_kind second)
+{
+    struct ste_hparams *hp = &y->m.hp;
+    ste_rotary_plain(&hp->rotary[STE_ROTARY_SLIDING], 30, TINY_HD / 2);
+    y->layers[0].window = 7;
+    y->layers[0].rotary = STE_ROTARY_SLIDING;
+    y->layers[1].rotary = second;
+    hp->rotary[STE_ROTARY_FULL].magnitude = 1.3;
+    hp->rotary[STE_ROTARY_FULL].inv_freq[1] /= 4;
+    hp->temperature_scale = 0.2;
+    hp->temperature_length = 10;
+}
+
 static void check_model(enum ste_rope rope, bool biases, bool tied, enum kind kind, uint64_t seed)
 {
     const bool reward = kind == REWARD;
     struct ste_err err = {0};
     struct tiny *y = tiny_new(rope, biases, tied, seed);
+    if (seed >= STRETCHED)
+        stretch(y, kind == DPO ? STE_ROTARY_NONE : STE_ROTARY_FULL);
     struct ref_model *ref = ref_new(y);
-    const int lengths[] = {9, 70, kind == LM ? 2 : 12, 23};
+    const int more = seed >= STRETCHED ? 40 : 0; /* then prompts are long enough to be shared */
+    const int lengths[] = {9 + more, 70, (kind == LM ? 2 : 12) + more, 23};
     struct ste_example *batch = tiny_examples(lengths, 4, seed);
     struct ste_train_params p;
     ste_train_default_params(&p);
@@ -365,6 +389,13 @@ static void preferences(void **state)
     check_model(STE_ROPE_ADJACENT, false, true, DPO, 16);
 }
 
+static void positions(void **state)
+{
+    check_model(STE_ROPE_HALVES, false, true, LM, STRETCHED);
+    check_model(STE_ROPE_ADJACENT, true, false, LM, STRETCHED + 1);
+    check_model(STE_ROPE_ADJACENT, false, true, DPO, STRETCHED + 2); /* prompts are shared across windows */
+}
+
 /* The first that a trainer is asked for may be one token long; a token that the model does not have is refused. */
 static void scores_of_any_example(void **state)
 {
@@ -390,7 +421,7 @@ static void scores_of_any_example(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(adjacent_tied), cmocka_unit_test(halves_biases),
-                                       cmocka_unit_test(reward_model), cmocka_unit_test(preferences),
-                                       cmocka_unit_test(scores_of_any_example)};
+                                       cmocka_unit_test(reward_model),  cmocka_unit_test(preferences),
+                                       cmocka_unit_test(positions),     cmocka_unit_test(scores_of_any_example)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 
 #include "core/mem.h"
 #include "core/rng.h"
+#include "model/positions.h"
 #include "train/train.h"
 
 enum { TINY_LAYERS = 2, TINY_D = 32, TINY_HEADS = 4, TINY_KV = 2, TINY_HD = 8, TINY_FF = 64, TINY_VOCAB = 100 };
@@ -72,6 +73,7 @@ static struct tiny *tiny_new(enum ste_rope rope, bool biases, bool tied, uint64_
                                    .embedding_scale = 1,
                                    .residual_scale = 1,
                                    .output_scale = 1};
+    ste_rotary_plain(&y->m.hp.rotary[STE_ROTARY_FULL], 100, TINY_HD);
     y->m.embedding = tiny_tensor(y, STE_Q8_0, TINY_D, TINY_VOCAB, 0, 1, &rng);
     y->m.output = tied ? y->m.embedding : tiny_tensor(y, STE_F32, TINY_D, TINY_VOCAB, 0, 0.5, &rng);
     y->m.output_norm = tiny_tensor(y, STE_F32, TINY_D, 1, 1, 0.2, &rng);

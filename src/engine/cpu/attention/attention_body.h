@@ -138,13 +138,16 @@ static void scores(const float *const *q, int n, const uint16_t *k, int head_dim
 }
 
 /* Rows by themselves, step by step: what one row waits for, the others fill. */
-static void weigh(float *s, int n, const int *valid, int n_pos, struct ste_attn_state *const *states, float *shrink)
+static void weigh(float *s, int n, const int *from, const int *valid, int n_pos, struct ste_attn_state *const *states,
+                  float *shrink)
 {
     for (int i = 0; i < n; i++) {
         float *si = s + (size_t)i * STE_KV_BLOCK;
         const int whole = (valid[i] + 15) / 16 * 16;
+        for (int p = 0; p < from[i]; p++)
+            si[p] = -INFINITY; /* what is out of the window weighs nothing, */
         for (int p = valid[i]; p < whole; p++)
-            si[p] = -INFINITY; /* what only later rows see weighs nothing */
+            si[p] = -INFINITY; /* nor does what only later rows see */
         for (int p = whole; p < n_pos; p++)
             si[p] = 0;
         vf most[NV];

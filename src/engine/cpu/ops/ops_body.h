@@ -233,9 +233,9 @@ ALWAYS void rotate(const int step, const int other, int pairs, const float *cosi
     }
 }
 
-static void rope(enum ste_rope form, const float *cos_sin, float *x, int heads, int head_dim, bool inverse)
+static void rope(enum ste_rope form, const float *cos_sin, int dims, float *x, int heads, int head_dim, bool inverse)
 {
-    const int half = head_dim / 2;
+    const int half = dims / 2;
     for (int h = 0; h < heads; h++, x += head_dim) {
         if (form == STE_ROPE_ADJACENT)
             rotate(2, 1, half, cos_sin, cos_sin + half, x, inverse);

@@ -3,12 +3,12 @@
 
 #include <math.h>
 
-void ste_rope_table(double base, int head_dim, int pos, float *cos_sin)
+void ste_rope_table(const struct ste_rotary *r, int pos, float *cos_sin)
 {
-    const int half = head_dim / 2;
+    const int half = r->dims / 2;
     for (int i = 0; i < half; i++) {
-        double angle = (double)pos * pow(base, -2.0 * i / head_dim);
-        cos_sin[i] = (float)cos(angle);
-        cos_sin[half + i] = (float)sin(angle);
+        double angle = (double)pos * r->inv_freq[i];
+        cos_sin[i] = (float)(r->magnitude * cos(angle));
+        cos_sin[half + i] = (float)(r->magnitude * sin(angle));
     }
 }
