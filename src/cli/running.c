@@ -12,16 +12,23 @@ const struct ste_option ste_running_options[] = {
 };
 /* clang-format on */
 
+static void take_text(char **to, const char *flag)
+{
+    if (!*flag)
+        return;
+    ste_xfree(*to);
+    *to = ste_xstrdup(flag);
+}
+
 void ste_running_engine(struct ste_llm_params *to, const struct ste_llm_params *flags)
 {
     to->threads = flags->threads ? flags->threads : to->threads;
     to->batch = flags->batch ? flags->batch : to->batch;
     to->ctx = flags->ctx ? flags->ctx : to->ctx;
     to->activations = flags->activations != STE_ACT_AUTO ? flags->activations : to->activations;
-    if (*flags->isa) {
-        ste_xfree(to->isa);
-        to->isa = ste_xstrdup(flags->isa);
-    }
+    take_text(&to->isa, flags->isa);
+    take_text(&to->chat_template, flags->chat_template);
+    take_text(&to->chat_date, flags->chat_date);
 }
 
 int ste_running_recipe(struct ste_recipe *r, const char *recipe, const struct ste_running_flags *f, struct ste_err *err)
@@ -43,11 +50,13 @@ int ste_running_open(struct ste_loop **out, const char *dir, const struct ste_ll
     struct ste_llm_params *engine = &(*out)->recipe.engine;
     const long long ctx = engine->ctx;
     ste_running_engine(engine, flags);
-    if (engine->ctx == ctx && flags->activations == STE_ACT_AUTO)
+    if (engine->ctx == ctx && flags->activations == STE_ACT_AUTO && !*flags->chat_template && !*flags->chat_date)
         return 0;
     ste_loop_close(*out);
     *out = NULL;
-    return ste_err_set(err, STE_EUSAGE, "--ctx and --activations would change the result of the run in %s", dir);
+    return ste_err_set(err, STE_EUSAGE,
+                       "--ctx, --activations, --chat-template and --chat-date would change the result of the run in %s",
+                       dir);
 }
 
 void ste_running_print(const json_t *report, bool json)

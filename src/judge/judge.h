@@ -83,13 +83,14 @@ void ste_judge_read(const struct ste_judge_setting *s, const struct ste_answer *
  * `ste sft`, of `ste train-rm`, of another trainer); "likelihood:" before any of these asks only how likely the model
  * finds the answers. */
 struct ste_judge_spec {
-    char *model;                /* catalogue name or path */
-    char *named_by;             /* the adapter_config.json whose base MODEL is, or NULL: the user or the run named it */
-    char *adapter;              /* PEFT folder, or NULL */
-    char *pack;                 /* the run's pack, or NULL: not said */
-    char *pack_folder;          /* the run's folder of packs, or NULL */
-    enum ste_verdict_mode mode; /* where the run's recipe overrides its pack's */
-    char *run;                  /* the folder of the run that trained ADAPTER, or NULL */
+    char *model;       /* catalogue name or path */
+    char *named_by;    /* the adapter_config.json whose base MODEL is, or NULL: the user or the run named it */
+    char *adapter;     /* PEFT folder, or NULL */
+    char *pack;        /* the run's pack, or NULL: not said */
+    char *pack_folder; /* the run's folder of packs, or NULL */
+    char *chat_template, *chat_date; /* the run's, or NULL */
+    enum ste_verdict_mode mode;      /* where the run's recipe overrides its pack's */
+    char *run;                       /* the folder of the run that trained ADAPTER, or NULL */
     bool reward;     /* ADAPTER is a reward model's: it scores answers by themselves and is not asked anything */
     bool likelihood; /* nor is this one */
 };

@@ -69,6 +69,10 @@ int ste_reward_open(struct ste_reward **out, const char *model, const char *dir,
     int rc = ste_model_resolve(model, &path, err);
     if (!rc)
         rc = ste_model_open(&r->opened, path, err);
+    if (!rc)
+        rc = ste_model_load_as(r->opened, how->load_as, err);
+    if (!rc)
+        rc = ste_chat_choose(r->opened, how->chat_template, how->chat_date, err);
     if (!rc) {
         r->model = r->opened;
         r->pool = ste_pool_new((int)how->threads);

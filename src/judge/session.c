@@ -167,12 +167,16 @@ static int load_batch(struct ste_session *j, const char *cache, const char *spen
 
 int ste_session_load(struct ste_session *j, const struct ste_judge_options *o, struct ste_err *err)
 {
+    struct ste_llm_params how = o->engine;
+    if (!how.chat_template || !*how.chat_template)
+        how.chat_template = j->spec.chat_template;
+    if (!how.chat_date || !*how.chat_date)
+        how.chat_date = j->spec.chat_date;
     if (j->spec.reward && !j->batch)
-        return ste_reward_open(&j->reward, j->spec.model, j->spec.adapter, &o->engine, err);
+        return ste_reward_open(&j->reward, j->spec.model, j->spec.adapter, &how, err);
     char *cache = o->no_cache ? NULL : ste_cache_at_home(),
          *spent = ste_endpoint_is(j->spec.model) ? ste_home_path("spent.db") : NULL;
     j->cached = cache != NULL;
-    struct ste_llm_params how = o->engine;
     how.cache = cache;
     how.spent = spent;
     int rc = j->batch ? load_batch(j, cache, spent, err)

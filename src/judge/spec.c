@@ -24,6 +24,8 @@ static int read_run(struct ste_judge_spec *out, const char *run, long iteration,
         out->model = recipe_text(recipe, "models", "seed");
         out->pack = recipe_text(recipe, "prompts", "pack");
         out->pack_folder = recipe_text(recipe, "prompts", "folder");
+        out->chat_template = recipe_text(recipe, "engine", "chat_template");
+        out->chat_date = recipe_text(recipe, "engine", "chat_date");
         char *objective = recipe_text(recipe, "train", "objective");
         out->reward = iteration != 0 && objective && strcmp(objective, "reward") == 0;
         ste_xfree(objective);
@@ -136,6 +138,8 @@ void ste_judge_spec_clear(struct ste_judge_spec *s)
     ste_xfree(s->adapter);
     ste_xfree(s->pack);
     ste_xfree(s->pack_folder);
+    ste_xfree(s->chat_template);
+    ste_xfree(s->chat_date);
     ste_xfree(s->run);
     *s = (struct ste_judge_spec){0};
 }

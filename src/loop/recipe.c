@@ -3,12 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/context.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/yaml.h"
 #include "data/embedded.h"
 #include "llm/endpoint.h"
 #include "loop/kinds/kind.h"
+#include "model/chat.h"
 
 /* clang-format off */
 #define OPTIONS_OF struct ste_recipe
@@ -335,8 +337,19 @@ static void settle(enum ste_activations *act, const enum ste_activations *old, b
         *act = ste_activations_settle(old ? *old : *act, training);
 }
 
+static void settle_text(char **text, const char *old, const char *fresh)
+{
+    if (**text)
+        return;
+    ste_xfree(*text);
+    *text = ste_xstrdup(old ? old : fresh ? fresh : "");
+}
+
 void ste_recipe_settle(struct ste_recipe *r, const struct ste_recipe *old)
 {
+    const char *date = ste_setting("STE_CHAT_DATE");
+    settle_text(&r->engine.chat_template, old ? old->engine.chat_template : NULL, ste_setting("STE_CHAT_TEMPLATE"));
+    settle_text(&r->engine.chat_date, old ? old->engine.chat_date : NULL, date ? date : STE_CHAT_DATE);
     settle(&r->engine.activations, old ? &old->engine.activations : NULL, false);
     settle(&r->train.activations, old ? &old->train.activations : NULL, true);
     if (r->train.gradients == STE_GRAD_AUTO)

@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/context.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/mem.h"
 #include "model/chat.h"
 #include "model/folder.h"
+#include "model/mix.h"
 #include "model/positions.h"
 
 /* ---- hyperparameters ---- */
@@ -347,17 +347,12 @@ int ste_model_hash(const char *path, char out[65], struct ste_err *err)
 static int open_model(struct ste_model *m, const char *path, const struct ste_arch *arch, struct ste_err *err)
 {
     struct reader r = {m, arch, err};
-    const char *chat = ste_setting("STE_CHAT_TEMPLATE");
     int rc;
     if ((rc = ste_model_read(&m->gguf, path, err)) || (rc = read_arch(&r)) || (rc = read_hparams(&r)) ||
         (rc = ste_tokenizer_new(&m->tokenizer, m->gguf, err)) || (rc = get_tensors(&r)) ||
         (rc = ste_model_hash(path, m->sha256, err)))
         return rc;
-    m->chat = chat ? ste_chat_by_name(chat) : ste_chat_recognise(m->gguf);
-    if (chat && !m->chat)
-        return ste_err_set(err, STE_EUSAGE,
-                           "STE_CHAT_TEMPLATE names '%.60s'; chatml-smollm2 and chatml-qwen2.5 are known", chat);
-    return 0;
+    return ste_chat_choose(m, NULL, NULL, err);
 }
 
 int ste_model_open_as(struct ste_model **out, const char *path, const struct ste_arch *arch, struct ste_err *err)
@@ -377,12 +372,35 @@ int ste_model_open(struct ste_model **out, const char *path, struct ste_err *err
     return ste_model_open_as(out, path, NULL, err);
 }
 
+int ste_model_load_as(struct ste_model *m, const char *type, struct ste_err *err)
+{
+    if (!type || !*type)
+        return 0;
+    m->load_as = ste_mix_of(type);
+    if (!m->load_as)
+        return ste_err_set(err, STE_EUSAGE, "weights cannot be loaded as '%.40s'; they can as %s", type,
+                           ste_mix_names());
+    struct ste_hasher *h = ste_hasher_new();
+    ste_hasher_adds(h, m->sha256);
+    ste_hasher_adds(h, m->load_as->name);
+    ste_hasher_hex(h, m->sha256);
+    return 0;
+}
+
+enum ste_type ste_model_type(const struct ste_model *m, const struct ste_tensor *t)
+{
+    return m->load_as && ste_type_block(t->type) == 1
+               ? ste_mix_type(m->load_as, t, m->hp.n_layers, m->output == m->embedding)
+               : t->type;
+}
+
 void ste_model_close(struct ste_model *m)
 {
     if (!m)
         return;
     ste_xfree(m->layers);
     ste_xfree(m->slices);
+    ste_chat_free(m->chat);
     ste_tokenizer_free(m->tokenizer);
     ste_gguf_close(m->gguf);
     ste_xfree(m);

@@ -331,6 +331,14 @@ int32_t ste_token_id(const struct ste_tokenizer *t, const char *string)
     return ste_vocabulary_find(&t->v, string, strlen(string));
 }
 
+int32_t ste_token_at(const struct ste_tokenizer *t, const char *s, size_t n, size_t *length)
+{
+    const int32_t id = t->lengths[(uint8_t)*s].n ? added_at(t, s, n, true) : -1;
+    if (id >= 0)
+        *length = t->v.tokens[id].n;
+    return id;
+}
+
 int32_t ste_token_count(const struct ste_tokenizer *t)
 {
     return t->v.n;

@@ -48,6 +48,8 @@ int32_t ste_tokenizer_bos(const struct ste_tokenizer *t);
 void ste_detokenize(const struct ste_tokenizer *t, const int32_t *ids, size_t n, bool special, struct ste_buf *out);
 /* The id of a token by its exact string in the vocabulary (control tokens), or -1. */
 int32_t ste_token_id(const struct ste_tokenizer *t, const char *string);
+/* The longest control or user-defined token at S, within N bytes, or -1; *LENGTH, of its string, is set only then. */
+int32_t ste_token_at(const struct ste_tokenizer *t, const char *s, size_t n, size_t *length);
 int32_t ste_token_count(const struct ste_tokenizer *t);
 bool ste_token_is_control(const struct ste_tokenizer *t, int32_t id);
 /* The tokens that end an answer: those that the file names, and control tokens that do in any family. */

@@ -36,4 +36,5 @@ const struct ste_arch ste_arch_gemma3 = {
                "\"query_pre_attn_scalar\": 256, \"vocab_size\": 262208, \"tie_word_embeddings\": true}",
            .norm_plus = 1,
            .cuts_vocabulary = true},
+    .chat = "gemma",
 };

@@ -17,4 +17,5 @@ const struct ste_arch ste_arch_granite = {
     .interleaved = true,
     .hf = {.types = STE_HF_TYPES("granite")},
     .rope_is_optional = true,
+    .chat = "granite",
 };

@@ -10,4 +10,5 @@ const struct ste_arch ste_arch_mistral3 = {
     .rope = STE_ROPE_ADJACENT,
     .interleaved = true,
     .hf = {.types = STE_HF_TYPES("ministral3")},
+    .chat = "mistral-v7-tekken",
 };

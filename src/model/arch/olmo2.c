@@ -12,4 +12,5 @@ const struct ste_arch ste_arch_olmo2 = {
     .rope = STE_ROPE_HALVES,
     .hf = {.types = STE_HF_TYPES("olmo2", "olmo3")},
     .sliding = {.period = 4, .plain = true},
+    .chat = "olmo2",
 };

@@ -9,4 +9,5 @@ const struct ste_arch ste_arch_phi3 = {
     .gate = STE_GATE_SILU,
     .rope = STE_ROPE_HALVES,
     .hf = {.types = STE_HF_TYPES("phi3")},
+    .chat = "phi3",
 };

@@ -9,5 +9,5 @@ const struct ste_arch ste_arch_qwen3 = {
     .gate = STE_GATE_SILU,
     .rope = STE_ROPE_HALVES,
     .hf = {.types = STE_HF_TYPES("qwen3"), .defaults = "{\"use_sliding_window\": false}"},
-    .chat = "chatml-qwen2.5",
+    .chat = "qwen3",
 };

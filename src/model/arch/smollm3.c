@@ -11,4 +11,5 @@ const struct ste_arch ste_arch_smollm3 = {
     .interleaved = true,
     .no_rope_each = 4,
     .hf = {.types = STE_HF_TYPES("smollm3"), .defaults = "{\"use_sliding_window\": false}"},
+    .chat = "smollm3",
 };

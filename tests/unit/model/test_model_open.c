@@ -80,7 +80,7 @@ static void what_is_wrong_is_named(void **state)
         {"scaling", "stretches its positions (llama.rope.scaling.type is ntk)"},
         {"factor", "llama.rope.scaling.factor is -4, not a positive number"},
         {"window", "llama.attention.sliding_window is -1"},
-        {"part", "is part 2 of 5 of a model; join them"},
+        {"part", "is part 2 of 5 of a model by its keys"},
         {"adapter", "is a LoRA adapter for llama.cpp, not a model"},
         {"mmproj", "is no model: its general.type is 'mmproj'"},
         {"experts", "mixture of experts"},
@@ -181,19 +181,25 @@ static void a_template_can_be_named(void **state)
     const struct ste_message hello = {"user", "hi"};
     tiny_model(path, "llama", NULL);
     assert_int_equal(ste_model_open(&m, path, NULL), 0);
-    assert_null(m->chat);
     assert_int_equal(ste_chat_tokenize(m, &hello, 1, NULL, &ids, &err), STE_EINPUT);
-    assert_non_null(strstr(err.msg, "STE_CHAT_TEMPLATE=chatml-smollm2"));
+    assert_non_null(strstr(err.msg, "--chat-template chatml-smollm2"));
     ste_model_close(m);
     setenv("STE_CHAT_TEMPLATE", "chatml-qwen2.5", 1);
     assert_int_equal(ste_model_open(&m, path, NULL), 0);
-    assert_string_equal(ste_chat_name(m->chat), "chatml-qwen2.5");
     assert_int_equal(ste_chat_tokenize(m, &hello, 1, NULL, &ids, NULL), 0);
     assert_true(ids.n > 10);
     ste_model_close(m);
     setenv("STE_CHAT_TEMPLATE", "jinja", 1);
     assert_int_equal(ste_model_open(&m, path, &err), STE_EUSAGE);
+    assert_non_null(strstr(err.msg, "chatml-qwen2.5, "));
+    setenv("STE_CHAT_TEMPLATE", "llama3", 1);
+    assert_int_equal(ste_model_open(&m, path, &err), STE_EUSAGE);
+    assert_non_null(strstr(err.msg, "<|start_header_id|>"));
     unsetenv("STE_CHAT_TEMPLATE");
+    setenv("STE_CHAT_DATE", "2024-02-30", 1);
+    assert_int_equal(ste_model_open(&m, path, &err), STE_EUSAGE);
+    assert_non_null(strstr(err.msg, "'2024-02-30'"));
+    unsetenv("STE_CHAT_DATE");
     ste_tokens_clear(&ids);
     tiny_model_remove(path);
 }
@@ -218,7 +224,6 @@ static void smollm2_opens(void **state)
     assert_int_equal(m->hp.n_vocab, 49152);
     assert_true(m->hp.rope_base == 100000);
     assert_string_equal(m->sha256, "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53");
-    assert_string_equal(ste_chat_name(m->chat), "chatml-smollm2");
     ste_model_close(m);
     free(path);
 }
