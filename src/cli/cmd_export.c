@@ -20,7 +20,8 @@ static const struct ste_option options[] = {
                "(prompt, chosen, rejected), its pairs of answers (prompt, chosen, rejected), or the model that it "
                "trained, adapter and base in one"),
     STE_INT("iteration", iteration, "0", 0, STE_LARGE, "of this iteration; 0: of the last that has any"),
-    STE_STRING("out", out, "-", "FILE", "JSONL to write, - is the standard output; of a model a .gguf file, or of a base that is a folder a folder"),
+    STE_STRING("out", out, "-", "FILE",
+               "JSONL to write, - is the standard output; of a model a .gguf file, or a folder of Hugging Face's"),
     STE_STRING("type", type, NULL, "TYPE",
                "of a model's weights: F32, F16, BF16, Q8_0, Q4_K_M and the like (default: the base's, F16 of a "
                "quantized one)"),

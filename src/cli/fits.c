@@ -87,7 +87,7 @@ static void put_file(const struct asked *q, const char *name, const char *path)
     struct ste_model *m = NULL;
     struct ste_err err = {0};
     if (ste_model_open(&m, path, &err) == 0)
-        put(q, name, m, ste_type_name(m->layers[0].linear[STE_Q]->type));
+        put(q, name, m, ste_type_name(ste_model_type(m, m->layers[0].linear[STE_Q])));
     else if (!q->list)
         printf("%-29s %s\n", name, err.msg);
     ste_model_close(m);

@@ -26,10 +26,9 @@ enum ste_export {
 int ste_export(const char *dir, enum ste_export what, int iteration, const char *out, size_t *n,
                struct ste_buf *command, struct ste_err *err);
 
-/* Writes the model that a judge is, base and adapter in one: OUT.gguf is a file, any other OUT a folder, of a base that
- * is one. JUDGE: RUN[:ITERATION] or the folder of an
- * adapter. BASE: its base, in place of the one that it names; NULL: that. TYPE: of mix.h; NULL: the base's, or F16 for
- * one that is quantized. SAID gets sentences on what was written. */
+/* Writes the model that a judge is, base and adapter in one: OUT.gguf is a file, any other OUT a folder. JUDGE:
+ * RUN[:ITERATION] or the folder of an adapter. BASE: its base, in place of the one that it names; NULL: that. TYPE: of
+ * mix.h; NULL: the base's, or F16 for one that is quantized. SAID gets sentences on what was written. */
 struct ste_export_model {
     const char *judge, *base, *type, *out;
     int threads; /* 0: one a core */

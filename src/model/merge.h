@@ -25,8 +25,10 @@ void ste_merge_add(const struct ste_merge *g, const struct ste_tensor *t, uint64
  * of base and adapter (ste.base.sha256, ste.adapter.sha256). A reward model's adapter, whose head is no part of a model
  * that writes, is STE_EUSAGE. */
 int ste_merge_write_gguf(const struct ste_merge *g, const char *path, struct ste_err *err);
-/* Writes the new folder DIR: of a base that is a folder, its files with its types, which MIX must leave as they are,
- * and merged.json with the hashes. It appears whole or not at all. */
+/* Writes the new folder DIR, which appears whole or not at all: of a base that is a folder its files with its types,
+ * which MIX must leave as they are; of a GGUF file what its keys, vocabulary and tensors make, in MIX's F32, F16 or
+ * BF16. Beside them merged.json says the hashes. STE_EUSAGE: a GGUF file whose architecture or tokenizer is not among
+ * those of which one is made. */
 int ste_merge_write_folder(const struct ste_merge *g, const char *dir, struct ste_err *err);
 
 #endif

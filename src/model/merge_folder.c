@@ -9,7 +9,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/strings.h"
-#include "model/merge.h"
+#include "model/merge_internal.h"
 #include "model/quantize.h"
 #include "model/safetensors.h"
 
@@ -24,8 +24,8 @@ static const struct ste_tensor *adapted(const struct ste_merge *g, const char *n
     const struct ste_arch *arch = m->hp.arch;
     const char *at = strstr(name, "layers.");
     int layer, end = 0;
-    if (strstr(name, "vision") || !at || sscanf(at, "layers.%d.%n", &layer, &end) != 1 || !end || layer < 0 || layer >= m->hp.n_layers ||
-        !ste_ends_in(name, ".weight"))
+    if (strstr(name, "vision") || !at || sscanf(at, "layers.%d.%n", &layer, &end) != 1 || !end || layer < 0 ||
+        layer >= m->hp.n_layers || !ste_ends_in(name, ".weight"))
         return NULL;
     at += end;
     const size_t n = strlen(at) - strlen(".weight");
@@ -163,7 +163,7 @@ static int merge_all(const struct ste_merge *g, const char *base, const char *di
         ste_xfree(to);
     }
     ste_closedir(d);
-    return rc ? rc : write_source(g, dir, err);
+    return rc;
 }
 
 int ste_merge_write_folder(const struct ste_merge *g, const char *dir, struct ste_err *err)
@@ -172,20 +172,18 @@ int ste_merge_write_folder(const struct ste_merge *g, const char *dir, struct st
     if (g->lora->head)
         return ste_err_set(err, STE_EUSAGE,
                            "the adapter is a reward model's: its head is no part of a model that writes");
-    if (!ste_gguf_is_folder(g->model->gguf))
+    const bool folder = ste_gguf_is_folder(g->model->gguf);
+    if (folder && g->mix)
         return ste_err_set(err, STE_EUSAGE,
-                           "the base %s is a GGUF file, and so is what is made of it: name a .gguf file", base);
-    if (g->mix)
-        return ste_err_set(
-            err, STE_EUSAGE,
-            "a folder keeps the types of its base; leave --type out, and `ste convert` makes a GGUF file of "
-            "another type of it");
+                           "a folder keeps the types of its base; leave --type out, or name a .gguf file");
     if (ste_file_exists(dir))
         return ste_err_set(err, STE_EUSAGE, "%s is there already; name a new folder", dir);
     char *part = ste_xasprintf("%s.part", dir);
     int rc = ste_mkdirs(part, err); /* one that was left is written over */
     if (!rc)
-        rc = merge_all(g, base, part, err);
+        rc = folder ? merge_all(g, base, part, err) : ste_merge_make_folder(g, part, err);
+    if (!rc)
+        rc = write_source(g, part, err);
     if (!rc && rename(part, dir))
         rc = ste_err_errno(err, "cannot rename %s to %s", part, dir);
     ste_xfree(part);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "model/positions.h"
 #include "train/internal.h"
 
 #define LEAST_SHARED 8 /* tokens: fewer are not worth a span of their own */
@@ -203,9 +204,10 @@ static void lay_out_acts(struct walk *w, struct ste_acts *a, const struct ste_hp
         a->low[i] = take(w, t, (size_t)r);
 }
 
-static void lay_out(struct walk *w, struct ste_scratch *s, const struct ste_hparams *hp, int r, int tokens,
-                    bool recompute)
+static void lay_out(struct walk *w, struct ste_scratch *s, const struct ste_trainer *of, int tokens, bool recompute)
 {
+    const struct ste_hparams *hp = &of->model->hp;
+    const int r = of->p.r;
     size_t t = (size_t)tokens, d = (size_t)hp->d_model, q = (size_t)hp->n_heads * (size_t)hp->head_dim,
            kv = (size_t)hp->n_kv_heads * (size_t)hp->head_dim, f = (size_t)hp->d_ff;
     for (int l = 0; l < hp->n_layers; l++) {
@@ -228,7 +230,7 @@ static void lay_out(struct walk *w, struct ste_scratch *s, const struct ste_hpar
     s->dv = take(w, t, kv);
     s->dlow = take(w, t, (size_t)r);
     for (int k = 0; k < STE_N_ROTARY; k++)
-        s->cos_sin[k] = take(w, t, (size_t)hp->rotary[k].dims);
+        s->cos_sin[k] = take(w, t, of->rotary[k] ? (size_t)of->rotary[k]->dims : 0);
     s->chunk = chunk_rows(hp, tokens);
     s->logits = take(w, (size_t)s->chunk, (size_t)hp->n_vocab);
     s->loss_x = take(w, (size_t)s->chunk, d);
@@ -239,52 +241,54 @@ static void lay_out(struct walk *w, struct ste_scratch *s, const struct ste_hpar
 }
 
 /* Of activations and scratch memory for a pack of TOKENS. */
-static size_t bytes_for(const struct ste_hparams *hp, int r, int tokens, bool recompute)
+static size_t bytes_for(const struct ste_trainer *t, int tokens, bool recompute)
 {
-    struct ste_scratch s = {.acts = ste_xcalloc((size_t)hp->n_layers, sizeof *s.acts)};
+    struct ste_scratch s = {.acts = ste_xcalloc((size_t)t->model->hp.n_layers, sizeof *s.acts)};
     struct walk w = {0};
-    lay_out(&w, &s, hp, r, tokens, recompute);
+    lay_out(&w, &s, t, tokens, recompute);
     ste_xfree(s.acts);
     return w.used * sizeof(float);
 }
 
-/* The same as P has it: without all layers' activations where they would be too large. */
-static size_t settled_bytes(const struct ste_hparams *hp, const struct ste_train_params *p, int tokens, bool *recompute)
+/* The same as the parameters have it: without all layers' activations where they would be too large. */
+static size_t settled_bytes(const struct ste_trainer *t, int tokens, bool *recompute)
 {
-    size_t bytes = bytes_for(hp, p->r, tokens, false);
-    *recompute = bytes > p->activation_bytes;
-    return *recompute ? bytes_for(hp, p->r, tokens, true) : bytes;
+    size_t bytes = bytes_for(t, tokens, false);
+    *recompute = bytes > t->p.activation_bytes;
+    return *recompute ? bytes_for(t, tokens, true) : bytes;
 }
 
-void ste_train_sizes(const struct ste_hparams *hp, const struct ste_train_params *p, int tokens,
+void ste_train_sizes(const struct ste_model *m, const struct ste_train_params *p, int tokens,
                      struct ste_train_sizes *out)
 {
     enum {
         ARRAYS = 7 /* values, gradients, two moments; values and moments again as a state */
     };
+    struct ste_trainer t = {.model = m, .p = *p};
     bool recompute;
-    out->adapter = ARRAYS * ste_lora_values(hp, p->r) * sizeof(float);
-    out->activations = settled_bytes(hp, p, tokens, &recompute);
+    for (int k = 0; k < STE_N_ROTARY; k++)
+        t.rotary[k] = ste_rotary_of(m, (enum ste_rotary_kind)k, m->hp.n_ctx_train);
+    out->adapter = ARRAYS * ste_lora_values(&m->hp, p->r) * sizeof(float);
+    out->activations = settled_bytes(&t, tokens, &recompute);
 }
 
 int ste_scratch_reserve(struct ste_trainer *t, int tokens, struct ste_err *err)
 {
     struct ste_scratch *s = &t->s;
-    const struct ste_hparams *hp = &t->model->hp;
     if (tokens <= s->cap)
         return 0;
     ste_scratch_free(s);
     bool recompute;
-    const size_t bytes = settled_bytes(hp, &t->p, tokens, &recompute);
+    const size_t bytes = settled_bytes(t, tokens, &recompute);
     void *arena;
     int rc = ste_big_alloc(&arena, bytes, "the activations of training (fewer micro_tokens need less)", err);
     if (rc)
         return rc;
     s->arena = arena;
     s->arena_bytes = bytes;
-    s->acts = ste_xcalloc((size_t)hp->n_layers, sizeof *s->acts);
+    s->acts = ste_xcalloc((size_t)t->model->hp.n_layers, sizeof *s->acts);
     struct walk w = {.base = s->arena};
-    lay_out(&w, s, hp, t->p.r, tokens, recompute);
+    lay_out(&w, s, t, tokens, recompute);
     s->recompute = recompute;
     s->cap = tokens;
     for (int k = 0; k < STE_N_ROTARY; k++)

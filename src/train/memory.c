@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "model/arch.h"
+#include "model/positions.h"
 
 /* The program with its libraries, and what the tokenizer keeps of each token: its text, its place in a table, a merge.
  */
@@ -19,7 +19,7 @@ int ste_memory_of(struct ste_memory *out, const struct ste_model *m, const struc
     int rc = ste_engine_sizes(m, e, &judging, err);
     if (rc)
         return rc;
-    ste_train_sizes(&m->hp, t, tokens, &training);
+    ste_train_sizes(m, t, tokens, &training);
     *out = (struct ste_memory){.weights = judging.weights,
                                .cache = judging.cache,
                                .work = judging.work,
@@ -66,8 +66,8 @@ struct ste_model *ste_model_of_shape(const struct ste_shape *s, const struct ste
                                  .head_dim = s->head_dim,
                                  .d_ff = s->ff,
                                  .n_vocab = s->vocab,
-                                 .n_ctx_train = s->context,
-                                 .rope_base = 10000};
+                                 .n_ctx_train = s->context};
+    ste_rotary_plain(&m->hp.rotary[STE_ROTARY_FULL], 10000, s->head_dim);
     m->layers = ste_xcalloc((size_t)s->layers, sizeof *m->layers);
     m->slices = ste_xcalloc((size_t)s->layers * (STE_N_LINEAR + STE_N_NORM) + 3, sizeof *m->slices);
     m->embedding = stand_in(m, &used, mix, s->tied, "token_embd.weight", s->width, s->vocab);

@@ -103,7 +103,7 @@ void ste_train_params_total(struct ste_train_params *p, int steps);
 struct ste_train_sizes {
     size_t adapter, activations;
 };
-void ste_train_sizes(const struct ste_hparams *hp, const struct ste_train_params *p, int tokens,
+void ste_train_sizes(const struct ste_model *m, const struct ste_train_params *p, int tokens,
                      struct ste_train_sizes *out);
 
 struct ste_trainer;

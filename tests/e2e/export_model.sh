@@ -37,6 +37,28 @@ done
 "$ste" export lora --what model --out again.gguf && cmp -s own.gguf again.gguf 2>/dev/null && fail "the name is not that of the file"
 "$ste" export lora --what model --base "$dir/judge.gguf" --out other.gguf 2>err || fail "another base: exit $?"
 
+# a folder out of a GGUF file, and one out of that folder
+"$ste" export lora --what model --type F32 --out made 2>err || fail "a folder: exit $?"
+logits made.bin made
+near both.bin made.bin 1e-5 "a folder"
+for f in config.json generation_config.json merged.json model.safetensors tokenizer.json tokenizer_config.json; do
+    [ -s "made/$f" ] || fail "the folder has no $f"
+done
+"$ste" sft --model made --in sft.jsonl --out lora2 --steps 20 --lr 0.005 -r 2 >out 2>err || fail "sft on a folder: exit $?"
+"$ste" export lora2 --what model --out made2 2>err || fail "a folder of a folder: exit $?"
+logits both2.bin made --adapter lora2
+logits made2.bin made2
+near both2.bin made2.bin 1e-5 "a folder of a folder"
+"$ste" export lora2 --what model --type F32 --out of-folder.gguf 2>err || fail "a file of a folder: exit $?"
+logits file2.bin of-folder.gguf
+near both2.bin file2.bin 1e-5 "a file of a folder"
+cmp -s made/model.safetensors made2/model.safetensors && fail "the second folder is the first"
+cmp -s made/tokenizer.json made2/tokenizer.json || fail "the tokenizer changed"
+refuse 2 'is there already; name a new folder' export lora --what model --out made
+refuse 2 'a folder keeps the types of its base' export lora2 --what model --type F16 --out x
+refuse 2 'a folder has weights of F32, F16 or BF16, not Q8_0' export lora --what model --type Q8_0 --out x
+[ -e x ] || [ -e x.gguf ] && fail "a refused export left something"
+
 rows Question 40 >labelled.jsonl
 recipe 1 "max_steps: 4" >tiny.yaml
 "$ste" run tiny.yaml --run r >out 2>err || fail "run: exit $?"

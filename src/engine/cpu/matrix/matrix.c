@@ -334,10 +334,15 @@ static const struct form *form_of(enum ste_type t)
     return NULL;
 }
 
+static size_t cell_bytes(const struct form *f)
+{
+    return (size_t)STE_STORED_BITS(f->bits) * STE_QUAD_BYTES;
+}
+
 /* Bytes of a panel's weights and of its scales, for IN inputs. */
 static size_t panel_weights(const struct form *f, uint64_t in)
 {
-    return f->bits == 32 ? in * STE_PANEL * sizeof(float) : in / STE_CELL * ((size_t)STE_STORED_BITS(f->bits) * STE_QUAD_BYTES);
+    return f->bits == 32 ? in * STE_PANEL * sizeof(float) : in / STE_CELL * cell_bytes(f);
 }
 
 static size_t panel_scales(const struct form *f, uint64_t in)
@@ -375,7 +380,7 @@ int ste_matrix_pack(struct ste_matrix **out, const struct ste_tensor *t, enum st
     for (int i = 0; form->table && i < 16; i++)
         w->table[i] = (uint8_t)(form->table[i] + form->zero);
     w->isa = isa;
-    w->cell_bytes = (size_t)STE_STORED_BITS(form->bits) * STE_QUAD_BYTES;
+    w->cell_bytes = cell_bytes(form);
     w->panel_weights = panel_weights(form, in);
     w->panel_scales = panel_scales(form, in);
     int rc = 0;
