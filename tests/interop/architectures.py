@@ -56,7 +56,7 @@ FAMILIES = {
     "granite": ("GraniteConfig", {"embedding_multiplier": 6.0, "attention_multiplier": 0.1, "residual_multiplier": 0.7,
                                   "logits_scaling": 0.6}, {"embedding": 0.3}),
     "granite-nope": ("GraniteConfig", {"embedding_multiplier": 6.0, "logits_scaling": 0.6},
-                     {"embedding": 0.3, "nope": True, "keys": {"rope.scaling.finetuned": False}}),
+                     {"embedding": 0.3, "nope": True, "forms": ["gguf"], "keys": {"rope.scaling.finetuned": False}}),
     "ministral3": ("Ministral3Config", {"head_dim": 64, "rope_parameters": {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0,
                                                                            "llama_4_scaling_beta": 0.1}}, {}),
 }
@@ -82,7 +82,7 @@ def tokenizer_json():
 
 
 def settle(m, of_test):
-    """Granite 4 has no RoPE, which this class of transformers cannot be told otherwise."""
+    """A granite without RoPE: this class of transformers cannot be told so otherwise."""
     if of_test.get("nope"):
         m.model.rotary_emb.inv_freq.zero_()
     return m.eval()
@@ -239,13 +239,16 @@ def check(a, name, folder):
     m.save_pretrained(folder / "adapter")
     loss_of(m.double(), batch)
     cells = []
-    for model in [{"gguf": gguf, "folder": folder / "hf"}[f] for f in a.forms]:
-        form, row = f"{name} ({'folder' if model.is_dir() else 'GGUF'})", []
+    for kind in [f for f in a.forms if f in of_test.get("forms", a.forms)]:
+        model = {"gguf": gguf, "folder": folder / "hf", "converted": folder / "converted.gguf"}[kind]
+        form, row = f"{name} ({kind})", []
         try:
+            if kind == "converted":
+                ste(a, "convert", folder / "hf", model, "--type", "f32")
             ours = ste_logits(a, model, ids, folder)
             row.append(hold(form, "transformers", reference, ours))
-            llama = of_test.get("llama", True) and model == gguf
-            row.append(hold(form, "llama.cpp", Llama(gguf, ctx=512, f32=True).logits(ids), ours) if llama else "-")
+            llama = of_test.get("llama", True) and kind != "folder"
+            row.append(hold(form, "llama.cpp", Llama(model, ctx=512, f32=True).logits(ids), ours) if llama else "-")
             row.append(gradients(a, form, model, m, batch, folder))
             plain = transformers.AutoModelForCausalLM.from_pretrained(folder / "hf", dtype=torch.float32, attn_implementation="eager")
             row += written(a, form, model, settle(plain, of_test), ids, n_vocab, folder, llama)
@@ -257,7 +260,7 @@ def check(a, name, folder):
 
 
 def main():
-    a = arguments(__doc__, family="", forms="gguf", llama_cpp=str(HOME / "bench"))
+    a = arguments(__doc__, family="", forms="gguf,folder,converted", llama_cpp=str(HOME / "bench"))
     a.forms = a.forms.split(",")
     if (HOME / "bench").as_posix() == a.llama_cpp:
         found = sorted((HOME / "bench").glob("llama_cpp_python-*/vendor/llama.cpp"))
