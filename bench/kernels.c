@@ -281,7 +281,8 @@ int main(int argc, char **argv)
 {
     if (argc > 2 && strcmp(argv[1], "--limits") == 0)
         return limits(atoi(argv[2]));
-    static const enum ste_type types[] = {STE_Q4_1, STE_Q5_0, STE_Q8_0, STE_Q4_K, STE_Q6_K, STE_F32};
+    static const enum ste_type types[] = {STE_Q4_1, STE_Q5_0,   STE_Q8_0,   STE_Q4_K,  STE_Q6_K, STE_Q2_K,
+                                          STE_Q3_K, STE_IQ4_NL, STE_IQ4_XS, STE_MXFP4, STE_F32};
     static const int rows[] = {1, 2, 4, 8, 16, 64, 512};
     const int threads = argc > 1 ? atoi(argv[1]) : 1;
     const int out = argc > 3 ? atoi(argv[2]) : 4864, in = argc > 3 ? atoi(argv[3]) : 1024;
@@ -322,7 +323,7 @@ int main(int argc, char **argv)
             TIME(ste_matrix_mul(w, STE_ACT_F32, x, (size_t)in, m, NULL, y, (size_t)out, pool), a);
             if (types[i] != STE_F32)
                 TIME(ste_matrix_mul(w, STE_ACT_INT8, x, (size_t)in, m, NULL, y, (size_t)out, pool), b);
-            if (types[i] == STE_Q4_K || types[i] == STE_Q6_K)
+            if (ste_type_block(types[i]) == 256 && types[i] != STE_IQ4_XS)
                 TIME(ste_matrix_mul(w, STE_ACT_INT8_G128, x, (size_t)in, m, NULL, y, (size_t)out, pool), g);
             if (types[i] != STE_F32 && bf16 > 0)
                 TIME(ste_matrix_mul(w, pairs, x, (size_t)in, m, NULL, y, (size_t)out, pool), d);

@@ -253,6 +253,8 @@ static int train(const struct options *o, struct figures *f, struct ste_err *err
         rc = ste_model_resolve(o->model, &path, err);
     if (!rc)
         rc = ste_model_open(&m, path, err);
+    if (!rc)
+        rc = ste_model_load_as(m, o->engine.load_as, err);
     if (!rc) {
         p.pool = ste_pool_new((int)o->engine.threads);
         rc = ste_trainer_new(&t, m, NULL, &p, err);

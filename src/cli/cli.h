@@ -59,6 +59,7 @@ void ste_command_flags(const struct ste_command *cmd, struct ste_buf *out);
     C(dump, "Look into a run")                                                                                         \
     C(export, "Look into a run")                                                                                       \
     C(models, "Models")                                                                                                \
+    C(convert, "Models")                                                                                               \
     C(pull, "Models")                                                                                                  \
     C(generate, "Models")                                                                                              \
     C(sft, "Models")                                                                                                   \

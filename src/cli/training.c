@@ -19,6 +19,7 @@ const struct ste_option ste_training_options[] = {
     STE_INT("max_tokens", max_tokens, "0", 0, STE_LARGE, "leave longer examples out; 0: the model's context"),
     STE_STRING("log", log, NULL, "FILE.jsonl", "also write each step as a JSON line"),
     STE_SPEED_INT("threads", threads, "0", 0, 4096, "0: one a core"),
+    STE_STRING("load_as", load_as, "", "TYPE", "make F32, F16 and BF16 weights smaller as they are loaded: q8_0, q4_k"),
     STE_STRING("chat_template", chat_template, "", "NAME",
                "a chat template by name, in place of the model's own: chatml, llama3, ... (docs/models.md)"),
     STE_STRING("chat_date", chat_date, "", "DATE", "the date that chat templates see; empty: 2024-07-26"),
@@ -49,6 +50,8 @@ int ste_training_open(struct ste_training *g, struct ste_err *err)
         rc = ste_model_resolve(f->model, &path, err);
     if (!rc)
         rc = ste_model_open(&g->m, path, err);
+    if (!rc)
+        rc = ste_model_load_as(g->m, f->load_as, err);
     if (!rc)
         rc = ste_chat_choose(g->m, f->chat_template, f->chat_date, err);
     if (!rc)

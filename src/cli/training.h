@@ -11,7 +11,7 @@ struct ste_training_flags {
     char *adapter;
     struct ste_train_options train;
     long long steps, seed, max_tokens, threads;
-    char *log, *isa, *chat_template, *chat_date;
+    char *log, *load_as, *isa, *chat_template, *chat_date;
 };
 extern const struct ste_option ste_training_options[];
 /* The first row of each command's own table, whose struct has the flags as F. */

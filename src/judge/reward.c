@@ -70,6 +70,8 @@ int ste_reward_open(struct ste_reward **out, const char *model, const char *dir,
     if (!rc)
         rc = ste_model_open(&r->opened, path, err);
     if (!rc)
+        rc = ste_model_load_as(r->opened, how->load_as, err);
+    if (!rc)
         rc = ste_chat_choose(r->opened, how->chat_template, how->chat_date, err);
     if (!rc) {
         r->model = r->opened;

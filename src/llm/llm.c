@@ -17,6 +17,8 @@ const struct ste_option ste_llm_options[] = {
     STE_CHOICE("activations", activations, "auto", ste_activations_names,
                "how products round when generating: auto is bf16 where the machine that begins the run has AMX tiles, "
                "int8-g128 where it has AVX-512 VNNI, else int8; f32 is exact"),
+    STE_STRING("load_as", load_as, "", "TYPE", "make F32, F16 and BF16 weights smaller as they are loaded: q8_0, q4_k, "
+               "or another type of `ste convert`"),
     STE_STRING("chat_template", chat_template, "", "NAME",
                "a chat template by name, in place of the model's own: chatml, llama3, ... (docs/models.md)"),
     STE_STRING("chat_date", chat_date, "", "DATE", "the date that chat templates see; empty: 2024-07-26"),

@@ -92,6 +92,7 @@ struct ste_llm; /* one model; adapters are switched per question */
 struct ste_llm_params {
     long long threads, batch, ctx; /* 0: default */
     enum ste_activations activations;
+    char *load_as; /* ste_model_load_as; NULL or empty: as the file has them */
     char *isa; /* an instruction set that is forced; NULL or empty: none */
     char *chat_template,
         *chat_date;    /* of a model of this machine, as ste_chat_choose takes them; NULL or empty: none */

@@ -369,6 +369,8 @@ int ste_local_open(struct ste_llm **out, const char *model, const struct ste_llm
     l->pool = ep.pool = ste_pool_new((int)p->threads);
     enum ste_work before = ste_profile_begin(STE_WORK_LOAD);
     rc = ste_model_open(&l->model, path, err);
+    if (!rc)
+        rc = ste_model_load_as(l->model, p->load_as, err);
     ste_xfree(path);
     if (!rc)
         rc = ste_chat_choose(l->model, p->chat_template, p->chat_date, err);

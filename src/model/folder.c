@@ -9,6 +9,7 @@
 #include "core/mem.h"
 #include "core/strings.h"
 #include "model/folder_internal.h"
+#include "model/tokenizer_json.h"
 
 enum { MAX_JSON = 256 << 20 };
 
@@ -31,9 +32,9 @@ int ste_folder_json(const char *dir, const char *name, json_t **out, struct ste_
     return rc;
 }
 
-/* ---- the chat template ---- */
+/* ---- tokenizer and chat template ---- */
 
-/* tokenizer_config.json has it as a text or as several with names, of which the default one is for a chat. */
+/* tokenizer_config.json has the template as a text or as several with names, of which the default one is for a chat. */
 static const char *template_of(const json_t *config)
 {
     const json_t *v = json_object_get(config, "chat_template"), *item;
@@ -49,23 +50,42 @@ static const char *template_of(const json_t *config)
     return NULL;
 }
 
-static int set_template(struct ste_folder *f)
+static int set_template(struct ste_folder *f, const json_t *config)
 {
     static const char key[] = "tokenizer.chat_template";
+    const char *text = template_of(config);
     char *path = ste_path_join(f->dir, "chat_template.jinja");
     struct ste_buf b = STE_BUF_INIT;
-    json_t *config = NULL;
     int rc = 0;
-    if (ste_file_exists(path)) {
-        if (!(rc = ste_file_read(path, MAX_JSON, &b, f->err)))
-            ste_gguf_set_string(f->g, key, b.s, b.len);
-    } else if (!(rc = ste_folder_json(f->dir, "tokenizer_config.json", &config, f->err))) {
-        const char *text = template_of(config);
-        if (text)
-            ste_gguf_set_string(f->g, key, text, strlen(text));
-    }
-    json_decref(config);
+    if (!ste_file_exists(path) && text)
+        ste_gguf_set_string(f->g, key, text, strlen(text));
+    else if (ste_file_exists(path) && !(rc = ste_file_read(path, MAX_JSON, &b, f->err)))
+        ste_gguf_set_string(f->g, key, b.s, b.len);
     ste_buf_clear(&b);
+    ste_xfree(path);
+    return rc;
+}
+
+static int set_tokenizer(struct ste_folder *f)
+{
+    json_t *tokenizer = NULL, *config = NULL;
+    char *path = ste_path_join(f->dir, "tokenizer.json");
+    const json_t *n = f->arch->hf.cuts_vocabulary ? NULL : ste_folder_get(f, "vocab_size");
+    int rc = ste_folder_json(f->dir, "tokenizer.json", &tokenizer, f->err);
+    if (!rc)
+        rc = ste_folder_json(f->dir, "tokenizer_config.json", &config, f->err);
+    if (!rc && !tokenizer)
+        rc =
+            ste_err_set(f->err, STE_EINPUT,
+                        "%s has no tokenizer.json; save its tokenizer with transformers' save_pretrained, which writes "
+                        "one",
+                        f->dir);
+    if (!rc)
+        rc = ste_tokenizer_json_keys(f->g, tokenizer, config, json_integer_value(n), path, f->err);
+    if (!rc)
+        rc = set_template(f, config);
+    json_decref(tokenizer);
+    json_decref(config);
     ste_xfree(path);
     return rc;
 }
@@ -121,8 +141,7 @@ static int read_folder(struct ste_folder *f)
         return rc;
     if (!f->config)
         return no_model(f);
-    if ((rc = ste_folder_arch(f)) || (rc = ste_folder_keys(f)) || (rc = ste_folder_tokenizer(f)) ||
-        (rc = set_ends(f)) || (rc = set_template(f)))
+    if ((rc = ste_folder_arch(f)) || (rc = ste_folder_keys(f)) || (rc = set_tokenizer(f)) || (rc = set_ends(f)))
         return rc;
     return ste_folder_tensors(f);
 }
@@ -131,6 +150,8 @@ int ste_folder_open(struct ste_gguf **out, const char *dir, struct ste_err *err)
 {
     struct ste_folder f = {.dir = dir, .path = ste_path_join(dir, "config.json"), .g = ste_gguf_new(dir), .err = err};
     ste_gguf_mark_folder(f.g);
+    ste_gguf_set_string(f.g, "general.type", "model", strlen("model"));
+    ste_gguf_set_string(f.g, "general.name", ste_path_base(dir), strlen(ste_path_base(dir)));
     int rc = read_folder(&f);
     json_decref(f.config);
     json_decref(f.defaults);

@@ -106,6 +106,7 @@ static const struct field {
     {"head_dim", "attention.key_length", true, false},
     {"head_dim", "attention.value_length", true, false},
     {"max_position_embeddings", "context_length", true, true},
+    {"vocab_size", "vocab_size", true, false},
     {"rms_norm_eps", "attention.layer_norm_rms_epsilon", false, true},
     {"attention_multiplier", "attention.scale", false, false},
     {"embedding_multiplier", "embedding_scale", false, false},

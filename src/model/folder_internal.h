@@ -27,8 +27,6 @@ int ste_folder_arch(struct ste_folder *f);
 int ste_folder_keys(struct ste_folder *f);
 /* folder_rope.c: the keys and tensors that say how positions turn Q and K. */
 int ste_folder_positions(struct ste_folder *f);
-/* folder_tokenizer.c: tokenizer.json as the keys of a tokenizer. */
-int ste_folder_tokenizer(struct ste_folder *f);
 /* folder_tensors.c. */
 int ste_folder_tensors(struct ste_folder *f);
 /* The files of the weights, by name: one, or those of an index. */

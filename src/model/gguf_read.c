@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -159,12 +160,18 @@ static int read_tensor(struct cursor *c, struct ste_tensor *t, struct ste_str na
     if ((rc = take(c, &type, 4, "a tensor's type")) || (rc = take(c, offset, 8, "a tensor's offset")))
         return rc;
     t->type = (enum ste_type)type;
-    if (type > 1000 || !ste_type_name(t->type))
+    if (!ste_type_name(t->type)) {
+        const char *known = ste_type_unread_name(type);
+        char what[32];
+        if (known)
+            snprintf(what, sizeof what, "type %s", known);
+        else
+            snprintf(what, sizeof what, "unknown type %u", type);
         return ste_err_set(c->err, STE_EINPUT,
-                           "%s: tensor '%s' has the type %u, which ste does not read (it reads F32, F16, BF16, Q4_0, "
-                           "Q4_1, Q5_0, Q5_1, "
-                           "Q8_0, Q4_K, Q5_K and Q6_K; quantize the model to one of these)",
-                           path, shown.s, type);
+                           "%s: tensor '%s' has the %s, which ste does not read; take the model as Q4_K_M, or as "
+                           "IQ4_XS, Q3_K_M or Q2_K where it must be smaller",
+                           path, shown.s, what);
+    }
     uint64_t block = (uint64_t)ste_type_block(t->type);
     if (t->shape[0] % block)
         return ste_err_set(

@@ -9,6 +9,7 @@
 #include "core/mem.h"
 #include "model/chat.h"
 #include "model/folder.h"
+#include "model/mix.h"
 #include "model/positions.h"
 
 /* ---- hyperparameters ---- */
@@ -369,6 +370,28 @@ int ste_model_open_as(struct ste_model **out, const char *path, const struct ste
 int ste_model_open(struct ste_model **out, const char *path, struct ste_err *err)
 {
     return ste_model_open_as(out, path, NULL, err);
+}
+
+int ste_model_load_as(struct ste_model *m, const char *type, struct ste_err *err)
+{
+    if (!type || !*type)
+        return 0;
+    m->load_as = ste_mix_of(type);
+    if (!m->load_as)
+        return ste_err_set(err, STE_EUSAGE, "weights cannot be loaded as '%.40s'; they can as %s", type,
+                           ste_mix_names());
+    struct ste_hasher *h = ste_hasher_new();
+    ste_hasher_adds(h, m->sha256);
+    ste_hasher_adds(h, m->load_as->name);
+    ste_hasher_hex(h, m->sha256);
+    return 0;
+}
+
+enum ste_type ste_model_type(const struct ste_model *m, const struct ste_tensor *t)
+{
+    return m->load_as && ste_type_block(t->type) == 1
+               ? ste_mix_type(m->load_as, t, m->hp.n_layers, m->output == m->embedding)
+               : t->type;
 }
 
 void ste_model_close(struct ste_model *m)

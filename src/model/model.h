@@ -15,16 +15,17 @@ struct ste_layer {
     const struct ste_tensor *norm[STE_N_NORM];     /* (width) f32; NULL: the architecture has none */
     const struct ste_tensor *linear[STE_N_LINEAR]; /* (out, in) */
     const struct ste_tensor *bias[STE_N_LINEAR];   /* (out) f32; NULL: none */
-    const struct ste_fused *fused[STE_N_LINEAR];   /* whose rows the file has it as; NULL: a tensor of its own */
     int window; /* a position sees this many, itself the last of them; 0: all before it */
     enum ste_rotary_kind rotary;
+    const struct ste_fused *fused[STE_N_LINEAR]; /* whose rows the file has it as; NULL: a tensor of its own */
 };
 
 struct ste_chat_template; /* chat.h */
 
 struct ste_model {
     struct ste_gguf *gguf;
-    char sha256[65]; /* ste_model_hash */
+    char sha256[65];               /* ste_model_hash, and what its weights are loaded as */
+    const struct ste_mix *load_as; /* the types of its matrices once they are packed; NULL: as they are */
     struct ste_hparams hp;
     const struct ste_tensor *embedding;        /* (n_vocab, d_model) */
     const struct ste_tensor *output;           /* (n_vocab, d_model); the embedding where the two are tied */
@@ -45,6 +46,11 @@ int ste_model_open(struct ste_model **out, const char *path, struct ste_err *err
 /* Opens a file of ARCH, whether or not ste_archs has it. */
 int ste_model_open_as(struct ste_model **out, const char *path, const struct ste_arch *arch, struct ste_err *err);
 void ste_model_close(struct ste_model *m);
+/* Matrices that are F32, F16 or BF16 are packed as TYPE (mix.h: "Q8_0"), so that they take less memory: it is another
+ * model then, of another hash. NULL or "": nothing. STE_EUSAGE: no such type. */
+int ste_model_load_as(struct ste_model *m, const char *type, struct ste_err *err);
+/* The type of which T, a matrix of M, is packed. */
+enum ste_type ste_model_type(const struct ste_model *m, const struct ste_tensor *t);
 
 /* Appends the ids in KEY of ROW; WHERE is "FILE:LINE". No list, an empty one, or an id that M does not know:
  * STE_EINPUT. */

@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "model/quantize_k.h"
+
 #define PART 8192 /* weights to a part of the work: whole blocks of every type */
 
 static void to_f32(const float *x, void *dst, size_t n)
@@ -150,9 +152,12 @@ static const struct writer {
     float most; /* the largest weight that surely has a finite value */
     void (*write)(const float *x, void *dst, size_t n);
 } writers[] = {
-    {STE_F32, 0x1.fffffep127f, to_f32}, {STE_F16, 65504, to_f16},   {STE_BF16, 0x1.fep127f, to_bf16},
-    {STE_Q8_0, 65504, to_q8_0},         {STE_Q4_0, 65504, to_q4_0}, {STE_Q4_1, 65504, to_q4_1},
-    {STE_Q5_0, 65504, to_q5_0},         {STE_Q5_1, 65504, to_q5_1},
+    {STE_F32, 0x1.fffffep127f, to_f32},   {STE_F16, 65504, to_f16},
+    {STE_BF16, 0x1.fep127f, to_bf16},     {STE_Q8_0, 65504, to_q8_0},
+    {STE_Q4_0, 65504, to_q4_0},           {STE_Q4_1, 65504, to_q4_1},
+    {STE_Q5_0, 65504, to_q5_0},           {STE_Q5_1, 65504, to_q5_1},
+    {STE_Q4_K, 65504, ste_quantize_q4_k}, {STE_Q5_K, 65504, ste_quantize_q5_k},
+    {STE_Q6_K, 65504, ste_quantize_q6_k},
 };
 
 static const struct writer *writer_of(enum ste_type t)

@@ -83,12 +83,20 @@ QK, PRE, POST = ("attn_q_norm", "attn_k_norm"), ("attn_norm", "ffn_norm"), ("pos
 # name: what it has beside llama: its architecture (its name, if not said), keys, norms, the width of those of q and k,
 # tensors of one dimension that are not a layer's
 ARCHITECTURES = {
+    "llama3": {"arch": "llama", "vectors": {"rope_freqs": [1.0, 1.0, 1.5, 4.0, 8.0, 8.0, 8.0, 8.0]}},
+    "mistral": {"arch": "llama", "keys": {"attention.sliding_window": 24}},
+    "mistral3": {"keys": {**YARN, "rope.scaling.yarn_log_multiplier": 1.0, "attention.temperature_scale": 0.1}},
+    "smollm3": {"layers": 4},
+    "gemma3": {"norms": PRE + QK + POST, "keys": {**WINDOW, "rope.scaling.factor": 8.0}},
     "qwen2": {"biases": "qkv"},
     "qwen3": {"norms": PRE + QK},
     "llama-biases": {"arch": "llama", "biases": SHAPES},
     "granite": {"keys": {"attention.scale": 0.2, "embedding_scale": 3.0, "residual_scale": 0.5, "logit_scale": 0.8}},
+    "granite-nope": {"arch": "granite", "keys": {"logit_scale": 0.8, "rope.scaling.finetuned": False}},
     "olmo2": {"norms": QK + POST, "width": D},
-    "phi3": {"fused": True},
+    "olmo3": {"arch": "olmo2", "norms": QK + POST, "width": D, "keys": {**WINDOW, **YARN, "rope.scaling.attn_factor": 1.2}},
+    "phi3": {"fused": True, "keys": {"rope.dimension_count": 12, "rope.scaling.original_context_length": 64, "rope.scaling.attn_factor": 1.4},
+             "vectors": {"rope_factors_short": [1.0, 1.1, 1.2, 1.3, 1.4, 1.5], "rope_factors_long": [1.0, 1.5, 2.0, 3.0, 4.0, 6.0]}},
     "phi3-separate": {"arch": "phi3"},
 }
 

@@ -6,4 +6,5 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 home=${STE_HOME:-$HOME/.cache/ste}
 python=${2:-$home/interop-venv}/bin/python
+export TQDM_DISABLE=1
 exec "$python" -W ignore "$here/architectures.py" --ste "${1:-$here/../../build/ste}" ${3:+--llama-cpp "$3"} ${4:+--family "$4"}

@@ -1,6 +1,7 @@
 #include "engine/cpu/weights.h"
 
 #include "core/mem.h"
+#include "model/convert.h"
 
 static int vector(float **out, const struct ste_tensor *t, size_t *bytes, struct ste_err *err)
 {
@@ -16,7 +17,13 @@ static int vector(float **out, const struct ste_tensor *t, size_t *bytes, struct
 static int matrix(struct ste_matrix **out, struct ste_weights *w, const struct ste_tensor *t, enum ste_isa isa,
                   struct ste_pool *pool, struct ste_err *err)
 {
-    int rc = ste_matrix_pack(out, t, isa, pool, err);
+    const enum ste_type type = ste_model_type(w->model, t);
+    struct ste_tensor made = *t;
+    int rc = type != t->type ? ste_convert_tensor(t, type, pool, &made, err) : 0;
+    if (!rc)
+        rc = ste_matrix_pack(out, &made, isa, pool, err);
+    if (made.data != t->data)
+        ste_big_free((void *)(uintptr_t)made.data, made.size);
     if (!rc)
         w->bytes += ste_matrix_bytes(*out);
     return rc;

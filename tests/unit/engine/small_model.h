@@ -7,6 +7,7 @@
 #include "../model/tiny_model.h"
 #include "core/rng.h"
 #include "engine/engine.h"
+#include "model/positions.h"
 
 enum { SM_LAYERS = 2, SM_D = 64, SM_HEADS = 4, SM_KV = 2, SM_HD = 16, SM_FF = 96, SM_CTX = 1024 };
 
@@ -91,6 +92,19 @@ static inline struct ste_model *sm_open(char **path, const char *name)
         abort();
     }
     return m;
+}
+
+/* Windows that end within blocks, one of them with half a head turned; the other layer turns longer; queries grow. */
+static inline void sm_stretch(struct ste_model *m)
+{
+    ste_rotary_plain(&m->hp.rotary[STE_ROTARY_SLIDING], 500, SM_HD / 2);
+    m->layers[0].rotary = STE_ROTARY_SLIDING;
+    m->layers[0].window = 20;
+    m->layers[1].window = 70;
+    m->hp.rotary[STE_ROTARY_FULL].magnitude = 1.1;
+    m->hp.rotary[STE_ROTARY_FULL].inv_freq[2] /= 4;
+    m->hp.temperature_scale = 0.1;
+    m->hp.temperature_length = 40;
 }
 
 /* An adapter that changes every layer. */

@@ -45,13 +45,15 @@ static void norm(const struct ste_tensor *w, const double *x, double *y)
         y[i] = x[i] / sqrt(sum / SM_D + 1e-5) * g[i];
 }
 
-static void rotate(double *x, int heads, int pos, enum ste_rope form)
+static void rotate(const struct ste_model *m, int layer, double *x, int heads, int pos)
 {
-    for (int h = 0; h < heads; h++) {
-        for (int i = 0; i < SM_HD / 2; i++) {
-            double angle = pos * pow(10000.0, -2.0 * i / SM_HD), c = cos(angle), s = sin(angle);
-            double *a = x + h * SM_HD + (form == STE_ROPE_HALVES ? i : 2 * i);
-            double *b = form == STE_ROPE_HALVES ? a + SM_HD / 2 : a + 1;
+    const struct ste_rotary *r =
+        m->layers[layer].rotary == STE_ROTARY_NONE ? NULL : &m->hp.rotary[m->layers[layer].rotary];
+    for (int h = 0; r && h < heads; h++) {
+        for (int i = 0; i < r->dims / 2; i++) {
+            double angle = pos * r->inv_freq[i], c = r->magnitude * cos(angle), s = r->magnitude * sin(angle);
+            double *a = x + h * SM_HD + (m->hp.rope == STE_ROPE_HALVES ? i : 2 * i);
+            double *b = m->hp.rope == STE_ROPE_HALVES ? a + r->dims / 2 : a + 1;
             double u = *a, v = *b;
             *a = u * c - v * s;
             *b = u * s + v * c;
@@ -76,8 +78,10 @@ static void reference(const struct ste_model *m, const struct ste_lora *lora, co
             LINEAR(STE_Q, xn, q);
             LINEAR(STE_K, xn, k[t]);
             LINEAR(STE_V, xn, v[t]);
-            rotate(q, SM_HEADS, t, m->hp.rope);
-            rotate(k[t], SM_KV, t, m->hp.rope);
+            rotate(m, l, q, SM_HEADS, t);
+            rotate(m, l, k[t], SM_KV, t);
+            for (int i = 0; m->hp.temperature_scale > 0 && i < SM_HEADS * SM_HD; i++)
+                q[i] *= 1 + m->hp.temperature_scale * log(1 + floor(t / m->hp.temperature_length));
             for (int i = 0; i < SM_KV * SM_HD; i++) { /* the cache holds f16 */
                 k[t][i] = (double)ste_f16_to_f32(ste_f32_to_f16((float)k[t][i]));
                 v[t][i] = (double)ste_f16_to_f32(ste_f32_to_f16((float)v[t][i]));
@@ -85,7 +89,8 @@ static void reference(const struct ste_model *m, const struct ste_lora *lora, co
             for (int h = 0; h < SM_HEADS; h++) {
                 int g = h / (SM_HEADS / SM_KV);
                 double sum = 0;
-                for (int j = 0; j <= t; j++) {
+                const int from = w->window && t >= w->window ? t + 1 - w->window : 0;
+                for (int j = from; j <= t; j++) {
                     double s = 0;
                     for (int i = 0; i < SM_HD; i++)
                         s += q[h * SM_HD + i] * k[j][g * SM_HD + i];
@@ -93,7 +98,7 @@ static void reference(const struct ste_model *m, const struct ste_lora *lora, co
                 }
                 for (int i = 0; i < SM_HD; i++) {
                     att[h * SM_HD + i] = 0;
-                    for (int j = 0; j <= t; j++)
+                    for (int j = from; j <= t; j++)
                         att[h * SM_HD + i] += p[j] / sum * v[j][g * SM_HD + i];
                 }
             }
@@ -135,13 +140,15 @@ static void logits_of(struct ste_model *m, const struct ste_lora *lora, enum ste
     ste_pool_free(p.pool);
 }
 
-static void check(const char *arch, bool adapted)
+static void check(const char *arch, bool adapted, void (*change)(struct ste_model *m))
 {
     static double want[N * TINY_VOCAB];
     static float got[N * TINY_VOCAB], other[N * TINY_VOCAB];
     char *path;
     struct ste_model *m = sm_open(&path, arch);
     struct ste_lora *lora = adapted ? sm_lora(m) : NULL;
+    if (change)
+        change(m);
     int32_t ids[N];
     enum ste_isa best;
     double worst = 0, largest = 0;
@@ -155,7 +162,7 @@ static void check(const char *arch, bool adapted)
         largest = fmax(largest, fabs(want[i]));
     }
     assert_true(largest > 5);
-    if (worst > 2e-3)
+    if (worst > (change ? 1e-2 : 2e-3)) /* behind a window one key that is rounded the other way weighs more */
         fail_msg("%s: logits are off by %g", arch, worst);
     for (int isa = STE_ISA_PORTABLE; isa <= (int)best; isa++) {
         logits_of(m, lora, (enum ste_isa)isa, 1, 37, ids, other);
@@ -168,18 +175,32 @@ static void check(const char *arch, bool adapted)
 
 static void llama_is_as_defined(void **state)
 {
-    check("llama", false);
+    check("llama", false, NULL);
 }
 
 static void qwen2_is_as_defined(void **state)
 {
-    check("qwen2", false);
+    check("qwen2", false, NULL);
 }
 
 static void adapters_are_added(void **state)
 {
-    check("llama", true);
-    check("qwen2", true);
+    check("llama", true, NULL);
+    check("qwen2", true, NULL);
+}
+
+static void no_rope(struct ste_model *m)
+{
+    sm_stretch(m);
+    m->layers[1].rotary = STE_ROTARY_NONE;
+    m->layers[1].window = 0;
+}
+
+static void layers_differ_in_positions(void **state)
+{
+    check("llama", false, sm_stretch);
+    check("qwen2", true, sm_stretch);
+    check("llama", false, no_rope);
 }
 
 static void wrong_ids_are_refused(void **state)
@@ -209,9 +230,8 @@ static void wrong_ids_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(llama_is_as_defined),
-        cmocka_unit_test(qwen2_is_as_defined),
-        cmocka_unit_test(adapters_are_added),
+        cmocka_unit_test(llama_is_as_defined),   cmocka_unit_test(qwen2_is_as_defined),
+        cmocka_unit_test(adapters_are_added),    cmocka_unit_test(layers_differ_in_positions),
         cmocka_unit_test(wrong_ids_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

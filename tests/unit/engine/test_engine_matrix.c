@@ -11,8 +11,9 @@
 #include "core/mem.h"
 #include "engine/cpu/kernels.h"
 
-static const enum ste_type types[] = {STE_F32,  STE_F16,  STE_BF16, STE_Q4_0, STE_Q4_1, STE_Q5_0,
-                                      STE_Q5_1, STE_Q8_0, STE_Q4_K, STE_Q5_K, STE_Q6_K};
+static const enum ste_type types[] = {STE_F32,  STE_F16,    STE_BF16,   STE_Q4_0, STE_Q4_1, STE_Q5_0,
+                                      STE_Q5_1, STE_Q8_0,   STE_Q4_K,   STE_Q5_K, STE_Q6_K, STE_Q2_K,
+                                      STE_Q3_K, STE_IQ4_NL, STE_IQ4_XS, STE_MXFP4};
 #define N_TYPES (sizeof types / sizeof *types)
 
 static uint64_t state = 88172645463325252u;
@@ -59,8 +60,16 @@ static struct ste_tensor random_tensor(enum ste_type type, int out, int in)
             bits >>= 16;
             memcpy(p, &bits, 2);
             break;
+        case STE_Q3_K:
         case STE_Q6_K:
             memcpy(p + size - 2, &h, 2);
+            break;
+        case STE_Q2_K:
+            memcpy(p + size - 4, &h, 2);
+            memcpy(p + size - 2, &m, 2);
+            break;
+        case STE_MXFP4:
+            *p = (uint8_t)(118 + next() % 8);
             break;
         case STE_Q4_1:
         case STE_Q5_1:
@@ -188,7 +197,9 @@ static void round_to_bf16(float *x, size_t n)
 /* Inputs of T's X with one scale. */
 static size_t group_of(enum ste_activations act, enum ste_type type)
 {
-    return ste_type_block(type) < 256 || act == STE_ACT_INT8 ? 32 : act == STE_ACT_INT8_G64 ? 64 : 128;
+    return ste_type_block(type) < 256 || type == STE_IQ4_XS || act == STE_ACT_INT8 ? 32
+           : act == STE_ACT_INT8_G64                                               ? 64
+                                                                                   : 128;
 }
 
 /* Of 8 bits, and next to the true one. */
@@ -344,6 +355,30 @@ static void test_split_products(void **s)
     check_products(STE_ACT_BF16X3);
 }
 
+/* Whether byte J of a block belongs to its scales. */
+static bool is_scale(enum ste_type type, size_t j)
+{
+    switch (type) {
+    case STE_Q2_K:
+        return j < 16 || j >= 80;
+    case STE_Q3_K:
+        return j >= 96;
+    case STE_Q6_K:
+        return j >= 192;
+    case STE_IQ4_XS:
+        return j < 8;
+    case STE_MXFP4:
+        return j < 1;
+    case STE_Q4_0:
+    case STE_Q5_0:
+    case STE_Q8_0:
+    case STE_IQ4_NL:
+        return j < 2;
+    default:
+        return j < 4;
+    }
+}
+
 /* The largest sums that the 16-bit accumulators may meet. */
 static void test_integer_extremes(void **s)
 {
@@ -363,10 +398,7 @@ static void test_integer_extremes(void **s)
             const size_t size = ste_type_bytes(t.type);
             for (size_t b = 0; b < t.size / size; b++)
                 for (size_t j = 0; j < size; j++) {
-                    bool is_scale = t.type == STE_Q6_K ? j >= 192
-                                                       : j < 2 || (j < 4 && t.type != STE_Q4_0 && t.type != STE_Q5_0 &&
-                                                                   t.type != STE_Q8_0);
-                    if (!is_scale)
+                    if (!is_scale(t.type, j))
                         data[b * size + j] = (uint8_t)(t.type == STE_Q8_0 && fill ? 127
                                                        : t.type == STE_Q8_0       ? 128
                                                                                   : fill);
@@ -403,8 +435,10 @@ static void test_gated_products(void **s)
     (void)s;
     enum { WIDTH = 256, FF = 768, OUT = 80, M = 508 };
     static const int counts[] = {1, 3, 7, 203, M};
-    static const enum ste_type kinds[][3] = {
-        {STE_Q4_K, STE_Q4_K, STE_Q6_K}, {STE_Q5_0, STE_Q5_0, STE_Q4_K}, {STE_Q4_K, STE_Q8_0, STE_Q5_0}};
+    static const enum ste_type kinds[][3] = {{STE_Q4_K, STE_Q4_K, STE_Q6_K},
+                                             {STE_Q5_0, STE_Q5_0, STE_Q4_K},
+                                             {STE_Q4_K, STE_Q8_0, STE_Q5_0},
+                                             {STE_Q3_K, STE_Q2_K, STE_IQ4_XS}};
     float *x = floats((size_t)M * WIDTH), *gate = floats((size_t)M * FF), *up = floats((size_t)M * FF),
           *want = floats((size_t)M * OUT), *y = floats((size_t)M * OUT);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {

@@ -220,7 +220,7 @@ static void lies_are_named(void **state)
         [OFFSET] = "needs 32 bytes",
         [OFFSET_WRAPS] = "needs 32 bytes",
         [MISALIGNED] = "no multiple of the alignment",
-        [TYPE] = "type 16",
+        [TYPE] = "type IQ2_XXS, which ste does not read",
         [BLOCK] = "no multiple of Q8_0",
         [ALIGNMENT] = "its alignment is 12",
         [NO_NAME] = "is no name",

@@ -5,12 +5,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
 #include "core/file.h"
 #include "core/mem.h"
+#include "model/mix.h"
 #include "model/quantize.h"
 
 static void values_equal_the_fixture(void **state)
@@ -100,6 +102,132 @@ static void what_is_not_finite_is_refused(void **state)
     free(y);
 }
 
+static uint64_t seed = 88172645463325252u;
+
+static float uniform(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (float)(seed >> 40) / (float)(1 << 24);
+}
+
+static float normal(void)
+{
+    float sum = 0;
+    for (int i = 0; i < 12; i++)
+        sum += uniform();
+    return sum - 6;
+}
+
+static double rms_error(enum ste_type t, const float *x, size_t n, int threads)
+{
+    uint8_t *packed = ste_xmalloc(n * sizeof *x);
+    float *y = ste_xmalloc(n * sizeof *y);
+    struct ste_pool *pool = ste_pool_new(threads);
+    double sum = 0;
+    assert_true(ste_quantize(t, x, packed, n, pool));
+    ste_dequantize(t, packed, y, n);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(isfinite(y[i]));
+        sum += ((double)y[i] - (double)x[i]) * ((double)y[i] - (double)x[i]);
+    }
+    ste_pool_free(pool);
+    free(packed);
+    free(y);
+    return sqrt(sum / (double)n);
+}
+
+/* On weights as models have them: of the k-quants what ggml's own leave, of the others a little more than theirs do. */
+static void errors_are_small(void **state)
+{
+    static const struct {
+        enum ste_type type;
+        double most;
+    } bounds[] = {{STE_Q8_0, 0.0054}, {STE_Q4_0, 0.0865}, {STE_Q4_1, 0.079},  {STE_Q5_0, 0.043},
+                  {STE_Q5_1, 0.0382}, {STE_Q4_K, 0.0705}, {STE_Q5_K, 0.0357}, {STE_Q6_K, 0.0175}};
+    enum { N = 256 * 256 };
+    float *x = ste_xmalloc(N * sizeof *x);
+    for (int i = 0; i < N; i++)
+        x[i] = normal() * 0.02f;
+    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
+        const double error = rms_error(bounds[i].type, x, N, 1) / 0.02;
+        if (!(error <= bounds[i].most))
+            fail_msg("%s: %.5f of a standard deviation", ste_type_name(bounds[i].type), error);
+        assert_true(error == rms_error(bounds[i].type, x, N, 3) / 0.02);
+    }
+    free(x);
+}
+
+/* Blocks that no model should have: still close, by what a block's largest weight allows. */
+static void odd_blocks_are_close(void **state)
+{
+    static const float scales[] = {1, 0, 65504, 1e-6f, 1e-20f, 1e-44f};
+    float x[256];
+    for (int t = 0; t < 64; t++) {
+        const enum ste_type type = (enum ste_type)t;
+        if (!ste_type_is_written(type) || ste_type_block(type) == 1)
+            continue;
+        for (int kind = 0; kind < 6; kind++)
+            for (size_t k = 0; k < sizeof scales / sizeof *scales; k++) {
+                for (int i = 0; i < 256; i++)
+                    x[i] = scales[k] * (kind == 0   ? 1
+                                        : kind == 1 ? -1
+                                        : kind == 2 ? (float)(i == 77)
+                                        : kind == 3 ? (float)(i % 2) * 2 - 1
+                                        : kind == 4 ? uniform()
+                                                    : (float)(i / 32 % 2) * normal() / 6);
+                const double error = rms_error(type, x, 256, 1);
+                if (!(error <= 0.1 * (double)scales[k] + 0x1p-24 * 255))
+                    fail_msg("%s, kind %d of size %g: error %g", ste_type_name(type), kind, (double)scales[k], error);
+            }
+    }
+}
+
+static enum ste_type chosen(const char *mix, const char *name, int columns, int n_layers, bool tied)
+{
+    const struct ste_tensor t = {.name = name, .n_dims = 2, .shape = {(uint64_t)columns, 64, 1, 1}};
+    return ste_mix_type(ste_mix_of(mix), &t, n_layers, tied);
+}
+
+static void mixes_give_each_tensor_its_type(void **state)
+{
+    assert_null(ste_mix_of("Q4"));
+    assert_int_equal(ste_mix_of("q4_k")->file_type, 15);
+    assert_int_equal(ste_mix_of("Q5_K")->file_type, 17);
+    assert_int_equal(ste_mix_of("bf16")->type, STE_BF16);
+    /* In 32 layers: 0-3, 28-31 and every third between. */
+    static const int more[] = {0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31};
+    for (int i = 0, k = 0; i < 32; i++) {
+        char v[32], down[32], q[32];
+        const bool six = k < 16 && more[k] == i;
+        k += six;
+        snprintf(v, sizeof v, "blk.%d.attn_v.weight", i);
+        snprintf(down, sizeof down, "blk.%d.ffn_down.weight", i);
+        snprintf(q, sizeof q, "blk.%d.attn_q.weight", i);
+        assert_int_equal(chosen("Q4_K_M", v, 4096, 32, false), six ? STE_Q6_K : STE_Q4_K);
+        assert_int_equal(chosen("Q5_K_M", down, 4096, 32, false), six ? STE_Q6_K : STE_Q5_K);
+        assert_int_equal(chosen("Q4_K_M", down, 4864 + 32, 32, false), six ? STE_Q8_0 : STE_Q5_0);
+        assert_int_equal(chosen("Q4_K_S", v, 4096, 32, false), i < 4 ? STE_Q5_K : STE_Q4_K);
+        assert_int_equal(chosen("Q4_K_S", down, 4096, 32, false), i < 4 ? STE_Q5_K : STE_Q4_K);
+        assert_int_equal(chosen("Q4_K_M", q, 4096, 32, false), STE_Q4_K);
+        assert_int_equal(chosen("Q6_K", v, 4096, 32, false), STE_Q6_K);
+        assert_int_equal(chosen("Q5_K_S", v, 896, 32, false), STE_Q5_1);
+    }
+    assert_int_equal(chosen("Q4_K_M", "blk.0.attn_qkv.weight", 3072, 32, false), STE_Q5_K);
+    assert_int_equal(chosen("Q4_K_M", "output.weight", 4096, 32, false), STE_Q6_K);
+    assert_int_equal(chosen("Q4_0", "output.weight", 4096, 32, false), STE_Q6_K);
+    assert_int_equal(chosen("Q8_0", "output.weight", 4096, 32, false), STE_Q8_0);
+    assert_int_equal(chosen("Q4_K_M", "output.weight", 896, 32, false), STE_Q8_0);
+    assert_int_equal(chosen("Q4_K_M", "token_embd.weight", 4096, 32, false), STE_Q4_K);
+    assert_int_equal(chosen("Q4_K_M", "token_embd.weight", 4096, 32, true), STE_Q6_K);
+    assert_int_equal(chosen("Q4_K_M", "token_embd.weight", 100, 32, true), STE_F16);
+    assert_int_equal(chosen("F16", "output.weight", 100, 32, false), STE_F16);
+    assert_int_equal(chosen("BF16", "output.weight", 100, 32, false), STE_BF16);
+    assert_int_equal(chosen("Q8_0", "blk.0.attn_q_norm.weight", 64, 32, false), STE_F32);
+    assert_int_equal(chosen("F16", "blk.0.attn_q.bias", 64, 32, false), STE_F32);
+}
+
 static void f16_round_trips(void **state)
 {
     for (unsigned h = 0; h < 65536; h++) {
@@ -154,9 +282,15 @@ static void unknown_types_have_no_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_equal_the_fixture),      cmocka_unit_test(bytes_equal_the_fixture),
-        cmocka_unit_test(what_is_not_finite_is_refused), cmocka_unit_test(f16_round_trips),
-        cmocka_unit_test(f16_rounds_to_nearest_even),    cmocka_unit_test(unknown_types_have_no_name),
+        cmocka_unit_test(values_equal_the_fixture),
+        cmocka_unit_test(bytes_equal_the_fixture),
+        cmocka_unit_test(what_is_not_finite_is_refused),
+        cmocka_unit_test(errors_are_small),
+        cmocka_unit_test(odd_blocks_are_close),
+        cmocka_unit_test(mixes_give_each_tensor_its_type),
+        cmocka_unit_test(f16_round_trips),
+        cmocka_unit_test(f16_rounds_to_nearest_even),
+        cmocka_unit_test(unknown_types_have_no_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,9 +55,10 @@ ALWAYS vf v_rest(vf a)
 ALWAYS void bf16_scales(const int bits, const enum ste_scale scale, const bool split, const struct ste_matrix *w,
                         int panel, int cell, vf d[2][NV], vf c[2][NV])
 {
-    const vf grow = v_set1(split ? 1.0f : STE_BF16_GROW), minus_base = v_set1(bits == 8 ? -256.0f : -128.0f);
+    const vf grow = v_set1(split ? 1.0f : STE_BF16_GROW),
+             minus_base = v_set1(STE_VALUE_BITS(bits) == 8 ? -256.0f : -128.0f);
     load_scales(scale, w, panel, cell, d, c);
-    for (int half = 0; half < (bits == 6 ? 2 : 1); half++)
+    for (int half = 0; half < 2; half++)
 #pragma GCC unroll 2
         for (int v = 0; v < NV; v++) {
             d[half][v] = v_mul(d[half][v], grow);
@@ -69,8 +70,8 @@ ALWAYS void bf16_scales(const int bits, const enum ste_scale scale, const bool s
  * The integers are put where a float has its fraction, under the exponent of 128 or 256, instead of converted. */
 ALWAYS void bf16_weights(const int bits, const uint8_t *src, int v, const vi quad[8], const int q, vf d, vf c, vf f[4])
 {
-    const int place = bits == 8 ? 15 : 16;
-    const vi mask = i_set1(((1 << bits) - 1) << place), base = i_set1(bits == 8 ? 0x43800000 : 0x43000000);
+    const int value_bits = STE_VALUE_BITS(bits), place = value_bits == 8 ? 15 : 16;
+    const vi mask = i_set1(((1 << value_bits) - 1) << place), base = i_set1(value_bits == 8 ? 0x43800000 : 0x43000000);
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++) {
         const int from = 8 * j + (bits == 4 && q % 2 ? 4 : 0);
@@ -88,6 +89,7 @@ ALWAYS void bf16_weights(const int bits, const uint8_t *src, int v, const vi qua
 ALWAYS void few_rows(const int mr, const int bits, const enum ste_scale scale, const struct ste_matrix *w, int panel,
                      int cell, int n, const float *x, float *y)
 {
+    const int stored = STE_STORED_BITS(bits);
     vf acc[FEW_ROWS][NV];
 #pragma GCC unroll 4
     for (int r = 0; r < mr; r++)
@@ -99,20 +101,19 @@ ALWAYS void few_rows(const int mr, const int bits, const enum ste_scale scale, c
         vf d[2][NV], c[2][NV];
         bf16_scales(bits, scale, false, w, panel, cell, d, c);
 #pragma GCC unroll 8
-        for (int line = 0; line < bits; line++)
-            __builtin_prefetch(src + 16 * bits * STE_QUAD_BYTES + line * 64);
+        for (int line = 0; line < stored; line++)
+            __builtin_prefetch(src + (16 * stored + line) * STE_QUAD_BYTES);
 #pragma GCC unroll 2
         for (int v = 0; v < NV; v++) {
             vi quad[8];
             vf sum[FEW_ROWS][2], f[4];
-            quads_of(bits, src, v, quad);
+            quads_of(bits, w, src, v, quad);
 #pragma GCC unroll 4
             for (int r = 0; r < mr; r++)
                 sum[r][0] = sum[r][1] = v_zero();
 #pragma GCC unroll 8
             for (int q = 0; q < 8; q++) {
-                const int half = bits == 6 ? q / 4 : 0;
-                bf16_weights(bits, src, v, quad, q, d[half][v], c[half][v], f);
+                bf16_weights(bits, src, v, quad, q, d[q / 4][v], c[q / 4][v], f);
 #pragma GCC unroll 4
                 for (int j = 0; j < 4; j++) {
                     f[j] = v_upper(f[j]);
@@ -239,10 +240,9 @@ ALWAYS void forward_weights(const int bits, const enum ste_scale scale, const bo
     for (int v = 0; v < NV; v++) {
         vi quad[8];
         vf f[4];
-        quads_of(bits, src, v, quad);
+        quads_of(bits, w, src, v, quad);
         for (int q = 0; q < 8; q++) {
-            const int half = bits == 6 ? q / 4 : 0;
-            bf16_weights(bits, src, v, quad, q, d[half][v], c[half][v], f);
+            bf16_weights(bits, src, v, quad, q, d[q / 4][v], c[q / 4][v], f);
             for (int j = 0; j < 4; j++) {
                 v_store(high + (4 * q + j) * STE_PANEL + v * VL, v_upper(f[j]));
                 if (split)

@@ -26,15 +26,15 @@ ALWAYS void unpack_type(const int bits, const enum ste_scale scale, const bool s
     vf d[2][NV], c[2][NV], f[4];
     vi quad[8];
     const uint8_t *src = cell_at(w, panel, cell);
+    const int stored = STE_STORED_BITS(bits);
     bf16_scales(bits, scale, split, w, panel, cell, d, c);
 #pragma GCC unroll 8
-    for (int line = 0; line < bits; line++)
+    for (int line = 0; line < stored; line++)
         __builtin_prefetch(src + ahead + line * 64);
-    quads_of(bits, src, 0, quad);
+    quads_of(bits, w, src, 0, quad);
 #pragma GCC unroll 8
     for (int q = 0; q < 8; q++) {
-        const int half = bits == 6 ? q / 4 : 0;
-        bf16_weights(bits, src, 0, quad, q, d[half][0], c[half][0], f);
+        bf16_weights(bits, src, 0, quad, q, d[q / 4][0], c[q / 4][0], f);
         i_store(dst + 2 * q * STE_CELL, pair(f[0], f[1]));
         i_store(dst + (2 * q + 1) * STE_CELL, pair(f[2], f[3]));
         if (split) {
@@ -48,6 +48,7 @@ ALWAYS void unpack_type(const int bits, const enum ste_scale scale, const bool s
 ALWAYS void unpack_turned(const int bits, const enum ste_scale scale, const bool split, const struct ste_matrix *w,
                           int pair_of, int cell, size_t ahead, uint16_t *dst)
 {
+    const int stored = STE_STORED_BITS(bits);
     for (int p = 0; p < 2; p++) {
         const int panel = 2 * pair_of + p;
         uint16_t *to = dst + p * STE_PANEL / 2 * STE_CELL;
@@ -63,13 +64,13 @@ ALWAYS void unpack_turned(const int bits, const enum ste_scale scale, const bool
         _Alignas(64) uint8_t bytes[2][4][64]; /* of half a cell: rows i, 4+i, 8+i, 12+i */
         load_scales(scale, w, panel, cell, d, c);
         for (int half = 0; half < 2; half++) {
-            v_store(ds[half], d[bits == 6 ? half : 0][0]);
-            v_store(cs[half], c[bits == 6 ? half : 0][0]);
+            v_store(ds[half], d[half][0]);
+            v_store(cs[half], c[half][0]);
         }
 #pragma GCC unroll 8
-        for (int line = 0; line < bits; line++)
+        for (int line = 0; line < stored; line++)
             __builtin_prefetch(src + ahead + line * 64);
-        quads_of(bits, src, 0, quad);
+        quads_of(bits, w, src, 0, quad);
 #pragma GCC unroll 2
         for (int half = 0; half < 2; half++) {
             const vi *q = quad + 4 * half;

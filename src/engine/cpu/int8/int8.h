@@ -6,16 +6,17 @@
 
 /* Zero points that whole cells have: those of weights of 4, 5 and 8 bits. */
 #define STE_ZEROS 3
-#define STE_ZERO_OF(bits) ((bits) == 8 ? 2 : (bits) == 5 ? 1 : 0)
+#define STE_ZERO_OF(bits) (STE_VALUE_BITS(bits) == 8 ? 2 : (bits) == 5 ? 1 : 0)
 
 /* X, rounded for some types of weights: x ~ d * q for the 32 inputs of a cell. A cell's rows lie side by side, so that
  * a tile finds all of its rows at fixed distances. What none of the weights asks for is NULL. */
 struct ste_rounded {
-    int in, ld;     /* LD: rows to a cell, at least those of X */
-    int8_t *q;      /* (in/32, ld, 32) */
-    int16_t *words; /* the same, for the weights that WORDS_FOR names */
-    float *d;       /* (in/32, ld) */
-    float *sum;     /* (in/32, ld): d * the sum of q, for types with a minimum */
+    int in, ld;        /* LD: rows to a cell, at least those of X */
+    int8_t *q;         /* (in/32, ld, 32) */
+    int16_t *words;    /* the same, for the weights that WORDS_FOR names */
+    float *d;          /* (in/32, ld) */
+    float *sum;        /* (in/32, ld): d * the sum of q, for types with a minimum */
+    float *sum_halves; /* (in/32, ld, 2): the same for those with a minimum for half a cell */
     /* (in/32, ld): - zero point * the sum of q, for the zero points of weights of 4, 5 and 8 bits; and for those of 6
      * bits, which have a scale for half a cell, of each half, (in/32, ld, 2) */
     int32_t *minus[STE_ZEROS], *minus_halves;

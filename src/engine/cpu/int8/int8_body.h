@@ -27,7 +27,7 @@
 #define GROUP_BYTES 1
 #define D_STARTS(zero) (zero) /* a sum may begin with the zero point's part */
 #else
-#define X_BYTES(bits) ((bits) == 8 ? 2 : 1)
+#define X_BYTES(bits) (STE_VALUE_BITS(bits) == 8 ? 2 : 1)
 #define GROUP_BYTES 2
 #define D_STARTS(zero) false /* 16-bit sums have no room for it */
 #endif
@@ -44,28 +44,29 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
                    const struct ste_matrix *w, int panel, int first, int cells, const struct ste_rounded *x, size_t at,
                    const float *from, float *to)
 {
-    const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads;
+    const int subs = STE_CELL / sub, quads = sub / 4, steps = STEPS(bits) < quads ? STEPS(bits) : quads,
+              bytes = X_BYTES(bits);
     const uint8_t *src = cell_at(w, panel, first), *scales = scales_at(scale, w, panel, first);
     vf acc[NV];
     for (int v = 0; v < NV; v++)
         acc[v] = v_load(from + v * VL);
-    for (int cell = 0; cell < cells; cell++, at += (size_t)x->ld, src += bits * STE_QUAD_BYTES) {
-        const int8_t *xq = X_BYTES(bits) == 2 ? (const int8_t *)(x->words + at * STE_CELL) : x->q + at * STE_CELL;
+    for (int cell = 0; cell < cells; cell++, at += (size_t)x->ld, src += STE_STORED_BITS(bits) * STE_QUAD_BYTES) {
+        const int8_t *xq = bytes == 2 ? (const int8_t *)(x->words + at * STE_CELL) : x->q + at * STE_CELL;
         vf d[2][NV], c[2][NV], dx = v_set1(x->d[at]);
         load_scales(scale, w, panel, first + cell, d, c);
-        prefetch_cell(bits, src + CELLS * bits * STE_QUAD_BYTES);
+        prefetch_cell(bits, src + CELLS * STE_STORED_BITS(bits) * STE_QUAD_BYTES);
         if (cell % 2 == 0)
             __builtin_prefetch(scales + (cell + CELLS) * SCALE_BYTES(scale) / 8);
 #pragma GCC unroll 2
         for (int v = 0; v < NV; v++) {
             vi quad[8];
-            quads_of(bits, src, v, quad);
+            quads_of(bits, w, src, v, quad);
 #pragma GCC unroll 2
             for (int s = 0; s < subs; s++) {
                 vi sum = i_set1(0);
 #ifndef D_WIDE
 #pragma GCC unroll 8
-                for (int q = 0; bits == 8 && q < 8; q++) {
+                for (int q = 0; bytes == 2 && q < 8; q++) {
                     int32_t pairs[2];
                     memcpy(pairs, xq + q * 8, sizeof pairs);
                     sum = i_step_words(sum, i_words(quad[q], 0), i_set1(pairs[0]));
@@ -73,13 +74,13 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
                 }
 #endif
 #pragma GCC unroll 4
-                for (int q0 = 0; X_BYTES(bits) == 1 && q0 < quads; q0 += steps) {
+                for (int q0 = 0; bytes == 1 && q0 < quads; q0 += steps) {
                     dacc part;
 #pragma GCC unroll 8
                     for (int q = q0; q < q0 + steps; q++) {
                         int32_t word;
                         memcpy(&word, xq + s * 16 + q * 4, sizeof word);
-                        vi xr = i_set1(word), four = quad[s * 4 + q];
+                        vi xr = i_set1(word), four = quad[(s * 4 + q) & 7];
                         part = q == q0 ? d_first(four, xr) : d_step(part, four, xr);
                     }
                     sum = i_add(sum, d_sum(part));
@@ -89,7 +90,7 @@ ALWAYS void single(const int bits, const int sub, const bool zero, const enum st
                         sum, i_set1(sub == 16 ? x->minus_halves[2 * at + (size_t)s] : x->minus[STE_ZERO_OF(bits)][at]));
                 acc[v] = v_fma(v_mul(dx, d[s][v]), v_from_i32(sum), acc[v]);
                 if (!zero)
-                    acc[v] = v_fma(c[s][v], v_set1(x->sum[at]), acc[v]);
+                    acc[v] = v_fma(c[s][v], v_set1(sum_at(x, sub, at, s)), acc[v]);
             }
         }
     }
@@ -123,12 +124,12 @@ ALWAYS void single_groups(const int bits, const int sub, const enum ste_scale sc
         for (int v = 0; v < NV; v++)
             for (int i = 0; i < CHAINS; i++)
                 sum[v][i] = i_set1(GROUP_BYTES == 1 && i == 0 ? x->minus[STE_ZERO_OF(8)][at] : 0);
-        for (int i = 0; i < x->span; i++, at += (size_t)x->ld, src += bits * STE_QUAD_BYTES) {
-            prefetch_cell(bits, src + CELLS * bits * STE_QUAD_BYTES);
+        for (int i = 0; i < x->span; i++, at += (size_t)x->ld, src += STE_STORED_BITS(bits) * STE_QUAD_BYTES) {
+            prefetch_cell(bits, src + CELLS * STE_STORED_BITS(bits) * STE_QUAD_BYTES);
 #pragma GCC unroll 2
             for (int v = 0; v < NV; v++) {
                 vi quad[8];
-                scaled_quads(bits, sub, src, g, i, v, quad);
+                scaled_quads(bits, sub, w, src, g, i, v, quad);
 #pragma GCC unroll 8
                 for (int q = 0; q < 8; q++) {
 #ifdef D_WIDE
@@ -218,10 +219,10 @@ static void mul_int8(const struct ste_matrix *w, int p0, int np, struct ste_pane
                      const struct ste_rounded *x, int m0, int m, const float *bias, float *sums, float *y, size_t ldy)
 {
 #define CALL_IN(groups, bits, scale)                                                                                   \
-    mul_type(groups, bits, (scale) == STE_SCALE_K16 ? 16 : 32, (scale) == STE_SCALE_K16 || (scale) == STE_SCALE_BLOCK, \
-             scale, w, p0, np, after, k0, kc, x, m0, m, bias, sums, y, ldy)
+    mul_type(groups, bits, STE_SCALE_HALVES(scale) ? 16 : 32, !STE_SCALE_HAS_MIN(scale), scale, w, p0, np, after, k0,  \
+             kc, x, m0, m, bias, sums, y, ldy)
 #define CALL(bits, scale)                                                                                              \
-    if (((scale) == STE_SCALE_K || (scale) == STE_SCALE_K16) && x->span > 1)                                           \
+    if (STE_SCALE_IS_K(scale) && x->span > 1)                                                                          \
         CALL_IN(true, bits, scale);                                                                                    \
     else                                                                                                               \
         CALL_IN(false, bits, scale)

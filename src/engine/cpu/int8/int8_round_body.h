@@ -5,6 +5,10 @@ static void put_scales(const struct ste_rounded *out, size_t at, float d, int32_
     out->d[at] = d;
     if (out->sum)
         out->sum[at] = d * (float)(s0 + s1);
+    if (out->sum_halves) {
+        out->sum_halves[2 * at] = d * (float)s0;
+        out->sum_halves[2 * at + 1] = d * (float)s1;
+    }
     for (int bits = 4; bits <= 8; bits += bits == 5 ? 3 : 1)
         if (out->minus[STE_ZERO_OF(bits)])
             out->minus[STE_ZERO_OF(bits)][at] = -(s0 + s1) * ZERO(bits);

@@ -36,8 +36,15 @@ ALWAYS void send_for(const struct ahead *a, const int np, const int bits, int ce
 {
 #pragma GCC unroll 2
     for (int j = 0; j < np; j++)
-        for (int line = a->line; line < bits; line += a->step)
-            __builtin_prefetch(a->p + (size_t)j * a->panel + (size_t)(cell * bits + line) * STE_QUAD_BYTES);
+        for (int line = a->line; line < STE_STORED_BITS(bits); line += a->step)
+            __builtin_prefetch(a->p + (size_t)j * a->panel +
+                               (size_t)(cell * STE_STORED_BITS(bits) + line) * STE_QUAD_BYTES);
+}
+
+/* Of a row of a cell, or of its half S. */
+ALWAYS float sum_at(const struct ste_rounded *x, const int sub, size_t at, int s)
+{
+    return sub == 16 ? x->sum_halves[2 * at + (size_t)s] : x->sum[at];
 }
 
 ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub, const bool zero, const struct cells *w,
@@ -102,7 +109,7 @@ ALWAYS void int8_tile(const int mr, const int np, const int bits, const int sub,
                     const size_t of = (size_t)(v / NV) * PANEL_SCALES + sc + (size_t)(v % NV * VL);
                     acc[r][v] = v_fma(v_mul(scale, v_load(w->d + of)), v_from_i32(sum[r][v]), acc[r][v]);
                     if (!zero)
-                        acc[r][v] = v_fma(v_load(w->c + of), v_set1(x->sum[at + (size_t)r]), acc[r][v]);
+                        acc[r][v] = v_fma(v_load(w->c + of), v_set1(sum_at(x, sub, at + (size_t)r, s)), acc[r][v]);
                 }
             }
         }
@@ -237,7 +244,7 @@ ALWAYS void int8_rows(const bool groups, const int np, const int bits, const int
 #else
 #define TILE(R)                                                                                                        \
     case R:                                                                                                            \
-        if (groups || bits == 8)                                                                                       \
+        if (groups || STE_VALUE_BITS(bits) == 8)                                                                       \
             words_tile(R, bits, groups ? x->span : 1, u, x, at, f, t, ahead);                                          \
         else                                                                                                           \
             int8_tile(R, np, bits, sub, zero, u, x, at, f, t, ahead);                                                  \

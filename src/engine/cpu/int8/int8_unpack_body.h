@@ -16,22 +16,23 @@ ALWAYS void store_quads(const int bytes, int v, const vi quad[8], uint8_t *dst)
     }
 }
 
-ALWAYS void unpack_cell(const int bits, const uint8_t *src, uint8_t *dst)
+ALWAYS void unpack_cell(const int bits, const struct ste_matrix *w, const uint8_t *src, uint8_t *dst)
 {
 #pragma GCC unroll 2
     for (int v = 0; v < NV; v++) {
         vi quad[8];
-        quads_of(bits, src, v, quad);
+        quads_of(bits, w, src, v, quad);
         store_quads(X_BYTES(bits), v, quad, dst);
     }
 }
 
 /* Bytes of scales to 8 cells. */
 #define SCALE_BYTES(scale)                                                                                             \
-    ((scale) == STE_SCALE_BLOCK ? 256                                                                                  \
-     : (scale) == STE_SCALE_MIN ? 512                                                                                  \
-     : (scale) == STE_SCALE_K   ? STE_K_SCALES                                                                         \
-                                : STE_K16_SCALES)
+    ((scale) == STE_SCALE_BLOCK                               ? 256                                                    \
+     : (scale) == STE_SCALE_MIN || (scale) == STE_SCALE_TABLE ? 512                                                    \
+     : (scale) == STE_SCALE_K                                 ? STE_K_SCALES                                           \
+     : (scale) == STE_SCALE_K16                               ? STE_K16_SCALES                                         \
+                                                              : STE_K16_MIN_SCALES)
 
 /* Those of the 8 cells that CELL is of. */
 ALWAYS const uint8_t *scales_at(const enum ste_scale scale, const struct ste_matrix *w, int panel, int cell)
@@ -52,7 +53,8 @@ ALWAYS void scale_group(const enum ste_scale scale, const struct ste_matrix *w, 
                         struct group *g)
 {
     const uint8_t *block = scales_at(scale, w, panel, cell),
-                  *own = block + (scale == STE_SCALE_K ? 64 : 32) + (size_t)(cell % 8) * 32;
+                  *own = block + (STE_SCALE_HAS_MIN(scale) ? 64 : 32) +
+                         (size_t)(cell % 8) * (scale == STE_SCALE_K16_MIN ? 64 : 32);
     const float *largest = (const float *)(const void *)(block + STE_LARGEST_AT(SCALE_BYTES(scale)));
     const uint16_t *d = (const uint16_t *)(const void *)block, *dmin = d + STE_PANEL;
     const vi half = i_set1(128 * 256 + 128);
@@ -68,6 +70,15 @@ ALWAYS void scale_group(const enum ste_scale scale, const struct ste_matrix *w, 
                 g->factor[i][0][v] = i_spread(i_from_v(v_mul(v_from_u8(own + i * 32 + v * VL), by)));
                 g->add[i][0][v] = i_spread(i_add(i_from_v(v_mul(v_from_u8(own + i * 32 + 16 + v * VL), minus)), half));
             }
+        } else if (scale == STE_SCALE_K16_MIN) {
+            const vf minus = v_mul(v_load_f16(dmin + v * VL), v_mul(inverse, v_set1(-1)));
+            for (int i = 0; i < span; i++)
+#pragma GCC unroll 2
+                for (int s = 0; s < 2; s++) {
+                    const int8_t *at = (const int8_t *)own + i * 64 + s * 16 + v * VL;
+                    g->factor[i][s][v] = i_spread(i_from_v(v_mul(v_from_s8(at), by)));
+                    g->add[i][s][v] = i_spread(i_add(i_from_v(v_mul(v_from_s8(at + 32), minus)), half));
+                }
         } else
             for (int i = 0; i < span; i++)
 #pragma GCC unroll 2
@@ -80,17 +91,17 @@ ALWAYS void scale_group(const enum ste_scale scale, const struct ste_matrix *w, 
 }
 
 /* The Vth part of the quads of cell I of the group. */
-ALWAYS void scaled_quads(const int bits, const int sub, const uint8_t *src, const struct group *g, int i, int v,
-                         vi quad[8])
+ALWAYS void scaled_quads(const int bits, const int sub, const struct ste_matrix *w, const uint8_t *src,
+                         const struct group *g, int i, int v, vi quad[8])
 {
     if (bits == 4) {
 #pragma GCC unroll 8
         for (int q = 0; q < 8; q++)
-            quad[q] = i_scale_nibbles(i_load(src + q / 2 * STE_QUAD_BYTES + v * VL * 4), q % 2, g->factor[i][0][v],
-                                      g->add[i][0][v]);
+            quad[q] = i_scale_nibbles(i_load(src + q / 2 * STE_QUAD_BYTES + v * VL * 4), q % 2,
+                                      g->factor[i][q * 4 / sub][v], g->add[i][q * 4 / sub][v]);
         return;
     }
-    quads_of(bits, src, v, quad);
+    quads_of(bits, w, src, v, quad);
 #pragma GCC unroll 8
     for (int q = 0; q < 8; q++)
         quad[q] = i_scale_bytes(quad[q], g->factor[i][q * 4 / sub][v], g->add[i][q * 4 / sub][v]);
@@ -98,8 +109,9 @@ ALWAYS void scaled_quads(const int bits, const int sub, const uint8_t *src, cons
 
 ALWAYS void prefetch_cell(const int bits, const uint8_t *p)
 {
+    const int stored = STE_STORED_BITS(bits);
 #pragma GCC unroll 8
-    for (int line = 0; line < bits; line++)
+    for (int line = 0; line < stored; line++)
         __builtin_prefetch(p + line * STE_QUAD_BYTES);
 }
 
@@ -124,14 +136,14 @@ ALWAYS void unpack_cells(int span, const bool groups, const int bits, const int 
 #pragma GCC unroll 2
             for (int v = 0; v < NV; v++) {
                 vi quad[8];
-                scaled_quads(bits, sub, src, g, j, v, quad);
+                scaled_quads(bits, sub, w, src, g, j, v, quad);
                 store_quads(GROUP_BYTES, v, quad, quads);
             }
     }
     for (int i = 0; !groups && i < n; i++) {
         vf vd[2][NV], vc[2][NV];
         load_scales(scale, w, panel, cell + i, vd, vc);
-        unpack_cell(bits, src, quads);
+        unpack_cell(bits, w, src, quads);
 #pragma GCC unroll 2
         for (int s = 0; s < subs; s++)
 #pragma GCC unroll 2
@@ -140,7 +152,7 @@ ALWAYS void unpack_cells(int span, const bool groups, const int bits, const int 
                 if (!zero)
                     v_store(c + s * STE_PANEL + v * VL, vc[s][v]);
             }
-        src += bits * STE_QUAD_BYTES;
+        src += STE_STORED_BITS(bits) * STE_QUAD_BYTES;
         quads += 8 * STE_QUAD_BYTES * X_BYTES(bits);
         d += subs * STE_PANEL;
         c += subs * STE_PANEL;

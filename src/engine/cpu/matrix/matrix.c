@@ -7,33 +7,48 @@
 
 struct form {
     enum ste_type type;
-    int bits, zero, sub;
+    int bits, zero;
     enum ste_scale scale;
+    const int8_t *table; /* less the zero */
 };
 static const struct form forms[] = {
-    {STE_F32, 32, 0, 32, STE_SCALE_NONE},  {STE_F16, 32, 0, 32, STE_SCALE_NONE},
-    {STE_BF16, 32, 0, 32, STE_SCALE_NONE}, {STE_Q4_0, 4, 8, 32, STE_SCALE_BLOCK},
-    {STE_Q4_1, 4, 0, 32, STE_SCALE_MIN},   {STE_Q5_0, 5, 16, 32, STE_SCALE_BLOCK},
-    {STE_Q5_1, 5, 0, 32, STE_SCALE_MIN},   {STE_Q8_0, 8, 128, 32, STE_SCALE_BLOCK},
-    {STE_Q4_K, 4, 0, 32, STE_SCALE_K},     {STE_Q5_K, 5, 0, 32, STE_SCALE_K},
-    {STE_Q6_K, 6, 32, 16, STE_SCALE_K16},
+    {STE_F32, 32, 0, STE_SCALE_NONE, NULL},
+    {STE_F16, 32, 0, STE_SCALE_NONE, NULL},
+    {STE_BF16, 32, 0, STE_SCALE_NONE, NULL},
+    {STE_Q4_0, 4, 8, STE_SCALE_BLOCK, NULL},
+    {STE_Q4_1, 4, 0, STE_SCALE_MIN, NULL},
+    {STE_Q5_0, 5, 16, STE_SCALE_BLOCK, NULL},
+    {STE_Q5_1, 5, 0, STE_SCALE_MIN, NULL},
+    {STE_Q8_0, 8, 128, STE_SCALE_BLOCK, NULL},
+    {STE_Q2_K, 4, 0, STE_SCALE_K16_MIN, NULL},
+    {STE_Q3_K, 4, 0, STE_SCALE_K16_MIN, NULL},
+    {STE_Q4_K, 4, 0, STE_SCALE_K, NULL},
+    {STE_Q5_K, 5, 0, STE_SCALE_K, NULL},
+    {STE_Q6_K, 6, 32, STE_SCALE_K16, NULL},
+    {STE_IQ4_NL, STE_TABLE, 128, STE_SCALE_TABLE, ste_iq4_values},
+    {STE_IQ4_XS, STE_TABLE, 128, STE_SCALE_TABLE, ste_iq4_values},
+    {STE_MXFP4, STE_TABLE, 128, STE_SCALE_TABLE, ste_mxfp4_values},
 };
 /* Bytes of scales for the 16 rows: of a cell, or of the 8 cells of a block of 256. */
 static const size_t scale_bytes[] = {[STE_SCALE_NONE] = 0,
                                      [STE_SCALE_BLOCK] = 32,
                                      [STE_SCALE_MIN] = 64,
+                                     [STE_SCALE_TABLE] = 64,
                                      [STE_SCALE_K] = STE_K_SCALES,
-                                     [STE_SCALE_K16] = STE_K16_SCALES};
+                                     [STE_SCALE_K16] = STE_K16_SCALES,
+                                     [STE_SCALE_K16_MIN] = STE_K16_MIN_SCALES};
 
-/* The scale and minimum of sub-block J of a K block: 6 bits each, the first four apart from the last four. */
-static void k_scale(const uint8_t *packed, int j, uint8_t *scale, uint8_t *min)
+/* Where those of CELL begin, or of the block that it is of. */
+static size_t scales_before(enum ste_scale scale, size_t cell)
 {
-    if (j < 4) {
-        *scale = packed[j] & 63;
-        *min = packed[j + 4] & 63;
-    } else {
-        *scale = (uint8_t)((packed[j + 4] & 15) | (packed[j - 4] >> 6 << 4));
-        *min = (uint8_t)((packed[j + 4] >> 4) | (packed[j] >> 6 << 4));
+    return (STE_SCALE_IS_K(scale) ? cell / 8 : cell) * scale_bytes[scale];
+}
+
+static void read_nibbles(const uint8_t qs[16], uint8_t q[32])
+{
+    for (int i = 0; i < 16; i++) {
+        q[i] = qs[i] & 15;
+        q[i + 16] = qs[i] >> 4;
     }
 }
 
@@ -42,15 +57,21 @@ static void read_weights(enum ste_type type, const void *src, uint8_t *q)
 {
     switch (type) {
     case STE_Q4_0:
-    case STE_Q4_1: {
-        const uint8_t *qs =
-            type == STE_Q4_0 ? ((const struct ste_block_q4_0 *)src)->qs : ((const struct ste_block_q4_1 *)src)->qs;
-        for (int i = 0; i < 16; i++) {
-            q[i] = qs[i] & 15;
-            q[i + 16] = qs[i] >> 4;
-        }
+        read_nibbles(((const struct ste_block_q4_0 *)src)->qs, q);
         break;
-    }
+    case STE_Q4_1:
+        read_nibbles(((const struct ste_block_q4_1 *)src)->qs, q);
+        break;
+    case STE_IQ4_NL:
+        read_nibbles(((const struct ste_block_iq4_nl *)src)->qs, q);
+        break;
+    case STE_MXFP4:
+        read_nibbles(((const struct ste_block_mxfp4 *)src)->qs, q);
+        break;
+    case STE_IQ4_XS:
+        for (int j = 0; j < 8; j++)
+            read_nibbles(((const struct ste_block_iq4_xs *)src)->qs + 16 * j, q + 32 * j);
+        break;
     case STE_Q5_0:
     case STE_Q5_1: {
         const struct ste_block_q5_0 *b0 = src;
@@ -66,6 +87,18 @@ static void read_weights(enum ste_type type, const void *src, uint8_t *q)
         for (int i = 0; i < 32; i++)
             q[i] = (uint8_t)(((const struct ste_block_q8_0 *)src)->qs[i] + 128);
         break;
+    case STE_Q2_K:
+    case STE_Q3_K: {
+        const uint8_t *qs = type == STE_Q2_K ? ((const struct ste_block_q2_k *)src)->qs
+                                             : ((const struct ste_block_q3_k *)src)->qs,
+                      *high = type == STE_Q3_K ? ((const struct ste_block_q3_k *)src)->hmask : NULL;
+        for (int i = 0; i < 256; i++) {
+            q[i] = qs[i / 128 * 32 + i % 32] >> 2 * (i / 32 % 4) & 3;
+            if (high)
+                q[i] |= (uint8_t)((high[i % 32] >> i / 32 & 1) << 2);
+        }
+        break;
+    }
     case STE_Q4_K:
     case STE_Q5_K: {
         const struct ste_block_q4_k *b4 = src;
@@ -94,63 +127,142 @@ static void read_weights(enum ste_type type, const void *src, uint8_t *q)
     }
 }
 
-/* Row R's scales of a block, into the block's place among the panel's. */
-static void pack_scales(enum ste_type type, const void *src, uint8_t *dst, int r)
+static void put_f16(uint8_t *dst, int r, uint16_t h)
 {
-    uint16_t first = 0, second = 0;
-    float largest = 0; /* of the block */
+    memcpy(dst + 2 * r, &h, 2);
+}
+
+static void put_f32(uint8_t *dst, int r, float f)
+{
+    memcpy(dst + 4 * r, &f, 4);
+}
+
+/* The largest |w| that integers from 0 to TOP can be. */
+static float largest_of(float d, float c, int top)
+{
+    return fmaxf(fabsf(c), fabsf(d * (float)top + c));
+}
+
+static void pack_k(uint8_t *dst, int r, uint16_t d, uint16_t dmin, const uint8_t packed[12], int top)
+{
+    float largest = 0;
+    put_f16(dst, r, d);
+    put_f16(dst + 32, r, dmin);
+    for (int j = 0; j < 8; j++) {
+        int scale, min;
+        ste_k_scale_min(packed, j, &scale, &min);
+        dst[64 + j * 32 + r] = (uint8_t)scale;
+        dst[64 + j * 32 + 16 + r] = (uint8_t)min;
+        largest =
+            fmaxf(largest, largest_of(ste_f16_to_f32(d) * (float)scale, -(ste_f16_to_f32(dmin) * (float)min), top));
+    }
+    put_f32(dst + STE_LARGEST_AT(STE_K_SCALES), r, largest);
+}
+
+static void pack_k16_min(uint8_t *dst, int r, uint16_t d, uint16_t dmin, const int scales[16], const int mins[16],
+                         int top)
+{
+    float largest = 0;
+    put_f16(dst, r, d);
+    put_f16(dst + 32, r, dmin);
+    for (int j = 0; j < 16; j++) {
+        uint8_t *half = &dst[64 + j / 2 * 64 + j % 2 * 16 + r];
+        half[0] = (uint8_t)scales[j];
+        half[32] = (uint8_t)mins[j];
+        largest = fmaxf(
+            largest, largest_of(ste_f16_to_f32(d) * (float)scales[j], -(ste_f16_to_f32(dmin) * (float)mins[j]), top));
+    }
+    put_f32(dst + STE_LARGEST_AT(STE_K16_MIN_SCALES), r, largest);
+}
+
+static void pack_k16(uint8_t *dst, int r, const struct ste_block_q6_k *b)
+{
+    float largest = 0;
+    put_f16(dst, r, b->d);
+    for (int j = 0; j < 16; j++) {
+        dst[32 + j * 16 + r] = (uint8_t)b->scales[j];
+        largest = fmaxf(largest, 32 * fabsf(ste_f16_to_f32(b->d) * (float)b->scales[j]));
+    }
+    put_f32(dst + STE_LARGEST_AT(STE_K16_SCALES), r, largest);
+}
+
+/* Row R's scales of a block of blocks of 32. */
+static void pack_small_scales(enum ste_type type, const void *src, uint8_t *dst, int r)
+{
     switch (type) {
     case STE_Q4_0:
-        first = ((const struct ste_block_q4_0 *)src)->d;
+        put_f16(dst, r, ((const struct ste_block_q4_0 *)src)->d);
         break;
     case STE_Q5_0:
-        first = ((const struct ste_block_q5_0 *)src)->d;
+        put_f16(dst, r, ((const struct ste_block_q5_0 *)src)->d);
         break;
     case STE_Q8_0:
-        first = ((const struct ste_block_q8_0 *)src)->d;
+        put_f16(dst, r, ((const struct ste_block_q8_0 *)src)->d);
         break;
     case STE_Q4_1:
-        first = ((const struct ste_block_q4_1 *)src)->d;
-        second = ((const struct ste_block_q4_1 *)src)->m;
+        put_f16(dst, r, ((const struct ste_block_q4_1 *)src)->d);
+        put_f16(dst + 32, r, ((const struct ste_block_q4_1 *)src)->m);
         break;
     case STE_Q5_1:
-        first = ((const struct ste_block_q5_1 *)src)->d;
-        second = ((const struct ste_block_q5_1 *)src)->m;
+        put_f16(dst, r, ((const struct ste_block_q5_1 *)src)->d);
+        put_f16(dst + 32, r, ((const struct ste_block_q5_1 *)src)->m);
         break;
-    case STE_Q4_K:
-    case STE_Q5_K: {
-        const struct ste_block_q4_k *b4 = src;
-        const struct ste_block_q5_k *b5 = src;
-        first = type == STE_Q4_K ? b4->d : b5->d;
-        second = type == STE_Q4_K ? b4->dmin : b5->dmin;
-        const float d = ste_f16_to_f32(first), dmin = ste_f16_to_f32(second);
-        for (int j = 0; j < 8; j++) {
-            uint8_t *scale = &dst[64 + j * 32 + r], *min = scale + 16;
-            k_scale(type == STE_Q4_K ? b4->scales : b5->scales, j, scale, min);
-            const float least = -(dmin * (float)*min),
-                        most = d * (float)(*scale * (type == STE_Q4_K ? 15 : 31)) + least;
-            largest = fmaxf(largest, fmaxf(fabsf(least), fabsf(most)));
-        }
-        memcpy(dst + STE_LARGEST_AT(STE_K_SCALES) + 4 * r, &largest, 4);
+    case STE_IQ4_NL:
+        put_f32(dst, r, ste_f16_to_f32(((const struct ste_block_iq4_nl *)src)->d));
         break;
-    }
-    case STE_Q6_K: {
-        const struct ste_block_q6_k *b = src;
-        first = b->d;
-        const float d = ste_f16_to_f32(first);
-        for (int j = 0; j < 16; j++) {
-            dst[32 + j * 16 + r] = (uint8_t)b->scales[j];
-            largest = fmaxf(largest, 32 * fabsf(d * (float)b->scales[j]));
-        }
-        memcpy(dst + STE_LARGEST_AT(STE_K16_SCALES) + 4 * r, &largest, 4);
+    case STE_MXFP4: {
+        const float d = ste_mxfp4_scale(((const struct ste_block_mxfp4 *)src)->e);
+        put_f32(dst, r, d < 0x1p-42f ? 0 : d);
         break;
     }
     default:
-        return;
+        break;
     }
-    memcpy(dst + 2 * r, &first, 2);
-    if (type != STE_Q4_0 && type != STE_Q5_0 && type != STE_Q8_0 && type != STE_Q6_K)
-        memcpy(dst + 32 + 2 * r, &second, 2);
+}
+
+/* Row R's scales of a block, into the block's place among the panel's. */
+static void pack_scales(enum ste_type type, const void *src, uint8_t *dst, int r)
+{
+    int scales[16], mins[16];
+    switch (type) {
+    case STE_Q2_K: {
+        const struct ste_block_q2_k *b = src;
+        for (int j = 0; j < 16; j++) {
+            scales[j] = b->scales[j] & 15;
+            mins[j] = b->scales[j] >> 4;
+        }
+        pack_k16_min(dst, r, b->d, b->dmin, scales, mins, 3);
+        break;
+    }
+    case STE_Q3_K: { /* its zero is 4 */
+        const struct ste_block_q3_k *b = src;
+        for (int j = 0; j < 16; j++) {
+            scales[j] = ste_q3_k_scale(b->scales, j);
+            mins[j] = 4 * scales[j];
+        }
+        pack_k16_min(dst, r, b->d, b->d, scales, mins, 7);
+        break;
+    }
+    case STE_Q4_K:
+        pack_k(dst, r, ((const struct ste_block_q4_k *)src)->d, ((const struct ste_block_q4_k *)src)->dmin,
+               ((const struct ste_block_q4_k *)src)->scales, 15);
+        break;
+    case STE_Q5_K:
+        pack_k(dst, r, ((const struct ste_block_q5_k *)src)->d, ((const struct ste_block_q5_k *)src)->dmin,
+               ((const struct ste_block_q5_k *)src)->scales, 31);
+        break;
+    case STE_Q6_K:
+        pack_k16(dst, r, src);
+        break;
+    case STE_IQ4_XS: {
+        const struct ste_block_iq4_xs *b = src;
+        for (int j = 0; j < 8; j++)
+            put_f32(dst + j * 64, r, ste_f16_to_f32(b->d) * (float)ste_iq4_xs_scale(b, j));
+        break;
+    }
+    default:
+        pack_small_scales(type, src, dst, r);
+    }
 }
 
 /* 32 weights of row R into a cell. */
@@ -209,7 +321,7 @@ static void pack_panel(void *arg, int panel)
             read_weights(type, src, q);
             for (int c = 0; c < block / STE_CELL; c++)
                 pack_cell(w->bits, q + c * STE_CELL, weights + (size_t)(b * (block / STE_CELL) + c) * w->cell_bytes, r);
-            pack_scales(type, src, scales + (size_t)b * scale_bytes[w->scale], r);
+            pack_scales(type, src, scales + scales_before(w->scale, (size_t)(b * (block / STE_CELL))), r);
         }
     }
 }
@@ -237,12 +349,13 @@ int ste_matrix_pack(struct ste_matrix **out, const struct ste_tensor *t, enum st
     w->panels = (int)panels;
     w->bits = form->bits;
     w->zero = form->zero;
-    w->sub = form->sub;
     w->scale = form->scale;
+    for (int i = 0; form->table && i < 16; i++)
+        w->table[i] = (uint8_t)(form->table[i] + form->zero);
     w->isa = isa;
-    w->cell_bytes = (size_t)form->bits * STE_QUAD_BYTES;
+    w->cell_bytes = (size_t)STE_STORED_BITS(form->bits) * STE_QUAD_BYTES;
     w->panel_weights = form->bits == 32 ? in * STE_PANEL * sizeof(float) : in / STE_CELL * w->cell_bytes;
-    w->panel_scales = in / block * scale_bytes[form->scale];
+    w->panel_scales = scales_before(form->scale, in / STE_CELL);
     int rc = 0;
     if (ste_mul_overflows(panels, w->panel_weights, &weights) || ste_mul_overflows(panels, w->panel_scales, &scales)) {
         rc = ste_err_set(err, STE_ENOMEM, "cannot pack %s: it is too large", t->name);
@@ -295,20 +408,26 @@ static float f16_at(const uint8_t *p, int i)
 /* Row R's d and c of the SUBth scale of a cell. */
 static void row_scale(const struct ste_matrix *w, const uint8_t *scales, int cell, int sub, int r, float *d, float *c)
 {
-    const uint8_t *s = scales + (size_t)cell * scale_bytes[w->scale];
+    const uint8_t *s = scales + scales_before(w->scale, (size_t)cell);
+    cell %= 8;
     switch (w->scale) {
     case STE_SCALE_MIN:
         *d = f16_at(s, r);
         *c = f16_at(s + 32, r);
         return;
     case STE_SCALE_K:
-        s = scales + (size_t)(cell / 8) * scale_bytes[w->scale];
-        *d = f16_at(s, r) * (float)s[64 + cell % 8 * 32 + r];
-        *c = -(f16_at(s + 32, r) * (float)s[64 + cell % 8 * 32 + 16 + r]);
+        *d = f16_at(s, r) * (float)s[64 + cell * 32 + r];
+        *c = -(f16_at(s + 32, r) * (float)s[64 + cell * 32 + 16 + r]);
+        return;
+    case STE_SCALE_K16_MIN:
+        *d = f16_at(s, r) * (float)(int8_t)s[64 + cell * 64 + sub * 16 + r];
+        *c = -(f16_at(s + 32, r) * (float)(int8_t)s[64 + cell * 64 + 32 + sub * 16 + r]);
         return;
     case STE_SCALE_K16:
-        s = scales + (size_t)(cell / 8) * scale_bytes[w->scale];
-        *d = f16_at(s, r) * (float)(int8_t)s[32 + (cell % 8 * 2 + sub) * 16 + r];
+        *d = f16_at(s, r) * (float)(int8_t)s[32 + (cell * 2 + sub) * 16 + r];
+        break;
+    case STE_SCALE_TABLE:
+        memcpy(d, s + 4 * r, 4);
         break;
     default:
         *d = f16_at(s, r);
@@ -330,14 +449,16 @@ void ste_matrix_row(const struct ste_matrix *w, int row, float *dst)
         for (int i = 0; i < STE_CELL; i++) {
             const int quad = i / 4, at = 4 * r + i % 4;
             int q = weights[(w->bits == 8 ? quad : quad / 2) * STE_QUAD_BYTES + at];
-            if (w->bits < 8)
+            if (w->bits != 8)
                 q = quad % 2 ? q >> 4 : q & 15;
-            if (w->bits == 5)
+            if (w->bits == STE_TABLE)
+                q = w->table[q];
+            else if (w->bits == 5)
                 q |= (weights[4 * STE_QUAD_BYTES + at] >> quad & 1) << 4;
             else if (w->bits == 6)
                 q |= (weights[(4 + quad / 4) * STE_QUAD_BYTES + at] >> (2 * (quad % 4)) & 3) << 4;
             float d, c;
-            row_scale(w, scales, k / STE_CELL, w->sub == 16 ? i / 16 : 0, r, &d, &c);
+            row_scale(w, scales, k / STE_CELL, i / 16, r, &d, &c);
             dst[k + i] = d * (float)q + c; /* the product is exact */
         }
 }

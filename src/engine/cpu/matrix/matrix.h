@@ -8,12 +8,16 @@
  *   5th bit      64 bytes: bit i of a byte belongs to quad i
  *   5th and 6th  2 x 64 bytes: bits 2i of the first to quads 0..3, of the second to quads 4..7
  *   8 bits       8 x 64 bytes, a quad each
+ *   table        as 4 bits, which choose one of the matrix's 16 bytes: Q is of 8 bits
  * The scales lie apart from the weights, 16 rows side by side, as compact as in the file:
  *   STE_SCALE_BLOCK    a cell: d (f16); STE_SCALE_MIN: d, m (f16); c = m
  *   STE_SCALE_K        8 cells: d, dmin (f16), then for each cell scale and min (u8); d * scale, c = -dmin * min
  *   STE_SCALE_K16      8 cells: d (f16), then for each half cell a scale (s8)
+ *   STE_SCALE_K16_MIN  8 cells: d, dmin (f16), then for each cell its halves' scales (s8), then minima (s8)
+ *   STE_SCALE_TABLE    a cell: d (f32)
  * Behind those of 8 cells of a K type: the largest |w| that their scales allow (f32), for products in groups.
- * Types whose zero is not 0 (all but MIN and K) have c = -zero * d.
+ * Types whose zero is not 0 (all but those with a minimum) have c = -zero * d. Q2_K and Q3_K lie as 4 bits. MXFP4's
+ * scales below 2^-42 are 0 (bf16.h): of its weights, those below 2^-39 may be lost.
  * F32, F16, BF16: f32, 16 rows side by side for each input.
  */
 #ifndef STE_ENGINE_CPU_MATRIX_H
@@ -27,16 +31,35 @@
 /* Bytes of scales of a panel's 8 cells, and where the largest |w| lie among those of K types. */
 #define STE_K_SCALES 384
 #define STE_K16_SCALES 352
+#define STE_K16_MIN_SCALES 640
 #define STE_LARGEST_AT(bytes) ((bytes)-STE_PANEL * 4)
 
-enum ste_scale { STE_SCALE_NONE, STE_SCALE_BLOCK, STE_SCALE_MIN, STE_SCALE_K, STE_SCALE_K16 };
+enum ste_scale {
+    STE_SCALE_NONE,
+    STE_SCALE_BLOCK,
+    STE_SCALE_MIN,
+    STE_SCALE_TABLE,
+    STE_SCALE_K,
+    STE_SCALE_K16,
+    STE_SCALE_K16_MIN
+};
+/* A scale for 8 cells, with those of its parts. */
+#define STE_SCALE_IS_K(scale) ((scale) >= STE_SCALE_K)
+/* A scale for half a cell. */
+#define STE_SCALE_HALVES(scale) ((scale) >= STE_SCALE_K16)
+/* The integers have a minimum, C is no multiple of d. */
+#define STE_SCALE_HAS_MIN(scale) ((scale) == STE_SCALE_MIN || (scale) == STE_SCALE_K || (scale) == STE_SCALE_K16_MIN)
+
+#define STE_TABLE 9 /* as the bits of a matrix: 4 that choose one of 16 bytes */
+#define STE_STORED_BITS(bits) ((bits) == STE_TABLE ? 4 : (bits))
+#define STE_VALUE_BITS(bits) ((bits) == STE_TABLE ? 8 : (bits))
 
 struct ste_matrix {
     int out, in, panels;
-    int bits; /* 4, 5, 6, 8, or 32 for f32 */
+    int bits; /* 4, 5, 6, 8, STE_TABLE, or 32 for f32 */
     int zero; /* the integer that stands for 0; 0 for types with a minimum */
-    int sub;  /* inputs a scale: 32, or 16 */
     enum ste_scale scale;
+    uint8_t table[16]; /* of STE_TABLE */
     uint8_t *weights, *scales;
     size_t weights_size, scales_size; /* allocated */
     size_t cell_bytes;                /* weights of a cell; f32: of 32 inputs */

@@ -125,17 +125,19 @@ static void begin_int8(struct ste_inputs *in, const struct ste_product *products
     struct ste_rounded *r = &in->rounded;
     const int ld = STE_ROUNDED_LD(in->m);
     const size_t all = (size_t)ld * (size_t)in->width, cells = all / STE_CELL, bytes = (all + 63) / 64 * 64;
-    bool words = false, sum = false, halves = false, minus[STE_ZEROS] = {false};
+    bool words = false, sum = false, halves = false, sum_halves = false, minus[STE_ZEROS] = {false};
     in->int8 = ste_int8_kernels_of(products[0].w->isa);
     for (int i = 0; i < n; i++) {
         const enum ste_scale scale = products[i].w->scale;
-        words = words || (in->int8->words_for && (span > 1 || products[i].w->bits == in->int8->words_for));
-        if (span > 1 || scale == STE_SCALE_BLOCK)
-            minus[STE_ZERO_OF(span > 1 ? 8 : products[i].w->bits)] = true;
+        const int bits = STE_VALUE_BITS(span > 1 ? 8 : products[i].w->bits);
+        words = words || (in->int8->words_for && (span > 1 || bits == in->int8->words_for));
+        if (span > 1 || scale == STE_SCALE_BLOCK || scale == STE_SCALE_TABLE)
+            minus[STE_ZERO_OF(bits)] = true;
         halves = halves || (span == 1 && scale == STE_SCALE_K16);
         sum = sum || (span == 1 && (scale == STE_SCALE_MIN || scale == STE_SCALE_K));
+        sum_halves = sum_halves || (span == 1 && scale == STE_SCALE_K16_MIN);
     }
-    char *s = room(in, (words ? 3 : 1) * bytes + (4 + STE_ZEROS) * cells * sizeof(float));
+    char *s = room(in, (words ? 3 : 1) * bytes + (6 + STE_ZEROS) * cells * sizeof(float));
     *r = (struct ste_rounded){.in = in->width, .ld = ld, .q = (int8_t *)s, .span = span};
     s += bytes;
     if (words) {
@@ -144,7 +146,8 @@ static void begin_int8(struct ste_inputs *in, const struct ste_product *products
     }
     r->d = (float *)(void *)s;
     r->sum = sum ? r->d + cells : NULL;
-    int32_t *next = (int32_t *)(void *)(r->d + 2 * cells);
+    r->sum_halves = sum_halves ? r->d + 2 * cells : NULL;
+    int32_t *next = (int32_t *)(void *)(r->d + 4 * cells);
     r->minus_halves = halves ? next : NULL;
     next += 2 * cells;
     for (int i = 0; i < STE_ZEROS; i++, next += cells)
@@ -163,9 +166,8 @@ void ste_inputs_begin(struct ste_inputs *in, const struct ste_product *products,
     in->bf16 = NULL;
     for (int i = 0; i < n; i++)
         if (products[i].w->bits != 32) {
-            const enum ste_scale scale = products[i].w->scale;
             quantized = true;
-            blocks = blocks && (scale == STE_SCALE_K || scale == STE_SCALE_K16);
+            blocks = blocks && STE_SCALE_IS_K(products[i].w->scale);
         }
     if (quantized && ste_activations_are_int8(act))
         begin_int8(in, products, n, !blocks || act == STE_ACT_INT8 ? 1 : act == STE_ACT_INT8_G64 ? 2 : 4);

@@ -5,10 +5,10 @@ static inline const uint8_t *cell_at(const struct ste_matrix *w, int panel, int 
     return w->weights + (size_t)panel * w->panel_weights + (size_t)cell * w->cell_bytes;
 }
 
-/* VL rows (the Vth of a panel) of a cell as unsigned bytes: its 8 quads. */
-ALWAYS void quads_of(const int bits, const uint8_t *src, int v, vi quad[8])
+/* VL rows (the Vth of a panel) of a cell of W, at SRC, as unsigned bytes: its 8 quads. */
+ALWAYS void quads_of(const int bits, const struct ste_matrix *w, const uint8_t *src, int v, vi quad[8])
 {
-    const vi low = i_set1(0x0f0f0f0f);
+    const vi low = i_set1(0x0f0f0f0f), table = i_sixteen(w->table);
     vi high[2];
     src += (size_t)v * VL * 4;
     if (bits == 8) {
@@ -18,7 +18,7 @@ ALWAYS void quads_of(const int bits, const uint8_t *src, int v, vi quad[8])
         return;
     }
     high[0] = high[1] = low;
-    if (bits > 4)
+    if (bits == 5 || bits == 6)
         high[0] = i_load(src + 4 * STE_QUAD_BYTES);
     if (bits == 6)
         high[1] = i_load(src + 5 * STE_QUAD_BYTES);
@@ -26,7 +26,9 @@ ALWAYS void quads_of(const int bits, const uint8_t *src, int v, vi quad[8])
     for (int q = 0; q < 8; q++) {
         vi two = i_load(src + q / 2 * STE_QUAD_BYTES);
         vi n = i_and(q % 2 ? i_srl(two, 4) : two, low);
-        if (bits == 5) {
+        if (bits == STE_TABLE) {
+            n = i_look_up(table, n);
+        } else if (bits == 5) {
             vi b = q < 4 ? i_sll(high[0], 4 - q) : i_srl(high[0], q - 4);
             n = i_or(n, i_and(b, i_set1(0x10101010)));
         } else if (bits == 6) {
@@ -37,8 +39,8 @@ ALWAYS void quads_of(const int bits, const uint8_t *src, int v, vi quad[8])
     }
 }
 
-/* A cell's d and c; of its two halves where there is a scale for each. SCALE is W's, given apart so that it may be a
- * constant. */
+/* The d and c of a cell's two halves, which are one where there is no scale for each. SCALE is W's, given apart so that
+ * it may be a constant. */
 ALWAYS void load_scales(const enum ste_scale scale, const struct ste_matrix *w, int panel, int cell, vf d[2][NV],
                         vf c[2][NV])
 {
@@ -51,6 +53,10 @@ ALWAYS void load_scales(const enum ste_scale scale, const struct ste_matrix *w, 
         switch (scale) {
         case STE_SCALE_BLOCK:
             d[0][v] = v_load_f16((const uint16_t *)(const void *)(s + (size_t)cell * 32 + half));
+            c[0][v] = v_mul(d[0][v], minus_zero_point);
+            break;
+        case STE_SCALE_TABLE:
+            d[0][v] = v_load((const float *)(const void *)(s + (size_t)cell * 64) + v * VL);
             c[0][v] = v_mul(d[0][v], minus_zero_point);
             break;
         case STE_SCALE_MIN:
@@ -73,8 +79,23 @@ ALWAYS void load_scales(const enum ste_scale scale, const struct ste_matrix *w, 
             }
             break;
         }
+        case STE_SCALE_K16_MIN: {
+            const uint8_t *super = s + (size_t)(cell / 8) * STE_K16_MIN_SCALES,
+                          *own = super + 64 + (size_t)(cell % 8) * 64 + byte;
+            vf all = v_load_f16((const uint16_t *)(const void *)(super + half)),
+               min = v_load_f16((const uint16_t *)(const void *)(super + 32 + half));
+            for (int h = 0; h < 2; h++) {
+                d[h][v] = v_mul(all, v_from_s8((const int8_t *)own + h * 16));
+                c[h][v] = v_sub(v_zero(), v_mul(min, v_from_s8((const int8_t *)own + 32 + h * 16)));
+            }
+            break;
+        }
         case STE_SCALE_NONE:
             break;
+        }
+        if (!STE_SCALE_HALVES(scale)) {
+            d[1][v] = d[0][v];
+            c[1][v] = c[0][v];
         }
     }
 }
@@ -83,25 +104,24 @@ ALWAYS void load_scales(const enum ste_scale scale, const struct ste_matrix *w, 
 
 ALWAYS void expand_bits(const int bits, const struct ste_matrix *w, int panel, int cell, int cells, float *dst)
 {
+    const int stored = STE_STORED_BITS(bits);
     for (; cells > 0; cells--, cell++, dst += STE_CELL * STE_PANEL) {
         const uint8_t *src = cell_at(w, panel, cell);
         vf d[2][NV], c[2][NV];
         load_scales(w->scale, w, panel, cell, d, c);
 #pragma GCC unroll 8
-        for (int line = 0; line < bits; line++)
-            __builtin_prefetch(src + AHEAD * bits * STE_QUAD_BYTES + line * 64);
+        for (int line = 0; line < stored; line++)
+            __builtin_prefetch(src + (AHEAD * stored + line) * STE_QUAD_BYTES);
 #pragma GCC unroll 2
         for (int v = 0; v < NV; v++) {
             vi quad[8];
-            quads_of(bits, src, v, quad);
+            quads_of(bits, w, src, v, quad);
 #pragma GCC unroll 8
             for (int q = 0; q < 8; q++)
 #pragma GCC unroll 4
-                for (int j = 0; j < 4; j++) {
-                    const int half = bits == 6 ? q / 4 : 0;
+                for (int j = 0; j < 4; j++)
                     v_store(dst + (4 * q + j) * STE_PANEL + v * VL,
-                            v_fma(v_from_byte(quad[q], j), d[half][v], c[half][v]));
-                }
+                            v_fma(v_from_byte(quad[q], j), d[q / 4][v], c[q / 4][v]));
         }
     }
 }
@@ -120,6 +140,9 @@ ALWAYS void expand(const struct ste_matrix *w, int panel, int k0, int kc, float 
     case 6:
         expand_bits(6, w, panel, cell, cells, dst);
         break;
+    case STE_TABLE:
+        expand_bits(STE_TABLE, w, panel, cell, cells, dst);
+        break;
     default:
         expand_bits(8, w, panel, cell, cells, dst);
     }
@@ -130,6 +153,10 @@ ALWAYS void expand(const struct ste_matrix *w, int panel, int k0, int kc, float 
     do {                                                                                                               \
         if ((w)->scale == STE_SCALE_K16)                                                                               \
             CALL(6, STE_SCALE_K16);                                                                                    \
+        else if ((w)->scale == STE_SCALE_K16_MIN)                                                                      \
+            CALL(4, STE_SCALE_K16_MIN);                                                                                \
+        else if ((w)->scale == STE_SCALE_TABLE)                                                                        \
+            CALL(STE_TABLE, STE_SCALE_TABLE);                                                                          \
         else if ((w)->scale == STE_SCALE_K && (w)->bits == 4)                                                          \
             CALL(4, STE_SCALE_K);                                                                                      \
         else if ((w)->scale == STE_SCALE_K)                                                                            \

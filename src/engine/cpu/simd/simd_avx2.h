@@ -135,6 +135,15 @@ ALWAYS vi i_scale_nibbles(vi q, const int high, vi s, vi c)
 {
     return i_scale_bytes(_mm256_and_si256(high ? _mm256_srli_epi16(q, 4) : q, _mm256_set1_epi8(0x0f)), s, c);
 }
+/* 16 bytes for I_LOOK_UP, which gives for each byte N of 0 to 15 the Nth of them. */
+ALWAYS vi i_sixteen(const uint8_t *p)
+{
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)p));
+}
+ALWAYS vi i_look_up(vi table, vi n)
+{
+    return _mm256_shuffle_epi8(table, n);
+}
 ALWAYS vi i_sub(vi a, vi b)
 {
     return _mm256_sub_epi32(a, b);

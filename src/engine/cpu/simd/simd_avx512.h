@@ -144,6 +144,14 @@ ALWAYS vi i_scale_nibbles(vi q, const int high, vi s, vi c)
     return high ? i_scale_words(_mm512_and_si512(_mm512_srli_epi16(q, 4), low), _mm512_srli_epi16(q, 12), s, c)
                 : i_scale_words(_mm512_and_si512(q, low), _mm512_and_si512(_mm512_srli_epi16(q, 8), low), s, c);
 }
+ALWAYS vi i_sixteen(const uint8_t *p)
+{
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)p));
+}
+ALWAYS vi i_look_up(vi table, vi n)
+{
+    return _mm512_shuffle_epi8(table, n);
+}
 ALWAYS vi i_sub(vi a, vi b)
 {
     return _mm512_sub_epi32(a, b);

@@ -173,6 +173,22 @@ ALWAYS vi i_scale_nibbles(vi q, const int high, vi s, vi c)
 {
     return i_scale_bytes(i_and(high ? i_srl(q, 4) : q, i_set1(0x0f0f0f0f)), s, c);
 }
+ALWAYS vi i_sixteen(const uint8_t *p)
+{
+    vi r;
+    EACH memcpy(&r.v[l_], p + l_ % 4 * 4, 4);
+    return r;
+}
+ALWAYS vi i_look_up(vi table, vi n)
+{
+    uint8_t of[16], b[sizeof n.v];
+    memcpy(of, table.v, sizeof of);
+    memcpy(b, n.v, sizeof b);
+    for (size_t i = 0; i < sizeof b; i++)
+        b[i] = of[b[i] & 15];
+    memcpy(n.v, b, sizeof b);
+    return n;
+}
 ALWAYS vi i_sub(vi a, vi b)
 {
     EACH a.v[l_] -= b.v[l_];
