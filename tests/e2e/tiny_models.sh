@@ -26,6 +26,24 @@ for f in lora.gguf adapter/adapter_model.safetensors; do
     refused "$f is a file; an adapter is a folder" generate --model "$tiny" --adapter "$f" --prompt x
 done
 
+# an architecture that ste does not run: its name, and what it has that is missing
+architecture() {
+    python3 - "$1" <<'PY'
+import struct, sys
+text = lambda s: struct.pack("<Q", len(s)) + s.encode()
+with open("other.gguf", "wb") as f:
+    f.write(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("general.architecture") + struct.pack("<I", 8) + text(sys.argv[1]))
+PY
+}
+for a in 'qwen35:layers of linear attention' 'qwen3moe:experts' 'gpt-oss:experts' 'granitehybrid:state-space layers' \
+    'gemma3n:embeddings for each layer' 'gemma4:layers of different shapes' 'lfm2:layers of convolution' \
+    'qwen2vl:positions in three dimensions' 'mamba2:state-space layers'; do
+    architecture "${a%%:*}"
+    refused "other.gguf is of architecture '${a%%:*}' (${a#*:}" generate --model other.gguf --prompt x
+done
+architecture starcoder
+refused "other.gguf is of architecture 'starcoder'; ste runs llama, " generate --model other.gguf --prompt x
+
 # the base that an adapter names is of another machine: the file and the flag are named, and the flag helps
 for a in hub elsewhere; do
     refused "$a/adapter_config.json says that the adapter's base is" judge --judge "$dir/$a" --in judge.jsonl --out v.jsonl

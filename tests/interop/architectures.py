@@ -22,6 +22,10 @@ YARN = ROPE("yarn", factor=8.0, original_max_position_embeddings=64, beta_fast=3
 LONG = ROPE("longrope", short_factor=[1.0 + i / 20 for i in range(12)], long_factor=[1.0 + i / 3 for i in range(12)],
             original_max_position_embeddings=128)
 SLIDING = lambda n, full: ["full_attention" if (i + 1) % full == 0 else "sliding_attention" for i in range(n)]
+DENSE = {"layer_types": ["attention"] * 4, "num_local_experts": 0, "num_experts_per_tok": 0, "shared_intermediate_size": 192,
+         "intermediate_size": 64, "embedding_multiplier": 6.0, "attention_multiplier": 0.1, "residual_multiplier": 0.7, "logits_scaling": 0.6}
+IN_FOLDERS = {"embedding": 0.3, "forms": ["folder", "converted"],
+              "targets": ["q_proj", "k_proj", "v_proj", "o_proj", "input_linear", "output_linear"]}
 
 # name: (config class, what differs from MANY, what it takes of the test)
 FAMILIES = {
@@ -56,7 +60,10 @@ FAMILIES = {
     "granite": ("GraniteConfig", {"embedding_multiplier": 6.0, "attention_multiplier": 0.1, "residual_multiplier": 0.7,
                                   "logits_scaling": 0.6}, {"embedding": 0.3}),
     "granite-nope": ("GraniteConfig", {"embedding_multiplier": 6.0, "logits_scaling": 0.6},
-                     {"embedding": 0.3, "nope": True, "keys": {"rope.scaling.finetuned": False}}),
+                     {"embedding": 0.3, "nope": True, "forms": ["gguf"], "keys": {"rope.scaling.finetuned": False}}),
+    # A GGUF file does not say that a dense Granite 4 is of another class than Granite 3; an adapter for it has other names.
+    "granite4": ("GraniteMoeHybridConfig", {**DENSE, "position_embedding_type": "rope"}, IN_FOLDERS),
+    "granite4-nope": ("GraniteMoeHybridConfig", DENSE, IN_FOLDERS),
     "ministral3": ("Ministral3Config", {"head_dim": 64, "rope_parameters": {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0,
                                                                            "llama_4_scaling_beta": 0.1}}, {}),
 }
@@ -82,7 +89,7 @@ def tokenizer_json():
 
 
 def settle(m, of_test):
-    """Granite 4 has no RoPE, which this class of transformers cannot be told otherwise."""
+    """A granite without RoPE: this class of transformers cannot be told so otherwise."""
     if of_test.get("nope"):
         m.model.rotary_emb.inv_freq.zero_()
     return m.eval()
@@ -199,7 +206,7 @@ def written(a, name, model, base, ids, n_vocab, folder, llama):
     import torch
     from peft import PeftModel
 
-    adapter = folder / "trained"
+    adapter = folder / f"trained-{pathlib.Path(model).name}"
     ste(a, "sft", "--model", model, "--in", folder / "batch.jsonl", "--adapter", folder / "adapter", "--out", adapter, "--steps", 3,
         "--lr", 1e-2, "--batch", 2, "--order", "file", "--activations", "f32", "--r", 4, "--alpha", 8)
     ours = ste_logits(a, model, ids, folder, adapter)
@@ -239,13 +246,16 @@ def check(a, name, folder):
     m.save_pretrained(folder / "adapter")
     loss_of(m.double(), batch)
     cells = []
-    for model in [{"gguf": gguf, "folder": folder / "hf"}[f] for f in a.forms]:
-        form, row = f"{name} ({'folder' if model.is_dir() else 'GGUF'})", []
+    for kind in [f for f in a.forms if f in of_test.get("forms", a.forms)]:
+        model = {"gguf": gguf, "folder": folder / "hf", "converted": folder / "converted.gguf"}[kind]
+        form, row = f"{name} ({kind})", []
         try:
+            if kind == "converted":
+                ste(a, "convert", folder / "hf", model, "--type", "f32")
             ours = ste_logits(a, model, ids, folder)
             row.append(hold(form, "transformers", reference, ours))
-            llama = of_test.get("llama", True) and model == gguf
-            row.append(hold(form, "llama.cpp", Llama(gguf, ctx=512, f32=True).logits(ids), ours) if llama else "-")
+            llama = of_test.get("llama", True) and kind != "folder"
+            row.append(hold(form, "llama.cpp", Llama(model, ctx=512, f32=True).logits(ids), ours) if llama else "-")
             row.append(gradients(a, form, model, m, batch, folder))
             plain = transformers.AutoModelForCausalLM.from_pretrained(folder / "hf", dtype=torch.float32, attn_implementation="eager")
             row += written(a, form, model, settle(plain, of_test), ids, n_vocab, folder, llama)
@@ -256,17 +266,22 @@ def check(a, name, folder):
     return cells
 
 
-def main():
-    a = arguments(__doc__, family="", forms="gguf", llama_cpp=str(HOME / "bench"))
-    a.forms = a.forms.split(",")
+def find_llama_cpp(a, others=()):
+    """A.LLAMA_CPP: the folder of its source, which stands under HOME where it was made for the benchmarks."""
     if (HOME / "bench").as_posix() == a.llama_cpp:
         found = sorted((HOME / "bench").glob("llama_cpp_python-*/vendor/llama.cpp"))
         a.llama_cpp = str(found[-1]) if found else ""
     if not (pathlib.Path(a.llama_cpp) / "conversion").is_dir():
         sys.exit(f"no source of llama.cpp with its converter at '{a.llama_cpp}'; name it with --llama-cpp")
-    unknown = set(filter(None, a.family.split(","))) - set(FAMILIES)
+    unknown = set(filter(None, a.family.split(","))) - {*FAMILIES, *others}
     if unknown:
         sys.exit(f"no family {', '.join(sorted(unknown))}; there are {', '.join(FAMILIES)}")
+
+
+def main():
+    a = arguments(__doc__, family="", forms="gguf,folder,converted", llama_cpp=str(HOME / "bench"))
+    a.forms = a.forms.split(",")
+    find_llama_cpp(a)
     table = [("", "transformers", "llama.cpp", "gradients", "adapter: PEFT", "llama.cpp")]
     for name in a.family.split(",") if a.family else FAMILIES:
         table += check(a, name, scratch("architecture-" + name))
@@ -276,4 +291,5 @@ def main():
     finish()
 
 
-main()
+if __name__ == "__main__":
+    main()
