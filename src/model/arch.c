@@ -2,9 +2,17 @@
 
 #include <string.h>
 
-const struct ste_arch *const ste_archs[] = {
-    &ste_arch_llama, &ste_arch_qwen2,  &ste_arch_qwen3,   &ste_arch_granite,  &ste_arch_olmo2,
-    &ste_arch_phi3,  &ste_arch_gemma3, &ste_arch_smollm3, &ste_arch_mistral3, NULL};
+const struct ste_arch *const ste_archs[] = {&ste_arch_llama,
+                                            &ste_arch_qwen2,
+                                            &ste_arch_qwen3,
+                                            &ste_arch_granite,
+                                            &ste_arch_granite4,
+                                            &ste_arch_olmo2,
+                                            &ste_arch_phi3,
+                                            &ste_arch_gemma3,
+                                            &ste_arch_smollm3,
+                                            &ste_arch_mistral3,
+                                            NULL};
 
 const char *ste_arch_lacks(const char *name, size_t n)
 {
@@ -64,7 +72,7 @@ void ste_linear_shape(const struct ste_hparams *hp, enum ste_linear l, int *out,
 const struct ste_fused *ste_fused_of(const struct ste_arch *arch, enum ste_linear l)
 {
     for (const struct ste_fused *f = arch->fused; f < arch->fused + STE_MAX_FUSED; f++)
-        if (f->gguf && l >= f->first && (int)l < (int)f->first + f->n)
+        if (f->peft && l >= f->first && (int)l < (int)f->first + f->n)
             return f;
     return NULL;
 }

@@ -80,7 +80,7 @@ struct ste_key {
 /* N linear layers from FIRST on as one, the rows of one behind those of the other: LoRA adapts them as one layer of
  * Hugging Face's, which has one A, and a B whose rows lie so too. */
 struct ste_fused {
-    const char *gguf; /* "attn_qkv": as in LINEAR. A file may have the layers' own tensors in its place */
+    const char *gguf; /* "attn_qkv": as in LINEAR; a file may have the layers' own tensors in its place. NULL: it has */
     const char *peft; /* "self_attn.qkv_proj" */
     enum ste_linear first;
     int n;
@@ -96,7 +96,7 @@ struct ste_arch {
         const char *peft; /* "self_attn.q_proj", its path in a Hugging Face model; NULL: LoRA has no name for it */
         enum ste_width out, in;
     } linear[STE_N_LINEAR];
-    struct ste_fused fused[STE_MAX_FUSED]; /* a gguf of NULL: none */
+    struct ste_fused fused[STE_MAX_FUSED]; /* a peft of NULL: none */
     bool bias[STE_N_LINEAR];               /* blk.N.attn_q.bias, (out) f32 */
     bool may_have_biases;                  /* each linear layer, where the file has one for it */
     struct {
@@ -128,14 +128,15 @@ struct ste_arch {
 };
 
 /* The names that most architectures give to their linear layers. */
-#define STE_USUAL_LINEARS                                                                                              \
+#define STE_USUAL_ATTENTION                                                                                            \
     [STE_Q] = {"attn_q", "self_attn.q_proj", STE_WIDTH_Q, STE_WIDTH_MODEL},                                            \
     [STE_K] = {"attn_k", "self_attn.k_proj", STE_WIDTH_KV, STE_WIDTH_MODEL},                                           \
     [STE_V] = {"attn_v", "self_attn.v_proj", STE_WIDTH_KV, STE_WIDTH_MODEL},                                           \
-    [STE_O] = {"attn_output", "self_attn.o_proj", STE_WIDTH_MODEL, STE_WIDTH_Q},                                       \
-    [STE_GATE] = {"ffn_gate", "mlp.gate_proj", STE_WIDTH_FF, STE_WIDTH_MODEL},                                         \
-    [STE_UP] = {"ffn_up", "mlp.up_proj", STE_WIDTH_FF, STE_WIDTH_MODEL},                                               \
-    [STE_DOWN] = {"ffn_down", "mlp.down_proj", STE_WIDTH_MODEL, STE_WIDTH_FF}
+    [STE_O] = {"attn_output", "self_attn.o_proj", STE_WIDTH_MODEL, STE_WIDTH_Q}
+#define STE_USUAL_LINEARS                                                                                              \
+    STE_USUAL_ATTENTION, [STE_GATE] = {"ffn_gate", "mlp.gate_proj", STE_WIDTH_FF, STE_WIDTH_MODEL},                    \
+                         [STE_UP] = {"ffn_up", "mlp.up_proj", STE_WIDTH_FF, STE_WIDTH_MODEL},                          \
+                         [STE_DOWN] = {"ffn_down", "mlp.down_proj", STE_WIDTH_MODEL, STE_WIDTH_FF}
 
 /* The norms that most have. */
 /* clang-format off */
@@ -146,9 +147,12 @@ struct ste_arch {
 /* The model_types of its folders. */
 #define STE_HF_TYPES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-extern const struct ste_arch ste_arch_llama, ste_arch_qwen2, ste_arch_qwen3, ste_arch_granite, ste_arch_olmo2,
-    ste_arch_phi3, ste_arch_gemma3, ste_arch_smollm3, ste_arch_mistral3;
-extern const struct ste_arch *const ste_archs[]; /* those that ste runs; ends with NULL */
+extern const struct ste_arch ste_arch_llama, ste_arch_qwen2, ste_arch_qwen3, ste_arch_granite, ste_arch_granite4,
+    ste_arch_olmo2, ste_arch_phi3, ste_arch_gemma3, ste_arch_smollm3, ste_arch_mistral3;
+/* Those that ste runs; ends with NULL. Of two that have one name the first is that of a file, unless its key
+ * STE_HF_TYPE_KEY is one of the other's types: folders differ, and with them the names in adapters. */
+extern const struct ste_arch *const ste_archs[];
+#define STE_HF_TYPE_KEY "ste.model_type"
 
 /* What a model of the architecture NAME (N bytes) has and ste does not do, in words; NULL: that is not known. */
 const char *ste_arch_lacks(const char *name, size_t n);

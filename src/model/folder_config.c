@@ -67,6 +67,15 @@ static int check_kind(const struct ste_folder *f)
             return ste_err_set(f->err, STE_EINPUT, "%s: the model is a mixture of experts (%s), which ste does not run",
                                f->path, experts[i]);
     }
+    const json_t *kinds = ste_folder_get(f, "layer_types");
+    for (size_t i = 0; i < json_array_size(kinds); i++) {
+        static const char *const known[] = {"attention", "full_attention", "sliding_attention", NULL};
+        const char *kind = json_string_value(json_array_get(kinds, i));
+        if (!kind || ste_name_find(known, kind) < 0)
+            return ste_err_set(f->err, STE_EINPUT,
+                               "%s: layer %zu is of type '%.40s' (layer_types), which ste does not run", f->path, i,
+                               kind ? kind : "?");
+    }
     if (name && !strstr(name, "ForCausalLM") && !strstr(name, "ForConditionalGeneration"))
         return ste_err_set(f->err, STE_EINPUT,
                            "%s: the model is a %.60s, which writes no text; a seed is a model ...ForCausalLM", f->path,
@@ -89,6 +98,9 @@ int ste_folder_arch(struct ste_folder *f)
         return unknown_type(f, type);
     f->defaults = f->arch->hf.defaults ? json_loads(f->arch->hf.defaults, 0, NULL) : NULL;
     ste_gguf_set_string(f->g, "general.architecture", f->arch->name, strlen(f->arch->name));
+    for (size_t i = 0; ste_archs[i] != f->arch; i++)
+        if (!strcmp(ste_archs[i]->name, f->arch->name))
+            ste_gguf_set_string(f->g, STE_HF_TYPE_KEY, type, strlen(type));
     return 0;
 }
 
@@ -101,6 +113,7 @@ static const struct field {
     {"num_hidden_layers", "block_count", true, true},
     {"hidden_size", "embedding_length", true, true},
     {"intermediate_size", "feed_forward_length", true, true},
+    {"shared_intermediate_size", "feed_forward_length", true, false}, /* Granite 4: the other is that of experts */
     {"num_attention_heads", "attention.head_count", true, true},
     {"num_key_value_heads", "attention.head_count_kv", true, false},
     {"head_dim", "attention.key_length", true, false},

@@ -286,7 +286,10 @@ int ste_folder_positions(struct ste_folder *f)
               n_heads = (int)json_integer_value(ste_folder_get(f, "num_attention_heads"));
     const json_t *dim = ste_folder_get(f, "head_dim");
     r.head_dim = (int)(dim ? json_integer_value(dim) : json_integer_value(ste_folder_get(f, "hidden_size")) / n_heads);
+    const char *kind = json_string_value(ste_folder_get(f, "position_embedding_type"));
     int rc;
+    if (f->arch->rope_is_optional && kind && strcmp(kind, "rope"))
+        ste_gguf_set_bool(f->g, ste_folder_key(f, "rope.scaling.finetuned"), false);
     if (n_layers > 1000 || r.head_dim > 1 << 12)
         return ste_err_set(f->err, STE_EINPUT, "%s: %d layers and heads of %d are more than any model has", f->path,
                            n_layers, r.head_dim);

@@ -194,12 +194,12 @@ static int add_vector(struct shards *s, const struct ste_st_tensor *t, const cha
     return ste_gguf_add(s->f->g, name, STE_F32, 1, t->shape, v, s->f->err);
 }
 
-/* The first ROWS rows of a matrix. A file may have its tensors at any address; where the type cannot be read there,
- * they are copied. */
-static int add_matrix(struct shards *s, const struct ste_st_tensor *t, const char *name, uint64_t rows)
+/* ROWS rows of a matrix, from FIRST on. A file may have its tensors at any address; where the type cannot be read
+ * there, they are copied. */
+static int add_matrix(struct shards *s, const struct ste_st_tensor *t, const char *name, uint64_t first, uint64_t rows)
 {
-    const uint64_t shape[] = {t->shape[1], rows}, size = t->size / t->shape[0] * rows;
-    const void *data = t->data;
+    const uint64_t shape[] = {t->shape[1], rows}, row = t->size / t->shape[0], size = row * rows;
+    const void *data = (const char *)t->data + row * first;
     if ((uintptr_t)data % ste_type_bytes(types[t->type])) {
         void *copy;
         int rc = ste_big_alloc(&copy, size, "weights that lie at an odd place in their file", s->f->err);
@@ -222,7 +222,7 @@ static int add(struct shards *s, const char *from, const char *to, float plus)
                            s->f->dir, t->name, t->n_dims);
     if (!t->size)
         return ste_err_set(s->f->err, STE_EINPUT, "%s: tensor '%.80s' is empty", s->f->dir, t->name);
-    return t->n_dims == 1 ? add_vector(s, t, to, plus) : add_matrix(s, t, to, t->shape[0]);
+    return t->n_dims == 1 ? add_vector(s, t, to, plus) : add_matrix(s, t, to, 0, t->shape[0]);
 }
 
 /* A linear layer, and its bias if there is one. */
@@ -239,6 +239,26 @@ static int add_linear(struct shards *s, int layer, const char *hf, const char *g
     return rc;
 }
 
+/* Layers of one width that are one here and none in GGUF files: the rows of each under its name there. */
+static int add_split(struct shards *s, int layer, const struct ste_fused *f)
+{
+    char name[160];
+    int rc = 0;
+    snprintf(name, sizeof name, "model.layers.%d.%s.weight", layer, f->peft);
+    const struct ste_st_tensor *t = take(s, name);
+    if (!t)
+        return 0;
+    if (t->n_dims != 2 || !t->size || t->shape[0] % (uint64_t)f->n)
+        return ste_err_set(s->f->err, STE_EINPUT, "%s: tensor '%.80s' is not %d matrices of one shape", s->f->dir,
+                           t->name, f->n);
+    const uint64_t rows = t->shape[0] / (uint64_t)f->n;
+    for (int i = 0; i < f->n && !rc; i++) {
+        snprintf(name, sizeof name, "blk.%d.%s.weight", layer, s->f->arch->linear[(int)f->first + i].gguf);
+        rc = add_matrix(s, t, name, (uint64_t)i * rows, rows);
+    }
+    return rc;
+}
+
 static int add_layer(struct shards *s, int layer)
 {
     const struct ste_arch *arch = s->f->arch;
@@ -250,8 +270,8 @@ static int add_layer(struct shards *s, int layer)
             snprintf(to, sizeof to, "blk.%d.%s.weight", layer, arch->norm[n].gguf);
             rc = add(s, from, to, arch->hf.norm_plus);
         }
-    for (int k = 0; k < STE_MAX_FUSED && !rc && arch->fused[k].gguf; k++)
-        rc = add_linear(s, layer, arch->fused[k].peft, arch->fused[k].gguf);
+    for (const struct ste_fused *f = arch->fused; f < arch->fused + STE_MAX_FUSED && !rc && f->peft; f++)
+        rc = f->gguf ? add_linear(s, layer, f->peft, f->gguf) : add_split(s, layer, f);
     for (int l = 0; l < STE_N_LINEAR && !rc; l++)
         rc = add_linear(s, layer, arch->linear[l].peft, arch->linear[l].gguf);
     return rc;
@@ -270,7 +290,7 @@ static int add_embedding(struct shards *s, const char *from, const char *to)
     n = t->shape[0];
     if (s->f->arch->hf.cuts_vocabulary && ste_gguf_strings(s->f->g, "tokenizer.ggml.tokens", &tokens, &n))
         ste_xfree(tokens);
-    return add_matrix(s, t, to, n < t->shape[0] ? n : t->shape[0]);
+    return add_matrix(s, t, to, 0, n < t->shape[0] ? n : t->shape[0]);
 }
 
 static int check_all_used(const struct shards *s)

@@ -34,9 +34,21 @@ static const struct ste_key usual_keys[] = {
     STE_KEYS_END,
 };
 
+/* Whether A is what a file of the architecture NAME has, and of TYPE (STE_HF_TYPE_KEY; s NULL: it does not say). */
+static bool is_arch(const struct ste_arch *a, struct ste_str name, struct ste_str type)
+{
+    bool fits = strlen(a->name) == name.n && !memcmp(a->name, name.s, name.n);
+    if (!fits || !type.s)
+        return fits;
+    fits = false;
+    for (size_t i = 0; a->hf.types && a->hf.types[i] && !fits; i++)
+        fits = strlen(a->hf.types[i]) == type.n && !memcmp(a->hf.types[i], type.s, type.n);
+    return fits;
+}
+
 static int read_arch(struct reader *r)
 {
-    struct ste_str s;
+    struct ste_str s, type = {0};
     const char *path = ste_gguf_path(r->m->gguf);
     const struct ste_arch *const *known = r->arch ? (const struct ste_arch *const[]){r->arch, NULL} : ste_archs;
     int rc = ste_gguf_check_model(r->m->gguf, r->err);
@@ -46,10 +58,12 @@ static int read_arch(struct reader *r)
         return ste_err_set(r->err, STE_EINPUT, "%s does not name its architecture (general.architecture)", path);
     struct ste_buf names = STE_BUF_INIT;
     r->arch = NULL;
+    ste_gguf_string(r->m->gguf, STE_HF_TYPE_KEY, &type);
     for (size_t i = 0; known[i]; i++) {
-        if (strlen(known[i]->name) == s.n && !memcmp(known[i]->name, s.s, s.n))
+        if (!r->arch && is_arch(known[i], s, type))
             r->arch = known[i];
-        ste_buf_addf(&names, "%s%s", i == 0 ? "" : known[i + 1] ? ", " : " and ", known[i]->name);
+        if (i == 0 || strcmp(known[i]->name, known[i - 1]->name))
+            ste_buf_addf(&names, "%s%s", i == 0 ? "" : known[i + 1] ? ", " : " and ", known[i]->name);
     }
     if (!r->arch) {
         const char *lacks = ste_arch_lacks(s.s, s.n);

@@ -22,6 +22,10 @@ YARN = ROPE("yarn", factor=8.0, original_max_position_embeddings=64, beta_fast=3
 LONG = ROPE("longrope", short_factor=[1.0 + i / 20 for i in range(12)], long_factor=[1.0 + i / 3 for i in range(12)],
             original_max_position_embeddings=128)
 SLIDING = lambda n, full: ["full_attention" if (i + 1) % full == 0 else "sliding_attention" for i in range(n)]
+DENSE = {"layer_types": ["attention"] * 4, "num_local_experts": 0, "num_experts_per_tok": 0, "shared_intermediate_size": 192,
+         "intermediate_size": 64, "embedding_multiplier": 6.0, "attention_multiplier": 0.1, "residual_multiplier": 0.7, "logits_scaling": 0.6}
+IN_FOLDERS = {"embedding": 0.3, "forms": ["folder", "converted"],
+              "targets": ["q_proj", "k_proj", "v_proj", "o_proj", "input_linear", "output_linear"]}
 
 # name: (config class, what differs from MANY, what it takes of the test)
 FAMILIES = {
@@ -57,6 +61,9 @@ FAMILIES = {
                                   "logits_scaling": 0.6}, {"embedding": 0.3}),
     "granite-nope": ("GraniteConfig", {"embedding_multiplier": 6.0, "logits_scaling": 0.6},
                      {"embedding": 0.3, "nope": True, "forms": ["gguf"], "keys": {"rope.scaling.finetuned": False}}),
+    # A GGUF file does not say that a dense Granite 4 is of another class than Granite 3; an adapter for it has other names.
+    "granite4": ("GraniteMoeHybridConfig", {**DENSE, "position_embedding_type": "rope"}, IN_FOLDERS),
+    "granite4-nope": ("GraniteMoeHybridConfig", DENSE, IN_FOLDERS),
     "ministral3": ("Ministral3Config", {"head_dim": 64, "rope_parameters": {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0,
                                                                            "llama_4_scaling_beta": 0.1}}, {}),
 }
@@ -199,7 +206,7 @@ def written(a, name, model, base, ids, n_vocab, folder, llama):
     import torch
     from peft import PeftModel
 
-    adapter = folder / "trained"
+    adapter = folder / f"trained-{pathlib.Path(model).name}"
     ste(a, "sft", "--model", model, "--in", folder / "batch.jsonl", "--adapter", folder / "adapter", "--out", adapter, "--steps", 3,
         "--lr", 1e-2, "--batch", 2, "--order", "file", "--activations", "f32", "--r", 4, "--alpha", 8)
     ours = ste_logits(a, model, ids, folder, adapter)

@@ -20,8 +20,8 @@ static const struct form forms[] = {
     {STE_Q5_0, 5, 16, STE_SCALE_BLOCK, NULL},
     {STE_Q5_1, 5, 0, STE_SCALE_MIN, NULL},
     {STE_Q8_0, 8, 128, STE_SCALE_BLOCK, NULL},
-    {STE_Q2_K, 4, 0, STE_SCALE_K16_MIN, NULL},
-    {STE_Q3_K, 4, 0, STE_SCALE_K16_MIN, NULL},
+    {STE_Q2_K, 2, 0, STE_SCALE_K16_MIN, NULL},
+    {STE_Q3_K, 3, 0, STE_SCALE_K16_MIN, NULL},
     {STE_Q4_K, 4, 0, STE_SCALE_K, NULL},
     {STE_Q5_K, 5, 0, STE_SCALE_K, NULL},
     {STE_Q6_K, 6, 32, STE_SCALE_K16, NULL},
@@ -265,6 +265,26 @@ static void pack_scales(enum ste_type type, const void *src, uint8_t *dst, int r
     }
 }
 
+/* Bit FROM of each of eight quads, side by side. */
+static void put_bits(const uint32_t quad[8], int from, uint8_t *dst, int r)
+{
+    uint32_t out = 0;
+    for (int i = 0; i < 8; i++)
+        out |= (quad[i] >> from & 0x01010101) << i;
+    memcpy(dst + 4 * r, &out, 4);
+}
+
+/* Bits FROM and FROM + 1 of each. */
+static void put_pairs(const uint32_t quad[8], int from, uint8_t *dst, int r)
+{
+    for (int h = 0; h < 2; h++) {
+        uint32_t out = 0;
+        for (int i = 0; i < 4; i++)
+            out |= (quad[4 * h + i] >> from & 0x03030303) << (2 * i);
+        memcpy(dst + h * STE_QUAD_BYTES + 4 * r, &out, 4);
+    }
+}
+
 /* 32 weights of row R into a cell. */
 static void pack_cell(int bits, const uint8_t *q, uint8_t *dst, int r)
 {
@@ -275,23 +295,20 @@ static void pack_cell(int bits, const uint8_t *q, uint8_t *dst, int r)
             memcpy(dst + i * STE_QUAD_BYTES + 4 * r, &quad[i], 4);
         return;
     }
+    if (bits < 4) {
+        put_pairs(quad, 0, dst, r);
+        if (bits == 3)
+            put_bits(quad, 2, dst + 2 * STE_QUAD_BYTES, r);
+        return;
+    }
     for (int g = 0; g < 4; g++) {
         out = (quad[2 * g] & 0x0f0f0f0f) | (quad[2 * g + 1] & 0x0f0f0f0f) << 4;
         memcpy(dst + g * STE_QUAD_BYTES + 4 * r, &out, 4);
     }
-    if (bits == 5) {
-        out = 0;
-        for (int i = 0; i < 8; i++)
-            out |= (quad[i] >> 4 & 0x01010101) << i;
-        memcpy(dst + 4 * STE_QUAD_BYTES + 4 * r, &out, 4);
-    } else if (bits == 6) {
-        for (int h = 0; h < 2; h++) {
-            out = 0;
-            for (int i = 0; i < 4; i++)
-                out |= (quad[4 * h + i] >> 4 & 0x03030303) << (2 * i);
-            memcpy(dst + (4 + h) * STE_QUAD_BYTES + 4 * r, &out, 4);
-        }
-    }
+    if (bits == 5)
+        put_bits(quad, 4, dst + 4 * STE_QUAD_BYTES, r);
+    else if (bits == 6)
+        put_pairs(quad, 4, dst + 4 * STE_QUAD_BYTES, r);
 }
 
 struct packing {
@@ -475,15 +492,18 @@ void ste_matrix_row(const struct ste_matrix *w, int row, float *dst)
     for (int k = 0; k < w->in; k += STE_CELL, weights += w->cell_bytes)
         for (int i = 0; i < STE_CELL; i++) {
             const int quad = i / 4, at = 4 * r + i % 4;
-            int q = weights[(w->bits == 8 ? quad : quad / 2) * STE_QUAD_BYTES + at];
-            if (w->bits != 8)
+            const uint8_t *own = weights + at;
+            int q = own[(w->bits == 8 ? quad : quad / 2) * STE_QUAD_BYTES];
+            if (w->bits < 4)
+                q = own[quad / 4 * STE_QUAD_BYTES] >> (2 * (quad % 4)) & 3;
+            else if (w->bits != 8)
                 q = quad % 2 ? q >> 4 : q & 15;
             if (w->bits == STE_TABLE)
                 q = w->table[q];
-            else if (w->bits == 5)
-                q |= (weights[4 * STE_QUAD_BYTES + at] >> quad & 1) << 4;
+            else if (w->bits == 3 || w->bits == 5)
+                q |= (own[(w->bits - 1) * STE_QUAD_BYTES] >> quad & 1) << (w->bits - 1);
             else if (w->bits == 6)
-                q |= (weights[(4 + quad / 4) * STE_QUAD_BYTES + at] >> (2 * (quad % 4)) & 3) << 4;
+                q |= (own[(4 + quad / 4) * STE_QUAD_BYTES] >> (2 * (quad % 4)) & 3) << 4;
             float d, c;
             row_scale(w, scales, k / STE_CELL, i / 16, r, &d, &c);
             dst[k + i] = d * (float)q + c; /* the product is exact */
