@@ -2,9 +2,9 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
-#include "cli/fits.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
+#include "loop/fits.h"
 
 static void print_table(const struct ste_catalogue *c)
 {
@@ -38,6 +38,52 @@ static void print_json(const struct ste_catalogue *c)
     json_decref(list);
 }
 
+static void print_fit(const struct ste_fit *f)
+{
+    if (!f->bytes)
+        printf("  %-24s", "cannot be run");
+    else if (f->tokens)
+        printf("  %6.2f GB %6d tokens ", (double)f->bytes / 1e9, f->tokens);
+    else
+        printf("  %6.2f GB, too much    ", (double)f->bytes / 1e9);
+}
+
+static void print_fits(const struct ste_fits *f)
+{
+    printf("%.1f GB of memory, of which %.1f are free\n%-29s %-9s  %-24s  %s\n", (double)f->whole / 1e9,
+           (double)f->free / 1e9, "name", "weights", "to judge", "to train (LoRA)");
+    for (size_t i = 0; i < f->n; i++) {
+        const struct ste_model_fit *m = &f->models[i];
+        printf("%-29s %-9s", m->name, m->problem ? m->problem : m->weights);
+        if (!m->problem) {
+            print_fit(&m->judge);
+            print_fit(&m->train);
+        }
+        putchar('\n');
+    }
+    puts("One that is not here is reckoned as a Q4_K_M file. Weights of F32, F16 and BF16 take 4 bytes each.");
+}
+
+static json_t *fit_json(const struct ste_fit *f)
+{
+    return json_pack("{s:I, s:i}", "bytes", (json_int_t)f->bytes, "tokens", f->tokens);
+}
+
+static void print_fits_json(const struct ste_fits *f)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < f->n; i++) {
+        const struct ste_model_fit *m = &f->models[i];
+        json_array_append_new(list, m->problem
+                                        ? json_pack("{s:s, s:s}", "name", m->name, "problem", m->problem)
+                                        : json_pack("{s:s, s:s, s:o, s:o}", "name", m->name, "weights", m->weights,
+                                                    "judge", fit_json(&m->judge), "train", fit_json(&m->train)));
+    }
+    json_dumpf(list, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(list);
+}
+
 struct options {
     bool json, fits;
     long long ctx;
@@ -63,12 +109,19 @@ static int models_run(void *options_, const struct ste_strings *words, struct st
     int rc = ste_catalogue_load(&c, err);
     if (rc)
         return rc;
-    if (o->fits)
-        ste_fits(&c, (int)o->ctx, o->json);
-    else if (o->json)
+    if (o->fits) {
+        struct ste_fits f;
+        ste_fits_find(&f, &c, (int)o->ctx);
+        if (o->json)
+            print_fits_json(&f);
+        else
+            print_fits(&f);
+        ste_fits_clear(&f);
+    } else if (o->json) {
         print_json(&c);
-    else
+    } else {
         print_table(&c);
+    }
     ste_catalogue_clear(&c);
     return 0;
 }
