@@ -153,6 +153,8 @@ extern const struct ste_arch ste_arch_llama, ste_arch_qwen2, ste_arch_qwen3, ste
  * STE_HF_TYPE_KEY is one of the other's types: folders differ, and with them the names in adapters. */
 extern const struct ste_arch *const ste_archs[];
 #define STE_HF_TYPE_KEY "ste.model_type"
+/* Where a model's layers are in Hugging Face's: "model.language_model.layers" if it sees too; else "model.layers". */
+#define STE_HF_LAYERS_KEY "ste.layers"
 
 /* What a model of the architecture NAME (N bytes) has and ste does not do, in words; NULL: that is not known. */
 const char *ste_arch_lacks(const char *name, size_t n);

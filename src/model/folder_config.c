@@ -85,6 +85,7 @@ static int check_kind(const struct ste_folder *f)
 
 int ste_folder_arch(struct ste_folder *f)
 {
+    static const char in_both[] = "model.language_model.layers";
     const json_t *text = json_object_get(f->config, "text_config");
     f->text = json_is_object(text) ? text : f->config;
     const char *type = json_string_value(json_object_get(f->text, "model_type"));
@@ -98,6 +99,8 @@ int ste_folder_arch(struct ste_folder *f)
         return unknown_type(f, type);
     f->defaults = f->arch->hf.defaults ? json_loads(f->arch->hf.defaults, 0, NULL) : NULL;
     ste_gguf_set_string(f->g, "general.architecture", f->arch->name, strlen(f->arch->name));
+    if (f->text != f->config)
+        ste_gguf_set_string(f->g, STE_HF_LAYERS_KEY, in_both, strlen(in_both));
     for (size_t i = 0; ste_archs[i] != f->arch; i++)
         if (!strcmp(ste_archs[i]->name, f->arch->name))
             ste_gguf_set_string(f->g, STE_HF_TYPE_KEY, type, strlen(type));

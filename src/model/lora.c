@@ -146,13 +146,27 @@ static int modules_of(const struct ste_hparams *hp, struct module m[STE_N_LINEAR
     return n;
 }
 
-static char *peft_name(const struct ste_arch *arch, int layer, const struct module *m, char matrix)
+/* LAYERS is where they are: "model.layers". */
+static char *peft_name(struct ste_str layers, const struct ste_arch *arch, int layer, const struct module *m,
+                       char matrix)
 {
-    return ste_xasprintf("base_model.model.model.layers.%d.%s.lora_%c.weight", layer,
+    return ste_xasprintf("base_model.model.%.*s.%d.%s.lora_%c.weight", (int)layers.n, layers.s, layer,
                          m->n > 1 ? ste_fused_of(arch, m->first)->peft : arch->linear[m->first].peft, matrix);
 }
 
 #define VLLM_MOST 512 /* the largest of its --max-lora-rank; llama.cpp has no such bound */
+
+static const char *const layers_names[] = {"model.layers", "model.language_model.layers",
+                                           "language_model.model.layers"}; /* the last before version 5 */
+
+/* Of M in Hugging Face's. */
+static struct ste_str layers_of(const struct ste_model *m)
+{
+    struct ste_str s = {layers_names[0], strlen(layers_names[0])};
+    if (m->gguf)
+        ste_gguf_string(m->gguf, STE_HF_LAYERS_KEY, &s);
+    return s;
+}
 
 static const char base_file[] = "base.json";
 static const char head_name[] = "base_model.model.score.weight", head_module[] = "score", head_task[] = "SEQ_CLS";
@@ -328,6 +342,17 @@ static int read_pair(struct ste_lora *l, const struct ste_hparams *hp, int layer
     return rc;
 }
 
+/* An adapter may be of the model as a part of one that sees too, whatever file the base is. */
+static struct ste_str layers_in(const struct ste_safetensors *st)
+{
+    size_t k = 0;
+    for (size_t i = 0; i < st->n; i++)
+        for (size_t j = 1; j < sizeof layers_names / sizeof *layers_names; j++)
+            if (strstr(st->tensors[i].name, layers_names[j]))
+                k = j;
+    return (struct ste_str){layers_names[k], strlen(layers_names[k])};
+}
+
 static int read_pairs(struct ste_lora *l, const struct ste_hparams *hp, const struct ste_safetensors *st,
                       const char *path, struct ste_err *err)
 {
@@ -335,9 +360,10 @@ static int read_pairs(struct ste_lora *l, const struct ste_hparams *hp, const st
     size_t used = 0;
     int rc = 0;
     const int n = modules_of(hp, m);
+    const struct ste_str at = layers_in(st);
     for (int i = 0; i < l->n_layers && !rc; i++)
         for (int k = 0; k < n && !rc; k++) {
-            char *name_a = peft_name(hp->arch, i, &m[k], 'A'), *name_b = peft_name(hp->arch, i, &m[k], 'B');
+            char *name_a = peft_name(at, hp->arch, i, &m[k], 'A'), *name_b = peft_name(at, hp->arch, i, &m[k], 'B');
             const struct ste_st_tensor *a = ste_safetensors_find(st, name_a), *b = ste_safetensors_find(st, name_b);
             if (a && b) {
                 rc = read_pair(l, hp, i, &m[k], a, b, path, err);
@@ -437,8 +463,10 @@ static int write_base(const char *sha256, const char *base_name, const char *dir
     return rc;
 }
 
-static int write_weights(const struct ste_lora *l, const struct ste_hparams *hp, const char *dir, struct ste_err *err)
+static int write_weights(const struct ste_lora *l, const struct ste_model *model, const char *dir, struct ste_err *err)
 {
+    const struct ste_hparams *hp = &model->hp;
+    const struct ste_str layers = layers_of(model);
     size_t max = (size_t)l->n_layers * STE_N_LINEAR, n = 0, r = (size_t)l->r;
     struct ste_st_tensor *t = ste_xcalloc(2 * max + 1, sizeof *t);
     float **turned = ste_xcalloc(max, sizeof *turned);
@@ -454,10 +482,18 @@ static int write_weights(const struct ste_lora *l, const struct ste_hparams *hp,
                 for (int row = 0; row < p[k].out; row++)
                     memcpy(at + (size_t)hf_row(hp, (enum ste_linear)((int)m->first + k), row) * r,
                            p[k].b + (size_t)row * r, r * sizeof *b);
-            t[n++] = (struct ste_st_tensor){peft_name(hp->arch, i, m, 'A'), STE_ST_F32, 2,
-                                            {r, (uint64_t)m->in},           p->a,       (uint64_t)m->in * r * 4};
-            t[n++] = (struct ste_st_tensor){peft_name(hp->arch, i, m, 'B'), STE_ST_F32, 2,
-                                            {(uint64_t)m->out, r},          b,          (uint64_t)m->out * r * 4};
+            t[n++] = (struct ste_st_tensor){peft_name(layers, hp->arch, i, m, 'A'),
+                                            STE_ST_F32,
+                                            2,
+                                            {r, (uint64_t)m->in},
+                                            p->a,
+                                            (uint64_t)m->in * r * 4};
+            t[n++] = (struct ste_st_tensor){peft_name(layers, hp->arch, i, m, 'B'),
+                                            STE_ST_F32,
+                                            2,
+                                            {(uint64_t)m->out, r},
+                                            b,
+                                            (uint64_t)m->out * r * 4};
         }
     if (l->head)
         t[n++] = (struct ste_st_tensor){ste_xstrdup(head_name),   STE_ST_F32, 2,
@@ -504,7 +540,7 @@ int ste_lora_write_peft(struct ste_lora *l, const struct ste_model *m, const cha
     if (!rc && unlink(config) && errno != ENOENT)
         rc = ste_err_errno(err, "cannot replace %s", config);
     if (!rc)
-        rc = write_weights(l, &m->hp, at, err);
+        rc = write_weights(l, m, at, err);
     if (!rc)
         rc = write_base(m->sha256, base_name, at, err);
     if (!rc)

@@ -88,11 +88,13 @@ ARCHITECTURES = {
     "mistral3": {"keys": {**YARN, "rope.scaling.yarn_log_multiplier": 1.0, "attention.temperature_scale": 0.1}},
     "smollm3": {"layers": 4},
     "gemma3": {"norms": PRE + QK + POST, "keys": {**WINDOW, "rope.scaling.factor": 8.0}},
+    "gemma3-sees": {"arch": "gemma3", "norms": PRE + QK + POST, "keys": {"ste.layers": "model.language_model.layers"}},
     "qwen2": {"biases": "qkv"},
     "qwen3": {"norms": PRE + QK},
     "llama-biases": {"arch": "llama", "biases": SHAPES},
     "granite": {"keys": {"attention.scale": 0.2, "embedding_scale": 3.0, "residual_scale": 0.5, "logit_scale": 0.8}},
     "granite-nope": {"arch": "granite", "keys": {"logit_scale": 0.8, "rope.scaling.finetuned": False}},
+    "granite4": {"arch": "granite", "keys": {"logit_scale": 0.8, "ste.model_type": "granitemoehybrid"}},
     "olmo2": {"norms": QK + POST, "width": D},
     "olmo3": {"arch": "olmo2", "norms": QK + POST, "width": D, "keys": {**WINDOW, **YARN, "rope.scaling.attn_factor": 1.2}},
     "phi3": {"fused": True, "keys": {"rope.dimension_count": 12, "rope.scaling.original_context_length": 64, "rope.scaling.attn_factor": 1.4},
@@ -118,7 +120,7 @@ def architecture(name):
             t[f"blk.{i}.{GGUF[n]}.bias"] = ((SHAPES[n][0],), drawn(SHAPES[n][0]))
     for n, values in a.get("vectors", {}).items():
         t[n + ".weight"] = ((len(values),), values)
-    more = {f"{arch}.{k}": v for k, v in a.get("keys", {}).items()}
+    more = {k if k.startswith("ste.") else f"{arch}.{k}": v for k, v in a.get("keys", {}).items()}
     gguf(f"{folder}/{name}.gguf", keys(arch, layers, **more),
          {**t, "output_norm.weight": ((D,), drawn(D, 0.1, 1)), "token_embd.weight": ((D, 259), judging())})
 

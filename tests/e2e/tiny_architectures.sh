@@ -48,4 +48,8 @@ for arch in $archs; do
     done
     rm -rf killed other few avx* portable
 done
+# what Hugging Face calls the layers of each
+for name in phi3:self_attn.qkv_proj granite4:shared_mlp.input_linear gemma3-sees:model.language_model.layers.0.mlp.up_proj; do
+    grep -qF "${name#*:}.lora_A" "${name%:*}/adapters/iter-1/adapter_model.safetensors" || fail "an adapter for ${name%:*} lacks ${name#*:}"
+done
 echo "tiny architectures: as they should be:" $archs

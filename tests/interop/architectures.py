@@ -26,6 +26,8 @@ DENSE = {"layer_types": ["attention"] * 4, "num_local_experts": 0, "num_experts_
          "intermediate_size": 64, "embedding_multiplier": 6.0, "attention_multiplier": 0.1, "residual_multiplier": 0.7, "logits_scaling": 0.6}
 IN_FOLDERS = {"embedding": 0.3, "forms": ["folder", "converted"],
               "targets": ["q_proj", "k_proj", "v_proj", "o_proj", "input_linear", "output_linear"]}
+VISION = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+SEES = {"forms": ["folder", "converted"], "targets": r".*language_model.*\.(" + "|".join(USUAL) + ")"}
 
 # name: (config class, what differs from MANY, what it takes of the test)
 FAMILIES = {
@@ -47,6 +49,10 @@ FAMILIES = {
                                                "full_attention": ROPE("linear", factor=8.0),
                                                "sliding_attention": {"rope_type": "default", "rope_theta": 1000.0}}},
                       {"norm": 0.0, "embedding": 0.1}),
+    # As a part of a model that sees too.
+    "gemma3-sees": ("Gemma3Config", {"vision_config": VISION, "mm_tokens_per_image": 4, "text_config": {
+        "num_hidden_layers": 7, "head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 64, "tie_word_embeddings": True}, "tie_word_embeddings": True},
+                    {"norm": 0.0, "embedding": 0.1, **SEES}),
     "phi3": ("Phi3Config", {"sliding_window": None}, {"targets": FUSED}),
     "phi3-longrope": ("Phi3Config", {"sliding_window": None, "rope_parameters": {**LONG, "partial_rotary_factor": 0.75},
                                      "original_max_position_embeddings": 128, "tie_word_embeddings": True}, {"targets": FUSED}),
@@ -104,11 +110,17 @@ def make_folder(name, folder):
     kind, differs, of_test = FAMILIES[name]
     n_vocab, tokenizer = tokenizer_json()
     end = n_vocab - 1
-    config = getattr(transformers, kind)(**{**MANY, "vocab_size": n_vocab, "bos_token_id": end - 2, "eos_token_id": end, **differs})
+    usual = {**MANY, "vocab_size": n_vocab, "bos_token_id": end - 2, "eos_token_id": end}
+    if "text_config" in differs:
+        differs = {**differs, "text_config": {**usual, **differs["text_config"]}, "image_token_index": n_vocab}
+        usual = {"bos_token_id": end - 2, "eos_token_id": end}
+    config = getattr(transformers, kind)(**{**usual, **differs})
     torch.manual_seed(sum(map(ord, name)))
     m = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
     with torch.no_grad():
         for path, p in m.named_parameters():
+            if p.dim() > 2:  # of pictures
+                continue
             if "norm" in path:
                 p.normal_(of_test.get("norm", 1.0), 0.25)
             elif path.endswith("bias"):
@@ -233,7 +245,7 @@ def check(a, name, folder):
     base, gguf = make_folder(name, folder / "hf"), folder / f"{name}.gguf"
     convert(name, folder / "hf", gguf, pathlib.Path(a.llama_cpp))
     rng = np.random.default_rng(7)
-    n_vocab = base.config.vocab_size
+    n_vocab = tokenizer_json()[0]
     draw = lambda n: [int(x) for x in rng.integers(0, n_vocab - 3, n)]
     ids, batch = draw(POSITIONS), [{"tokens": draw(n), "n_prompt": p, "weight": w} for n, p, w in ((280, 150, 1.0), (190, 60, 0.5))]
     (folder / "batch.jsonl").write_text("".join(json.dumps(e) + "\n" for e in batch))
