@@ -1,4 +1,4 @@
-"""Published chat templates on 60 dialogues: what `ste tokenize` makes of them against transformers, which renders them by
+"""Published chat templates on 56 dialogues: what `ste tokenize` makes of them against transformers, which renders them by
 jinja2. The templates are files of --templates (llama.cpp's source has them in models/templates) and of the trl package.
 
 Text: each template stands in a GGUF whose vocabulary is the bytes, so that ids are text again. The strings of each template
