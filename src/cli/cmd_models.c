@@ -61,7 +61,8 @@ static void print_fits(const struct ste_fits *f)
         }
         putchar('\n');
     }
-    puts("One that is not here is reckoned as a Q4_K_M file. Weights of F32, F16 and BF16 take 4 bytes each.");
+    puts("One that is not here is reckoned as a file of Q4_K_M or of --load-as. Weights of F32, F16 and BF16 take 4 "
+         "bytes each.");
 }
 
 static json_t *fit_json(const struct ste_fit *f)
@@ -87,6 +88,7 @@ static void print_fits_json(const struct ste_fits *f)
 struct options {
     bool json, fits;
     long long ctx;
+    char *load_as;
 };
 /* clang-format off */
 #define OPTIONS_OF struct options
@@ -95,6 +97,7 @@ static const struct ste_option options[] = {
              "of each, and of the files in the models' folder: what it takes of this machine's memory to judge with and "
              "to train, and the longest context for which there is room"),
     STE_INT("ctx", ctx, "0", 0, STE_LARGE, "of --fits: with this context, in tokens; 0: the longest for which there is room"),
+    STE_STRING("load_as", load_as, NULL, "TYPE", "of --fits: with weights that --load-as makes smaller (q8_0, q4_k)"),
     STE_BOOL("json", json, NULL, "as JSON"),
     {0},
 };
@@ -104,17 +107,17 @@ static int models_run(void *options_, const struct ste_strings *words, struct st
 {
     const struct options *o = options_;
     struct ste_catalogue c;
-    if (o->ctx && !o->fits)
-        return ste_err_set(err, STE_EUSAGE, "--ctx is for --fits");
+    if ((o->ctx || o->load_as) && !o->fits)
+        return ste_err_set(err, STE_EUSAGE, "--ctx and --load-as are for --fits");
     int rc = ste_catalogue_load(&c, err);
     if (rc)
         return rc;
     if (o->fits) {
         struct ste_fits f;
-        ste_fits_find(&f, &c, (int)o->ctx);
-        if (o->json)
+        rc = ste_fits_find(&f, &c, (int)o->ctx, o->load_as, err);
+        if (!rc && o->json)
             print_fits_json(&f);
-        else
+        else if (!rc)
             print_fits(&f);
         ste_fits_clear(&f);
     } else if (o->json) {
@@ -123,8 +126,8 @@ static int models_run(void *options_, const struct ste_strings *words, struct st
         print_table(&c);
     }
     ste_catalogue_clear(&c);
-    return 0;
+    return rc;
 }
 
-STE_COMMAND(models, "models", "[--fits [--ctx N]] [--json]", "List the models that `ste pull` knows.", options, 0, NULL,
-            models_run);
+STE_COMMAND(models, "models", "[--fits [--ctx N] [--load-as TYPE]] [--json]", "List the models that `ste pull` knows.",
+            options, 0, NULL, models_run);

@@ -51,11 +51,11 @@ static void add_model(struct ste_fits *f, const char *name, const struct ste_mod
     x->train = fit_of(m, true, tokens, f->free);
 }
 
-static void add_file(struct ste_fits *f, const char *name, const char *path, int tokens)
+static void add_file(struct ste_fits *f, const char *name, const char *path, int tokens, const char *load_as)
 {
     struct ste_model *m = NULL;
     struct ste_err err = {0};
-    if (ste_model_open(&m, path, &err) == 0)
+    if (ste_model_open(&m, path, &err) == 0 && ste_model_load_as(m, load_as, &err) == 0)
         add_model(f, name, m, ste_type_name(ste_model_type(m, m->layers[0].linear[STE_Q])), tokens);
     else
         add(f, name)->problem = ste_xstrdup(err.msg);
@@ -63,7 +63,7 @@ static void add_file(struct ste_fits *f, const char *name, const char *path, int
 }
 
 /* Those of the models' folder that the catalogue does not know. */
-static void add_others(struct ste_fits *f, const struct ste_catalogue *c, int tokens)
+static void add_others(struct ste_fits *f, const struct ste_catalogue *c, int tokens, const char *load_as)
 {
     char *models = ste_home_path("models");
     DIR *d = ste_opendir(models);
@@ -72,7 +72,7 @@ static void add_others(struct ste_fits *f, const struct ste_catalogue *c, int to
         char *path = ste_path_join(models, e->d_name), *config = ste_path_join(path, "config.json"),
              *name = file ? ste_path_stem(e->d_name) : ste_xstrdup(e->d_name);
         if (!ste_catalogue_find(c, name) && (file || ste_file_exists(config)))
-            add_file(f, name, path, tokens);
+            add_file(f, name, path, tokens, load_as);
         ste_xfree(name);
         ste_xfree(config);
         ste_xfree(path);
@@ -81,23 +81,28 @@ static void add_others(struct ste_fits *f, const struct ste_catalogue *c, int to
     ste_xfree(models);
 }
 
-void ste_fits_find(struct ste_fits *out, const struct ste_catalogue *c, int tokens)
+int ste_fits_find(struct ste_fits *out, const struct ste_catalogue *c, int tokens, const char *load_as,
+                  struct ste_err *err)
 {
     *out = (struct ste_fits){0};
+    const struct ste_mix *mix = ste_mix_of(load_as ? load_as : NOT_HERE);
+    if (!mix)
+        return ste_err_set(err, STE_EUSAGE, "\"%s\" is no type that weights are loaded as", load_as);
     ste_machine_memory(&out->whole, &out->free);
     for (size_t i = 0; i < c->n; i++) {
         const struct ste_catalogue_entry *e = &c->entries[i];
         char *path = ste_model_here(e->name);
         if (path) {
-            add_file(out, e->name, path, tokens);
+            add_file(out, e->name, path, tokens, load_as);
         } else if (e->shape.layers) {
-            struct ste_model *m = ste_model_of_shape(&e->shape, ste_mix_of(NOT_HERE));
-            add_model(out, e->name, m, NOT_HERE, tokens);
+            struct ste_model *m = ste_model_of_shape(&e->shape, mix);
+            add_model(out, e->name, m, mix->name, tokens);
             ste_model_close(m);
         }
         ste_xfree(path);
     }
-    add_others(out, c, tokens);
+    add_others(out, c, tokens, load_as);
+    return 0;
 }
 
 void ste_fits_clear(struct ste_fits *f)

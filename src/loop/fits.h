@@ -21,8 +21,10 @@ struct ste_fits {
     size_t n;
 };
 /* Of each model of C that is here or whose shape is known, which is reckoned as a Q4_K_M file, and of the other files
- * and folders among the pulled models: with TOKENS of context, or by 0 with the longest for which there is room. */
-void ste_fits_find(struct ste_fits *out, const struct ste_catalogue *c, int tokens);
+ * and folders among the pulled models: with TOKENS of context, or by 0 with the longest for which there is room; loaded
+ * as LOAD_AS (model.h), NULL: as they are. STE_EUSAGE: no such type. */
+int ste_fits_find(struct ste_fits *out, const struct ste_catalogue *c, int tokens, const char *load_as,
+                  struct ste_err *err);
 void ste_fits_clear(struct ste_fits *f);
 
 #endif
