@@ -5,6 +5,7 @@
 #include "core/mem.h"
 #include "data/catalogue.h"
 #include "data/dataset.h"
+#include "data/repository.h"
 
 struct options {
     char *config, *split, *out;
@@ -34,6 +35,25 @@ static int pull_dataset(const struct options *o, const struct ste_strings *words
     return rc;
 }
 
+#define HUB "HF:"
+
+static bool is_of_hub(const char *name)
+{
+    return strncmp(name, HUB, strlen(HUB)) == 0;
+}
+
+static int pull_model(const struct ste_catalogue *c, const char *name, struct ste_err *err)
+{
+    if (!is_of_hub(name))
+        return ste_pull(ste_catalogue_find(c, name), err);
+    struct ste_repository r;
+    int rc = ste_repository_parse(&r, name + strlen(HUB), err);
+    if (rc == 0)
+        rc = ste_repository_pull(&r, NULL, err);
+    ste_repository_clear(&r);
+    return rc;
+}
+
 static int pull_run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
     const struct options *o = options_;
@@ -46,13 +66,13 @@ static int pull_run(void *options_, const struct ste_strings *words, struct ste_
         return ste_err_set(err, STE_EUSAGE, "--config, --split, --limit and --out are for `ste pull dataset NAME`");
     int rc = ste_catalogue_load(&c, err);
     for (size_t i = 0; rc == 0 && i < words->n; i++)
-        if (!ste_catalogue_find(&c, words->items[i]))
+        if (!is_of_hub(words->items[i]) && !ste_catalogue_find(&c, words->items[i]))
             rc = ste_catalogue_unknown(&c, words->items[i], err);
     for (size_t i = 0; rc == 0 && i < words->n; i++)
-        rc = ste_pull(ste_catalogue_find(&c, words->items[i]), err);
+        rc = pull_model(&c, words->items[i], err);
     ste_catalogue_clear(&c);
     return rc;
 }
 
-STE_COMMAND(pull, "pull", "NAME... (or: pull dataset OWNER/NAME)",
+STE_COMMAND(pull, "pull", "NAME... | HF:OWNER/NAME[@REVISION][:FILE]... (or: pull dataset OWNER/NAME)",
             "Download models, or a data set's rows; goes on where cut off.", options, 100, NULL, pull_run);

@@ -7,7 +7,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
-#include "model/model.h"
+#include "model/chat.h"
 
 static int read_stdin(struct ste_buf *text, struct ste_err *err)
 {
@@ -50,8 +50,22 @@ static int print_lines(const struct ste_tokenizer *t, const struct ste_buf *text
     return rc;
 }
 
-/* {"text": "..."} a line; the ids as a JSON array a line, so that texts with newlines keep their places. */
-static int print_jsonl(const struct ste_tokenizer *t, bool special, struct ste_err *err)
+static int chat_ids(const struct ste_model *m, const json_t *row, const char *where, struct ste_tokens *ids,
+                    struct ste_err *err)
+{
+    struct ste_dialogue d = {0};
+    int rc = ste_dialogue_add_messages(&d, json_object_get(row, "messages"), where, err);
+    struct ste_message *messages = ste_chat_messages(&d);
+    if (!rc && (rc = ste_chat_tokenize(m, messages, d.n, json_string_value(json_object_get(row, "prefill")), ids, err)))
+        ste_err_wrap(err, "%s", where);
+    ste_xfree(messages);
+    ste_dialogue_clear(&d);
+    return rc;
+}
+
+/* {"text": "..."} or {"messages": [...]} a line; the ids as a JSON array a line, so that texts with newlines keep their
+ * places. */
+static int print_jsonl(const struct ste_model *m, bool special, struct ste_err *err)
 {
     struct ste_jsonl *f = NULL;
     int rc = ste_jsonl_open(&f, "-", err);
@@ -61,8 +75,10 @@ static int print_jsonl(const struct ste_tokenizer *t, bool special, struct ste_e
         const char *text;
         char where[64];
         snprintf(where, sizeof where, "line %ld of standard input", ste_jsonl_line(f));
-        if ((rc = ste_json_string(row, "text", true, &text, where, err)) == 0 &&
-            (rc = ste_tokenize(t, text, strlen(text), special, &ids, err)) < 0)
+        if (json_object_get(row, "messages"))
+            rc = chat_ids(m, row, where, &ids, err);
+        else if ((rc = ste_json_string(row, "text", true, &text, where, err)) == 0 &&
+                 (rc = ste_tokenize(m->tokenizer, text, strlen(text), special, &ids, err)) < 0)
             ste_err_wrap(err, "%s", where);
         for (size_t i = 0; i < ids.n && !rc; i++)
             printf(i ? ", %d" : "[%d", ids.ids[i]);
@@ -76,7 +92,7 @@ static int print_jsonl(const struct ste_tokenizer *t, bool special, struct ste_e
 }
 
 struct options {
-    char *model;
+    char *model, *chat_template, *chat_date;
     bool raw, jsonl, special;
 };
 /* clang-format off */
@@ -84,8 +100,12 @@ struct options {
 static const struct ste_option options[] = {
     STE_STRING("model", model, NULL, "NAME", "a catalogue name or a .gguf file"),
     STE_BOOL("raw", raw, NULL, "all of standard input is one text (default: a text a line)"),
-    STE_BOOL("jsonl", jsonl, NULL, "a JSON object with a \"text\" a line; ids as a JSON array a line"),
+    STE_BOOL("jsonl", jsonl, NULL,
+             "a JSON object with a \"text\" a line, or with \"messages\", whose prompt is tokenized, and perhaps a \"prefill\" of "
+             "the answer; ids as a JSON array a line"),
     STE_BOOL("special", special, NULL, "control tokens such as <|im_end|> are read as tokens, not as text"),
+    STE_STRING("chat_template", chat_template, "", "NAME", "of messages: a chat template by name (docs/models.md)"),
+    STE_STRING("chat_date", chat_date, "", "DATE", "the date that chat templates see; empty: 2024-07-26"),
     {0},
 };
 /* clang-format on */
@@ -96,21 +116,22 @@ static int run(void *options_, const struct ste_strings *words, struct ste_err *
     if (!o->model)
         return ste_err_set(err, STE_EUSAGE, "tokenize needs a model: --model NAME");
     struct ste_buf text = STE_BUF_INIT;
-    struct ste_gguf *g = NULL;
-    struct ste_tokenizer *t = NULL;
+    struct ste_model m = {0}; /* without its weights */
     char *path = NULL;
     int rc;
-    if ((rc = ste_model_resolve(o->model, &path, err)) == 0 && (rc = ste_model_read(&g, path, err)) == 0 &&
-        (rc = ste_gguf_check_model(g, err)) == 0 && (rc = ste_tokenizer_new(&t, g, err)) == 0 &&
+    if ((rc = ste_model_resolve(o->model, &path, err)) == 0 && (rc = ste_model_read(&m.gguf, path, err)) == 0 &&
+        (rc = ste_gguf_check_model(m.gguf, err)) == 0 && (rc = ste_tokenizer_new(&m.tokenizer, m.gguf, err)) == 0 &&
+        (rc = ste_chat_choose(&m, o->chat_template, o->chat_date, err)) == 0 &&
         (o->jsonl || (rc = read_stdin(&text, err)) == 0))
-        rc = o->jsonl ? print_jsonl(t, o->special, err)
-             : o->raw ? print_ids(t, text.s, text.len, o->special, err)
-                      : print_lines(t, &text, o->special, err);
+        rc = o->jsonl ? print_jsonl(&m, o->special, err)
+             : o->raw ? print_ids(m.tokenizer, text.s, text.len, o->special, err)
+                      : print_lines(m.tokenizer, &text, o->special, err);
     if (fflush(stdout) && !rc)
         rc = ste_err_errno(err, "cannot write the ids");
     ste_buf_clear(&text);
-    ste_tokenizer_free(t);
-    ste_gguf_close(g);
+    ste_chat_free(m.chat);
+    ste_tokenizer_free(m.tokenizer);
+    ste_gguf_close(m.gguf);
     ste_xfree(path);
     return rc;
 }

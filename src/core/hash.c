@@ -165,6 +165,23 @@ int ste_sha256_file(const char *path, char out[65], struct ste_err *err)
     return rc;
 }
 
+int ste_git_hash_file(const char *path, char out[41], struct ste_err *err)
+{
+    struct ste_buf b = STE_BUF_INIT, all = STE_BUF_INIT;
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    int rc = ste_file_read(path, (size_t)64 << 20, &b, err);
+    ste_buf_addf(&all, "blob %zu", b.len);
+    ste_buf_addc(&all, 0);
+    ste_buf_add(&all, b.s, b.len);
+    if (!rc && !EVP_Digest(all.s, all.len, digest, NULL, EVP_sha1(), NULL))
+        rc = ste_err_set(err, STE_EFAIL, "libcrypto does not give the SHA-1 of %s", path);
+    if (!rc)
+        ste_hex(digest, 20, out);
+    ste_buf_clear(&b);
+    ste_buf_clear(&all);
+    return rc;
+}
+
 /* "SIZE MTIME": what changes when the file does. */
 static int state_of(const char *path, char state[64], struct ste_err *err)
 {

@@ -41,4 +41,7 @@ int ste_sha256_file(const char *path, char out[65], struct ste_err *err);
  * while size and time of change are as they were. */
 int ste_sha256_file_kept(const char *path, char out[65], struct ste_err *err);
 
+/* Git's hash of a file of at most 64 MB: SHA-1 of "blob SIZE", a NUL and its bytes, as 40 hex characters and a NUL. */
+int ste_git_hash_file(const char *path, char out[41], struct ste_err *err);
+
 #endif

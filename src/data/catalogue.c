@@ -49,8 +49,9 @@ static int read_source(struct ste_source *s, const json_t *j, const char *where,
     if (!url == !n)
         return ste_err_set(err, STE_EINPUT, "%s: a source is either huggingface: or wheels:", where);
     s->url = ste_xstrdup(url);
-    if (url && (!strchr(url, '/') || !strchr(strchr(url, '/') + 1, '/')))
-        return ste_err_set(err, STE_EINPUT, "%s: huggingface is organisation/repository/file, not \"%s\"", where, url);
+    if (url && !strchr(url, '/'))
+        return ste_err_set(err, STE_EINPUT, "%s: huggingface is organisation/repository[/file], not \"%s\"", where,
+                           url);
     s->parts = n ? ste_xcalloc(n, sizeof *s->parts) : NULL;
     for (size_t i = 0; i < n; i++) {
         const char *spec = json_string_value(json_array_get(wheels, i)), *eq = spec ? strstr(spec, "==") : NULL;
@@ -64,10 +65,44 @@ static int read_source(struct ste_source *s, const json_t *j, const char *where,
     return 0;
 }
 
+static bool is_model_folder(const char *path)
+{
+    char *config = ste_path_join(path, "config.json");
+    const bool is = ste_file_exists(config);
+    ste_xfree(config);
+    return is;
+}
+
 /* A name is part of a path. */
 static bool is_name(const char *s)
 {
     return *s && *s != '.' && !s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")];
+}
+
+/* "shape": whole numbers, of which kv_heads, head_dim and context may be left out. */
+static int read_shape(struct ste_shape *s, const json_t *j, const char *where, struct ste_err *err)
+{
+    const struct {
+        const char *key;
+        int *at;
+        bool required;
+    } numbers[] = {{"layers", &s->layers, true},      {"width", &s->width, true},     {"heads", &s->heads, true},
+                   {"kv_heads", &s->kv_heads, false}, {"ff", &s->ff, true},           {"head_dim", &s->head_dim, false},
+                   {"vocab", &s->vocab, true},        {"context", &s->context, false}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        long long v = 0;
+        int rc = ste_json_int(j, numbers[i].key, numbers[i].required, &v, where, err);
+        if (rc)
+            return rc;
+        if (v < 0 || v > 1 << 24 || (numbers[i].required && !v))
+            return ste_err_set(err, STE_EINPUT, "%s: %s is %lld in its shape", where, numbers[i].key, v);
+        *numbers[i].at = (int)v;
+    }
+    s->kv_heads = s->kv_heads ? s->kv_heads : s->heads;
+    s->head_dim = s->head_dim ? s->head_dim : s->width / s->heads;
+    s->context = s->context ? s->context : 8192;
+    s->tied = json_is_true(json_object_get(j, "tied"));
+    return 0;
 }
 
 static int read_entry(struct ste_catalogue_entry *e, const json_t *j, const char *what, struct ste_err *err)
@@ -85,24 +120,34 @@ static int read_entry(struct ste_catalogue_entry *e, const json_t *j, const char
     if (!rc)
         rc = ste_json_string(j, "note", false, &note, where, err);
     if (!rc)
-        rc = ste_json_string(j, "sha256", true, &sha, where, err);
+        rc = ste_json_string(j, "sha256", false, &sha, where, err);
+    if (!rc && sha && strcmp(sha, "not verified") == 0)
+        sha = NULL;
     if (!rc)
-        rc = ste_json_int(j, "size", true, &size, where, err);
-    if (!rc && (strlen(sha) != 64 || strspn(sha, "0123456789abcdef") != 64))
+        rc = ste_json_int(j, "size", sha != NULL, &size, where, err);
+    if (!rc && sha && (strlen(sha) != 64 || strspn(sha, "0123456789abcdef") != 64))
         rc = ste_err_set(err, STE_EINPUT, "%s: sha256 must be 64 hexadecimal digits in lower case", where);
-    const json_t *sources = json_object_get(j, "sources");
+    const json_t *sources = json_object_get(j, "sources"), *shape = json_object_get(j, "shape");
+    if (!rc && shape)
+        rc = read_shape(&e->shape, shape, where, err);
     size_t n = json_array_size(sources);
-    if (!rc && (size <= 0 || !n))
-        rc = ste_err_set(err, STE_EINPUT, "%s: it needs a size and a list of sources", where);
+    if (!rc && (size < 0 || (sha && !size) || !n))
+        rc = ste_err_set(err, STE_EINPUT, "%s: it needs a list of sources, and a size beside a sha256", where);
     if (!rc) {
         e->license = ste_xstrdup(license);
         e->note = ste_xstrdup(note);
-        e->sha256 = ste_xstrdup(sha);
+        e->sha256 = ste_xstrdup(sha ? sha : "");
         e->size = (uint64_t)size;
         e->sources = ste_xcalloc(n, sizeof *e->sources);
     }
     for (size_t i = 0; !rc && i < n; i++)
         rc = read_source(&e->sources[e->n_sources++], json_array_get(sources, i), where, err);
+    for (size_t i = 0; !rc && i < n; i++)
+        if (!sha && !e->sources[i].url)
+            rc = ste_err_set(err, STE_EINPUT, "%s: wheels need a size and a sha256, by which they are checked", where);
+        else if (sha && e->sources[i].url && !strchr(strchr(e->sources[i].url, '/') + 1, '/'))
+            rc = ste_err_set(err, STE_EINPUT, "%s: a sha256 is that of a file, and %s names a repository", where,
+                             e->sources[i].url);
     ste_xfree(where);
     return rc;
 }
@@ -168,6 +213,19 @@ char *ste_model_path(const char *name)
     return path;
 }
 
+char *ste_model_here(const char *name)
+{
+    char *path = ste_model_path(name);
+    if (!ste_file_exists(path)) { /* then the folder */
+        path[strlen(path) - strlen(".gguf")] = 0;
+        if (!is_model_folder(path)) {
+            ste_xfree(path);
+            path = NULL;
+        }
+    }
+    return path;
+}
+
 int ste_catalogue_unknown(const struct ste_catalogue *c, const char *name, struct ste_err *err)
 {
     const char **names = ste_xcalloc(c->n + 1, sizeof *names);
@@ -202,12 +260,12 @@ int ste_model_resolve(const char *name_or_path, char **path, struct ste_err *err
     *path = NULL;
     if (looks_like_path(name_or_path))
         return resolve_path(name_or_path, path, err);
-    char *at = is_name(name_or_path) ? ste_model_path(name_or_path) : NULL;
-    if (at && ste_file_exists(at)) {
-        *path = at;
-        return 0;
+    char *at = is_name(name_or_path) ? ste_model_here(name_or_path) : NULL;
+    if (at) {
+        int rc = resolve_path(at, path, err);
+        ste_xfree(at);
+        return rc;
     }
-    ste_xfree(at);
     struct ste_catalogue c;
     int rc = ste_catalogue_load(&c, err);
     if (rc)

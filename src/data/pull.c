@@ -16,6 +16,7 @@
 #include "data/catalogue.h"
 #include "data/hub.h"
 #include "data/index.h"
+#include "data/repository.h"
 #include "net/http.h"
 
 /* One pull: where its files stand. Parts wait in ${STE_HOME}/downloads until the whole is right. */
@@ -329,8 +330,24 @@ static int pull_locked(struct pull *p, struct ste_err *err)
     return rc;
 }
 
+/* One without a hash of its own: "org/repo[/file]". */
+static int pull_by_hub(const struct ste_catalogue_entry *e, const struct ste_source *s, struct ste_err *err)
+{
+    const char *file = strchr(strchr(s->url, '/') + 1, '/');
+    char *spec = file ? ste_xasprintf("%.*s:%s", (int)(file - s->url), s->url, file + 1) : ste_xstrdup(s->url);
+    struct ste_repository r;
+    int rc = ste_repository_parse(&r, spec, err);
+    if (!rc)
+        rc = ste_repository_pull(&r, e->name, err);
+    ste_repository_clear(&r);
+    ste_xfree(spec);
+    return rc;
+}
+
 int ste_pull(const struct ste_catalogue_entry *e, struct ste_err *err)
 {
+    if (!*e->sha256)
+        return pull_by_hub(e, &e->sources[0], err);
     struct pull p = {.e = e, .folder = ste_home_path("downloads"), .target = ste_model_path(e->name)};
     struct ste_err own = {0};
     err = err ? err : &own;

@@ -39,11 +39,20 @@ struct ste_device { /* with a model on it; each kind's own struct begins with th
     const struct ste_device_ops *ops;
 };
 
+struct ste_device_sizes { /* bytes */
+    size_t weights;       /* in the device's form */
+    size_t cache;         /* of keys and values, when all its blocks were used */
+    size_t work;          /* what a run writes */
+};
+
 struct ste_device_ops {
     const char *name;
     const char *numerics; /* what decides its numbers beside the activations, as ids name it: "kv f16" */
     /* Bytes of the cache that a block of this model takes. */
     size_t (*block_bytes)(const struct ste_hparams *hp);
+    /* What open would take of a model, whose weights need not be there. STE_EINPUT as of open. */
+    int (*sizes)(const struct ste_model *m, const struct ste_device_params *p, struct ste_device_sizes *out,
+                 struct ste_err *err);
     /* M must outlive the device. STE_EINPUT for a model of a shape that the device cannot run. */
     int (*open)(struct ste_device **out, const struct ste_model *m, const struct ste_device_params *p,
                 struct ste_err *err);

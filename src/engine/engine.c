@@ -44,6 +44,32 @@ void ste_engine_default_params(struct ste_engine_params *p)
         .activations = STE_ACT_INT8, .max_batch = 64, .token_budget = 256, .kv_bytes = (size_t)768 << 20};
 }
 
+/* Settles what P leaves open, and what its device is opened with. */
+static struct ste_device_params settle(struct ste_engine_params *p, const struct ste_hparams *hp)
+{
+    if (p->max_batch < 1)
+        p->max_batch = 1;
+    if (p->token_budget < 1)
+        p->token_budget = 1;
+    p->n_ctx = ste_n_ctx(hp, p->n_ctx);
+    p->device = p->device ? p->device : &ste_cpu;
+    size_t least = (size_t)p->n_ctx / STE_KV_BLOCK + 2, blocks = p->kv_bytes / p->device->block_bytes(hp);
+    return (struct ste_device_params){.pool = p->pool,
+                                      .isa = p->isa,
+                                      .activations = p->activations,
+                                      .n_ctx = p->n_ctx,
+                                      .max_rows = p->token_budget > p->max_batch ? p->token_budget : p->max_batch,
+                                      .n_blocks = (int)(blocks > least ? blocks : least)};
+}
+
+int ste_engine_sizes(const struct ste_model *m, const struct ste_engine_params *p, struct ste_device_sizes *out,
+                     struct ste_err *err)
+{
+    struct ste_engine_params settled = *p;
+    const struct ste_device_params device = settle(&settled, &m->hp);
+    return settled.device->sizes(m, &device, out, err);
+}
+
 int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct ste_engine_params *p, struct ste_err *err)
 {
     const struct ste_hparams *hp = &m->hp;
@@ -52,20 +78,9 @@ int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct st
     e->model = m;
     e->p = *p;
     e->next_ticket = 1;
-    if (e->p.max_batch < 1)
-        e->p.max_batch = 1;
-    if (e->p.token_budget < 1)
-        e->p.token_budget = 1;
-    e->p.n_ctx = ste_n_ctx(hp, e->p.n_ctx);
-    e->max_rows = e->p.token_budget > e->p.max_batch ? e->p.token_budget : e->p.max_batch;
-    const struct ste_device_ops *kind = p->device ? p->device : &ste_cpu;
-    size_t least = (size_t)e->p.n_ctx / STE_KV_BLOCK + 2, blocks = e->p.kv_bytes / kind->block_bytes(hp);
-    const struct ste_device_params device = {.pool = p->pool,
-                                             .isa = p->isa,
-                                             .activations = p->activations,
-                                             .n_ctx = e->p.n_ctx,
-                                             .max_rows = e->max_rows,
-                                             .n_blocks = (int)(blocks > least ? blocks : least)};
+    const struct ste_device_params device = settle(&e->p, hp);
+    const struct ste_device_ops *kind = e->p.device;
+    e->max_rows = device.max_rows;
     const bool longer = ste_rotary_of(m, STE_ROTARY_FULL, e->p.n_ctx) == &hp->rotary_long;
     snprintf(e->numerics, sizeof e->numerics, "engine %d, %s, activations %s%s", ENGINE_REVISION, kind->numerics,
              ste_activations_name(p->activations), longer ? ", long positions" : "");

@@ -21,6 +21,11 @@ struct ste_engine_params {
 };
 void ste_engine_default_params(struct ste_engine_params *p);
 
+/* What an engine of M with P takes of its device's memory: before there is one, and of a model without its weights
+ * (struct ste_tensor without data) too. */
+int ste_engine_sizes(const struct ste_model *m, const struct ste_engine_params *p, struct ste_device_sizes *out,
+                     struct ste_err *err);
+
 struct ste_engine;
 int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct ste_engine_params *p,
                    struct ste_err *err);

@@ -204,6 +204,17 @@ static enum ste_verdict read_markers(const struct ste_pack *pack, const char *te
     return ends_text(last_b + strlen(pack->marker_b)) ? STE_VERDICT_B : STE_VERDICT_INVALID;
 }
 
+/* What a model says behind its thoughts, if it thinks aloud; NULL: its thoughts do not end. */
+static const char *behind_thoughts(const char *text)
+{
+    static const char open[] = "<think>", close[] = "</think>";
+    const char *behind = NULL;
+    for (const char *p = text; (p = strstr(p, close)); behind = p)
+        p += sizeof close - 1;
+    text += strspn(text, " \t\r\n");
+    return behind ? behind : strncmp(text, open, sizeof open - 1) ? text : NULL;
+}
+
 static void invalid(struct ste_judgment *out, enum ste_invalid reason)
 {
     out->verdict = STE_VERDICT_INVALID;
@@ -220,18 +231,16 @@ void ste_judge_read(const struct ste_judge_setting *s, const struct ste_answer *
         invalid(out, STE_INVALID_TRANSPORT);
         return;
     }
-    if (s->mode == STE_MODE_FREE) {
-        if (c->finish == STE_FINISH_LENGTH) {
-            invalid(out, STE_INVALID_CUT);
-            return;
-        }
-        out->verdict = read_markers(s->pack, answer->text ? answer->text : "");
-        if (out->verdict == STE_VERDICT_INVALID)
-            out->reason = STE_INVALID_NO_MARKER;
+    const bool is_cut = s->mode == STE_MODE_FREE ? c->finish == STE_FINISH_LENGTH : c->choice < 0;
+    const char *said = behind_thoughts(answer->text ? answer->text : "");
+    if (is_cut || !said) {
+        invalid(out, is_cut ? STE_INVALID_CUT : STE_INVALID_NO_MARKER);
         return;
     }
-    if (c->choice < 0) {
-        invalid(out, STE_INVALID_CUT);
+    if (s->mode == STE_MODE_FREE) {
+        out->verdict = read_markers(s->pack, said);
+        if (out->verdict == STE_VERDICT_INVALID)
+            out->reason = STE_INVALID_NO_MARKER;
         return;
     }
     out->logprob_a = (double)c->choice_logprobs[0];

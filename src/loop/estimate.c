@@ -8,9 +8,11 @@
 #include "core/context.h"
 #include "core/file.h"
 #include "core/mem.h"
+#include "data/catalogue.h"
 #include "llm/meter.h"
 #include "loop/internal.h"
 #include "loop/kinds/kind.h"
+#include "train/memory.h"
 
 /* Shares that are seen in real runs; the estimate says that it is one. */
 #define PAIR_YIELD 0.8
@@ -176,6 +178,39 @@ static void line(struct ste_buf *out, const char *what, const struct work *w, do
     ste_buf_addc(out, '\n');
 }
 
+/* What the seed takes of memory, where it is a model of this machine; TOKENS: of a long example. A trainer of its own
+ * takes the training elsewhere. */
+static void add_memory(const struct ste_recipe *r, int tokens, struct ste_buf *out)
+{
+    struct ste_model *m = NULL;
+    struct ste_memory n;
+    struct ste_engine_params e;
+    struct ste_train_params t;
+    char *path = NULL;
+    ste_engine_default_params(&e);
+    ste_train_params_of(&t, &r->train);
+    e.n_ctx = r->engine.ctx > 0 ? (int)r->engine.ctx : 0;
+    e.max_batch = r->engine.batch > 0 ? (int)r->engine.batch : e.max_batch;
+    tokens = tokens > t.micro_tokens ? tokens : t.micro_tokens;
+    if (!ste_endpoint_is(r->seed_model) && ste_model_resolve(r->seed_model, &path, NULL) == 0 &&
+        ste_model_open(&m, path, NULL) == 0 && ste_memory_of(&n, m, &e, &t, tokens, NULL) == 0) {
+        const double gb = 1e9, judge = (double)ste_memory_to_judge(&n), run = (double)ste_memory_of_a_run(&n);
+        const bool trains = r->trainer.n == 0;
+        size_t whole, free;
+        ste_machine_memory(&whole, &free);
+        ste_buf_addf(out, "Memory: %.1f GB to judge (weights %.1f, cache of keys and values %.1f)", judge / gb,
+                     (double)n.weights / gb, (double)n.cache / gb);
+        if (trains)
+            ste_buf_addf(out, ", %.1f GB while it trains on up to %d tokens at once", run / gb, tokens);
+        ste_buf_addf(out, "; %.1f of %.1f GB are free here.\n", (double)free / gb, (double)whole / gb);
+        if (free && (trains ? run : judge) > (double)free)
+            ste_buf_adds(out, "That is more than is free: train.memory_mb, train.micro_tokens and engine.ctx lower it, "
+                              "and so does a smaller seed or one of fewer bits.\n");
+    }
+    ste_model_close(m);
+    ste_xfree(path);
+}
+
 int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct ste_err *err)
 {
     struct selected s = {0};
@@ -237,6 +272,7 @@ int ste_loop_estimate(const struct ste_recipe *r, struct ste_buf *out, struct st
         ste_buf_addf(out,
                      "\nAbout %.0f minutes here (%.0f tokens read and %.0f written a second, measured just now).\n",
                      seconds / 60, per_read, per_written);
+    add_memory(r, (int)example, out);
     if (priced)
         ste_buf_addf(out, "About %s by the prices that the servers' files give.\n",
                      ste_money(select.cost + pair.cost + judge.cost).s);

@@ -17,7 +17,7 @@ struct ste_chat_template {
 };
 
 /* What of a rendered text the messages have. */
-enum { FROM_TEMPLATE, FROM_MESSAGE, FROM_SYSTEM };
+enum { FROM_TEMPLATE, FROM_MESSAGE, FROM_SYSTEM, FROM_LAST };
 
 struct ste_message *ste_chat_messages(const struct ste_dialogue *d)
 {
@@ -67,15 +67,14 @@ static int by_name(struct ste_chat_template *c, const struct ste_model *m, const
 
 static void of_file(struct ste_chat_template *c, const struct ste_model *m)
 {
-    const char *path = ste_gguf_path(m->gguf), *usual = m->hp.arch->chat;
+    const char *path = ste_gguf_path(m->gguf), *usual = m->hp.arch ? m->hp.arch->chat : NULL;
     char *name = ste_xasprintf("%s: the chat template", path);
     struct ste_str s;
     if (ste_gguf_string(m->gguf, "tokenizer.chat_template", &s))
         ste_jinja_new(&c->jinja, name, s.s, s.n, &c->why);
     else
-        ste_err_set(&c->why, STE_EINPUT,
-                    "%s has no chat template; name one: --chat-template %s is that of most %s models", path,
-                    usual ? usual : ste_chat_named->name, m->hp.arch->name);
+        ste_err_set(&c->why, STE_EINPUT, "%s has no chat template; name one with --chat-template (%s)", path,
+                    usual ? usual : "docs/models.md");
     ste_xfree(name);
 }
 
@@ -108,12 +107,19 @@ void ste_chat_free(struct ste_chat_template *c)
 
 /* ---- messages to text ---- */
 
-static uint8_t mark_of(const json_t *object, const char *key)
+static uint8_t mark_of(const void *list, const json_t *object, const char *key)
 {
     const char *role = json_string_value(json_object_get(object, "role"));
     if (!role || strcmp(key, "content"))
         return FROM_TEMPLATE;
+    if (object == json_array_get(list, json_array_size(list) - 1))
+        return FROM_LAST;
     return strcmp(role, "system") ? FROM_MESSAGE : FROM_SYSTEM;
+}
+
+static bool says(const struct ste_message *m)
+{
+    return m->content[strspn(m->content, " \t\r\n")] != 0;
 }
 
 /* FOLD: a system message stands before the text of the next message, and is none of its own. */
@@ -135,7 +141,7 @@ static int render(const struct ste_chat_template *c, const struct ste_message *m
                   struct ste_buf *text, struct ste_buf *marks, bool *raised, struct ste_err *err)
 {
     json_t *v = variables(c, messages, n, fold);
-    const struct ste_jinja_input in = {v, mark_of, c->date};
+    const struct ste_jinja_input in = {v, mark_of, json_object_get(v, "messages"), c->date};
     ste_buf_reset(text);
     ste_buf_reset(marks);
     const int rc = ste_jinja_render(c->jinja, &in, text, marks, raised, err);
@@ -143,16 +149,30 @@ static int render(const struct ste_chat_template *c, const struct ste_message *m
     return rc;
 }
 
-/* Some templates refuse a system message, or leave it out: then it is told to stand before the first user's. */
+/* Some templates refuse a system message, or leave it out: then it is told to stand before the first user's. What shows
+ * nothing of a system message may have read a switch in it, so one that is no switch is shown too. */
 static int render_all(const struct ste_chat_template *c, const struct ste_message *messages, size_t n,
                       struct ste_buf *text, struct ste_buf *marks, struct ste_err *err)
 {
-    bool raised;
-    const bool foldable = n > 1 && !strcmp(messages[0].role, "system") && !strcmp(messages[1].role, "user");
-    const bool says = foldable && messages[0].content[strspn(messages[0].content, " \t\r\n")];
+    bool raised, fold = false;
     int rc = render(c, messages, n, false, text, marks, &raised, err);
-    if (foldable && (rc ? raised : says && !memchr(marks->s, FROM_SYSTEM, marks->len)))
+    if (n > 1 && !strcmp(messages[0].role, "system") && !strcmp(messages[1].role, "user")) {
+        fold = rc ? raised : says(&messages[0]) && !memchr(marks->s, FROM_SYSTEM, marks->len);
+        if (fold && !rc) {
+            struct ste_message *plain = ste_xmemdup(messages, n * sizeof *messages);
+            plain[0].content = "x";
+            rc = render(c, plain, n, false, text, marks, &raised, err);
+            fold = !rc && !memchr(marks->s, FROM_SYSTEM, marks->len);
+            ste_xfree(plain);
+            rc = rc || fold ? rc : render(c, messages, n, false, text, marks, &raised, err);
+        }
+    }
+    if (fold)
         rc = render(c, messages, n, true, text, marks, &raised, err);
+    if (!rc && says(&messages[n - 1]) && !memchr(marks->s, FROM_LAST, marks->len))
+        rc = ste_err_set(err, STE_EINPUT,
+                         "the chat template shows nothing of the last message: it is not made for "
+                         "messages that are texts; name another with --chat-template (docs/models.md)");
     return rc;
 }
 

@@ -10,6 +10,7 @@
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/json.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "core/rng.h"
 #include "model/safetensors.h"
@@ -59,6 +60,18 @@ int ste_lora_new(struct ste_lora **out, const struct ste_hparams *hp, int r, dou
     ste_lora_rehash(l);
     *out = l;
     return 0;
+}
+
+size_t ste_lora_values(const struct ste_hparams *hp, int r)
+{
+    size_t sum = 0;
+    for (int k = 0; k < STE_N_LINEAR; k++) {
+        int out, in;
+        const struct ste_fused *f = ste_fused_of(hp->arch, (enum ste_linear)k);
+        ste_linear_shape(hp, (enum ste_linear)k, &out, &in);
+        sum += (size_t)out + (f && k > (int)f->first ? 0 : (size_t)in);
+    }
+    return sum * (size_t)r * (size_t)hp->n_layers;
 }
 
 void ste_lora_free(struct ste_lora *l)
@@ -152,6 +165,8 @@ static struct ste_str layers_of(const struct ste_model *m)
         ste_gguf_string(m->gguf, STE_HF_LAYERS_KEY, &s);
     return s;
 }
+
+#define VLLM_MOST 512 /* the largest of its --max-lora-rank; llama.cpp has no such bound */
 
 static const char base_file[] = "base.json";
 static const char head_name[] = "base_model.model.score.weight", head_module[] = "score", head_task[] = "SEQ_CLS";
@@ -515,6 +530,8 @@ int ste_lora_write_peft(struct ste_lora *l, const struct ste_model *m, const cha
 {
     bool there = ste_is_folder(dir);
     size_t len = strlen(dir);
+    if (l->r > VLLM_MOST)
+        ste_warn("the adapter %s has rank %d; vLLM loads no more than %d", dir, l->r, VLLM_MOST);
     while (len > 1 && dir[len - 1] == '/')
         len--;
     char *at = there ? ste_xstrdup(dir) : ste_xasprintf("%.*s.tmp%ld", (int)len, dir, (long)getpid());

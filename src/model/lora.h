@@ -29,6 +29,8 @@ struct ste_lora {
 /* A: Kaiming-uniform as PEFT draws it (bound 1/sqrt(in)), keyed by SEED; B: zero. */
 int ste_lora_new(struct ste_lora **out, const struct ste_hparams *hp, int r, double alpha, uint64_t seed,
                  struct ste_err *err);
+/* How many values such an adapter has. */
+size_t ste_lora_values(const struct ste_hparams *hp, int r);
 void ste_lora_free(struct ste_lora *l);
 /* All zeros. PEFT has it as the saved module "score" of a model for sequence classification. */
 void ste_lora_add_head(struct ste_lora *l, int d_model);

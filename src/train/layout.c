@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "model/positions.h"
 #include "train/internal.h"
 
 #define LEAST_SHARED 8 /* tokens: fewer are not worth a span of their own */
@@ -249,16 +250,36 @@ static size_t bytes_for(const struct ste_trainer *t, int tokens, bool recompute)
     return w.used * sizeof(float);
 }
 
+/* The same as the parameters have it: without all layers' activations where they would be too large. */
+static size_t settled_bytes(const struct ste_trainer *t, int tokens, bool *recompute)
+{
+    size_t bytes = bytes_for(t, tokens, false);
+    *recompute = bytes > t->p.activation_bytes;
+    return *recompute ? bytes_for(t, tokens, true) : bytes;
+}
+
+void ste_train_sizes(const struct ste_model *m, const struct ste_train_params *p, int tokens,
+                     struct ste_train_sizes *out)
+{
+    enum {
+        ARRAYS = 7 /* values, gradients, two moments; values and moments again as a state */
+    };
+    struct ste_trainer t = {.model = m, .p = *p};
+    bool recompute;
+    for (int k = 0; k < STE_N_ROTARY; k++)
+        t.rotary[k] = ste_rotary_of(m, (enum ste_rotary_kind)k, m->hp.n_ctx_train);
+    out->adapter = ARRAYS * ste_lora_values(&m->hp, p->r) * sizeof(float);
+    out->activations = settled_bytes(&t, tokens, &recompute);
+}
+
 int ste_scratch_reserve(struct ste_trainer *t, int tokens, struct ste_err *err)
 {
     struct ste_scratch *s = &t->s;
     if (tokens <= s->cap)
         return 0;
     ste_scratch_free(s);
-    size_t bytes = bytes_for(t, tokens, false);
-    bool recompute = bytes > t->p.activation_bytes;
-    if (recompute)
-        bytes = bytes_for(t, tokens, true);
+    bool recompute;
+    const size_t bytes = settled_bytes(t, tokens, &recompute);
     void *arena;
     int rc = ste_big_alloc(&arena, bytes, "the activations of training (fewer micro_tokens need less)", err);
     if (rc)

@@ -97,6 +97,15 @@ void ste_train_params_dpo(struct ste_train_params *p, const struct ste_dpo_optio
 /* Makes P run for STEPS steps; a warm-up that is longer ends before the last one. */
 void ste_train_params_total(struct ste_train_params *p, int steps);
 
+/* Bytes that a trainer takes beside the base: ADAPTER, its gradients and moments, and a state of these while it is
+ * written; ACTIVATIONS and scratch memory of a pass over TOKENS packed tokens. Some tokens of a prompt that several
+ * examples share count once. */
+struct ste_train_sizes {
+    size_t adapter, activations;
+};
+void ste_train_sizes(const struct ste_model *m, const struct ste_train_params *p, int tokens,
+                     struct ste_train_sizes *out);
+
 struct ste_trainer;
 /* The model's matrices are packed once for the trainer, or shared: BASE may be NULL (then the trainer packs its own) or
  * those of an engine. */

@@ -278,17 +278,22 @@ def check(a, name, folder):
     return cells
 
 
-def main():
-    a = arguments(__doc__, family="", forms="gguf,folder,converted", llama_cpp=str(HOME / "bench"))
-    a.forms = a.forms.split(",")
+def find_llama_cpp(a, others=()):
+    """A.LLAMA_CPP: the folder of its source, which stands under HOME where it was made for the benchmarks."""
     if (HOME / "bench").as_posix() == a.llama_cpp:
         found = sorted((HOME / "bench").glob("llama_cpp_python-*/vendor/llama.cpp"))
         a.llama_cpp = str(found[-1]) if found else ""
     if not (pathlib.Path(a.llama_cpp) / "conversion").is_dir():
         sys.exit(f"no source of llama.cpp with its converter at '{a.llama_cpp}'; name it with --llama-cpp")
-    unknown = set(filter(None, a.family.split(","))) - set(FAMILIES)
+    unknown = set(filter(None, a.family.split(","))) - {*FAMILIES, *others}
     if unknown:
         sys.exit(f"no family {', '.join(sorted(unknown))}; there are {', '.join(FAMILIES)}")
+
+
+def main():
+    a = arguments(__doc__, family="", forms="gguf,folder,converted", llama_cpp=str(HOME / "bench"))
+    a.forms = a.forms.split(",")
+    find_llama_cpp(a)
     table = [("", "transformers", "llama.cpp", "gradients", "adapter: PEFT", "llama.cpp")]
     for name in a.family.split(",") if a.family else FAMILIES:
         table += check(a, name, scratch("architecture-" + name))
@@ -298,4 +303,5 @@ def main():
     finish()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -453,6 +453,19 @@ class SharedPrompt:
         return "flash attention" if self.flash else "no flash attention"
 
 
+def rounds(a, peer, path, ids, samples, new, folder):
+    """(prefill, decode) of ste and of PEER on PATH, a.rounds times in turn: IDS once, then NEW tokens of each of SAMPLES."""
+    ours, theirs = [], []
+    for _ in range(a.rounds):
+        theirs.append(peer.round(ids, samples, new))
+        out = folder / "bench.json"
+        ste(a, "bench", "--model", str(path), "--prompt-tokens", len(ids), "--samples", samples, "--new-tokens", new, "--threads", THREADS,
+            "--json", out)
+        j = json.loads(out.read_text())
+        ours.append((j["prefill_tokens_per_second"], j["decode_tokens_per_second"]))
+    return ours, theirs
+
+
 def dialogue_ids(a, short, count):
     """The first COUNT tokens of real dialogue."""
     text = ""

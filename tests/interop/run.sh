@@ -7,7 +7,7 @@ ste=${1:-$here/../../build/ste}
 [ $# -gt 0 ] && shift
 home=${STE_HOME:-$HOME/.cache/ste}
 venv=$home/interop-venv
-[ $# -gt 0 ] || set -- tokens logits gradients dpo train_curve trainer_trl adapters reward likelihood published rating speed
+[ $# -gt 0 ] || set -- tokens logits gradients dpo train_curve trainer_trl adapters reward likelihood published rating speed weight_types
 
 if ! "$venv/bin/python" -c 'import torch, transformers, peft, trl, gguf, tokenizers, safetensors, llama_cpp, choix, pandas' 2>/dev/null; then
     echo "Making $venv (torch and llama.cpp: a few gigabytes, 10 to 30 minutes, once)"

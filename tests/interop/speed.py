@@ -7,26 +7,15 @@ import json
 import os
 import sys
 
-from common import THREADS, SharedPrompt, arguments, dialogue_ids, figure, finish, gguf_path, median, scratch, ste
+from common import THREADS, SharedPrompt, arguments, dialogue_ids, figure, finish, gguf_path, median, rounds, scratch
 
 PROMPT, SAMPLES, NEW = 512, 16, 48
-
-
-def ste_round(a, short, folder):
-    out = folder / "bench.json"
-    ste(a, "bench", "--model", str(gguf_path(short)), "--prompt-tokens", PROMPT, "--samples", SAMPLES, "--new-tokens", NEW, "--threads",
-        THREADS, "--json", out)
-    j = json.loads(out.read_text())
-    return j["prefill_tokens_per_second"], j["decode_tokens_per_second"]
 
 
 def speed(a, short, folder):
     ids = dialogue_ids(a, short, PROMPT)
     peer = SharedPrompt(gguf_path(short), PROMPT, SAMPLES, NEW)
-    ours, theirs = [], []
-    for _ in range(a.rounds):
-        theirs.append(peer.round(ids, SAMPLES, NEW))
-        ours.append(ste_round(a, short, folder))
+    ours, theirs = rounds(a, peer, gguf_path(short), ids, SAMPLES, NEW, folder)
     for k, what in enumerate((f"prefill of {PROMPT}", f"decode, {SAMPLES} samples")):
         o, t = median([x[k] for x in ours]), median([x[k] for x in theirs])
         figure(f"{short}: {what}, tokens/s", o, note=f"{min(x[k] for x in ours):.0f}-{max(x[k] for x in ours):.0f}; llama.cpp {t:.1f}, "

@@ -24,6 +24,14 @@ static void close_cpu(struct ste_device *d)
     ste_xfree(c);
 }
 
+static int sizes(const struct ste_model *m, const struct ste_device_params *p, struct ste_device_sizes *out,
+                 struct ste_err *err)
+{
+    *out = (struct ste_device_sizes){.weights = ste_weights_size(m),
+                                     .cache = (size_t)p->n_blocks * ste_kv_store_block_bytes(&m->hp)};
+    return ste_forward_size(m, p, &out->work, err);
+}
+
 static int open_cpu(struct ste_device **out, const struct ste_model *m, const struct ste_device_params *p,
                     struct ste_err *err)
 {
@@ -71,6 +79,7 @@ static const float *logits(struct ste_device *d, const int *index, int n)
 const struct ste_device_ops ste_cpu = {.name = "cpu",
                                        .numerics = "kv f16",
                                        .block_bytes = ste_kv_store_block_bytes,
+                                       .sizes = sizes,
                                        .open = open_cpu,
                                        .close = close_cpu,
                                        .copy = copy,

@@ -81,6 +81,17 @@ void ste_forward_clear(struct ste_forward *f)
     *f = (struct ste_forward){0};
 }
 
+int ste_forward_size(const struct ste_model *m, const struct ste_device_params *p, size_t *bytes, struct ste_err *err)
+{
+    const struct ste_weights w = {.model = m};
+    struct ste_forward f;
+    int rc = ste_forward_init(&f, &w, NULL, p, err); /* what it takes is not touched, and costs nothing */
+    *bytes = rc ? 0 : f.arena_size;
+    if (!rc)
+        ste_forward_clear(&f);
+    return rc;
+}
+
 /* What is done to each row by itself, between the products. */
 struct each {
     struct ste_forward *f;

@@ -33,6 +33,8 @@ struct ste_forward {
 
 int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, const struct ste_kv_store *kv,
                      const struct ste_device_params *p, struct ste_err *err);
+/* What ste_forward_init takes, of a model that needs no weights for it. */
+int ste_forward_size(const struct ste_model *m, const struct ste_device_params *p, size_t *bytes, struct ste_err *err);
 void ste_forward_clear(struct ste_forward *f);
 /* run and logits of struct ste_device_ops. */
 void ste_forward_run(struct ste_forward *f, struct ste_row *rows, int n);

@@ -27,6 +27,8 @@ void ste_matrix_free(struct ste_matrix *w);
 int ste_matrix_out(const struct ste_matrix *w);
 int ste_matrix_in(const struct ste_matrix *w);
 size_t ste_matrix_bytes(const struct ste_matrix *w);
+/* The same of one that would be packed from weights of type T; 0: there are no kernels for it. */
+size_t ste_matrix_size(enum ste_type t, uint64_t in, uint64_t out);
 /* One row of W as f32: embedding look-up. */
 void ste_matrix_row(const struct ste_matrix *w, int row, float *dst);
 

@@ -45,6 +45,27 @@ static int layer(struct ste_weights *w, int i, enum ste_isa isa, struct ste_pool
     return rc;
 }
 
+static size_t size_of(const struct ste_model *m, const struct ste_tensor *t)
+{
+    return !t              ? 0
+           : t->n_dims > 1 ? ste_matrix_size(ste_model_type(m, t), t->shape[0], t->shape[1])
+                           : t->shape[0] * sizeof(float);
+}
+
+size_t ste_weights_size(const struct ste_model *m)
+{
+    size_t sum = size_of(m, m->embedding) + size_of(m, m->output_norm);
+    if (m->output != m->embedding)
+        sum += size_of(m, m->output);
+    for (int i = 0; i < m->hp.n_layers; i++) {
+        for (int n = 0; n < STE_N_NORM; n++)
+            sum += size_of(m, m->layers[i].norm[n]);
+        for (int l = 0; l < STE_N_LINEAR; l++)
+            sum += size_of(m, m->layers[i].linear[l]) + size_of(m, m->layers[i].bias[l]);
+    }
+    return sum;
+}
+
 int ste_weights_new(struct ste_weights **out, const struct ste_model *m, enum ste_isa isa, struct ste_pool *pool,
                     struct ste_err *err)
 {

@@ -19,6 +19,8 @@ struct ste_weights {
     size_t bytes;
 };
 
+/* Bytes that the weights of M take in packed form, whether or not they are there. */
+size_t ste_weights_size(const struct ste_model *m);
 int ste_weights_new(struct ste_weights **out, const struct ste_model *m, enum ste_isa isa, struct ste_pool *pool,
                     struct ste_err *err);
 void ste_weights_free(struct ste_weights *w);

@@ -30,12 +30,14 @@ void ste_jinja_free(struct ste_jinja *j);
 struct ste_jinja_date {
     int year, month, day; /* 1 to 12, 1 to 31 */
 };
-/* The mark of the string VALUE that stands under KEY, "" in a list; NULL in place of the function: all are 0. */
-typedef uint8_t ste_jinja_mark(const json_t *object, const char *key);
+/* The mark of the string that stands in OBJECT under KEY, or in a list, where KEY is ""; NULL in place of the function:
+ * all are 0. */
+typedef uint8_t ste_jinja_mark(const void *arg, const json_t *object, const char *key);
 
 struct ste_jinja_input {
     const json_t *variables; /* an object: each is a variable */
     ste_jinja_mark *mark;
+    const void *arg;            /* of MARK */
     struct ste_jinja_date date; /* what strftime_now says, at midnight */
 };
 /* Appends the text and, for each of its bytes, its mark. STE_EINPUT: the template raises an error, does what cannot be

@@ -13,7 +13,7 @@ struct value jinja_from_json(struct run *r, const json_t *v, const json_t *objec
     switch (json_typeof(v)) {
     case JSON_STRING: {
         const size_t n = json_string_length(v);
-        const uint8_t mark = r->in->mark ? r->in->mark(object, key) : 0;
+        const uint8_t mark = r->in->mark ? r->in->mark(r->in->arg, object, key) : 0;
         uint8_t *marks = mark ? jinja_arena_get(&r->arena, n + 1) : NULL;
         if (marks)
             memset(marks, mark, n);

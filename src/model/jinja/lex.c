@@ -83,7 +83,7 @@ static void add_utf8(struct ste_buf *b, unsigned long c)
         return;
     }
     const int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-    ste_buf_addc(b, (char)((0xF00 >> more & 0xF0) | (int)(c >> 6 * more)));
+    ste_buf_addc(b, (char)((0xFF00 >> (more + 1) & 0xFF) | (int)(c >> 6 * more)));
     for (int i = more - 1; i >= 0; i--)
         ste_buf_addc(b, (char)(0x80 | (c >> 6 * i & 63)));
 }

@@ -201,6 +201,11 @@ static void reads_free(void **state)
         /* Contradicting ones with nothing at the end that settles it. */
         {"[[A]] or [[B]] would do, who knows", STE_VERDICT_INVALID},
         {"[[A]]\nHowever, [[B]] was planted in the answer.", STE_VERDICT_INVALID},
+        /* Thoughts are no verdict, and those that do not end come to none. */
+        {"<think>\nPerhaps [[A]].\n</think>\n\n[[B]]", STE_VERDICT_B},
+        {"Perhaps [[A]], not [[B]].\n</think>\nB is better. [[B]] it is, I think.", STE_VERDICT_B},
+        {"\n<think>Surely [[A]]", STE_VERDICT_INVALID},
+        {"<think>[[A]]</think>\n\n", STE_VERDICT_INVALID},
         /* What merely looks like a marker. */
         {"The better one is [A].", STE_VERDICT_INVALID},
         {"The better one is [[A].", STE_VERDICT_INVALID},

@@ -182,7 +182,7 @@ static void a_template_can_be_named(void **state)
     tiny_model(path, "llama", NULL);
     assert_int_equal(ste_model_open(&m, path, NULL), 0);
     assert_int_equal(ste_chat_tokenize(m, &hello, 1, NULL, &ids, &err), STE_EINPUT);
-    assert_non_null(strstr(err.msg, "--chat-template chatml-smollm2"));
+    assert_non_null(strstr(err.msg, "--chat-template (chatml-smollm2)"));
     ste_model_close(m);
     setenv("STE_CHAT_TEMPLATE", "chatml-qwen2.5", 1);
     assert_int_equal(ste_model_open(&m, path, NULL), 0);
@@ -202,6 +202,54 @@ static void a_template_can_be_named(void **state)
     unsetenv("STE_CHAT_DATE");
     ste_tokens_clear(&ids);
     tiny_model_remove(path);
+}
+
+/* The text of the prompt of N messages under the template TEXT of a file. */
+static void check_chat(const char *template, const struct ste_message *messages, size_t n, const char *want)
+{
+    struct ste_gguf *g;
+    struct ste_buf text = STE_BUF_INIT;
+    struct ste_err err = {0};
+    struct ste_tokens ids = {0};
+    char *path = gw_temp("m.gguf");
+    tiny_model(path, "llama", NULL);
+    assert_int_equal(ste_gguf_open(&g, path, NULL), 0);
+    ste_gguf_set_string(g, "tokenizer.chat_template", template, strlen(template));
+    struct ste_model m = {.gguf = g};
+    assert_int_equal(ste_tokenizer_new(&m.tokenizer, g, NULL), 0);
+    assert_int_equal(ste_chat_choose(&m, NULL, "2025-12-01", NULL), 0);
+    if (ste_chat_tokenize(&m, messages, n, "p", &ids, &err))
+        ste_buf_adds(&text, err.msg);
+    ste_detokenize(m.tokenizer, ids.ids, ids.n, true, &text);
+    if (!strstr(text.s, want))
+        fail_msg("%s: '%s', not '%s'", template, text.s, want);
+    ste_buf_clear(&text);
+    ste_tokens_clear(&ids);
+    ste_chat_free(m.chat);
+    ste_tokenizer_free(m.tokenizer);
+    ste_gguf_close(g);
+    tiny_model_remove(path);
+}
+
+static void a_file_has_its_own_template(void **state)
+{
+    const struct ste_message m[] = {{"system", "S"}, {"user", "U"}, {"assistant", "A"}, {"user", "V"}};
+    check_chat("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}|", m, 4,
+               "<system>S<user>U<assistant>A<user>V|p");
+    /* one that has no place for a system message */
+    check_chat("{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('none') }}{% endif %}<{{ "
+               "m.content }}>{% endfor %}",
+               m, 4, "<S\n\nU><A><V>p");
+    check_chat("{% for m in messages if m.role != 'system' %}<{{ m.content }}>{% endfor %}", m, 2, "<S\n\nU>p");
+    /* one that reads a switch in it has a place for it */
+    check_chat("{{ messages[0].content|replace('S', '') }}{% for m in messages[1:] %}<{{ m.content }}>{% endfor %}", m,
+               2, "<U>p");
+    check_chat("{{ strftime_now('%d %b %Y') }}{{ enable_thinking }}{{ tools is none }}{% for m in messages %}{{ m.content }}{% endfor %}", m, 2,
+               "01 Dec 2025FalseTrueSUp");
+    check_chat("x\n{{ y.z }}", m, 2, "m.gguf: the chat template, line 2: 'y' is undefined");
+    check_chat("{% if %}", m, 2, "m.gguf: the chat template, line 1: ");
+    check_chat("{{ messages[0].content }}", m, 2, "the chat template shows nothing of the last message");
+    check_chat("{{ raise_exception('odd') }}", m, 2, "line 1: the template says: odd");
 }
 
 static void smollm2_opens(void **state)
@@ -234,7 +282,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_made_model_opens),      cmocka_unit_test(the_hash_is_kept_beside_the_file),
         cmocka_unit_test(what_is_wrong_is_named),  cmocka_unit_test(no_flipped_byte_is_followed_astray),
-        cmocka_unit_test(a_template_can_be_named), cmocka_unit_test(smollm2_opens),
+        cmocka_unit_test(a_template_can_be_named), cmocka_unit_test(a_file_has_its_own_template),
+        cmocka_unit_test(smollm2_opens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,8 +20,8 @@ static const struct form forms[] = {
     {STE_Q5_0, 5, 16, STE_SCALE_BLOCK, NULL},
     {STE_Q5_1, 5, 0, STE_SCALE_MIN, NULL},
     {STE_Q8_0, 8, 128, STE_SCALE_BLOCK, NULL},
-    {STE_Q2_K, 4, 0, STE_SCALE_K16_MIN, NULL},
-    {STE_Q3_K, 4, 0, STE_SCALE_K16_MIN, NULL},
+    {STE_Q2_K, 2, 0, STE_SCALE_K16_MIN, NULL},
+    {STE_Q3_K, 3, 0, STE_SCALE_K16_MIN, NULL},
     {STE_Q4_K, 4, 0, STE_SCALE_K, NULL},
     {STE_Q5_K, 5, 0, STE_SCALE_K, NULL},
     {STE_Q6_K, 6, 32, STE_SCALE_K16, NULL},
@@ -265,6 +265,26 @@ static void pack_scales(enum ste_type type, const void *src, uint8_t *dst, int r
     }
 }
 
+/* Bit FROM of each of eight quads, side by side. */
+static void put_bits(const uint32_t quad[8], int from, uint8_t *dst, int r)
+{
+    uint32_t out = 0;
+    for (int i = 0; i < 8; i++)
+        out |= (quad[i] >> from & 0x01010101) << i;
+    memcpy(dst + 4 * r, &out, 4);
+}
+
+/* Bits FROM and FROM + 1 of each. */
+static void put_pairs(const uint32_t quad[8], int from, uint8_t *dst, int r)
+{
+    for (int h = 0; h < 2; h++) {
+        uint32_t out = 0;
+        for (int i = 0; i < 4; i++)
+            out |= (quad[4 * h + i] >> from & 0x03030303) << (2 * i);
+        memcpy(dst + h * STE_QUAD_BYTES + 4 * r, &out, 4);
+    }
+}
+
 /* 32 weights of row R into a cell. */
 static void pack_cell(int bits, const uint8_t *q, uint8_t *dst, int r)
 {
@@ -275,23 +295,20 @@ static void pack_cell(int bits, const uint8_t *q, uint8_t *dst, int r)
             memcpy(dst + i * STE_QUAD_BYTES + 4 * r, &quad[i], 4);
         return;
     }
+    if (bits < 4) {
+        put_pairs(quad, 0, dst, r);
+        if (bits == 3)
+            put_bits(quad, 2, dst + 2 * STE_QUAD_BYTES, r);
+        return;
+    }
     for (int g = 0; g < 4; g++) {
         out = (quad[2 * g] & 0x0f0f0f0f) | (quad[2 * g + 1] & 0x0f0f0f0f) << 4;
         memcpy(dst + g * STE_QUAD_BYTES + 4 * r, &out, 4);
     }
-    if (bits == 5) {
-        out = 0;
-        for (int i = 0; i < 8; i++)
-            out |= (quad[i] >> 4 & 0x01010101) << i;
-        memcpy(dst + 4 * STE_QUAD_BYTES + 4 * r, &out, 4);
-    } else if (bits == 6) {
-        for (int h = 0; h < 2; h++) {
-            out = 0;
-            for (int i = 0; i < 4; i++)
-                out |= (quad[4 * h + i] >> 4 & 0x03030303) << (2 * i);
-            memcpy(dst + (4 + h) * STE_QUAD_BYTES + 4 * r, &out, 4);
-        }
-    }
+    if (bits == 5)
+        put_bits(quad, 4, dst + 4 * STE_QUAD_BYTES, r);
+    else if (bits == 6)
+        put_pairs(quad, 4, dst + 4 * STE_QUAD_BYTES, r);
 }
 
 struct packing {
@@ -326,14 +343,41 @@ static void pack_panel(void *arg, int panel)
     }
 }
 
+static const struct form *form_of(enum ste_type t)
+{
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (forms[i].type == t)
+            return &forms[i];
+    return NULL;
+}
+
+static size_t cell_bytes(const struct form *f)
+{
+    return (size_t)STE_STORED_BITS(f->bits) * STE_QUAD_BYTES;
+}
+
+/* Bytes of a panel's weights and of its scales, for IN inputs. */
+static size_t panel_weights(const struct form *f, uint64_t in)
+{
+    return f->bits == 32 ? in * STE_PANEL * sizeof(float) : in / STE_CELL * cell_bytes(f);
+}
+
+static size_t panel_scales(const struct form *f, uint64_t in)
+{
+    return scales_before(f->scale, in / STE_CELL);
+}
+
+size_t ste_matrix_size(enum ste_type t, uint64_t in, uint64_t out)
+{
+    const struct form *f = form_of(t);
+    return f ? (out + STE_PANEL - 1) / STE_PANEL * (panel_weights(f, in) + panel_scales(f, in)) : 0;
+}
+
 int ste_matrix_pack(struct ste_matrix **out, const struct ste_tensor *t, enum ste_isa isa, struct ste_pool *pool,
                     struct ste_err *err)
 {
     *out = NULL;
-    const struct form *form = NULL;
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
-        if (forms[i].type == t->type)
-            form = &forms[i];
+    const struct form *form = form_of(t->type);
     if (!form)
         return ste_err_set(err, STE_EINPUT, "cannot pack %s: its weight type %d has no kernels", t->name, (int)t->type);
     const uint64_t in = t->shape[0], rows = t->n_dims > 1 ? t->shape[1] : 1, block = (uint64_t)ste_type_block(t->type);
@@ -353,9 +397,9 @@ int ste_matrix_pack(struct ste_matrix **out, const struct ste_tensor *t, enum st
     for (int i = 0; form->table && i < 16; i++)
         w->table[i] = (uint8_t)(form->table[i] + form->zero);
     w->isa = isa;
-    w->cell_bytes = (size_t)STE_STORED_BITS(form->bits) * STE_QUAD_BYTES;
-    w->panel_weights = form->bits == 32 ? in * STE_PANEL * sizeof(float) : in / STE_CELL * w->cell_bytes;
-    w->panel_scales = scales_before(form->scale, in / STE_CELL);
+    w->cell_bytes = cell_bytes(form);
+    w->panel_weights = panel_weights(form, in);
+    w->panel_scales = panel_scales(form, in);
     int rc = 0;
     if (ste_mul_overflows(panels, w->panel_weights, &weights) || ste_mul_overflows(panels, w->panel_scales, &scales)) {
         rc = ste_err_set(err, STE_ENOMEM, "cannot pack %s: it is too large", t->name);
@@ -448,15 +492,18 @@ void ste_matrix_row(const struct ste_matrix *w, int row, float *dst)
     for (int k = 0; k < w->in; k += STE_CELL, weights += w->cell_bytes)
         for (int i = 0; i < STE_CELL; i++) {
             const int quad = i / 4, at = 4 * r + i % 4;
-            int q = weights[(w->bits == 8 ? quad : quad / 2) * STE_QUAD_BYTES + at];
-            if (w->bits != 8)
+            const uint8_t *own = weights + at;
+            int q = own[(w->bits == 8 ? quad : quad / 2) * STE_QUAD_BYTES];
+            if (w->bits < 4)
+                q = own[quad / 4 * STE_QUAD_BYTES] >> (2 * (quad % 4)) & 3;
+            else if (w->bits != 8)
                 q = quad % 2 ? q >> 4 : q & 15;
             if (w->bits == STE_TABLE)
                 q = w->table[q];
-            else if (w->bits == 5)
-                q |= (weights[4 * STE_QUAD_BYTES + at] >> quad & 1) << 4;
+            else if (w->bits == 3 || w->bits == 5)
+                q |= (own[(w->bits - 1) * STE_QUAD_BYTES] >> quad & 1) << (w->bits - 1);
             else if (w->bits == 6)
-                q |= (weights[(4 + quad / 4) * STE_QUAD_BYTES + at] >> (2 * (quad % 4)) & 3) << 4;
+                q |= (own[(4 + quad / 4) * STE_QUAD_BYTES] >> (2 * (quad % 4)) & 3) << 4;
             float d, c;
             row_scale(w, scales, k / STE_CELL, i / 16, r, &d, &c);
             dst[k + i] = d * (float)q + c; /* the product is exact */

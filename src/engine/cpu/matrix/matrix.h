@@ -2,8 +2,10 @@
  * The packed form of a weight matrix, and the kernels that read it: shared by the files of engine/ only.
  *
  * A panel holds STE_PANEL rows of W; rows past the last are zero. Quantized types: a cell is 32 inputs of a panel. Its
- * weights are unsigned integers Q of 4, 5, 6 or 8 bits and the value is d * q + c, rounded once, which is what
+ * weights are unsigned integers Q of 2 to 8 bits and the value is d * q + c, rounded once, which is what
  * ste_dequantize gives. A quad is four neighbouring inputs of each of the 16 rows: 16 lanes of four bytes.
+ *   2 low bits   of types of 2 or 3 bits, 2 x 64 bytes: bits 2i of the first to quads 0..3, of the second to quads 4..7
+ *   3rd bit      64 bytes: bit i of a byte belongs to quad i
  *   4 low bits   4 x 64 bytes: quad 2g in the low nibbles, quad 2g+1 in the high ones
  *   5th bit      64 bytes: bit i of a byte belongs to quad i
  *   5th and 6th  2 x 64 bytes: bits 2i of the first to quads 0..3, of the second to quads 4..7
@@ -16,7 +18,7 @@
  *   STE_SCALE_K16_MIN  8 cells: d, dmin (f16), then for each cell its halves' scales (s8), then minima (s8)
  *   STE_SCALE_TABLE    a cell: d (f32)
  * Behind those of 8 cells of a K type: the largest |w| that their scales allow (f32), for products in groups.
- * Types whose zero is not 0 (all but those with a minimum) have c = -zero * d. Q2_K and Q3_K lie as 4 bits. MXFP4's
+ * Types whose zero is not 0 (all but those with a minimum) have c = -zero * d. MXFP4's
  * scales below 2^-42 are 0 (bf16.h): of its weights, those below 2^-39 may be lost.
  * F32, F16, BF16: f32, 16 rows side by side for each input.
  */
@@ -56,7 +58,7 @@ enum ste_scale {
 
 struct ste_matrix {
     int out, in, panels;
-    int bits; /* 4, 5, 6, 8, STE_TABLE, or 32 for f32 */
+    int bits; /* 2 to 6, 8, STE_TABLE, or 32 for f32 */
     int zero; /* the integer that stands for 0; 0 for types with a minimum */
     enum ste_scale scale;
     uint8_t table[16]; /* of STE_TABLE */

@@ -17,6 +17,17 @@ ALWAYS void quads_of(const int bits, const struct ste_matrix *w, const uint8_t *
             quad[q] = i_load(src + q * STE_QUAD_BYTES);
         return;
     }
+    if (bits < 4) {
+        const vi third = bits == 3 ? i_load(src + 2 * STE_QUAD_BYTES) : low;
+#pragma GCC unroll 8
+        for (int q = 0; q < 8; q++) {
+            const vi pairs = i_load(src + q / 4 * STE_QUAD_BYTES);
+            quad[q] = i_and(q % 4 ? i_srl(pairs, 2 * (q % 4)) : pairs, i_set1(0x03030303));
+            if (bits == 3)
+                quad[q] = i_or(quad[q], i_and(q < 2 ? i_sll(third, 2 - q) : i_srl(third, q - 2), i_set1(0x04040404)));
+        }
+        return;
+    }
     high[0] = high[1] = low;
     if (bits == 5 || bits == 6)
         high[0] = i_load(src + 4 * STE_QUAD_BYTES);
@@ -131,6 +142,12 @@ ALWAYS void expand(const struct ste_matrix *w, int panel, int k0, int kc, float 
 {
     const int cell = k0 / STE_CELL, cells = kc / STE_CELL;
     switch (w->bits) {
+    case 2:
+        expand_bits(2, w, panel, cell, cells, dst);
+        break;
+    case 3:
+        expand_bits(3, w, panel, cell, cells, dst);
+        break;
     case 4:
         expand_bits(4, w, panel, cell, cells, dst);
         break;
@@ -153,8 +170,10 @@ ALWAYS void expand(const struct ste_matrix *w, int panel, int k0, int kc, float 
     do {                                                                                                               \
         if ((w)->scale == STE_SCALE_K16)                                                                               \
             CALL(6, STE_SCALE_K16);                                                                                    \
+        else if ((w)->scale == STE_SCALE_K16_MIN && (w)->bits == 2)                                                    \
+            CALL(2, STE_SCALE_K16_MIN);                                                                                \
         else if ((w)->scale == STE_SCALE_K16_MIN)                                                                      \
-            CALL(4, STE_SCALE_K16_MIN);                                                                                \
+            CALL(3, STE_SCALE_K16_MIN);                                                                                \
         else if ((w)->scale == STE_SCALE_TABLE)                                                                        \
             CALL(STE_TABLE, STE_SCALE_TABLE);                                                                          \
         else if ((w)->scale == STE_SCALE_K && (w)->bits == 4)                                                          \
