@@ -65,7 +65,7 @@ FAMILIES = {
     "smollm3": ("SmolLM3Config", {"no_rope_layers": [1, 1, 1, 0], "tie_word_embeddings": True}, {}),
     "granite": ("GraniteConfig", {"embedding_multiplier": 6.0, "attention_multiplier": 0.1, "residual_multiplier": 0.7,
                                   "logits_scaling": 0.6}, {"embedding": 0.3}),
-    "granite-nope": ("GraniteConfig", {"embedding_multiplier": 6.0, "logits_scaling": 0.6},
+    "granite-nope": ("GraniteConfig", {"embedding_multiplier": 6.0, "attention_multiplier": 0.1, "logits_scaling": 0.6},
                      {"embedding": 0.3, "nope": True, "forms": ["gguf"], "keys": {"rope.scaling.finetuned": False}}),
     # A GGUF file does not say that a dense Granite 4 is of another class than Granite 3; an adapter for it has other names.
     "granite4": ("GraniteMoeHybridConfig", {**DENSE, "position_embedding_type": "rope"}, IN_FOLDERS),
