@@ -26,7 +26,7 @@ struct options {
 /* clang-format off */
 #define OPTIONS_OF struct options
 static const struct ste_option options[] = {
-    STE_STRING("model", model, NULL, "NAME", "a catalogue name or a .gguf file"),
+    STE_STRING("model", model, NULL, "NAME", "a catalogue name, a .gguf file or a folder"),
     STE_INT("prompt_tokens", prompt_tokens, "512", 1, 1 << 20, "length of the prompt"),
     STE_INT("samples", samples, "16", 1, 4096, "samples that share it"),
     STE_INT("new_tokens", new_tokens, "48", 1, 1 << 20, "tokens of each sample"),

@@ -17,7 +17,7 @@ struct options {
 /* clang-format off */
 #define OPTIONS_OF struct options
 static const struct ste_option options[] = {
-    STE_STRING("model", model, NULL, "NAME", "a catalogue name or a .gguf file"),
+    STE_STRING("model", model, NULL, "NAME", "a catalogue name, a .gguf file or a folder"),
     STE_STRING("adapter", adapter, NULL, "DIR", "a PEFT folder"),
     STE_STRING("in", in, NULL, "FILE", "JSON lines {\"tokens\": [...]}"),
     STE_STRING("out", out, NULL, "FILE", "f32 logits of all positions, row after row"),

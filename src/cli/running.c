@@ -27,6 +27,7 @@ void ste_running_engine(struct ste_llm_params *to, const struct ste_llm_params *
     to->ctx = flags->ctx ? flags->ctx : to->ctx;
     to->activations = flags->activations != STE_ACT_AUTO ? flags->activations : to->activations;
     take_text(&to->isa, flags->isa);
+    take_text(&to->load_as, flags->load_as);
     take_text(&to->chat_template, flags->chat_template);
     take_text(&to->chat_date, flags->chat_date);
 }
@@ -50,13 +51,16 @@ int ste_running_open(struct ste_loop **out, const char *dir, const struct ste_ll
     struct ste_llm_params *engine = &(*out)->recipe.engine;
     const long long ctx = engine->ctx;
     ste_running_engine(engine, flags);
-    if (engine->ctx == ctx && flags->activations == STE_ACT_AUTO && !*flags->chat_template && !*flags->chat_date)
+    if (engine->ctx == ctx && flags->activations == STE_ACT_AUTO && !*flags->load_as && !*flags->chat_template &&
+        !*flags->chat_date)
         return 0;
     ste_loop_close(*out);
     *out = NULL;
-    return ste_err_set(err, STE_EUSAGE,
-                       "--ctx, --activations, --chat-template and --chat-date would change the result of the run in %s",
-                       dir);
+    return ste_err_set(
+        err, STE_EUSAGE,
+        "--ctx, --activations, --load-as, --chat-template and --chat-date would change the result of the run in "
+        "%s",
+        dir);
 }
 
 void ste_running_print(const json_t *report, bool json)

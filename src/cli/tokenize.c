@@ -98,7 +98,7 @@ struct options {
 /* clang-format off */
 #define OPTIONS_OF struct options
 static const struct ste_option options[] = {
-    STE_STRING("model", model, NULL, "NAME", "a catalogue name or a .gguf file"),
+    STE_STRING("model", model, NULL, "NAME", "a catalogue name, a .gguf file or a folder"),
     STE_BOOL("raw", raw, NULL, "all of standard input is one text (default: a text a line)"),
     STE_BOOL("jsonl", jsonl, NULL,
              "a JSON object with a \"text\" a line, or with \"messages\", whose prompt is tokenized, and perhaps a \"prefill\" of "

@@ -16,7 +16,7 @@ struct ste_training_flags {
 extern const struct ste_option ste_training_options[];
 /* The first row of each command's own table, whose struct has the flags as F. */
 #define STE_TRAINING_MODEL                                                                                             \
-    STE_STRING("model", f.model, NULL, "NAME", "catalogue name or .gguf file to train on; its weights stay as they are")
+    STE_STRING("model", f.model, NULL, "NAME", "catalogue name, .gguf file or folder to train on; its weights stay as they are")
 
 /* All but the flags is empty at first. */
 struct ste_training {

@@ -104,7 +104,7 @@ static int open_judge(struct ste_session *j, const char *judge, const struct ste
     int rc = ste_judge_spec_parse(&j->spec, judge, err);
     if (!rc)
         rc = ste_judge_spec_base(&j->spec, beside && !j->spec.named_by ? NULL : o->base,
-                                 "--base MODEL says which it is: a catalogue name or a .gguf path", err);
+                                 "--base MODEL says which it is: a catalogue name, a .gguf path or a folder", err);
     if (!rc)
         rc = set_likelihood(j, o, beside, err);
     if (rc)

@@ -193,7 +193,8 @@ static void add_memory(const struct ste_recipe *r, int tokens, struct ste_buf *o
     e.max_batch = r->engine.batch > 0 ? (int)r->engine.batch : e.max_batch;
     tokens = tokens > t.micro_tokens ? tokens : t.micro_tokens;
     if (!ste_endpoint_is(r->seed_model) && ste_model_resolve(r->seed_model, &path, NULL) == 0 &&
-        ste_model_open(&m, path, NULL) == 0 && ste_memory_of(&n, m, &e, &t, tokens, NULL) == 0) {
+        ste_model_open(&m, path, NULL) == 0 && ste_model_load_as(m, r->engine.load_as, NULL) == 0 &&
+        ste_memory_of(&n, m, &e, &t, tokens, NULL) == 0) {
         const double gb = 1e9, judge = (double)ste_memory_to_judge(&n), run = (double)ste_memory_of_a_run(&n);
         const bool trains = r->trainer.n == 0;
         size_t whole, free;

@@ -17,7 +17,7 @@
 const struct ste_option ste_recipe_options[] = {
     STE_STEP(STE_STEP_SELECT),
     STE_STRING("models.seed", seed_model, "qwen2.5-coder-0.5b-instruct", NULL,
-           "the model that is trained: a catalogue name or a .gguf path; every other role is this one unless named (a server's "
+           "the model that is trained: a catalogue name, a .gguf path or a folder; every other role is this one unless named (a server's "
            "too: URL#MODEL, docs/cluster.md)"),
     STE_STRING("models.label", label_model, "", NULL, "labels the instructions"),
     STE_STEP(STE_STEP_PAIR),

@@ -105,7 +105,7 @@ static int spec_of(struct ste_judge_spec *spec, const char *section, const char 
     if (!reward && (spec->likelihood || spec->reward))
         return ste_err_set(err, STE_EUSAGE, "%s.%s: %s writes nothing; name a model, a RUN[:N] or an adapter that does",
                            section, key, name);
-    return ste_judge_spec_base(spec, NULL, "put a catalogue name or a .gguf path there", err);
+    return ste_judge_spec_base(spec, NULL, "put a catalogue name, a .gguf path or a folder there", err);
 }
 
 int ste_loop_start_adapter(const struct ste_recipe *r, char **folder, struct ste_err *err)

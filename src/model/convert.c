@@ -46,7 +46,7 @@ static uint64_t row_from(uint64_t row, uint64_t head)
 
 static int not_finite(const struct ste_tensor *t, enum ste_type type, struct ste_err *err)
 {
-    return ste_err_set(err, STE_EINPUT, "tensor '%s' has a weight that is not finite as %s; F32 holds it", t->name,
+    return ste_err_set(err, STE_EINPUT, "tensor '%s' has a weight that is not finite as %s; write it as F32", t->name,
                        ste_type_name(type));
 }
 

@@ -154,6 +154,8 @@ static char *peft_name(struct ste_str layers, const struct ste_arch *arch, int l
                          m->n > 1 ? ste_fused_of(arch, m->first)->peft : arch->linear[m->first].peft, matrix);
 }
 
+#define VLLM_MOST 512 /* the largest of its --max-lora-rank; llama.cpp has no such bound */
+
 static const char *const layers_names[] = {"model.layers", "model.language_model.layers",
                                            "language_model.model.layers"}; /* the last before version 5 */
 
@@ -165,8 +167,6 @@ static struct ste_str layers_of(const struct ste_model *m)
         ste_gguf_string(m->gguf, STE_HF_LAYERS_KEY, &s);
     return s;
 }
-
-#define VLLM_MOST 512 /* the largest of its --max-lora-rank; llama.cpp has no such bound */
 
 static const char base_file[] = "base.json";
 static const char head_name[] = "base_model.model.score.weight", head_module[] = "score", head_task[] = "SEQ_CLS";

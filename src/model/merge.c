@@ -5,7 +5,7 @@
 
 #include "core/file.h"
 #include "core/mem.h"
-#include "model/quantize.h"
+#include "model/convert.h"
 
 const struct ste_mix *ste_merge_mix(const struct ste_model *m)
 {
@@ -76,20 +76,15 @@ void ste_merge_add(const struct ste_merge *g, const struct ste_tensor *t, uint64
         }
 }
 
-/* As a maker of gguf.h: T is the one that is written, under the name of the base's. */
-static int make_rows(void *arg, const struct ste_tensor *t, uint64_t from, uint64_t n, void *out, struct ste_err *err)
+/* As of struct ste_convert. */
+static bool adds(void *arg, const struct ste_tensor *t)
 {
-    const struct ste_merge *g = arg;
-    const struct ste_tensor *base = ste_gguf_tensor(g->model->gguf, t->name);
-    const size_t cols = base->shape[0], bytes = base->size / ste_tensor_rows(base);
-    float *x = ste_xmalloc(n * cols * sizeof *x);
-    ste_dequantize(base->type, (const char *)base->data + from * bytes, x, n * cols);
-    ste_merge_add(g, base, from, n, x);
-    const bool fits = ste_quantize(t->type, x, out, n * cols, g->pool);
-    ste_xfree(x);
-    return fits ? 0
-                : ste_err_set(err, STE_EINPUT, "tensor '%s' has a weight that is not finite as %s; export it as F32",
-                              t->name, ste_type_name(t->type));
+    return is_adapted(arg, t);
+}
+
+static void add(void *arg, const struct ste_tensor *t, uint64_t first, uint64_t n, float *x)
+{
+    ste_merge_add(arg, t, first, n, x);
 }
 
 static void set_string(struct ste_gguf *g, const char *key, const char *s)
@@ -101,7 +96,6 @@ static void set_keys(struct ste_gguf *out, const struct ste_merge *g, const stru
 {
     char *name = ste_path_stem(path);
     struct ste_str base;
-    ste_gguf_copy_keys(out, g->model->gguf);
     if (!ste_gguf_string(g->model->gguf, "general.name", &base) || !base.n)
         base = (struct ste_str){g->base_name, strlen(g->base_name)};
     ste_gguf_set_int(out, "general.base_model.count", 1);
@@ -116,29 +110,21 @@ static void set_keys(struct ste_gguf *out, const struct ste_merge *g, const stru
 
 int ste_merge_write_gguf(const struct ste_merge *g, const char *path, struct ste_err *err)
 {
-    const struct ste_model *m = g->model;
-    const struct ste_mix *mix = g->mix ? g->mix : ste_merge_mix(m);
+    const struct ste_convert c = {.from = g->model->gguf,
+                                  .mix = g->mix ? g->mix : ste_merge_mix(g->model),
+                                  .pool = g->pool,
+                                  .adds = adds,
+                                  .add = add,
+                                  .arg = (void *)(uintptr_t)g};
     if (g->lora->head)
         return ste_err_set(err, STE_EUSAGE,
                            "the adapter is a reward model's: its head is no part of a model that writes");
-    if (ste_gguf_is_folder(m->gguf))
-        return ste_err_set(
-            err, STE_EUSAGE,
-            "the base %s is a folder, whose rows lie in another order than a GGUF file's; export a folder, "
-            "and `ste convert` makes a GGUF file of that",
-            ste_gguf_path(m->gguf));
     struct ste_gguf *out = ste_gguf_new(path);
-    set_keys(out, g, mix, path);
-    int rc = 0;
-    for (uint64_t i = 0; !rc && i < ste_gguf_n_tensors(m->gguf); i++) {
-        const struct ste_tensor *t = ste_gguf_tensor_at(m->gguf, i);
-        const enum ste_type type = ste_mix_type(mix, t, m->hp.n_layers, m->output == m->embedding);
-        rc = ste_gguf_add(out, t->name, type, t->n_dims, t->shape,
-                          type == t->type && !is_adapted(g, t) ? t->data : NULL, err);
+    int rc = ste_convert_begin(&c, out, err);
+    if (!rc) {
+        set_keys(out, g, c.mix, path);
+        rc = ste_convert_write(&c, out, path, err);
     }
-    const struct ste_gguf_maker maker = {make_rows, (void *)(uintptr_t)g};
-    if (!rc)
-        rc = ste_gguf_write(out, path, &maker, err);
     ste_gguf_close(out);
     return rc;
 }

@@ -174,10 +174,8 @@ int ste_merge_write_folder(const struct ste_merge *g, const char *dir, struct st
                            "the adapter is a reward model's: its head is no part of a model that writes");
     const bool folder = ste_gguf_is_folder(g->model->gguf);
     if (folder && g->mix)
-        return ste_err_set(
-            err, STE_EUSAGE,
-            "a folder keeps the types of its base; leave --type out, and `ste convert` makes a GGUF file of "
-            "another type of it");
+        return ste_err_set(err, STE_EUSAGE,
+                           "a folder keeps the types of its base; leave --type out, or name a .gguf file");
     if (ste_file_exists(dir))
         return ste_err_set(err, STE_EUSAGE, "%s is there already; name a new folder", dir);
     char *part = ste_xasprintf("%s.part", dir);

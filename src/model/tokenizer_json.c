@@ -9,6 +9,8 @@
 
 #define SPACE "\xE2\x96\x81" /* U+2581 */
 
+enum { MOST_TOKENS = 1 << 24, MOST_HOLES = 1 << 16 };
+
 struct reading {
     struct ste_gguf *g;
     const json_t *root, *model, *vocab, *config;
@@ -225,29 +227,38 @@ static int fill_holes(struct reading *r, int64_t own)
     return 0;
 }
 
+/* One more than the largest id that ID and MOST are; what is no id in any vocabulary counts as one too large. */
+static int64_t beyond(const json_t *id, int64_t most)
+{
+    const int64_t v = json_integer_value(id) < MOST_TOKENS ? json_integer_value(id) + 1 : MOST_TOKENS + 1;
+    return v > most ? v : most;
+}
+
 static int read_vocabulary(struct reading *r, int64_t n_vocab)
 {
     const json_t *added = json_object_get(r->root, "added_tokens"), *t;
     const char *token;
     json_t *id;
     size_t i;
-    int64_t own = 0, most = 0;
+    int64_t own = 0, most;
     int rc = 0;
     json_object_foreach((json_t *)r->vocab, token, id)
     {
-        own = json_integer_value(id) >= own ? json_integer_value(id) + 1 : own;
+        own = beyond(id, own);
     }
+    most = own;
     json_array_foreach(added, i, t)
     {
-        int64_t v = json_integer_value(json_object_get(t, "id"));
-        most = v >= most ? v + 1 : most;
+        most = beyond(json_object_get(t, "id"), most);
     }
-    most = own > most ? own : most;
-    if (most > 1 << 24 || own > (int64_t)(json_object_size(r->vocab) + json_array_size(added)) ||
-        (n_vocab && most > n_vocab))
+    const int64_t count = (int64_t)(json_object_size(r->vocab) + json_array_size(added));
+    if (n_vocab < 0 || n_vocab > MOST_TOKENS)
+        return ste_err_set(r->err, STE_EINPUT, "%s: the model's vocabulary of %lld is none", r->what,
+                           (long long)n_vocab);
+    if (own > count || most > count + MOST_HOLES || (n_vocab && most > n_vocab))
         return ste_err_set(r->err, STE_EINPUT,
-                           "%s: its ids go up to %lld, but it has %zu tokens and the model's vocabulary %lld", r->what,
-                           (long long)most - 1, json_object_size(r->vocab), (long long)n_vocab);
+                           "%s: its ids go up to %lld or more, but it has %lld tokens and the model's vocabulary %lld",
+                           r->what, (long long)most - 1, (long long)count, (long long)n_vocab);
     r->n = most > n_vocab ? most : n_vocab;
     r->tokens = ste_xcalloc((size_t)r->n + 1, sizeof *r->tokens);
     r->types = ste_xcalloc((size_t)r->n + 1, sizeof *r->types);

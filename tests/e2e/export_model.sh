@@ -49,12 +49,14 @@ done
 logits both2.bin made --adapter lora2
 logits made2.bin made2
 near both2.bin made2.bin 1e-5 "a folder of a folder"
+"$ste" export lora2 --what model --type F32 --out of-folder.gguf 2>err || fail "a file of a folder: exit $?"
+logits file2.bin of-folder.gguf
+near both2.bin file2.bin 1e-5 "a file of a folder"
 cmp -s made/model.safetensors made2/model.safetensors && fail "the second folder is the first"
 cmp -s made/tokenizer.json made2/tokenizer.json || fail "the tokenizer changed"
 refuse 2 'is there already; name a new folder' export lora --what model --out made
 refuse 2 'a folder keeps the types of its base' export lora2 --what model --type F16 --out x
 refuse 2 'a folder has weights of F32, F16 or BF16, not Q8_0' export lora --what model --type Q8_0 --out x
-refuse 2 'is a folder, whose rows lie in another order' export lora2 --what model --out x.gguf
 [ -e x ] || [ -e x.gguf ] && fail "a refused export left something"
 
 rows Question 40 >labelled.jsonl

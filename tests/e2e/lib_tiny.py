@@ -1,7 +1,8 @@
 """A random model of a few kilobytes, for tests without a model to download: FOLDER/tiny.gguf (llama, two layers, width 32,
 the 256 bytes as its vocabulary), FOLDER/adapter (a LoRA of rank 2 whose B is zero), FOLDER/reward (with a head) and
 FOLDER/judge.gguf (a model that nearly always says A or B, by what stands before). With NAME...: FOLDER/NAME.gguf
-alone, such a judge of another architecture (ARCHITECTURES)."""
+alone, such a judge of another architecture (ARCHITECTURES); of qwen2 and llama3 also FOLDER/NAME, the same weights as a
+folder of Hugging Face's, in two parts."""
 import json, os, random, struct, sys
 
 folder = sys.argv[1]
@@ -121,8 +122,10 @@ def architecture(name):
     for n, values in a.get("vectors", {}).items():
         t[n + ".weight"] = ((len(values),), values)
     more = {k if k.startswith("ste.") else f"{arch}.{k}": v for k, v in a.get("keys", {}).items()}
-    gguf(f"{folder}/{name}.gguf", keys(arch, layers, **more),
-         {**t, "output_norm.weight": ((D,), drawn(D, 0.1, 1)), "token_embd.weight": ((D, 259), judging())})
+    t = {**t, "output_norm.weight": ((D,), drawn(D, 0.1, 1)), "token_embd.weight": ((D, 259), judging())}
+    gguf(f"{folder}/{name}.gguf", keys(arch, layers, **more), t)
+    if name in ("qwen2", "llama3"):
+        hugging_face(f"{folder}/{name}", arch, t)
 
 
 def judging():
@@ -143,6 +146,45 @@ def safetensors(path, tensors):  # name -> (shape, floats)
     h = json.dumps(head).encode()
     with open(path, "wb") as f:
         f.write(struct.pack("<Q", len(h)) + h + data)
+
+
+def hugging_face(path, arch, t):
+    os.makedirs(path, exist_ok=True)
+    names = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "attn_norm": "input_layernorm",
+             "ffn_norm": "post_attention_layernorm", **{GGUF[n]: PEFT[n] for n in SHAPES}}
+    parts, where = ({}, {}), {}
+    for name, (shape, values) in t.items():
+        *block, part, end = name.split(".")
+        if part not in names:
+            continue  # divisors of frequencies, which config.json makes
+        if arch == "llama" and part in ("attn_q", "attn_k"):  # of a head of n rows, row 2j + s was row s n/2 + j
+            row, head, n = shape[0], D // HEADS, len(values) // shape[0]
+            order = [r // head * head + r % (head // 2) * 2 + r % head // (head // 2) for r in range(n)]
+            values = [v for r in order for v in values[r * row:(r + 1) * row]]
+        full = ("model.layers." + block[1] + "." if block else "") + names[part] + "." + end
+        which = len(where) % 2
+        parts[which][full] = (shape[::-1], values)
+        where[full] = f"model-0000{which + 1}-of-00002.safetensors"
+    for i, part in enumerate(parts):
+        safetensors(f"{path}/model-0000{i + 1}-of-00002.safetensors", part)
+    k, level = keys(), {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    tokens = k["tokenizer.ggml.tokens"]
+    config = {"architectures": ["X" + "ForCausalLM"], "model_type": arch, "num_hidden_layers": LAYERS, "hidden_size": D,
+              "intermediate_size": FF, "num_attention_heads": HEADS, "num_key_value_heads": HEADS, "max_position_embeddings": CTX,
+              "rms_norm_eps": 1e-5, "vocab_size": len(tokens), "tie_word_embeddings": True, "rope_theta": 10000.0}
+    if arch == "llama":
+        config["rope_scaling"] = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                                  "original_max_position_embeddings": 64}
+    files = {"config.json": config, "generation_config.json": {"eos_token_id": [258]},
+             "model.safetensors.index.json": {"metadata": {}, "weight_map": where},
+             "tokenizer_config.json": {"eos_token": "<|im_end|>", "chat_template": k["tokenizer.chat_template"]},
+             "tokenizer.json": {"added_tokens": [{"id": i, "content": tokens[i], "special": True} for i in (257, 258)],
+                                "normalizer": None, "post_processor": None, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+                                    {"type": "Digits", "individual_digits": True}, level]},
+                                "model": {"type": "BPE", "vocab": {t: i for i, t in enumerate(tokens[:257])}, "merges": ["h e"]}}}
+    for name, value in files.items():
+        with open(f"{path}/{name}", "w") as f:
+            json.dump(value, f)
 
 
 def adapter(name, head=None, **config):

@@ -113,7 +113,7 @@ def main():
     a = arguments(__doc__, family="", llama_cpp=str(HOME / "bench"))
     find_llama_cpp(a, MODELS)
     table = [("", "file", "in llama.cpp", "folder", "in transformers")]
-    for name in a.family.split(",") if a.family else [*MODELS, *FAMILIES]:
+    for name in a.family.split(",") if a.family else [*FAMILIES, *MODELS]:  # transformers takes another gguf package than the converter
         try:
             table.append((check_real if name in MODELS else check)(a, name, scratch("merged-" + name)))
         except SystemExit as e:

@@ -294,10 +294,11 @@ static struct value strftime_now(struct run *r, struct text format)
     if (format.n < sizeof form)
         memcpy(form, format.s, format.n);
     timegm(&day); /* finds the day of the week */
-    if (plain && strftime_l(out, sizeof out, form, &day, plain) == 0 && format.n)
-        jinja_run_fail(r, "strftime_now cannot write '%s'", form);
+    const bool written = plain && strftime_l(out, sizeof out, form, &day, plain) > 0;
     if (plain)
         freelocale(plain);
+    if (!written && format.n)
+        jinja_run_fail(r, "strftime_now cannot write '%s'", form);
     struct making m = MAKING;
     jinja_put(r, &m.s, &m.marks, (struct text){out, NULL, strlen(out)});
     return jinja_text(jinja_made(r, &m));

@@ -56,6 +56,14 @@ static void words_are_split_as_the_models_learned(void **state)
     check_split("qwen2", "a   12 b", "a|  | |1|2| b");
     check_split("qwen2", "x!\n\n  y ", "x|!\n\n| | y| ");
     check_split("qwen2", "(abc)", "(abc|)");
+    check_split("llama3", "12345 I'LLx", "123|45| I|'LL|x"); /* another name of llama-bpe */
+    check_split("smaug-bpe", "a  \n b", "a|  \n| b");
+    check_split("gpt-2", "don't 12 I'LL  ", "don|'t| 12| I|'|LL|  ");
+    check_split("tekken", "camelCaseHTTPServer's 12 a//\nb", "camel|Case|HTTPServer|'s| |1|2| a|//\n|b");
+    check_split("gpt-4o", "HTTPServer's 1234", "HTTPServer's| |123|4");
+    check_split("qwen35", "\xE0\xA4\xB9\xE0\xA4\xBF\xE0\xA4\xA8 x", "\xE0\xA4\xB9\xE0\xA4\xBF\xE0\xA4\xA8| x");
+    check_split("qwen2", "\xE0\xA4\xB9\xE0\xA4\xBF\xE0\xA4\xA8 x", "\xE0\xA4\xB9|\xE0\xA4\xBF\xE0\xA4\xA8| x");
+    check_split("refact", "a 12", "a| |1|2");
     check_split("qwen2", "cafe\xCC\x81", "caf\xC3\xA9");
     check_split("qwen2", "\xE1\xA0\x8E z", "\xE1\xA0\x8E| z"); /* U+180E is no white space */
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "core/json.h"
@@ -146,6 +147,35 @@ static void check_scores(const json_t *row, const json_t *texts)
 static void scores_merge_as_the_list_does(void **state)
 {
     each_family(check_scores);
+}
+
+/* A quarter of a megabyte without a break. Quadratic work would take minutes. */
+static void check_long(const json_t *row, const json_t *texts)
+{
+    static const char *const units[] = {"a", "A", " ", "'", "1", "\n", "<", "the", "\u00e9", "\u4e2d", "\u0301", " \n"};
+    json_t *config = config_of();
+    struct ste_gguf *g;
+    struct ste_tokenizer *t = made(&g, json_object_get(row, "tokenizer"), config, 0);
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        struct ste_buf b = STE_BUF_INIT;
+        struct ste_tokens k = {0};
+        clock_t start = clock();
+        while (b.len < 1 << 18)
+            ste_buf_adds(&b, units[i]);
+        assert_int_equal(ste_tokenize(t, b.s, b.len, true, &k, NULL), 0);
+        if ((double)(clock() - start) / CLOCKS_PER_SEC > 5)
+            fail_msg("%s takes too long for '%s'", json_string_value(json_object_get(row, "name")), units[i]);
+        ste_tokens_clear(&k);
+        ste_buf_clear(&b);
+    }
+    ste_tokenizer_free(t);
+    ste_gguf_close(g);
+    json_decref(config);
+}
+
+static void long_runs_take_no_time(void **state)
+{
+    each_family(check_long);
 }
 
 /* ---- beginnings and ends ---- */
@@ -296,7 +326,12 @@ static void what_lies_is_refused_in_a_sentence(void **state)
     refused("hole", j, 0, "the vocabulary has no token");
     j = family("dbrx");
     json_object_set_new(json_object_get(model_of(j), "vocab"), "zzz", json_integer(1 << 30));
-    refused("large id", j, 0, "its ids go up to 1073741824");
+    refused("large id", j, 0, "its ids go up to 16777216 or more");
+    j = family("dbrx");
+    json_array_append_new(json_object_get(j, "added_tokens"),
+                          json_pack("{s:I, s:s}", "id", (json_int_t)INT64_MAX, "content", "x!"));
+    refused("largest id", j, 0, "its ids go up to 16777216 or more");
+    refused("large vocabulary", family("dbrx"), INT64_MAX, "is none");
     j = family("dbrx");
     json_object_set_new(json_object_get(model_of(j), "vocab"), "zzz", json_integer(-1));
     refused("negative id", j, 0, "the id of 'zzz' is none");
@@ -343,6 +378,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(families_ids_equal_the_reference),
         cmocka_unit_test(scores_merge_as_the_list_does),
+        cmocka_unit_test(long_runs_take_no_time),
         cmocka_unit_test(a_prompt_has_one_bos_where_the_model_learnt_one),
         cmocka_unit_test(text_that_goes_on_gets_no_space),
         cmocka_unit_test(what_lies_is_refused_in_a_sentence),
