@@ -171,6 +171,48 @@ static int ask_tokens(struct ste_server *s, const char *text, struct ste_tokens 
     return rc;
 }
 
+/* A before B. */
+static bool begins(const struct ste_tokens *b, const struct ste_tokens *a)
+{
+    return b->n >= a->n && (a->n == 0 || memcmp(b->ids, a->ids, a->n * sizeof *a->ids) == 0);
+}
+
+/* SentencePiece's tokenizers put a space in front of a text, which the words behind a prompt do not have: those are
+ * asked for behind a line's end, whose ids are left out. */
+static int ask_tokens_on(struct ste_server *s, const char *text, struct ste_tokens *out, struct ste_err *err)
+{
+    if (s->line.n == 0)
+        return ask_tokens(s, text, out, err);
+    struct ste_tokens all = {0};
+    char *behind = ste_xasprintf("\n%s", text);
+    int rc = ask_tokens(s, behind, &all, err);
+    if (!rc && !begins(&all, &s->line))
+        rc = ste_err_set(err, STE_EIO, "%s: a line's end has other ids before \"%.20s\" (/tokenize)", s->at.name, text);
+    for (size_t i = s->line.n; i < all.n && !rc; i++)
+        ste_tokens_add(out, all.ids[i]);
+    ste_tokens_clear(&all);
+    ste_xfree(behind);
+    return rc;
+}
+
+/* Finds LINE. A server that does not tell ids is found out later. */
+static void find_space(struct ste_server *s)
+{
+    struct ste_tokens alone = {0}, line = {0}, behind = {0};
+    struct ste_err ignored;
+    if (ask_tokens(s, "A", &alone, &ignored) == 0 && ask_tokens(s, "\n", &line, &ignored) == 0 &&
+        ask_tokens(s, "\nA", &behind, &ignored) == 0 && begins(&behind, &line)) {
+        const struct ste_tokens rest = {.ids = behind.ids + line.n, .n = behind.n - line.n};
+        if (rest.n != alone.n || !begins(&rest, &alone)) {
+            s->line = line;
+            line = (struct ste_tokens){0};
+        }
+    }
+    ste_tokens_clear(&alone);
+    ste_tokens_clear(&line);
+    ste_tokens_clear(&behind);
+}
+
 int ste_server_tokenize(struct ste_server *s, const char *text, bool keep, struct ste_tokens *out, struct ste_err *err)
 {
     size_t at = 0;
@@ -178,7 +220,7 @@ int ste_server_tokenize(struct ste_server *s, const char *text, bool keep, struc
         at++;
     if (at == s->known.n) {
         struct ste_tokens fresh = {0};
-        int rc = *text ? ask_tokens(s, text, &fresh, err) : 0;
+        int rc = *text ? ask_tokens_on(s, text, &fresh, err) : 0;
         if (rc || !keep) {
             for (size_t i = 0; i < fresh.n && !rc; i++)
                 ste_tokens_add(out, fresh.ids[i]);
@@ -443,6 +485,8 @@ static int find_way(struct ste_server *s, struct ste_err *err)
     s->dialect.way = STE_WAY_IDS;
     if (s->dialect.api == STE_API_LLAMA_SERVER)
         find_end_of_turn(s);
+    if (ids)
+        find_space(s);
     if (ids && try_question(s, 0, 0, true, &status, &why) == 0 && try_question(s, 0, 2, false, &status, &why) == 0)
         return 0;
     if (why.code == STE_EINTERRUPTED || s->meter.reached)
@@ -526,6 +570,7 @@ void ste_server_close(struct ste_server *s)
     for (size_t i = 0; i < s->known.n; i++)
         ste_tokens_clear(&s->known_ids[i]);
     ste_xfree(s->known_ids);
+    ste_tokens_clear(&s->line);
     ste_strings_clear(&s->known);
     if (s->authorization)
         memset(s->authorization, 0, strlen(s->authorization));

@@ -24,6 +24,7 @@ struct ste_server {
     struct ste_http_pool *pool; /* of the calls here */
     struct ste_strings known;   /* texts whose ids are known */
     struct ste_tokens *known_ids;
+    struct ste_tokens line;    /* the ids of "\n", where a text by itself is given a space in front; else none */
     struct ste_meter meter;    /* of the probe as well */
     struct ste_served *served; /* [n_served]: adapters by handle - 1 (adapters.h) */
     int n_served;

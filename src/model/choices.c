@@ -1,5 +1,6 @@
 #include "model/choices.h"
 
+#include "core/log.h"
 #include "core/mem.h"
 #include "model/chat.h"
 
@@ -55,13 +56,32 @@ void ste_model_choices_clear(struct ste_model_choices *c)
     *c = (struct ste_model_choices){0};
 }
 
+/* Whoever comes with a folder as it was published should know that this is not the way to use it. */
+static void say_wide(const struct ste_model *m)
+{
+    const uint64_t many = 250000000;
+    uint64_t weights = 0;
+    for (int i = 0; i < m->hp.n_layers; i++)
+        for (int l = 0; l < STE_N_LINEAR; l++) {
+            const struct ste_tensor *t = m->layers[i].linear[l];
+            weights += ste_type_block(ste_model_type(m, t)) == 1 ? t->shape[0] * t->shape[1] : 0;
+        }
+    if (weights >= many)
+        ste_info(
+            "%s has %.1f billion weights of %s, which take 4 bytes each here and are slow: --load-as q8_0 makes them "
+            "small and fast",
+            ste_gguf_path(m->gguf), (double)weights / 1e9, ste_type_name(m->layers[0].linear[STE_Q]->type));
+}
+
 int ste_model_open_chosen(struct ste_model **out, const char *path, const struct ste_model_choices *c,
                           struct ste_err *err)
 {
     int rc = ste_model_open(out, path, err);
     if (rc == 0 && (rc = ste_model_load_as(*out, c->load_as, err)) == 0)
         rc = ste_chat_choose(*out, c->chat_template, c->chat_date, err);
-    if (rc != 0) {
+    if (rc == 0) {
+        say_wide(*out);
+    } else {
         ste_model_close(*out);
         *out = NULL;
     }

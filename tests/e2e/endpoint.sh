@@ -215,9 +215,9 @@ figures() {
     "$ste" eval --judge "$1" --pack "$2" --data "$tmp/labelled.jsonl" --json "$tmp/eval.json" >"$tmp/stdout" 2>"$tmp/err" || fail "$what: eval, exit $?"
 }
 for pack in direct small; do
-    for kind in vllm llama; do
+    for kind in vllm llama spaced; do
         what="$kind, $pack"
-        serve $kind mix
+        if [ $kind = spaced ]; then SPACE=1 serve llama mix; else serve $kind mix; fi
         ask "$url#paper" $pack || fail "$what: exit $?"
         grep -q '"verdict_ab":"invalid"' "$tmp/out.jsonl" && fail "$what: invalid verdicts"
         figures "$url#paper" $pack
@@ -225,6 +225,7 @@ for pack in direct small; do
         sed 's/, sample [0-9]*//g' "$tmp/out.jsonl" >"$tmp/$kind.jsonl"
         stop
     done
+    cmp "$tmp/llama.jsonl" "$tmp/spaced.jsonl" || fail "$pack: a tokenizer that puts spaces in front gives other labels"
     [ $pack = small ] || cmp "$tmp/vllm.jsonl" "$tmp/llama.jsonl" || fail "$pack: the same labels give other verdicts"
 done
 for case in "vllm:return_token_ids:log-probabilities of a turn" "vllm:logprob_token_ids:log-probabilities of a turn" \

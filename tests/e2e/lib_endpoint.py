@@ -7,7 +7,7 @@ DIR/served.jsonl has a line for each reply that went out whole, DIR/billed.jsonl
 take money for, with its tokens. Settings by the environment: KEY (asked for), CLOSE
 (keep-alive ends after so many requests), LOADING (so many requests are told that the model is loading), LIES (fields
 that are passed over in silence), SLOW (seconds for each answer), STOP (exits after so many answers), TLS (a folder with cert.pem
-and key.pem), SILENCE (seconds of that fault). Adapters: LORA (vllm: they can be loaded; "silent": but are not in force),
+and key.pem), SILENCE (seconds of that fault), SPACE (a text by itself is tokenized behind a space, as SentencePiece does). Adapters: LORA (vllm: they can be loaded; "silent": but are not in force),
 LORAS (llama: files that it is started with), LOSE (forgets all of them after so many answers), SEES (HERE=THERE: it sees the
 folder HERE as THERE).
 """
@@ -32,6 +32,7 @@ lock = threading.Lock()
 tries, served, billed = {}, *(open(os.path.join(folder, f), "a") for f in ("served.jsonl", "billed.jsonl"))
 seen = answered = 0
 lora, lose = os.environ.get("LORA"), int(os.environ.get("LOSE", 0))
+space = os.environ.get("SPACE")
 stored = {}  # what was in force when a prompt was read first, of llama
 loaded = {}  # name: what makes its answers other ones
 HE, START, END = 256, 257, 258  # ids beside those of the 256 bytes: the tokens of lib_tiny.py's model
@@ -248,6 +249,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send({"prompt": template(b["messages"])})
         if self.path == "/tokenize":
             text = template(b["messages"]) if "messages" in b else b.get("prompt", b.get("content"))
+            text = text if not space or text.startswith(tuple(SPECIAL)) else " " + text
             return self.send({"tokens": ids_of(text, "messages" in b or b.get("parse_special", False))})
         by = self.adapter(b)
         if by and lose and answered >= lose and "Question" in text_of(b.get("prompt", [])):

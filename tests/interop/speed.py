@@ -1,7 +1,8 @@
 """Speed beside llama.cpp on the same file, in one run with the rounds interleaved, and the peak memory of LoRA training.
 
 Prefill: one prompt of 512 tokens. Decode: 16 samples that share it, one token each a step. Medians of the rounds.
-How llama.cpp is asked, common.SharedPrompt says."""
+How llama.cpp is asked, common.SharedPrompt says. With --file PATH another file than that of --model, whose vocabulary it has
+(tests/scale/random_llama.py makes an 8B shape of random weights): no memory then."""
 
 import json
 import os
@@ -13,9 +14,10 @@ PROMPT, SAMPLES, NEW = 512, 16, 48
 
 
 def speed(a, short, folder):
-    ids = dialogue_ids(a, short, PROMPT)
-    peer = SharedPrompt(gguf_path(short), PROMPT, SAMPLES, NEW)
-    ours, theirs = rounds(a, peer, gguf_path(short), ids, SAMPLES, NEW, folder)
+    ids, path = dialogue_ids(a, short, PROMPT), a.file or gguf_path(short)
+    peer = SharedPrompt(path, PROMPT, SAMPLES, NEW)
+    ours, theirs = rounds(a, peer, path, ids, SAMPLES, NEW, folder)
+    short = a.file.split("/")[-1] or short
     for k, what in enumerate((f"prefill of {PROMPT}", f"decode, {SAMPLES} samples")):
         o, t = median([x[k] for x in ours]), median([x[k] for x in theirs])
         figure(f"{short}: {what}, tokens/s", o, note=f"{min(x[k] for x in ours):.0f}-{max(x[k] for x in ours):.0f}; llama.cpp {t:.1f}, "
@@ -43,9 +45,9 @@ def memory(a, folder):
 
 
 def main():
-    a = arguments(__doc__, rounds=5, memory=1)
+    a = arguments(__doc__, rounds=5, memory=1, file="")
     folder = scratch("speed")
-    if a.memory:
+    if a.memory and not a.file:
         memory(a, folder)
     for short in a.model:
         speed(a, short, folder)
