@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/mem.h"
 #include "core/rng.h"
@@ -11,6 +12,7 @@
 void ste_sampler_clear(struct ste_sampler *s)
 {
     ste_xfree(s->items);
+    ste_xfree(s->other);
     ste_xfree(s->values);
     ste_xfree(s->sums);
     *s = (struct ste_sampler){0};
@@ -87,6 +89,43 @@ static int by_weight(const void *pa, const void *pb)
     return (a->id > b->id) - (a->id < b->id);
 }
 
+static uint32_t slot_of(const struct ste_candidate *c, int shift, uint32_t mask)
+{
+    uint32_t bits;
+    memcpy(&bits, &c->weight, sizeof bits);
+    return bits >> shift & mask;
+}
+
+/* From the heaviest on, equal ones by id, as which they come. Where the distribution is flat there are tens of
+ * thousands: by the bits of the weights then, which are in their order as no weight is negative. */
+static void sort(struct ste_sampler *s)
+{
+    enum { FEW = 1024, BITS = 11, SLOTS = 1 << BITS };
+    if (s->n < FEW) {
+        qsort(s->items, s->n, sizeof *s->items, by_weight);
+        return;
+    }
+    STE_GROW(s->other, s->other_cap, s->n);
+    for (int shift = 0; shift < 32; shift += BITS) {
+        size_t begin[SLOTS] = {0}, at = 0;
+        for (size_t i = 0; i < s->n; i++)
+            begin[slot_of(&s->items[i], shift, SLOTS - 1)]++;
+        for (int k = SLOTS - 1; k >= 0; k--) {
+            const size_t n = begin[k];
+            begin[k] = at;
+            at += n;
+        }
+        for (size_t i = 0; i < s->n; i++)
+            s->other[begin[slot_of(&s->items[i], shift, SLOTS - 1)]++] = s->items[i];
+        struct ste_candidate *items = s->items;
+        const size_t cap = s->cap;
+        s->items = s->other;
+        s->cap = s->other_cap;
+        s->other = items;
+        s->other_cap = cap;
+    }
+}
+
 /* The tokens whose weight is LEAST or more, and their weights, whose sum is returned. */
 static double collect(struct ste_sampler *s, const struct ste_ops *ops, const float *logits, int n, float max,
                       float inv_t, double least)
@@ -133,7 +172,7 @@ static int32_t draw_some(struct ste_sampler *s, const struct ste_ops *ops, const
         /* Sorting takes longest: not where it is plain that the end is not there, in whatever order one adds. */
         if (!ends && (s->n < k || (!k && sum < p->top_p * total * (1 - 1e-6))))
             continue;
-        qsort(s->items, s->n, sizeof *s->items, by_weight);
+        sort(s);
         keep = s->n;
         if (k) {
             keep = k;

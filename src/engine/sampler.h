@@ -13,10 +13,10 @@ struct ste_candidate {
     float weight; /* exp((logit - max) / temperature) */
     int32_t id;
 };
-struct ste_sampler { /* scratch, kept from token to token */
-    struct ste_candidate *items;
+struct ste_sampler {                     /* scratch, kept from token to token */
+    struct ste_candidate *items, *other; /* OTHER: to sort with */
     float *values;
-    size_t n, cap, values_cap;
+    size_t n, cap, other_cap, values_cap;
     double *sums; /* of each run of the vocabulary */
     size_t sums_cap;
 };

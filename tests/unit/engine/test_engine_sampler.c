@@ -128,6 +128,26 @@ static void ties_go_to_the_lower_id(void **state)
     ste_sampler_clear(&s);
 }
 
+/* So many candidates that they are sorted by their bits, most of them equal to others. */
+static void ties_among_many_are_cut_by_id(void **state)
+{
+    static float logits[V];
+    static double prob[V];
+    struct ste_sampler s = {0};
+    struct ste_rng rng;
+    const struct ste_ops *ops = ste_ops_of(STE_ISA_PORTABLE);
+    const struct ste_sampling most = {1, 2500, 1, 0};
+    ste_rng_init(&rng, 4, 4);
+    for (int i = 0; i < V; i++)
+        logits[i] = (float)floor(2 * ste_rng_normal(&rng)) / 2;
+    plain(logits, &most, prob);
+    for (int d = 0; d < 20000; d++) {
+        const int id = ste_sample(&s, ops, logits, V, &most, ste_sample_uniform(9, (uint64_t)d), NULL);
+        assert_true(prob[id] > 0);
+    }
+    ste_sampler_clear(&s);
+}
+
 static void the_ends_of_the_unit_interval_are_safe(void **state)
 {
     float logits[1500];
@@ -149,6 +169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(draws_follow_the_filtered_distribution),
         cmocka_unit_test(ties_go_to_the_lower_id),
+        cmocka_unit_test(ties_among_many_are_cut_by_id),
         cmocka_unit_test(the_ends_of_the_unit_interval_are_safe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
