@@ -17,36 +17,45 @@
 
 static const enum ste_type types[] = {[STE_ST_F32] = STE_F32, [STE_ST_F16] = STE_F16, [STE_ST_BF16] = STE_BF16};
 
-/* The tensor of the model that the folder calls NAME, if it is one that may be adapted; NULL: it stays. */
-static const struct ste_tensor *adapted(const struct ste_merge *g, const char *name)
+/* A tensor of the folder is that of one linear layer, or has the rows of several behind each other. */
+struct parts {
+    const struct ste_tensor *of[STE_N_LINEAR]; /* the model's */
+    int n;
+};
+
+/* What the folder calls NAME, if it may be adapted; none: it stays. */
+static struct parts adapted(const struct ste_merge *g, const char *name)
 {
     const struct ste_model *m = g->model;
     const struct ste_arch *arch = m->hp.arch;
     const char *at = strstr(name, "layers.");
+    struct parts p = {.n = 0};
     int layer, end = 0;
     if (strstr(name, "vision") || !at || sscanf(at, "layers.%d.%n", &layer, &end) != 1 || !end || layer < 0 ||
         layer >= m->hp.n_layers || !ste_ends_in(name, ".weight"))
-        return NULL;
+        return p;
     at += end;
     const size_t n = strlen(at) - strlen(".weight");
     for (int k = 0; k < STE_N_LINEAR; k++) {
-        const struct ste_fused *f = m->layers[layer].fused[k];
-        const char *peft = f ? f->peft : arch->linear[k].peft, *gguf = f ? f->gguf : arch->linear[k].gguf;
+        const struct ste_fused *f = ste_fused_of(arch, (enum ste_linear)k), *held = m->layers[layer].fused[k];
+        const char *peft = f ? f->peft : arch->linear[k].peft;
         if (!peft || strlen(peft) != n || strncmp(peft, at, n) != 0)
             continue;
         char own[96];
-        snprintf(own, sizeof own, "blk.%d.%s.weight", layer, gguf);
-        return ste_gguf_tensor(m->gguf, own);
+        snprintf(own, sizeof own, "blk.%d.%s.weight", layer, held ? held->gguf : arch->linear[k].gguf);
+        p.of[p.n++] = ste_gguf_tensor(m->gguf, own);
+        if (held)
+            break;
     }
-    return NULL;
+    return p;
 }
 
-/* T's bytes, with what the adapter adds to the rows of W, which it is. */
+/* The bytes of W, of ROW each, with what the adapter adds to its rows. */
 static int put_merged(struct ste_file_writer *out, const struct ste_merge *g, const struct ste_st_tensor *t,
                       const struct ste_tensor *w, struct ste_err *err)
 {
     const enum ste_type type = types[t->type];
-    const uint64_t rows = ste_tensor_rows(w), cols = w->shape[0], row = t->size / rows, most = 1 + PIECE / row;
+    const uint64_t rows = ste_tensor_rows(w), cols = w->shape[0], row = w->size / rows, most = 1 + PIECE / row;
     float *x = ste_xmalloc((most < rows ? most : rows) * cols * sizeof *x);
     char *bytes = ste_xmalloc((most < rows ? most : rows) * row);
     int rc = 0;
@@ -70,8 +79,9 @@ static int by_place(const void *a, const void *b)
     return ((*x)->data > (*y)->data) - ((*x)->data < (*y)->data);
 }
 
-/* The safetensors file FROM as TO: shapes and types stay, and with them its head. */
-static int merge_file(const struct ste_merge *g, const char *from, const char *to, struct ste_err *err)
+/* The safetensors file FROM as TO: shapes and types stay, and with them its head. MERGED counts the model's tensors
+ * that the adapter was added to. */
+static int merge_file(const struct ste_merge *g, const char *from, const char *to, int *merged, struct ste_err *err)
 {
     struct ste_safetensors st;
     struct ste_file_writer *out = NULL;
@@ -85,17 +95,18 @@ static int merge_file(const struct ste_merge *g, const char *from, const char *t
     qsort(order, st.n, sizeof *order, by_place);
     rc = ste_file_create(&out, to, false, err);
     for (size_t i = 0; i <= st.n && !rc; i++) {
-        const struct ste_tensor *w = i < st.n ? adapted(g, order[i]->name) : NULL;
-        if (i < st.n && !w)
+        const struct parts parts = i < st.n ? adapted(g, order[i]->name) : (struct parts){.n = 0};
+        if (i < st.n && !parts.n)
             continue; /* with what comes before the next that is adapted */
-        const char *next = w ? order[i]->data : end;
+        const char *next = parts.n ? order[i]->data : end;
         for (size_t some; at < next && !rc; at += some) {
             some = (size_t)(next - at) < PIECE ? (size_t)(next - at) : PIECE;
             rc = ste_file_put(out, at, some, err);
         }
-        if (!rc && w)
-            rc = put_merged(out, g, order[i], w, err);
-        at = w ? next + order[i]->size : at;
+        for (int k = 0; k < parts.n && !rc; k++)
+            rc = put_merged(out, g, order[i], parts.of[k], err);
+        *merged += parts.n;
+        at = parts.n ? next + order[i]->size : at;
     }
     if (rc)
         ste_file_abort(out);
@@ -149,20 +160,34 @@ static int write_source(const struct ste_merge *g, const char *dir, struct ste_e
     return rc;
 }
 
+/* The tensors of M that hold linear layers. */
+static int count_parts(const struct ste_model *m)
+{
+    int n = 0;
+    for (int i = 0; i < m->hp.n_layers; i++)
+        for (int k = 0; k < STE_N_LINEAR; k++)
+            n += !m->layers[i].fused[k] || (int)m->layers[i].fused[k]->first == k;
+    return n;
+}
+
 static int merge_all(const struct ste_merge *g, const char *base, const char *dir, struct ste_err *err)
 {
     DIR *d = ste_opendir(base);
-    int rc = d ? 0 : ste_err_errno(err, "cannot read %s", base);
+    int merged = 0, rc = d ? 0 : ste_err_errno(err, "cannot read %s", base);
     for (struct dirent *e; !rc && d && (e = readdir(d));) {
         char *from = ste_path_join(base, e->d_name), *to = ste_path_join(dir, e->d_name);
         if (strncmp(e->d_name, "model", 5) == 0 && ste_ends_in(e->d_name, ".safetensors"))
-            rc = merge_file(g, from, to, err);
+            rc = merge_file(g, from, to, &merged, err);
         else if (belongs(e->d_name))
             rc = copy_file(from, to, err);
         ste_xfree(from);
         ste_xfree(to);
     }
     ste_closedir(d);
+    const int all = count_parts(g->model);
+    if (!rc && merged != all)
+        rc = ste_err_set(err, STE_EFAIL, "of %d tensors that may be adapted %d were found in %s (a bug in ste)", all,
+                         merged, base);
     return rc;
 }
 

@@ -31,6 +31,8 @@ def weights(name, base, adapter, merged):
     lora = load_file(adapter / "adapter_model.safetensors")
     w, config, worst = load_file(merged / "model.safetensors"), json.loads((adapter / "adapter_config.json").read_text()), 0.0
     changed = {k.removeprefix("base_model.model.").replace(".lora_A", ""): k for k in lora if "lora_A" in k}
+    if any(k.startswith("language_model.") for k in base):  # a folder as transformers 4 named its tensors
+        changed = {k.replace("model.language_model.", "language_model.model."): v for k, v in changed.items()}
     for k, was in base.items():
         want = was.double()
         if k in changed:
@@ -85,10 +87,13 @@ def check(a, name, folder):
     from safetensors.torch import load_file
 
     base, gguf = make_folder(name, folder / "hf"), folder / f"{name}.gguf"
-    rng, n_vocab = np.random.default_rng(3), base.config.vocab_size
+    rng, n_vocab = np.random.default_rng(3), base.config.get_text_config().vocab_size
     ids = [int(x) for x in rng.integers(0, n_vocab - 3, POSITIONS)]
-    row = [name]
-    convert(name, folder / "hf", gguf, pathlib.Path(a.llama_cpp))
+    row, forms = [name], FAMILIES[name][2].get("forms", ["gguf", "folder"])
+    if "gguf" in forms:
+        convert(name, folder / "hf", gguf, pathlib.Path(a.llama_cpp))
+    else:
+        ste(a, "convert", folder / "hf", gguf, "--type", "f32")
     adapter, merged = train(a, gguf, folder, rng, n_vocab), folder / "merged.gguf"
     both = ste_logits(a, gguf, ids, folder, adapter)
     figure(f"{name}: what the adapter changes", float(np.abs(both - ste_logits(a, gguf, ids, folder)).max()), ">", 0.1)
@@ -96,6 +101,8 @@ def check(a, name, folder):
     alone = ste_logits(a, merged, ids, folder)
     row.append(near(f"{name}, file", both, alone))
     row.append(hold(name, "merged file in llama.cpp", Llama(merged, ctx=512, f32=True).logits(ids), alone) if FAMILIES[name][2].get("llama", True) else "-")
+    if "folder" not in forms:
+        return [*row, "-", "-"]
     adapter, merged = train(a, folder / "hf", folder, rng, n_vocab), folder / "merged"
     both = ste_logits(a, folder / "hf", ids, folder, adapter)
     ste(a, "export", adapter, "--what", "model", "--out", merged)
