@@ -69,6 +69,11 @@ void ste_linear_shape(const struct ste_hparams *hp, enum ste_linear l, int *out,
     *in = ste_width(hp, hp->arch->linear[l].in);
 }
 
+uint64_t ste_hf_row(uint64_t row, uint64_t head)
+{
+    return head ? row / head * head + row % head % 2 * (head / 2) + row % head / 2 : row;
+}
+
 const struct ste_fused *ste_fused_of(const struct ste_arch *arch, enum ste_linear l)
 {
     for (const struct ste_fused *f = arch->fused; f < arch->fused + STE_MAX_FUSED; f++)

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "model/block.h"
 
@@ -162,6 +163,9 @@ const char *ste_arch_lacks(const char *name, size_t n);
 int ste_width(const struct ste_hparams *hp, enum ste_width w);
 /* Rows and columns of a linear layer: out and in. */
 void ste_linear_shape(const struct ste_hparams *hp, enum ste_linear l, int *out, int *in);
+/* Row ROW of a tensor that is interleaved (ste_hparams), whose heads have HEAD rows, is this row of Hugging Face's.
+ * HEAD 0: it is not interleaved, and they are the same. */
+uint64_t ste_hf_row(uint64_t row, uint64_t head);
 /* What L is fused with; NULL: nothing. */
 const struct ste_fused *ste_fused_of(const struct ste_arch *arch, enum ste_linear l);
 /* "q_proj": the last part of its PEFT path, or of that of the layers it is fused with. */

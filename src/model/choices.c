@@ -77,7 +77,9 @@ int ste_model_open_chosen(struct ste_model **out, const char *path, const struct
                           struct ste_err *err)
 {
     int rc = ste_model_open(out, path, err);
-    if (rc == 0 && (rc = ste_model_load_as(*out, c->load_as, err)) == 0)
+    if (rc == 0)
+        rc = ste_model_load_as(*out, c->load_as, err);
+    if (rc == 0 && (says(c->chat_template) || says(c->chat_date))) /* else it is chosen already */
         rc = ste_chat_choose(*out, c->chat_template, c->chat_date, err);
     if (rc == 0) {
         say_wide(*out);

@@ -36,12 +36,6 @@ static uint64_t turned(const struct ste_gguf *g, const struct ste_tensor *t)
     return 0;
 }
 
-/* The row of a folder's tensor that a file has as ROW; HEAD: rows of a head, 0: the same. */
-static uint64_t row_from(uint64_t row, uint64_t head)
-{
-    return head ? row / head * head + row % head % 2 * (head / 2) + row % head / 2 : row;
-}
-
 /* ---- rows ---- */
 
 static int not_finite(const struct ste_tensor *t, enum ste_type type, struct ste_err *err)
@@ -59,12 +53,12 @@ static int make_rows(void *arg, const struct ste_tensor *t, uint64_t from, uint6
     const bool adds = c->adds && c->adds(c->arg, s), same = t->type == s->type && !adds;
     if (s->n_dims == 1) { /* a bias, in f32 */
         for (uint64_t i = 0; i < cols; i++)
-            ((float *)out)[i] = ((const float *)s->data)[row_from(i, head)];
+            ((float *)out)[i] = ((const float *)s->data)[ste_hf_row(i, head)];
         return 0;
     }
     float *x = same ? NULL : ste_xmalloc(n * cols * sizeof *x);
     for (uint64_t i = 0, some; i < n; i += some) {
-        const uint64_t row = row_from(from + i, head);
+        const uint64_t row = ste_hf_row(from + i, head);
         const char *data = (const char *)s->data + row * bytes;
         some = head ? 1 : n;
         if (same)

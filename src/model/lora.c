@@ -121,10 +121,8 @@ void ste_lora_rehash(struct ste_lora *l)
 /* Row ROW of a GGUF file's tensor is this row of Hugging Face's: see interleaved in struct ste_hparams. */
 static int hf_row(const struct ste_hparams *hp, enum ste_linear l, int row)
 {
-    if (!hp->interleaved || (l != STE_Q && l != STE_K))
-        return row;
-    int head = row / hp->head_dim, in_head = row % hp->head_dim;
-    return head * hp->head_dim + in_head % 2 * (hp->head_dim / 2) + in_head / 2;
+    const bool turned = hp->interleaved && (l == STE_Q || l == STE_K);
+    return (int)ste_hf_row((uint64_t)row, turned ? (uint64_t)hp->head_dim : 0);
 }
 
 /* A layer of Hugging Face's: N linear layers from FIRST on, fused if they are several. */

@@ -1,4 +1,4 @@
-#include "model/merge.h"
+#include "model/merge_internal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -108,6 +108,13 @@ static void set_keys(struct ste_gguf *out, const struct ste_merge *g, const stru
     ste_xfree(name);
 }
 
+int ste_merge_check(const struct ste_merge *g, struct ste_err *err)
+{
+    return g->lora->head ? ste_err_set(err, STE_EUSAGE,
+                                       "the adapter is a reward model's: its head is no part of a model that writes")
+                         : 0;
+}
+
 int ste_merge_write_gguf(const struct ste_merge *g, const char *path, struct ste_err *err)
 {
     const struct ste_convert c = {.from = g->model->gguf,
@@ -116,11 +123,11 @@ int ste_merge_write_gguf(const struct ste_merge *g, const char *path, struct ste
                                   .adds = adds,
                                   .add = add,
                                   .arg = (void *)(uintptr_t)g};
-    if (g->lora->head)
-        return ste_err_set(err, STE_EUSAGE,
-                           "the adapter is a reward model's: its head is no part of a model that writes");
+    int rc = ste_merge_check(g, err);
+    if (rc)
+        return rc;
     struct ste_gguf *out = ste_gguf_new(path);
-    int rc = ste_convert_begin(&c, out, err);
+    rc = ste_convert_begin(&c, out, err);
     if (!rc) {
         set_keys(out, g, c.mix, path);
         rc = ste_convert_write(&c, out, path, err);

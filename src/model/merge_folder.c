@@ -41,11 +41,13 @@ static struct parts adapted(const struct ste_merge *g, const char *name)
         const char *peft = f ? f->peft : arch->linear[k].peft;
         if (!peft || strlen(peft) != n || strncmp(peft, at, n) != 0)
             continue;
-        char own[96];
-        snprintf(own, sizeof own, "blk.%d.%s.weight", layer, held ? held->gguf : arch->linear[k].gguf);
-        p.of[p.n++] = ste_gguf_tensor(m->gguf, own);
-        if (held)
+        p.of[p.n++] = m->layers[layer].linear[k];
+        if (held) {
+            char all[96];
+            snprintf(all, sizeof all, "blk.%d.%s.weight", layer, held->gguf);
+            p.of[0] = ste_gguf_tensor(m->gguf, all);
             break;
+        }
     }
     return p;
 }
@@ -194,9 +196,9 @@ static int merge_all(const struct ste_merge *g, const char *base, const char *di
 int ste_merge_write_folder(const struct ste_merge *g, const char *dir, struct ste_err *err)
 {
     const char *base = ste_gguf_path(g->model->gguf);
-    if (g->lora->head)
-        return ste_err_set(err, STE_EUSAGE,
-                           "the adapter is a reward model's: its head is no part of a model that writes");
+    int rc = ste_merge_check(g, err);
+    if (rc)
+        return rc;
     const bool folder = ste_gguf_is_folder(g->model->gguf);
     if (folder && g->mix)
         return ste_err_set(err, STE_EUSAGE,
@@ -204,7 +206,7 @@ int ste_merge_write_folder(const struct ste_merge *g, const char *dir, struct st
     if (ste_file_exists(dir))
         return ste_err_set(err, STE_EUSAGE, "%s is there already; name a new folder", dir);
     char *part = ste_xasprintf("%s.part", dir);
-    int rc = ste_mkdirs(part, err); /* one that was left is written over */
+    rc = ste_mkdirs(part, err); /* one that was left is written over */
     if (!rc)
         rc = folder ? merge_all(g, base, part, err) : ste_merge_make_folder(g, part, err);
     if (!rc)

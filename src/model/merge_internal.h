@@ -4,6 +4,8 @@
 
 #include "model/merge.h"
 
+/* merge.c: STE_EUSAGE where G's adapter is a reward model's. */
+int ste_merge_check(const struct ste_merge *g, struct ste_err *err);
 /* merge_new.c: into DIR, which is there, the folder of a model whose base is a GGUF file. */
 int ste_merge_make_folder(const struct ste_merge *g, const char *dir, struct ste_err *err);
 /* merge_tokenizer.c: tokenizer.json, tokenizer_config.json, generation_config.json and the chat template of M.

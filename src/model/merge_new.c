@@ -120,11 +120,11 @@ static void name_all(struct names *l, const struct ste_model *m, enum ste_type t
         name(l, m->output, 0, type, "lm_head.weight", 0, "");
 }
 
-/* The rows of a head as Hugging Face's files have them: of a head of N rows, row s * N/2 + i was row 2i + s. */
+/* The rows of a head as Hugging Face's files have them. */
 static void turn(const float *from, float *to, uint64_t head, uint64_t cols)
 {
     for (uint64_t r = 0; r < head; r++)
-        memcpy(to + (r % 2 * (head / 2) + r / 2) * cols, from + r * cols, cols * sizeof *to);
+        memcpy(to + ste_hf_row(r, head) * cols, from + r * cols, cols * sizeof *to);
 }
 
 static int put_tensor(struct ste_file_writer *out, const struct ste_merge *g, const struct named *x, enum ste_type type,
