@@ -49,3 +49,12 @@ refuse() { # CODE PART ARGUMENT...
 sql() { # RUN STATEMENT
     python3 -c "import sqlite3, sys; d = sqlite3.connect(sys.argv[1] + '/run.db'); print(*d.execute(sys.argv[2])); d.commit()" "$@"
 }
+near() { # A B BOUND [of-largest]: no two logits differ by more than BOUND, or than BOUND of the largest
+    python3 -c "
+import struct, sys
+a, b = (struct.unpack(f'<{len(d) // 4}f', d) for d in (open(f, 'rb').read() for f in sys.argv[1:3]))
+most, largest = max(abs(x - y) for x, y in zip(a, b)), max(map(abs, a))
+bound = float(sys.argv[3]) * (largest if sys.argv[4:] else 1)
+sys.exit(f'{sys.argv[1:]}: they differ by {most:g} of {largest:g}') if len(a) != len(b) or not most <= bound else None
+" "$@" || fail "not near"
+}

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The whole loop on a random model of each architecture: kill -9 at random moments and the same command again, another
-# number of threads and batch limit, each instruction set: the same store and adapters. KILLS=N (default 3), SEED=N.
+# number of threads and batch limit, each instruction set: the same store and adapters. Merged, base and adapter have the
+# same logits within 1e-3. KILLS=N (default 3), SEED=N.
 . "$(dirname "$0")/lib_tiny.sh"
 cd "$dir" || exit 1
 export STE_LOG=quiet
@@ -10,6 +11,7 @@ archs=$(sed -n '/^ARCHITECTURES = {/,/^}/s/^    "\([^"]*\)".*/\1/p' "$src/tests/
 # shellcheck disable=SC2086
 python3 "$src/tests/e2e/lib_tiny.py" "$dir" $archs || fail "no tiny models"
 rows Question 20 >labelled.jsonl
+python3 -c 'import json, random; random.seed(3); print(json.dumps({"tokens": [random.randrange(255) for _ in range(300)]}))' >ids.jsonl
 few=(--set select.limit=8 --set train.max_steps=1) # on the slow instruction sets
 recipe 1 "max_steps: 6, checkpoint_every: 1" >tiny.yaml
 
@@ -17,6 +19,11 @@ run() { # NAME FLAGS...
     local name=$1
     shift
     "$ste" run tiny.yaml --run "$name" --set models.seed="$dir/$arch.gguf" "$@" >"$name.txt" 2>err
+}
+logits() { # OUT MODEL FLAGS...
+    local out=$1 model=$2
+    shift 2
+    "$ste" logits --model "$model" --in ids.jsonl --out "$out" --activations f32 "$@" 2>err || fail "logits of $model: exit $?"
 }
 same() { # NAME OTHER
     "$ste" dump "$1" | cmp - "$2.dump" || fail "$arch, $1: another store"
@@ -28,6 +35,12 @@ for arch in $archs; do
     took=$((($(date +%s%N) - began) / 1000000))
     "$ste" dump "$arch" >"$arch.dump"
     grep -q '"table":"train_step"' "$arch.dump" && [ -s "$arch/adapters/iter-1/adapter.gguf" ] || fail "$arch: nothing was trained"
+    "$ste" export "$arch" --what model --type F32 --out merged.gguf 2>err || fail "$arch: export: exit $?"
+    logits both.bin "$arch.gguf" --adapter "$arch/adapters/iter-1"
+    logits merged.bin merged.gguf
+    near both.bin merged.bin 1e-3
+    logits base.bin "$arch.gguf"
+    (near both.bin base.bin 1e-2) >/dev/null && fail "$arch: the adapter changes nothing that could be seen"
     for k in $(seq "$KILLS"); do
         "$ste" run tiny.yaml --run killed --set models.seed="$dir/$arch.gguf" >/dev/null 2>&1 &
         sleep "$(awk "BEGIN {print ($((RANDOM % took)) + 20) / 1000}")"
