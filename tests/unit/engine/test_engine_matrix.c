@@ -263,7 +263,8 @@ static void check_products(enum ste_activations act)
         struct ste_tensor t = random_tensor(types[i], out, in);
         float *wd = dequantized(&t);
         const bool quantized = ste_type_block(t.type) > 1, integers = ste_activations_are_int8(act) && quantized,
-                   bf16 = plain_bf16(act) && quantized;
+                   as_it_is = t.type == STE_BF16 && act != STE_ACT_F32 && act != STE_ACT_BF16X3,
+                   bf16 = as_it_is || (plain_bf16(act) && quantized);
         for (int r = 0; r < m; r++) {
             memcpy(seen + (size_t)r * ldx, x + (size_t)r * ldx, (size_t)in * sizeof *x);
             if (integers)
@@ -271,7 +272,7 @@ static void check_products(enum ste_activations act)
             else if (bf16)
                 round_to_bf16(seen + (size_t)r * ldx, (size_t)in);
         }
-        if (bf16 || (integers && group_of(act, t.type) > 32))
+        if ((bf16 && quantized) || (integers && group_of(act, t.type) > 32))
             weights_as_seen(act, &t, wd);
         struct ste_matrix *w = NULL;
         bool done = false;

@@ -18,8 +18,11 @@
  * for each 32 inputs low x high, high x high, high x low (weights named last): a relative error of some 2^-16, that of
  * f32 sums of some hundred inputs. PyTorch calls this the float32 matmul precision "high".
  *
+ * Weights that are bf16 (STE_BF16_BITS) are taken as they are, forward; they are not split.
+ *
  * The instruction takes numbers below the normal range for 0. None comes up: activations below 2^-55 are made 0 when
- * they are rounded, and quantized weights are multiples of 2^-42.
+ * they are rounded, quantized weights are multiples of 2^-42, and
+ * bf16 ones below 2^-57 are made 0 when they are packed.
  */
 #ifndef STE_ENGINE_CPU_BF16_H
 #define STE_ENGINE_CPU_BF16_H

@@ -254,6 +254,10 @@ ALWAYS void forward_weights(const int bits, const enum ste_scale scale, const bo
 
 static void forward_weights_of(const struct ste_matrix *w, bool split, int panel, int cell, float *high, float *low)
 {
+    if (w->bits == STE_BF16_BITS) {
+        expand(w, panel, cell * STE_CELL, STE_CELL, high);
+        return;
+    }
 #define CALL(bits, scale) forward_weights(bits, scale, split, w, panel, cell, high, low)
     BY_TYPE(w, CALL);
 #undef CALL
@@ -322,7 +326,7 @@ static void back_in_order(bool dot, const struct ste_matrix *w, int n0, int n, c
 static void mul_bf16(const struct ste_matrix *w, int n0, int n, const struct ste_bf16_rows *x, int m0, int m,
                      const float *bias, float *y, size_t ldy)
 {
-    if (m <= FEW_ROWS && !x->low)
+    if (m <= FEW_ROWS && !x->low && ste_matrix_is_quantized(w))
         mul_few(w, n0, n, x, m0, m, bias, y, ldy);
     else
         mul_in_order(false, w, n0, n, x, m0, m, bias, y, ldy);

@@ -103,6 +103,15 @@ ALWAYS void unpack_turned(const int bits, const enum ste_scale scale, const bool
 /* Forward: a cell of panel AT; TURNED: of the ATth pair of panels. */
 static void unpack(const struct ste_matrix *w, bool turned, bool split, int at, int cell, size_t ahead, uint16_t *dst)
 {
+    if (w->bits == STE_BF16_BITS) { /* a tile already */
+        const uint8_t *src = cell_at(w, at, cell);
+#pragma GCC unroll 16
+        for (int i = 0; i < STE_TILE_ROWS; i++) {
+            __builtin_prefetch(src + ahead + i * STE_TILE_BYTES);
+            i_store(dst + i * STE_CELL, i_load(src + i * STE_TILE_BYTES));
+        }
+        return;
+    }
 #define CALL(bits, scale)                                                                                              \
     (turned  ? split ? unpack_turned(bits, scale, true, w, at, cell, ahead, dst)                                       \
                      : unpack_turned(bits, scale, false, w, at, cell, ahead, dst)                                      \
@@ -373,7 +382,7 @@ static void mul_tiles(const struct ste_matrix *w, int n0, int n, const struct st
                       const float *bias, float *y, size_t ldy)
 {
 #ifdef BF16_TILES
-    if (m <= FEW_ROWS && !x->low) {
+    if (m <= FEW_ROWS && !x->low && ste_matrix_is_quantized(w)) {
         mul_few(w, n0, n, x, m0, m, bias, y, ldy);
         return;
     }

@@ -12,9 +12,9 @@ struct form {
     const int8_t *table; /* less the zero */
 };
 static const struct form forms[] = {
-    {STE_F32, 32, 0, STE_SCALE_NONE, NULL},
-    {STE_F16, 32, 0, STE_SCALE_NONE, NULL},
-    {STE_BF16, 32, 0, STE_SCALE_NONE, NULL},
+    {STE_F32, STE_F32_BITS, 0, STE_SCALE_NONE, NULL},
+    {STE_F16, STE_F16_BITS, 0, STE_SCALE_NONE, NULL},
+    {STE_BF16, STE_BF16_BITS, 0, STE_SCALE_NONE, NULL},
     {STE_Q4_0, 4, 8, STE_SCALE_BLOCK, NULL},
     {STE_Q4_1, 4, 0, STE_SCALE_MIN, NULL},
     {STE_Q5_0, 5, 16, STE_SCALE_BLOCK, NULL},
@@ -317,6 +317,20 @@ struct packing {
     size_t row_bytes;
 };
 
+/* Of row R's input K in a panel, where weights are taken as they are. */
+static size_t place_of(const struct ste_matrix *w, size_t k, size_t r)
+{
+    return w->bits == STE_BF16_BITS ? (k / 2 * STE_PANEL + r) * 2 + k % 2 : k * STE_PANEL + r;
+}
+
+/* Those below 2^-57 are 0 (bf16.h). */
+static bool bf16_counts(const uint8_t *src)
+{
+    uint16_t bits;
+    memcpy(&bits, src, sizeof bits);
+    return (bits & 0x7fff) >> 7 >= 127 - 57;
+}
+
 static void pack_panel(void *arg, int panel)
 {
     const struct packing *p = arg;
@@ -327,10 +341,11 @@ static void pack_panel(void *arg, int panel)
     uint8_t *scales = w->scales + (size_t)panel * w->panel_scales;
     for (int r = 0; r < STE_PANEL && panel * STE_PANEL + r < w->out; r++) {
         const uint8_t *src = (const uint8_t *)p->t->data + (size_t)(panel * STE_PANEL + r) * p->row_bytes;
-        if (w->bits == 32) {
-            for (int k = 0; k < w->in; k++)
-                ste_dequantize(type, src + (size_t)k * ste_type_bytes(type),
-                               (float *)(void *)weights + (size_t)k * STE_PANEL + r, 1);
+        if (!ste_matrix_is_quantized(w)) {
+            const size_t bytes = ste_type_bytes(type);
+            for (size_t k = 0; k < (size_t)w->in; k++)
+                if (type != STE_BF16 || bf16_counts(src + k * bytes))
+                    memcpy(weights + place_of(w, k, (size_t)r) * bytes, src + k * bytes, bytes);
             continue;
         }
         for (int b = 0; b < w->in / block; b++, src += ste_type_bytes(type)) {
@@ -353,13 +368,16 @@ static const struct form *form_of(enum ste_type t)
 
 static size_t cell_bytes(const struct form *f)
 {
-    return (size_t)STE_STORED_BITS(f->bits) * STE_QUAD_BYTES;
+    return f->scale == STE_SCALE_NONE ? ste_type_bytes(f->type) * STE_CELL * STE_PANEL
+                                      : (size_t)STE_STORED_BITS(f->bits) * STE_QUAD_BYTES;
 }
 
 /* Bytes of a panel's weights and of its scales, for IN inputs. */
 static size_t panel_weights(const struct form *f, uint64_t in)
 {
-    return f->bits == 32 ? in * STE_PANEL * sizeof(float) : in / STE_CELL * cell_bytes(f);
+    if (f->scale != STE_SCALE_NONE)
+        return in / STE_CELL * cell_bytes(f);
+    return (f->type == STE_BF16 ? (in + 1) / 2 * 2 : in) * STE_PANEL * ste_type_bytes(f->type);
 }
 
 static size_t panel_scales(const struct form *f, uint64_t in)
@@ -484,9 +502,12 @@ void ste_matrix_row(const struct ste_matrix *w, int row, float *dst)
     const int panel = row / STE_PANEL, r = row % STE_PANEL;
     const uint8_t *weights = w->weights + (size_t)panel * w->panel_weights;
     const uint8_t *scales = w->scales + (size_t)panel * w->panel_scales;
-    if (w->bits == 32) {
-        for (int k = 0; k < w->in; k++)
-            dst[k] = ((const float *)(const void *)weights)[(size_t)k * STE_PANEL + r];
+    if (!ste_matrix_is_quantized(w)) {
+        const enum ste_type type = w->bits == STE_F16_BITS    ? STE_F16
+                                   : w->bits == STE_BF16_BITS ? STE_BF16
+                                                              : STE_F32;
+        for (size_t k = 0; k < (size_t)w->in; k++)
+            ste_dequantize(type, weights + place_of(w, k, (size_t)r) * ste_type_bytes(type), dst + k, 1);
         return;
     }
     for (int k = 0; k < w->in; k += STE_CELL, weights += w->cell_bytes)

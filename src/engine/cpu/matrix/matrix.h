@@ -19,8 +19,9 @@
  *   STE_SCALE_TABLE    a cell: d (f32)
  * Behind those of 8 cells of a K type: the largest |w| that their scales allow (f32), for products in groups.
  * Types whose zero is not 0 (all but those with a minimum) have c = -zero * d. MXFP4's
- * scales below 2^-42 are 0 (bf16.h): of its weights, those below 2^-39 may be lost.
- * F32, F16, BF16: f32, 16 rows side by side for each input.
+ * scales below 2^-42 are 0 (bf16.h): of its weights, those below 2^-39 may be lost, and of BF16's those below 2^-57.
+ * F32, F16: as they are, 16 rows side by side for each input. BF16: the same, but two inputs at a time, those of a row in
+ * neighbouring words, an odd last one with a 0 beside it: 32 inputs are what VDPBF16PS and TDPBF16PS take.
  */
 #ifndef STE_ENGINE_CPU_MATRIX_H
 #define STE_ENGINE_CPU_MATRIX_H
@@ -53,21 +54,30 @@ enum ste_scale {
 #define STE_SCALE_HAS_MIN(scale) ((scale) == STE_SCALE_MIN || (scale) == STE_SCALE_K || (scale) == STE_SCALE_K16_MIN)
 
 #define STE_TABLE 9 /* as the bits of a matrix: 4 that choose one of 16 bytes */
+#define STE_F16_BITS 16
+#define STE_BF16_BITS 17 /* 16 of another kind */
+#define STE_F32_BITS 32
 #define STE_STORED_BITS(bits) ((bits) == STE_TABLE ? 4 : (bits))
 #define STE_VALUE_BITS(bits) ((bits) == STE_TABLE ? 8 : (bits))
 
 struct ste_matrix {
     int out, in, panels;
-    int bits; /* 2 to 6, 8, STE_TABLE, or 32 for f32 */
+    int bits; /* 2 to 6, 8, STE_TABLE; or STE_F16_BITS, STE_BF16_BITS, STE_F32_BITS */
     int zero; /* the integer that stands for 0; 0 for types with a minimum */
     enum ste_scale scale;
     uint8_t table[16]; /* of STE_TABLE */
     uint8_t *weights, *scales;
     size_t weights_size, scales_size; /* allocated */
-    size_t cell_bytes;                /* weights of a cell; f32: of 32 inputs */
+    size_t cell_bytes;                /* weights of a cell; of 32 inputs */
     size_t panel_weights, panel_scales;
     enum ste_isa isa;
 };
+
+/* Its weights are integers with scales; others are taken as they are. */
+static inline bool ste_matrix_is_quantized(const struct ste_matrix *w)
+{
+    return w->scale != STE_SCALE_NONE;
+}
 
 struct ste_matrix_kernels {
     /* Y (np, m, 16) += X (m, k0..k0+kc) . W's panels from p0 on */

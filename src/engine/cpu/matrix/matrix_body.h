@@ -90,7 +90,7 @@ static void mul_f32(const struct ste_matrix *w, int p0, int np, int k0, int kc, 
             int n = kc - k < block ? kc - k : block;
             const float *b = buffer;
             size_t b_panel = (size_t)block * STE_PANEL;
-            if (w->bits == 32) {
+            if (w->bits == STE_F32_BITS) {
                 b = (const float *)(w->weights + (size_t)(p0 + p) * w->panel_weights) + (size_t)(k0 + k) * STE_PANEL;
                 b_panel = w->panel_weights / sizeof(float);
             } else {
@@ -173,7 +173,7 @@ static void columns(const struct ste_matrix *w, int p0, int np, int k0, int kc, 
         for (int k = 0; k < kc; k += BLOCK) {
             int n = kc - k < BLOCK ? kc - k : BLOCK;
             const float *b = buffer;
-            if (w->bits == 32)
+            if (w->bits == STE_F32_BITS)
                 b = (const float *)(w->weights + (size_t)(p0 + p) * w->panel_weights) + (size_t)(k0 + k) * STE_PANEL;
             else
                 expand(w, p0 + p, k0 + k, n, buffer);

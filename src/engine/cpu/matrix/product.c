@@ -84,12 +84,13 @@ struct ste_inputs {
     const float *x;
     size_t ldx;
     int m, width;
+    enum ste_activations act;
     const struct ste_int8_kernels *int8; /* NULL: not rounded so */
     const struct ste_bf16_kernels *bf16;
     struct ste_rounded rounded;
     struct ste_bf16_rows rows;
-    bool own; /* MEMORY, and not the thread's scratch */
-    struct scratch memory;
+    bool own; /* MEMORY, and not the thread's scratch: of both kinds of rounding, which one matrix alone never needs */
+    struct scratch memory[2];
 };
 
 struct ste_inputs *ste_inputs_new(void)
@@ -101,14 +102,14 @@ struct ste_inputs *ste_inputs_new(void)
 
 void ste_inputs_free(struct ste_inputs *in)
 {
-    if (in)
-        ste_xfree(in->memory.p);
+    for (int i = 0; in && i < 2; i++)
+        ste_xfree(in->memory[i].p);
     ste_xfree(in);
 }
 
-static void *room(struct ste_inputs *in, size_t size)
+static void *room(struct ste_inputs *in, int which, size_t size)
 {
-    return in->own ? at_least(&in->memory, size, true) : ste_scratch(size);
+    return in->own ? at_least(&in->memory[which], size, true) : ste_scratch(size);
 }
 
 static void begin_bf16(struct ste_inputs *in, enum ste_activations act, enum ste_isa isa)
@@ -116,8 +117,21 @@ static void begin_bf16(struct ste_inputs *in, enum ste_activations act, enum ste
     const size_t words = STE_BF16_SIZE(in->m, in->width);
     in->bf16 = ste_bf16_kernels_of(isa, act);
     in->rows.width = in->width;
-    in->rows.high = room(in, (act == STE_ACT_BF16X3 ? 2 : 1) * words * sizeof(uint16_t));
+    in->rows.high = room(in, 0, (act == STE_ACT_BF16X3 ? 2 : 1) * words * sizeof(uint16_t));
     in->rows.low = act == STE_ACT_BF16X3 ? in->rows.high + words : NULL;
+}
+
+/* How a product is made. */
+enum way { IN_F32, IN_INT8, IN_BF16 };
+
+/* Weights that are bf16 are multiplied with such X wherever X is rounded at all: exact ones with integers would need
+ * more than either. */
+static enum way way_of(const struct ste_matrix *w, enum ste_activations act)
+{
+    if (ste_matrix_is_quantized(w))
+        return ste_activations_are_int8(act) ? IN_INT8 : ste_activations_are_bf16(act) ? IN_BF16 : IN_F32;
+    const bool whole = w->bits == STE_BF16_BITS && w->in % STE_CELL == 0;
+    return whole && act != STE_ACT_F32 && act != STE_ACT_BF16X3 ? IN_BF16 : IN_F32;
 }
 
 static void begin_int8(struct ste_inputs *in, const struct ste_product *products, int n, int span)
@@ -137,7 +151,7 @@ static void begin_int8(struct ste_inputs *in, const struct ste_product *products
         sum = sum || (span == 1 && (scale == STE_SCALE_MIN || scale == STE_SCALE_K));
         sum_halves = sum_halves || (span == 1 && scale == STE_SCALE_K16_MIN);
     }
-    char *s = room(in, (words ? 3 : 1) * bytes + (6 + STE_ZEROS) * cells * sizeof(float));
+    char *s = room(in, 1, (words ? 3 : 1) * bytes + (6 + STE_ZEROS) * cells * sizeof(float));
     *r = (struct ste_rounded){.in = in->width, .ld = ld, .q = (int8_t *)s, .span = span};
     s += bytes;
     if (words) {
@@ -157,22 +171,23 @@ static void begin_int8(struct ste_inputs *in, const struct ste_product *products
 void ste_inputs_begin(struct ste_inputs *in, const struct ste_product *products, int n, enum ste_activations act,
                       const float *x, size_t ldx, int m)
 {
-    bool quantized = false, blocks = true; /* all quantized ones have blocks of 256 */
+    bool ways[IN_BF16 + 1] = {false}, blocks = true; /* all quantized ones have blocks of 256 */
     in->x = x;
     in->ldx = ldx;
     in->m = m;
     in->width = products[0].w->in;
+    in->act = act;
     in->int8 = NULL;
     in->bf16 = NULL;
-    for (int i = 0; i < n; i++)
-        if (products[i].w->bits != 32) {
-            quantized = true;
-            blocks = blocks && STE_SCALE_IS_K(products[i].w->scale);
-        }
-    if (quantized && ste_activations_are_int8(act))
+    for (int i = 0; i < n; i++) {
+        const enum way way = way_of(products[i].w, act);
+        ways[way] = true;
+        blocks = blocks && (way != IN_INT8 || STE_SCALE_IS_K(products[i].w->scale));
+    }
+    if (ways[IN_INT8])
         begin_int8(in, products, n, !blocks || act == STE_ACT_INT8 ? 1 : act == STE_ACT_INT8_G64 ? 2 : 4);
-    else if (quantized && ste_activations_are_bf16(act))
-        begin_bf16(in, act, products[0].w->isa);
+    if (ways[IN_BF16])
+        begin_bf16(in, ste_activations_are_int8(act) ? STE_ACT_BF16_DOT : act, products[0].w->isa);
 }
 
 int ste_inputs_rows(const struct ste_inputs *in)
@@ -182,14 +197,14 @@ int ste_inputs_rows(const struct ste_inputs *in)
 
 int ste_inputs_columns(const struct ste_inputs *in)
 {
-    return in->int8 ? in->rounded.span * STE_CELL : in->bf16 ? in->width : 1;
+    return in->bf16 ? in->width : in->int8 ? in->rounded.span * STE_CELL : 1;
 }
 
 void ste_inputs_round(struct ste_inputs *in, int m0, int m, int k0, int k)
 {
     if (in->int8)
         in->int8->round(in->x + (size_t)m0 * in->ldx + k0, in->ldx, m0, m, k0 / STE_CELL, k / STE_CELL, &in->rounded);
-    else if (in->bf16)
+    if (in->bf16)
         in->bf16->round(in->x, in->ldx, m0, m, &in->rows);
 }
 
@@ -269,12 +284,13 @@ static void product_part(void *arg, int part)
     const int m0 = piece.m0, m = piece.m, p0 = piece.p0, np = piece.np;
     if (m <= 0 || np <= 0)
         return;
-    if (in->bf16 && w->bits != 32) {
+    const enum way way = way_of(w, in->act);
+    if (way == IN_BF16) {
         in->bf16->mul(w, p0, np, &in->rows, m0, m, p->bias, p->y, p->ldy);
         return;
     }
     float *y = ste_part_scratch(Y_FLOATS * sizeof *y);
-    if (in->int8 && w->bits != 32) {
+    if (way == IN_INT8) {
         mul_int8(in, p, p0, np, taken_next(t, c, w, &piece), m0, m, y,
                  p->y + (size_t)m0 * p->ldy + (size_t)p0 * STE_PANEL, p->ldy);
         return;
@@ -305,7 +321,7 @@ static void product_part(void *arg, int part)
 static int cut(struct cut *c, const struct ste_inputs *in, const struct ste_product *p, int all, int threads,
                int together)
 {
-    const bool bf16 = in->bf16 && p->w->bits != 32;
+    const bool bf16 = way_of(p->w, in->act) == IN_BF16;
     const int multiple = bf16 ? 2 * STE_TILE_ROWS : 12; /* rows of a tile */
     int most_rows = bf16 ? STE_BF16_ROWS : ROWS;
     if (!bf16 &&
@@ -360,7 +376,7 @@ bool ste_inputs_gate(const struct ste_inputs *in, const struct ste_product pair[
                      struct ste_inputs *next, struct ste_pool *pool)
 {
     struct work t = {.in = in, .n = 1, .threads = ste_pool_size(pool), .next = next, .gate = kind};
-    if (!in->int8 || !next->int8 || pair[0].w->bits == 32 || pair[1].w->bits == 32)
+    if (!next->int8 || next->bf16 || way_of(pair[0].w, in->act) != IN_INT8 || way_of(pair[1].w, in->act) != IN_INT8)
         return false;
     /* A part's result must be whole groups of the next product's inputs. */
     const int together = next->rounded.span * STE_CELL / STE_PANEL;
@@ -448,7 +464,7 @@ static void back_bf16_part(void *arg, int part)
 static void mul_back_bf16(const struct ste_matrix *w, enum ste_activations act, const float *dy, size_t lddy, int m,
                           float *dx, size_t lddx, bool accumulate, struct ste_pool *pool)
 {
-    struct ste_inputs in = {.x = dy, .ldx = lddy, .m = m, .width = w->out};
+    struct ste_inputs in = {.x = dy, .ldx = lddy, .m = m, .width = w->out, .act = act};
     const struct ste_product p = {w, NULL, dx, lddx};
     const int columns = w->in / STE_PANEL, most = STE_BF16_COLUMNS / STE_PANEL, row_parts = ceil_div(m, STE_BF16_ROWS);
     struct cut c = {&p, ceil_div(ceil_div(m, row_parts), 2 * STE_TILE_ROWS) * 2 * STE_TILE_ROWS, row_parts,
@@ -466,7 +482,7 @@ void ste_matrix_mul_back(const struct ste_matrix *w, enum ste_activations act, c
 {
     if (m <= 0)
         return;
-    if (ste_activations_are_bf16(act) && w->bits != 32) {
+    if (ste_activations_are_bf16(act) && ste_matrix_is_quantized(w)) {
         mul_back_bf16(w, act, dy, lddy, m, dx, lddx, accumulate, pool);
         return;
     }

@@ -137,7 +137,33 @@ ALWAYS void expand_bits(const int bits, const struct ste_matrix *w, int panel, i
     }
 }
 
-/* Inputs k0..k0+kc of a panel as f32, (kc, 16): whole cells. */
+/* Those of 16 bits: K0 is even, KC may be odd. */
+ALWAYS void expand_f16(const struct ste_matrix *w, int panel, int k0, int kc, float *dst)
+{
+    const uint8_t *src = w->weights + ((size_t)panel * w->panel_weights + (size_t)k0 * STE_PANEL * 2);
+    for (int i = 0; i < kc * STE_PANEL; i += VL) {
+        if (i % STE_CELL == 0)
+            __builtin_prefetch(src + 2 * (i + AHEAD * STE_QUAD_BYTES));
+        v_store(dst + i, v_load_f16((const uint16_t *)(const void *)src + i));
+    }
+}
+
+ALWAYS void expand_bf16(const struct ste_matrix *w, int panel, int k0, int kc, float *dst)
+{
+    const uint8_t *src = w->weights + ((size_t)panel * w->panel_weights + (size_t)k0 * STE_PANEL * 2);
+    for (int k = 0; k < kc; k += 2, src += STE_QUAD_BYTES) {
+        __builtin_prefetch(src + 2 * AHEAD * STE_QUAD_BYTES);
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++) {
+            const vi two = i_load(src + (size_t)v * VL * 4);
+            v_store(dst + k * STE_PANEL + v * VL, v_from_bits(i_sll(two, 16)));
+            if (k + 1 < kc)
+                v_store(dst + (k + 1) * STE_PANEL + v * VL, v_from_bits(i_and(two, i_set1((int32_t)0xffff0000u))));
+        }
+    }
+}
+
+/* Inputs k0..k0+kc of a panel as f32, (kc, 16): whole cells where W is quantized. */
 ALWAYS void expand(const struct ste_matrix *w, int panel, int k0, int kc, float *dst)
 {
     const int cell = k0 / STE_CELL, cells = kc / STE_CELL;
@@ -159,6 +185,12 @@ ALWAYS void expand(const struct ste_matrix *w, int panel, int k0, int kc, float 
         break;
     case STE_TABLE:
         expand_bits(STE_TABLE, w, panel, cell, cells, dst);
+        break;
+    case STE_F16_BITS:
+        expand_f16(w, panel, k0, kc, dst);
+        break;
+    case STE_BF16_BITS:
+        expand_bf16(w, panel, k0, kc, dst);
         break;
     default:
         expand_bits(8, w, panel, cell, cells, dst);
