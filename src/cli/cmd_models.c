@@ -61,8 +61,8 @@ static void print_fits(const struct ste_fits *f)
         }
         putchar('\n');
     }
-    puts("One that is not here is reckoned as a file of Q4_K_M or of --load-as. Weights of F32, F16 and BF16 take 4 "
-         "bytes each.");
+    puts("One that is not here is reckoned as a file of Q4_K_M or of --load-as. Weights of F16 and BF16 take 2 "
+         "bytes each, of F32 4.");
 }
 
 static json_t *fit_json(const struct ste_fit *f)

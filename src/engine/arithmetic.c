@@ -45,6 +45,13 @@ bool ste_activations_are_bf16(enum ste_activations act)
     return act == STE_ACT_BF16 || act == STE_ACT_BF16X3 || act == STE_ACT_BF16_DOT;
 }
 
+bool ste_activations_round_for(enum ste_activations act, enum ste_type type)
+{
+    if (ste_type_block(type) > 1)
+        return act != STE_ACT_F32;
+    return type == STE_BF16 && act != STE_ACT_F32 && act != STE_ACT_BF16X3;
+}
+
 enum ste_activations ste_activations_of(enum ste_activations act, enum ste_linear l)
 {
     return act == STE_ACT_INT8_G128 && l == STE_DOWN ? STE_ACT_INT8_G64 : act;

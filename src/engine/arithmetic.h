@@ -9,8 +9,10 @@
 
 #include "core/err.h"
 #include "model/block.h"
+#include "model/quant.h"
 
-/* How X is rounded before a product with quantized weights: not at all; to 8-bit integers, a scale for 32 inputs; to
+/* How X is rounded before a product with quantized weights (with F32 and F16 ones never; with BF16 ones to bf16 wherever
+ * it is rounded and not split, summed as BF16_DOT beside integers): not at all; to 8-bit integers, a scale for 32 inputs; to
  * bf16, or to the sum of two of them, the weights too (bf16.h); to 8-bit integers with a scale for 128 or 64 inputs
  * where all weights of X are of K types, which are brought to 8 bits with one scale for a block of 256. */
 enum ste_activations {
@@ -40,6 +42,8 @@ enum ste_activations ste_gradients_as(enum ste_gradients g); /* settled */
 const char *ste_activations_name(enum ste_activations act);
 bool ste_activations_are_int8(enum ste_activations act);
 bool ste_activations_are_bf16(enum ste_activations act);
+/* X is rounded before a product with weights of TYPE. */
+bool ste_activations_round_for(enum ste_activations act, enum ste_type type);
 /* What ACT means for linear layer L: with int8-g128 the down projection has groups of 64, since what the gate makes has
  * the largest outliers. */
 enum ste_activations ste_activations_of(enum ste_activations act, enum ste_linear l);

@@ -70,6 +70,15 @@ int ste_engine_sizes(const struct ste_model *m, const struct ste_engine_params *
     return settled.device->sizes(m, &device, out, err);
 }
 
+static bool has_weights_of(const struct ste_model *m, enum ste_type type)
+{
+    for (int i = 0; i < m->hp.n_layers; i++)
+        for (int l = 0; l < STE_N_LINEAR; l++)
+            if (m->layers[i].linear[l] && ste_model_type(m, m->layers[i].linear[l]) == type)
+                return true;
+    return false;
+}
+
 int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct ste_engine_params *p, struct ste_err *err)
 {
     const struct ste_hparams *hp = &m->hp;
@@ -82,8 +91,9 @@ int ste_engine_new(struct ste_engine **out, struct ste_model *m, const struct st
     const struct ste_device_ops *kind = e->p.device;
     e->max_rows = device.max_rows;
     const bool longer = ste_rotary_of(m, STE_ROTARY_FULL, e->p.n_ctx) == &hp->rotary_long;
-    snprintf(e->numerics, sizeof e->numerics, "engine %d, %s, activations %s%s", ENGINE_REVISION, kind->numerics,
-             ste_activations_name(p->activations), longer ? ", long positions" : "");
+    const bool bf16 = ste_activations_round_for(p->activations, STE_BF16) && has_weights_of(m, STE_BF16);
+    snprintf(e->numerics, sizeof e->numerics, "engine %d, %s, activations %s%s%s", ENGINE_REVISION, kind->numerics,
+             ste_activations_name(p->activations), bf16 ? ", bf16 weights" : "", longer ? ", long positions" : "");
     int rc = kind->open(&e->device, m, &device, err);
     if (rc) {
         ste_engine_free(e);

@@ -68,9 +68,10 @@ static void say_wide(const struct ste_model *m)
         }
     if (weights >= many)
         ste_info(
-            "%s has %.1f billion weights of %s, which take 4 bytes each here and are slow: --load-as q8_0 makes them "
-            "small and fast",
-            ste_gguf_path(m->gguf), (double)weights / 1e9, ste_type_name(m->layers[0].linear[STE_Q]->type));
+            "%s has %.1f billion weights of %s, which take %d bytes each: --load-as q8_0 makes them smaller and "
+            "several times as fast",
+            ste_gguf_path(m->gguf), (double)weights / 1e9, ste_type_name(m->layers[0].linear[STE_Q]->type),
+            (int)ste_type_bytes(m->layers[0].linear[STE_Q]->type));
 }
 
 int ste_model_open_chosen(struct ste_model **out, const char *path, const struct ste_model_choices *c,

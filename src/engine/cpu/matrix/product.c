@@ -131,7 +131,7 @@ static enum way way_of(const struct ste_matrix *w, enum ste_activations act)
     if (ste_matrix_is_quantized(w))
         return ste_activations_are_int8(act) ? IN_INT8 : ste_activations_are_bf16(act) ? IN_BF16 : IN_F32;
     const bool whole = w->bits == STE_BF16_BITS && w->in % STE_CELL == 0;
-    return whole && act != STE_ACT_F32 && act != STE_ACT_BF16X3 ? IN_BF16 : IN_F32;
+    return whole && ste_activations_round_for(act, STE_BF16) ? IN_BF16 : IN_F32;
 }
 
 static void begin_int8(struct ste_inputs *in, const struct ste_product *products, int n, int span)
