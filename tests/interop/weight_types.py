@@ -14,9 +14,9 @@ from common import Llama, SharedPrompt, arguments, dialogue_ids, figure, finish,
 PROMPT, SAMPLES, NEW = 512, 16, 24
 # Names of mixes and their numbers in llama.cpp; ALL: every matrix gets the type.
 MIXES = {"Q8_0": 7, "Q4_0": 2, "Q5_0": 8, "Q2_K": 10, "Q3_K_M": 12, "Q4_K_M": 15, "Q5_K_M": 17, "Q6_K": 18, "IQ4_NL": 25, "IQ4_XS": 30,
-         "MXFP4": 38}
+         "MXFP4": 38, "F16": 1, "BF16": 32}
 ALL = {"MXFP4"}
-WRITTEN = ["Q8_0", "Q4_0", "Q5_0", "Q4_K_M", "Q5_K_M", "Q6_K"]
+WRITTEN = ["F16", "BF16", "Q8_0", "Q4_0", "Q5_0", "Q4_K_M", "Q5_K_M", "Q6_K"]
 
 
 def quantize(source, target, mix):
