@@ -134,7 +134,7 @@ STE_API int ste_judge_score(struct ste_judge *j, const struct ste_pair *answers,
 /*
  * The same for what the program reads and writes as files. Rows are JSON objects, one a line, as `ste judge --in` and
  * `ste score --in` take them; what comes back are the rows that these would write, each with its line feed. A row
- * without id gets one by its content: its verdict is the same in any company. An error names the row, from 1.
+ * without id gets one by what it asks: its verdict is the same in any company. An error names the row, from 1.
  * *VERDICTS, *SCORES and *JSON are freed by ste_free, and NULL on an error.
  */
 STE_API int ste_judge_compare_rows(struct ste_judge *j, const char *rows, char **verdicts, struct ste_err *err);

@@ -26,15 +26,16 @@ static int next_row(const char **rows, size_t number, json_t **row, char **where
     return rc;
 }
 
-/* ROW's id, or one by its content. */
-static char *id_of(const json_t *row)
+/* ROW's id, or one by what is asked: the dialogue and its answers. */
+static char *id_of(const json_t *row, const struct ste_dialogue *prompt, const char *a, const char *b)
 {
     char *id = ste_json_name(json_object_get(row, "id"));
     if (id)
         return id;
-    char *content = ste_json_canonical(row);
-    id = ste_xstrdup(ste_id_of("row", content, NULL).s);
-    ste_xfree(content);
+    struct ste_buf asked = STE_BUF_INIT;
+    ste_dialogue_canonical(prompt, &asked);
+    id = ste_xstrdup(ste_id_of("row", asked.s, a, b, NULL).s);
+    ste_buf_clear(&asked);
     return id;
 }
 
@@ -51,7 +52,7 @@ static int read_pairs(struct ste_answer_pairs *out, const char *rows, bool refer
         rc = ste_pair_row_read(p, STE_PAIRS_UNLABELLED, 0, "row", NULL, where, err);
         if (rc >= 0) {
             ste_xfree(p->id);
-            p->id = id_of(row);
+            p->id = id_of(row, &p->prompt, p->first, p->second);
             rc = references ? ste_references_read(&p->references, row, where, err) : 0;
         }
         ste_xfree(where);
@@ -88,12 +89,13 @@ static int read_answers(struct ste_answer_rows *out, const char *rows, bool refe
     char *where;
     int rc;
     while ((rc = next_row(&rows, out->n + 1, &row, &where, err)) > 0) {
-        char *id = id_of(row);
-        rc = ste_answer_row_add(out, row, id, references, where, err);
-        ste_xfree(id);
+        rc = ste_answer_row_add(out, row, "", references, where, err);
         ste_xfree(where);
         if (rc < 0)
             break;
+        struct ste_answer_row *a = &out->items[out->n - 1];
+        ste_xfree(a->id);
+        a->id = id_of(row, &a->prompt, a->text, NULL);
     }
     return rc;
 }

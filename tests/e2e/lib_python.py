@@ -32,6 +32,12 @@ class AsTheProgram(unittest.TestCase):
             self.assertEqual(j.compare_many(rows("many.jsonl")), rows("v.jsonl"))
             some = rows("many.jsonl")[7]
             self.assertEqual(j.compare(some["prompt"], some["response_a"], some["response_b"], id="p8"), rows("v.jsonl")[7])
+            messages = [{"role": "user", "content": some["prompt"]}]
+            by_text = j.compare(some["prompt"], some["response_a"], some["response_b"])
+            by_messages = j.compare(messages, some["response_a"], some["response_b"], note="mine")
+            self.assertEqual(by_messages.pop("note"), "mine")
+            self.assertEqual(by_messages.pop("messages"), messages)
+            self.assertEqual(by_messages, {k: v for k, v in by_text.items() if k != "prompt"})
         self.assertGreater(len({r["margin"] for r in rows("v.jsonl")}), 3)
 
     def test_scores(self):

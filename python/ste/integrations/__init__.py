@@ -28,8 +28,9 @@ def points(verdict: Verdict) -> float:
 
 
 def text_of(answer: str | Sequence[dict[str, Any]]) -> str:
-    """An answer as a text, or as messages that end with it."""
-    return answer if isinstance(answer, str) else str(answer[-1]["content"])
+    """An answer as a text, or as messages that end with it. A NUL, which a model may write and a judge cannot be shown,
+    is replaced."""
+    return (answer if isinstance(answer, str) else str(answer[-1]["content"])).replace("\0", "\ufffd")
 
 
 __all__ = ["Prompt", "chance", "opened", "points", "text_of"]

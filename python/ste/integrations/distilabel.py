@@ -3,17 +3,13 @@
     judge = SteJudge(judge="runs/mine")     # takes instruction and generations, as TextGeneration's groups have them
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+# distilabel looks at the types as they are: annotations must not be postponed here.
 from distilabel.steps import Step, StepInput
+from distilabel.typing import StepColumns, StepOutput
 from pydantic import Field, PrivateAttr
 
 from ..judge import Judge
-
-if TYPE_CHECKING:
-    from distilabel.typing import StepColumns, StepOutput
+from . import text_of
 
 
 class SteJudge(Step):  # type: ignore[misc]
@@ -45,7 +41,7 @@ class SteJudge(Step):  # type: ignore[misc]
 
     def process(self, inputs: StepInput) -> StepOutput:  # type: ignore[override]
         assert self._opened, "load() comes first"
-        pairs = [(row["instruction"], row["generations"][0], row["generations"][1]) for row in inputs]
+        pairs = [(row["instruction"], *map(text_of, row["generations"][:2])) for row in inputs]
         for row, pair, v in zip(inputs, pairs, self._opened.compare_many(pairs)):
             row["verdict"], row["margin"] = v["verdict"], v["margin"]
             best = {"A": (pair[1], pair[2]), "B": (pair[2], pair[1])}.get(v["verdict"], (None, None))

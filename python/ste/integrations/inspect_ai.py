@@ -11,7 +11,7 @@ from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
 from inspect_ai.solver import TaskState
 
 from ..judge import Judge
-from . import chance, opened, points
+from . import chance, opened, points, text_of
 
 _ROLES = ("system", "user", "assistant")
 
@@ -30,7 +30,7 @@ def better(judge: str | Judge) -> Scorer:
 
     async def score(state: TaskState, target: Target) -> Score:
         answer = state.output.completion
-        verdict = await j.acompare(_asked(state), answer, target.text)
+        verdict = await j.acompare(_asked(state), text_of(answer), target.text)
         kept = ("verdict", "reason", "verdict_ab", "verdict_ba", "verdict_two_order", "margin")
         return Score(
             value=points(verdict),

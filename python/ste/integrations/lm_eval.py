@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..judge import Verdict
-from . import chance, opened, points
+from . import chance, opened, points, text_of
 
 _Item = tuple[Any, str, str]
 
@@ -30,7 +30,7 @@ def against_reference(
     judged: dict[tuple[_Item, ...], list[Verdict]] = {}
 
     def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, _Item]:
-        item = (doc[prompt], str(results[0]), str(doc[reference]))
+        item = (doc[prompt], text_of(results[0]), str(doc[reference]))
         return {"ste_win": item, "ste_chance": item}
 
     def verdicts(items: Sequence[_Item]) -> list[Verdict]:

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..judge import Pair, Verdict
-from . import chance, opened
+from . import chance, opened, text_of
 
 
 def _pair(solution: str, ground_truth: str, extra_info: dict[str, Any] | None) -> Pair:
     info = extra_info or {}
     for key in ("prompt", "question", "raw_prompt"):
         if info.get(key) is not None:
-            return (info[key], solution, ground_truth)
+            return (info[key], text_of(solution), ground_truth)
     raise ValueError("extra_info has none of prompt, question and raw_prompt: the judge must see what was asked")
 
 
