@@ -55,7 +55,8 @@ class Gatherer:
         with self._lock:
             if future in self._awaited:
                 self._awaited.remove(future)
-                self._context.stop |= not self._awaited
+                if not self._awaited and self._thread:
+                    self._context.stop_of(self._thread.ident)
 
     def _work(self) -> None:
         while (questions := self._queue.get()) is not None:
@@ -74,7 +75,6 @@ class Gatherer:
             return
         with self._lock:
             self._awaited = {future for _, _, future in questions}
-            self._context.stop = self._closed
         try:
             if self._closed:
                 raise Interrupted("the judge was closed")
@@ -91,7 +91,6 @@ class Gatherer:
         finally:
             with self._lock:
                 self._awaited = set()
-                self._context.stop = self._closed
 
     @staticmethod
     def _refuse(questions: list[_Question], why: BaseException | None = None) -> None:

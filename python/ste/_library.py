@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -84,10 +85,14 @@ def assignments(options: Mapping[str, object]) -> list[str]:
 
 class Context:
     """What the library asks of its caller: settings are those of the environment, or of SETTINGS; what it says and how
-    far it is goes to the logger "ste"; Ctrl-C, or STOP, ends the call between two units of its work."""
+    far it is goes to the logger "ste"; Ctrl-C, CLOSING or ``stop_of`` ends the call between two units of its work. One
+    call at a time."""
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
-        self.stop = False
+        self.closing = False
+        self._stop = False  # the call that goes on
+        self._caller: int | None = None  # its thread
+        self._lock = threading.Lock()  # of these two
         self._settings = settings
         self._values: dict[tuple[str, str], Any] = {}  # live as long as the context
         self._raised: BaseException | None = None
@@ -117,7 +122,7 @@ class Context:
         return self._values.setdefault((key, found), ffi.new("char[]", os.fsencode(found)))
 
     def _cancelled(self, arg: Any) -> bool:
-        return self.stop or self._raised is not None
+        return self._stop or self.closing or self._raised is not None
 
     def _say(self, arg: Any, warning: bool, text: Any) -> None:
         log.log(logging.WARNING if warning else logging.INFO, "%s", string(text))
@@ -134,12 +139,23 @@ class Context:
     def call(self, function: Any, *arguments: Any) -> None:
         """FUNCTION of the library, which takes a struct ste_err last; what it returns as an exception."""
         err: Any = ffi.new("struct ste_err *")
-        self._raised = None
-        code = function(*arguments, err)
+        with self._lock:
+            self._raised, self._stop, self._caller = None, False, threading.get_ident()
+        try:
+            code = function(*arguments, err)
+        finally:
+            with self._lock:
+                self._caller = None
         if self._raised is not None:
             raise self._raised
         if code != 0:
             raise error_of(code, string(err.msg))
+
+    def stop_of(self, thread: int | None) -> None:
+        """Ends the call that goes on if THREAD made it."""
+        with self._lock:
+            if thread is not None and self._caller == thread:
+                self._stop = True
 
     def text(self, function: Any, *arguments: Any) -> str:
         """The same of one that gives a text by its last argument but the error."""

@@ -110,11 +110,11 @@ class Judge:
 
     def close(self) -> None:
         """Ends what waits or is being judged (Interrupted), and gives everything back. May be called twice."""
-        self._context.stop = True
+        self._context.closing = True
         self._gatherer.close()
         with self._lock:
             handle, self._handle = self._handle, ffi.NULL
-            self._context.stop = False  # what is said of the end is said
+            self._context.closing = False
             lib.ste_judge_close(handle)
         _open.discard(self)
 

@@ -188,6 +188,21 @@ class Together(unittest.TestCase):
         with self.assertRaises(ste.Interrupted):
             asyncio.run(self.gathered(j, self.many[:2]))
 
+    def test_what_another_thread_asked_goes_on(self):
+        async def given_up(j):
+            with self.assertRaises(asyncio.TimeoutError):
+                await asyncio.wait_for(j.acompare(*self.many[0]), 0.1)
+
+        with ste.Judge("likelihood:" + MODEL, cache=False, threads=1) as j:
+            got = []
+            thread = threading.Thread(target=lambda: got.extend(j.compare_many(self.many * 4)))
+            thread.start()
+            time.sleep(0.05)
+            asyncio.run(given_up(j))
+            self.assertEqual(got, [])
+            thread.join()
+            self.assertEqual(len(got), 1600)
+
     def test_the_interpreter_ends(self):
         code = f"import ste, threading, time; j = ste.Judge('likelihood:{MODEL}', cache=False)\n" \
                f"threading.Thread(target=j.compare_many, args=([('p', 'a' * 50, 'b')] * 20000,), daemon=True).start()\n" \
