@@ -72,7 +72,7 @@ struct ste_chart_axis ste_chart_axis_of(const double *values, size_t n, double l
         a.lo -= by;
         a.hi += by;
     }
-    a.step = round_up((a.hi - a.lo) / (whole ? 8 : 4));
+    a.step = round_up((a.hi - a.lo) / (whole ? 8 : 5));
     if (whole && a.step < 1)
         a.step = 1;
     return a;

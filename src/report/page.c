@@ -117,6 +117,33 @@ void ste_page_json(struct ste_buf *out, const char *label, const json_t *v)
     }
 }
 
+void ste_page_table(struct ste_buf *out, const char *label, const json_t *list, const struct ste_page_column *columns)
+{
+    const json_t *row;
+    size_t i;
+    ste_html_table_begin(out, label);
+    ste_buf_adds(out, "<thead><tr>");
+    for (const struct ste_page_column *c = columns; c->key; c++)
+        ste_html_printf(out, "<th scope=\"col\">%s</th>", c->title);
+    ste_buf_adds(out, "</tr></thead><tbody>\n");
+    json_array_foreach(list, i, row)
+    {
+        ste_buf_adds(out, "<tr>");
+        for (const struct ste_page_column *c = columns; c->key; c++) {
+            const json_t *v = json_object_get(row, c->key);
+            ste_buf_adds(out, c == columns ? "<th scope=\"row\">" : json_is_string(v) ? "<td class=\"long\">" : "<td>");
+            if (json_is_string(v))
+                value(out, v);
+            else
+                ste_html_number(out, ste_field_real(row, c->key), c->digits);
+            ste_buf_adds(out, c == columns ? "</th>" : "</td>");
+        }
+        ste_buf_adds(out, "</tr>\n");
+    }
+    ste_buf_adds(out, "</tbody>");
+    ste_html_table_end(out);
+}
+
 void ste_page_all(struct ste_buf *out, const json_t *report, const char *const *left)
 {
     const char *name;
@@ -172,6 +199,51 @@ void ste_page_figure(struct ste_buf *out, const char *name, const json_t *row, c
         ste_buf_adds(out, *remark ? "; " : "");
     }
     ste_html_printf(out, "%s</span></li>\n", remark);
+}
+
+/* ---- a judge against another ---- */
+
+static void difference(struct ste_buf *out, const char *what, const json_t *c, const char *key)
+{
+    const struct ste_chart_point p = ste_page_point(0, c, key);
+    ste_html_printf(out, "<tr><th scope=\"row\" class=\"part\">%s</th><td>", what);
+    if (isfinite(p.y))
+        ste_buf_addf(out, "%+.3f [%+.3f, %+.3f]", p.y, p.lo, p.hi);
+    ste_buf_adds(out, "</td>");
+}
+
+static void changed(struct ste_buf *out, const json_t *c, const char *gained, const char *lost, const char *p)
+{
+    ste_html_printf(out, "<td>%lld, %lld</td><td>%.2g</td></tr>\n", ste_field_whole(c, gained),
+                    ste_field_whole(c, lost), ste_field_real(c, p));
+}
+
+void ste_page_comparison(struct ste_buf *out, const char *name, const json_t *c)
+{
+    static const char *const nothing = "<td></td><td></td></tr>\n";
+    ste_html_printf(out, "<tbody><tr class=\"sum\"><th scope=\"rowgroup\">%s</th><td>%lld pairs</td>", name,
+                    ste_field_whole(c, "pairs"));
+    ste_buf_adds(out, nothing);
+    difference(out, "two-order accuracy", c, "two_order_difference");
+    changed(out, c, "only_second_two_order", "only_first_two_order", "two_order_p");
+    difference(out, "right in both orders", c, "consistent_difference");
+    changed(out, c, "only_second", "only_first", "mcnemar_p");
+    difference(out, "of it by telling better answers", c, "gain_telling");
+    ste_buf_adds(out, nothing);
+    difference(out, "of it by losing position bias", c, "gain_position");
+    ste_buf_adds(out, nothing);
+    difference(out, "right in a single order", c, "accuracy_difference");
+    ste_buf_adds(out, nothing);
+    ste_buf_adds(out, "</tbody>\n");
+}
+
+void ste_page_comparison_head(struct ste_buf *out, const char *caption)
+{
+    ste_html_table_begin(out, caption);
+    ste_html_printf(out,
+                    "<caption>%s</caption><thead><tr><th scope=\"col\">figure</th><th scope=\"col\">difference</th><th "
+                    "scope=\"col\">pairs gained, lost</th><th scope=\"col\">p</th></tr></thead>\n",
+                    caption);
 }
 
 /* ---- charts that several pages have ---- */

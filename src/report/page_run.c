@@ -71,16 +71,6 @@ static void by_iteration(struct ste_buf *out, const struct ste_chart *c, const j
 
 /* ---- accuracy ---- */
 
-static void comparison_cell(struct ste_buf *out, const json_t *c, const char *key)
-{
-    const struct ste_chart_point p = ste_page_point(0, c, key);
-    if (!isfinite(p.y)) {
-        ste_buf_adds(out, "<td></td>");
-        return;
-    }
-    ste_buf_addf(out, "<td>%+.3f [%+.3f, %+.3f]</td>", p.y, p.lo, p.hi);
-}
-
 static void comparisons(struct ste_buf *out, const json_t *report, const char *suite)
 {
     const json_t *c;
@@ -91,32 +81,13 @@ static void comparisons(struct ste_buf *out, const json_t *report, const char *s
         char name[32];
         if (!ste_field_is_of(c, suite, ""))
             continue;
-        if (!any) {
-            ste_html_table_begin(out, "Each judge against the seed");
-            ste_buf_adds(out, "<caption>Each judge against the seed, on the same pairs; p by McNemar's exact "
-                              "test</caption><thead><tr><th scope=\"col\">judge</th><th scope=\"col\">two-order "
-                              "accuracy</th><th scope=\"col\">gained, lost</th><th scope=\"col\">p</th><th "
-                              "scope=\"col\">right in both orders</th><th scope=\"col\">gained, lost</th><th "
-                              "scope=\"col\">p</th><th scope=\"col\">by telling better</th><th scope=\"col\">by less "
-                              "position bias</th></tr></thead><tbody>\n");
-        }
+        if (!any)
+            ste_page_comparison_head(out, "Each judge against the seed, on the same pairs; p by McNemar's exact test");
         any = true;
-        ste_html_printf(out, "<tr><th scope=\"row\">%s</th>",
-                        ste_page_judge(name, sizeof name, ste_field_whole(c, "iteration")));
-        comparison_cell(out, c, "two_order_difference");
-        ste_html_printf(out, "<td>%lld, %lld</td><td>%.2g</td>", ste_field_whole(c, "only_second_two_order"),
-                        ste_field_whole(c, "only_first_two_order"), ste_field_real(c, "two_order_p"));
-        comparison_cell(out, c, "consistent_difference");
-        ste_html_printf(out, "<td>%lld, %lld</td><td>%.2g</td>", ste_field_whole(c, "only_second"),
-                        ste_field_whole(c, "only_first"), ste_field_real(c, "mcnemar_p"));
-        comparison_cell(out, c, "gain_telling");
-        comparison_cell(out, c, "gain_position");
-        ste_buf_adds(out, "</tr>\n");
+        ste_page_comparison(out, ste_page_judge(name, sizeof name, ste_field_whole(c, "iteration")), c);
     }
-    if (any) {
-        ste_buf_adds(out, "</tbody>");
+    if (any)
         ste_html_table_end(out);
-    }
 }
 
 static void suite_accuracy(struct ste_buf *out, const json_t *report, const char *suite, size_t which)
@@ -305,7 +276,7 @@ static void sureness(struct ste_buf *out, const json_t *report, const json_t *be
         const size_t n = rows_of(report, suites->items[s], "", rows, ITERATIONS_MOST),
                      places[3] = {0, n > 2 ? n - 2 : 1, n - 1};
         const char *names[3];
-        char texts[3][32], id[2][32];
+        char texts[3][32], id[2][40];
         size_t used = 0;
         for (size_t k = 0; k < 3; k++) {
             if (places[k] >= n || (k > 0 && places[k] <= places[used - 1]))

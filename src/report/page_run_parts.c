@@ -157,11 +157,20 @@ void ste_page_kinds(struct ste_buf *out, const json_t *report)
         ste_buf_adds(out, "<p>No pair has been made yet.</p>\n");
     draw(out, &c, &b, STE_CHART_COMMON, "");
     if (json_array_size(json_object_get(report, "kinds"))) {
-        ste_buf_adds(out,
-                     "<p>What could give a label away: means over the usable pairs of length in characters and of "
-                     "the share with Markdown, how often the chosen answer is the longer one, and the margin of the "
-                     "check in nats.</p>\n");
-        ste_page_json(out, "Kinds of pairs", json_object_get(report, "kinds"));
+        static const struct ste_page_column columns[] = {{"kind", "kind", 0},
+                                                         {"kept", "usable", 0},
+                                                         {"chosen_chars", "characters, chosen", 1},
+                                                         {"rejected_chars", "rejected", 1},
+                                                         {"chosen_longer", "chosen is longer", 3},
+                                                         {"chosen_marked", "Markdown, chosen", 3},
+                                                         {"rejected_marked", "rejected", 3},
+                                                         {"margin", "margin, nats", 2},
+                                                         {0}};
+        ste_buf_adds(
+            out, "<h3>What could give a label away</h3>\n<p>Means over the usable pairs: length of either answer in "
+                 "characters, how "
+                 "often the chosen one is the longer, the shares with Markdown, and the margin of the check.</p>\n");
+        ste_page_table(out, "Kinds of pairs", json_object_get(report, "kinds"), columns);
     }
     const double tokens = ste_field_real(report, "tokens_a_pair");
     if (isfinite(tokens))
@@ -219,11 +228,25 @@ void ste_page_training(struct ste_buf *out, const json_t *report, const json_t *
         ste_buf_adds(out, "<p>Nothing has been trained yet.</p>\n");
         return;
     }
+    static const struct ste_page_column columns[] = {{"iteration", "iteration", 0},
+                                                     {"pairs", "pairs", 0},
+                                                     {"agreement", "agreement", 3},
+                                                     {"invalid_share", "invalid", 3},
+                                                     {"first_position", "first position", 3},
+                                                     {"yield", "yield", 3},
+                                                     {"examples", "examples", 0},
+                                                     {"steps", "steps", 0},
+                                                     {"first_loss", "loss, first", 3},
+                                                     {"last_loss", "last", 3},
+                                                     {"chosen_step", "checkpoint", 0},
+                                                     {"chosen_sure", "chosen in", 3},
+                                                     {"stop", "stopped, for", 0},
+                                                     {0}};
     ste_buf_adds(out,
                  "<p>Agreement is how often the first sample of a training pair's judgments is right; yield, the "
                  "share of the training pairs that are trained on. The checkpoint is the one with the least log-loss "
-                 "on the dev pairs, chosen_sure how often draws of these pairs choose it.</p>\n");
-    ste_page_json(out, "Iterations", iterations);
+                 "on the dev pairs; chosen in: the share of draws of these pairs that choose it.</p>\n");
+    ste_page_table(out, "Iterations", iterations, columns);
     ste_buf_adds(out, "<div class=\"charts\">\n");
     const struct ste_chart loss = {.id = "loss",
                                    .title = "Training loss by step.",
@@ -292,7 +315,10 @@ void ste_page_work(struct ste_buf *out, const json_t *report, const json_t *toke
                      "<h3>Tokens by step</h3>\n<p>Tokens of prompts that were read and of texts that were written; of "
                      "training, those read and those of them that were learnt. What evaluations read is not "
                      "kept.</p>\n");
-        ste_page_json(out, "Tokens by step", tokens);
+        static const struct ste_page_column columns[] = {
+            {"step", "step", 0}, {"iteration", "iteration", 0}, {"what", "what", 0},     {"n", "number", 0},
+            {"read", "read", 0}, {"written", "written", 0},     {"learnt", "learnt", 0}, {0}};
+        ste_page_table(out, "Tokens by step", tokens, columns);
     }
     if (json_array_size(json_object_get(report, "servers"))) {
         ste_buf_adds(out, "<h3>Models on servers</h3>\n");
