@@ -101,7 +101,7 @@ void ste_chart_bars(struct ste_buf *out, const struct ste_chart *c, const struct
     for (size_t i = 0; i < n; i++)
         most = fmax(most, total_of(&bars[i]));
     describe(&words, bars, n, unit);
-    ste_chart_begin(out, c, true, (int)n * ROW, words.s);
+    ste_chart_begin(out, c, " rows bars", (int)n * ROW, words.s);
     for (size_t i = 0; i < n; i++) {
         const double all = total_of(&bars[i]), full = scale == STE_CHART_OWN ? all : most;
         const int y = (int)i * ROW;

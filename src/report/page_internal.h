@@ -37,7 +37,7 @@ void ste_page_coverage(struct ste_buf *out, const char *id, const json_t *const 
 /* The calibration chart of up to STE_CHART_SERIES judges. Members of CALIBRATIONS may be NULL. */
 void ste_page_calibration(struct ste_buf *out, const char *id, const json_t *const *calibrations,
                           const char *const *names, size_t n);
-/* The section's text and the pairs of ste_beside_differing. */
+/* The section's text and the pairs of ste_differing_end. */
 void ste_page_differing(struct ste_buf *out, const json_t *differing, const char *what);
 /* A table of comparisons ("ste compare"'s fields), and one of them, NAME, in it; ste_html_table_end ends it. */
 void ste_page_comparison_head(struct ste_buf *out, const char *caption);

@@ -103,8 +103,7 @@ static void suite_accuracy(struct ste_buf *out, const json_t *report, const char
         return;
     snprintf(id, sizeof id, "accuracy-%zu", which);
     snprintf(about, sizeof about,
-             "%lld pairs, each in both orders; %lld verdicts of the last judge are invalid and count "
-             "as wrong.",
+             "%lld pairs, each in both orders; %lld verdicts of the last judge are invalid, and count as wrong.",
              ste_field_whole(rows[n - 1], "pairs"), ste_field_whole(rows[n - 1], "invalid"));
     struct ste_buf title = STE_BUF_INIT;
     ste_buf_addf(&title, "Accuracy by iteration, %s.", suite_title(suite));
@@ -306,8 +305,7 @@ static void summary(struct ste_buf *out, const json_t *report, const struct ste_
     double seconds = 0;
     size_t i;
     json_array_foreach(json_object_get(report, "work"), i, w) seconds += ste_field_real(w, "seconds");
-    ste_html_printf(out,
-                    "<p>Seed model <bdi>%s</bdi>; %zu iterations trained; %lld usable pairs; %.0f s of work.</p>\n",
+    ste_html_printf(out, "<p>Seed model <bdi>%s</bdi>; iterations: %zu; %lld usable pairs; %.0f s of work.</p>\n",
                     ste_field_text(models, "seed"), json_array_size(json_object_get(report, "iterations")),
                     ste_field_whole(pairs, "kept"), seconds);
     ste_buf_adds(out, "<ul class=\"figures\">");

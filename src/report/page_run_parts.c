@@ -23,18 +23,20 @@ static int falling(const void *a, const void *b)
     return x->size < y->size ? 1 : x->size > y->size ? -1 : strcmp(x->name, y->name);
 }
 
-/* Adds the states of G: FIRST, which goes on, before the others, the largest first. */
+/* Adds the states of G: FIRST, which goes on (NULL: none does), before the others, the largest first. */
 static void add_bar(struct bars *b, const char *label, const json_t *g, const char *first)
 {
     json_t *states = json_object_get(g, "states"), *v;
     const char *name;
     struct ste_chart_part *parts = ste_xcalloc(json_object_size(states) + 1, sizeof *parts);
+    const size_t sorted = first ? 1 : 0;
     size_t n = 0;
-    parts[n++] = (struct ste_chart_part){first, (double)ste_field_whole(states, first)};
-    json_object_foreach(states, name, v) if (strcmp(name, first) != 0) parts[n++] =
+    if (first)
+        parts[n++] = (struct ste_chart_part){first, (double)ste_field_whole(states, first)};
+    json_object_foreach(states, name, v) if (!first || strcmp(name, first) != 0) parts[n++] =
         (struct ste_chart_part){name, (double)json_integer_value(v)};
-    for (size_t i = 2; i < n; i++) /* few of them */
-        for (size_t k = i; k > 1 && falling(&parts[k - 1], &parts[k]) > 0; k--) {
+    for (size_t i = sorted + 1; i < n; i++) /* few of them */
+        for (size_t k = i; k > sorted && falling(&parts[k - 1], &parts[k]) > 0; k--) {
             const struct ste_chart_part swap = parts[k];
             parts[k] = parts[k - 1];
             parts[k - 1] = swap;
@@ -76,7 +78,7 @@ static void aside(struct ste_buf *out, const json_t *f)
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         const json_t *g = json_object_get(f, groups[i].key);
         if (some(g))
-            add_bar(&b, groups[i].label, g, json_object_iter_key(json_object_iter(json_object_get(g, "states"))));
+            add_bar(&b, groups[i].label, g, NULL);
     }
     const struct ste_chart c = {
         .id = "funnel-aside", .title = "Counted beside.", .about = "Each bar by itself.", .x = "number", .y = "what"};
@@ -116,12 +118,13 @@ void ste_page_funnel(struct ste_buf *out, const json_t *f)
     add_bar(&b, "instructions read", json_object_get(f, "instructions"), "kept");
     add_bar(&b, "pairs of the kept ones", json_object_get(f, "pairs"), "kept");
     add_bar(&b, "usable pairs by part", json_object_get(f, "pairs_split"), "train");
-    const struct ste_chart c = {.id = "funnel-flow",
-                                .title = "From instructions to training pairs.",
-                                .about = "The first part of each bar goes on as the next bar; what is beside it was "
-                                         "dropped, and is named. The parts of each bar add up to it.",
-                                .x = "number",
-                                .y = "stage"};
+    const struct ste_chart c = {
+        .id = "funnel-flow",
+        .title = "From instructions to training pairs.",
+        .about = "The first part of each bar goes on as the next bar; what stands beside it was "
+                 "dropped. The parts stand in the order of the table, which names them, and add up to their bar.",
+        .x = "number",
+        .y = "stage"};
     ste_buf_adds(out, "<div class=\"charts\">\n");
     draw(out, &c, &b, STE_CHART_FLOW, "");
     judged(out, f);
@@ -356,7 +359,7 @@ void ste_page_made(struct ste_buf *out, const json_t *report, const json_t *besi
     ste_buf_adds(out, "<h3>Models and hashes</h3>\n<dl class=\"facts\">");
     json_array_foreach(facts, i, row)
     {
-        if (strstr(ste_field_text(row, "key"), "done"))
+        if (strcmp(ste_field_text(row, "value"), "done") == 0) /* how far a step is */
             continue;
         ste_html_printf(out, "<dt>%s</dt><dd class=\"mono\">%s</dd>\n", ste_field_text(row, "key"),
                         ste_field_text(row, "value"));
