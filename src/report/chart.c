@@ -128,15 +128,17 @@ void ste_chart_mark(struct ste_buf *out, double across, double y, int series)
                  shapes[series % STE_CHART_SERIES]);
 }
 
-void ste_chart_key(struct ste_buf *out, const struct ste_chart *c, const char *const *names, size_t n, bool line)
+void ste_chart_key(struct ste_buf *out, const struct ste_chart *c, const char *const *names, size_t n, const bool *used)
 {
     if (n == 0 && !c->levels[0].name && !c->diagonal)
         return;
     ste_buf_adds(out, "<ul class=\"key\">");
     for (size_t i = 0; i < n; i++) {
+        if (used && !used[i % STE_CHART_SERIES])
+            continue;
         ste_buf_addf(out, "<li><svg class=\"chart s%d\" width=\"30\" height=\"12\" aria-hidden=\"true\">",
                      (int)(i % STE_CHART_SERIES));
-        if (line)
+        if (!used)
             ste_buf_adds(out, "<path class=\"path\" d=\"M0 6H30\"/>");
         ste_chart_mark(out, 0.5, 6, (int)i);
         ste_html_printf(out, "</svg> %s</li>", names[i]);

@@ -19,8 +19,10 @@ void ste_chart_ticks(const struct ste_chart_axis *a, void (*tick)(void *arg, dou
 void ste_chart_begin(struct ste_buf *out, const struct ste_chart *c, const char *rows, int height,
                      const char *description);
 void ste_chart_drawn(struct ste_buf *out); /* ends the drawing */
-/* The names of N series, each with its mark; and those of the chart's levels. */
-void ste_chart_key(struct ste_buf *out, const struct ste_chart *c, const char *const *names, size_t n, bool line);
+/* The names of N series, each with its mark, and with its line unless USED says which of the marks are used; and those
+ * of the chart's levels. */
+void ste_chart_key(struct ste_buf *out, const struct ste_chart *c, const char *const *names, size_t n,
+                   const bool *used);
 /* The table of numbers, which the caller fills with rows, between these; OPEN: seen at once. The second ends the figure
  * too. */
 void ste_chart_numbers(struct ste_buf *out, const struct ste_chart *c, bool open);

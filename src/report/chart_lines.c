@@ -198,7 +198,7 @@ void ste_chart_lines(struct ste_buf *out, const struct ste_chart *c, const struc
     for (size_t i = 0; i < n; i++)
         one_series(&l, &series[i], (int)i, n);
     ste_chart_drawn(out);
-    ste_chart_key(out, c, names, n, true);
+    ste_chart_key(out, c, names, n, NULL);
     ste_chart_numbers(out, c, false);
     lines_table(out, c, series, n);
     ste_chart_end(out);
@@ -293,7 +293,10 @@ void ste_chart_dots(struct ste_buf *out, const struct ste_chart *c, const struct
     ste_html_printf(out, "<text class=\"tick\" x=\"100%%\" y=\"%d\" text-anchor=\"end\">%s</text>", d.height + 34,
                     c->x);
     ste_chart_drawn(out);
-    ste_chart_key(out, c, names, n_names, false);
+    bool used[STE_CHART_SERIES] = {false};
+    for (size_t i = 0; i < n; i++)
+        used[dots[i].series % STE_CHART_SERIES] = true;
+    ste_chart_key(out, c, names, n_names, used);
     ste_chart_numbers(out, c, false);
     ste_html_printf(out, "<thead><tr><th scope=\"col\">%s</th><th scope=\"col\">%s</th></tr></thead><tbody>\n", c->y,
                     c->x);

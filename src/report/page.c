@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/utf8.h"
 #include "report/fields.h"
 #include "report/html.h"
 #include "report/page_internal.h"
@@ -239,11 +240,10 @@ void ste_page_comparison(struct ste_buf *out, const char *name, const json_t *c)
 
 void ste_page_comparison_head(struct ste_buf *out, const char *caption)
 {
+    ste_html_printf(out, "<p class=\"note\">%s</p>\n", caption);
     ste_html_table_begin(out, caption);
-    ste_html_printf(out,
-                    "<caption>%s</caption><thead><tr><th scope=\"col\">figure</th><th scope=\"col\">difference</th><th "
-                    "scope=\"col\">pairs gained, lost</th><th scope=\"col\">p</th></tr></thead>\n",
-                    caption);
+    ste_html_printf(out, "<thead><tr><th scope=\"col\">figure</th><th scope=\"col\">difference</th><th "
+                         "scope=\"col\">pairs gained, lost</th><th scope=\"col\">p</th></tr></thead>\n");
 }
 
 /* ---- charts that several pages have ---- */
@@ -312,10 +312,11 @@ void ste_page_calibration(struct ste_buf *out, const char *id, const json_t *con
         .diagonal = true};
     ste_chart_lines(out, &c, series, used);
     ste_html_table_begin(out, "Pairs in each bin");
-    ste_buf_adds(out,
-                 "<caption>Expected calibration error, and pairs by bin</caption><thead><tr><th "
-                 "scope=\"col\">judge</th><th scope=\"col\">error</th><th scope=\"col\">pairs</th><th scope=\"col\" "
-                 "class=\"left\">of them from a probability of</th></tr></thead><tbody>\n");
+    ste_buf_adds(
+        out,
+        "<thead><tr><th "
+        "scope=\"col\">judge</th><th scope=\"col\">calibration error</th><th scope=\"col\">pairs</th><th scope=\"col\" "
+        "class=\"left\">of them, from a probability of</th></tr></thead><tbody>\n");
     for (size_t i = 0; i < n; i++) {
         const json_t *bin;
         size_t k;
@@ -361,17 +362,18 @@ static void verdict(struct ste_buf *out, const json_t *j, const char *const *nam
 static void judged(struct ste_buf *out, const json_t *of, const char *const *names, const char *who)
 {
     const char *together = ste_field_text(of, "two_order");
-    ste_html_table_begin(out, "Verdicts");
-    ste_html_printf(out, "<caption>%sBoth orders together: <bdi>%s</bdi>, margin ", who,
+    ste_html_printf(out, "<p class=\"note\">%sBoth orders together: <bdi>%s</bdi>, margin ", who,
                     strcmp(together, "chosen") == 0     ? names[0]
                     : strcmp(together, "rejected") == 0 ? names[1]
                                                         : together);
     ste_html_number(out, ste_field_real(of, "margin"), 3);
+    ste_html_printf(out, " for <bdi>%s</bdi>.</p>\n", names[0]);
+    ste_html_table_begin(out, "Verdicts");
     ste_html_printf(out,
-                    " for <bdi>%s</bdi>.</caption><thead><tr><th scope=\"col\">shown first</th><th scope=\"col\" "
+                    "<thead><tr><th scope=\"col\">shown first</th><th scope=\"col\" "
                     "class=\"left\">names</th><th scope=\"col\">log p, <bdi>%s</bdi></th><th scope=\"col\">log p, "
                     "<bdi>%s</bdi></th></tr></thead><tbody>\n",
-                    names[0], names[0], names[1]);
+                    names[0], names[1]);
     verdict(out, json_object_get(of, "ab"), names, 0);
     verdict(out, json_object_get(of, "ba"), names, 1);
     ste_buf_adds(out, "</tbody>");
@@ -385,6 +387,8 @@ static void judged(struct ste_buf *out, const json_t *of, const char *const *nam
                             names[i], why);
     }
 }
+
+enum { HEAD = 80 }; /* bytes of a prompt that stand in its pair's summary */
 
 void ste_page_differing(struct ste_buf *out, const json_t *differing, const char *what)
 {
@@ -401,8 +405,12 @@ void ste_page_differing(struct ste_buf *out, const json_t *differing, const char
         const json_t *judges = json_object_get(p, "judges");
         const char *names[2], *const keys[2] = {"chosen", "rejected"};
         names_of(p, names);
-        ste_html_printf(out, "<details class=\"pair\"><summary><bdi>%s</bdi>, pair <bdi>%s</bdi></summary>\n",
+        const char *prompt = ste_field_text(p, "prompt");
+        const size_t head = ste_utf8_whole(prompt, strnlen(prompt, HEAD));
+        ste_html_printf(out, "<details class=\"pair\"><summary><bdi>%s</bdi>, pair <bdi>%s</bdi>: <bdi>",
                         ste_field_text(p, "subset"), ste_field_text(p, "id"));
+        ste_html_text_n(out, prompt, head);
+        ste_html_printf(out, "%s</bdi></summary>\n", prompt[head] ? "\xe2\x80\xa6" : "");
         ste_html_printf(out, "<h3>Prompt</h3><div class=\"box text\" tabindex=\"0\">%s</div>\n<div class=\"sides\">",
                         ste_field_text(p, "prompt"));
         for (int k = 0; k < 2; k++)

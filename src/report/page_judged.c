@@ -258,10 +258,10 @@ static void matrix(struct ste_buf *out, const json_t *models)
 {
     const json_t *row, *column;
     size_t i, k;
-    ste_buf_adds(out, "<h3>Wins of the row over the column</h3>\n");
+    ste_buf_adds(out, "<h3>Wins of the row over the column</h3>\n<p class=\"note\">Share of matches, ties half, and "
+                      "how many there were. A dash: they never met.</p>\n");
     ste_html_table_begin(out, "Wins of the row over the column");
-    ste_buf_adds(out, "<caption>Share of matches, ties half, and how many there were. A dash: they never met.</caption>"
-                      "<thead><tr><td></td>");
+    ste_buf_adds(out, "<thead><tr><td></td>");
     json_array_foreach(models, k, column)
         ste_html_printf(out, "<th scope=\"col\"><bdi>%s</bdi></th>", ste_field_text(column, "model"));
     ste_buf_adds(out, "</tr></thead><tbody>\n");
