@@ -125,7 +125,8 @@ void ste_page_table(struct ste_buf *out, const char *label, const json_t *list, 
     ste_html_table_begin(out, label);
     ste_buf_adds(out, "<thead><tr>");
     for (const struct ste_page_column *c = columns; c->key; c++)
-        ste_html_printf(out, "<th scope=\"col\">%s</th>", c->title);
+        ste_html_printf(out, "<th scope=\"col\" class=\"%s\">%s</th>",
+                        json_is_string(json_object_get(json_array_get(list, 0), c->key)) ? "left" : "right", c->title);
     ste_buf_adds(out, "</tr></thead><tbody>\n");
     json_array_foreach(list, i, row)
     {

@@ -355,6 +355,7 @@ static void options(struct ste_buf *out, const char *before, const json_t *recip
 void ste_page_made(struct ste_buf *out, const json_t *report, const json_t *beside)
 {
     const json_t *facts = json_object_get(beside, "facts"), *row, *iterations = json_object_get(report, "iterations");
+    struct ste_strings numerics = {0};
     size_t i;
     ste_buf_adds(out, "<h3>Models and hashes</h3>\n<dl class=\"facts\">");
     json_array_foreach(facts, i, row)
@@ -370,8 +371,17 @@ void ste_page_made(struct ste_buf *out, const json_t *report, const json_t *besi
             ste_html_printf(out, "<dt>adapter of iteration %lld</dt><dd class=\"mono\">%s</dd>\n",
                             ste_field_whole(row, "iteration"), ste_field_text(row, "adapter_hash"));
     }
-    ste_buf_adds(out, "</dl>\n<h3>Environment</h3>\n<p>Who made the rows, in which arithmetic, and how it was "
-                      "drawn.</p>\n<details><summary>Roles, models and numerics</summary>\n");
+    json_array_foreach(json_object_get(beside, "made"), i, row)
+    {
+        if (*ste_field_text(row, "numerics"))
+            ste_strings_place(&numerics, ste_field_text(row, "numerics"));
+    }
+    ste_buf_adds(out, "</dl>\n<h3>Environment</h3>\n<p>Arithmetic that rows were made with:");
+    for (i = 0; i < numerics.n; i++)
+        ste_html_printf(out, "%s <span class=\"mono\">%s</span>", i ? ";" : "", numerics.items[i]);
+    ste_buf_adds(out, numerics.n ? ".</p>\n" : " none yet.</p>\n");
+    ste_strings_clear(&numerics);
+    ste_buf_adds(out, "<details><summary>Who made the rows: roles, models, arithmetic, sampling</summary>\n");
     ste_page_json(out, "Who made the rows", json_object_get(beside, "made"));
     ste_buf_adds(out, "</details>\n<h3>Recipe</h3>\n<details><summary>Every option, as --set names it</summary>\n");
     ste_html_table_begin(out, "The recipe's options");
