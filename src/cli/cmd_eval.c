@@ -4,10 +4,13 @@
 
 #include "cli/judging.h"
 #include "core/json.h"
+#include "core/mem.h"
 #include "eval/measure.h"
+#include "report/beside.h"
+#include "report/page.h"
 
 struct eval_options {
-    char *judge, *json, *outcomes, *from;
+    char *judge, *json, *html, *outcomes, *from;
     struct ste_strings data;
     double min_coverage;
     struct ste_measure_options m;
@@ -21,6 +24,7 @@ static const struct ste_option options[] = {
     STE_TABLE("", m, ste_measure_options),
     STE_STRING("from", from, NULL, "FILE", "figures of outcomes that were written by --outcomes; asks no model"),
     STE_STRING("json", json, NULL, "OUT", "write the figures as JSON (- is the standard output)"),
+    STE_STRING("html", html, NULL, "FILE", STE_HTML_HELP),
     STE_STRING("outcomes", outcomes, NULL, "FILE", "write every verdict as JSON lines"),
     STE_REAL("min_coverage", min_coverage, NULL, 0, 1, "exit with 3 when a smaller share of the verdicts is valid"),
     STE_BOOL("dry_run", f.dry, NULL, STE_DRY_RUN_HELP),
@@ -29,7 +33,13 @@ static const struct ste_option options[] = {
 };
 /* clang-format on */
 
-static int by_judge(const struct eval_options *o, struct ste_measured *m, struct ste_err *err)
+static void note_differing(void *differing, const struct ste_pair_files *files, struct ste_outcome *const *outcomes)
+{
+    *(json_t **)differing = ste_differing_files(files, outcomes, NULL);
+}
+
+/* *DIFFERING: for the page; NULL where none was asked for. */
+static int by_judge(const struct eval_options *o, struct ste_measured *m, json_t **differing, struct ste_err *err)
 {
     struct ste_session j = {0};
     struct ste_pair_files files = {0};
@@ -39,6 +49,8 @@ static int by_judge(const struct eval_options *o, struct ste_measured *m, struct
     if (!rc)
         rc = ste_measure_read(m, &o->m, &o->data, &p, &files, err);
     j.batch = o->f.dry ? &counted : NULL;
+    m->judged = o->html ? note_differing : NULL;
+    m->arg = differing;
     if (!rc)
         rc = ste_session_load(&j, &o->f.judge, err);
     if (!rc)
@@ -51,7 +63,23 @@ static int by_judge(const struct eval_options *o, struct ste_measured *m, struct
     return rc;
 }
 
-static int report(const struct eval_options *o, struct ste_measured *m, struct ste_err *err)
+static int write_page(const struct eval_options *o, const struct ste_measured *m, const json_t *differing,
+                      struct ste_err *err)
+{
+    struct ste_buf page = STE_BUF_INIT;
+    struct ste_outcome *all = ste_xcalloc(m->table.n + 1, sizeof *all); /* shallow */
+    for (size_t i = 0; i < m->table.n; i++)
+        all[i] = m->table.rows[i].o;
+    json_t *calibration = ste_beside_calibration(all, m->table.n);
+    ste_page_eval(&page, m->about, differing, calibration);
+    const int rc = ste_write_page(o->html, &page, err);
+    json_decref(calibration);
+    ste_xfree(all);
+    ste_buf_clear(&page);
+    return rc;
+}
+
+static int report(const struct eval_options *o, struct ste_measured *m, const json_t *differing, struct ste_err *err)
 {
     struct ste_scores scores;
     int rc = ste_measured_scores(m, &o->m, (uint64_t)o->f.judge.seed, &scores, err);
@@ -63,13 +91,15 @@ static int report(const struct eval_options *o, struct ste_measured *m, struct s
         ste_buf_adds(&table, "\n");
         ste_attacked_table(m->attacked, m->n_attacked, &table);
     }
-    /* With --json - the table would spoil what a program reads. */
-    if (!o->json || strcmp(o->json, "-") != 0)
+    /* With --json - or --html - the table would spoil what a program reads. */
+    if (!ste_to_stdout(o->json) && !ste_to_stdout(o->html))
         fputs(table.s, stdout);
     ste_buf_clear(&table);
     ste_measured_json(m, &scores);
     if (o->json)
         rc = ste_write_json(o->json, json_incref(m->about), err);
+    if (!rc && o->html)
+        rc = write_page(o, m, differing, err);
     double coverage = ste_scores_coverage(&scores);
     if (!rc && coverage < o->min_coverage)
         rc = ste_err_set(err, STE_ETHRESHOLD,
@@ -92,13 +122,16 @@ static int check(const struct eval_options *o, const struct ste_suite *suite, st
         return rc;
     if (o->from && o->f.dry)
         return ste_err_set(err, STE_EUSAGE, "--from asks no model: there is nothing for --dry-run to say");
-    return ste_outputs_try((const char *const[]){o->outcomes, o->json}, 2, err);
+    if (ste_to_stdout(o->json) && ste_to_stdout(o->html))
+        return ste_err_set(err, STE_EUSAGE, STE_TWO_TO_STDOUT);
+    return ste_outputs_try((const char *const[]){o->outcomes, o->json, o->html}, 3, err);
 }
 
 static int eval_run(void *options_, const struct ste_strings *words, struct ste_err *err)
 {
     struct eval_options *o = options_;
     struct ste_measured m;
+    json_t *differing = NULL;
     o->m.logits = o->f.judge.score == STE_SCORE_LOGITS;
     if (o->m.logits)
         o->f.judge.score = STE_SCORE_VERDICT;
@@ -108,13 +141,14 @@ static int eval_run(void *options_, const struct ste_strings *words, struct ste_
     if (!rc)
         rc = ste_judging_check(&o->f, err);
     if (!rc)
-        rc = o->from ? ste_outcomes_read(&m.table, o->from, err) : by_judge(o, &m, err);
+        rc = o->from ? ste_outcomes_read(&m.table, o->from, err) : by_judge(o, &m, &differing, err);
     struct ste_err unwritten = {0}; /* the figures come all the same */
     if (!rc && o->outcomes && !o->f.dry)
         ste_outcomes_write(&m.table, o->m.compat, (uint64_t)o->f.judge.seed, o->outcomes, &unwritten);
     if (!rc && !o->f.dry)
-        rc = report(o, &m, err);
+        rc = report(o, &m, differing, err);
     rc = ste_err_pass(err, &unwritten, rc);
+    json_decref(differing);
     ste_measured_clear(&m);
     return rc;
 }

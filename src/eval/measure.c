@@ -63,6 +63,8 @@ int ste_measure(struct ste_measured *m, const struct ste_measure_options *o, str
         rc = ste_eval_files(j, files, false, &outcomes, err);
     if (rc == 0 && o->attacks)
         rc = ste_attack_files(j, files, outcomes, p->seed, &m->attacked, &m->n_attacked, err);
+    if (rc == 0 && m->judged && !j->batch)
+        m->judged(m->arg, files, outcomes);
     for (size_t i = 0; i < files->n && rc == 0 && !j->batch; i++)
         rc = ste_outcomes_add(&m->table, &files->files[i], outcomes[i], m->suite ? m->suite->group_by : "file",
                               o->author, err);

@@ -22,6 +22,10 @@ struct ste_measured {
     double temperature;
     struct ste_attacked *attacked; /* NULL: no attacks were asked for */
     size_t n_attacked;
+    /* The caller's, once begun: gets all outcomes, in arrays of the files, before they go into the table; NULL: nobody.
+     */
+    void (*judged)(void *arg, const struct ste_pair_files *files, struct ste_outcome *const *outcomes);
+    void *arg;
 };
 /* Loads the suite; FULL says what it stands for. The caller clears M, whatever this returns. */
 int ste_measure_begin(struct ste_measured *m, struct ste_measure_options *o, struct ste_err *err);
