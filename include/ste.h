@@ -95,6 +95,9 @@ struct ste_judge_config {    /* 0 and NULL are the defaults */
     int ctx;                 /* context in tokens; default: the model's, at most 8192 */
     const char *activations; /* how products round: auto, int8, bf16, f32 */
     bool cache;              /* answers come from, and go to, the cache under STE_HOME */
+    /* Any other of the program's flags for judging, each a text "key=value" ("top_p=0.8", "reference=true"). */
+    const char *const *options;
+    size_t n_options;
 };
 
 /* JUDGE: a catalogue name, a .gguf path, RUN or RUN:ITERATION, an adapter's folder, a reward model's; "likelihood:"
@@ -127,6 +130,24 @@ STE_API void ste_preferences_clear(struct ste_preference *preferences, size_t n)
  * where there is none. SCORES has N items. A reward model or a likelihood judge compares only: STE_EUSAGE. */
 STE_API int ste_judge_score(struct ste_judge *j, const struct ste_pair *answers, size_t n, double *scores,
                             struct ste_err *err);
+
+/*
+ * The same for what the program reads and writes as files. Rows are JSON objects, one a line, as `ste judge --in` and
+ * `ste score --in` take them; what comes back are the rows that these would write, each with its line feed. A row
+ * without id gets one by what it asks: its verdict is the same in any company. An error names the row, from 1.
+ * *VERDICTS, *SCORES and *JSON are freed by ste_free, and NULL on an error.
+ */
+STE_API int ste_judge_compare_rows(struct ste_judge *j, const char *rows, char **verdicts, struct ste_err *err);
+STE_API int ste_judge_score_rows(struct ste_judge *j, const char *rows, char **scores, struct ste_err *err);
+/* How good the judge is on the labelled pairs of the files DATA: what `ste eval --json` writes. OPTIONS: texts
+ * "key=value" of its flags suite, partial, compat, calibrate, author, attacks, full, min_margin, limit, sample; and
+ * logits=true, for --score logits. */
+STE_API int ste_judge_evaluate(struct ste_judge *j, const char *const *data, size_t n_data, const char *const *options,
+                               size_t n_options, char **json, struct ste_err *err);
+/* Models by the judge's verdicts on the answers in the files ANSWERS: what `ste rank --json` writes. OPTIONS:
+ * questions, pairs, verdict. */
+STE_API int ste_judge_rank(struct ste_judge *j, const char *const *answers, size_t n_answers,
+                           const char *const *options, size_t n_options, char **json, struct ste_err *err);
 
 /* ---- runs ---- */
 

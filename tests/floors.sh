@@ -7,7 +7,7 @@ rank() {
     case $1 in
     core) echo 0 ;; store | net) echo 1 ;; data) echo 2 ;; model) echo 3 ;; engine) echo 4 ;;
     train) echo 5 ;; llm) echo 6 ;; judge) echo 7 ;; eval) echo 8 ;; loop) echo 9 ;;
-    report | serve) echo 10 ;; library) echo 11 ;; cli) echo 12 ;; *) echo -1 ;;
+    report) echo 10 ;; serve) echo 11 ;; library) echo 12 ;; cli) echo 13 ;; *) echo -1 ;;
     esac
 }
 bad=0 seen=0

@@ -425,13 +425,19 @@ static size_t write_numbers(char *s)
     return (size_t)(to - start) + rest;
 }
 
+void ste_jsonl_add(struct ste_buf *out, const json_t *row)
+{
+    const size_t before = out->len;
+    ste_raw_add_value(out, row);
+    out->len = before + write_numbers(out->s + before);
+    ste_buf_addc(out, '\n');
+}
+
 int ste_jsonl_write(struct ste_jsonl_writer *w, const json_t *row, struct ste_err *err)
 {
     struct ste_buf b = STE_BUF_INIT;
-    ste_raw_add_value(&b, row);
-    size_t n = write_numbers(b.s);
-    b.s[n] = '\n'; /* in place of the NUL */
-    int rc = ste_file_put(w->file, b.s, n + 1, err);
+    ste_jsonl_add(&b, row);
+    int rc = ste_file_put(w->file, b.s, b.len, err);
     ste_buf_clear(&b);
     return rc;
 }

@@ -43,6 +43,7 @@ void ste_jsonl_close(struct ste_jsonl *f);
 int ste_jsonl_each(const char *path, int (*fn)(void *arg, json_t *row, const char *where, struct ste_err *err),
                    void *arg, struct ste_err *err);
 
+void ste_jsonl_add(struct ste_buf *out, const json_t *row); /* ROW as the writer writes it, with its line feed */
 /* A writer whose file appears under its name only when ste_jsonl_commit succeeds; "-" is stdout. */
 struct ste_jsonl_writer;
 int ste_jsonl_create(struct ste_jsonl_writer **out, const char *path, struct ste_err *err);

@@ -187,6 +187,23 @@ void ste_answer_rows_clear(struct ste_answer_rows *a)
     *a = (struct ste_answer_rows){0};
 }
 
+int ste_answer_row_add(struct ste_answer_rows *out, json_t *row, const char *id, bool references, const char *where,
+                       struct ste_err *err)
+{
+    STE_GROW(out->items, out->cap, out->n + 1);
+    struct ste_answer_row *a = &out->items[out->n++];
+    char *own = ste_json_name(json_object_get(row, "id"));
+    *a = (struct ste_answer_row){.row = row, .id = own ? own : ste_xstrdup(id)};
+    const char *text = first_string(row, text_keys);
+    if (!text)
+        return ste_err_set(err, STE_EINPUT, "%s: no answer in it; give output, response or answer, a text", where);
+    int rc = ste_dialogue_read(&a->prompt, row, where, err);
+    if (rc)
+        return rc;
+    a->text = ste_xstrdup(text);
+    return references ? ste_references_read(&a->references, row, where, err) : 0;
+}
+
 int ste_answer_rows_read(struct ste_answer_rows *out, const char *path, size_t limit, bool references,
                          struct ste_err *err)
 {
@@ -198,18 +215,10 @@ int ste_answer_rows_read(struct ste_answer_rows *out, const char *path, size_t l
         return rc;
     char *name = ste_path_stem(path);
     while ((!limit || out->n < limit) && (rc = ste_jsonl_next(f, &row, err)) > 0) {
-        STE_GROW(out->items, out->cap, out->n + 1);
-        struct ste_answer_row *a = &out->items[out->n++];
-        char *id = ste_json_name(json_object_get(row, "id")),
+        char *id = ste_xasprintf("%s:%ld", name, ste_jsonl_line(f)),
              *where = ste_xasprintf("%s:%ld", ste_jsonl_path(f), ste_jsonl_line(f));
-        *a = (struct ste_answer_row){.row = row, .id = id ? id : ste_xasprintf("%s:%ld", name, ste_jsonl_line(f))};
-        const char *text = first_string(row, text_keys);
-        rc = text ? ste_dialogue_read(&a->prompt, row, where, err)
-                  : ste_err_set(err, STE_EINPUT, "%s: no answer in it; give output, response or answer, a text", where);
-        if (!rc) {
-            a->text = ste_xstrdup(text);
-            rc = references ? ste_references_read(&a->references, row, where, err) : 0;
-        }
+        rc = ste_answer_row_add(out, row, id, references, where, err);
+        ste_xfree(id);
         ste_xfree(where);
         if (rc)
             break;

@@ -42,6 +42,9 @@ struct ste_answer_rows {
     struct ste_answer_row *items;
     size_t n, cap;
 };
+/* Adds ROW, whose reference is taken, with ID where it has none. */
+int ste_answer_row_add(struct ste_answer_rows *out, json_t *row, const char *id, bool references, const char *where,
+                       struct ste_err *err);
 /* LIMIT 0: all. REFERENCES: each row must have some (data/pairs.h). */
 int ste_answer_rows_read(struct ste_answer_rows *out, const char *path, size_t limit, bool references,
                          struct ste_err *err);

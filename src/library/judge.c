@@ -4,18 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/context.h"
 #include "core/domain.h"
 #include "core/mem.h"
 #include "eval/files.h"
 #include "eval/scoring.h"
-
-struct ste_judge {
-    struct ste_context context;
-    struct ste_domain *domain;
-    char *name; /* the session borrows it */
-    struct ste_session session;
-};
+#include "library/door.h"
 
 const char *ste_version(void)
 {
@@ -25,6 +18,25 @@ const char *ste_version(void)
 void ste_free(void *p)
 {
     free(p);
+}
+
+int ste_door_call(struct ste_domain *d, const struct ste_context *context, int (*fn)(void *, struct ste_err *),
+                  void *arg, struct ste_err *err)
+{
+    const struct ste_context *was = ste_context_set(context);
+    int rc = ste_domain_call(d, fn, arg, err);
+    ste_context_set(was);
+    return rc;
+}
+
+char *ste_door_give(char *text)
+{
+    const size_t n = strlen(text);
+    char *given = strdup(text);
+    ste_xfree(text);
+    if (!given)
+        ste_no_memory(n);
+    return given;
 }
 
 /* TEXT as the value of KEY, where there is one. */
@@ -60,6 +72,8 @@ static int put_all(struct ste_judge_options *o, const struct ste_judge_config *c
         rc = put_number(o, "batch", c->batch, err);
     if (rc == 0)
         rc = put_number(o, "ctx", c->ctx, err);
+    for (size_t i = 0; rc == 0 && i < c->n_options; i++)
+        rc = ste_options_set(ste_judge_options, o, c->options[i], err);
     return rc == 0 ? ste_judge_options_check(o, err) : rc;
 }
 
@@ -76,10 +90,7 @@ struct judge_call {
 
 static int call(int (*fn)(void *, struct ste_err *), const struct judge_call *c, struct ste_err *err)
 {
-    const struct ste_context *was = ste_context_set(&c->j->context);
-    int rc = ste_domain_call(c->j->domain, fn, (void *)c, err);
-    ste_context_set(was);
-    return rc;
+    return ste_door_call(c->j->domain, &c->j->context, fn, (void *)c, err);
 }
 
 static int open_session(void *arg, struct ste_err *err)
@@ -95,6 +106,8 @@ static int open_session(void *arg, struct ste_err *err)
         rc = ste_session_open(&j->session, j->name, &o, STE_JUDGE_PAIRS, err);
     if (rc == 0)
         rc = ste_session_load(&j->session, &o, err);
+    j->references = o.reference;
+    j->seed = (uint64_t)o.seed;
     ste_options_clear(ste_judge_options, &o);
     return rc;
 }
@@ -232,14 +245,19 @@ void ste_preferences_clear(struct ste_preference *preferences, size_t n)
         }
 }
 
+int ste_door_scores(const struct ste_judge *j, struct ste_err *err)
+{
+    if (!j->session.llm || j->session.spec.likelihood)
+        return ste_err_set(err, STE_EUSAGE, "%s scores no single answers: it compares only", j->name);
+    return ste_judge_can_show(j->session.pack, true, j->session.rubric != NULL, j->references, err);
+}
+
 static int score(void *arg, struct ste_err *err)
 {
     const struct judge_call *c = arg;
     struct ste_judge *j = c->j;
     const size_t n = c->n;
-    if (!j->session.llm || j->session.spec.likelihood)
-        return ste_err_set(err, STE_EUSAGE, "%s scores no single answers: it compares only", j->name);
-    int rc = ste_judge_can_show(j->session.pack, true, j->session.rubric != NULL, false, err);
+    int rc = ste_door_scores(j, err);
     if (rc != 0)
         return rc;
     struct ste_answer_rows rows = {.n = n};

@@ -2,11 +2,11 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "core/context.h"
 #include "core/domain.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "loop/loop.h"
+#include "library/door.h"
 #include "report/report.h"
 
 static int load_recipe(struct ste_recipe *r, const char *recipe, const char *const *sets, size_t n_sets,
@@ -45,12 +45,8 @@ static int read_report(void *arg, struct ste_err *err)
     const struct run_call *c = arg;
     json_t *report = NULL;
     int rc = ste_report_read(&report, c->dir, err);
-    if (rc == 0) {
-        char *text = json_dumps(report, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6));
-        if (!(*c->json = strdup(text))) /* the caller's, so not of the domain */
-            ste_no_memory(strlen(text));
-        ste_xfree(text);
-    }
+    if (rc == 0)
+        *c->json = ste_door_give(json_dumps(report, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6)));
     json_decref(report);
     return rc;
 }
@@ -62,9 +58,7 @@ static int call(int (*fn)(void *, struct ste_err *), struct run_call *c, const s
     struct ste_domain *d = ste_domain_new();
     if (!d)
         return ste_err_set(err, STE_ENOMEM, "out of memory");
-    const struct ste_context *was = ste_context_set(context);
-    int rc = ste_domain_call(d, fn, c, err);
-    ste_context_set(was);
+    int rc = ste_door_call(d, context, fn, c, err);
     ste_domain_free(d);
     return rc;
 }

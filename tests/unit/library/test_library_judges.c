@@ -6,7 +6,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include "../engine/small_model.h"
 #include "ste.h"
@@ -119,6 +121,100 @@ static void errors_are_sentences(void **state)
     assert_null(report);
 }
 
+/* Rows say what the structs say, whichever rows stand beside them; what is no row is named. */
+static void rows_as_the_program_has_them(void **state)
+{
+    static const char rows[] =
+        "{\"id\": \"x\", \"prompt\": \"say hello\", \"response_a\": \"hello\", \"response_b\": \"no\", \"mine\": 7}\n\n"
+        "{\"prompt\": \"hell\", \"response_a\": \"hello hello hello hello\", \"response_b\": \"h\"}";
+    struct ste_judge *j;
+    struct ste_err err = {0};
+    struct ste_preference want[3];
+    char *name = ste_xasprintf("likelihood:%s", path), *text, *alone;
+    assert_int_equal(ste_judge_open(&j, name, NULL, &context, &err), 0);
+    assert_int_equal(ste_judge_compare(j, pairs, 3, want, &err), 0);
+    assert_int_equal(ste_judge_compare_rows(j, rows, &text, &err), 0);
+    char *second = strchr(text, '\n') + 1;
+    json_t *first = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL), *other = json_loads(second, 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(first, "id")), "x");
+    assert_int_equal(json_integer_value(json_object_get(first, "mine")), 7);
+    assert_int_equal(*json_string_value(json_object_get(first, "verdict")), want[0].verdict);
+    assert_true(json_number_value(json_object_get(first, "margin")) == want[0].margin);
+    assert_true(json_number_value(json_object_get(other, "margin")) == want[2].margin);
+    assert_int_equal(json_string_length(json_object_get(other, "id")), 32);
+    assert_int_equal(ste_judge_compare_rows(j, strchr(rows, '\n'), &alone, &err), 0);
+    assert_string_equal(alone, second);
+    json_decref(first);
+    json_decref(other);
+    ste_free(alone);
+    ste_free(text);
+    assert_int_equal(ste_judge_compare_rows(j, "", &text, &err), 0);
+    assert_string_equal(text, "");
+    ste_free(text);
+    assert_int_equal(ste_judge_compare_rows(j, "{\"prompt\": \"p\", \"response_a\": \"a\"}", &text, &err), STE_EINPUT);
+    assert_null(text);
+    assert_non_null(strstr(err.msg, "row 1: "));
+    assert_int_equal(ste_judge_compare_rows(j, "{} []", &text, &err), STE_EINPUT);
+    assert_int_equal(ste_judge_score_rows(j, "", &text, &err), STE_EUSAGE);
+    ste_preferences_clear(want, 3);
+    ste_judge_close(j);
+    free(name);
+}
+
+static char *file_of(const char *text)
+{
+    char at[] = "/tmp/ste-rows-XXXXXX";
+    const int fd = mkstemp(at);
+    assert_true(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+    return ste_xstrdup(at);
+}
+
+static void figures_as_the_program_has_them(void **state)
+{
+    char *data = file_of("{\"prompt\": \"hell\", \"chosen\": \"hello hello\", \"rejected\": \"h\"}\n"
+                         "{\"prompt\": \"say\", \"chosen\": \"x\", \"rejected\": \"hello\"}\n"),
+         *answers = file_of("{\"prompt\": \"hell\", \"answers\": {\"one\": \"hello hello\", \"two\": \"h\"}}\n"),
+         *name = ste_xasprintf("likelihood:%s", path), *json;
+    const struct ste_judge_config config = {.options = (const char *const[]){"normalise=token"}, .n_options = 1};
+    struct ste_judge *j;
+    struct ste_err err = {0};
+    assert_int_equal(ste_judge_open(&j, name, &config, &context, &err), 0);
+    assert_int_equal(
+        ste_judge_evaluate(j, (const char *const *)&data, 1, (const char *const[]){"logits=true"}, 1, &json, &err), 0);
+    json_t *figures = json_loads(json, 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(figures, "judge")), name);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(figures, "provenance"), "normalise")),
+                        "token");
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(figures, "overall"), "pairs")), 2);
+    json_decref(figures);
+    ste_free(json);
+    assert_int_equal(ste_judge_evaluate(j, NULL, 0, NULL, 0, &json, &err), STE_EUSAGE);
+    assert_int_equal(
+        ste_judge_evaluate(j, (const char *const *)&data, 1, (const char *const[]){"limits=1"}, 1, &json, &err),
+        STE_EUSAGE);
+    assert_non_null(strstr(err.msg, "limit"));
+    assert_int_equal(ste_judge_evaluate(j, (const char *const[]){"/no/such.jsonl"}, 1, NULL, 0, &json, &err), STE_EIO);
+    assert_null(json);
+
+    assert_int_equal(
+        ste_judge_rank(j, (const char *const *)&answers, 1, (const char *const[]){"verdict=two-order"}, 1, &json, &err),
+        0);
+    figures = json_loads(json, 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(figures, "verdict")), "two-order");
+    assert_int_equal(json_array_size(json_object_get(figures, "models")), 2);
+    json_decref(figures);
+    ste_free(json);
+    assert_int_equal(ste_judge_rank(j, (const char *const *)&data, 1, NULL, 0, &json, &err), STE_EINPUT);
+    assert_null(json);
+    ste_judge_close(j);
+    unlink(data);
+    unlink(answers);
+    ste_xfree(data);
+    ste_xfree(answers);
+    free(name);
+}
+
 static int setup(void **state)
 {
     ste_model_close(sm_open(&path, "qwen2"));
@@ -133,7 +229,8 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(two_judges_in_two_threads),
-                                       cmocka_unit_test(errors_are_sentences)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_judges_in_two_threads), cmocka_unit_test(errors_are_sentences),
+        cmocka_unit_test(rows_as_the_program_has_them), cmocka_unit_test(figures_as_the_program_has_them)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

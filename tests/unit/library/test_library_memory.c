@@ -85,9 +85,18 @@ static void opening(void **state)
     }
 }
 
+static char *labelled_rows(void)
+{
+    static const char rows[] = "{\"prompt\": \"say\", \"chosen\": \"hello\", \"rejected\": \"no\"}\n";
+    char *data = ste_path_join(folder, "labelled.jsonl");
+    assert_int_equal(ste_file_write(data, rows, sizeof rows - 1, NULL), 0);
+    return data;
+}
+
 /* OTHER judges as it did whatever happens to the one that is refused memory. */
 static void judging(void **state)
 {
+    static const char row[] = "{\"prompt\": \"say\", \"response_a\": \"hello\", \"response_b\": \"no\"}";
     const char *const kinds[] = {"", "likelihood:"};
     for (size_t kind = 0; kind < 2; kind++) {
         char *name = ste_xasprintf("%s%s", kinds[kind], path);
@@ -95,6 +104,7 @@ static void judging(void **state)
         struct ste_judge *other, *j;
         struct ste_preference want[2], got[2];
         double scores[2];
+        char *rows, *figures, *data = labelled_rows();
         assert_int_equal(ste_judge_open(&other, name, &config, &context, &err), 0);
         assert_int_equal(ste_judge_compare(other, pairs, 2, want, &err), 0);
         long n = 0;
@@ -105,9 +115,17 @@ static void judging(void **state)
             int rc = ste_judge_compare(j, pairs, 2, got, &err);
             if (rc == 0 && kind == 0)
                 rc = ste_judge_score(j, pairs, 2, scores, &err);
+            rows = figures = NULL;
+            if (rc == 0)
+                rc = ste_judge_compare_rows(j, row, &rows, &err);
+            if (rc == 0)
+                rc = ste_judge_evaluate(j, (const char *const *)&data, 1, NULL, 0, &figures, &err);
             more = count_to_here();
             assert_true(rc != 0 || !more);
             done(rc, &err, name, n);
+            assert_true((rc == 0) == (figures != NULL));
+            ste_free(rows);
+            ste_free(figures);
             ste_preferences_clear(got, 2);
             if (rc != 0) {
                 assert_int_equal(ste_judge_compare(j, pairs, 2, got, &err), STE_ENOMEM);
@@ -127,6 +145,7 @@ static void judging(void **state)
         assert_true(n > 20);
         ste_preferences_clear(want, 2);
         ste_judge_close(other);
+        ste_xfree(data);
         ste_xfree(name);
     }
 }
