@@ -80,7 +80,10 @@ static void table(struct ste_buf *out, const char *label, const json_t *list)
         {
             const json_t *cell = json_object_get(row, name);
             ste_buf_adds(out, json_is_number(cell) ? "<td>" : "<td class=\"long\">");
-            value(out, cell);
+            if (flat(cell))
+                value(out, cell);
+            else
+                ste_page_json(out, name, cell);
             ste_buf_adds(out, "</td>");
         }
         ste_buf_adds(out, "</tr>\n");

@@ -43,6 +43,11 @@ for group, parts in states(report["funnel"]):
 assert page.count('role="img"') >= 10 and page.count("<title id=") == page.count("<desc id=") == page.count('role="img"')
 PY
 
+# ---- a sweep
+"$ste" sweep tiny.yaml --out swept --grid train.lr=0.001,0.002 --set iterations=1 --set train.max_steps=2 --html sweep.html \
+    --json sweep.json >out 2>err || fail "sweep --html: exit $?"
+page sweep.html --json sweep.json
+
 # ---- a run that is not done: nothing is trained, nothing is judged
 "$ste" select begun --recipe tiny.yaml >out 2>err || fail "select: exit $?"
 "$ste" report begun --html begun.html 2>err || fail "report of what select did: exit $?"
