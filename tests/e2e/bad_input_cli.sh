@@ -54,11 +54,11 @@ for c in $("$ste" help | sed -n 's/^  \([a-z-]*\) .*/\1/p'); do
 done
 "$ste" help | awk 'length($0) > 80 {print "ste help: " $0; x = 1} END {exit x}' || bad=1
 # what bash completes is what there is
-"$ste" help completion >"$tmp/completion" || bad=1
+"$ste" completion bash >"$tmp/completion" || bad=1
 completes() { # WANT WORD...: after these words
-    local want=$1 COMP_WORDS COMP_CWORD COMPREPLY
-    shift
-    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+    local want=$1 COMP_LINE COMP_POINT COMPREPLY
+    shift 2
+    COMP_LINE="$ste $*" COMP_POINT=$((${#ste} + 1 + $(printf %s "$*" | wc -m)))
     _ste
     [ "${COMPREPLY[*]}" = "$want" ] || { echo "completion of $*: ${COMPREPLY[*]} (want: $want)"; bad=1; }
 }
