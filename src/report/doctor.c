@@ -179,6 +179,9 @@ static void look_at_fits(struct findings *f, const struct ste_catalogue *c)
         return;
     for (size_t i = 0; i < fits.n; i++) {
         const struct ste_model_fit *m = &fits.models[i];
+        const struct ste_catalogue_entry *e = ste_catalogue_find(c, m->name);
+        if (m->problem && e && e->size)
+            continue; /* its bytes were looked at */
         if (m->problem)
             found(f, "model", WARNING, ste_xasprintf("%s: %s", m->name, m->problem), "it cannot be used as it is");
         else if (m->judge.tokens) {

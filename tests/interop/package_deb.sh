@@ -50,7 +50,7 @@ unmount
 rm -rf "$root" && cp -a "$work/root-base" "$root"
 mkdir -p "$root/packages" && cp ./*.deb "$root/packages"
 # A tiny model and a pair for it.
-python3 "$here/tests/e2e/lib_tiny.py" "$root/packages/tiny.gguf" 2>/dev/null || cp "${STE_HOME:-$HOME/.cache/ste}/models/smollm2-135m-instruct.gguf" "$root/packages/tiny.gguf"
+python3 "$here/tests/e2e/lib_tiny.py" "$root/packages"
 echo '{"prompt": "What is 1 + 1?", "response_a": "2", "response_b": "a fish"}' >"$root/packages/pairs.jsonl"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev" && mount --make-rslave "$root/dev"
@@ -62,7 +62,7 @@ before=$(in_root dpkg -l | wc -l)
 in_root sh -c 'apt-get install -y -qq --no-install-recommends /packages/*.deb >/dev/null' || fail "install"
 in_root ste --version | tee "$work/version"
 grep -q "^ste $version ($commit, " "$work/version" || fail "--version does not name $commit"
-in_root sh -c 'cd /tmp && ste judge --judge /packages/tiny.gguf --in /packages/pairs.jsonl --out - --max-tokens 8' | grep -q '"verdict"' || fail "ste judge"
+in_root sh -c 'cd /tmp && ste judge --judge /packages/judge.gguf --in /packages/pairs.jsonl --out -' | grep -q '"verdict"' || fail "ste judge"
 in_root sh -c 'man ste-judge | cat' | grep -q -- '--one-order' || fail "man ste-judge"
 in_root sh -c 'man ste && man 5 ste-recipe' >/dev/null || fail "man ste"
 in_root bash -c '. /usr/share/bash-completion/bash_completion
