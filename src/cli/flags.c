@@ -107,6 +107,9 @@ static int parse(struct parsing *p, struct ste_strings *words, struct ste_err *e
             words_only = true;
         else if (!words_only && is_flag(word))
             rc = take_flag(p, err);
+        else if (words->n >= p->cmd->words && strchr(word, '=') && ste_options_find(p->cmd->options, "set"))
+            rc = ste_err_set(err, STE_EUSAGE, "%s: \"%s\" is one word too many; did you mean --set %s?", p->cmd->name,
+                             word, word);
         else if (words->n >= p->cmd->words)
             rc = ste_err_set(err, STE_EUSAGE, "%s: \"%s\" is one word too many; `ste %s --help` shows the usage",
                              p->cmd->name, word, p->cmd->name);

@@ -99,7 +99,7 @@ static int run(void *arg, struct ste_err *err)
         return ste_err_set(err, STE_EUSAGE, "a command is missing");
     }
     const char *name = argv[1];
-    if (!strcmp(name, "--version") || !strcmp(name, "version")) {
+    if (!strcmp(name, "--version") || !strcmp(name, "-V") || !strcmp(name, "-v") || !strcmp(name, "version")) {
         struct ste_buf text = STE_BUF_INIT;
         ste_features_text(&text);
         fputs(text.s, stdout);

@@ -233,7 +233,8 @@ static void page_of_program(struct ste_buf *out)
     ste_buf_adds(out, ".SH FILES\n");
     add_item(out, "~/.cache/ste/models/NAME.gguf", "Models.");
     add_item(out, "~/.cache/ste/cache.db", "Answers that were given before; `ste cache` shows and prunes it.");
-    add_item(out, "runs/RECIPE", "The folder of a run, where `--run` names no other: its rows, what was trained, its report.");
+    add_item(out, "runs/RECIPE",
+             "The folder of a run, where `--run` names no other: its rows, what was trained, its report.");
     add_examples(out, "");
     ste_buf_adds(out, ".SH SEE ALSO\n.BR ste\\-recipe (5)\n");
 }
@@ -295,5 +296,5 @@ static int man_run(void *options_, const struct ste_strings *words, struct ste_e
     return rc;
 }
 
-STE_COMMAND(man, "man", "[PAGE] [--out DIR]", "Write the manual's page of a command, or all of them.",
-            options, 1, NULL, man_run);
+STE_COMMAND(man, "man", "[PAGE] [--out DIR]", "Write the manual's page of a command, or all of them.", options, 1, NULL,
+            man_run);

@@ -127,10 +127,16 @@ int ste_file_try(const char *path, struct ste_err *err)
         return ste_err_set(err, STE_EUSAGE, "the name of a file to write is empty");
     if (written_in_place(path)) /* not opened: that of a pipe would wait for its reader */
         return access(path, W_OK) ? ste_err_errno(err, "cannot write %s", path) : 0;
+    const char *base = ste_path_base(path);
+    char *folder = ste_xstrndup(path, base > path + 1 ? (size_t)(base - path) - 1 : (size_t)(base - path));
     struct ste_file_writer *w;
-    int rc = ste_file_create(&w, path, false, err);
+    int rc = *folder && !ste_file_exists(folder)
+                 ? ste_err_set(err, STE_EIO, "cannot write %s: there is no folder %s; `mkdir -p %s` makes it", path,
+                               folder, folder)
+                 : ste_file_create(&w, path, false, err);
     if (!rc)
         ste_file_abort(w);
+    ste_xfree(folder);
     return rc;
 }
 

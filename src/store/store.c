@@ -212,8 +212,11 @@ static int open_to_read(struct ste_store *s)
 static int open_store(struct ste_store *s, int create, int read_only, struct ste_err *err)
 {
     if (!ste_file_exists(s->path) && !create)
-        return ste_err_set(err, STE_ENOTFOUND, "there is no run in %s (no run.db); `ste run RECIPE --run %s` makes one",
-                           s->dir, s->dir);
+        return ste_err_set(
+            err, STE_ENOTFOUND,
+            "there is no run in %s (no run.db); `ste runs` lists those that are here, `ste run RECIPE --run %s` makes "
+            "one",
+            s->dir, s->dir);
     if (read_only) {
         if (open_to_read(s) != SQLITE_OK)
             return ste_store_fail(s, err, "opening the run");

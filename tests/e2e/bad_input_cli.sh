@@ -36,6 +36,11 @@ if "$ste" help | grep -q '^  tokenize '; then
     expect 1 'is a folder' tokenize --model "$tmp/"
     expect 2 'needs a value' tokenize --model
 fi
+expect 2 'did you mean --set judge.samples=3?' run small judge.samples=3
+expect 1 '`ste runs` lists' generate --model runs/none --chat x
+expect 1 '`ste runs` lists' report "$tmp/nothing"
+expect 1 "there is no folder $tmp/nothing; \`mkdir -p" judge --judge a --in "$0" --out "$tmp/nothing/o"
+expect 1 'HF:OWNER/NAME' pull gpt-4
 mkdir -p "$STE_HOME"
 printf 'models:\n  - name: a\n  - name: ../b\n' >"$STE_HOME/models.yaml"
 expect 1 'models.yaml' models
