@@ -12,8 +12,6 @@ done
 [ "$(id -u)" = 0 ] || { echo "package_deb: a chroot needs root" >&2; exit 77; }
 fail() { echo "package_deb: $*" >&2; exit 1; }
 root=$work/root
-unmount() { for m in proc dev; do umount "$root/$m" 2>/dev/null || true; done; }
-trap unmount EXIT
 mkdir -p "$work"
 
 if [ "${BUILT:-}" != 1 ]; then
@@ -50,16 +48,17 @@ if [ ! -d "$work/root-base" ]; then
     debootstrap --variant=minbase bookworm "$work/root-base" "${MIRROR:-http://deb.debian.org/debian}" >"$work/debootstrap.log" ||
         { tail -3 "$work/debootstrap.log"; fail "debootstrap: no mirror?"; }
 fi
-unmount
-rm -rf "$root" && cp -a "$work/root-base" "$root"
+rm -rf --one-file-system "$root" && cp -a "$work/root-base" "$root"
 mkdir -p "$root/packages" && cp ./*.deb "$root/packages"
 # A tiny model and a pair for it.
 python3 "$here/tests/e2e/lib_tiny.py" "$root/packages"
 echo '{"prompt": "What is 1 + 1?", "response_a": "2", "response_b": "a fish"}' >"$root/packages/pairs.jsonl"
-mount -t proc proc "$root/proc"
-mount --rbind /dev "$root/dev" && mount --make-rslave "$root/dev"
 cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || true
-in_root() { LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive HOME=/root chroot "$root" "$@"; }
+# Its /proc is there for each command alone, and nothing of this machine's /dev: debootstrap made the few that it needs.
+in_root() {
+    env -u SSL_CERT_FILE -u SSL_CERT_DIR -u STE_HOME LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive HOME=/root unshare --mount --propagation private \
+        sh -c 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"' "$root" "$@"
+}
 in_root sh -c 'rm -f /etc/dpkg/dpkg.cfg.d/*; apt-get update -qq && apt-get install -y -qq --no-install-recommends man-db bash-completion gcc libc6-dev pkg-config >/dev/null' ||
     fail "apt-get"
 before=$(in_root dpkg -l | wc -l)
