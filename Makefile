@@ -3,7 +3,7 @@ BUILD ?= build
 JOBS ?= $(shell nproc)
 PRESET ?= release
 
-.PHONY: all setup test demo bench interop clean install debug sanitize tsan quick
+.PHONY: all setup test demo bench interop clean install dist debug sanitize tsan quick
 
 # A compiler's warnings and errors, and a line at the start and at the end; `make VERBOSE=1` shows every command.
 all: setup
@@ -47,8 +47,13 @@ tsan:
 	@$(MAKE) --no-print-directory all PRESET=tsan BUILD=build-tsan
 	@cd build-tsan && ctest --output-on-failure -R "library.test_library_judges|llm\.|engine.test_engine_generate"
 
+# make install PREFIX=/usr DESTDIR=/tmp/package
 install: all
-	@cmake --install $(BUILD)
+	@cmake --install $(BUILD) $(if $(PREFIX),--prefix $(PREFIX))
+
+# The release of this commit: the same bytes whenever and wherever it is made.
+dist:
+	@sh scripts/dist.sh
 
 clean:
 	@rm -rf build build-debug build-sanitize build-tsan

@@ -35,8 +35,10 @@ int ste_stopped_code(void);     /* the exit code of work that a signal stopped *
 /* Parses the flags and runs CMD, or prints its help; argv[0] is its name. */
 int ste_command_run(const struct ste_command *cmd, int argc, char **argv, struct ste_err *err);
 
-/* Adds its flags, a blank between them. */
-void ste_command_flags(const struct ste_command *cmd, struct ste_buf *out);
+/* The I-th command in the order of `ste help`, and the group under which it stands there (GROUP may be NULL); NULL:
+ * there are no more. */
+const struct ste_command *ste_command_at(size_t i, const char **group);
+const struct ste_command *ste_command_find(const char *name); /* NULL: there is none */
 
 /* The commands in the order of `ste help`: C(symbol behind ste_cmd_, group). */
 #define STE_COMMANDS(C)                                                                                                \
@@ -56,6 +58,7 @@ void ste_command_flags(const struct ste_command *cmd, struct ste_buf *out);
     C(eval, "Use and measure a judge")                                                                                 \
     C(rank, "Use and measure a judge")                                                                                 \
     C(compare, "Use and measure a judge")                                                                              \
+    C(runs, "Look into a run")                                                                                         \
     C(report, "Look into a run")                                                                                       \
     C(dump, "Look into a run")                                                                                         \
     C(export, "Look into a run")                                                                                       \
@@ -67,7 +70,11 @@ void ste_command_flags(const struct ste_command *cmd, struct ste_buf *out);
     C(dpo, "Models")                                                                                                   \
     C(tokenize, "Models")                                                                                              \
     C(logits, "Models")                                                                                                \
-    C(bench, "Models")
+    C(bench, "Models")                                                                                                 \
+    C(doctor, "This machine")                                                                                          \
+    C(cache, "This machine")                                                                                           \
+    C(completion, "This machine")                                                                                      \
+    C(man, "This machine")
 
 /* Opens /dev/null for each of the descriptors 0, 1 and 2 that is closed (cron, daemons): a file that is opened later
  * would take its number, and with it what is meant for the standard error. */

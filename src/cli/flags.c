@@ -20,16 +20,6 @@ static void print_help(const struct ste_command *cmd)
     ste_buf_clear(&out);
 }
 
-void ste_command_flags(const struct ste_command *cmd, struct ste_buf *out)
-{
-    struct ste_strings keys = {0};
-    ste_options_keys(cmd->options, true, &keys);
-    for (size_t i = 0; i < keys.n; i++)
-        ste_buf_addf(out, "%s%s ", keys.items[i][1] ? "--" : "-", keys.items[i]);
-    ste_buf_adds(out, "--help");
-    ste_strings_clear(&keys);
-}
-
 /* NAME: WORD without its dashes, before its "=". */
 static int unknown_flag(const struct ste_command *cmd, const char *word, const char *name, struct ste_err *err)
 {
@@ -117,6 +107,9 @@ static int parse(struct parsing *p, struct ste_strings *words, struct ste_err *e
             words_only = true;
         else if (!words_only && is_flag(word))
             rc = take_flag(p, err);
+        else if (words->n >= p->cmd->words && strchr(word, '=') && ste_options_find(p->cmd->options, "set"))
+            rc = ste_err_set(err, STE_EUSAGE, "%s: \"%s\" is one word too many; did you mean --set %s?", p->cmd->name,
+                             word, word);
         else if (words->n >= p->cmd->words)
             rc = ste_err_set(err, STE_EUSAGE, "%s: \"%s\" is one word too many; `ste %s --help` shows the usage",
                              p->cmd->name, word, p->cmd->name);

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "core/domain.h"
+#include "library/features.h"
 #include "loop/recipe.h"
 
 static const struct entry {
@@ -16,7 +17,14 @@ static const struct entry {
 };
 #define N_ENTRIES (sizeof entries / sizeof *entries)
 
-static const struct ste_command *find(const char *name)
+const struct ste_command *ste_command_at(size_t i, const char **group)
+{
+    if (i < N_ENTRIES && group)
+        *group = entries[i].group;
+    return i < N_ENTRIES ? entries[i].cmd : NULL;
+}
+
+const struct ste_command *ste_command_find(const char *name)
 {
     for (size_t i = 0; i < N_ENTRIES; i++)
         if (strcmp(entries[i].cmd->name, name) == 0)
@@ -36,7 +44,7 @@ static void print_commands(void)
         printf("  %-11s %s\n", entries[i].cmd->name, entries[i].cmd->summary);
     }
     printf("\n`ste help COMMAND` says more; `ste help recipe` lists a recipe's options,\n"
-           "`source <(ste help completion)` teaches bash the commands and flags.\n"
+           "`source <(ste completion bash)` teaches bash the commands and flags (zsh, fish).\n"
            "Exit codes: 0 done, 1 failed, 2 usage, 3 a threshold was not met; the same\n"
            "command goes on: 4 later, as another ste holds the run, 75 after TERM or\n"
            "USR1, 130 after Ctrl-C.\n");
@@ -54,25 +62,6 @@ static int unknown_command(const char *name, struct ste_err *err)
     return ste_err_set(err, STE_EUSAGE, "there is no command \"%s\"; `ste help` lists them", name);
 }
 
-/* For bash: source <(ste help completion). */
-static void print_completion(void)
-{
-    struct ste_buf names = STE_BUF_INIT;
-    printf("_ste() {\n    local words\n    case ${COMP_WORDS[1]} in\n");
-    for (size_t i = 0; i < N_ENTRIES; i++) {
-        struct ste_buf flags = STE_BUF_INIT;
-        ste_command_flags(entries[i].cmd, &flags);
-        printf("    %s) words='%s' ;;\n", entries[i].cmd->name, flags.s);
-        ste_buf_addf(&names, "%s ", entries[i].cmd->name);
-        ste_buf_clear(&flags);
-    }
-    printf("    esac\n    ((COMP_CWORD > 1)) || words='%shelp'\n"
-           "    COMPREPLY=($(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\n"
-           "complete -o default -F _ste ste\n",
-           names.s);
-    ste_buf_clear(&names);
-}
-
 static int help(int argc, char **argv, struct ste_err *err)
 {
     if (argc < 2) {
@@ -88,11 +77,7 @@ static int help(int argc, char **argv, struct ste_err *err)
         ste_buf_clear(&b);
         return 0;
     }
-    if (!strcmp(argv[1], "completion")) {
-        print_completion();
-        return 0;
-    }
-    const struct ste_command *cmd = find(argv[1]);
+    const struct ste_command *cmd = ste_command_find(argv[1]);
     if (!cmd)
         return unknown_command(argv[1], err);
     char flag[] = "--help";
@@ -114,13 +99,16 @@ static int run(void *arg, struct ste_err *err)
         return ste_err_set(err, STE_EUSAGE, "a command is missing");
     }
     const char *name = argv[1];
-    if (!strcmp(name, "--version") || !strcmp(name, "version")) {
-        printf("ste %s\n", STE_VERSION);
+    if (!strcmp(name, "--version") || !strcmp(name, "-V") || !strcmp(name, "-v") || !strcmp(name, "version")) {
+        struct ste_buf text = STE_BUF_INIT;
+        ste_features_text(&text);
+        fputs(text.s, stdout);
+        ste_buf_clear(&text);
         return 0;
     }
     if (!strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h"))
         return help(argc - 1, argv + 1, err);
-    const struct ste_command *cmd = find(name);
+    const struct ste_command *cmd = ste_command_find(name);
     if (!cmd)
         return unknown_command(name, err);
     ste_catch_signals();

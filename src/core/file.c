@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/domain.h"
@@ -126,10 +127,16 @@ int ste_file_try(const char *path, struct ste_err *err)
         return ste_err_set(err, STE_EUSAGE, "the name of a file to write is empty");
     if (written_in_place(path)) /* not opened: that of a pipe would wait for its reader */
         return access(path, W_OK) ? ste_err_errno(err, "cannot write %s", path) : 0;
+    const char *base = ste_path_base(path);
+    char *folder = ste_xstrndup(path, base > path + 1 ? (size_t)(base - path) - 1 : (size_t)(base - path));
     struct ste_file_writer *w;
-    int rc = ste_file_create(&w, path, false, err);
+    int rc = *folder && !ste_file_exists(folder)
+                 ? ste_err_set(err, STE_EIO, "cannot write %s: there is no folder %s; `mkdir -p %s` makes it", path,
+                               folder, folder)
+                 : ste_file_create(&w, path, false, err);
     if (!rc)
         ste_file_abort(w);
+    ste_xfree(folder);
     return rc;
 }
 
@@ -463,8 +470,14 @@ int ste_lock(const char *path, int *fd, struct ste_err *err)
     *fd = ste_open(path, O_RDWR | O_CREAT);
     if (*fd < 0)
         return ste_err_errno(err, "cannot open %s", path);
-    if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
-        return 0;
+    for (int i = 0; i < 3; i++) { /* ste_lock_held has it for a moment */
+        if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+        errno = EWOULDBLOCK;
+    }
     int rc = errno == EWOULDBLOCK
                  ? ste_err_set(err, STE_EBUSY, "%s is held by another ste; wait for it to end or stop it", path)
                  : ste_err_errno(err, "cannot lock %s", path);
@@ -479,14 +492,11 @@ int ste_lock_signed(const char *path, int *fd, struct ste_err *err)
     const char *job = ste_setting("SLURM_JOB_ID");
     int rc = ste_lock(path, fd, err);
     if (rc == STE_EBUSY) {
-        const int other = ste_open(path, O_RDONLY);
-        const ssize_t n = other < 0 ? 0 : read(other, text, sizeof text - 1);
-        if (other >= 0)
-            ste_close(other);
-        text[n > 0 ? n : 0] = 0;
-        text[strcspn(text, "\n")] = 0;
-        if (*text)
-            ste_err_set(err, rc, "%s is held by another ste (%s); wait for it to end or stop it", path, text);
+        struct ste_buf who = STE_BUF_INIT;
+        ste_lock_held(path, &who);
+        if (who.len)
+            ste_err_set(err, rc, "%s is held by another ste (%s); wait for it to end or stop it", path, who.s);
+        ste_buf_clear(&who);
     }
     if (rc)
         return rc;
@@ -508,6 +518,30 @@ const char *ste_path_base(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
+}
+
+void ste_unlock_signed(int fd, const char *text)
+{
+    if (fd < 0)
+        return;
+    const size_t n = strlen(text);
+    if (ftruncate(fd, 0) != 0 || (n && pwrite(fd, text, n, 0) != (ssize_t)n))
+        ste_warn("cannot write to a run's lock how it ended");
+    ste_close(fd);
+}
+
+bool ste_lock_held(const char *path, struct ste_buf *says)
+{
+    char text[512];
+    const int fd = ste_open(path, O_RDONLY);
+    if (fd < 0)
+        return false;
+    const bool held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    const ssize_t n = read(fd, text, sizeof text);
+    for (ssize_t i = 0; i < n && text[i] && text[i] != '\n'; i++)
+        ste_buf_addc(says, text[i]);
+    ste_close(fd);
+    return held;
 }
 
 char *ste_path_stem(const char *path)

@@ -60,5 +60,9 @@ int ste_lock(const char *path, int *fd, struct ste_err *err);
  * the sentence of STE_EBUSY names that one: on a cluster it may be on another machine. */
 int ste_lock_signed(const char *path, int *fd, struct ste_err *err);
 void ste_unlock(int fd);
+/* Leaves the line TEXT ("": none) in the file of ste_lock_signed, in the place of who holds it, and unlocks. */
+void ste_unlock_signed(int fd, const char *text);
+/* Whether a process has the lock on PATH. SAYS gets the first line of the file. */
+bool ste_lock_held(const char *path, struct ste_buf *says);
 
 #endif

@@ -18,7 +18,7 @@ struct walk {
     size_t base[MOST_DEEP];                 /* where its struct begins */
     size_t prefix[MOST_DEEP];               /* how much of KEY stands before its keys */
     int depth;
-    int step; /* the first one that the present option changes */
+    int step;                   /* the first one that the present option changes */
     const struct ste_option *o; /* the present one: */
     size_t offset;              /* in the outermost struct */
     char key[96];               /* in full */
@@ -527,7 +527,7 @@ void ste_wrap(struct ste_buf *out, const char *text, int at, int indent, int wid
     ste_buf_addc(out, '\n');
 }
 
-static void add_kind(const struct ste_option *o, struct ste_buf *out)
+void ste_option_value(const struct ste_option *o, struct ste_buf *out)
 {
     static const char *const kinds[] = {
         [STE_OPT_STRING] = "TEXT",     [STE_OPT_INT] = "N",     [STE_OPT_REAL] = "X",
@@ -539,6 +539,15 @@ static void add_kind(const struct ste_option *o, struct ste_buf *out)
         ste_buf_addf(out, "%s%s", i ? "|" : "", o->choices[i]);
 }
 
+void ste_option_text(const struct ste_option *o, bool flags, struct ste_buf *out)
+{
+    ste_buf_adds(out, o->help);
+    if (o->initial && *o->initial && !(flags && o->kind == STE_OPT_BOOL))
+        ste_buf_addf(out, " (default %s)", o->initial);
+    if (o->speed_only)
+        ste_buf_adds(out, " (speed only)");
+}
+
 void ste_options_help(const struct ste_option *table, bool flags, int width, struct ste_buf *out)
 {
     for (struct walk w = walk(table); next(&w);) {
@@ -548,15 +557,11 @@ void ste_options_help(const struct ste_option *table, bool flags, int width, str
         ste_buf_addf(&head, "  %s%s", !flags ? "" : w.key[1] ? "--" : "-", w.key);
         if (!flags || w.o->kind != STE_OPT_BOOL) {
             ste_buf_adds(&head, flags ? " " : " = ");
-            add_kind(w.o, &head);
+            ste_option_value(w.o, &head);
         }
         if (flags && is_list(w.o))
             ste_buf_adds(&head, "...");
-        ste_buf_adds(&text, w.o->help);
-        if (w.o->initial && *w.o->initial && !(flags && w.o->kind == STE_OPT_BOOL))
-            ste_buf_addf(&text, " (default %s)", w.o->initial);
-        if (w.o->speed_only)
-            ste_buf_adds(&text, " (speed only)");
+        ste_option_text(w.o, flags, &text);
         const bool fits = head.len + 2 <= HELP_COLUMN;
         ste_buf_addf(out, "%s%s%*s", head.s, fits ? "" : "\n", fits ? HELP_COLUMN - (int)head.len : HELP_COLUMN, "");
         ste_wrap(out, text.s, HELP_COLUMN, HELP_COLUMN, width);

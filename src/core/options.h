@@ -93,6 +93,10 @@ int ste_options_diff(const struct ste_option *table, const void *old_opts, const
 int ste_options_first_step(const struct ste_option *table, const void *a, const void *b);
 /* Sets in TO, as FROM has them, the options that change something before STEP, and those of speed. */
 void ste_options_take(const struct ste_option *table, void *to, const void *from, int step);
+/* Adds what stands for the value of O: "FILE", its choices, "N". */
+void ste_option_value(const struct ste_option *o, struct ste_buf *out);
+/* Adds its help, its default and whether it is of speed only. */
+void ste_option_text(const struct ste_option *o, bool flags, struct ste_buf *out);
 /* The table as text for a terminal of WIDTH columns, as keys of a recipe or as FLAGS. */
 void ste_options_help(const struct ste_option *table, bool flags, int width, struct ste_buf *out);
 /* Words of TEXT from column AT on, broken before WIDTH, following lines at column INDENT. */

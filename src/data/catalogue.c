@@ -235,11 +235,11 @@ int ste_catalogue_unknown(const struct ste_catalogue *c, const char *name, struc
     ste_xfree(names);
     if (near)
         return ste_err_set(err, STE_ENOTFOUND, "there is no model \"%s\"; did you mean \"%s\"?", name, near);
-    return ste_err_set(
-        err, STE_ENOTFOUND,
-        "there is no model \"%s\"; `ste models` lists them, and a file of your own is named by its path to a "
-        ".gguf",
-        name);
+    return ste_err_set(err, STE_ENOTFOUND,
+                       "there is no model \"%s\"; `ste models` lists them, others of the Hub are pulled as "
+                       "HF:OWNER/NAME, and a file of "
+                       "your own is named by its path to a .gguf",
+                       name);
 }
 
 static bool looks_like_path(const char *s)
@@ -250,7 +250,9 @@ static bool looks_like_path(const char *s)
 static int resolve_path(const char *at, char **path, struct ste_err *err)
 {
     if (!ste_file_exists(at))
-        return ste_err_set(err, STE_ENOTFOUND, "there is no file %s", at);
+        return ste_err_set(err, STE_ENOTFOUND, "there is no file %s%s", at,
+                           ste_ends_in(at, ".gguf") ? ""
+                                                    : "; `ste runs` lists the runs that are here, `ste models` models");
     *path = ste_xstrdup(at);
     return 0;
 }

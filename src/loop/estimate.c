@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/machine.h"
 #include "core/context.h"
 #include "core/file.h"
 #include "core/mem.h"

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <string.h>
 
+#include "core/machine.h"
 #include "core/file.h"
 #include "core/mem.h"
 #include "core/strings.h"

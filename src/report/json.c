@@ -203,6 +203,13 @@ int ste_report_end(struct ste_store *s, int rc, json_t **out, struct ste_err *er
     if (out)
         *out = wrote == 0 ? json_incref(report) : NULL;
     json_decref(report);
+    if (rc) {
+        char *how = ste_xasprintf("%s: %.400s",
+                                  rc == STE_EINTERRUPTED ? "interrupted" : rc == STE_ETHRESHOLD ? "threshold" : "failed",
+                                  err ? err->msg : "");
+        ste_store_ended(s, how);
+        ste_xfree(how);
+    }
     return rc == 0 ? wrote : rc;
 }
 

@@ -12,13 +12,14 @@ static const char tables[] =
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-16000;"
     "CREATE TABLE IF NOT EXISTS answers(address TEXT NOT NULL, numerics TEXT NOT NULL, bytes BLOB NOT NULL);"
     "CREATE INDEX IF NOT EXISTS answers_address ON answers(substr(address,1,16));"
-    "DROP TABLE IF EXISTS completion"; /* of an older ste */
+    "CREATE TABLE IF NOT EXISTS day(day INTEGER PRIMARY KEY, first INTEGER NOT NULL);" /* the first row of each day */
+    "DROP TABLE IF EXISTS completion";                                                 /* of an older ste */
 static const char move_older[] = "BEGIN IMMEDIATE; INSERT INTO answers SELECT address, numerics, bytes FROM answer;"
                                  "DROP TABLE answer; COMMIT";
 
 struct ste_memo {
     sqlite3 *db;
-    sqlite3_stmt *get, *put, *begin, *commit;
+    sqlite3_stmt *get, *put, *begin, *commit, *day;
     bool open;   /* what was put is not saved yet */
     bool broken; /* a write failed and was warned about */
 };
@@ -43,6 +44,8 @@ struct ste_memo *ste_memo_open(const char *path)
             "SELECT bytes FROM answers WHERE substr(address,1,16)=substr(?1,1,16) AND +address=?1 AND numerics=?2 "
             "LIMIT 1");
     prepare(m, &rc, &m->put, "INSERT INTO answers VALUES(?,?,?)");
+    prepare(m, &rc, &m->day,
+            "INSERT OR IGNORE INTO day SELECT unixepoch() / 86400, 1 + coalesce(max(rowid), 0) FROM answers");
     prepare(m, &rc, &m->begin, "BEGIN IMMEDIATE");
     prepare(m, &rc, &m->commit, "COMMIT");
     if (rc != SQLITE_OK) {
@@ -86,8 +89,10 @@ void ste_memo_put(struct ste_memo *m, const char *address, const char *numerics,
 {
     if (m->broken)
         return;
-    if (!m->open)
+    if (!m->open) {
         step(m, m->begin);
+        step(m, m->day);
+    }
     m->open = true;
     sqlite3_bind_text(m->put, 1, address, -1, SQLITE_STATIC);
     sqlite3_bind_text(m->put, 2, numerics, -1, SQLITE_STATIC);

@@ -17,6 +17,7 @@
 #define STE_RUN_RECIPE "recipe.resolved.yaml"
 #define STE_RUN_REPORT "report.json"
 #define STE_RUN_DATABASE "run.db"
+#define STE_RUN_LOCK "run.lock"
 
 bool ste_run_is(const char *dir); /* it has a recipe */
 char *ste_run_adapters(const char *dir);

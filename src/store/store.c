@@ -25,7 +25,8 @@ struct cached {
 struct ste_store {
     char *dir, *path;
     sqlite3 *db;
-    int lock; /* -1: none (read-only) */
+    int lock;    /* -1: none (read-only) */
+    char *ended; /* NULL: nobody said */
     int in_transaction;
     struct cached *cache;
     size_t n_cache, cap_cache;
@@ -39,6 +40,17 @@ sqlite3 *ste_store_db(struct ste_store *s)
 const char *ste_store_dir(const struct ste_store *s)
 {
     return s->dir;
+}
+
+const char *ste_store_sqlite(void)
+{
+    return sqlite3_libversion();
+}
+
+void ste_store_ended(struct ste_store *s, const char *how)
+{
+    ste_xfree(s->ended);
+    s->ended = ste_xstrdup(how);
 }
 
 static void end_database(void *of, size_t n)
@@ -200,8 +212,11 @@ static int open_to_read(struct ste_store *s)
 static int open_store(struct ste_store *s, int create, int read_only, struct ste_err *err)
 {
     if (!ste_file_exists(s->path) && !create)
-        return ste_err_set(err, STE_ENOTFOUND, "there is no run in %s (no run.db); `ste run RECIPE --run %s` makes one",
-                           s->dir, s->dir);
+        return ste_err_set(
+            err, STE_ENOTFOUND,
+            "there is no run in %s (no run.db); `ste runs` lists those that are here, `ste run RECIPE --run %s` makes "
+            "one",
+            s->dir, s->dir);
     if (read_only) {
         if (open_to_read(s) != SQLITE_OK)
             return ste_store_fail(s, err, "opening the run");
@@ -213,7 +228,7 @@ static int open_store(struct ste_store *s, int create, int read_only, struct ste
         if (rc != 0)
             return rc;
     }
-    char *lock = ste_path_join(s->dir, "run.lock");
+    char *lock = ste_path_join(s->dir, STE_RUN_LOCK);
     int rc = ste_lock_signed(lock, &s->lock, err);
     ste_xfree(lock);
     if (rc != 0)
@@ -254,8 +269,8 @@ void ste_store_close(struct ste_store *s)
         ste_xfree(s->cache[i].sql);
     ste_xfree(s->cache);
     ste_database_close(s->db);
-    if (s->lock >= 0)
-        ste_unlock(s->lock);
+    ste_unlock_signed(s->lock, s->ended ? s->ended : "");
+    ste_xfree(s->ended);
     ste_xfree(s->dir);
     ste_xfree(s->path);
     ste_xfree(s);

@@ -5,6 +5,9 @@
 #ifndef STE_STORE_STORE_H
 #define STE_STORE_STORE_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "core/buf.h"
 #include "core/err.h"
 
@@ -16,6 +19,23 @@ struct ste_store;
 int ste_store_open(struct ste_store **out, const char *dir, int create, int read_only, struct ste_err *err);
 void ste_store_close(struct ste_store *s);
 const char *ste_store_dir(const struct ste_store *s);
+/* Has ste_store_close leave in the run's lock how the work on it ended: a line, "" (as when nobody says): well. */
+void ste_store_ended(struct ste_store *s, const char *how);
+const char *ste_store_sqlite(void); /* SQLite's version */
+
+/* A run from outside, however far it is. */
+struct ste_glance {
+    bool held; /* a process works on it */
+    char *says; /* of its lock: who holds it, or how the last one ended; "process ..." and not held: it was killed */
+    int64_t pairs, trained, judged, iterations; /* kept pairs; iterations trained, last judged, of the recipe */
+    char *stop;                                 /* why the loop ended early; NULL: it did not */
+    char *seed, *objective;                     /* of its recipe; NULL: it has none yet */
+    int64_t bytes, changed;                     /* of its folder; seconds since 1970 */
+};
+/* What cannot be read is an error, and the rest of OUT stands all the same. The caller clears it, whatever this
+ * returns. */
+int ste_glance(struct ste_glance *out, const char *dir, struct ste_err *err);
+void ste_glance_clear(struct ste_glance *g);
 
 int ste_store_begin(struct ste_store *s, struct ste_err *err);
 int ste_store_commit(struct ste_store *s, struct ste_err *err);

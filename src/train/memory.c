@@ -89,31 +89,3 @@ struct ste_model *ste_model_of_shape(const struct ste_shape *s, const struct ste
     }
     return m;
 }
-
-/* The number behind KEY in a file of such lines; 0: there is none. */
-static size_t number_in(const char *path, const char *key)
-{
-    FILE *f = fopen(path, "re");
-    char line[256];
-    unsigned long long n = 0;
-    const size_t len = strlen(key);
-    while (f && !n && fgets(line, sizeof line, f))
-        if (strncmp(line, key, len) == 0)
-            sscanf(line + len, "%llu", &n);
-    if (f)
-        fclose(f);
-    return (size_t)n;
-}
-
-void ste_machine_memory(size_t *whole, size_t *free)
-{
-    *whole = number_in("/proc/meminfo", "MemTotal:") << 10;
-    *free = number_in("/proc/meminfo", "MemAvailable:") << 10;
-    const size_t most = number_in("/sys/fs/cgroup/memory.max", ""),
-                 used = number_in("/sys/fs/cgroup/memory.current", "");
-    if (!most || most >= *whole)
-        return;
-    *whole = most;
-    if (most - (used < most ? used : most) < *free)
-        *free = most - (used < most ? used : most);
-}

@@ -27,7 +27,5 @@ size_t ste_memory_of_a_run(const struct ste_memory *n); /* that judges and train
  * ste_model_close. */
 struct ste_model *ste_model_of_shape(const struct ste_shape *s, const struct ste_mix *mix);
 
-/* Bytes that this process may have, and those of them that are free; 0: not known. */
-void ste_machine_memory(size_t *whole, size_t *free);
 
 #endif

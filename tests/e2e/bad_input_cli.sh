@@ -36,6 +36,11 @@ if "$ste" help | grep -q '^  tokenize '; then
     expect 1 'is a folder' tokenize --model "$tmp/"
     expect 2 'needs a value' tokenize --model
 fi
+expect 2 'did you mean --set judge.samples=3?' run small judge.samples=3
+expect 1 '`ste runs` lists' generate --model runs/none --chat x
+expect 1 '`ste runs` lists' report "$tmp/nothing"
+expect 1 "there is no folder $tmp/nothing; \`mkdir -p" judge --judge a --in "$0" --out "$tmp/nothing/o"
+expect 1 'HF:OWNER/NAME' pull gpt-4
 mkdir -p "$STE_HOME"
 printf 'models:\n  - name: a\n  - name: ../b\n' >"$STE_HOME/models.yaml"
 expect 1 'models.yaml' models
@@ -54,11 +59,11 @@ for c in $("$ste" help | sed -n 's/^  \([a-z-]*\) .*/\1/p'); do
 done
 "$ste" help | awk 'length($0) > 80 {print "ste help: " $0; x = 1} END {exit x}' || bad=1
 # what bash completes is what there is
-"$ste" help completion >"$tmp/completion" || bad=1
+"$ste" completion bash >"$tmp/completion" || bad=1
 completes() { # WANT WORD...: after these words
-    local want=$1 COMP_WORDS COMP_CWORD COMPREPLY
-    shift
-    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+    local want=$1 COMP_LINE COMP_POINT COMPREPLY
+    shift 2
+    COMP_LINE="$ste $*" COMP_POINT=$((${#ste} + 1 + $(printf %s "$*" | wc -m)))
     _ste
     [ "${COMPREPLY[*]}" = "$want" ] || { echo "completion of $*: ${COMPREPLY[*]} (want: $want)"; bad=1; }
 }
