@@ -110,7 +110,8 @@ void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uin
 size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_bias bias, int side, uint64_t seed,
                         struct ste_rate *accuracy);
 /* How far the judge goes by BIAS: of the pairs of which one answer has more of it and the two-order verdict names one
- * answer, how many, NAMED, the share whose verdict names that answer, and RIGHT, the share in which it is the chosen one. */
+ * answer, how many, NAMED, the share whose verdict names that answer, and RIGHT, the share in which it is the chosen
+ * one. */
 size_t ste_metrics_liking(const struct ste_outcome *o, size_t n, enum ste_bias bias, uint64_t seed,
                           struct ste_rate *named, double *right);
 /* Mean of the suites' figures, weighted by WEIGHTS (NULL: all equal); intervals by resampling prompts within each
@@ -146,6 +147,12 @@ struct ste_judging {
  * pair that does not fit the context is named in a warning. */
 int ste_judge_pairs(const struct ste_judging *j, const struct ste_answer_pairs *pairs, struct ste_outcome *out,
                     struct ste_err *err);
+/* The same in two parts, for who runs PUMP together with others'. All that is given stays until the end, which comes
+ * once and whatever the beginning returned; PUMP is set where that is 0. */
+struct ste_pairs_run;
+int ste_judge_pairs_begin(const struct ste_judging *j, const struct ste_answer_pairs *pairs, struct ste_outcome *out,
+                          struct ste_pairs_run **run, struct ste_pump *pump, struct ste_err *err);
+void ste_judge_pairs_end(struct ste_pairs_run *run);
 /* Sets the fields verdict, reason, logprob_a, logprob_b and reasoning of one judgment in ROW. */
 void ste_judgment_json(const struct ste_judgment *j, json_t *row);
 /* Gives the row of a pair without a label with O's verdict, of both orders or of the file's order alone. */
