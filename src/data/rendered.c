@@ -14,15 +14,15 @@ struct family {
 };
 /* clang-format off */
 static const struct family families[] = {
-    {{"<|im_start|>system\n", "<|im_start|>user\n", "<|im_start|>assistant\n"}, "<|im_end|>"},
-    {{"<|im_start|>system<|im_sep|>", "<|im_start|>user<|im_sep|>", "<|im_start|>assistant<|im_sep|>"}, "<|im_end|>"},
+    {{"<|im_start|>system\n", "<|im_start|>user\n", "<|im_start|>assistant\n"}, "<|im_end|>", false},
+    {{"<|im_start|>system<|im_sep|>", "<|im_start|>user<|im_sep|>", "<|im_start|>assistant<|im_sep|>"}, "<|im_end|>", false},
     {{"<|start_header_id|>system<|end_header_id|>", "<|start_header_id|>user<|end_header_id|>",
-      "<|start_header_id|>assistant<|end_header_id|>"}, "<|eot_id|>"},
+      "<|start_header_id|>assistant<|end_header_id|>"}, "<|eot_id|>", false},
     {{"<|header_start|>system<|header_end|>", "<|header_start|>user<|header_end|>",
-      "<|header_start|>assistant<|header_end|>"}, "<|eot|>"},
-    {{NULL, "<start_of_turn>user\n", "<start_of_turn>model\n"}, "<end_of_turn>"},
-    {{"<|system|>", "<|user|>", "<|assistant|>"}, "<|end|>"},
-    {{"<|system|>", "<|user|>", "<|assistant|>"}, "</s>"},
+      "<|header_start|>assistant<|header_end|>"}, "<|eot|>", false},
+    {{NULL, "<start_of_turn>user\n", "<start_of_turn>model\n"}, "<end_of_turn>", false},
+    {{"<|system|>", "<|user|>", "<|assistant|>"}, "<|end|>", false},
+    {{"<|system|>", "<|user|>", "<|assistant|>"}, "</s>", false},
     {{NULL, "[INST]", "[/INST]"}, "</s>", true},
     {{NULL, "<｜User｜>", "<｜Assistant｜>"}, "<｜end▁of▁sentence｜>", true},
 };
