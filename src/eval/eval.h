@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "data/pairs.h"
 #include "eval/vote.h"
+#include "llm/pump.h"
 
 /* What may bias a judge: accuracy is reported apart for pairs whose chosen answer has it and whose rejected one has. */
 enum ste_bias {
@@ -147,12 +148,13 @@ struct ste_judging {
  * pair that does not fit the context is named in a warning. */
 int ste_judge_pairs(const struct ste_judging *j, const struct ste_answer_pairs *pairs, struct ste_outcome *out,
                     struct ste_err *err);
-/* The same in two parts, for who runs PUMP together with others'. All that is given stays until the end, which comes
- * once and whatever the beginning returned; PUMP is set where that is 0. */
-struct ste_pairs_run;
-int ste_judge_pairs_begin(const struct ste_judging *j, const struct ste_answer_pairs *pairs, struct ste_outcome *out,
-                          struct ste_pairs_run **run, struct ste_pump *pump, struct ste_err *err);
-void ste_judge_pairs_end(struct ste_pairs_run *run);
+/* The same in parts, for who has a loop of its own: what PUMP asks, whose llm is J's, until it is done. J is copied,
+ * but not what it points to. *ASKED is to be done whatever this returns. */
+struct ste_pairs_asked;
+int ste_judge_pairs_ask(struct ste_pairs_asked **asked, const struct ste_judging *j,
+                        const struct ste_answer_pairs *pairs, struct ste_outcome *out, struct ste_pump *pump,
+                        struct ste_err *err);
+void ste_judge_pairs_done(struct ste_pairs_asked *g);
 /* Sets the fields verdict, reason, logprob_a, logprob_b and reasoning of one judgment in ROW. */
 void ste_judgment_json(const struct ste_judgment *j, json_t *row);
 /* Gives the row of a pair without a label with O's verdict, of both orders or of the file's order alone. */

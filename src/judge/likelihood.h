@@ -42,12 +42,12 @@ struct ste_given {
 int ste_likelihoods(struct ste_llm *llm, const struct ste_likelihood_setting *s, const struct ste_given *given,
                     size_t n, struct ste_likelihood *out, struct ste_progress *progress, struct ste_err *err);
 
-/* The same in two parts, for who runs PUMP together with others'; all that is given stays until the end. */
-struct ste_likelihoods_run;
-struct ste_likelihoods_run *ste_likelihoods_begin(struct ste_llm *llm, const struct ste_likelihood_setting *s,
+/* The same in parts, for who has a loop of its own: what PUMP asks, until it is done. What is pointed to stays. */
+struct ste_likelihoods_asked;
+struct ste_likelihoods_asked *ste_likelihoods_ask(struct ste_llm *llm, const struct ste_likelihood_setting *s,
                                                   const struct ste_given *given, size_t n, struct ste_likelihood *out,
                                                   struct ste_progress *progress, struct ste_pump *pump);
-void ste_likelihoods_end(struct ste_likelihoods_run *run);
+void ste_likelihoods_done(struct ste_likelihoods_asked *g);
 
 /* The texts whose likelihood a pair takes: both answers behind the prompt, then perhaps both behind none. */
 enum { STE_LIKELIHOOD_MOST = 4 };

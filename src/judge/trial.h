@@ -54,11 +54,12 @@ struct ste_trials {
 /* Runs trials that are not over; neighbours with one prompt should be pairs of orders, as they share it. Afterwards
  * none has a question in flight, whatever happened. */
 int ste_trials_run(const struct ste_trials *s, struct ste_trial *trials, size_t n, struct ste_err *err);
-/* The same in two parts, for who runs PUMP together with others': S and the trials stay until the end. */
-struct ste_trials_run;
-struct ste_trials_run *ste_trials_begin(const struct ste_trials *s, struct ste_trial *trials, size_t n,
+/* The same in parts, for who has a loop of its own: what PUMP asks, whose llm is S's, until it is done, by whatever
+ * end. S and the trials stay until then. */
+struct ste_trials_asked;
+struct ste_trials_asked *ste_trials_ask(const struct ste_trials *s, struct ste_trial *trials, size_t n,
                                         struct ste_pump *pump);
-void ste_trials_end(struct ste_trials_run *r);
+void ste_trials_done(struct ste_trials_asked *r);
 /* Ends T from within a callback: what is in flight is cancelled and nothing more comes of it. */
 void ste_trial_end(const struct ste_trials *s, struct ste_trial *t);
 
