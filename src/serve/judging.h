@@ -6,8 +6,6 @@
 #ifndef STE_SERVE_JUDGING_H
 #define STE_SERVE_JUDGING_H
 
-#include <pthread.h>
-
 #include "eval/eval.h"
 #include "eval/scoring.h"
 #include "judge/session.h"
@@ -17,10 +15,9 @@
 
 /* What the routes need of the server, whose it stays. */
 struct ste_judging_service {
-    struct ste_work *work; /* NULL with a reward model, which is no llm */
+    struct ste_work *work;
     struct ste_session *judge;
-    const struct ste_judge_options *options;
-    pthread_mutex_t reward; /* held for each forward pass of a reward model, which runs on the routes' own threads */
+    const struct ste_judge_options *options; /* it was opened with */
 };
 
 /* Where a pair comes from: of a group its answers (J: the number of answers is the anchor), and by a judge that scores
@@ -49,10 +46,11 @@ struct ste_call {
     /* While it is asked. */
     struct ste_judge_setting setting;
     struct ste_eval_setting votes;
-    struct ste_judging judging;
-    struct ste_pairs_run *pairs_run;
-    struct ste_scores_run *scores_run;
-    struct ste_likelihoods_run *likelihoods_run;
+    struct ste_likelihood_setting likelihood;
+    struct ste_pairs_asked *pairs_asked;
+    struct ste_scores_asked *scores_asked;
+    struct ste_likelihoods_asked *likelihoods_asked;
+    size_t scored; /* rows that a reward model is done with */
     struct ste_given *given;
     struct ste_message **messages; /* (rows) */
     struct ste_likelihood *found;
