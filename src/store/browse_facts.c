@@ -1,0 +1,134 @@
+/* What stands around the lists: values of filters, what two runs differ in, how far a run is. */
+#include "store/browse.h"
+#include "store/columns.h"
+
+#include "core/mem.h"
+#include "store/run.h"
+
+#include "core/file.h"
+
+static const char *const values[STE_N_VALUED] = {
+    [STE_VALUES_INSTRUCTION_STATE] = "SELECT state, count(*) FROM instruction GROUP BY 1 ORDER BY 1",
+    [STE_VALUES_CATEGORY] = "SELECT category, count(*) FROM instruction WHERE category IS NOT NULL GROUP BY 1 "
+                            "ORDER BY 1",
+    [STE_VALUES_PAIR_STATE] = "SELECT state, count(*) FROM pair GROUP BY 1 ORDER BY 1",
+    [STE_VALUES_KIND] = "SELECT kind, count(*) FROM pair GROUP BY 1 ORDER BY 1",
+    [STE_VALUES_SPLIT] = "SELECT split, count(*) FROM pair GROUP BY 1 ORDER BY 1",
+    [STE_VALUES_OUTCOME] = "SELECT state, count(*) FROM outcome GROUP BY 1 ORDER BY 1",
+    [STE_VALUES_REASON] = "SELECT reason, count(*) FROM judgment WHERE reason <> '' GROUP BY 1 ORDER BY 1",
+    [STE_VALUES_ITERATION] = "SELECT iteration, count(*) FROM judgment GROUP BY 1 ORDER BY 1",
+    [STE_VALUES_SUITE] = "SELECT suite, count(*) FROM evaluation GROUP BY 1 ORDER BY suite <> 'test', suite",
+};
+
+int ste_browse_values(struct ste_store *s, enum ste_valued what,
+                      int (*each)(void *arg, const char *value, int64_t n, struct ste_err *err), void *arg,
+                      struct ste_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    int rc = ste_store_query(s, &q, err, values[what], "");
+    while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1)
+        rc = each(arg, ste_column_text(q, 0), sqlite3_column_int64(q, 1), err);
+    ste_store_done(s, q);
+    return rc;
+}
+
+/* ---- two runs ---- */
+
+/* What a run's judge said of a suite (?1), or of training pairs, in its last iteration. */
+#define LAST_VERDICTS(run)                                                                                             \
+    "SELECT item, winner, verdict FROM " run ".evaluation WHERE suite = ?1 AND step = 0 AND iteration = (SELECT "      \
+    "max(iteration) FROM " run ".evaluation WHERE suite = ?1)"
+#define LAST_JUDGMENTS(run)                                                                                            \
+    "SELECT pair AS item, winner, verdict FROM " run ".judgment WHERE sample = 0 AND iteration = (SELECT "             \
+    "min(m) FROM (SELECT max(iteration) AS m FROM main.judgment UNION ALL SELECT max(iteration) FROM other.judgment))"
+#define TWO(of)                                                                                                        \
+    "(WITH a AS MATERIALIZED (" of("main") "), b AS MATERIALIZED (" of("other") ") SELECT a.item, a.winner, "          \
+                                                                                "a.verdict AS first, b.verdict AS "    \
+                                                                                "second FROM a JOIN b ON b.item = "    \
+                                                                                "a.item AND b.winner = a.winner) d"
+
+struct counted {
+    int64_t both, differ;
+};
+#define S struct counted
+static const struct ste_column counted[] = {AS(both, "count(*)"), AS(differ, "coalesce(sum(first <> second), 0)"), END};
+#undef S
+static int take_counted(void *arg, const void *row, struct ste_err *err)
+{
+    *(struct counted *)arg = *(const struct counted *)row;
+    return 0;
+}
+
+#define S struct ste_difference
+static const struct ste_column difference[] = {AS(item, "d.item"),
+                                               AS(winner, "d.winner"),
+                                               AS(first, "d.first"),
+                                               AS(second, "d.second"),
+                                               AS(kind, "p.kind"),
+                                               AS(begins, "substr(json_extract(i.dialogue, '$[#-1].content'), 1, 200)"),
+                                               END};
+#undef S
+STEP(difference, struct ste_difference)
+
+int ste_browse_differences(struct ste_store *s, const char *other, const char *suite, const struct ste_page *p,
+                           int64_t *both, int64_t *differ,
+                           int (*each)(void *arg, const struct ste_difference *r, struct ste_err *err), void *arg,
+                           struct ste_err *err)
+{
+    static const struct ste_row_view v = {NULL, NULL, difference, sizeof(struct ste_difference)},
+                                     count = {NULL, NULL, counted, sizeof(struct counted)};
+    struct difference_step step = {each, arg};
+    struct counted n = {0};
+    const char *const given[] = {suite ? suite : "", p->after ? p->after : ""};
+    char *path = ste_path_join(other, STE_RUN_DATABASE),
+         *tail = ste_xasprintf("FROM %s LEFT JOIN main.pair p ON p.id = d.item LEFT JOIN main.instruction i ON i.id = "
+                               "p.instruction WHERE first <> second AND d.item || ' ' || d.winner > ?2 ORDER BY "
+                               "d.item, d.winner LIMIT %lld",
+                               suite ? TWO(LAST_VERDICTS) : TWO(LAST_JUDGMENTS), (long long)p->limit);
+    /* The connection only reads, and so does what is attached to it. */
+    int rc = ste_store_exec(s, err, "ATTACH DATABASE ? AS other", "t", path);
+    if (rc == 0)
+        rc = ste_rows_read(s, &count, suite ? "FROM " TWO(LAST_VERDICTS) : "FROM " TWO(LAST_JUDGMENTS), given,
+                           suite ? 1 : 0, take_counted, &n, err);
+    if (rc == 0)
+        rc = ste_rows_read(s, &v, tail, given, 2, difference_of, &step, err);
+    ste_store_exec(s, NULL, "DETACH DATABASE other", "");
+    *both = n.both;
+    *differ = n.differ;
+    ste_xfree(path);
+    ste_xfree(tail);
+    return rc;
+}
+
+/* ---- a run that goes on ---- */
+
+#define S struct ste_run_progress
+static const struct ste_column progress[] = {
+    AS(instructions, "(SELECT count(*) FROM instruction)"),
+    AS(instructions_kept, "(SELECT count(*) FROM instruction WHERE state = 'kept')"),
+    AS(generations, "(SELECT count(*) FROM generation)"),
+    AS(pairs, "(SELECT count(*) FROM pair)"),
+    AS(pairs_kept, "(SELECT count(*) FROM pair WHERE state = 'kept')"),
+    AS(iteration, "w.n"),
+    AS(judgments, "(SELECT count(*) FROM judgment WHERE iteration = w.n)"),
+    AS(judged, "(SELECT count(DISTINCT pair) FROM judgment WHERE iteration = w.n)"),
+    AS(to_judge, "(SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train')"),
+    AS(steps, "(SELECT count(*) FROM train_step)"),
+    AS(last_step, "(SELECT coalesce(max(step), 0) FROM train_step WHERE iteration = w.n)"),
+    AS(verdicts, "(SELECT count(*) FROM evaluation)"),
+    END};
+#undef S
+
+static int take_progress(void *arg, const void *row, struct ste_err *err)
+{
+    *(struct ste_run_progress *)arg = *(const struct ste_run_progress *)row;
+    return 0;
+}
+
+int ste_browse_progress(struct ste_store *s, struct ste_run_progress *out, struct ste_err *err)
+{
+    static const struct ste_row_view v = {NULL, NULL, progress, sizeof(struct ste_run_progress)};
+    *out = (struct ste_run_progress){0};
+    return ste_rows_read(s, &v, "FROM (SELECT coalesce(max(iteration), 0) AS n FROM judgment) w", NULL, 0,
+                         take_progress, out, err);
+}
