@@ -11,12 +11,13 @@
 struct ste_work;
 
 struct ste_job {
-    const char *client; /* who shares with whom; copied */
+    const char *client;   /* who shares with whom; copied */
     struct ste_pump pump; /* its llm is set by the work; its callbacks are called on the work's thread */
     /* Text of the free part that TICKET has so far, each time that there is more of it (the whole text, TEXT is valid
      * UTF-8 and only grows); NULL: it is not wanted. A model that cannot say gives none before the answer. */
     void (*grows)(void *arg, uint64_t ticket, const char *text, size_t n);
-    bool (*gone)(void *arg); /* asked now and then: nobody waits any more; what is in flight is cancelled. NULL: never */
+    bool (*gone)(
+        void *arg); /* asked now and then: nobody waits any more; what is in flight is cancelled. NULL: never */
     /* The job is over, by its last answer or by an error (STE_EINTERRUPTED: gone, or the server stops). Called once, on
      * the work's thread; ARG may be freed here. */
     void (*over)(void *arg, int rc, const struct ste_err *err);

@@ -73,6 +73,7 @@ int ste_browse_count(struct ste_store *s, enum ste_browsed what, const struct st
 enum ste_valued {
     STE_VALUES_INSTRUCTION_STATE,
     STE_VALUES_CATEGORY,
+    STE_VALUES_INSTRUCTION_SPLIT,
     STE_VALUES_PAIR_STATE,
     STE_VALUES_KIND,
     STE_VALUES_SPLIT, /* of pairs */
@@ -80,6 +81,8 @@ enum ste_valued {
     STE_VALUES_REASON,    /* of judgments */
     STE_VALUES_ITERATION, /* of judgments */
     STE_VALUES_SUITE,     /* of evaluations */
+    STE_VALUES_SUITE_REASON,
+    STE_VALUES_SUITE_ITERATION,
     STE_N_VALUED
 };
 int ste_browse_values(struct ste_store *s, enum ste_valued what,

@@ -11,6 +11,8 @@ static const char *const values[STE_N_VALUED] = {
     [STE_VALUES_INSTRUCTION_STATE] = "SELECT state, count(*) FROM instruction GROUP BY 1 ORDER BY 1",
     [STE_VALUES_CATEGORY] = "SELECT category, count(*) FROM instruction WHERE category IS NOT NULL GROUP BY 1 "
                             "ORDER BY 1",
+    [STE_VALUES_INSTRUCTION_SPLIT] = "SELECT split, count(*) FROM instruction WHERE split IS NOT NULL GROUP BY 1 "
+                                     "ORDER BY 1",
     [STE_VALUES_PAIR_STATE] = "SELECT state, count(*) FROM pair GROUP BY 1 ORDER BY 1",
     [STE_VALUES_KIND] = "SELECT kind, count(*) FROM pair GROUP BY 1 ORDER BY 1",
     [STE_VALUES_SPLIT] = "SELECT split, count(*) FROM pair GROUP BY 1 ORDER BY 1",
@@ -18,6 +20,9 @@ static const char *const values[STE_N_VALUED] = {
     [STE_VALUES_REASON] = "SELECT reason, count(*) FROM judgment WHERE reason <> '' GROUP BY 1 ORDER BY 1",
     [STE_VALUES_ITERATION] = "SELECT iteration, count(*) FROM judgment GROUP BY 1 ORDER BY 1",
     [STE_VALUES_SUITE] = "SELECT suite, count(*) FROM evaluation GROUP BY 1 ORDER BY suite <> 'test', suite",
+    [STE_VALUES_SUITE_REASON] =
+        "SELECT reason, count(*) FROM evaluation WHERE verdict = 'invalid' GROUP BY 1 ORDER BY 1",
+    [STE_VALUES_SUITE_ITERATION] = "SELECT iteration, count(*) FROM evaluation GROUP BY 1 ORDER BY 1",
 };
 
 int ste_browse_values(struct ste_store *s, enum ste_valued what,

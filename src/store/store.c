@@ -8,6 +8,7 @@
 
 #include "core/domain.h"
 #include "core/file.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "core/profile.h"
 #include "store/run.h"
