@@ -204,8 +204,10 @@ void view_when(struct ste_buf *out, double seconds)
 {
     const time_t t = (time_t)seconds;
     struct tm tm;
-    char text[40] = "";
-    if (seconds > 0 && gmtime_r(&t, &tm))
-        strftime(text, sizeof text, "%Y-%m-%d %H:%M", &tm);
-    ste_html_printf(out, "<time datetime=\"%.10sT%sZ\">%s UTC</time>", text, *text ? text + 11 : "", text);
+    char exact[32] = "", text[32] = "";
+    if (seconds > 0 && gmtime_r(&t, &tm)) {
+        strftime(exact, sizeof exact, "%Y-%m-%dT%H:%MZ", &tm);
+        strftime(text, sizeof text, "%Y-%m-%d %H:%M UTC", &tm);
+    }
+    ste_html_printf(out, "<time datetime=\"%s\">%s</time>", exact, text);
 }

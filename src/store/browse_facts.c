@@ -46,17 +46,14 @@ int ste_browse_values(struct ste_store *s, enum ste_valued what,
 #define LAST_JUDGMENTS(run)                                                                                            \
     "SELECT pair AS item, winner, verdict FROM " run ".judgment WHERE sample = 0 AND iteration = (SELECT "             \
     "min(m) FROM (SELECT max(iteration) AS m FROM main.judgment UNION ALL SELECT max(iteration) FROM other.judgment))"
-#define TWO(of)                                                                                                        \
-    "(WITH a AS MATERIALIZED (" of("main") "), b AS MATERIALIZED (" of("other") ") SELECT a.item, a.winner, "          \
-                                                                                "a.verdict AS first, b.verdict AS "    \
-                                                                                "second FROM a JOIN b ON b.item = "    \
-                                                                                "a.item AND b.winner = a.winner) d"
+#define BOTH(first) "FROM (" first ") a JOIN temp.second b ON b.item = a.item AND b.winner = a.winner"
 
 struct counted {
     int64_t both, differ;
 };
 #define S struct counted
-static const struct ste_column counted[] = {AS(both, "count(*)"), AS(differ, "coalesce(sum(first <> second), 0)"), END};
+static const struct ste_column counted[] = {AS(both, "count(*)"),
+                                            AS(differ, "coalesce(sum(a.verdict <> b.verdict), 0)"), END};
 #undef S
 static int take_counted(void *arg, const void *row, struct ste_err *err)
 {
@@ -65,10 +62,10 @@ static int take_counted(void *arg, const void *row, struct ste_err *err)
 }
 
 #define S struct ste_difference
-static const struct ste_column difference[] = {AS(item, "d.item"),
-                                               AS(winner, "d.winner"),
-                                               AS(first, "d.first"),
-                                               AS(second, "d.second"),
+static const struct ste_column difference[] = {AS(item, "a.item"),
+                                               AS(winner, "a.winner"),
+                                               AS(first, "a.verdict"),
+                                               AS(second, "b.verdict"),
                                                AS(kind, "p.kind"),
                                                AS(begins, "substr(json_extract(i.dialogue, '$[#-1].content'), 1, 200)"),
                                                END};
@@ -85,23 +82,38 @@ int ste_browse_differences(struct ste_store *s, const char *other, const char *s
     struct difference_step step = {each, arg};
     struct counted n = {0};
     const char *const given[] = {suite ? suite : "", p->after ? p->after : ""};
-    char *path = ste_path_join(other, STE_RUN_DATABASE),
-         *tail = ste_xasprintf("FROM %s LEFT JOIN main.pair p ON p.id = d.item LEFT JOIN main.instruction i ON i.id = "
-                               "p.instruction WHERE first <> second AND d.item || ' ' || d.winner > ?2 ORDER BY "
-                               "d.item, d.winner LIMIT %lld",
-                               suite ? TWO(LAST_VERDICTS) : TWO(LAST_JUDGMENTS), (long long)p->limit);
-    /* The connection only reads, and so does what is attached to it. */
-    int rc = ste_store_exec(s, err, "ATTACH DATABASE ? AS other", "t", path);
+    char *path = ste_path_join(other, STE_RUN_DATABASE);
+    /* The connection only reads, and so does what is attached to it; the second run's verdicts get a key in memory. */
+    int rc = ste_store_exec(s, err, "PRAGMA temp_store = MEMORY", "");
     if (rc == 0)
-        rc = ste_rows_read(s, &count, suite ? "FROM " TWO(LAST_VERDICTS) : "FROM " TWO(LAST_JUDGMENTS), given,
+        rc = ste_store_exec(s, err, "ATTACH DATABASE ? AS other", "t", path);
+    ste_xfree(path);
+    if (rc != 0)
+        return rc;
+    rc = ste_store_exec(s, err,
+                        "CREATE TEMP TABLE IF NOT EXISTS second (item TEXT, winner TEXT, verdict TEXT, PRIMARY KEY "
+                        "(item, winner)) WITHOUT ROWID",
+                        "");
+    if (rc == 0)
+        rc = ste_store_exec(s, err, "DELETE FROM temp.second", "");
+    if (rc == 0)
+        rc = ste_store_exec(s, err,
+                            suite ? "INSERT OR IGNORE INTO temp.second " LAST_VERDICTS("other")
+                                  : "INSERT OR IGNORE INTO temp.second " LAST_JUDGMENTS("other"),
+                            suite ? "t" : "", suite);
+    if (rc == 0)
+        rc = ste_rows_read(s, &count, suite ? BOTH(LAST_VERDICTS("main")) : BOTH(LAST_JUDGMENTS("main")), given,
                            suite ? 1 : 0, take_counted, &n, err);
+    char *tail = ste_xasprintf("%s LEFT JOIN main.pair p ON p.id = a.item LEFT JOIN main.instruction i ON i.id = "
+                               "p.instruction WHERE a.verdict <> b.verdict AND a.item || ' ' || a.winner > ?2 "
+                               "ORDER BY a.item, a.winner LIMIT %lld",
+                               suite ? BOTH(LAST_VERDICTS("main")) : BOTH(LAST_JUDGMENTS("main")), (long long)p->limit);
     if (rc == 0)
         rc = ste_rows_read(s, &v, tail, given, 2, difference_of, &step, err);
+    ste_xfree(tail);
     ste_store_exec(s, NULL, "DETACH DATABASE other", "");
     *both = n.both;
     *differ = n.differ;
-    ste_xfree(path);
-    ste_xfree(tail);
     return rc;
 }
 

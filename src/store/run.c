@@ -213,16 +213,23 @@ bool ste_run_works(const char *dir)
     return held;
 }
 
+/* When the file NAME of a run was written, 0: never. */
+static double written(const char *dir, const char *name)
+{
+    struct stat st;
+    char *path = ste_path_join(dir, name);
+    const double at = stat(path, &st) == 0 ? (double)st.st_mtim.tv_sec + 1e-9 * (double)st.st_mtim.tv_nsec : 0;
+    ste_xfree(path);
+    return at;
+}
+
 double ste_run_written(const char *dir)
 {
-    double last = 0;
-    static const char *const files[] = {STE_RUN_DATABASE, STE_RUN_DATABASE "-wal"};
-    for (int i = 0; i < 2; i++) {
-        struct stat st;
-        char *path = ste_path_join(dir, files[i]);
-        if (stat(path, &st) == 0 && (double)st.st_mtime > last)
-            last = (double)st.st_mtime;
-        ste_xfree(path);
-    }
-    return last;
+    const double db = written(dir, STE_RUN_DATABASE), wal = written(dir, STE_RUN_DATABASE "-wal");
+    return db > wal ? db : wal;
+}
+
+bool ste_run_reported(const char *dir)
+{
+    return written(dir, STE_RUN_REPORT) + 2 >= ste_run_written(dir);
 }

@@ -43,6 +43,8 @@ char *ste_run_named(const char *folder, const char *name);
 bool ste_run_works(const char *dir);
 /* When its store was written last, in seconds since 1970; 0: never. */
 double ste_run_written(const char *dir);
+/* Says whether its report is as new as its store, to the two seconds that closing a store may take. */
+bool ste_run_reported(const char *dir);
 /* A number of 1 to 6 digits and nothing else: an iteration as users and folders write it. -1: none. */
 long ste_run_iteration(const char *text);
 
