@@ -208,8 +208,11 @@ static int verdicts(struct view_page *p, const struct side *a, const struct side
         ste_buf_cut(&p->out, before);
         ste_html_printf(&p->out, "<h3>%s</h3>\n", title);
     }
-    ste_html_printf(&p->out, "<p>%lld of %lld verdicts that both have differ.</p>\n", (long long)differ,
-                    (long long)both);
+    if (both)
+        ste_html_printf(&p->out, "<p>%lld of %lld verdicts that both have differ.</p>\n", (long long)differ,
+                        (long long)both);
+    else
+        ste_buf_adds(&p->out, "<p>They have no pair in common: a pair is named by its texts.</p>\n");
     if (g.n > ROWS) {
         ste_buf_adds(&p->out, "<nav aria-label=\"Pages\" class=\"pages\"><ul><li><a rel=\"next\" href=\"/diff?");
         view_query(&p->out, "a", a->name);

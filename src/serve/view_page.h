@@ -47,6 +47,9 @@ void view_table(struct view_page *p, const char *caption, const char *const *hea
 void view_number(struct ste_buf *out, double v, int digits); /* "-" where there is none */
 void view_when(struct ste_buf *out, double seconds);         /* since 1970, in UTC */
 
+/* What REPORT says of the page's run. */
+void view_figures(struct view_page *p, const json_t *report);
+
 /* The pages; the page's run is open where it has one. Each returns 0 when it has filled P's buffer. */
 int view_runs(struct view_page *p, struct ste_err *err);
 int view_run(struct view_page *p, struct ste_err *err);

@@ -6,7 +6,6 @@
 #include "core/mem.h"
 #include "report/fields.h"
 #include "report/html.h"
-#include "report/report.h"
 #include "serve/view_page.h"
 #include "store/run.h"
 
@@ -83,7 +82,7 @@ static int add_run(struct view_page *p, const char *name, struct ste_err *err)
     }
     ste_buf_adds(&p->out, "</span></th>");
     if (rc == 0) {
-        view_cell(p, "State", live ? "live" : "", "%s", state.s);
+        view_cell(p, "State", live ? "long live" : "long", "%s", state.s);
         view_cell(p, "Iteration", "", "%lld", (long long)(last.iteration > n.iteration ? last.iteration : n.iteration));
         view_cell(p, "Pairs kept", "", "%lld", (long long)n.pairs_kept);
         view_cell(p, "Judgments in it", "", "%lld", (long long)n.judgments);
@@ -171,8 +170,8 @@ static int live(struct view_page *p, struct ste_err *err)
     view_when(&p->out, ste_run_written(p->dir));
     ste_buf_adds(&p->out, "</p>\n<ul class=\"figures\">\n");
     meter(p, "instructions kept", n.instructions_kept, n.instructions);
-    meter(p, "pairs made, of kept instructions", n.pairs, n.instructions_kept);
-    meter(p, "pairs kept", n.pairs_kept, 0);
+    meter(p, "kept instructions that have a pair", n.paired, n.instructions_kept);
+    meter(p, "pairs kept", n.pairs_kept, n.pairs);
     if (n.iteration) {
         snprintf(what, sizeof what, "training pairs judged in iteration %lld", (long long)n.iteration);
         meter(p, what, n.judged, n.to_judge);
@@ -220,10 +219,7 @@ int view_run(struct view_page *p, struct ste_err *err)
     if (works)
         ste_buf_adds(&p->out, "<p class=\"note\">While the run goes on these numbers follow it, where scripts may run; "
                               "the figures below are those of the last time that the page was loaded.</p>\n");
-    struct ste_buf text = STE_BUF_INIT;
-    ste_report_text(report, &text);
-    ste_html_printf(&p->out, "<h2>Figures</h2>\n<pre class=\"wide\" tabindex=\"0\">%s</pre>\n", text.s);
-    ste_buf_clear(&text);
+    view_figures(p, report);
     json_decref(report);
     return rc;
 }

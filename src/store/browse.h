@@ -105,7 +105,9 @@ int ste_browse_differences(struct ste_store *s, const char *other, const char *s
 
 /* How far a run is, from the numbers of its rows. */
 struct ste_run_progress {
-    int64_t instructions, instructions_kept, generations, pairs, pairs_kept;
+    int64_t instructions, instructions_kept, generations;
+    int64_t paired; /* instructions that have a pair */
+    int64_t pairs, pairs_kept;
     int64_t iteration; /* that is worked on: the last that has judgments or evaluations; 0: the seed, or none */
     int64_t judgments, judged, to_judge; /* in ITERATION: judgments, pairs that have one, training pairs */
     int64_t steps, last_step;            /* of training in all, and in ITERATION */

@@ -124,6 +124,7 @@ static const struct ste_column progress[] = {
     AS(instructions, "(SELECT count(*) FROM instruction)"),
     AS(instructions_kept, "(SELECT count(*) FROM instruction WHERE state = 'kept')"),
     AS(generations, "(SELECT count(*) FROM generation)"),
+    AS(paired, "(SELECT count(DISTINCT instruction) FROM pair)"),
     AS(pairs, "(SELECT count(*) FROM pair)"),
     AS(pairs_kept, "(SELECT count(*) FROM pair WHERE state = 'kept')"),
     AS(iteration, "w.n"),
