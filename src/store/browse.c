@@ -7,7 +7,7 @@
 #include "core/mem.h"
 #include "store/columns.h"
 
-enum { MOST_VALUES = 16, BEGINNING = 200 };
+enum { MOST_VALUES = 16 };
 
 /* Conditions, each " AND ...", and what their parameters are, in order. */
 struct query {
@@ -228,20 +228,20 @@ static int browse(struct ste_store *s, enum ste_browsed what, const struct ste_f
     return rc;
 }
 
-#define TEXT_OF(n) #n
-#define CUT(text, n) "substr(" text ", 1, " TEXT_OF(n) ")"
-#define BEGINS CUT("json_extract(i.dialogue, '$[#-1].content')", 200)
+/* The beginning of a text, and whether there is more. */
+#define CUT(text) "substr(" text ", 1, 200) || iif(length(" text ") > 200, '\xe2\x80\xa6', '')"
+#define LAST_TURN(of) CUT("json_extract(" of ".dialogue, '$[#-1].content')")
 /* clang-format off */
 #define S struct ste_instruction_line
 static const struct ste_column instruction[] = {
     AS(id, "t.id"), AS(state, "t.state"), AS(category, "t.category"), AS(split, "t.split"),
-    AS(begins, CUT("json_extract(t.dialogue, '$[#-1].content')", 200)), AS(position, "t.position"),
+    AS(begins, LAST_TURN("t")), AS(position, "t.position"),
     AS(pairs, "(SELECT count(*) FROM pair WHERE instruction = t.id)"), END};
 #undef S
 #define S struct ste_pair_line
 static const struct ste_column pair[] = {
     AS(id, "t.id"), AS(instruction, "t.instruction"), AS(state, "t.state"), AS(kind, "t.kind"), AS(split, "t.split"),
-    AS(begins, BEGINS), AS(chosen, CUT("t.chosen", 200)), AS(rejected, CUT("t.rejected", 200)),
+    AS(begins, LAST_TURN("i")), AS(chosen, CUT("t.chosen")), AS(rejected, CUT("t.rejected")),
     AS(position, "t.position"),
     AS(outcomes, "(SELECT group_concat(iteration || ': ' || state, ', ') FROM (SELECT iteration, state FROM outcome "
                  "WHERE pair = t.id ORDER BY iteration))"), END};
@@ -249,7 +249,7 @@ static const struct ste_column pair[] = {
 #define S struct ste_judgment_line
 #define JUDGED AS(id, "t.id"), AS(winner, "t.winner"), AS(verdict, "t.verdict"), AS(reason, "t.reason"), \
     AS(iteration, "t.iteration"), AS(logprob_a, "t.logprob_a"), AS(logprob_b, "t.logprob_b"), AS(kind, "p.kind"), \
-    AS(split, "p.split"), AS(begins, BEGINS)
+    AS(split, "p.split"), AS(begins, LAST_TURN("i"))
 static const struct ste_column judgment[] = {
     JUDGED, AS(pair, "t.pair"), AS(step, "NULL"), AS(sample, "t.sample"), AS(correct, "t.correct"), END};
 static const struct ste_column verdict[] = {
