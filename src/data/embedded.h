@@ -1,4 +1,5 @@
-/* Files built into the binary: prompts/, recipes/, suites/, data/ (names as in the source tree). */
+/* Files built into the binary: prompts/, recipes/, suites/, data/, src/{report,serve}/page/ (names as in the source
+ * tree). */
 #ifndef STE_DATA_EMBEDDED_H
 #define STE_DATA_EMBEDDED_H
 

@@ -16,6 +16,8 @@ struct ste_store;
 int ste_store_open(struct ste_store **out, const char *dir, int create, int read_only, struct ste_err *err);
 void ste_store_close(struct ste_store *s);
 const char *ste_store_dir(const struct ste_store *s);
+/* From now on reading ends with STE_EBUSY once SECONDS have passed. */
+void ste_store_limit(struct ste_store *s, double seconds);
 
 int ste_store_begin(struct ste_store *s, struct ste_err *err);
 int ste_store_commit(struct ste_store *s, struct ste_err *err);
