@@ -9,7 +9,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "serve/server.h"
+#include "serve/service.h"
 
 struct options {
     char *judge, *runs, *host, *token_file;
@@ -75,12 +75,12 @@ static int given_socket(void)
     return pid && n && atol(pid) == (long)getpid() && atoi(n) >= 1 ? 3 : -1;
 }
 
-static int serve(const struct ste_server_params *p, double grace, struct ste_err *err)
+static int serve(const struct ste_service_params *p, double grace, struct ste_err *err)
 {
-    struct ste_server *s;
+    struct ste_service *s;
     struct ste_buf what = STE_BUF_INIT;
     const struct timespec moment = {0, 100000000};
-    int rc = ste_server_open(&s, p, err), code = 0;
+    int rc = ste_service_open(&s, p, err), code = 0;
     if (rc)
         return rc;
     struct sigaction hangup = {.sa_handler = on_hangup}, ignore = {.sa_handler = SIG_IGN};
@@ -90,19 +90,19 @@ static int serve(const struct ste_server_params *p, double grace, struct ste_err
         ste_buf_addf(&what, " judge %s", p->judge);
     if (p->runs)
         ste_buf_addf(&what, "%s runs in %s", p->judge ? "," : "", p->runs);
-    printf("%s:%s\n", ste_server_url(s), what.s);
+    printf("%s:%s\n", ste_service_url(s), what.s);
     fflush(stdout);
     ste_buf_clear(&what);
-    while (!ste_cancelled() && !(code = ste_server_code(s))) {
+    while (!ste_cancelled() && !(code = ste_service_code(s))) {
         if (reload) {
             reload = 0;
-            ste_server_reload(s);
+            ste_service_reload(s);
         }
         nanosleep(&moment, NULL);
     }
     if (!code)
         ste_info("stopping; requests that are there have %.0f s to end", grace);
-    ste_server_close(s, grace);
+    ste_service_close(s, grace);
     return code ? ste_err_set(err, code, "the model's thread ended") : 0;
 }
 
@@ -118,7 +118,7 @@ static int serve_run(void *options_, const struct ste_strings *words, struct ste
     if (!rc)
         rc = read_token(o, &token, err);
     if (!rc) {
-        const struct ste_server_params p = {.judge = o->judge,
+        const struct ste_service_params p = {.judge = o->judge,
                                             .options = &o->how,
                                             .runs = o->runs,
                                             .host = o->host,

@@ -22,10 +22,10 @@
 #include "serve/guard.h"
 
 #define WORKERS 4
-#define HEADER_BYTES (32 << 10)  /* of a request, with its first line */
-#define WAITING_BYTES (1 << 20)  /* of a stream, that its client has not read: more, and it is given up */
-#define SPARE_DESCRIPTORS 128    /* for files, databases and the like */
-#define DISCARDED 4              /* times max_body, of a body without a length: then the connection is cut */
+#define HEADER_BYTES (32 << 10) /* of a request, with its first line */
+#define WAITING_BYTES (1 << 20) /* of a stream, that its client has not read: more, and it is given up */
+#define SPARE_DESCRIPTORS 128   /* for files, databases and the like */
+#define DISCARDED 4             /* times max_body, of a body without a length: then the connection is cut */
 
 const double ste_http_buckets[STE_HTTP_BUCKETS] = {.001, .003, .01, .03, .1, .3, 1, 3, 10, 30, 100, 300, 1000, 1e300};
 
@@ -107,8 +107,8 @@ static char *address_of(struct MHD_Connection *c)
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     char host[64] = "?", port[16] = "";
     if (info && info->client_addr)
-        getnameinfo(info->client_addr, info->client_addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                                                                : sizeof(struct sockaddr_in),
+        getnameinfo(info->client_addr,
+                    info->client_addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in),
                     host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
     /* On this machine all have one address: each connection is a client of its own then. */
     return ste_guard_is_loopback(host) ? ste_xasprintf("%s:%s", host, port) : ste_xstrdup(host);
@@ -162,8 +162,8 @@ static void let_go(struct ste_exchange *x)
 static const char *heard(const struct ste_exchange *x, enum MHD_ValueKind kind, const char *name)
 {
     for (size_t i = 0; i < x->n_said; i++)
-        if (x->said[i].kind == kind && (kind == MHD_HEADER_KIND ? strcasecmp(x->said[i].name, name)
-                                                                : strcmp(x->said[i].name, name)) == 0)
+        if (x->said[i].kind == kind &&
+            (kind == MHD_HEADER_KIND ? strcasecmp(x->said[i].name, name) : strcmp(x->said[i].name, name)) == 0)
             return x->said[i].value;
     return NULL;
 }
@@ -314,8 +314,9 @@ static ssize_t read_stream(void *arg, uint64_t at, char *to, size_t most)
 static enum MHD_Result send_reply(struct ste_exchange *x)
 {
     struct MHD_Response *r =
-        x->streams ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16 << 10, read_stream, x, NULL)
-                   : MHD_create_response_from_buffer(x->n_reply, x->reply ? x->reply : (void *)"", MHD_RESPMEM_PERSISTENT);
+        x->streams
+            ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16 << 10, read_stream, x, NULL)
+            : MHD_create_response_from_buffer(x->n_reply, x->reply ? x->reply : (void *)"", MHD_RESPMEM_PERSISTENT);
     if (!r)
         return MHD_NO;
     if (x->type && *x->type)
@@ -360,7 +361,8 @@ static bool find_route(struct ste_exchange *x)
         if (options)
             ste_reply(x, 204, "", NULL, 0);
         else
-            ste_reply_error(x, 405, "method_not_allowed", "%s is not for %s; there is %s", x->method, x->path, allowed.s);
+            ste_reply_error(x, 405, "method_not_allowed", "%s is not for %s; there is %s", x->method, x->path,
+                            allowed.s);
     } else if (!found) {
         ste_reply_error(x, 404, "not_found", "there is nothing at %s", x->path);
     }
@@ -381,8 +383,7 @@ static bool admit(struct ste_exchange *x)
                *origin = ste_exchange_header(x, "Origin"), *mode = ste_exchange_header(x, "Sec-Fetch-Mode");
     const bool link = strcmp(x->method, "GET") == 0 && !origin && mode && strcmp(mode, "navigate") == 0;
     for (size_t i = 0; i < x->n_said; i++)
-        if (x->said[i].kind == MHD_GET_ARGUMENT_KIND &&
-            !(is_utf8(x->said[i].name) && is_utf8(x->said[i].value))) {
+        if (x->said[i].kind == MHD_GET_ARGUMENT_KIND && !(is_utf8(x->said[i].name) && is_utf8(x->said[i].value))) {
             ste_reply_error(x, 400, "bad_request", "the query is not valid UTF-8");
             return false;
         }
@@ -600,7 +601,8 @@ static unsigned connections_for(unsigned wanted)
     }
     if (r.rlim_cur >= wanted + SPARE_DESCRIPTORS)
         return wanted;
-    const unsigned have = r.rlim_cur > 2 * SPARE_DESCRIPTORS ? (unsigned)r.rlim_cur - SPARE_DESCRIPTORS : SPARE_DESCRIPTORS;
+    const unsigned have =
+        r.rlim_cur > 2 * SPARE_DESCRIPTORS ? (unsigned)r.rlim_cur - SPARE_DESCRIPTORS : SPARE_DESCRIPTORS;
     ste_warn("at most %u connections at a time, since the limit on open files is %llu (ulimit -n)", have,
              (unsigned long long)r.rlim_cur);
     return have;
@@ -628,10 +630,10 @@ int ste_http_start(struct ste_http **out, const struct ste_http_params *p, struc
         h->n_workers++;
     h->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        on_request, h, MHD_OPTION_EXTERNAL_LOGGER, no_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-        h->p.max_connections, MHD_OPTION_CONNECTION_TIMEOUT, p->idle_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)HEADER_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_END);
+        on_request, h, MHD_OPTION_EXTERNAL_LOGGER, no_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, h->p.max_connections, MHD_OPTION_CONNECTION_TIMEOUT, p->idle_seconds,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!h->daemon || !h->n_workers) {
         rc = ste_err_set(err, STE_EIO, "cannot start the server: %s", strerror(errno));
         if (!h->daemon)

@@ -1,7 +1,7 @@
 /*
  * The HTTP server (libmicrohttpd): one thread reads and writes all connections; routes that may read files have a few
- * threads of their own; replies that come later are given from anywhere (exchange.h). What a client may take is bounded:
- * connections, the time one is idle, bytes of headers and of a body, and what waits for a slow reader.
+ * threads of their own; replies that come later are given from anywhere (exchange.h). What a client may take is
+ * bounded: connections, the time one is idle, bytes of headers and of a body, and what waits for a slow reader.
  */
 #ifndef STE_SERVE_HTTP_H
 #define STE_SERVE_HTTP_H
@@ -17,16 +17,17 @@ struct ste_http_table {
     size_t n;
 };
 struct ste_http_params {
-    const char *host; /* address or name to listen on */
-    int port;         /* 0: any that is free */
-    int socket;       /* one that listens already, in place of host and port; -1: none */
+    const char *host;  /* address or name to listen on */
+    int port;          /* 0: any that is free */
+    int socket;        /* one that listens already, in place of host and port; -1: none */
     const char *token; /* what clients must show, or NULL */
-    const struct ste_strings *names; /* hosts, beside loopback, that requests may name; NULL: any, as a token is shown */
+    const struct ste_strings
+        *names; /* hosts, beside loopback, that requests may name; NULL: any, as a token is shown */
     struct ste_http_table tables[8];
     size_t n_tables;
-    size_t max_body;          /* bytes */
-    unsigned max_connections; /* lowered, with a warning, to what the system allows */
-    unsigned idle_seconds;    /* after which a connection that sends or takes nothing is closed */
+    size_t max_body;                   /* bytes */
+    unsigned max_connections;          /* lowered, with a warning, to what the system allows */
+    unsigned idle_seconds;             /* after which a connection that sends or takes nothing is closed */
     const struct ste_context *context; /* of the threads that routes run in */
 };
 struct ste_http;

@@ -13,7 +13,8 @@ static void one(struct ste_buf *out, const char *name, const char *type, const c
 
 static void label(struct ste_buf *out, const struct ste_http_count *c)
 {
-    ste_buf_addf(out, "method=\"%s\",route=\"%s\"", c->route ? c->route->method : "", c->route ? c->route->path : "none");
+    ste_buf_addf(out, "method=\"%s\",route=\"%s\"", c->route ? c->route->method : "",
+                 c->route ? c->route->path : "none");
 }
 
 void ste_metrics_text(const struct ste_http_counts *h, const struct ste_work_state *w, struct ste_buf *out)
@@ -54,7 +55,8 @@ void ste_metrics_text(const struct ste_http_counts *h, const struct ste_work_sta
     one(out, "ste_clients", "gauge", "Clients that they are of.", (double)w->clients);
     one(out, "ste_questions_in_flight", "gauge", "Questions that the model works on.", (double)w->in_flight);
     one(out, "ste_jobs_done_total", "counter", "Requests to the model that ended.", (double)w->jobs_done);
-    one(out, "ste_jobs_failed_total", "counter", "Of these, those that failed or whose client left.", (double)w->jobs_failed);
+    one(out, "ste_jobs_failed_total", "counter", "Of these, those that failed or whose client left.",
+        (double)w->jobs_failed);
     one(out, "ste_jobs_refused_total", "counter", "Requests refused since too many waited.", (double)w->refused);
     one(out, "ste_answers_total", "counter", "Answers of the model.", (double)w->answers);
     one(out, "ste_tokens_read_total", "counter", "Tokens of their prompts.", (double)w->read);

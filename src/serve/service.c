@@ -1,4 +1,4 @@
-#include "serve/server.h"
+#include "serve/service.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +14,8 @@
 
 enum { N_OWN = 3 };
 
-struct ste_server {
-    const struct ste_server_params *p;
+struct ste_service {
+    const struct ste_service_params *p;
     bool open; /* JUDGE is */
     struct ste_session judge;
     struct ste_work *work;
@@ -28,7 +28,7 @@ struct ste_server {
 
 static void health(void *arg, struct ste_exchange *x)
 {
-    const struct ste_server *s = arg;
+    const struct ste_service *s = arg;
     struct ste_work_state w = {0};
     if (s->work)
         ste_work_state(s->work, &w);
@@ -40,7 +40,7 @@ static void health(void *arg, struct ste_exchange *x)
 
 static void metrics(void *arg, struct ste_exchange *x)
 {
-    const struct ste_server *s = arg;
+    const struct ste_service *s = arg;
     struct ste_work_state w;
     struct ste_http_counts h;
     struct ste_buf out = STE_BUF_INIT;
@@ -56,16 +56,17 @@ static void metrics(void *arg, struct ste_exchange *x)
 /* Where there are no runs to look at. */
 static void start_page(void *arg, struct ste_exchange *x)
 {
-    const struct ste_server *s = arg;
+    const struct ste_service *s = arg;
     ste_reply_json(x, 200,
                    json_pack("{s:s, s:s, s:s?, s:s}", "name", "ste", "version", STE_VERSION, "judge", s->p->judge,
-                             "routes", "/health, /metrics, /v1/models, /v1/judge, /v1/score, /v1/rank, /v1/group, "
-                                       "/v1/chat/completions, /v1/completions, /get_reward, /remote_rm"));
+                             "routes",
+                             "/health, /metrics, /v1/models, /v1/judge, /v1/score, /v1/rank, /v1/group, "
+                             "/v1/chat/completions, /v1/completions, /get_reward, /remote_rm"));
 }
 
-static int open_judge(struct ste_server *s, struct ste_err *err)
+static int open_judge(struct ste_service *s, struct ste_err *err)
 {
-    const struct ste_server_params *p = s->p;
+    const struct ste_service_params *p = s->p;
     int rc = ste_session_open(&s->judge, p->judge, p->options, STE_JUDGE_PAIRS, err);
     if (rc)
         return rc;
@@ -89,9 +90,9 @@ static int open_judge(struct ste_server *s, struct ste_err *err)
     return 0;
 }
 
-static int start_http(struct ste_server *s, struct ste_err *err)
+static int start_http(struct ste_service *s, struct ste_err *err)
 {
-    const struct ste_server_params *p = s->p;
+    const struct ste_service_params *p = s->p;
     struct ste_http_params h = {.host = p->host,
                                 .port = p->port,
                                 .socket = p->socket,
@@ -122,15 +123,16 @@ static int start_http(struct ste_server *s, struct ste_err *err)
     return ste_http_start(&s->http, &h, err);
 }
 
-int ste_server_open(struct ste_server **out, const struct ste_server_params *p, struct ste_err *err)
+int ste_service_open(struct ste_service **out, const struct ste_service_params *p, struct ste_err *err)
 {
     *out = NULL;
     if (p->socket < 0 && !p->token && !ste_guard_is_loopback(p->host))
-        return ste_err_set(err, STE_EUSAGE,
-                           "%s is reached by other machines: name a file with a token that they must show (--token-file), "
-                           "or listen on 127.0.0.1",
-                           p->host);
-    struct ste_server *s = ste_xcalloc(1, sizeof *s);
+        return ste_err_set(
+            err, STE_EUSAGE,
+            "%s is reached by other machines: name a file with a token that they must show (--token-file), "
+            "or listen on 127.0.0.1",
+            p->host);
+    struct ste_service *s = ste_xcalloc(1, sizeof *s);
     s->p = p;
     int rc = p->judge ? open_judge(s, err) : 0;
     if (!rc && p->runs)
@@ -138,14 +140,14 @@ int ste_server_open(struct ste_server **out, const struct ste_server_params *p, 
     if (!rc)
         rc = start_http(s, err);
     if (rc) {
-        ste_server_close(s, 0);
+        ste_service_close(s, 0);
         return rc;
     }
     *out = s;
     return 0;
 }
 
-const char *ste_server_url(const struct ste_server *s)
+const char *ste_service_url(const struct ste_service *s)
 {
     return ste_http_url(s->http);
 }
@@ -158,16 +160,16 @@ static void reloaded(void *arg, int rc, bool changed, const struct ste_err *err)
         ste_info("the judge %s", changed ? "has its newest adapter now" : "has its newest adapter already");
 }
 
-void ste_server_reload(struct ste_server *s)
+void ste_service_reload(struct ste_service *s)
 {
     struct ste_err err = {0};
-    const int rc = s->work ? ste_work_reload(s->work, reloaded, NULL, &err)
-                           : ste_err_set(&err, STE_EUSAGE, "no judge is served");
+    const int rc =
+        s->work ? ste_work_reload(s->work, reloaded, NULL, &err) : ste_err_set(&err, STE_EUSAGE, "no judge is served");
     if (rc)
         reloaded(NULL, rc, false, &err);
 }
 
-int ste_server_code(const struct ste_server *s)
+int ste_service_code(const struct ste_service *s)
 {
     struct ste_work_state w = {0};
     if (s->work)
@@ -177,7 +179,7 @@ int ste_server_code(const struct ste_server *s)
 
 #define LAST_SECONDS 5 /* to send what is there */
 
-void ste_server_close(struct ste_server *s, double seconds)
+void ste_service_close(struct ste_service *s, double seconds)
 {
     if (!s)
         return;
