@@ -56,6 +56,7 @@ void ste_command_flags(const struct ste_command *cmd, struct ste_buf *out);
     C(eval, "Use and measure a judge")                                                                                 \
     C(rank, "Use and measure a judge")                                                                                 \
     C(compare, "Use and measure a judge")                                                                              \
+    C(serve, "Use and measure a judge")                                                                                \
     C(report, "Look into a run")                                                                                       \
     C(dump, "Look into a run")                                                                                         \
     C(export, "Look into a run")                                                                                       \
