@@ -80,6 +80,7 @@ int ste_write_json(const char *path, json_t *j, struct ste_err *err);
 /* The same of a page of HTML. */
 int ste_write_page(const char *path, const struct ste_buf *page, struct ste_err *err);
 #define STE_HTML_HELP "also write them as one page of HTML (- is the standard output)"
+#define STE_TWO_TO_STDOUT "--json - and --html - both go to the standard output; give one of them a file"
 /* Whether PATH (NULL: none) is the standard output, where nothing else may then be printed. */
 static inline bool ste_to_stdout(const char *path)
 {

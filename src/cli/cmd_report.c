@@ -23,7 +23,7 @@ static int report_run(void *options_, const struct ste_strings *words, struct st
     struct ste_buf page = STE_BUF_INIT;
     int rc = ste_outputs_try((const char *const[]){o->html}, 1, err);
     if (rc == 0 && o->json && ste_to_stdout(o->html))
-        rc = ste_err_set(err, STE_EUSAGE, "--json and --html - both go to the standard output; give --html a file");
+        rc = ste_err_set(err, STE_EUSAGE, STE_TWO_TO_STDOUT);
     if (rc == 0)
         rc = ste_report_read(&report, dir, err);
     if (rc == 0 && o->html)

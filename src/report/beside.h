@@ -17,11 +17,26 @@ int ste_beside_run(json_t **out, const char *dir, const json_t *report, struct s
  * no pair has log-probabilities in both orders. */
 json_t *ste_beside_calibration(const struct ste_outcome *o, size_t n);
 
-/* The pairs of FILES on which two judges (FIRST, SECOND) differ in the two-order verdict or, SECOND being NULL, the two
- * orders of FIRST in theirs: {"of": how many were judged, "differ": how many of them, "pairs": [...]} with the texts
- * and verdicts of STE_BESIDE_PAIRS at most, those first where both sides are surest. Of NULL FIRST: all 0. */
+/* Pairs on which two judges differ in the two-order verdict, or the two orders of one judge in theirs; those are kept,
+ * STE_BESIDE_PAIRS at most, of which the less sure side is surest. All 0 at first; ste_differing_end empties it. */
 enum { STE_BESIDE_PAIRS = 50 };
-json_t *ste_beside_differing(const struct ste_pair_files *files, struct ste_outcome *const *first,
-                             struct ste_outcome *const *second);
+struct ste_differing {
+    size_t of, differ; /* judged; of them differing */
+    size_t n;
+    struct {
+        double sure;
+        json_t *row;
+    } kept[STE_BESIDE_PAIRS]; /* surest first */
+};
+/* Adds PAIR of SUBSET if it is one. NAMES: what its two answers are called; NULL: chosen and rejected. SECOND: NULL, or
+ * the other judge's. */
+void ste_differing_add(struct ste_differing *d, const char *subset, const struct ste_answer_pair *pair,
+                       const char *const *names, const struct ste_outcome *first, const struct ste_outcome *second);
+/* {"of", "differ", "pairs": [{subset, id, prompt, chosen, rejected, names, judges}]}: as many of those that are kept as
+ * have 32 MiB of text, and at least one. */
+json_t *ste_differing_end(struct ste_differing *d);
+/* The same of all pairs of FILES. */
+json_t *ste_differing_files(const struct ste_pair_files *files, struct ste_outcome *const *first,
+                            struct ste_outcome *const *second);
 
 #endif

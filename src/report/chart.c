@@ -72,7 +72,7 @@ struct ste_chart_axis ste_chart_axis_of(const double *values, size_t n, double l
         a.lo -= by;
         a.hi += by;
     }
-    a.step = round_up((a.hi - a.lo) / (whole ? 8 : 4));
+    a.step = round_up((a.hi - a.lo) / (whole ? 8 : 5));
     if (whole && a.step < 1)
         a.step = 1;
     return a;
@@ -103,14 +103,15 @@ void ste_chart_ticks(const struct ste_chart_axis *a, void (*tick)(void *arg, dou
 
 /* ---- the figure ---- */
 
-void ste_chart_begin(struct ste_buf *out, const struct ste_chart *c, bool rows, int height, const char *description)
+void ste_chart_begin(struct ste_buf *out, const struct ste_chart *c, const char *rows, int height,
+                     const char *description)
 {
     ste_html_printf(out, "<figure>\n<figcaption><strong>%s</strong> %s</figcaption>\n", c->title, c->about);
     ste_html_printf(
         out,
         "<div class=\"plot%s\"><svg class=\"chart\" height=\"%d\" role=\"img\" aria-labelledby=\"%s-t %s-d\">"
         "<title id=\"%s-t\">%s</title><desc id=\"%s-d\">%s</desc>\n",
-        rows ? " rows" : "", height, c->id, c->id, c->id, c->title, c->id, description);
+        rows, height, c->id, c->id, c->id, c->title, c->id, description);
 }
 
 void ste_chart_drawn(struct ste_buf *out)

@@ -74,18 +74,16 @@ static void describe(struct ste_buf *to, const struct ste_chart_bar *bars, size_
 static void table(struct ste_buf *out, const struct ste_chart *c, const struct ste_chart_bar *bars, size_t n,
                   const char *unit)
 {
-    ste_html_printf(out,
-                    "<thead><tr><th scope=\"col\">%s</th><th scope=\"col\" class=\"left\">part</th><th "
-                    "scope=\"col\">%s</th><th scope=\"col\">share</th></tr></thead>\n",
-                    c->y, c->x);
+    ste_html_printf(
+        out, "<thead><tr><th scope=\"col\">%s</th><th scope=\"col\">%s</th><th scope=\"col\">share</th></tr></thead>\n",
+        c->y, c->x);
     for (size_t i = 0; i < n; i++) {
         const double all = total_of(&bars[i]);
-        ste_html_printf(out, "<tbody><tr class=\"sum\"><th scope=\"row\">%s</th><td class=\"left\">all</td><td>",
-                        bars[i].label);
+        ste_html_printf(out, "<tbody><tr class=\"sum\"><th scope=\"rowgroup\">%s</th><td>", bars[i].label);
         amount(out, all, unit);
         ste_buf_adds(out, "</td><td></td></tr>\n");
         for (size_t k = 0; k < bars[i].n; k++) {
-            ste_html_printf(out, "<tr><td></td><td class=\"left\">%s</td><td>", bars[i].parts[k].name);
+            ste_html_printf(out, "<tr><th scope=\"row\" class=\"part\">%s</th><td>", bars[i].parts[k].name);
             amount(out, size_of(&bars[i].parts[k]), unit);
             ste_buf_adds(out, "</td><td>");
             ste_html_number(out, 100 * (size_of(&bars[i].parts[k]) / all), 1);
@@ -103,7 +101,7 @@ void ste_chart_bars(struct ste_buf *out, const struct ste_chart *c, const struct
     for (size_t i = 0; i < n; i++)
         most = fmax(most, total_of(&bars[i]));
     describe(&words, bars, n, unit);
-    ste_chart_begin(out, c, true, (int)n * ROW, words.s);
+    ste_chart_begin(out, c, " rows bars", (int)n * ROW, words.s);
     for (size_t i = 0; i < n; i++) {
         const double all = total_of(&bars[i]), full = scale == STE_CHART_OWN ? all : most;
         const int y = (int)i * ROW;

@@ -15,8 +15,9 @@ double ste_chart_place(const struct ste_chart_axis *a, double v);
 void ste_chart_ticks(const struct ste_chart_axis *a, void (*tick)(void *arg, double v, const char *text), void *arg);
 
 /* The figure, its caption, and the drawing of HEIGHT pixels, with DESCRIPTION (text) for who does not see it.
- * ROWS: its values run across, and no text stands left of it. */
-void ste_chart_begin(struct ste_buf *out, const struct ste_chart *c, bool rows, int height, const char *description);
+ * ROWS: ""; " rows": its values run across, and no text stands left of it; " rows bars": nor below it. */
+void ste_chart_begin(struct ste_buf *out, const struct ste_chart *c, const char *rows, int height,
+                     const char *description);
 void ste_chart_drawn(struct ste_buf *out); /* ends the drawing */
 /* The names of N series, each with its mark; and those of the chart's levels. */
 void ste_chart_key(struct ste_buf *out, const struct ste_chart *c, const char *const *names, size_t n, bool line);

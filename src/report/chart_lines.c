@@ -172,7 +172,7 @@ void ste_chart_lines(struct ste_buf *out, const struct ste_chart *c, const struc
     n = n < STE_CHART_SERIES ? n : STE_CHART_SERIES;
     for (size_t i = 0; i < n; i++)
         points += series[i].n;
-    double *x = ste_xcalloc(points + 1, sizeof *x), *y = ste_xcalloc(3 * points + 1, sizeof *y);
+    double *x = ste_xcalloc(points + 1, sizeof *x), *y = ste_xcalloc(3 * points + 3, sizeof *y);
     const char *names[STE_CHART_SERIES];
     for (size_t i = 0; i < n; i++) {
         names[i] = series[i].name;
@@ -184,11 +184,16 @@ void ste_chart_lines(struct ste_buf *out, const struct ste_chart *c, const struc
             y[3 * k + 2] = p->hi;
         }
     }
+    /* What chance gives is within the axis, and so is 0, which y has behind all points. */
+    for (int i = 0; i < 2; i++)
+        y[3 * points + (size_t)i] = points && c->levels[i].name ? c->levels[i].at : (double)NAN;
+    if (points == 0)
+        y[2] = NAN;
     const struct lines l = {out, c, ste_chart_axis_of(x, points, 0, 0, c->zero != NULL),
-                            ste_chart_axis_of(y, 3 * points, c->lo, c->hi, false)};
+                            ste_chart_axis_of(y, 3 * points + 3, c->lo, c->hi, false)};
     struct ste_buf words = STE_BUF_INIT;
     describe_lines(&words, c, series, n);
-    ste_chart_begin(out, c, false, HEIGHT, words.s);
+    ste_chart_begin(out, c, "", HEIGHT, words.s);
     axes(&l);
     for (size_t i = 0; i < n; i++)
         one_series(&l, &series[i], (int)i, n);
@@ -276,7 +281,7 @@ void ste_chart_dots(struct ste_buf *out, const struct ste_chart *c, const struct
     const struct dots d = {out, ste_chart_axis_of(values, 3 * n + 2, c->lo, c->hi, false), (int)n * ROW + 4};
     struct ste_buf words = STE_BUF_INIT;
     describe_dots(&words, c, dots, n);
-    ste_chart_begin(out, c, true, d.height, words.s);
+    ste_chart_begin(out, c, " rows", d.height, words.s);
     ste_chart_ticks(&d.axis, dots_tick, (void *)(uintptr_t)&d);
     for (int i = 0; i < 2; i++)
         if (c->levels[i].name) {

@@ -1,20 +1,9 @@
 /* Pairs on which two judges, or the two orders of one, differ. */
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "core/mem.h"
 #include "report/beside.h"
 
 enum { TEXT_MOST = 32 << 20 }; /* bytes of texts of all pairs that are shown, but for the first */
-
-struct differing {
-    const struct ste_answer_pair *pair;
-    const char *subset;
-    const struct ste_outcome *first, *second;
-    double sure; /* how sure the less sure side is; below 0: not known */
-    size_t at;
-};
 
 /* How far the labels of one order are apart. */
 static double apart(const struct ste_judgment *j)
@@ -37,14 +26,6 @@ static bool differ(const struct ste_outcome *first, const struct ste_outcome *se
                   : ste_outcome_final(first) == STE_FINAL_TIE;
 }
 
-static int surest_first(const void *a, const void *b)
-{
-    const struct differing *x = a, *y = b;
-    if (x->sure != y->sure)
-        return x->sure < y->sure ? 1 : -1;
-    return (x->at > y->at) - (x->at < y->at);
-}
-
 static const char *const finals[STE_N_FINAL] = {"chosen", "rejected", "tie", "invalid"};
 
 static json_t *verdicts(const struct ste_outcome *o)
@@ -57,51 +38,81 @@ static json_t *verdicts(const struct ste_outcome *o)
                      isfinite(margin) ? json_real(margin) : json_null(), "ab", ab, "ba", ba);
 }
 
-/* NULL-safe: a text that is not UTF-8 has no JSON. */
+/* A text that is not UTF-8 has no JSON. */
 static json_t *text(const char *s)
 {
     json_t *j = json_string(s ? s : "");
     return j ? j : json_string("(not UTF-8)");
 }
 
-static json_t *row_of(const struct differing *d, size_t *bytes)
+static json_t *row_of(const char *subset, const struct ste_answer_pair *pair, const char *const *names,
+                      const struct ste_outcome *first, const struct ste_outcome *second)
 {
     struct ste_buf prompt = STE_BUF_INIT;
     json_t *judges = json_array();
-    ste_dialogue_text(&d->pair->prompt, &prompt);
-    json_array_append_new(judges, verdicts(d->first));
-    if (d->second)
-        json_array_append_new(judges, verdicts(d->second));
-    *bytes += prompt.len + strlen(d->pair->first) + strlen(d->pair->second);
+    ste_dialogue_text(&pair->prompt, &prompt);
+    json_array_append_new(judges, verdicts(first));
+    if (second)
+        json_array_append_new(judges, verdicts(second));
     json_t *row =
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "subset", text(d->subset), "id", text(d->pair->id), "prompt",
-                  text(prompt.s), "chosen", text(d->pair->first), "rejected", text(d->pair->second), "judges", judges);
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "subset", text(subset), "id", text(pair->id), "prompt",
+                  text(prompt.s), "chosen", text(pair->first), "rejected", text(pair->second), "judges", judges);
+    if (names)
+        json_object_set_new(row, "names", json_pack("[o, o]", text(names[0]), text(names[1])));
     ste_buf_clear(&prompt);
     return row;
 }
 
-json_t *ste_beside_differing(const struct ste_pair_files *files, struct ste_outcome *const *first,
-                             struct ste_outcome *const *second)
+static size_t bytes_of(const json_t *row)
 {
-    struct differing *all = NULL;
-    size_t n = 0, cap = 0, of = 0, bytes = 0;
-    for (size_t i = 0; first && i < files->n; i++)
-        for (size_t k = 0; k < files->files[i].n; k++) {
-            const struct ste_outcome *a = &first[i][k], *b = second ? &second[i][k] : NULL;
-            if (!a->judged || (b && !b->judged))
-                continue;
-            of++;
-            if (!differ(a, b))
-                continue;
-            STE_GROW(all, cap, n + 1);
-            all[n] = (struct differing){&files->files[i].items[k], files->files[i].name, a, b, sure_of(a, b), n};
-            n++;
-        }
-    if (n)
-        qsort(all, n, sizeof *all, surest_first);
+    return json_string_length(json_object_get(row, "prompt")) + json_string_length(json_object_get(row, "chosen")) +
+           json_string_length(json_object_get(row, "rejected"));
+}
+
+void ste_differing_add(struct ste_differing *d, const char *subset, const struct ste_answer_pair *pair,
+                       const char *const *names, const struct ste_outcome *first, const struct ste_outcome *second)
+{
+    if (!first->judged || (second && !second->judged))
+        return;
+    d->of++;
+    if (!differ(first, second))
+        return;
+    d->differ++;
+    const double sure = sure_of(first, second);
+    if (d->n == STE_BESIDE_PAIRS && sure <= d->kept[d->n - 1].sure)
+        return;
+    if (d->n == STE_BESIDE_PAIRS)
+        json_decref(d->kept[--d->n].row);
+    size_t at = d->n++;
+    for (; at > 0 && d->kept[at - 1].sure < sure; at--)
+        d->kept[at] = d->kept[at - 1];
+    d->kept[at].sure = sure;
+    d->kept[at].row = row_of(subset, pair, names, first, second);
+}
+
+json_t *ste_differing_end(struct ste_differing *d)
+{
     json_t *pairs = json_array();
-    for (size_t i = 0; i < n && i < STE_BESIDE_PAIRS && bytes < TEXT_MOST; i++)
-        json_array_append_new(pairs, row_of(&all[i], &bytes));
-    ste_xfree(all);
-    return json_pack("{s:I, s:I, s:o}", "of", (json_int_t)of, "differ", (json_int_t)n, "pairs", pairs);
+    size_t bytes = 0;
+    for (size_t i = 0; i < d->n; i++) {
+        bytes += bytes_of(d->kept[i].row);
+        if (i == 0 || bytes <= TEXT_MOST)
+            json_array_append(pairs, d->kept[i].row);
+        json_decref(d->kept[i].row);
+    }
+    json_t *all =
+        json_pack("{s:I, s:I, s:o}", "of", (json_int_t)d->of, "differ", (json_int_t)d->differ, "pairs", pairs);
+    *d = (struct ste_differing){0};
+    return all;
+}
+
+json_t *ste_differing_files(const struct ste_pair_files *files, struct ste_outcome *const *first,
+                            struct ste_outcome *const *second)
+{
+    struct ste_differing d = {0};
+    for (size_t i = 0; i < files->n; i++)
+        for (size_t k = 0; k < files->files[i].n; k++)
+            ste_differing_add(&d, files->files[i].name, &files->files[i].items[k], NULL, &first[i][k],
+                              second ? &second[i][k] : NULL);
+    return ste_differing_end(&d);
 }

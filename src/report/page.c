@@ -117,6 +117,33 @@ void ste_page_json(struct ste_buf *out, const char *label, const json_t *v)
     }
 }
 
+void ste_page_table(struct ste_buf *out, const char *label, const json_t *list, const struct ste_page_column *columns)
+{
+    const json_t *row;
+    size_t i;
+    ste_html_table_begin(out, label);
+    ste_buf_adds(out, "<thead><tr>");
+    for (const struct ste_page_column *c = columns; c->key; c++)
+        ste_html_printf(out, "<th scope=\"col\">%s</th>", c->title);
+    ste_buf_adds(out, "</tr></thead><tbody>\n");
+    json_array_foreach(list, i, row)
+    {
+        ste_buf_adds(out, "<tr>");
+        for (const struct ste_page_column *c = columns; c->key; c++) {
+            const json_t *v = json_object_get(row, c->key);
+            ste_buf_adds(out, c == columns ? "<th scope=\"row\">" : json_is_string(v) ? "<td class=\"long\">" : "<td>");
+            if (json_is_string(v))
+                value(out, v);
+            else
+                ste_html_number(out, ste_field_real(row, c->key), c->digits);
+            ste_buf_adds(out, c == columns ? "</th>" : "</td>");
+        }
+        ste_buf_adds(out, "</tr>\n");
+    }
+    ste_buf_adds(out, "</tbody>");
+    ste_html_table_end(out);
+}
+
 void ste_page_all(struct ste_buf *out, const json_t *report, const char *const *left)
 {
     const char *name;
@@ -174,6 +201,51 @@ void ste_page_figure(struct ste_buf *out, const char *name, const json_t *row, c
     ste_html_printf(out, "%s</span></li>\n", remark);
 }
 
+/* ---- a judge against another ---- */
+
+static void difference(struct ste_buf *out, const char *what, const json_t *c, const char *key)
+{
+    const struct ste_chart_point p = ste_page_point(0, c, key);
+    ste_html_printf(out, "<tr><th scope=\"row\" class=\"part\">%s</th><td>", what);
+    if (isfinite(p.y))
+        ste_buf_addf(out, "%+.3f [%+.3f, %+.3f]", p.y, p.lo, p.hi);
+    ste_buf_adds(out, "</td>");
+}
+
+static void changed(struct ste_buf *out, const json_t *c, const char *gained, const char *lost, const char *p)
+{
+    ste_html_printf(out, "<td>%lld, %lld</td><td>%.2g</td></tr>\n", ste_field_whole(c, gained),
+                    ste_field_whole(c, lost), ste_field_real(c, p));
+}
+
+void ste_page_comparison(struct ste_buf *out, const char *name, const json_t *c)
+{
+    static const char *const nothing = "<td></td><td></td></tr>\n";
+    ste_html_printf(out, "<tbody><tr class=\"sum\"><th scope=\"rowgroup\">%s</th><td>%lld pairs</td>", name,
+                    ste_field_whole(c, "pairs"));
+    ste_buf_adds(out, nothing);
+    difference(out, "two-order accuracy", c, "two_order_difference");
+    changed(out, c, "only_second_two_order", "only_first_two_order", "two_order_p");
+    difference(out, "right in both orders", c, "consistent_difference");
+    changed(out, c, "only_second", "only_first", "mcnemar_p");
+    difference(out, "of it by telling better answers", c, "gain_telling");
+    ste_buf_adds(out, nothing);
+    difference(out, "of it by losing position bias", c, "gain_position");
+    ste_buf_adds(out, nothing);
+    difference(out, "right in a single order", c, "accuracy_difference");
+    ste_buf_adds(out, nothing);
+    ste_buf_adds(out, "</tbody>\n");
+}
+
+void ste_page_comparison_head(struct ste_buf *out, const char *caption)
+{
+    ste_html_table_begin(out, caption);
+    ste_html_printf(out,
+                    "<caption>%s</caption><thead><tr><th scope=\"col\">figure</th><th scope=\"col\">difference</th><th "
+                    "scope=\"col\">pairs gained, lost</th><th scope=\"col\">p</th></tr></thead>\n",
+                    caption);
+}
+
 /* ---- charts that several pages have ---- */
 
 void ste_page_coverage(struct ste_buf *out, const char *id, const json_t *const *rows, const char *const *names,
@@ -218,8 +290,10 @@ void ste_page_calibration(struct ste_buf *out, const char *id, const json_t *con
         json_array_foreach(bins, k, bin) if (most < 10) points[used][most++] =
             (struct ste_chart_point){ste_field_real(bin, "sure"), ste_field_real(bin, "right"),
                                      ste_field_real(bin, "right_lo"), ste_field_real(bin, "right_hi")};
-        if (most)
-            series[used++] = (struct ste_chart_series){names[i], points[used], most};
+        if (most) {
+            series[used] = (struct ste_chart_series){names[i], points[used], most};
+            used++;
+        }
     }
     if (used == 0) {
         ste_buf_adds(out, "<p>No calibration: no pair has log-probabilities of both labels in both orders.</p>\n");
@@ -260,39 +334,55 @@ void ste_page_calibration(struct ste_buf *out, const char *id, const json_t *con
 
 /* ---- pairs that are judged differently ---- */
 
-static void verdict(struct ste_buf *out, const char *order, const json_t *j, bool chosen_first)
+/* What the answers of pair P are called. */
+static void names_of(const json_t *p, const char *names[2])
 {
-    const char *v = ste_field_text(j, "verdict");
-    const bool names = strcmp(v, "A") == 0 || strcmp(v, "B") == 0;
-    ste_html_printf(out, "<tr><th scope=\"row\">%s</th><td class=\"left\">%s</td><td>", order,
-                    !names                          ? (*ste_field_text(j, "reason") ? ste_field_text(j, "reason") : v)
-                    : (v[0] == 'A') == chosen_first ? "the chosen answer"
-                                                    : "the rejected answer");
-    ste_html_number(out, ste_field_real(j, chosen_first ? "logprob_a" : "logprob_b"), 3);
+    const json_t *given = json_object_get(p, "names");
+    names[0] = given ? json_string_value(json_array_get(given, 0)) : "chosen";
+    names[1] = given ? json_string_value(json_array_get(given, 1)) : "rejected";
+}
+
+/* The verdict of the order in which NAMES[FIRST] is shown first. */
+static void verdict(struct ste_buf *out, const json_t *j, const char *const *names, int first)
+{
+    const char *v = ste_field_text(j, "verdict"), *of[2] = {"logprob_a", "logprob_b"};
+    ste_html_printf(out, "<tr><th scope=\"row\"><bdi>%s</bdi></th><td class=\"left\"><bdi>%s</bdi></td><td>",
+                    names[first],
+                    strcmp(v, "A") == 0            ? names[first]
+                    : strcmp(v, "B") == 0          ? names[!first]
+                    : *ste_field_text(j, "reason") ? ste_field_text(j, "reason")
+                                                   : v);
+    ste_html_number(out, ste_field_real(j, of[first]), 3);
     ste_buf_adds(out, "</td><td>");
-    ste_html_number(out, ste_field_real(j, chosen_first ? "logprob_b" : "logprob_a"), 3);
+    ste_html_number(out, ste_field_real(j, of[!first]), 3);
     ste_buf_adds(out, "</td></tr>\n");
 }
 
-static void judged(struct ste_buf *out, const json_t *of, const char *who)
+static void judged(struct ste_buf *out, const json_t *of, const char *const *names, const char *who)
 {
+    const char *together = ste_field_text(of, "two_order");
     ste_html_table_begin(out, "Verdicts");
-    ste_html_printf(out, "<caption>%sMargin for the chosen answer ", who);
+    ste_html_printf(out, "<caption>%sBoth orders together: <bdi>%s</bdi>, margin ", who,
+                    strcmp(together, "chosen") == 0     ? names[0]
+                    : strcmp(together, "rejected") == 0 ? names[1]
+                                                        : together);
     ste_html_number(out, ste_field_real(of, "margin"), 3);
-    ste_html_printf(out, "; both orders together: %s.</caption>", ste_field_text(of, "two_order"));
-    ste_buf_adds(out, "<thead><tr><th scope=\"col\">order</th><th scope=\"col\" class=\"left\">names</th><th "
-                      "scope=\"col\">log p, chosen</th><th scope=\"col\">log p, rejected</th></tr></thead><tbody>\n");
-    verdict(out, "chosen first", json_object_get(of, "ab"), true);
-    verdict(out, "rejected first", json_object_get(of, "ba"), false);
+    ste_html_printf(out,
+                    " for <bdi>%s</bdi>.</caption><thead><tr><th scope=\"col\">shown first</th><th scope=\"col\" "
+                    "class=\"left\">names</th><th scope=\"col\">log p, <bdi>%s</bdi></th><th scope=\"col\">log p, "
+                    "<bdi>%s</bdi></th></tr></thead><tbody>\n",
+                    names[0], names[0], names[1]);
+    verdict(out, json_object_get(of, "ab"), names, 0);
+    verdict(out, json_object_get(of, "ba"), names, 1);
     ste_buf_adds(out, "</tbody>");
     ste_html_table_end(out);
     for (int i = 0; i < 2; i++) {
         const char *why = ste_field_text(json_object_get(of, i ? "ba" : "ab"), "reasoning");
         if (*why)
             ste_html_printf(out,
-                            "<details><summary>Reasoning, %s first</summary><div class=\"box text\" "
+                            "<details><summary>Reasoning, <bdi>%s</bdi> first</summary><div class=\"box text\" "
                             "tabindex=\"0\">%s</div></details>\n",
-                            i ? "rejected" : "chosen", why);
+                            names[i], why);
     }
 }
 
@@ -304,22 +394,25 @@ void ste_page_differing(struct ste_buf *out, const json_t *differing, const char
     ste_html_printf(out, "<p>%s on %lld of %lld pairs", what, ste_field_whole(differing, "differ"),
                     ste_field_whole(differing, "of"));
     if ((long long)shown < ste_field_whole(differing, "differ"))
-        ste_html_printf(out, "; the %zu of which the less sure side is surest are shown", shown);
+        ste_html_printf(out, "; shown are the %zu of which the less sure side is surest", shown);
     ste_buf_adds(out, ".</p>\n");
     json_array_foreach(pairs, i, p)
     {
         const json_t *judges = json_object_get(p, "judges");
+        const char *names[2], *const keys[2] = {"chosen", "rejected"};
+        names_of(p, names);
         ste_html_printf(out, "<details class=\"pair\"><summary><bdi>%s</bdi>, pair <bdi>%s</bdi></summary>\n",
                         ste_field_text(p, "subset"), ste_field_text(p, "id"));
         ste_html_printf(out, "<h3>Prompt</h3><div class=\"box text\" tabindex=\"0\">%s</div>\n<div class=\"sides\">",
                         ste_field_text(p, "prompt"));
-        ste_html_printf(out, "<div><h3>Chosen answer</h3><div class=\"box text\" tabindex=\"0\">%s</div></div>\n",
-                        ste_field_text(p, "chosen"));
-        ste_html_printf(out,
-                        "<div><h3>Rejected answer</h3><div class=\"box text\" tabindex=\"0\">%s</div></div></div>\n",
-                        ste_field_text(p, "rejected"));
+        for (int k = 0; k < 2; k++)
+            ste_html_printf(out,
+                            "<div><h3>Answer: <bdi>%s</bdi></h3><div class=\"box text\" "
+                            "tabindex=\"0\">%s</div></div>\n",
+                            names[k], ste_field_text(p, keys[k]));
+        ste_buf_adds(out, "</div>\n");
         for (size_t k = 0; k < json_array_size(judges); k++)
-            judged(out, json_array_get(judges, k),
+            judged(out, json_array_get(judges, k), names,
                    json_array_size(judges) < 2 ? ""
                    : k                         ? "Second judge. "
                                                : "First judge. ");

@@ -17,7 +17,7 @@ int ste_page_run(struct ste_buf *out, const char *dir, const json_t *report, str
 void ste_page_run_main(struct ste_buf *out, const char *name, const json_t *report, const json_t *beside);
 
 /* The pages of `ste eval`, `ste compare`, `ste rank` and `ste sweep`, made of what these give as JSON. DIFFERING
- * as ste_beside_differing gives it; CALIBRATION as ste_beside_calibration does; either may be NULL. */
+ * as ste_differing_end gives it; CALIBRATION as ste_beside_calibration does; either may be NULL. */
 void ste_page_eval(struct ste_buf *out, const json_t *figures, const json_t *differing, const json_t *calibration);
 void ste_page_compare(struct ste_buf *out, const json_t *figures, const json_t *differing);
 void ste_page_rank(struct ste_buf *out, const json_t *figures, const json_t *differing);

@@ -16,6 +16,13 @@ void ste_page_heading(struct ste_buf *out, const struct ste_page_section *sectio
 /* VALUE with all that is in it, by its names: lists of objects as tables, objects as names and values, numbers as the
  * report's file has them. LABEL is text. */
 void ste_page_json(struct ste_buf *out, const char *label, const json_t *value);
+/* LIST as a table of COLUMNS (NULL-ended keys): the members called KEY, under TITLE, numbers with DIGITS behind the
+ * point. The first column names the row. */
+struct ste_page_column {
+    const char *key, *title;
+    int digits;
+};
+void ste_page_table(struct ste_buf *out, const char *label, const json_t *list, const struct ste_page_column *columns);
 /* The section "All figures": REPORT but its members named in LEFT (NULL-ended), which stand elsewhere on the page. */
 void ste_page_all(struct ste_buf *out, const json_t *report, const char *const *left);
 
@@ -30,8 +37,11 @@ void ste_page_coverage(struct ste_buf *out, const char *id, const json_t *const 
 /* The calibration chart of up to STE_CHART_SERIES judges. Members of CALIBRATIONS may be NULL. */
 void ste_page_calibration(struct ste_buf *out, const char *id, const json_t *const *calibrations,
                           const char *const *names, size_t n);
-/* The section's text and the pairs of ste_beside_differing. */
+/* The section's text and the pairs of ste_differing_end. */
 void ste_page_differing(struct ste_buf *out, const json_t *differing, const char *what);
+/* A table of comparisons ("ste compare"'s fields), and one of them, NAME, in it; ste_html_table_end ends it. */
+void ste_page_comparison_head(struct ste_buf *out, const char *caption);
+void ste_page_comparison(struct ste_buf *out, const char *name, const json_t *c);
 /* A last line: what made the page. */
 void ste_page_foot(struct ste_buf *out);
 

@@ -71,16 +71,6 @@ static void by_iteration(struct ste_buf *out, const struct ste_chart *c, const j
 
 /* ---- accuracy ---- */
 
-static void comparison_cell(struct ste_buf *out, const json_t *c, const char *key)
-{
-    const struct ste_chart_point p = ste_page_point(0, c, key);
-    if (!isfinite(p.y)) {
-        ste_buf_adds(out, "<td></td>");
-        return;
-    }
-    ste_buf_addf(out, "<td>%+.3f [%+.3f, %+.3f]</td>", p.y, p.lo, p.hi);
-}
-
 static void comparisons(struct ste_buf *out, const json_t *report, const char *suite)
 {
     const json_t *c;
@@ -91,32 +81,13 @@ static void comparisons(struct ste_buf *out, const json_t *report, const char *s
         char name[32];
         if (!ste_field_is_of(c, suite, ""))
             continue;
-        if (!any) {
-            ste_html_table_begin(out, "Each judge against the seed");
-            ste_buf_adds(out, "<caption>Each judge against the seed, on the same pairs; p by McNemar's exact "
-                              "test</caption><thead><tr><th scope=\"col\">judge</th><th scope=\"col\">two-order "
-                              "accuracy</th><th scope=\"col\">gained, lost</th><th scope=\"col\">p</th><th "
-                              "scope=\"col\">right in both orders</th><th scope=\"col\">gained, lost</th><th "
-                              "scope=\"col\">p</th><th scope=\"col\">by telling better</th><th scope=\"col\">by less "
-                              "position bias</th></tr></thead><tbody>\n");
-        }
+        if (!any)
+            ste_page_comparison_head(out, "Each judge against the seed, on the same pairs; p by McNemar's exact test");
         any = true;
-        ste_html_printf(out, "<tr><th scope=\"row\">%s</th>",
-                        ste_page_judge(name, sizeof name, ste_field_whole(c, "iteration")));
-        comparison_cell(out, c, "two_order_difference");
-        ste_html_printf(out, "<td>%lld, %lld</td><td>%.2g</td>", ste_field_whole(c, "only_second_two_order"),
-                        ste_field_whole(c, "only_first_two_order"), ste_field_real(c, "two_order_p"));
-        comparison_cell(out, c, "consistent_difference");
-        ste_html_printf(out, "<td>%lld, %lld</td><td>%.2g</td>", ste_field_whole(c, "only_second"),
-                        ste_field_whole(c, "only_first"), ste_field_real(c, "mcnemar_p"));
-        comparison_cell(out, c, "gain_telling");
-        comparison_cell(out, c, "gain_position");
-        ste_buf_adds(out, "</tr>\n");
+        ste_page_comparison(out, ste_page_judge(name, sizeof name, ste_field_whole(c, "iteration")), c);
     }
-    if (any) {
-        ste_buf_adds(out, "</tbody>");
+    if (any)
         ste_html_table_end(out);
-    }
 }
 
 static void suite_accuracy(struct ste_buf *out, const json_t *report, const char *suite, size_t which)
@@ -132,8 +103,7 @@ static void suite_accuracy(struct ste_buf *out, const json_t *report, const char
         return;
     snprintf(id, sizeof id, "accuracy-%zu", which);
     snprintf(about, sizeof about,
-             "%lld pairs, each in both orders; %lld verdicts of the last judge are invalid and count "
-             "as wrong.",
+             "%lld pairs, each in both orders; %lld verdicts of the last judge are invalid, and count as wrong.",
              ste_field_whole(rows[n - 1], "pairs"), ste_field_whole(rows[n - 1], "invalid"));
     struct ste_buf title = STE_BUF_INIT;
     ste_buf_addf(&title, "Accuracy by iteration, %s.", suite_title(suite));
@@ -305,7 +275,7 @@ static void sureness(struct ste_buf *out, const json_t *report, const json_t *be
         const size_t n = rows_of(report, suites->items[s], "", rows, ITERATIONS_MOST),
                      places[3] = {0, n > 2 ? n - 2 : 1, n - 1};
         const char *names[3];
-        char texts[3][32], id[2][32];
+        char texts[3][32], id[2][40];
         size_t used = 0;
         for (size_t k = 0; k < 3; k++) {
             if (places[k] >= n || (k > 0 && places[k] <= places[used - 1]))
@@ -335,8 +305,7 @@ static void summary(struct ste_buf *out, const json_t *report, const struct ste_
     double seconds = 0;
     size_t i;
     json_array_foreach(json_object_get(report, "work"), i, w) seconds += ste_field_real(w, "seconds");
-    ste_html_printf(out,
-                    "<p>Seed model <bdi>%s</bdi>; %zu iterations trained; %lld usable pairs; %.0f s of work.</p>\n",
+    ste_html_printf(out, "<p>Seed model <bdi>%s</bdi>; iterations: %zu; %lld usable pairs; %.0f s of work.</p>\n",
                     ste_field_text(models, "seed"), json_array_size(json_object_get(report, "iterations")),
                     ste_field_whole(pairs, "kept"), seconds);
     ste_buf_adds(out, "<ul class=\"figures\">");

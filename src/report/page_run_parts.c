@@ -23,18 +23,20 @@ static int falling(const void *a, const void *b)
     return x->size < y->size ? 1 : x->size > y->size ? -1 : strcmp(x->name, y->name);
 }
 
-/* Adds the states of G: FIRST, which goes on, before the others, the largest first. */
+/* Adds the states of G: FIRST, which goes on (NULL: none does), before the others, the largest first. */
 static void add_bar(struct bars *b, const char *label, const json_t *g, const char *first)
 {
     json_t *states = json_object_get(g, "states"), *v;
     const char *name;
     struct ste_chart_part *parts = ste_xcalloc(json_object_size(states) + 1, sizeof *parts);
+    const size_t sorted = first ? 1 : 0;
     size_t n = 0;
-    parts[n++] = (struct ste_chart_part){first, (double)ste_field_whole(states, first)};
-    json_object_foreach(states, name, v) if (strcmp(name, first) != 0) parts[n++] =
+    if (first)
+        parts[n++] = (struct ste_chart_part){first, (double)ste_field_whole(states, first)};
+    json_object_foreach(states, name, v) if (!first || strcmp(name, first) != 0) parts[n++] =
         (struct ste_chart_part){name, (double)json_integer_value(v)};
-    for (size_t i = 2; i < n; i++) /* few of them */
-        for (size_t k = i; k > 1 && falling(&parts[k - 1], &parts[k]) > 0; k--) {
+    for (size_t i = sorted + 1; i < n; i++) /* few of them */
+        for (size_t k = i; k > sorted && falling(&parts[k - 1], &parts[k]) > 0; k--) {
             const struct ste_chart_part swap = parts[k];
             parts[k] = parts[k - 1];
             parts[k - 1] = swap;
@@ -76,7 +78,7 @@ static void aside(struct ste_buf *out, const json_t *f)
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         const json_t *g = json_object_get(f, groups[i].key);
         if (some(g))
-            add_bar(&b, groups[i].label, g, json_object_iter_key(json_object_iter(json_object_get(g, "states"))));
+            add_bar(&b, groups[i].label, g, NULL);
     }
     const struct ste_chart c = {
         .id = "funnel-aside", .title = "Counted beside.", .about = "Each bar by itself.", .x = "number", .y = "what"};
@@ -116,12 +118,13 @@ void ste_page_funnel(struct ste_buf *out, const json_t *f)
     add_bar(&b, "instructions read", json_object_get(f, "instructions"), "kept");
     add_bar(&b, "pairs of the kept ones", json_object_get(f, "pairs"), "kept");
     add_bar(&b, "usable pairs by part", json_object_get(f, "pairs_split"), "train");
-    const struct ste_chart c = {.id = "funnel-flow",
-                                .title = "From instructions to training pairs.",
-                                .about = "The first part of each bar goes on as the next bar; what is beside it was "
-                                         "dropped, and is named. The parts of each bar add up to it.",
-                                .x = "number",
-                                .y = "stage"};
+    const struct ste_chart c = {
+        .id = "funnel-flow",
+        .title = "From instructions to training pairs.",
+        .about = "The first part of each bar goes on as the next bar; what stands beside it was "
+                 "dropped. The parts stand in the order of the table, which names them, and add up to their bar.",
+        .x = "number",
+        .y = "stage"};
     ste_buf_adds(out, "<div class=\"charts\">\n");
     draw(out, &c, &b, STE_CHART_FLOW, "");
     judged(out, f);
@@ -157,11 +160,20 @@ void ste_page_kinds(struct ste_buf *out, const json_t *report)
         ste_buf_adds(out, "<p>No pair has been made yet.</p>\n");
     draw(out, &c, &b, STE_CHART_COMMON, "");
     if (json_array_size(json_object_get(report, "kinds"))) {
-        ste_buf_adds(out,
-                     "<p>What could give a label away: means over the usable pairs of length in characters and of "
-                     "the share with Markdown, how often the chosen answer is the longer one, and the margin of the "
-                     "check in nats.</p>\n");
-        ste_page_json(out, "Kinds of pairs", json_object_get(report, "kinds"));
+        static const struct ste_page_column columns[] = {{"kind", "kind", 0},
+                                                         {"kept", "usable", 0},
+                                                         {"chosen_chars", "characters, chosen", 1},
+                                                         {"rejected_chars", "rejected", 1},
+                                                         {"chosen_longer", "chosen is longer", 3},
+                                                         {"chosen_marked", "Markdown, chosen", 3},
+                                                         {"rejected_marked", "rejected", 3},
+                                                         {"margin", "margin, nats", 2},
+                                                         {0}};
+        ste_buf_adds(
+            out, "<h3>What could give a label away</h3>\n<p>Means over the usable pairs: length of either answer in "
+                 "characters, how "
+                 "often the chosen one is the longer, the shares with Markdown, and the margin of the check.</p>\n");
+        ste_page_table(out, "Kinds of pairs", json_object_get(report, "kinds"), columns);
     }
     const double tokens = ste_field_real(report, "tokens_a_pair");
     if (isfinite(tokens))
@@ -219,11 +231,25 @@ void ste_page_training(struct ste_buf *out, const json_t *report, const json_t *
         ste_buf_adds(out, "<p>Nothing has been trained yet.</p>\n");
         return;
     }
+    static const struct ste_page_column columns[] = {{"iteration", "iteration", 0},
+                                                     {"pairs", "pairs", 0},
+                                                     {"agreement", "agreement", 3},
+                                                     {"invalid_share", "invalid", 3},
+                                                     {"first_position", "first position", 3},
+                                                     {"yield", "yield", 3},
+                                                     {"examples", "examples", 0},
+                                                     {"steps", "steps", 0},
+                                                     {"first_loss", "loss, first", 3},
+                                                     {"last_loss", "last", 3},
+                                                     {"chosen_step", "checkpoint", 0},
+                                                     {"chosen_sure", "chosen in", 3},
+                                                     {"stop", "stopped, for", 0},
+                                                     {0}};
     ste_buf_adds(out,
                  "<p>Agreement is how often the first sample of a training pair's judgments is right; yield, the "
                  "share of the training pairs that are trained on. The checkpoint is the one with the least log-loss "
-                 "on the dev pairs, chosen_sure how often draws of these pairs choose it.</p>\n");
-    ste_page_json(out, "Iterations", iterations);
+                 "on the dev pairs; chosen in: the share of draws of these pairs that choose it.</p>\n");
+    ste_page_table(out, "Iterations", iterations, columns);
     ste_buf_adds(out, "<div class=\"charts\">\n");
     const struct ste_chart loss = {.id = "loss",
                                    .title = "Training loss by step.",
@@ -292,7 +318,10 @@ void ste_page_work(struct ste_buf *out, const json_t *report, const json_t *toke
                      "<h3>Tokens by step</h3>\n<p>Tokens of prompts that were read and of texts that were written; of "
                      "training, those read and those of them that were learnt. What evaluations read is not "
                      "kept.</p>\n");
-        ste_page_json(out, "Tokens by step", tokens);
+        static const struct ste_page_column columns[] = {
+            {"step", "step", 0}, {"iteration", "iteration", 0}, {"what", "what", 0},     {"n", "number", 0},
+            {"read", "read", 0}, {"written", "written", 0},     {"learnt", "learnt", 0}, {0}};
+        ste_page_table(out, "Tokens by step", tokens, columns);
     }
     if (json_array_size(json_object_get(report, "servers"))) {
         ste_buf_adds(out, "<h3>Models on servers</h3>\n");
@@ -330,7 +359,7 @@ void ste_page_made(struct ste_buf *out, const json_t *report, const json_t *besi
     ste_buf_adds(out, "<h3>Models and hashes</h3>\n<dl class=\"facts\">");
     json_array_foreach(facts, i, row)
     {
-        if (strstr(ste_field_text(row, "key"), "done"))
+        if (strcmp(ste_field_text(row, "value"), "done") == 0) /* how far a step is */
             continue;
         ste_html_printf(out, "<dt>%s</dt><dd class=\"mono\">%s</dd>\n", ste_field_text(row, "key"),
                         ste_field_text(row, "value"));

@@ -91,7 +91,7 @@ static const char *const lists[STE_N_LISTED] = {
         "ORDER BY suite <> 'test', suite",
     [STE_LIST_STEPS] = "SELECT iteration, step, loss FROM train_step ORDER BY 1, 2",
     [STE_LIST_TOKENS] =
-        "SELECT 'pair' AS step, 0 AS iteration, 'texts: ' || kind AS what, count(*) AS n, NULL AS read, "
+        "SELECT 'pair' AS step, 0 AS iteration, kind AS what, count(*) AS n, NULL AS read, "
         "sum(tokens) AS written, NULL AS learnt FROM generation WHERE kind <> 'tests' GROUP BY kind UNION ALL "
         "SELECT 'judge', iteration, 'judgments', count(*), sum(length(p.tokens)) / 4, sum(length(completion)) / 4, NULL "
         "FROM judgment j LEFT JOIN prompt p ON p.id = j.prompt GROUP BY iteration UNION ALL "

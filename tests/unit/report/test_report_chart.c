@@ -189,8 +189,8 @@ static void test_bars(void **state)
         }
     ste_buf_reset(&out);
     ste_chart_bars(&out, &plain, bars, 2, STE_CHART_FLOW, "");
-    assert_non_null(strstr(out.s, "<td class=\"left\">too long</td><td>3</td><td>30.0 %</td>"));
-    assert_non_null(strstr(out.s, "<td class=\"left\">nothing</td><td>0</td><td>0.0 %</td>"));
+    assert_non_null(strstr(out.s, "<th scope=\"row\" class=\"part\">too long</th><td>3</td><td>30.0 %</td>"));
+    assert_non_null(strstr(out.s, "<th scope=\"row\" class=\"part\">nothing</th><td>0</td><td>0.0 %</td>"));
     assert_non_null(strstr(out.s, "width=\"30.000%\""));
     assert_non_null(strstr(out.s, "M0 0H60.000L60.000 34H0Z")); /* what is kept goes on as the next bar */
     ste_buf_clear(&out);
