@@ -465,22 +465,43 @@ static void step(struct ste_engine *e)
     e->stats.prefill_seconds += n ? seconds * (n - decoding) / n : 0;
 }
 
-int ste_engine_next(struct ste_engine *e, struct ste_completion *out, struct ste_err *err)
+int ste_engine_step(struct ste_engine *e, struct ste_completion *out, struct ste_err *err)
 {
-    while (!e->ended.n) {
-        if (!e->running.n && !e->waiting.n)
-            return 0;
+    if (!e->ended.n && (e->running.n || e->waiting.n)) {
         int rc = ste_cancel_check(err);
         if (rc)
             return rc;
         admit(e);
         step(e);
     }
+    if (!e->ended.n)
+        return 0;
     struct ste_sequence *s = take(&e->ended, 0);
     *out = s->out;
     memset(&s->out, 0, sizeof s->out);
     ste_sequence_free(s);
     return 1;
+}
+
+int ste_engine_next(struct ste_engine *e, struct ste_completion *out, struct ste_err *err)
+{
+    int rc = 0;
+    while (rc == 0 && ste_engine_in_flight(e))
+        rc = ste_engine_step(e, out, err);
+    return rc;
+}
+
+size_t ste_engine_written(const struct ste_engine *e, uint64_t ticket, const int32_t **tokens, const float **logprobs)
+{
+    for (size_t i = 0; i < e->running.n; i++) {
+        const struct ste_sequence *s = e->running.items[i];
+        if (s->out.ticket != ticket)
+            continue;
+        *tokens = s->out.tokens;
+        *logprobs = s->out.logprobs;
+        return s->choosing || s->r.n_given ? s->out.n_free : s->out.n;
+    }
+    return 0;
 }
 
 int ste_engine_logits(struct ste_engine *e, const struct ste_adapter *a, const int32_t *ids, size_t n, float *out,

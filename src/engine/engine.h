@@ -51,6 +51,11 @@ int ste_engine_submit(struct ste_engine *e, const struct ste_request *r, uint64_
 void ste_engine_cancel(struct ste_engine *e, uint64_t ticket);
 /* Works until a request ends. 1: *OUT is it (the caller clears it); 0: none is in flight. */
 int ste_engine_next(struct ste_engine *e, struct ste_completion *out, struct ste_err *err);
+/* The same for one step at most, behind which others may be submitted: 0 where none has ended by then too. */
+int ste_engine_step(struct ste_engine *e, struct ste_completion *out, struct ste_err *err);
+/* How many tokens the free part of a request in flight has so far (0: none, or the ticket is unknown); they and their
+ * log-probabilities are the engine's and stay until it works again. */
+size_t ste_engine_written(const struct ste_engine *e, uint64_t ticket, const int32_t **tokens, const float **logprobs);
 size_t ste_engine_in_flight(const struct ste_engine *e);
 
 /* Logits of every position of a token sequence, (n, n_vocab) f32 in OUT: for tests and interop. */

@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "data/pairs.h"
 #include "eval/vote.h"
+#include "llm/pump.h"
 
 /* What may bias a judge: accuracy is reported apart for pairs whose chosen answer has it and whose rejected one has. */
 enum ste_bias {
@@ -110,7 +111,8 @@ void ste_metrics_of(const struct ste_outcome *o, size_t n, const char *name, uin
 size_t ste_metrics_side(const struct ste_outcome *o, size_t n, enum ste_bias bias, int side, uint64_t seed,
                         struct ste_rate *accuracy);
 /* How far the judge goes by BIAS: of the pairs of which one answer has more of it and the two-order verdict names one
- * answer, how many, NAMED, the share whose verdict names that answer, and RIGHT, the share in which it is the chosen one. */
+ * answer, how many, NAMED, the share whose verdict names that answer, and RIGHT, the share in which it is the chosen
+ * one. */
 size_t ste_metrics_liking(const struct ste_outcome *o, size_t n, enum ste_bias bias, uint64_t seed,
                           struct ste_rate *named, double *right);
 /* Mean of the suites' figures, weighted by WEIGHTS (NULL: all equal); intervals by resampling prompts within each
@@ -149,6 +151,13 @@ struct ste_judging {
  * pair that does not fit the context is named in a warning. */
 int ste_judge_pairs(const struct ste_judging *j, const struct ste_answer_pairs *pairs, struct ste_outcome *out,
                     struct ste_err *err);
+/* The same in parts, for who has a loop of its own: what PUMP asks, whose llm is J's, until it is done. J is copied,
+ * but not what it points to. *ASKED is to be done whatever this returns. */
+struct ste_pairs_asked;
+int ste_judge_pairs_ask(struct ste_pairs_asked **asked, const struct ste_judging *j,
+                        const struct ste_answer_pairs *pairs, struct ste_outcome *out, struct ste_pump *pump,
+                        struct ste_err *err);
+void ste_judge_pairs_done(struct ste_pairs_asked *g);
 /* Sets the fields verdict, reason, logprob_a, logprob_b and reasoning of one judgment in ROW. */
 void ste_judgment_json(const struct ste_judgment *j, json_t *row);
 /* Gives the row of a pair without a label with O's verdict, of both orders or of the file's order alone. */

@@ -19,5 +19,13 @@ int ste_reward_pairs(struct ste_reward *r, const struct ste_judging *j, const st
 int ste_likelihood_pairs(struct ste_llm *llm, const struct ste_likelihood_setting *s,
                          const struct ste_answer_pairs *pairs, struct ste_outcome *out, struct ste_progress *progress,
                          struct ste_err *err);
+/* The same in parts, for who has a loop of its own: what PUMP asks, until it is done. ALL: nothing is left to ask, and
+ * OUT gets its verdicts. */
+struct ste_likelihood_pairs_asked;
+struct ste_likelihood_pairs_asked *ste_likelihood_pairs_ask(struct ste_llm *llm, const struct ste_likelihood_setting *s,
+                                                            const struct ste_answer_pairs *pairs,
+                                                            struct ste_outcome *out, struct ste_progress *progress,
+                                                            struct ste_pump *pump);
+void ste_likelihood_pairs_done(struct ste_likelihood_pairs_asked *g, bool all);
 
 #endif

@@ -3,9 +3,8 @@
 #include <math.h>
 
 #include "core/mem.h"
-#include "llm/pump.h"
 
-struct scoring {
+struct ste_scores_asked {
     const struct ste_judge_setting *setting;
     const struct ste_answer_rows *rows;
     struct ste_score *out; /* (rows); an address here is a question's tag */
@@ -20,7 +19,7 @@ struct scoring {
 
 static int next(void *arg, struct ste_question *question, struct ste_err *err)
 {
-    struct scoring *g = arg;
+    struct ste_scores_asked *g = arg;
     if (!g->n_tens && g->fresh == g->rows->n)
         return 0;
     const bool ten = g->n_tens > 0;
@@ -39,7 +38,7 @@ static int next(void *arg, struct ste_question *question, struct ste_err *err)
 
 static void submitted(void *arg, void *tag, uint64_t ticket)
 {
-    struct scoring *g = arg;
+    struct ste_scores_asked *g = arg;
     ste_judge_prompt_clear(&g->texts);
     ste_xfree(g->prefill);
     g->prefill = NULL;
@@ -47,7 +46,7 @@ static void submitted(void *arg, void *tag, uint64_t ticket)
 
 static int too_long(void *arg, void *tag, const char *why, struct ste_err *err)
 {
-    struct scoring *g = arg;
+    struct ste_scores_asked *g = arg;
     struct ste_score *s = tag;
     ste_score_clear(s);
     s->reason = STE_INVALID_TOO_LONG;
@@ -58,7 +57,7 @@ static int too_long(void *arg, void *tag, const char *why, struct ste_err *err)
 
 static int answer(void *arg, struct ste_answer *a, struct ste_err *err)
 {
-    struct scoring *g = arg;
+    struct ste_scores_asked *g = arg;
     struct ste_score *s = a->tag;
     const size_t row = (size_t)(s - g->out);
     if (g->second[row]) {
@@ -71,22 +70,38 @@ static int answer(void *arg, struct ste_answer *a, struct ste_err *err)
     return 0;
 }
 
+struct ste_scores_asked *ste_score_answers_ask(struct ste_llm *llm, const struct ste_judge_setting *s,
+                                               const struct ste_answer_rows *rows, struct ste_score *out,
+                                               struct ste_progress *progress, struct ste_pump *pump)
+{
+    struct ste_scores_asked *g = ste_xcalloc(1, sizeof *g);
+    *g = (struct ste_scores_asked){.setting = s,
+                                   .rows = rows,
+                                   .out = out,
+                                   .tens = ste_xcalloc(rows->n + 1, sizeof *g->tens),
+                                   .second = ste_xcalloc(rows->n + 1, sizeof *g->second),
+                                   .progress = progress};
+    for (size_t i = 0; i < rows->n; i++)
+        out[i] = (struct ste_score){.expected = NAN};
+    *pump = (struct ste_pump){
+        .llm = llm, .arg = g, .next = next, .submitted = submitted, .too_long = too_long, .answer = answer};
+    return g;
+}
+
+void ste_score_answers_done(struct ste_scores_asked *g)
+{
+    ste_xfree(g->tens);
+    ste_xfree(g->second);
+    ste_xfree(g);
+}
+
 int ste_score_answers(struct ste_llm *llm, const struct ste_judge_setting *s, const struct ste_answer_rows *rows,
                       struct ste_score *out, struct ste_progress *progress, struct ste_err *err)
 {
-    struct scoring g = {.setting = s,
-                        .rows = rows,
-                        .out = out,
-                        .tens = ste_xcalloc(rows->n + 1, sizeof *g.tens),
-                        .second = ste_xcalloc(rows->n + 1, sizeof *g.second),
-                        .progress = progress};
-    for (size_t i = 0; i < rows->n; i++)
-        out[i] = (struct ste_score){.expected = NAN};
-    const struct ste_pump pump = {
-        .llm = llm, .arg = &g, .next = next, .submitted = submitted, .too_long = too_long, .answer = answer};
+    struct ste_pump pump;
+    struct ste_scores_asked *g = ste_score_answers_ask(llm, s, rows, out, progress, &pump);
     int rc = ste_pump_run(&pump, err);
-    ste_xfree(g.tens);
-    ste_xfree(g.second);
+    ste_score_answers_done(g);
     return rc;
 }
 

@@ -10,7 +10,7 @@
 #define STE_JUDGE_LIKELIHOOD_H
 
 #include "core/log.h"
-#include "llm/llm.h"
+#include "llm/pump.h"
 
 /* What an answer's score is, of its log-probabilities behind the prompt and behind an empty user message. */
 enum ste_normalise {
@@ -41,6 +41,13 @@ struct ste_given {
  * its prompt do not fit the context. Of an empty text the end of the turn counts, as nothing else is there. */
 int ste_likelihoods(struct ste_llm *llm, const struct ste_likelihood_setting *s, const struct ste_given *given,
                     size_t n, struct ste_likelihood *out, struct ste_progress *progress, struct ste_err *err);
+
+/* The same in parts, for who has a loop of its own: what PUMP asks, until it is done. What is pointed to stays. */
+struct ste_likelihoods_asked;
+struct ste_likelihoods_asked *ste_likelihoods_ask(struct ste_llm *llm, const struct ste_likelihood_setting *s,
+                                                  const struct ste_given *given, size_t n, struct ste_likelihood *out,
+                                                  struct ste_progress *progress, struct ste_pump *pump);
+void ste_likelihoods_done(struct ste_likelihoods_asked *g);
 
 /* The texts whose likelihood a pair takes: both answers behind the prompt, then perhaps both behind none. */
 enum { STE_LIKELIHOOD_MOST = 4 };

@@ -123,23 +123,37 @@ const char *ste_reward_model_hash(const struct ste_reward *r)
     return r->model->sha256;
 }
 
-int ste_reward_scores(struct ste_reward *r, const struct ste_dialogue *prompt, const char *first, const char *second,
+/* SCORE[n] of N answers, at most two, side by side. */
+static int score_some(struct ste_reward *r, const struct ste_dialogue *prompt, const char *const *answers, int n,
                       double *score, struct ste_err *err)
 {
     struct ste_tokens ids[2] = {{0}, {0}};
     struct ste_example x[2];
     int rc = 0, n_prompt;
-    for (int i = 0; i < 2 && !rc; i++) {
-        rc = ste_reward_tokens(r->model, prompt, i ? second : first, &ids[i], &n_prompt, err);
+    size_t longest = 0;
+    for (int i = 0; i < n && !rc; i++) {
+        rc = ste_reward_tokens(r->model, prompt, answers[i], &ids[i], &n_prompt, err);
         x[i] = (struct ste_example){ids[i].ids, (int)ids[i].n, n_prompt, 1, NULL};
+        longest = ids[i].n > longest ? ids[i].n : longest;
     }
-    const size_t longest = ids[0].n > ids[1].n ? ids[0].n : ids[1].n;
     if (!rc && longest > (size_t)r->model->hp.n_ctx_train)
         rc = ste_err_set(err, STE_ETOOLONG, "%zu tokens are more than the model's context of %d", longest,
                          r->model->hp.n_ctx_train);
     if (!rc)
-        rc = ste_trainer_scores(r->trainer, x, 2, score, err);
+        rc = ste_trainer_scores(r->trainer, x, n, score, err);
     ste_tokens_clear(&ids[0]);
     ste_tokens_clear(&ids[1]);
     return rc;
+}
+
+int ste_reward_scores(struct ste_reward *r, const struct ste_dialogue *prompt, const char *first, const char *second,
+                      double *score, struct ste_err *err)
+{
+    return score_some(r, prompt, (const char *const[]){first, second}, 2, score, err);
+}
+
+int ste_reward_score(struct ste_reward *r, const struct ste_dialogue *prompt, const char *answer, double *score,
+                     struct ste_err *err)
+{
+    return score_some(r, prompt, &answer, 1, score, err);
 }

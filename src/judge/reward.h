@@ -33,5 +33,8 @@ const char *ste_reward_model_hash(const struct ste_reward *r); /* SHA-256 of the
  */
 int ste_reward_scores(struct ste_reward *r, const struct ste_dialogue *prompt, const char *first, const char *second,
                       double *score, struct ste_err *err);
+/* That of one answer. */
+int ste_reward_score(struct ste_reward *r, const struct ste_dialogue *prompt, const char *answer, double *score,
+                     struct ste_err *err);
 
 #endif

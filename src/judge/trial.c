@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "core/mem.h"
-#include "llm/pump.h"
 
 struct ste_trial_sample {
     struct ste_trial *trial;
@@ -14,7 +13,7 @@ struct ste_trial_sample {
     struct ste_answer answer;
 };
 
-struct run {
+struct ste_trials_asked {
     const struct ste_trials *s;
     struct ste_trial *trials;
     size_t n, fresh;          /* trials before FRESH have been asked of */
@@ -74,7 +73,7 @@ void ste_trial_end(const struct ste_trials *s, struct ste_trial *t)
     t->over = true;
 }
 
-static void may_ask_more(struct run *r, struct ste_trial *t)
+static void may_ask_more(struct ste_trials_asked *r, struct ste_trial *t)
 {
     if (t->queued || t->over || t->next_ask >= t->asked_to)
         return;
@@ -83,7 +82,7 @@ static void may_ask_more(struct run *r, struct ste_trial *t)
 }
 
 /* Counts what has become final, in the order of the indices. */
-static int advance(struct run *r, struct ste_trial *t, struct ste_err *err)
+static int advance(struct ste_trials_asked *r, struct ste_trial *t, struct ste_err *err)
 {
     const struct ste_trials *s = r->s;
     while (t->final < t->limit && t->samples[t->final].have) {
@@ -117,7 +116,7 @@ static void widen(const struct ste_trials *s, struct ste_trial *t)
 
 static int next(void *arg, struct ste_question *question, struct ste_err *err)
 {
-    struct run *r = arg;
+    struct ste_trials_asked *r = arg;
     while (r->n_again || r->fresh < r->n) {
         const bool is_again = r->n_again > 0;
         struct ste_trial *t = is_again ? r->again[r->n_again - 1] : &r->trials[r->fresh];
@@ -141,7 +140,7 @@ static int next(void *arg, struct ste_question *question, struct ste_err *err)
 
 static void submitted(void *arg, void *tag, uint64_t ticket)
 {
-    struct run *r = arg;
+    struct ste_trials_asked *r = arg;
     struct ste_trial_sample *x = tag;
     x->ticket = ticket;
     x->asked = ticket != 0;
@@ -150,7 +149,7 @@ static void submitted(void *arg, void *tag, uint64_t ticket)
 
 static int too_long(void *arg, void *tag, const char *why, struct ste_err *err)
 {
-    struct run *r = arg;
+    struct ste_trials_asked *r = arg;
     struct ste_trial *t = ((struct ste_trial_sample *)tag)->trial;
     ste_trial_end(r->s, t); /* no other sample would fit */
     return r->s->too_long(r->s->arg, t, why, err);
@@ -158,7 +157,7 @@ static int too_long(void *arg, void *tag, const char *why, struct ste_err *err)
 
 static int answer(void *arg, struct ste_answer *a, struct ste_err *err)
 {
-    struct run *r = arg;
+    struct ste_trials_asked *r = arg;
     struct ste_trial_sample *x = a->tag;
     struct ste_trial *t = x->trial;
     x->have = true;
@@ -177,23 +176,38 @@ static int answer(void *arg, struct ste_answer *a, struct ste_err *err)
     return advance(r, t, err);
 }
 
-int ste_trials_run(const struct ste_trials *s, struct ste_trial *trials, size_t n, struct ste_err *err)
+struct ste_trials_asked *ste_trials_ask(const struct ste_trials *s, struct ste_trial *trials, size_t n,
+                                        struct ste_pump *pump)
 {
-    struct run r = {.s = s, .trials = trials, .n = n, .again = ste_xcalloc(n + 1, sizeof *r.again)};
+    struct ste_trials_asked *r = ste_xcalloc(1, sizeof *r);
+    *r = (struct ste_trials_asked){.s = s, .trials = trials, .n = n, .again = ste_xcalloc(n + 1, sizeof *r->again)};
     for (size_t i = 0; i < n; i++)
         begin(s, &trials[i]);
-    const struct ste_pump pump = {.llm = s->llm,
-                                  .arg = &r,
-                                  .next = next,
-                                  .submitted = submitted,
-                                  .too_long = too_long,
-                                  .answer = answer,
-                                  .tick = s->tick,
-                                  .tick_arg = s->tick_arg};
+    *pump = (struct ste_pump){.llm = s->llm,
+                              .arg = r,
+                              .next = next,
+                              .submitted = submitted,
+                              .too_long = too_long,
+                              .answer = answer,
+                              .tick = s->tick,
+                              .tick_arg = s->tick_arg};
+    return r;
+}
+
+void ste_trials_done(struct ste_trials_asked *r)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (r->trials[i].samples)
+            ste_trial_end(r->s, &r->trials[i]);
+    ste_xfree(r->again);
+    ste_xfree(r);
+}
+
+int ste_trials_run(const struct ste_trials *s, struct ste_trial *trials, size_t n, struct ste_err *err)
+{
+    struct ste_pump pump;
+    struct ste_trials_asked *r = ste_trials_ask(s, trials, n, &pump);
     int rc = ste_pump_run(&pump, err);
-    for (size_t i = 0; i < n; i++)
-        if (trials[i].samples)
-            ste_trial_end(s, &trials[i]);
-    ste_xfree(r.again);
+    ste_trials_done(r);
     return rc;
 }

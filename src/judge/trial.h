@@ -8,6 +8,7 @@
 #define STE_JUDGE_TRIAL_H
 
 #include "judge/judge.h"
+#include "llm/pump.h"
 
 enum ste_trial_rule {
     STE_TRIAL_ALL,         /* all N */
@@ -53,6 +54,12 @@ struct ste_trials {
 /* Runs trials that are not over; neighbours with one prompt should be pairs of orders, as they share it. Afterwards
  * none has a question in flight, whatever happened. */
 int ste_trials_run(const struct ste_trials *s, struct ste_trial *trials, size_t n, struct ste_err *err);
+/* The same in parts, for who has a loop of its own: what PUMP asks, whose llm is S's, until it is done, by whatever
+ * end. S and the trials stay until then. */
+struct ste_trials_asked;
+struct ste_trials_asked *ste_trials_ask(const struct ste_trials *s, struct ste_trial *trials, size_t n,
+                                        struct ste_pump *pump);
+void ste_trials_done(struct ste_trials_asked *r);
 /* Ends T from within a callback: what is in flight is cancelled and nothing more comes of it. */
 void ste_trial_end(const struct ste_trials *s, struct ste_trial *t);
 

@@ -310,15 +310,15 @@ static double before_wait(struct ste_llm *llm)
     return c->since ? left : INFINITY;
 }
 
-static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err)
+static int take(struct cached *c, bool step, struct ste_answer *out, struct ste_err *err)
 {
-    struct cached *c = (struct cached *)llm;
+    struct ste_llm *inner = c->llm.inner;
     if (c->n) {
         *out = c->ready[0];
         memmove(c->ready, c->ready + 1, --c->n * sizeof *c->ready);
         return 1;
     }
-    int rc = llm->inner->ops->next(llm->inner, out, err);
+    int rc = step ? ste_llm_ops_step(inner, out, err) : inner->ops->next(inner, out, err);
     if (rc == 1) {
         ste_cache_put(c->cache, out);
         c->since = c->since ? c->since : ste_now();
@@ -326,6 +326,16 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
             save(c);
     }
     return rc;
+}
+
+static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err)
+{
+    return take((struct cached *)llm, false, out, err);
+}
+
+static int step(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err)
+{
+    return take((struct cached *)llm, true, out, err);
 }
 
 static void close_cached(struct ste_llm *llm)
@@ -341,7 +351,7 @@ static void close_cached(struct ste_llm *llm)
 struct ste_llm *ste_cache_wrap(struct ste_llm *inner, const char *path)
 {
     static const struct ste_llm_ops ops = {
-        .prepare = prepare, .submit = submit, .cancel = cancel, .next = next, .close = close_cached};
+        .prepare = prepare, .submit = submit, .cancel = cancel, .next = next, .step = step, .close = close_cached};
     struct ste_cache *cache = ste_cache_open(path, inner->about.numerics, inner->about.late_prompt);
     if (!cache)
         return inner;

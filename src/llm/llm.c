@@ -164,15 +164,10 @@ void ste_llm_cancel(struct ste_llm *l, uint64_t ticket)
         l->ops->cancel(l, ticket);
 }
 
-int ste_llm_next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
+/* What came by L's operations: RC is theirs. */
+static int came(struct ste_llm *l, int rc, struct ste_answer *out, struct ste_err *err)
 {
-    memset(out, 0, sizeof *out);
-    if (!l->n_flying)
-        return 0;
-    int rc = l->ops->next(l, out, err);
-    if (rc == 0)
-        return ste_err_set(err, STE_EFAIL, "%zu questions to %s never came back", l->n_flying, l->about.name);
-    if (rc < 0)
+    if (rc <= 0)
         return rc;
     if (!landed(l, out->ticket)) {
         ste_answer_clear(out);
@@ -181,9 +176,52 @@ int ste_llm_next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
     return 1;
 }
 
+int ste_llm_next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
+{
+    memset(out, 0, sizeof *out);
+    if (!l->n_flying)
+        return 0;
+    int rc = l->ops->next(l, out, err);
+    if (rc == 0)
+        return ste_err_set(err, STE_EFAIL, "%zu questions to %s never came back", l->n_flying, l->about.name);
+    return came(l, rc, out, err);
+}
+
+int ste_llm_ops_step(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
+{
+    return l->ops->step ? l->ops->step(l, out, err) : l->ops->next(l, out, err);
+}
+
+int ste_llm_step(struct ste_llm *l, struct ste_answer *out, struct ste_err *err)
+{
+    memset(out, 0, sizeof *out);
+    return l->n_flying ? came(l, ste_llm_ops_step(l, out, err), out, err) : 0;
+}
+
 size_t ste_llm_in_flight(const struct ste_llm *l)
 {
     return l->n_flying;
+}
+
+bool ste_llm_is_in_flight(const struct ste_llm *l, uint64_t ticket)
+{
+    for (size_t i = 0; i < l->n_flying; i++)
+        if (l->flying[i] == ticket)
+            return true;
+    return false;
+}
+
+bool ste_llm_written(struct ste_llm *l, uint64_t ticket, struct ste_written *out)
+{
+    struct ste_llm *in = ste_llm_innermost(l);
+    return in->ops->written && in->ops->written(in, ticket, out);
+}
+
+void ste_llm_again(struct ste_llm *l)
+{
+    struct ste_llm *in = ste_llm_innermost(l);
+    if (in->ops->again)
+        in->ops->again(in);
 }
 
 struct ste_likelihood ste_answer_likelihood(const struct ste_answer *a, bool end)

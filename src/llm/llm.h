@@ -123,6 +123,24 @@ int ste_llm_submit(struct ste_llm *l, const struct ste_question *question, uint6
 void ste_llm_cancel(struct ste_llm *l, uint64_t ticket);
 int ste_llm_next(struct ste_llm *l, struct ste_answer *out, struct ste_err *err);
 size_t ste_llm_in_flight(const struct ste_llm *l);
+bool ste_llm_is_in_flight(const struct ste_llm *l, uint64_t ticket);
+
+/* For who has a loop of its own. As next, but it comes back after a step of the engine, or a short wait for a server:
+ * 0 where no answer is there by then, or no question is in flight. */
+int ste_llm_step(struct ste_llm *l, struct ste_answer *out, struct ste_err *err);
+/* What the free part of a question in flight has so far; as the answer will have it, and it only grows. */
+struct ste_written {
+    const char *text; /* (n) bytes of valid UTF-8, and a NUL */
+    size_t n;
+    const int32_t *tokens; /* (n_tokens); their text may go beyond TEXT, where it ends within a character */
+    const float *logprobs;
+    size_t n_tokens;
+};
+/* OUT lives until L is used again. False: nothing yet, or L, such as a server, tells nothing before the answer. */
+bool ste_llm_written(struct ste_llm *l, uint64_t ticket, struct ste_written *out);
+/* An error of next or step is forgotten, that others would meet too, such as that of a server that did not answer: it
+ * is tried again. None is in flight. */
+void ste_llm_again(struct ste_llm *l);
 
 /* Tokens a second, read and written, from a short measurement; 0 where there is none to be had. */
 struct ste_llm_speed {
@@ -164,6 +182,8 @@ struct ste_llm_ops {
     void (*cancel)(struct ste_llm *l, uint64_t ticket); /* only of tickets in flight */
     /* 1: *OUT is an answer; 0: none is in flight. */
     int (*next)(struct ste_llm *l, struct ste_answer *out, struct ste_err *err);
+    /* As next, but 0 where no answer is there soon; NULL: next. */
+    int (*step)(struct ste_llm *l, struct ste_answer *out, struct ste_err *err);
     void (*close)(struct ste_llm *l); /* frees L itself, not what it wraps */
     /* A wrapper leaves the rest NULL: what it wraps is asked. */
     int (*load_adapter)(struct ste_llm *l, const char *peft_dir, int *handle, struct ste_err *err);
@@ -172,7 +192,11 @@ struct ste_llm_ops {
     int (*tokenize)(struct ste_llm *l, const char *text, int32_t **ids, size_t *n, struct ste_err *err);
     int (*speed)(struct ste_llm *l, struct ste_llm_speed *out, struct ste_err *err); /* may be NULL */
     void (*spent)(struct ste_llm *l, struct ste_llm_spent *out);                     /* may be NULL */
+    bool (*written)(struct ste_llm *l, uint64_t ticket, struct ste_written *out);    /* may be NULL */
+    void (*again)(struct ste_llm *l);                                                /* may be NULL */
 };
+/* L's step, or next. */
+int ste_llm_ops_step(struct ste_llm *l, struct ste_answer *out, struct ste_err *err);
 
 /* The first member of every implementation's own struct. */
 struct ste_llm {

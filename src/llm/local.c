@@ -13,6 +13,9 @@
 struct flying {
     uint64_t engine_ticket;
     struct ste_prepared question;
+    /* What was told of its free part: TEXT of the first TOLD tokens, less START, bytes that may begin a character. */
+    struct ste_buf text, start;
+    size_t told;
 };
 
 struct local {
@@ -227,9 +230,17 @@ static int submit(struct ste_llm *llm, struct ste_prepared *q, struct ste_err *e
     q->own = NULL;
     q->free_own = NULL;
     STE_GROW(l->flying, l->cap_flying, l->n_flying + 1);
-    l->flying[l->n_flying++] = (struct flying){ticket, *q};
+    l->flying[l->n_flying++] = (struct flying){ticket, *q, STE_BUF_INIT, STE_BUF_INIT, 0};
     *q = (struct ste_prepared){0};
     return 0;
+}
+
+/* Its question was cleared, or has passed to an answer. */
+static void land(struct local *l, size_t at)
+{
+    ste_buf_clear(&l->flying[at].text);
+    ste_buf_clear(&l->flying[at].start);
+    l->flying[at] = l->flying[--l->n_flying];
 }
 
 static void cancel(struct ste_llm *llm, uint64_t ticket)
@@ -239,37 +250,68 @@ static void cancel(struct ste_llm *llm, uint64_t ticket)
         if (l->flying[i].question.ticket == ticket) {
             ste_engine_cancel(l->engine, l->flying[i].engine_ticket);
             ste_prepared_clear(&l->flying[i].question);
-            l->flying[i] = l->flying[--l->n_flying];
+            land(l, i);
             return;
         }
 }
 
 /* ---- answers ---- */
 
-/* Models can write bytes that are no UTF-8: those become U+FFFD, a character cut off by the end is left out. */
+/* Moves the characters of RAW to TEXT. Models can write bytes that are no UTF-8: those become U+FFFD; at the end, what
+ * may begin a character stays. */
+static void move_text(struct ste_buf *raw, struct ste_buf *text)
+{
+    const size_t whole = ste_utf8_whole(raw->s, raw->len), left = raw->len - whole;
+    for (size_t at = 0; at < whole;) {
+        size_t good = ste_utf8_bad(raw->s + at, whole - at);
+        ste_buf_add(text, raw->s + at, good);
+        at += good;
+        if (at < whole) {
+            ste_buf_adds(text, "\xEF\xBF\xBD");
+            at++;
+        }
+    }
+    if (left)
+        memmove(raw->s, raw->s + whole, left);
+    ste_buf_cut(raw, left);
+}
+
+/* A character cut off by the end is left out. */
 static char *text_of(const struct local *l, const int32_t *tokens, size_t n)
 {
     struct ste_buf raw = STE_BUF_INIT, text = STE_BUF_INIT;
     ste_detokenize(l->model->tokenizer, tokens, n, false, &raw);
-    size_t whole = ste_utf8_whole(raw.s, raw.len);
-    for (size_t at = 0; at < whole;) {
-        size_t good = ste_utf8_bad(raw.s + at, whole - at);
-        ste_buf_add(&text, raw.s + at, good);
-        at += good;
-        if (at < whole) {
-            ste_buf_adds(&text, "\xEF\xBF\xBD");
-            at++;
-        }
-    }
+    move_text(&raw, &text);
     ste_buf_clear(&raw);
     return ste_buf_detach(&text);
 }
 
-static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err)
+static bool written(struct ste_llm *llm, uint64_t ticket, struct ste_written *out)
 {
     struct local *l = of(llm);
+    for (size_t i = 0; i < l->n_flying; i++) {
+        struct flying *f = &l->flying[i];
+        if (f->question.ticket != ticket)
+            continue;
+        out->n_tokens = ste_engine_written(l->engine, f->engine_ticket, &out->tokens, &out->logprobs);
+        if (!out->n_tokens)
+            return false;
+        if (f->told < out->n_tokens) {
+            ste_detokenize(l->model->tokenizer, out->tokens + f->told, out->n_tokens - f->told, false, &f->start);
+            move_text(&f->start, &f->text);
+            f->told = out->n_tokens;
+        }
+        out->text = f->text.len ? f->text.s : "";
+        out->n = f->text.len;
+        return true;
+    }
+    return false;
+}
+
+/* What the engine gave: RC is its. */
+static int came(struct local *l, int rc, struct ste_answer *out, struct ste_err *err)
+{
     struct ste_completion *c = &out->completion;
-    int rc = ste_engine_next(l->engine, c, err);
     if (rc <= 0)
         return rc;
     size_t at = 0;
@@ -287,8 +329,18 @@ static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err
     while (out->n_written && ste_token_ends_turn(l->model->tokenizer, c->tokens[out->n_written - 1]))
         out->n_written--;
     out->text = text_of(l, c->tokens, out->n_written);
-    l->flying[at] = l->flying[--l->n_flying];
+    land(l, at);
     return 1;
+}
+
+static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err)
+{
+    return came(of(llm), ste_engine_next(of(llm)->engine, &out->completion, err), out, err);
+}
+
+static int step(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err)
+{
+    return came(of(llm), ste_engine_step(of(llm)->engine, &out->completion, err), out, err);
 }
 
 static int tokenize(struct ste_llm *llm, const char *text, int32_t **ids, size_t *n, struct ste_err *err)
@@ -318,8 +370,10 @@ static int speed(struct ste_llm *llm, struct ste_llm_speed *out, struct ste_err 
 static void close_local(struct ste_llm *llm)
 {
     struct local *l = of(llm);
-    for (size_t i = 0; i < l->n_flying; i++)
-        ste_prepared_clear(&l->flying[i].question);
+    while (l->n_flying) {
+        ste_prepared_clear(&l->flying[0].question);
+        land(l, 0);
+    }
     ste_xfree(l->flying);
     for (int i = 0; i < l->n_adapters; i++)
         ste_adapter_free(l->adapters[i]);
@@ -336,12 +390,14 @@ static const struct ste_llm_ops local_ops = {
     .submit = submit,
     .cancel = cancel,
     .next = next,
+    .step = step,
     .close = close_local,
     .load_adapter = load_adapter,
     .drop_adapter = drop_adapter,
     .adapter_hash = adapter_hash,
     .tokenize = tokenize,
     .speed = speed,
+    .written = written,
 };
 
 static int set_params(struct ste_engine_params *ep, const struct ste_llm_params *p, struct ste_err *err)

@@ -26,5 +26,9 @@ struct ste_pump {
 };
 /* 0 when nothing is left to ask. All callbacks' errors end it. */
 int ste_pump_run(const struct ste_pump *p, struct ste_err *err);
+/* For who has a loop of its own: asks a question. 1: *TICKET is its (0: it did not fit); 0: there is none now. */
+int ste_pump_ask(const struct ste_pump *p, uint64_t *ticket, struct ste_err *err);
+/* Hands A over and clears it. */
+int ste_pump_take(const struct ste_pump *p, struct ste_answer *a, struct ste_err *err);
 
 #endif

@@ -15,7 +15,8 @@
 #define MAX_WAITS 200  /* that it was refused by a server that answers others */
 #define FIRST_WAIT 0.5 /* seconds before the second try; twice that before the third, ... */
 #define LONGEST_WAIT 8
-#define MAX_ASKED 120 /* seconds that a server may ask us to wait */
+#define STEP_SECONDS 0.01 /* that a step waits */
+#define MAX_ASKED 120     /* seconds that a server may ask us to wait */
 
 struct flying {
     struct ste_prepared question;
@@ -441,43 +442,55 @@ static int take(struct remote *r, struct flying *f, const struct ste_http_reply 
     return rc;
 }
 
+/* Waits for a reply at most for MOST seconds. 1: *OUT is an answer; 0: none is there yet. */
+static int turn(struct remote *r, double most, struct ste_answer *out, struct ste_err *err)
+{
+    struct ste_http_reply reply;
+    enum outcome is;
+    double wait;
+    if (r->end.code)
+        return ste_err_set(err, r->end.code, "%s", r->end.msg);
+    int rc = send_all(r, &wait, err);
+    if (rc == 0 && end_by_budget(r))
+        return 0; /* the end is told above, the next time */
+    const double save = r->llm.before_wait ? r->llm.before_wait(r->llm.wrapper) : INFINITY;
+    if (rc == 0)
+        rc = ste_http_pool_next(r->pool, fmin(fmin(wait, save), most), &reply, err);
+    if (rc <= 0)
+        return rc;
+    struct flying *f = reply.tag;
+    rc = take(r, f, &reply, &is, out, err);
+    ste_http_reply_clear(&reply);
+    if (rc || is == GOES_ON) {
+        ste_answer_clear(out);
+        return r->end.code ? 0 : rc;
+    }
+    ste_answer_is_of(out, &f->question);
+    land(r, f);
+    if (r->n_flying == 0 && (rc = ste_meter_write(&r->server.meter, err)) != 0) {
+        ste_answer_clear(out);
+        return rc;
+    }
+    return 1;
+}
+
 static int next(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err)
 {
-    struct remote *r = of(llm);
-    while (r->n_flying) {
-        if (r->end.code)
-            return ste_err_set(err, r->end.code, "%s", r->end.msg);
-        struct ste_http_reply reply;
-        enum outcome is;
-        double wait;
-        int rc = send_all(r, &wait, err);
-        if (rc == 0 && end_by_budget(r))
-            continue;
-        const double save = llm->before_wait ? llm->before_wait(llm->wrapper) : INFINITY;
-        if (rc == 0)
-            rc = ste_http_pool_next(r->pool, wait < save ? wait : save, &reply, err);
-        if (rc < 0)
-            return rc;
-        if (rc == 0)
-            continue;
-        struct flying *f = reply.tag;
-        rc = take(r, f, &reply, &is, out, err);
-        ste_http_reply_clear(&reply);
-        if (rc || is == GOES_ON) {
-            ste_answer_clear(out);
-            if (rc == 0 || r->end.code)
-                continue; /* the end is told above */
-            return rc;
-        }
-        ste_answer_is_of(out, &f->question);
-        land(r, f);
-        if (r->n_flying == 0 && (rc = ste_meter_write(&r->server.meter, err)) != 0) {
-            ste_answer_clear(out);
-            return rc;
-        }
-        return 1;
-    }
-    return 0;
+    int rc = 0;
+    while (rc == 0 && of(llm)->n_flying)
+        rc = turn(of(llm), INFINITY, out, err);
+    return rc;
+}
+
+static int step(struct ste_llm *llm, struct ste_answer *out, struct ste_err *err)
+{
+    return of(llm)->n_flying ? turn(of(llm), STEP_SECONDS, out, err) : 0;
+}
+
+static void again(struct ste_llm *llm)
+{
+    of(llm)->end = (struct ste_err){0};
+    of(llm)->failing = 0;
 }
 
 /* ---- the rest ---- */
@@ -533,12 +546,14 @@ static const struct ste_llm_ops remote_ops = {.prepare = prepare,
                                               .submit = submit,
                                               .cancel = cancel,
                                               .next = next,
+                                              .step = step,
                                               .close = close_remote,
                                               .load_adapter = load_adapter,
                                               .drop_adapter = drop_adapter,
                                               .adapter_hash = adapter_hash,
                                               .tokenize = tokenize,
-                                              .spent = spent};
+                                              .spent = spent,
+                                              .again = again};
 
 int ste_remote_open(struct ste_llm **out, const char *name, const char *spent_in, struct ste_err *err)
 {

@@ -5,85 +5,70 @@
 #include <stddef.h>
 
 #include "core/mem.h"
-#include "store/statement.h"
+#include "store/columns.h"
 
 /* ---- columns ---- */
 
-enum type { TEXT, INT, REAL, TOKENS };
-
-/* A column of a table, or an expression of a query, and the field of a struct that holds it. */
-struct column {
-    const char *name;
-    enum type type;
-    size_t at;
-};
-
-#define TYPE_OF(S, field)                                                                                              \
-    _Generic(((S *)NULL)->field, const char * : TEXT, int64_t : INT, double : REAL, struct ste_token_ids : TOKENS)
 /* clang-format off */
-#define AS(field, expression) {expression, TYPE_OF(S, field), offsetof(S, field)}
-#define C(field) AS(field, #field)
-#define END {NULL, TEXT, 0}
-
 #define S struct ste_provenance_row
-static const struct column provenance[] = {
+static const struct ste_column provenance[] = {
     C(id), C(role), C(model), C(model_hash), C(adapter_hash), C(pack_hash), C(numerics), C(sampling), C(seed),
     C(iteration), END};
 #undef S
 #define S struct ste_instruction_row
-static const struct column instruction[] = {
+static const struct ste_column instruction[] = {
     C(id), C(position), C(source), C(dialogue), C(category), C(complexity), C(expected_length), C(labelled_by),
     C(state), C(duplicate_of), C(cluster), C(split), END};
 #undef S
 #define S struct ste_label_row
-static const struct column label[] = {
+static const struct ste_column label[] = {
     C(id), C(instruction), C(kind), C(value), C(logprob), C(address), C(provenance), END};
 #undef S
 #define S struct ste_generation_row
-static const struct column generation[] = {
+static const struct ste_column generation[] = {
     C(id), C(instruction), C(kind), C(parent), C(sample), C(text), C(finish), C(tokens), C(address), C(provenance),
     END};
 #undef S
 #define S struct ste_pair_row
-static const struct column pair[] = {
+static const struct ste_column pair[] = {
     C(id), C(instruction), C(position), C(split), C(kind), C(state), C(chosen_from), C(modified_from),
     C(rejected_from), C(chosen), C(modified), C(rejected), C(label_source), END};
 #undef S
 #define S struct ste_check_row
-static const struct column pair_check[] = {
+static const struct ste_column pair_check[] = {
     C(pair), C(margin), C(chosen_x), C(chosen_none), C(chosen_modified), C(rejected_x), C(rejected_none),
     C(rejected_modified), C(chosen_tokens), C(rejected_tokens), C(swapped), C(provenance), END};
 #undef S
 #define S struct ste_judgment_row
-static const struct column judgment[] = {
+static const struct ste_column judgment[] = {
     C(id), C(pair), C(iteration), C(winner), C(sample), C(verdict), C(reason), C(correct), C(logprob_a), C(logprob_b),
     C(reasoning), C(prompt), C(completion), C(n_free), C(n_written), C(address), C(provenance), END};
 #undef S
 #define S struct ste_outcome_row
-static const struct column outcome[] = {
+static const struct ste_column outcome[] = {
     C(id), C(pair), C(iteration), C(state), C(probability), END};
 #undef S
 #define S struct ste_example_row
-static const struct column example[] = {
+static const struct ste_column example[] = {
     C(id), C(judgment), C(pair), C(iteration), C(position), C(label), C(label_source), C(weight), C(prompt),
     C(completion), C(border), C(rejected), C(rejected_judgment), END};
 #undef S
 #define S struct ste_train_step_row
-static const struct column train_step[] = {
+static const struct ste_column train_step[] = {
     C(iteration), C(step), C(loss), C(lr), C(grad_norm), C(tokens), C(loss_tokens), END};
 #undef S
 #define S struct ste_checkpoint_row
-static const struct column checkpoint[] = {
+static const struct ste_column checkpoint[] = {
     C(iteration), C(step), C(adapter_hash), C(pairs), C(log_loss), C(accuracy), C(consistent), C(two_order),
     C(first_position), C(invalid), END};
 #undef S
 #define S struct ste_iteration_row
-static const struct column iteration[] = {
+static const struct ste_column iteration[] = {
     C(iteration), C(pairs), C(agreement), C(invalid_share), C(first_position), C(judgments), C(kept), C(examples),
     C(chosen_step), C(chosen_sure), C(adapter_hash), C(provenance), C(stop), END};
 #undef S
 #define S struct ste_evaluation_row
-static const struct column evaluation[] = {
+static const struct ste_column evaluation[] = {
     C(id), C(suite), C(item), C(position), C(iteration), C(step), C(winner), C(prompt_key), C(verdict), C(reason),
     C(logprob_a), C(logprob_b), C(reasoning), C(provenance), END};
 #undef S
@@ -114,14 +99,14 @@ static int32_t *unpack(const unsigned char *p, size_t bytes, size_t *n)
 
 /* ---- writing ---- */
 
-static int bind(sqlite3_stmt *q, int i, const struct column *c, const void *row)
+static int bind(sqlite3_stmt *q, int i, const struct ste_column *c, const void *row)
 {
     const char *field = (const char *)row + c->at;
-    if (c->type == TEXT)
+    if (c->type == STE_COLUMN_TEXT)
         return sqlite3_bind_text(q, i, *(const char *const *)field, -1, SQLITE_TRANSIENT); /* NULL is null */
-    if (c->type == REAL)
+    if (c->type == STE_COLUMN_REAL)
         return sqlite3_bind_double(q, i, *(const double *)field); /* so is NAN */
-    if (c->type == INT) {
+    if (c->type == STE_COLUMN_INT) {
         const int64_t v = *(const int64_t *)field;
         return v == STE_NO_INT ? sqlite3_bind_null(q, i) : sqlite3_bind_int64(q, i, v);
     }
@@ -135,15 +120,15 @@ static int bind(sqlite3_stmt *q, int i, const struct column *c, const void *row)
     return rc;
 }
 
-static int put(struct ste_store *s, const char *verb, const char *table, const struct column *columns, const void *row,
-               struct ste_err *err)
+static int put(struct ste_store *s, const char *verb, const char *table, const struct ste_column *columns,
+               const void *row, struct ste_err *err)
 {
     struct ste_buf sql = STE_BUF_INIT;
     ste_buf_addf(&sql, "%s INTO %s (", verb, table);
-    for (const struct column *c = columns; c->name; c++)
+    for (const struct ste_column *c = columns; c->name; c++)
         ste_buf_addf(&sql, "%s%s", c == columns ? "" : ", ", c->name);
     ste_buf_adds(&sql, ") VALUES (");
-    for (const struct column *c = columns; c->name; c++)
+    for (const struct ste_column *c = columns; c->name; c++)
         ste_buf_adds(&sql, c == columns ? "?" : ", ?");
     ste_buf_adds(&sql, ")");
     sqlite3_stmt *q = NULL;
@@ -250,23 +235,23 @@ int ste_add_work(struct ste_store *s, const char *step, int64_t of, double secon
 enum { MOST_TOKENS = 3 }; /* columns of token ids in a query */
 
 /* Fills ROW; OWNED are the arrays behind it, freed with the next one. */
-static void take(sqlite3_stmt *q, const struct column *columns, void *row, int32_t *owned[MOST_TOKENS])
+static void take(sqlite3_stmt *q, const struct ste_column *columns, void *row, int32_t *owned[MOST_TOKENS])
 {
     int arrays = 0;
     for (int i = 0; columns[i].name; i++) {
         char *field = (char *)row + columns[i].at;
         const bool null = sqlite3_column_type(q, i) == SQLITE_NULL;
         switch (columns[i].type) {
-        case TEXT:
+        case STE_COLUMN_TEXT:
             *(const char **)(void *)field = ste_column_text(q, i);
             break;
-        case INT:
+        case STE_COLUMN_INT:
             *(int64_t *)(void *)field = null ? STE_NO_INT : sqlite3_column_int64(q, i);
             break;
-        case REAL:
+        case STE_COLUMN_REAL:
             *(double *)(void *)field = null ? (double)NAN : sqlite3_column_double(q, i);
             break;
-        case TOKENS: {
+        case STE_COLUMN_TOKENS: {
             struct ste_token_ids *t = (void *)field;
             ste_xfree(owned[arrays]);
             owned[arrays] = null ? NULL : unpack(sqlite3_column_blob(q, i), (size_t)sqlite3_column_bytes(q, i), &t->n);
@@ -278,48 +263,31 @@ static void take(sqlite3_stmt *q, const struct column *columns, void *row, int32
     }
 }
 
-/* A query: the columns of a table by its name in the query, and more (NULL: none) behind them. A struct with more
- * begins with that of the table. */
-struct view {
-    const char *table;
-    const struct column *columns, *more;
-    size_t size;
-};
-
 /* The columns of V in one list, the table's with its name; the caller frees it. */
-static struct column *columns_of(const struct view *v, struct ste_buf *sql)
+static struct ste_column *columns_of(const struct ste_row_view *v, struct ste_buf *sql)
 {
     size_t n = 0;
-    for (const struct column *c = v->columns; c->name; c++)
+    for (const struct ste_column *c = v->columns; c && c->name; c++)
         n++;
-    for (const struct column *c = v->more; c && c->name; c++)
+    for (const struct ste_column *c = v->more; c && c->name; c++)
         n++;
-    struct column *all = ste_xcalloc(n + 1, sizeof *all);
+    struct ste_column *all = ste_xcalloc(n + 1, sizeof *all);
     n = 0;
-    for (const struct column *c = v->columns; c->name; c++) {
+    for (const struct ste_column *c = v->columns; c && c->name; c++) {
         ste_buf_addf(sql, "%s%s.%s", n ? ", " : "SELECT ", v->table, c->name);
         all[n++] = *c;
     }
-    for (const struct column *c = v->more; c && c->name; c++) {
-        ste_buf_addf(sql, ", %s", c->name);
+    for (const struct ste_column *c = v->more; c && c->name; c++) {
+        ste_buf_addf(sql, "%s%s", n ? ", " : "SELECT ", c->name);
         all[n++] = *c;
     }
     return all;
 }
 
-/* Selects V with TAIL ("FROM ..."), whose parameters are bound by TYPES, and calls EACH with every row. */
-static int each_row(struct ste_store *s, const struct view *v, const char *tail,
-                    int (*each)(void *arg, const void *row, struct ste_err *err), void *arg, struct ste_err *err,
-                    const char *types, ...)
+/* Calls EACH with every row of Q, and ends it. RC: of what began it. */
+static int step_rows(struct ste_store *s, sqlite3_stmt *q, int rc, const struct ste_row_view *v,
+                     const struct ste_column *columns, ste_row_fn *each, void *arg, struct ste_err *err)
 {
-    struct ste_buf sql = STE_BUF_INIT;
-    struct column *columns = columns_of(v, &sql);
-    ste_buf_addf(&sql, " %s", tail);
-    sqlite3_stmt *q = NULL;
-    va_list ap;
-    va_start(ap, types);
-    int rc = ste_store_vquery(s, &q, err, sql.s, types, ap);
-    va_end(ap);
     void *row = ste_xcalloc(1, v->size);
     int32_t *owned[MOST_TOKENS] = {NULL};
     while (rc == 0 && (rc = ste_store_row(s, q, err)) == 1) {
@@ -330,28 +298,48 @@ static int each_row(struct ste_store *s, const struct view *v, const char *tail,
     for (int i = 0; i < MOST_TOKENS; i++)
         ste_xfree(owned[i]);
     ste_xfree(row);
+    return rc;
+}
+
+/* Selects V with TAIL ("FROM ..."), whose parameters are bound by TYPES, and calls EACH with every row. */
+static int each_row(struct ste_store *s, const struct ste_row_view *v, const char *tail, ste_row_fn *each, void *arg,
+                    struct ste_err *err, const char *types, ...)
+{
+    struct ste_buf sql = STE_BUF_INIT;
+    struct ste_column *columns = columns_of(v, &sql);
+    ste_buf_addf(&sql, " %s", tail);
+    sqlite3_stmt *q = NULL;
+    va_list ap;
+    va_start(ap, types);
+    int rc = ste_store_vquery(s, &q, err, sql.s, types, ap);
+    va_end(ap);
+    rc = step_rows(s, q, rc, v, columns, each, arg, err);
     ste_xfree(columns);
     ste_buf_clear(&sql);
     return rc;
 }
 
-/* EACH takes its own type of row; a call through void is the same for every pointer to a struct, but C has no such
- * conversion, so each reader has a step of its own. */
-#define STEP(name, type)                                                                                               \
-    struct name##_step {                                                                                               \
-        int (*each)(void *arg, const type *r, struct ste_err *err);                                                    \
-        void *arg;                                                                                                     \
-    };                                                                                                                 \
-    static int name##_of(void *arg, const void *row, struct ste_err *err)                                              \
-    {                                                                                                                  \
-        const struct name##_step *step = arg;                                                                          \
-        return step->each(step->arg, row, err);                                                                        \
-    }
+int ste_rows_read(struct ste_store *s, const struct ste_row_view *v, const char *tail, const char *const *values,
+                  size_t n, ste_row_fn *each, void *arg, struct ste_err *err)
+{
+    struct ste_buf sql = STE_BUF_INIT;
+    struct ste_column *columns = columns_of(v, &sql);
+    ste_buf_addf(&sql, " %s", tail);
+    sqlite3_stmt *q = NULL;
+    int rc = ste_store_query(s, &q, err, sql.s, "");
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        if (sqlite3_bind_text(q, (int)i + 1, values[i], -1, SQLITE_TRANSIENT) != SQLITE_OK)
+            rc = ste_store_fail(s, err, "binding a value");
+    rc = step_rows(s, q, rc, v, columns, each, arg, err);
+    ste_xfree(columns);
+    ste_buf_clear(&sql);
+    return rc;
+}
 
 #define S struct ste_instruction_view
 #define LABEL(k) "(SELECT value FROM label WHERE instruction = i.id AND kind = '" k "')"
 #define HAS(k) "EXISTS (SELECT 1 FROM label WHERE instruction = i.id AND kind = '" k "')"
-static const struct column instruction_more[] = {
+static const struct ste_column instruction_more[] = {
     AS(category, LABEL("category")),
     AS(expected_length, LABEL("expected_length")),
     AS(complexity, LABEL("complexity")),
@@ -369,7 +357,7 @@ int ste_each_instruction(struct ste_store *s, const char *state,
                          int (*each)(void *arg, const struct ste_instruction_view *v, struct ste_err *err), void *arg,
                          struct ste_err *err)
 {
-    static const struct view v = {"i", instruction, instruction_more, sizeof(struct ste_instruction_view)};
+    static const struct ste_row_view v = {"i", instruction, instruction_more, sizeof(struct ste_instruction_view)};
     struct instruction_step step = {each, arg};
     return each_row(s, &v, "FROM instruction i WHERE state = ? ORDER BY position", instruction_of, &step, err, "t",
                     state);
@@ -380,27 +368,28 @@ int ste_each_generation(struct ste_store *s, const char *of, const char *kind,
                         int (*each)(void *arg, const struct ste_generation_row *r, struct ste_err *err), void *arg,
                         struct ste_err *err)
 {
-    static const struct view v = {"generation", generation, NULL, sizeof(struct ste_generation_row)};
+    static const struct ste_row_view v = {"generation", generation, NULL, sizeof(struct ste_generation_row)};
     struct generation_step step = {each, arg};
     return each_row(s, &v, "FROM generation WHERE instruction = ? AND kind = ? ORDER BY sample", generation_of, &step,
                     err, "tt", of, kind);
 }
 
 #define S struct ste_pair_view
-static const struct column pair_more[] = {AS(dialogue, "i.dialogue"), AS(checked, "c.pair IS NOT NULL"),
-                                          AS(margin, "c.margin"), END};
+static const struct ste_column pair_more[] = {AS(dialogue, "i.dialogue"), AS(checked, "c.pair IS NOT NULL"),
+                                              AS(margin, "c.margin"), END};
 #undef S
 STEP(pair, struct ste_pair_view)
 int ste_each_pair(struct ste_store *s, const char *split, const char *also,
                   int (*each)(void *arg, const struct ste_pair_view *v, struct ste_err *err), void *arg,
                   struct ste_err *err)
 {
-    static const struct view v = {"p", pair, pair_more, sizeof(struct ste_pair_view)};
+    static const struct ste_row_view v = {"p", pair, pair_more, sizeof(struct ste_pair_view)};
     struct pair_step step = {each, arg};
-    return each_row(s, &v,
-                    "FROM pair p JOIN instruction i ON i.id = p.instruction LEFT JOIN pair_check c ON c.pair = p.id "
-                    "WHERE (p.state = 'kept' OR p.state = ?2) AND (?1 IS NULL OR p.split = ?1) ORDER BY p.position, p.id",
-                    pair_of, &step, err, "tt", split, also);
+    return each_row(
+        s, &v,
+        "FROM pair p JOIN instruction i ON i.id = p.instruction LEFT JOIN pair_check c ON c.pair = p.id "
+        "WHERE (p.state = 'kept' OR p.state = ?2) AND (?1 IS NULL OR p.split = ?1) ORDER BY p.position, p.id",
+        pair_of, &step, err, "tt", split, also);
 }
 
 /* A reader of those of an iteration. */
@@ -409,7 +398,7 @@ int ste_each_pair(struct ste_store *s, const char *split, const char *also,
     int ste_each_##name(struct ste_store *s, int64_t of, int (*each)(void *arg, const type *r, struct ste_err *err),   \
                         void *arg, struct ste_err *err)                                                                \
     {                                                                                                                  \
-        static const struct view v = {as, name, more, sizeof(type)};                                                   \
+        static const struct ste_row_view v = {as, name, more, sizeof(type)};                                           \
         struct name##_step step = {each, arg};                                                                         \
         return each_row(s, &v, tail, name##_of, &step, err, "i", of);                                                  \
     }
@@ -419,7 +408,7 @@ EACH_OF(
     "FROM judgment j JOIN pair p ON p.id = j.pair WHERE j.iteration = ? ORDER BY p.position, p.id, j.winner, j.sample")
 
 #define S struct ste_example_view
-static const struct column example_more[] = {AS(prompt, "q.tokens"), END};
+static const struct ste_column example_more[] = {AS(prompt, "q.tokens"), END};
 #undef S
 EACH_OF(example, struct ste_example_view, "e", example_more,
         "FROM example e JOIN prompt q ON q.id = e.prompt WHERE e.iteration = ? ORDER BY e.position")
@@ -432,10 +421,44 @@ int ste_each_evaluation(struct ste_store *s, const char *suite, const char *kind
                         int (*each)(void *arg, const struct ste_evaluation_row *r, struct ste_err *err), void *arg,
                         struct ste_err *err)
 {
-    static const struct view v = {"e", evaluation, NULL, sizeof(struct ste_evaluation_row)};
+    static const struct ste_row_view v = {"e", evaluation, NULL, sizeof(struct ste_evaluation_row)};
     struct evaluation_step step = {each, arg};
     return each_row(s, &v,
                     "FROM evaluation e WHERE suite = ?1 AND iteration = ?2 AND step = ?3 AND (?4 IS NULL OR EXISTS "
                     "(SELECT 1 FROM pair p WHERE p.id = e.item AND p.kind = ?4)) ORDER BY position, winner",
                     evaluation_of, &step, err, "tiit", suite, of, at_step, kind);
+}
+
+/* Every index ends with the row's id, so that one which has the column finds the ids without a row being read. */
+#define FIND(name, table, type, order)                                                                                 \
+    STEP(found_##name, type)                                                                                           \
+    int ste_find_##name(struct ste_store *s, const char *by, const char *value,                                        \
+                        int (*each)(void *arg, const type *r, struct ste_err *err), void *arg, struct ste_err *err)    \
+    {                                                                                                                  \
+        static const struct ste_row_view v = {#table, table, NULL, sizeof(type)};                                      \
+        struct found_##name##_step step = {each, arg};                                                                 \
+        char *tail =                                                                                                   \
+            ste_xasprintf("FROM " #table " WHERE id IN (SELECT id FROM " #table " WHERE %s = ?) ORDER BY " order, by); \
+        int rc = ste_rows_read(s, &v, tail, &value, 1, found_##name##_of, &step, err);                                 \
+        ste_xfree(tail);                                                                                               \
+        return rc;                                                                                                     \
+    }
+FIND(provenance, provenance, struct ste_provenance_row, "id")
+FIND(instruction, instruction, struct ste_instruction_row, "position")
+FIND(label, label, struct ste_label_row, "kind")
+FIND(generation, generation, struct ste_generation_row, "kind, sample")
+FIND(pair, pair, struct ste_pair_row, "position, id")
+FIND(judgment, judgment, struct ste_judgment_row, "iteration, sample, winner")
+FIND(outcome, outcome, struct ste_outcome_row, "iteration")
+FIND(example, example, struct ste_example_row, "iteration, position")
+FIND(evaluation, evaluation, struct ste_evaluation_row, "iteration, step, winner")
+
+STEP(check, struct ste_check_row)
+int ste_find_check(struct ste_store *s, const char *of,
+                   int (*each)(void *arg, const struct ste_check_row *r, struct ste_err *err), void *arg,
+                   struct ste_err *err)
+{
+    static const struct ste_row_view v = {"pair_check", pair_check, NULL, sizeof(struct ste_check_row)};
+    struct check_step step = {each, arg};
+    return each_row(s, &v, "FROM pair_check WHERE pair = ?", check_of, &step, err, "t", of);
 }

@@ -225,6 +225,23 @@ int ste_each_evaluation(struct ste_store *s, const char *suite, const char *kind
                         int (*each)(void *arg, const struct ste_evaluation_row *r, struct ste_err *err), void *arg,
                         struct ste_err *err);
 
+/* Read the rows whose column BY ("id", "pair", a name that the code knows) is VALUE. */
+#define STE_FIND(name, type)                                                                                           \
+    int ste_find_##name(struct ste_store *s, const char *by, const char *value,                                        \
+                        int (*each)(void *arg, const type *r, struct ste_err *err), void *arg, struct ste_err *err)
+STE_FIND(provenance, struct ste_provenance_row);
+STE_FIND(instruction, struct ste_instruction_row);
+STE_FIND(label, struct ste_label_row);           /* by kind */
+STE_FIND(generation, struct ste_generation_row); /* by kind and sample */
+STE_FIND(pair, struct ste_pair_row);
+STE_FIND(judgment, struct ste_judgment_row);     /* by iteration, sample and winner */
+STE_FIND(outcome, struct ste_outcome_row);       /* by iteration */
+STE_FIND(example, struct ste_example_row);       /* by iteration */
+STE_FIND(evaluation, struct ste_evaluation_row); /* by iteration, step and winner */
+int ste_find_check(struct ste_store *s, const char *pair,
+                   int (*each)(void *arg, const struct ste_check_row *r, struct ste_err *err), void *arg,
+                   struct ste_err *err);
+
 /* ---- counting ---- */
 
 enum ste_counted {

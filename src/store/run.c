@@ -3,11 +3,14 @@
 #include <dirent.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/file.h"
 #include "core/mem.h"
+#include "core/utf8.h"
 
 /* Whether DIR, which is freed, holds the file NAME. */
 static bool holds(char *dir, const char *name)
@@ -155,4 +158,78 @@ char *ste_run_of_adapter(const char *peft_dir)
         return dir;
     ste_xfree(dir);
     return NULL;
+}
+
+char *ste_run_named(const char *folder, const char *name)
+{
+    struct stat at, db;
+    if (!*name || name[0] == '.' || strchr(name, '/') || ste_utf8_bad(name, strlen(name)) != strlen(name))
+        return NULL;
+    char *dir = ste_path_join(folder, name), *path = ste_path_join(dir, STE_RUN_DATABASE);
+    const bool there = lstat(dir, &at) == 0 && S_ISDIR(at.st_mode) && lstat(path, &db) == 0 && S_ISREG(db.st_mode);
+    ste_xfree(path);
+    if (there)
+        return dir;
+    ste_xfree(dir);
+    return NULL;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int ste_run_names(const char *folder, struct ste_strings *names, struct ste_err *err)
+{
+    DIR *d = ste_opendir(folder);
+    if (!d)
+        return ste_err_errno(err, "cannot read the folder of runs, %s", folder);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        char *dir = ste_run_named(folder, e->d_name);
+        if (dir)
+            ste_strings_add(names, e->d_name);
+        ste_xfree(dir);
+    }
+    ste_closedir(d);
+    qsort(names->items, names->n, sizeof *names->items, by_name);
+    return 0;
+}
+
+bool ste_run_works(const char *dir)
+{
+    struct stat st;
+    char *path = ste_path_join(dir, "run.lock"), line[256];
+    const bool there = stat(path, &st) == 0;
+    ste_xfree(path);
+    FILE *f = there ? fopen("/proc/locks", "re") : NULL;
+    bool held = false;
+    while (f && !held && fgets(line, sizeof line, f)) {
+        unsigned long long inode;
+        held = strstr(line, "FLOCK") && sscanf(line, "%*s %*s %*s %*s %*s %*x:%*x:%llu", &inode) == 1 &&
+               inode == (unsigned long long)st.st_ino;
+    }
+    if (f)
+        fclose(f);
+    return held;
+}
+
+/* When the file NAME of a run was written, 0: never. */
+static double written(const char *dir, const char *name)
+{
+    struct stat st;
+    char *path = ste_path_join(dir, name);
+    const double at = stat(path, &st) == 0 ? (double)st.st_mtim.tv_sec + 1e-9 * (double)st.st_mtim.tv_nsec : 0;
+    ste_xfree(path);
+    return at;
+}
+
+double ste_run_written(const char *dir)
+{
+    const double db = written(dir, STE_RUN_DATABASE), wal = written(dir, STE_RUN_DATABASE "-wal");
+    return db > wal ? db : wal;
+}
+
+bool ste_run_reported(const char *dir)
+{
+    return written(dir, STE_RUN_REPORT) + 2 >= ste_run_written(dir);
 }

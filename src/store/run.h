@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "core/err.h"
+#include "core/strings.h"
 
 #define STE_RUN_RECIPE "recipe.resolved.yaml"
 #define STE_RUN_REPORT "report.json"
@@ -33,6 +34,18 @@ void ste_run_clean_adapter(const char *dir, long iteration);
 int ste_run_copy_adapters(const char *from, const char *to, struct ste_err *err);
 /* The run whose adapter stands in PEFT_DIR, or NULL. */
 char *ste_run_of_adapter(const char *peft_dir);
+/* Adds the names, in their order, of the runs in FOLDER: of what lies in it and is a folder with a store. Links are
+ * passed over, and so are names that are not UTF-8: a name can be shown, and leads nowhere else. */
+int ste_run_names(const char *folder, struct ste_strings *names, struct ste_err *err);
+/* The folder of the run NAME of these, which the caller frees; NULL: there is none, whatever NAME holds. */
+char *ste_run_named(const char *folder, const char *name);
+/* Says whether a ste of this machine works on the run: its lock is looked up, not tried, so that nothing is in the way
+ * of one that begins. */
+bool ste_run_works(const char *dir);
+/* When its store was written last, in seconds since 1970; 0: never. */
+double ste_run_written(const char *dir);
+/* Says whether its report is as new as its store, to the two seconds that closing a store may take. */
+bool ste_run_reported(const char *dir);
 /* A number of 1 to 6 digits and nothing else: an iteration as users and folders write it. -1: none. */
 long ste_run_iteration(const char *text);
 

@@ -3,7 +3,8 @@
 #include <stddef.h>
 
 /* Keys are texts that derive from a row's parents, so a row has one name in every run of a recipe; WITHOUT ROWID keeps
- * no hidden counter beside them. */
+ * no hidden counter beside them. An index has the columns behind its order that lists are filtered by (browse.h): then
+ * long texts stay unread. */
 const char ste_schema[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
 
@@ -14,6 +15,7 @@ const char ste_schema[] =
     " dialogue TEXT NOT NULL, category TEXT, complexity INTEGER, expected_length TEXT, labelled_by TEXT,"
     " state TEXT NOT NULL, duplicate_of TEXT, cluster TEXT, split TEXT) WITHOUT ROWID;"
     "CREATE INDEX instruction_state ON instruction (state, position);"
+    "CREATE INDEX instruction_order ON instruction (position, state, split, category);"
 
     "CREATE TABLE label (id TEXT PRIMARY KEY, instruction TEXT NOT NULL, kind TEXT NOT NULL, value TEXT,"
     " logprob REAL, address TEXT, provenance TEXT NOT NULL) WITHOUT ROWID;"
@@ -29,6 +31,7 @@ const char ste_schema[] =
     "modified TEXT,"
     " rejected TEXT, label_source TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX pair_state ON pair (state, split, position);"
+    "CREATE INDEX pair_order ON pair (position, state, split, kind, instruction);"
 
     /* What the seed says of a pair: log-probabilities of its answers behind x, behind nothing, behind x'. */
     "CREATE TABLE pair_check (pair TEXT PRIMARY KEY, margin REAL, chosen_x REAL, chosen_none REAL,"
@@ -41,11 +44,11 @@ const char ste_schema[] =
     " winner TEXT NOT NULL, sample INTEGER NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL,"
     " correct INTEGER NOT NULL, logprob_a REAL, logprob_b REAL, reasoning TEXT, prompt TEXT, completion BLOB,"
     " n_free INTEGER, n_written INTEGER, address TEXT, provenance TEXT NOT NULL) WITHOUT ROWID;"
-    "CREATE INDEX judgment_pair ON judgment (iteration, pair, winner, sample);"
+    "CREATE INDEX judgment_pair ON judgment (iteration, pair, winner, sample, verdict, reason, correct);"
 
     "CREATE TABLE outcome (id TEXT PRIMARY KEY, pair TEXT NOT NULL, iteration INTEGER NOT NULL, state TEXT NOT NULL,"
     " probability REAL) WITHOUT ROWID;"
-    "CREATE INDEX outcome_iteration ON outcome (iteration, state);"
+    "CREATE INDEX outcome_iteration ON outcome (iteration, state, pair);"
 
     /* What is trained on, token by token: the prompt's ids, then the completion's, of which the first BORDER are given
      * as well. Of a preference also what is rejected, which begins with those too. */
@@ -53,7 +56,7 @@ const char ste_schema[] =
     " iteration INTEGER NOT NULL, position INTEGER NOT NULL, label TEXT NOT NULL, label_source TEXT NOT NULL,"
     " weight REAL NOT NULL, prompt TEXT NOT NULL, completion BLOB NOT NULL, border INTEGER NOT NULL,"
     " rejected BLOB, rejected_judgment TEXT) WITHOUT ROWID;"
-    "CREATE INDEX example_iteration ON example (iteration, position);"
+    "CREATE INDEX example_iteration ON example (iteration, position, pair, judgment);"
 
     "CREATE TABLE train_step (iteration INTEGER NOT NULL, step INTEGER NOT NULL, loss REAL, lr REAL, grad_norm REAL,"
     " tokens INTEGER, loss_tokens INTEGER, PRIMARY KEY (iteration, step)) WITHOUT ROWID;"
@@ -71,7 +74,8 @@ const char ste_schema[] =
     " iteration INTEGER NOT NULL, step INTEGER NOT NULL, winner TEXT NOT NULL, prompt_key TEXT NOT NULL,"
     " verdict TEXT NOT NULL, reason TEXT NOT NULL, logprob_a REAL, logprob_b REAL, reasoning TEXT,"
     " provenance TEXT NOT NULL) WITHOUT ROWID;"
-    "CREATE INDEX evaluation_of ON evaluation (suite, iteration, step, position);"
+    "CREATE INDEX evaluation_of ON evaluation (suite, iteration, step, position, winner, item, verdict,"
+    " reason);"
 
     /* Wall-clock seconds a step took, for the report; the only times kept, and not part of a dump. */
     "CREATE TABLE work (step TEXT NOT NULL, iteration INTEGER NOT NULL, seconds REAL NOT NULL,"

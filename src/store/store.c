@@ -8,6 +8,7 @@
 
 #include "core/domain.h"
 #include "core/file.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "core/profile.h"
 #include "store/run.h"
@@ -30,11 +31,23 @@ struct ste_store {
     int in_transaction;
     struct cached *cache;
     size_t n_cache, cap_cache;
+    double deadline; /* by ste_now */
 };
 
 sqlite3 *ste_store_db(struct ste_store *s)
 {
     return s->db;
+}
+
+static int is_late(void *arg)
+{
+    return ste_now() > ((const struct ste_store *)arg)->deadline;
+}
+
+void ste_store_limit(struct ste_store *s, double seconds)
+{
+    s->deadline = ste_now() + seconds;
+    sqlite3_progress_handler(s->db, 10000, is_late, s);
 }
 
 const char *ste_store_dir(const struct ste_store *s)
@@ -123,6 +136,8 @@ int ste_store_fail(struct ste_store *s, struct ste_err *err, const char *doing)
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return ste_err_set(err, STE_EBUSY, "%s in %s: another program holds the database; close it", doing, s->path);
+    case SQLITE_INTERRUPT:
+        return ste_err_set(err, STE_EBUSY, "%s in %s: it took longer than it may; ask for less of it", doing, s->path);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return ste_err_set(err, STE_EINPUT, "%s in %s: the file is damaged or no SQLite database (%s)", doing, s->path,

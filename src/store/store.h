@@ -36,6 +36,8 @@ struct ste_glance {
  * returns. */
 int ste_glance(struct ste_glance *out, const char *dir, struct ste_err *err);
 void ste_glance_clear(struct ste_glance *g);
+/* From now on reading ends with STE_EBUSY once SECONDS have passed. */
+void ste_store_limit(struct ste_store *s, double seconds);
 
 int ste_store_begin(struct ste_store *s, struct ste_err *err);
 int ste_store_commit(struct ste_store *s, struct ste_err *err);
