@@ -5,6 +5,7 @@
 #ifndef STE_CLI_CLI_H
 #define STE_CLI_CLI_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "core/err.h"
@@ -76,6 +77,15 @@ int ste_standard_descriptors(struct ste_err *err);
 int ste_outputs_try(const char *const *paths, size_t n, struct ste_err *err);
 /* J as text to the file PATH, or to the standard output where PATH is "-", as ste_result_write. Takes the reference. */
 int ste_write_json(const char *path, json_t *j, struct ste_err *err);
+/* The same of a page of HTML. */
+int ste_write_page(const char *path, const struct ste_buf *page, struct ste_err *err);
+#define STE_HTML_HELP "also write them as one page of HTML (- is the standard output)"
+#define STE_TWO_TO_STDOUT "--json - and --html - both go to the standard output; give one of them a file"
+/* Whether PATH (NULL: none) is the standard output, where nothing else may then be printed. */
+static inline bool ste_to_stdout(const char *path)
+{
+    return path && path[0] == '-' && !path[1];
+}
 /* Where time went, and a line before it; nothing where the profile is off. */
 void ste_print_profile(FILE *out);
 

@@ -7,9 +7,11 @@
 #include "core/mem.h"
 #include "eval/agreement.h"
 #include "eval/files.h"
+#include "report/beside.h"
+#include "report/page.h"
 
 struct options {
-    char *json;
+    char *json, *html;
     struct ste_strings judges, data;
     struct ste_judging_flags f;
 };
@@ -19,6 +21,7 @@ static const struct ste_option options[] = {
     STE_LIST("judge", judges, NULL, "JUDGE", "two of them: the first and the second judge"),
     STE_LIST("data", data, NULL, "FILE", "JSONL with prompt or messages, chosen, rejected"),
     STE_STRING("json", json, NULL, "OUT", "write the figures as JSON (- is the standard output)"),
+    STE_STRING("html", html, NULL, "FILE", STE_HTML_HELP),
     STE_BOOL("dry_run", f.dry, NULL, STE_DRY_RUN_HELP),
     STE_TABLE("", f, ste_judging_options),
     {0},
@@ -59,9 +62,12 @@ static json_t *named(const char *name, const struct ste_comparison *c)
 }
 
 /* The suites one by one, then all pairs as one set: McNemar's test is on counts, which add up. */
-static int report(const struct ste_strings *judges, const struct ste_pair_files *p, struct ste_outcome **first,
-                  struct ste_outcome **second, json_t *provenance, uint64_t seed, const char *json, struct ste_err *err)
+static int report(const struct ste_pair_files *p, struct ste_outcome **first, struct ste_outcome **second,
+                  json_t *provenance, const struct options *o, struct ste_err *err)
 {
+    const char *json = o->json;
+    const struct ste_strings *judges = &o->judges;
+    const uint64_t seed = (uint64_t)o->f.judge.seed;
     size_t total = 0, at = 0;
     for (size_t i = 0; i < p->n; i++)
         total += p->files[i].n;
@@ -81,7 +87,7 @@ static int report(const struct ste_strings *judges, const struct ste_pair_files 
     ste_compare(all[0], all[1], total, seed, &c);
     /* Their verdicts of both orders together (an answer, or a tie), chance agreement taken off. */
     const double kappa = ste_kappa_between(all[0], all[1], total);
-    if (!json || strcmp(json, "-") != 0) {
+    if (!ste_to_stdout(json) && !ste_to_stdout(o->html)) {
         struct ste_buf table = STE_BUF_INIT;
         ste_comparison_table(names, each, p->n, &c, &table);
         printf("first:  %s\nsecond: %s\n\n%s", judges->items[0], judges->items[1], table.s);
@@ -99,6 +105,14 @@ static int report(const struct ste_strings *judges, const struct ste_pair_files 
     json_object_set_new(out, "all", named("all pairs", &c));
     json_object_set_new(out, "kappa_between", isnan(kappa) ? json_null() : json_real(kappa));
     int rc = json ? ste_write_json(json, json_incref(out), err) : 0;
+    if (!rc && o->html) {
+        struct ste_buf page = STE_BUF_INIT;
+        json_t *differing = ste_differing_files(p, first, second);
+        ste_page_compare(&page, out, differing);
+        rc = ste_write_page(o->html, &page, err);
+        json_decref(differing);
+        ste_buf_clear(&page);
+    }
     json_decref(out);
     return rc;
 }
@@ -113,7 +127,9 @@ static int compare_run(void *options_, const struct ste_strings *words, struct s
     if (!rc && o->data.n == 0)
         rc = ste_err_set(err, STE_EUSAGE, "--data is missing; `ste help compare` shows the flags");
     if (!rc)
-        rc = ste_outputs_try((const char *const[]){o->json}, 1, err);
+        rc = ste_to_stdout(o->json) && ste_to_stdout(o->html)
+                 ? ste_err_set(err, STE_EUSAGE, STE_TWO_TO_STDOUT)
+                 : ste_outputs_try((const char *const[]){o->json, o->html}, 2, err);
     const struct ste_pairs_params p = ste_judging_pairs(&o->f);
     struct ste_pair_files files = {0};
     struct ste_outcome **outcomes[2] = {NULL, NULL};
@@ -127,7 +143,7 @@ static int compare_run(void *options_, const struct ste_strings *words, struct s
             json_array_append_new(provenance, about);
     }
     if (!rc && !o->f.dry)
-        rc = report(&o->judges, &files, outcomes[0], outcomes[1], provenance, (uint64_t)o->f.judge.seed, o->json, err);
+        rc = report(&files, outcomes[0], outcomes[1], provenance, o, err);
     for (int i = 0; i < 2; i++)
         ste_outcome_arrays_free(outcomes[i], &files);
     json_decref(provenance);

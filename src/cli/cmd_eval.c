@@ -7,9 +7,11 @@
 #include "core/mem.h"
 #include "eval/attack.h"
 #include "eval/scores.h"
+#include "report/beside.h"
+#include "report/page.h"
 
 struct eval_options {
-    char *judge, *json, *outcomes, *suite, *from, *author, *calibrate;
+    char *judge, *json, *html, *outcomes, *suite, *from, *author, *calibrate;
     enum ste_compat compat;
     struct ste_strings data;
     double min_coverage, min_margin;
@@ -27,6 +29,7 @@ static const struct ste_option options[] = {
     STE_BOOL("partial", partial, NULL, "score a suite over those of its subsets that are there"),
     STE_STRING("from", from, NULL, "FILE", "figures of outcomes that were written by --outcomes; asks no model"),
     STE_STRING("json", json, NULL, "OUT", "write the figures as JSON (- is the standard output)"),
+    STE_STRING("html", html, NULL, "FILE", STE_HTML_HELP),
     STE_STRING("outcomes", outcomes, NULL, "FILE", "write every verdict as JSON lines"),
     STE_CHOICE("compat", compat, NULL, ste_compat_names,
                "also score as published (a pack of free mode gives these rules text to read)"),
@@ -49,6 +52,7 @@ struct measured {
     struct ste_outcome_table table;
     json_t *about;
     double temperature;
+    json_t *differing;             /* for the page; NULL: no texts are there, or no page was asked for */
     struct ste_attacked *attacked; /* NULL: no attacks were asked for */
     size_t n_attacked;
 };
@@ -78,6 +82,8 @@ static int judge_suite(const struct eval_options *o, const struct ste_suite *s, 
         rc = ste_attack_files(&j, &files, outcomes, p.seed, &out->attacked, &out->n_attacked, err);
     if (!rc && o->f.dry)
         ste_judging_say_dry(&j);
+    if (!rc && o->html && !o->f.dry)
+        out->differing = ste_differing_files(&files, outcomes, NULL);
     for (size_t i = 0; i < files.n && !rc && !o->f.dry; i++)
         rc = ste_outcomes_add(&out->table, &files.files[i], outcomes[i], s ? s->group_by : "file", o->author, err);
     if (!rc)
@@ -87,6 +93,21 @@ static int judge_suite(const struct eval_options *o, const struct ste_suite *s, 
     ste_pair_files_clear(&files);
     ste_strings_clear(&paths);
     ste_session_close(&j);
+    return rc;
+}
+
+static int write_page(const struct eval_options *o, const struct measured *m, struct ste_err *err)
+{
+    struct ste_buf page = STE_BUF_INIT;
+    struct ste_outcome *all = ste_xcalloc(m->table.n + 1, sizeof *all); /* shallow */
+    for (size_t i = 0; i < m->table.n; i++)
+        all[i] = m->table.rows[i].o;
+    json_t *calibration = ste_beside_calibration(all, m->table.n);
+    ste_page_eval(&page, m->about, m->differing, calibration);
+    const int rc = ste_write_page(o->html, &page, err);
+    json_decref(calibration);
+    ste_xfree(all);
+    ste_buf_clear(&page);
     return rc;
 }
 
@@ -110,13 +131,15 @@ static int report(const struct eval_options *o, const struct ste_suite *s, struc
         ste_attacked_table(m->attacked, m->n_attacked, &table);
         json_object_set_new(m->about, "attacks", ste_attacked_json(m->attacked, m->n_attacked));
     }
-    /* With --json - the table would spoil what a program reads. */
-    if (!o->json || strcmp(o->json, "-") != 0)
+    /* With --json - or --html - the table would spoil what a program reads. */
+    if (!ste_to_stdout(o->json) && !ste_to_stdout(o->html))
         fputs(table.s, stdout);
     ste_buf_clear(&table);
     ste_scores_json(&scores, m->about);
     if (o->json)
         rc = ste_write_json(o->json, json_incref(m->about), err);
+    if (!rc && o->html)
+        rc = write_page(o, m, err);
     double coverage = ste_scores_coverage(&scores);
     if (!rc && coverage < o->min_coverage)
         rc = ste_err_set(err, STE_ETHRESHOLD,
@@ -144,7 +167,9 @@ static int check(const struct eval_options *o, const struct ste_suite *suite, st
         return ste_err_set(err, STE_EUSAGE, "--from asks no model: there is nothing for --dry-run to say");
     if (o->calibrate && !o->logits)
         return ste_err_set(err, STE_EUSAGE, "--calibrate fits the temperature of --score logits; add that");
-    return ste_outputs_try((const char *const[]){o->outcomes, o->json}, 2, err);
+    if (ste_to_stdout(o->json) && ste_to_stdout(o->html))
+        return ste_err_set(err, STE_EUSAGE, STE_TWO_TO_STDOUT);
+    return ste_outputs_try((const char *const[]){o->outcomes, o->json, o->html}, 3, err);
 }
 
 static int eval_run(void *options_, const struct ste_strings *words, struct ste_err *err)
@@ -170,6 +195,7 @@ static int eval_run(void *options_, const struct ste_strings *words, struct ste_
         rc = report(o, suite, &m, err);
     rc = ste_err_pass(err, &unwritten, rc);
     json_decref(m.about);
+    json_decref(m.differing);
     ste_outcome_table_clear(&m.table);
     ste_xfree(m.attacked);
     ste_suite_free(suite);

@@ -4,10 +4,11 @@
 #include "core/file.h"
 #include "core/mem.h"
 #include "data/catalogue.h"
+#include "report/page.h"
 #include "report/report.h"
 
 struct options {
-    char *run;
+    char *run, *html;
     bool json;
     struct ste_running_flags f;
 };
@@ -16,6 +17,7 @@ struct options {
 static const struct ste_option options[] = {
     STE_STRING("run", run, NULL, "DIR", "the folder of the run that asks (default: runs/probe-MODEL)"),
     STE_BOOL("json", json, NULL, "print the report as JSON"),
+    STE_STRING("html", html, NULL, "FILE", STE_HTML_HELP),
     STE_TABLE("", f, ste_running_options),
     {0},
 };
@@ -42,7 +44,11 @@ static int probe(const char *model, const char *folder, const struct options *o,
     ste_strings_add(&f.sets, seed);
     for (size_t i = 0; i < o->f.sets.n; i++)
         ste_strings_add(&f.sets, o->f.sets.items[i]);
-    int rc = ste_running_recipe(&r, "probe", &f, err);
+    int rc = ste_outputs_try((const char *const[]){o->html}, 1, err);
+    if (rc == 0 && o->json && ste_to_stdout(o->html))
+        rc = ste_err_set(err, STE_EUSAGE, STE_TWO_TO_STDOUT);
+    if (rc == 0)
+        rc = ste_running_recipe(&r, "probe", &f, err);
     if (rc == 0)
         rc = ste_model_resolve(model, &path, err); /* before there is a folder */
     if (rc == 0)
@@ -51,9 +57,15 @@ static int probe(const char *model, const char *folder, const struct options *o,
         rc = ste_report_end(l->store, ask(l, err), &report, err);
     if (rc == 0)
         ste_report_forecast(report);
+    struct ste_buf page = STE_BUF_INIT;
+    if (rc == 0 && o->html)
+        rc = ste_page_run(&page, folder, report, err);
+    if (rc == 0 && o->html)
+        rc = ste_write_page(o->html, &page, err);
+    ste_buf_clear(&page);
     if (rc == 0 && o->json) {
         rc = ste_write_json("-", json_incref(report), err);
-    } else if (rc == 0) {
+    } else if (rc == 0 && !ste_to_stdout(o->html)) {
         struct ste_buf text = STE_BUF_INIT;
         ste_report_text(report, &text);
         ste_report_forecast_text(report, model, &text);

@@ -3,11 +3,14 @@
 
 #include "cli/judging.h"
 #include "core/json.h"
+#include "core/mem.h"
 #include "eval/ranking.h"
 #include "eval/tournament.h"
+#include "report/beside.h"
+#include "report/page.h"
 
 struct options {
-    char *judge, *questions, *from, *out, *json;
+    char *judge, *questions, *from, *out, *json, *html;
     struct ste_strings answers;
     long long pairs;
     int two_order;
@@ -32,6 +35,7 @@ static const struct ste_option options[] = {
     STE_STRING("out", out, NULL, "FILE", "what the judge said of each pair"),
     STE_CHOICE("format", format, "fastchat", STE_NAMES("fastchat", "alpacaeval"), "of --out"),
     STE_STRING("json", json, NULL, "FILE", "also write the figures as JSON (- is the standard output)"),
+    STE_STRING("html", html, NULL, "FILE", STE_HTML_HELP),
     STE_BOOL("dry_run", f.dry, NULL, STE_DRY_RUN_HELP),
     STE_TABLE("", f, ste_judging_options),
     {0},
@@ -81,7 +85,17 @@ static int check(const struct options *o, struct ste_err *err)
     if (o->from && o->out)
         return ste_err_set(err, STE_EUSAGE, "--out writes what the judge says, and --from asks none");
     int rc = ste_judging_check(&o->f, err);
-    return rc ? rc : ste_outputs_try((const char *const[]){o->out, o->json}, 2, err);
+    if (!rc && ste_to_stdout(o->json) && ste_to_stdout(o->html))
+        rc = ste_err_set(err, STE_EUSAGE, STE_TWO_TO_STDOUT);
+    return rc ? rc : ste_outputs_try((const char *const[]){o->out, o->json, o->html}, 3, err);
+}
+
+static void judged(void *arg, const struct ste_answer_pair *pair, const char *const *models,
+                   const struct ste_outcome *o)
+{
+    char *both = ste_xasprintf("%s and %s", models[0], models[1]);
+    ste_differing_add(arg, both, pair, models, o, NULL);
+    ste_xfree(both);
 }
 
 static int rank_run(void *options_, const struct ste_strings *words, struct ste_err *err)
@@ -90,7 +104,8 @@ static int rank_run(void *options_, const struct ste_strings *words, struct ste_
     int rc = check(o, err);
     if (rc)
         return rc;
-    struct ste_contest c = {.two_order = o->two_order};
+    struct ste_differing differing = {0};
+    struct ste_contest c = {.two_order = o->two_order, .judged = o->html ? judged : NULL, .arg = &differing};
     struct ste_ranking ranking = {0};
     json_t *about = json_pack("{s:s}", "verdict", VERDICTS[o->two_order]);
     struct ste_err unwritten = {0};
@@ -101,7 +116,7 @@ static int rank_run(void *options_, const struct ste_strings *words, struct ste_
     if (!rc && !dry) {
         struct ste_buf table = STE_BUF_INIT;
         ste_ranking_table(&ranking, &table);
-        if (!o->json || strcmp(o->json, "-") != 0)
+        if (!ste_to_stdout(o->json) && !ste_to_stdout(o->html))
             fputs(table.s, stdout);
         ste_buf_clear(&table);
         json_t *figures = ste_ranking_json(&ranking);
@@ -110,6 +125,14 @@ static int rank_run(void *options_, const struct ste_strings *words, struct ste_
         if (o->json)
             rc = ste_write_json(o->json, json_incref(about), err);
     }
+    json_t *pairs = ste_differing_end(&differing);
+    if (!rc && !dry && o->html) {
+        struct ste_buf page = STE_BUF_INIT;
+        ste_page_rank(&page, about, o->from ? NULL : pairs);
+        rc = ste_write_page(o->html, &page, err);
+        ste_buf_clear(&page);
+    }
+    json_decref(pairs);
     rc = ste_err_pass(err, &unwritten, rc);
     json_decref(about);
     ste_ranking_clear(&ranking);

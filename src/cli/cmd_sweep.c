@@ -3,10 +3,11 @@
 #include "cli/running.h"
 #include "core/mem.h"
 #include "data/embedded.h"
+#include "report/page.h"
 #include "report/sweep.h"
 
 struct options {
-    char *out, *json;
+    char *out, *json, *html;
     bool dry;
     struct ste_sweep_options sweep;
     struct ste_llm_params engine;
@@ -24,6 +25,7 @@ static const struct ste_option options[] = {
     STE_INT("sample", sweep.sample, "0", 0, STE_LARGE, "score N rows of each of them, drawn by the first seed; 0: all"),
     STE_BOOL("dry_run", dry, NULL, "say which runs there would be, and what they share"),
     STE_STRING("json", json, NULL, "OUT", "write the figures as JSON (- is the standard output)"),
+    STE_STRING("html", html, NULL, "FILE", STE_HTML_HELP),
     STE_TABLE("", engine, ste_llm_options),
     {0},
 };
@@ -44,7 +46,7 @@ static int sweep_run(void *options_, const struct ste_strings *words, struct ste
          *folder = o->out ? ste_xstrdup(o->out) : ste_xasprintf("sweeps/%s", stem);
     struct ste_sweep *s = NULL;
     json_t *report = NULL;
-    int rc = ste_outputs_try((const char *const[]){o->json}, 1, err);
+    int rc = ste_outputs_try((const char *const[]){o->json, o->html}, 2, err);
     if (rc == 0)
         rc = ste_sweep_plan(&s, words->items[0], folder, &o->sweep, err);
     for (size_t i = 0; rc == 0 && i < s->n_points; i++)
@@ -57,7 +59,7 @@ static int sweep_run(void *options_, const struct ste_strings *words, struct ste
     } else if (rc == 0) {
         rc = ste_sweep_run(s, &report, err);
     }
-    if (report && (!o->json || *o->json != '-' || o->json[1])) {
+    if (report && !ste_to_stdout(o->json) && !ste_to_stdout(o->html)) {
         print(report);
         printf("The runs are in %s, the figures in %s/" STE_SWEEP_REPORT "\n", folder, folder);
     }
@@ -65,6 +67,14 @@ static int sweep_run(void *options_, const struct ste_strings *words, struct ste
         struct ste_err late = {0};
         const int wrote = ste_write_json(o->json, json_incref(report), &late);
         rc = wrote ? ste_err_pass(err, &late, rc) : rc;
+    }
+    if (report && o->html) {
+        struct ste_err late = {0};
+        struct ste_buf page = STE_BUF_INIT;
+        ste_page_sweep(&page, report);
+        const int wrote = ste_write_page(o->html, &page, &late);
+        rc = wrote ? ste_err_pass(err, &late, rc) : rc;
+        ste_buf_clear(&page);
     }
     json_decref(report);
     ste_sweep_free(s);

@@ -41,6 +41,12 @@ void ste_print_profile(FILE *out)
     ste_buf_clear(&text);
 }
 
+int ste_write_page(const char *path, const struct ste_buf *page, struct ste_err *err)
+{
+    fflush(stdout); /* PATH may be "-" */
+    return ste_result_write(path, page->s, page->len, err);
+}
+
 int ste_write_json(const char *path, json_t *j, struct ste_err *err)
 {
     char *text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(12));

@@ -4,8 +4,6 @@
 
 #include "eval/bootstrap.h"
 
-enum { BINS = 10 };
-
 static double log_odds(const struct ste_outcome *o)
 {
     return o->tie ? NAN : ste_outcome_log_odds(o);
@@ -61,7 +59,7 @@ static double fit_temperature(const struct ste_outcome *o, size_t n)
 void ste_calibration_of(const struct ste_outcome *o, size_t n, double temperature, uint64_t seed,
                         struct ste_calibration *out)
 {
-    double right[BINS] = {0}, sure[BINS] = {0}, sum = 0;
+    double right[STE_N_BINS] = {0}, sure[STE_N_BINS] = {0}, sum = 0;
     *out = (struct ste_calibration){.temperature = temperature};
     struct ste_clusters c;
     ste_clusters_init(&c, 1);
@@ -70,8 +68,9 @@ void ste_calibration_of(const struct ste_outcome *o, size_t n, double temperatur
         if (isnan(m))
             continue;
         double p = 1 / (1 + exp(-fabs(m) / temperature)), value = m > 0;
-        int bin = (int)(p * BINS);
-        bin = bin < BINS ? bin : BINS - 1;
+        int bin = (int)(p * STE_N_BINS);
+        bin = bin < STE_N_BINS ? bin : STE_N_BINS - 1;
+        out->bins[bin].pairs++;
         right[bin] += value;
         sure[bin] += p;
         sum += value;
@@ -79,8 +78,11 @@ void ste_calibration_of(const struct ste_outcome *o, size_t n, double temperatur
     }
     out->nll = nll_of(o, n, temperature, &out->pairs);
     double pairs = out->pairs ? (double)out->pairs : NAN;
-    for (int b = 0; b < BINS; b++)
+    for (int b = 0; b < STE_N_BINS; b++) {
         out->ece += fabs(right[b] - sure[b]) / pairs;
+        out->bins[b].sure = sure[b] / (double)out->bins[b].pairs;
+        out->bins[b].right = right[b] / (double)out->bins[b].pairs;
+    }
     out->accuracy.value = sum / pairs;
     struct ste_rate *const rates[] = {&out->accuracy};
     ste_bootstrap(&c, 1, NULL, seed, rates);

@@ -9,7 +9,13 @@
 
 #include "eval/files.h"
 
+enum { STE_N_BINS = 10 };
 struct ste_calibration {
+    struct {
+        size_t pairs;
+        double sure; /* mean probability of the side that is named; NAN: no pair */
+        double right;
+    } bins[STE_N_BINS]; /* by that probability, from 0 to 1 */
     size_t pairs;             /* with log-probabilities in both orders, and no invalid verdict */
     struct ste_rate accuracy; /* of the two-order verdict on these */
     double temperature, ece, nll;

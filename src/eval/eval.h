@@ -124,6 +124,9 @@ void ste_metrics_overall(const struct ste_outcome *const *outcomes, const size_t
  * out. */
 void ste_outcome_begin(struct ste_outcome *o, const struct ste_answer_pair *p, bool judged);
 
+/* Sets which of the two texts has more of the biases that texts show, length and format. */
+void ste_outcome_sides(struct ste_outcome *o, const char *chosen, const char *rejected);
+
 void ste_outcome_too_long(struct ste_outcome *o); /* invalid in both orders */
 
 /* What an evaluation says beside how the judge is asked. */

@@ -19,11 +19,16 @@ static bool formatted(const char *text)
     return false;
 }
 
+void ste_outcome_sides(struct ste_outcome *o, const char *chosen, const char *rejected)
+{
+    size_t x = ste_utf8_length(chosen), y = ste_utf8_length(rejected);
+    o->side[STE_BIAS_LENGTH] = (signed char)((x > y) - (x < y));
+    o->side[STE_BIAS_FORMAT] = (signed char)(formatted(chosen) - formatted(rejected));
+}
+
 static void set_sides(struct ste_outcome *o, const struct ste_answer_pair *p)
 {
-    size_t x = ste_utf8_length(p->first), y = ste_utf8_length(p->second);
-    o->side[STE_BIAS_LENGTH] = (signed char)((x > y) - (x < y));
-    o->side[STE_BIAS_FORMAT] = (signed char)(formatted(p->first) - formatted(p->second));
+    ste_outcome_sides(o, p->first, p->second);
     const json_t *drawn = json_object_get(p->row, "is_shuffled");
     o->drawn = (signed char)(json_is_boolean(drawn) ? json_is_true(drawn) : -1);
 }

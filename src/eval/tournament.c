@@ -190,6 +190,8 @@ static int judge_bouts(const struct holding *h, const struct ste_bout *bouts, si
             c->invalid++;
         else
             add_match(c, b->i, b->j, final == STE_FINAL_CHOSEN ? 1 : final == STE_FINAL_REJECTED ? 0 : 0.5, b->prompt);
+        if (c->judged)
+            c->judged(c->arg, &pairs.items[k], (const char *const[]){first, second}, &out[k]);
         if (!h->w)
             continue;
         json_t *row = h->format == STE_MATCH_ALPACAEVAL

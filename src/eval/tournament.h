@@ -14,6 +14,10 @@ struct ste_contest {
     size_t doubled; /* recorded results that were there already */
     json_t *seen;   /* recorded results that say whose they are, word for word; while reading */
     bool two_order; /* a result is the margin's sign, not what both orders name */
+    /* Called with what a judge says of a pair of answers, and whose they are; may be NULL. */
+    void (*judged)(void *arg, const struct ste_answer_pair *pair, const char *const *models,
+                   const struct ste_outcome *o);
+    void *arg;
 };
 void ste_contest_clear(struct ste_contest *c);
 

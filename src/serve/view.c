@@ -11,6 +11,7 @@
 #include "core/mem.h"
 #include "data/embedded.h"
 #include "report/report.h"
+#include "report/beside.h"
 #include "report/html.h"
 #include "serve/view_page.h"
 #include "store/run.h"
@@ -20,7 +21,7 @@ enum { KEPT = 32, READING_SECONDS = 10, MOST_REPORT = 64 << 20 };
 struct kept {
     char *dir;
     double used; /* by ste_now */
-    json_t *report;
+    json_t *report, *beside;
     double written, made, took; /* the store's time; when, and how long it took */
     int64_t n[2];               /* rows at two times, for a rate */
     double at[2];
@@ -31,7 +32,7 @@ struct route {
     int (*fill)(struct view_page *p, struct ste_err *err);
 };
 
-enum { N_PAGES = 10, N_FILES = 3 };
+enum { N_PAGES = 11, N_FILES = 3 };
 struct ste_view {
     char *folder;
     struct ste_route routes[N_PAGES + N_FILES];
@@ -59,6 +60,7 @@ static struct kept *kept_of(struct ste_view *v, const char *dir)
             oldest = k;
     }
     json_decref(oldest->report);
+    json_decref(oldest->beside);
     ste_xfree(oldest->dir);
     *oldest = (struct kept){.dir = ste_xstrdup(dir), .used = ste_now()};
     return oldest;
@@ -76,32 +78,51 @@ static json_t *report_of_file(const char *dir)
     return report;
 }
 
-int view_report(struct ste_view *v, const char *dir, json_t **out, struct ste_err *err)
+/* What is kept of the run, as far as it is good for a store that was written at WRITTEN. */
+static bool recall(struct ste_view *v, const char *dir, double written, json_t **report, json_t **beside)
 {
-    const double written = ste_run_written(dir), began = ste_now();
     pthread_mutex_lock(&v->lock);
     const struct kept *k = kept_of(v, dir);
     /* One of a run that goes on is made again once it is as old as twenty times what it took. */
-    const bool good = k->report && (k->written == written || began - k->made < 20 * k->took);
-    *out = good ? json_incref(k->report) : NULL;
+    const bool good =
+        k->report && (!beside || k->beside) && (k->written == written || ste_now() - k->made < 20 * k->took);
+    *report = good ? json_incref(k->report) : NULL;
+    if (beside)
+        *beside = good ? json_incref(k->beside) : NULL;
     pthread_mutex_unlock(&v->lock);
-    if (good)
+    return good;
+}
+
+static void keep(struct ste_view *v, const char *dir, double written, double began, json_t *report, json_t *beside)
+{
+    pthread_mutex_lock(&v->lock);
+    struct kept *k = kept_of(v, dir);
+    json_decref(k->report);
+    json_decref(k->beside);
+    k->report = json_incref(report);
+    k->beside = json_incref(beside);
+    k->written = written;
+    k->made = ste_now();
+    k->took = k->made - began;
+    pthread_mutex_unlock(&v->lock);
+}
+
+int view_report(struct ste_view *v, const char *dir, json_t **report, json_t **beside, struct ste_err *err)
+{
+    const double written = ste_run_written(dir), began = ste_now();
+    if (recall(v, dir, written, report, beside))
         return 0;
     /* A run that ended wrote its report last: nothing in it has changed since. */
     int rc = 0;
-    if (ste_run_works(dir) || !ste_run_reported(dir) || !(*out = report_of_file(dir)))
-        rc = ste_report_read(out, dir, err);
-    if (rc != 0)
-        return rc;
-    pthread_mutex_lock(&v->lock);
-    struct kept *mine = kept_of(v, dir);
-    json_decref(mine->report);
-    mine->report = json_incref(*out);
-    mine->written = written;
-    mine->made = ste_now();
-    mine->took = mine->made - began;
-    pthread_mutex_unlock(&v->lock);
-    return 0;
+    if (ste_run_works(dir) || !ste_run_reported(dir) || !(*report = report_of_file(dir)))
+        rc = ste_report_read(report, dir, err);
+    if (rc == 0 && beside && (rc = ste_beside_run(beside, dir, *report, err)) != 0) {
+        json_decref(*report);
+        *report = NULL;
+    }
+    if (rc == 0)
+        keep(v, dir, written, began, *report, beside ? *beside : NULL);
+    return rc;
 }
 
 double view_rate(struct ste_view *v, const char *dir, int64_t n)
@@ -206,6 +227,7 @@ struct ste_view *ste_view_new(const char *folder)
         {"/", view_runs},
         {"/diff", view_diff},
         {"/runs/{run}", view_run},
+        {"/runs/{run}/report", view_whole_report},
         {"/runs/{run}/live", view_live},
         {"/runs/{run}/instructions", view_instructions},
         {"/runs/{run}/instructions/{id}", view_instruction},
@@ -237,6 +259,7 @@ void ste_view_free(struct ste_view *v)
         return;
     for (int i = 0; i < KEPT; i++) {
         json_decref(v->kept[i].report);
+        json_decref(v->kept[i].beside);
         ste_xfree(v->kept[i].dir);
     }
     pthread_mutex_destroy(&v->lock);

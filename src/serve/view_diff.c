@@ -44,7 +44,7 @@ static int open_side(struct view_page *p, struct side *o, struct ste_err *err)
     if (rc != 0)
         return rc;
     ste_store_limit(o->s, 10);
-    return view_report(p->view, o->dir, &o->report, err);
+    return view_report(p->view, o->dir, &o->report, NULL, err);
 }
 
 /* ---- recipes ---- */

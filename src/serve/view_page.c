@@ -50,8 +50,11 @@ void view_query(struct ste_buf *out, const char *name, const char *value)
 
 void view_begin(struct view_page *p, const char *title, const char *here)
 {
-    static const char *const parts[][2] = {
-        {"", "Overview"}, {"instructions", "Instructions"}, {"pairs", "Pairs"}, {"judgments", "Judgments"}};
+    static const char *const parts[][2] = {{"", "Overview"},
+                                           {"report", "Report"},
+                                           {"instructions", "Instructions"},
+                                           {"pairs", "Pairs"},
+                                           {"judgments", "Judgments"}};
     struct ste_buf top = STE_BUF_INIT;
     ste_buf_adds(&top, "<header class=\"site\">\n<nav aria-label=\"Site\"><ul><li><a href=\"/\">Runs</a></li>"
                        "<li><a href=\"/diff\">Compare two runs</a></li></ul></nav>\n");
@@ -184,7 +187,7 @@ void view_cell(struct view_page *p, const char *head_, const char *class, const 
 void view_table(struct view_page *p, const char *caption, const char *const *heads)
 {
     ste_html_printf(&p->out,
-                    "<table class=\"rows\" role=\"table\">\n<caption>%s</caption>\n<thead role=\"rowgroup\"><tr "
+                    "<table class=\"list\" role=\"table\">\n<caption>%s</caption>\n<thead role=\"rowgroup\"><tr "
                     "role=\"row\">",
                     caption);
     for (; *heads; heads++)

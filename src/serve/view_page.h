@@ -20,8 +20,9 @@ struct view_page {
 };
 
 const char *view_folder(const struct ste_view *v);
-/* The report of the run in DIR, at most some seconds old; the caller calls json_decref. */
-int view_report(struct ste_view *v, const char *dir, json_t **out, struct ste_err *err);
+/* The report of the run in DIR, that of a run which goes on a little old, and what stands beside it on its page
+ * (report/beside.h; NULL: it is not wanted); the caller calls json_decref. */
+int view_report(struct ste_view *v, const char *dir, json_t **report, json_t **beside, struct ste_err *err);
 /* Rows that come a second, from what this was told of the run in DIR before: N is a number of rows that grows. NAN: not
  * known. */
 double view_rate(struct ste_view *v, const char *dir, int64_t n);
@@ -53,6 +54,7 @@ void view_figures(struct view_page *p, const json_t *report);
 /* The pages; the page's run is open where it has one. Each returns 0 when it has filled P's buffer. */
 int view_runs(struct view_page *p, struct ste_err *err);
 int view_run(struct view_page *p, struct ste_err *err);
+int view_whole_report(struct view_page *p, struct ste_err *err);
 int view_live(struct view_page *p, struct ste_err *err);
 int view_instructions(struct view_page *p, struct ste_err *err);
 int view_pairs(struct view_page *p, struct ste_err *err);

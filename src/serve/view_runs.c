@@ -6,6 +6,7 @@
 #include "core/mem.h"
 #include "report/fields.h"
 #include "report/html.h"
+#include "report/page.h"
 #include "serve/view_page.h"
 #include "store/run.h"
 
@@ -201,7 +202,7 @@ int view_run(struct view_page *p, struct ste_err *err)
 {
     json_t *report = NULL;
     const bool works = ste_run_works(p->dir);
-    int rc = view_report(p->view, p->dir, &report, err);
+    int rc = view_report(p->view, p->dir, &report, NULL, err);
     if (rc != 0)
         return rc;
     view_begin(p, "Overview", "");
@@ -222,4 +223,17 @@ int view_run(struct view_page *p, struct ste_err *err)
     view_figures(p, report);
     json_decref(report);
     return rc;
+}
+
+int view_whole_report(struct view_page *p, struct ste_err *err)
+{
+    json_t *report = NULL, *beside = NULL;
+    int rc = view_report(p->view, p->dir, &report, &beside, err);
+    if (rc != 0)
+        return rc;
+    view_begin(p, "Report", "report");
+    ste_page_run_main(&p->out, p->run, report, beside);
+    json_decref(report);
+    json_decref(beside);
+    return 0;
 }

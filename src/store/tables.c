@@ -89,6 +89,18 @@ static const char *const lists[STE_N_LISTED] = {
     [STE_LIST_SUITES] =
         "SELECT suite, max(iteration) AS last FROM evaluation WHERE suite <> 'dev' GROUP BY suite "
         "ORDER BY suite <> 'test', suite",
+    [STE_LIST_STEPS] = "SELECT iteration, step, loss FROM train_step ORDER BY 1, 2",
+    [STE_LIST_TOKENS] =
+        "SELECT 'pair' AS step, 0 AS iteration, kind AS what, count(*) AS n, NULL AS read, "
+        "sum(tokens) AS written, NULL AS learnt FROM generation WHERE kind <> 'tests' GROUP BY kind UNION ALL "
+        "SELECT 'judge', iteration, 'judgments', count(*), sum(length(p.tokens)) / 4, sum(length(completion)) / 4, NULL "
+        "FROM judgment j LEFT JOIN prompt p ON p.id = j.prompt GROUP BY iteration UNION ALL "
+        "SELECT 'train', iteration, 'steps', count(*), sum(tokens), NULL, sum(loss_tokens) FROM train_step "
+        "GROUP BY iteration ORDER BY 2, 1, 3",
+    [STE_LIST_MADE] =
+        "SELECT role, iteration, model, model_hash, adapter_hash, pack_hash, numerics, sampling, seed FROM provenance "
+        "ORDER BY iteration, role, id",
+    [STE_LIST_FACTS] = "SELECT key, value FROM meta WHERE key <> 'recipe' ORDER BY key",
 };
 /* clang-format on */
 

@@ -30,6 +30,10 @@ enum ste_listed {
     STE_LIST_CHECKPOINTS,
     STE_LIST_WORK,   /* step, iteration, seconds */
     STE_LIST_SUITES, /* but dev, the held-out synthetic pairs first: suite, last (iteration) */
+    STE_LIST_STEPS,  /* of trainings: iteration, step, loss */
+    STE_LIST_TOKENS, /* by step and iteration: what, how many, tokens read, written and learnt (null: not of it) */
+    STE_LIST_MADE,   /* who made rows: role, model, its hash, adapter_hash, pack_hash, numerics, sampling, seed */
+    STE_LIST_FACTS,  /* key and value of what is known of the run but its recipe */
     STE_N_LISTED
 };
 int ste_list(struct ste_store *s, enum ste_listed what, json_t **out, struct ste_err *err);

@@ -1,133 +1,23 @@
 """view_chromium.py STE RUNS [OUT]: every page of the viewer, of the runs in the folder RUNS, in Debian's Chromium.
 
 At 390, 1024 and 1600 pixels and in both colour schemes: no error in the console, no request that fails or leaves the
-server, no page wider than its window, nothing serious that axe-core finds, headings in order. Screenshots of all go to
-OUT. The venv has websocket-client and axe-playwright-python, which carries axe.min.js. Exits 1 if something was found.
+server, no page wider than its window, nothing serious that axe-core finds with all that is folded opened, headings in
+order. Screenshots go to the folder OUT. Exits 1 if something was found.
 """
-import base64
-import importlib.util
-import itertools
-import json
 import os
 import re
-import subprocess
 import sys
-import tempfile
-import time
 import urllib.request
 
-import websocket
+import browser
 
-here = os.path.dirname(os.path.abspath(__file__))
-sys.path.append(f"{here}/../e2e")
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
 import lib_serve  # noqa: E402
 
-SIZES = (390, 1024, 1600)
+OPEN = "document.querySelectorAll('details').forEach(d => d.open = true)"
 
 
-class Browser:
-    """One page of a headless Chromium, by its DevTools protocol."""
-
-    def __init__(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.process = subprocess.Popen(
-            ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
-             "--remote-allow-origins=*", "--hide-scrollbars", f"--user-data-dir={self.folder.name}", "about:blank"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        port = f"{self.folder.name}/DevToolsActivePort"
-        until = time.time() + 60
-        while not (os.path.exists(port) and os.path.getsize(port)) and time.time() < until:
-            time.sleep(0.1)
-        address = f"http://127.0.0.1:{open(port).readline().strip()}/json/list"
-        page = [p for p in json.load(urllib.request.urlopen(address)) if p["type"] == "page"][0]
-        self.socket = websocket.create_connection(page["webSocketDebuggerUrl"], timeout=120)
-        self.ids, self.events = itertools.count(1), []
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method, **params):
-        number = next(self.ids)
-        self.socket.send(json.dumps({"id": number, "method": method, "params": params}))
-        while True:
-            said = json.loads(self.socket.recv())
-            if said.get("id") == number:
-                if "error" in said:
-                    raise RuntimeError(f"{method}: {said['error']}")
-                return said["result"]
-            self.events.append(said)
-
-    def evaluate(self, script):
-        got = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-        if "exceptionDetails" in got:
-            raise RuntimeError(got["exceptionDetails"])
-        return got["result"].get("value")
-
-    def open(self, url, width, scheme):
-        self.events.clear()
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        self.call("Page.navigate", url=url)
-        until = time.time() + 60
-        while self.evaluate("document.readyState + location.href") != "complete" + url and time.time() < until:
-            time.sleep(0.05)
-
-    def shoot(self, path, whole=False):
-        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        height = min(size["height"], 4000 if whole else 1400)
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": height, "scale": 1}
-        data = self.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)["data"]
-        open(path, "wb").write(base64.b64decode(data))
-
-    def close(self):
-        self.socket.close()
-        self.process.terminate()
-        self.process.wait()
-        self.folder.cleanup()
-
-
-def complaints(browser, url):
-    """What the browser said of the page that is open."""
-    for event in browser.events:
-        method, p = event.get("method"), event.get("params", {})
-        if method == "Log.entryAdded" and p["entry"]["level"] in ("error", "warning"):
-            yield f"log: {p['entry']['text']}"
-        elif method == "Runtime.exceptionThrown":
-            yield f"exception: {p['exceptionDetails']['text']}"
-        elif method == "Runtime.consoleAPICalled" and p["type"] in ("error", "warning", "assert"):
-            yield f"console: {p['args']}"
-        elif method == "Network.loadingFailed" and not p.get("canceled"):
-            yield f"a request failed: {p['errorText']}"
-        elif method == "Network.requestWillBeSent":
-            to = p["request"]["url"]
-            if not to.startswith(url.split("/", 3)[0] + "//" + url.split("/", 3)[2]) and not to.startswith("data:"):
-                yield f"a request elsewhere: {to}"
-
-
-AXE = """axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.map(v =>
-    [v.impact, v.id, v.nodes.length, v.nodes[0].html.slice(0, 200), v.nodes[0].failureSummary.slice(0, 300)]))"""
-WIDE = """[document.documentElement.scrollWidth, innerWidth, [...document.querySelectorAll("main *")].filter(
-    e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".wide")).slice(0, 3).map(e => e.outerHTML.slice(0, 120))]"""
-HEADINGS = """[...document.querySelectorAll("h1,h2,h3,h4")].map(h => +h.tagName[1])"""
-
-
-def check(browser, axe, url, width, scheme):
-    browser.open(url, width, scheme)
-    bad = list(complaints(browser, url))
-    scroll, window, wide = browser.evaluate(WIDE)
-    if scroll > window:
-        bad.append(f"{scroll} pixels wide: {wide}")
-    levels = browser.evaluate(HEADINGS)
-    if levels[:1] != [1] or levels.count(1) != 1 or any(b > a + 1 for a, b in zip(levels, levels[1:])):
-        bad.append(f"headings {levels}")
-    browser.evaluate(axe + "; 0")
-    for impact, name, n, html, why in browser.evaluate(AXE):
-        print(f"  axe {impact}: {name}, {n} times, as {html}\n    {why}")
-        if impact in ("serious", "critical"):
-            bad.append(f"axe: {name}")
-    return bad
-
-
-def pages_of(server, runs):
+def pages_of(server):
     """Every kind of page, found by the links that the pages have."""
     get = lambda path: urllib.request.urlopen(server + path).read().decode()
     yield "runs", "/"
@@ -135,6 +25,7 @@ def pages_of(server, runs):
     for i, run in enumerate(names):
         tag = "" if i == 0 else f"-{i + 1}"
         yield f"overview{tag}", run
+        yield f"report{tag}", f"{run}/report"
         for part in ("instructions", "pairs", "judgments"):
             yield f"{part}{tag}", f"{run}/{part}"
             first = re.search(rf'href="({run}/(?:instructions|pairs)/[^"?]+)', get(f"{run}/{part}"))
@@ -151,23 +42,25 @@ def pages_of(server, runs):
 
 def main():
     ste, runs, out = sys.argv[1], sys.argv[2], (sys.argv + [""])[3]
-    spec = importlib.util.find_spec("axe_playwright_python")
-    axe = open(f"{list(spec.submodule_search_locations)[0]}/axe.min.js").read()
-    found = 0
-    browser = Browser()
+    axe, found = browser.load_axe(), 0
+    page = browser.Browser()
     try:
         with lib_serve.Server(ste, runs) as server:
-            for name, path in pages_of(server.url, runs):
-                for width, scheme in [(w, "light") for w in SIZES] + [(1024, "dark")]:
-                    bad = [b for b in check(browser, axe, server.url + path, width, scheme)
-                           if not (name.startswith("not-found") and "404" in b)]
-                    found += len(bad)
-                    print(f"{name:16} {width:5} {scheme:6} {'ok' if not bad else 'FAIL ' + '; '.join(bad)}")
-                    if out:
-                        os.makedirs(out, exist_ok=True)
-                        browser.shoot(f"{out}/{name}-{width}{'' if scheme == 'light' else '-dark'}.png")
+            for name, path in pages_of(server.url):
+                for width in browser.SIZES:
+                    for scheme in ("light", "dark"):
+                        bad = browser.check(page, axe, server.url + path, width, scheme)
+                        if out:
+                            os.makedirs(out, exist_ok=True)
+                            page.shoot(f"{out}/{name}-{width}{'' if scheme == 'light' else '-dark'}.png")
+                        page.evaluate(OPEN)
+                        bad += [f"{b}, opened" for b in browser.found(page, axe) if b not in bad]
+                        if name.startswith("not-found"):
+                            bad = [b for b in bad if "404" not in b]
+                        found += len(bad)
+                        print(f"{name:16} {width:5} {scheme:6} {'ok' if not bad else 'FAIL ' + '; '.join(bad)}")
     finally:
-        browser.close()
+        page.close()
     return 1 if found else 0
 
 

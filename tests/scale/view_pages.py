@@ -8,7 +8,6 @@ with 1 where the median of a page is over LIMIT seconds.
 import hashlib
 import json
 import os
-import re
 import sqlite3
 import statistics
 import subprocess
@@ -19,7 +18,9 @@ import urllib.request
 
 ste = os.path.abspath(sys.argv[1])
 here = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, here)
+sys.path.append(f"{here}/../e2e")
+import lib_serve  # noqa: E402
+
 options = {"judgments": 100000, "pairs": 5000, "chars": 1500, "times": 7, "limit": 0.2}
 for word in sys.argv[2:]:
     key, _, value = word.partition("=")
@@ -139,7 +140,7 @@ def main():
 def measure(url, ids, middle, last):
     run = "/runs/large"
     pages = {
-        "runs": "/", "overview": run, "live": f"{run}/live",
+        "runs": "/", "overview": run, "report": f"{run}/report", "live": f"{run}/live",
         "instructions": f"{run}/instructions", "instructions, search": f"{run}/instructions?text=number+4321",
         "an instruction": f"{run}/instructions/{key('instruction', 7)}",
         "pairs": f"{run}/pairs", "pairs, last": f"{run}/pairs?before={ids[-1]}",
@@ -171,5 +172,4 @@ def measure(url, ids, middle, last):
 
 
 if __name__ == "__main__":
-    import lib_serve
     sys.exit(main())
