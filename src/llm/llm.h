@@ -83,6 +83,7 @@ struct ste_llm_about {
     const char *numerics;   /* what else decides the numbers: kind and revision of what computes them */
     unsigned can;
     size_t window;    /* questions that a caller should keep in flight */
+    size_t batch;     /* of these, that are worked on at once; 0: not known */
     int ctx;          /* tokens that a question and its answer may have together; 0: not known */
     bool late_prompt; /* a prompt's ids come with its answer, and are not known before */
 };

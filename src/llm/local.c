@@ -440,6 +440,7 @@ int ste_local_open(struct ste_llm **out, const char *model, const struct ste_llm
                                           .numerics = ste_engine_numerics(l->engine),
                                           .can = STE_CAN_CHOICES | STE_CAN_GIVEN | STE_CAN_TOKEN_IDS | STE_CAN_ADAPTERS,
                                           .window = 2 * (size_t)ep.max_batch,
+                                          .batch = (size_t)ep.max_batch,
                                           .ctx = ste_engine_ctx(l->engine)};
     *out = &l->llm;
     return 0;

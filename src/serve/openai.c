@@ -164,7 +164,7 @@ static int tokenize(struct call *c, const struct ste_openai_prompt *p, struct st
         rc = ste_tokenize_prompt(m->tokenizer, p->text, strlen(p->text), false, &c->ids, err);
     for (size_t i = 0; i < p->n_ids; i++)
         ste_tokens_add(&c->ids, p->ids[i]);
-    return rc;
+    return rc || c->ids.n ? rc : ste_err_set(err, STE_EINPUT, "the prompt has no token; give it some text");
 }
 
 static int next(void *arg, struct ste_question *q, struct ste_err *err)

@@ -324,10 +324,18 @@ static struct job *pick(const struct ste_work *w)
     return best;
 }
 
+/* What is in flight is asked in its order, so that few should wait there before a newcomer; as there is room again
+ * after each step, few are enough. */
+static bool has_room(const struct ste_work *w)
+{
+    const struct ste_llm_about *about = w->p.llm ? ste_llm_about(w->p.llm) : NULL;
+    return !about || ste_llm_in_flight(w->p.llm) < (about->batch ? about->batch + about->batch / 4 + 1 : about->window);
+}
+
 static void fill(struct ste_work *w)
 {
     struct job *b;
-    while ((!w->p.llm || ste_llm_in_flight(w->p.llm) < ste_llm_about(w->p.llm)->window) && (b = pick(w)))
+    while (has_room(w) && (b = pick(w)))
         ask(w, b);
 }
 

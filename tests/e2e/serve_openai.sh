@@ -6,6 +6,7 @@ cd "$dir" || exit 1
 export STE_LOG=quiet no_proxy='*'
 pid=
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
+json='Content-Type: application/json'
 
 rows Question 24 >labelled.jsonl
 recipe 3 "max_steps: 2" >tiny.yaml
@@ -92,7 +93,7 @@ exec(open("ask.py").read())
 print(json.dumps(streamed(chat("mine", max_tokens=int(sys.argv[2]), temperature=0.3, stream=True, stop=["never"]))))
 PY
 python3 long.py "$url" 60 >long.before || fail "a long stream"
-timeout 1 curl -sN "$url/v1/chat/completions" -d '{"model": "mine", "n": 128, "messages": [{"role": "user", "content": "x"}], "stream": true}' |
+timeout 1 curl -sN -H "$json" "$url/v1/chat/completions" -d '{"model": "mine", "n": 128, "messages": [{"role": "user", "content": "x"}], "stream": true}' |
     head -c 2000 >/dev/null
 for _ in $(seq 100); do
     jobs=$(curl -s "$url/health" | python3 -c 'import json, sys; print(json.load(sys.stdin)["jobs"])')
@@ -100,10 +101,10 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 [ "$jobs" = 0 ] || fail "a client that has gone is still served: $jobs jobs"
-(while [ ! -e enough ]; do python3 long.py "$url" 60 >>while.txt || touch refused; done) &
+(while [ -e long.py ] && [ ! -e enough ]; do python3 long.py "$url" 60 >>while.txt || touch refused; done) &
 load=$!
 run 2
-[ "$(curl -s -X POST "$url/v1/reload" -d '{}')" = '{"changed":true}' ] || fail "the newest adapter was not taken"
+[ "$(curl -s -H "$json" "$url/v1/reload" -d '{}')" = '{"changed":true}' ] || fail "the newest adapter was not taken"
 said 2 --chat "Question 1?" --max-tokens 20 --temperature 1 --seed 5 -n 3 >chat2.json
 python3 - "$url" <<'PY' || fail "the second adapter"
 exec(open("ask.py").read())

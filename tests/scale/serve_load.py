@@ -142,6 +142,12 @@ def file_rate(rows):
         return len(rows) / (time.monotonic() - begun)
 
 
+def cpu(p):
+    """Seconds that a process has worked."""
+    fields = open(f"/proc/{p.pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def stop(p):
     p.terminate()
     return p.wait()
@@ -156,8 +162,10 @@ def main():
              for i, q in enumerate(questions)]
     server, port = start_ste()
     try:
+        before = cpu(server)
         load = Load(port, rows, "/v1/judge", judged)
         rate, least = load.report("/v1/judge", "pairs")
+        print(f"     {(cpu(server) - before) / max(1, len(load.done)):.3f} seconds of CPU a pair")
         check(least >= 0.5, f"the slowest client has {least:.2f} of the mean")
         chat = Load(port, chats, "/v1/chat/completions", written)
         chat_rate, least = chat.report("/v1/chat/completions", "tokens written")

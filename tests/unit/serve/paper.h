@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -28,9 +29,9 @@ struct paper {
     size_t batch;
     struct paper_question flying[512];
     size_t n;
-    int cancelled, loaded, dropped, agains;
-    useconds_t pause;   /* of a step */
-    int steps, fail_at; /* the step that fails; 0: none */
+    atomic_int cancelled, loaded, dropped, agains;
+    useconds_t pause;          /* of a step */
+    atomic_int steps, fail_at; /* the step that fails; 0: none */
 };
 
 static struct paper *paper_of(struct ste_llm *l)

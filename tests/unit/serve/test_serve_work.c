@@ -15,10 +15,11 @@ struct asker {
     int n, length, asked;
     atomic_int answered, over, rc;
     atomic_bool gone;
-    int adapter, grown;
-    size_t last;
+    int adapter;
+    atomic_int grown;
+    atomic_size_t last;
     atomic_ullong letters;
-    char first; /* of the last answer */
+    atomic_char first; /* of the last answer */
     struct ste_message message;
     atomic_int *order;
     int place; /* in which it was over */
@@ -148,7 +149,7 @@ static void joins(void **state)
 {
     struct paper p;
     paper_open(&p, 4, 4);
-    p.pause = 1000;
+    p.pause = 4000;
     struct ste_work *w = start(&p, 0);
     struct asker *slow = asker("a", 1, 200), *quick = asker("b", 1, 3);
     const struct ste_job first = job_of(slow), second = job_of(quick);
@@ -227,7 +228,7 @@ static void bounded(void **state)
     struct ste_work *w = start(&p, 4);
     struct asker *a[4];
     for (int i = 0; i < 4; i++) {
-        a[i] = asker(i < 2 ? "a" : "b", 1, 10);
+        a[i] = asker(i < 2 ? "a" : "b", 1, 100);
         const struct ste_job job = job_of(a[i]);
         assert_int_equal(ste_work_add(w, &job, NULL), 0);
         if (i == 1) { /* half of the queue is one client's at the most */
@@ -250,7 +251,7 @@ static void bounded(void **state)
     assert_int_equal(s.clients, 0);
     assert_int_equal(s.jobs_done, 4);
     assert_int_equal(s.answers, 4);
-    assert_int_equal(s.written, 40);
+    assert_int_equal(s.written, 400);
     assert_int_equal(ste_work_add(w, &job, &err), 0);
     wait_over(more);
     for (int i = 0; i < 4; i++)
@@ -341,7 +342,7 @@ static void stops(void **state)
     usleep(10000);
     const double before = ste_now();
     ste_work_stop(w, 0.05);
-    assert_true(ste_now() - before < 1);
+    assert_true(ste_now() - before < 5);
     assert_int_equal(a->rc, STE_EINTERRUPTED);
     assert_int_equal(b->rc, STE_EINTERRUPTED);
     free(a);
@@ -379,7 +380,7 @@ static void reloads(void **state)
 {
     struct paper p;
     paper_open(&p, 8, 8);
-    p.pause = 1000;
+    p.pause = 4000;
     p.loaded = 1; /* the first one is there */
     char run[] = "/tmp/ste-serve-XXXXXX", path[64];
     assert_non_null(mkdtemp(run));
@@ -389,7 +390,7 @@ static void reloads(void **state)
     struct ste_work *w;
     const struct ste_work_params params = {.llm = &p.llm, .judge = run, .adapter = 1};
     assert_int_equal(ste_work_start(&w, &params, NULL), 0);
-    struct asker *old = asker("a", 1, 150), *new = asker("a", 1, 5);
+    struct asker *old = asker("a", 1, 250), *new = asker("a", 1, 5);
     const struct ste_job first = job_of(old), second = job_of(new);
     assert_int_equal(ste_work_add(w, &first, NULL), 0);
     usleep(20000);
