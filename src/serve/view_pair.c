@@ -181,8 +181,7 @@ static int show_provenance(void *arg, const struct ste_provenance_row *r, struct
     ste_html_printf(&p->out, "<p class=\"note\">Judge: %s", r->model ? r->model : "not known");
     if (r->adapter_hash && *r->adapter_hash)
         ste_html_printf(&p->out, " with the adapter <code>%.*s</code>", 12, r->adapter_hash);
-    if (r->sampling)
-        ste_html_printf(&p->out, "; <code>%s</code>", r->sampling);
+    view_sampling(p, r->sampling);
     ste_buf_adds(&p->out, "</p>\n");
     return 0;
 }
@@ -227,18 +226,20 @@ static int show_said(struct shown *g, const char *title, const struct said *j, s
     }
     if (g->sample != j->sample) {
         end_sides(g);
-        if (j->sample > 0)
+        if (j->sample != STE_NO_INT)
             ste_html_printf(out, "<h4>Sample %lld</h4>\n", (long long)j->sample);
-        ste_buf_adds(out, "<div class=\"sides\">\n");
+        ste_buf_adds(out, "<div class=\"orders\">\n");
         g->sides = true;
     }
     g->any = true;
     g->iteration = j->iteration;
     g->step = j->step;
     g->sample = j->sample;
+    const char *level = j->sample == STE_NO_INT ? "h4" : "h5";
     const bool asked = strcmp(j->verdict, "A") == 0 || strcmp(j->verdict, "B") == 0,
                right = strcmp(j->verdict, j->winner) == 0;
-    ste_html_printf(out, "<section class=\"box judged\"><h4>The better answer stands at %s</h4>\n<p>", j->winner);
+    ste_html_printf(out, "<section class=\"box judged at-%s\"><%s>The better answer stands at %s</%s>\n<p>", j->winner,
+                    level, j->winner, level);
     if (asked)
         ste_html_printf(out, "Verdict <strong>%s</strong>, <strong class=\"%s\">%s</strong>", j->verdict,
                         right ? "good" : "bad", right ? "right" : "wrong");
@@ -274,7 +275,7 @@ static int show_judgment(void *arg, const struct ste_judgment_row *r, struct ste
 static int show_verdict(void *arg, const struct ste_evaluation_row *r, struct ste_err *err)
 {
     const struct said j = {r->id,         "evaluation", r->winner, r->verdict, r->reason,    r->reasoning,
-                           r->provenance, r->iteration, r->step,   0,          r->logprob_a, r->logprob_b};
+                           r->provenance, r->iteration, r->step,   STE_NO_INT, r->logprob_a, r->logprob_b};
     return show_said(arg, "Judgments, as a pair to measure by", &j, err);
 }
 
