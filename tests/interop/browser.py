@@ -21,7 +21,7 @@ class Browser:
     """One page of a headless Chromium, by its DevTools protocol."""
 
     def __init__(self):
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.process = subprocess.Popen(
             ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
              "--remote-allow-origins=*", "--hide-scrollbars", f"--user-data-dir={self.folder.name}", "about:blank"],
