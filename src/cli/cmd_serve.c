@@ -14,7 +14,7 @@
 struct options {
     char *judge, *runs, *host, *token_file;
     struct ste_strings allow_host;
-    long long port, max_body_mb, max_connections, max_jobs, idle, grace;
+    long long port, max_body_mb, max_connections, max_per_address, max_jobs, idle, request_time, grace;
     struct ste_judge_options how;
 };
 /* clang-format off */
@@ -31,8 +31,10 @@ static const struct ste_option options[] = {
              "hosts that requests may name, beside this machine's own, where no token is needed"),
     STE_INT("max_body_mb", max_body_mb, "8", 1, 4096, "megabytes that a request may have"),
     STE_INT("max_connections", max_connections, "12000", 1, 1000000, "that may be open at a time"),
+    STE_INT("max_per_address", max_per_address, "0", 0, 1000000, "of one address; 0: no bound"),
     STE_INT("max_jobs", max_jobs, "1024", 1, 1000000, "requests to the judge that may wait; more are told to come again"),
     STE_INT("idle", idle, "60", 1, 86400, "seconds after which a connection that sends and takes nothing is closed"),
+    STE_INT("request_time", request_time, "30", 1, 86400, "seconds in which a request must have come in whole"),
     STE_INT("grace", grace, "30", 0, 86400, "seconds that running requests have to end when the server is stopped"),
     STE_TABLE("", how, ste_judge_options),
     {0},
@@ -111,7 +113,8 @@ static int serve_run(void *options_, const struct ste_strings *words, struct ste
     const struct options *o = options_;
     char *token = NULL;
     if (!o->judge && !o->runs)
-        return ste_err_set(err, STE_EUSAGE, "name a judge to ask (--judge), a folder of runs to look at (--runs), or both");
+        return ste_err_set(err, STE_EUSAGE,
+                           "name a judge to ask (--judge), a folder of runs to look at (--runs), or both");
     int rc = o->judge ? ste_judge_options_check(&o->how, err) : 0;
     if (!rc && o->runs && access(o->runs, R_OK | X_OK) != 0)
         rc = ste_err_set(err, STE_EIO, "--runs %s: there is no such folder to read", o->runs);
@@ -119,18 +122,20 @@ static int serve_run(void *options_, const struct ste_strings *words, struct ste
         rc = read_token(o, &token, err);
     if (!rc) {
         const struct ste_service_params p = {.judge = o->judge,
-                                            .options = &o->how,
-                                            .runs = o->runs,
-                                            .host = o->host,
-                                            .token = token,
-                                            .port = (int)o->port,
-                                            .socket = given_socket(),
-                                            .names = o->allow_host,
-                                            .max_body = o->max_body_mb << 20,
-                                            .max_connections = o->max_connections,
-                                            .max_jobs = o->max_jobs,
-                                            .idle_seconds = o->idle,
-                                            .context = ste_context()};
+                                             .options = &o->how,
+                                             .runs = o->runs,
+                                             .host = o->host,
+                                             .token = token,
+                                             .port = (int)o->port,
+                                             .socket = given_socket(),
+                                             .names = o->allow_host,
+                                             .max_body = o->max_body_mb << 20,
+                                             .max_connections = o->max_connections,
+                                             .max_per_address = o->max_per_address,
+                                             .max_jobs = o->max_jobs,
+                                             .idle_seconds = o->idle,
+                                             .request_seconds = o->request_time,
+                                             .context = ste_context()};
         rc = serve(&p, (double)o->grace, err);
     }
     ste_xfree(token);

@@ -67,6 +67,18 @@ static int opened(const struct family *f, const char *s, const char **inside)
     return -1;
 }
 
+/* The same of the first turn: a mark that is a model's BOS too may be gone, which trainers take off a text. */
+static int opened_first(const struct family *f, const char *s, const char **inside)
+{
+    const int whole = opened(f, s, inside);
+    for (int role = 0; role < 3 && whole < 0; role++) {
+        const char *rest = f->open[role] ? past(f->open[role], "<|im_start|>") : NULL;
+        if (rest && (*inside = past(s, rest)))
+            return role;
+    }
+    return whole;
+}
+
 /* Where the turn's text ends that begins at S: at the mark that closes it, or that opens the next one, or with all. */
 static const char *turn_end(const struct family *f, const char *s)
 {
@@ -87,7 +99,7 @@ static const char *read_as(const struct family *f, struct ste_dialogue *d, const
         text = end;
     }
     for (;;) {
-        const int role = opened(f, text, &inside);
+        const int role = d->n ? opened(f, text, &inside) : opened_first(f, text, &inside);
         if (role < 0 || (role == STE_ROLE_SYSTEM && d->n))
             return NULL;
         end = turn_end(f, inside);

@@ -85,7 +85,8 @@ struct ste_trainer_asks {
 int ste_trainer_asks_read(struct ste_trainer_asks *out, const char *(*value)(void *arg, const char *name), void *arg,
                           struct ste_err *err);
 /* These take how. OpenRLHF: query, a list of prompts and answers as one text, perhaps prompts and labels beside it.
- * slime: prompt (a text or messages), response, label. Their texts may be rendered (data/rendered.h). */
-ste_asked_reader ste_asked_openrlhf, ste_asked_slime;
+ * slime: prompt (a text or messages), response, label. Classify, as verl asks vLLM: input, a rendered dialogue that ends
+ * with the answer, or a list of such. Their texts may be rendered (data/rendered.h). */
+ste_asked_reader ste_asked_openrlhf, ste_asked_slime, ste_asked_classify;
 
 #endif

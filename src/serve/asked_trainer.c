@@ -87,8 +87,8 @@ static int add_query(struct ste_asked *a, const struct ste_trainer_asks *how, co
         ste_dialogue_clear(&d);
         return prompt ? ste_err_set(err, STE_EINPUT, "%s does not go on from its prompt", where)
                       : ste_err_set(err, STE_EINPUT,
-                                    "%s: where its answer begins is not known, as it has no marks of a chat template; "
-                                    "send prompts beside query",
+                                    "%s: where its answer begins is not known, as it has no marks of a chat template "
+                                    "(to /get_reward, send prompts beside query)",
                                     where);
     }
     int rc = ste_dialogue_end(&d, NULL, where, err);
@@ -159,4 +159,24 @@ int ste_asked_slime(struct ste_asked *out, const json_t *body, const void *how_,
     }
     return add(out, how, &d, response, ste_rendered_answer_length(response), json_object_get(body, "label"), where,
                err);
+}
+
+int ste_asked_classify(struct ste_asked *out, const json_t *body, const void *how, json_t *bad, struct ste_err *err)
+{
+    const json_t *input = json_object_get(body, "input");
+    const size_t n = json_is_array(input) ? json_array_size(input) : 1;
+    struct ste_err first = {0};
+    begin(out, how);
+    if (!input || !n || n > STE_ASKED_ROWS)
+        return ste_err_set(err, STE_EINPUT, "input must be a text, or a list of 1 to %d", STE_ASKED_ROWS);
+    for (size_t i = 0; i < n; i++) {
+        struct ste_err why = {0};
+        char *where = ste_xasprintf("input[%zu]", i);
+        const char *text = ste_json_text(json_is_array(input) ? json_array_get(input, i) : input);
+        if (text ? add_query(out, how, text, NULL, NULL, where, &why)
+                 : ste_err_set(&why, STE_EINPUT, "%s is no text", where))
+            ste_asked_add_bad(bad, i, &why, &first);
+        ste_xfree(where);
+    }
+    return ste_asked_bad(bad, &first, err);
 }

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "core/mem.h"
+#include "core/utf8.h"
 
 /* The name in "name:port", without a final dot; caller frees. */
 static char *name_of(const char *host)
@@ -95,26 +96,97 @@ bool ste_guard_token(const char *authorization, const char *token)
     return ok;
 }
 
-bool ste_route_matches(const char *route, const char *path, struct ste_part *parts, size_t *n)
+/* ---- targets ---- */
+
+enum { MAX_FIELDS = 64 };
+
+static int hex_digit(char c)
 {
-    *n = 0;
-    while (*route && *path) {
-        if (*route == '{') {
-            const size_t length = strcspn(path, "/"), name = strcspn(route, "}");
-            if (!length || *n == STE_MAX_PARTS)
-                break;
-            parts[(*n)++] = (struct ste_part){route + 1, name - 1, ste_xstrndup(path, length)};
-            path += length;
-            route += name + 1;
-        } else if (*route++ != *path++) {
-            route = "-";
-            break;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+char *ste_percent_decode(const char *s, size_t n, bool plus)
+{
+    char *out = ste_xmalloc(n + 1);
+    size_t len = 0;
+    bool bad = false;
+    for (size_t i = 0; i < n && !bad; i++) {
+        char c = s[i];
+        if (c == '%') {
+            const int high = i + 2 < n ? hex_digit(s[i + 1]) : -1, low = i + 2 < n ? hex_digit(s[i + 2]) : -1;
+            bad = high < 0 || low < 0;
+            c = (char)(high * 16 + low);
+            i += 2;
+        } else if (c == '+' && plus) {
+            c = ' ';
         }
+        bad |= !c;
+        out[len++] = c;
     }
-    if (!*route && !*path)
-        return true;
-    for (size_t i = 0; i < *n; i++)
-        ste_xfree(parts[i].value);
-    *n = 0;
-    return false;
+    out[len] = 0;
+    if (!bad && ste_utf8_bad(out, len) == len)
+        return out;
+    ste_xfree(out);
+    return NULL;
+}
+
+void ste_fields_clear(struct ste_fields *f)
+{
+    ste_strings_clear(&f->names);
+    ste_strings_clear(&f->values);
+}
+
+const char *ste_fields_find(const struct ste_fields *f, const char *name)
+{
+    for (size_t i = 0; i < f->names.n; i++)
+        if (!strcmp(f->names.items[i], name))
+            return f->values.items[i];
+    return NULL;
+}
+
+static bool add(struct ste_fields *f, const char *name, size_t n_name, const char *value, size_t n_value, bool plus)
+{
+    char *k = ste_percent_decode(name, n_name, plus), *v = ste_percent_decode(value, n_value, plus);
+    const bool good = k && v && f->names.n < MAX_FIELDS;
+    if (good) {
+        ste_strings_add(&f->names, k);
+        ste_strings_add(&f->values, v);
+    }
+    ste_xfree(k);
+    ste_xfree(v);
+    return good;
+}
+
+bool ste_query_read(struct ste_fields *out, const char *query)
+{
+    for (const char *at = query; *at;) {
+        const size_t n = strcspn(at, "&"), key = strcspn(at, "=&");
+        const size_t value = key < n ? key + 1 : n;
+        if (n && !add(out, at, key, at + value, n - value, true))
+            return false;
+        at += n + (at[n] == '&');
+    }
+    return true;
+}
+
+bool ste_path_match(const char *pattern, const char *path, size_t n, struct ste_fields *parts)
+{
+    const char *end = path + n;
+    while (*pattern && path < end) {
+        if (*pattern != '{') {
+            if (*pattern++ != *path++)
+                return false;
+            continue;
+        }
+        const char *slash = memchr(path, '/', (size_t)(end - path));
+        const size_t value = (size_t)((slash ? slash : end) - path), name = strcspn(pattern, "}");
+        if (!value || !add(parts, pattern + 1, name - 1, path, value, false))
+            return false;
+        path += value;
+        pattern += name + 1;
+    }
+    return !*pattern && path == end;
 }

@@ -10,7 +10,6 @@
 #include <stddef.h>
 
 #include "core/strings.h"
-#include "serve/exchange.h"
 
 /* HOST ("name", "name:port", "[v6]:port") names this machine's loopback, or is one of NAMES, whatever its port. NULL:
  * not said, which only an HTTP/1.0 client leaves out: true. */
@@ -24,14 +23,21 @@ bool ste_guard_token(const char *authorization, const char *token);
 /* ADDRESS is one that no other machine reaches: 127.0.0.0/8, ::1, localhost. */
 bool ste_guard_is_loopback(const char *address);
 
-#define STE_MAX_PARTS 8
-struct ste_part {
-    const char *name; /* as the route has it, up to its brace */
-    size_t n_name;
-    char *value; /* caller frees */
+/* N bytes of S without their %XX (PLUS: and with + as a space). NULL: a wrong escape, a NUL, or no UTF-8. Caller frees.
+ */
+char *ste_percent_decode(const char *s, size_t n, bool plus);
+
+/* Names and values, decoded. */
+struct ste_fields {
+    struct ste_strings names, values;
 };
-/* PATH is ROUTE, in which each {NAME} stands for one part that is not empty. PARTS[STE_MAX_PARTS] gets those; *N how
- * many. On false there are none. */
-bool ste_route_matches(const char *route, const char *path, struct ste_part *parts, size_t *n);
+void ste_fields_clear(struct ste_fields *f);
+const char *ste_fields_find(const struct ste_fields *f, const char *name); /* the first; NULL: not there */
+/* The part of a target behind "?". False: it cannot be read, or has more than 64 fields. */
+bool ste_query_read(struct ste_fields *out, const char *query);
+
+/* Whether PATH (N bytes, not decoded) is what PATTERN ("/runs/{run}") means; PARTS gets what stands for {NAME}. A part
+ * is never empty. */
+bool ste_path_match(const char *pattern, const char *path, size_t n, struct ste_fields *parts);
 
 #endif

@@ -27,7 +27,9 @@ struct ste_http_params {
     size_t n_tables;
     size_t max_body;                   /* bytes */
     unsigned max_connections;          /* lowered, with a warning, to what the system allows */
+    unsigned max_per_address;          /* of them; 0: as many as there are */
     unsigned idle_seconds;             /* after which a connection that sends or takes nothing is closed */
+    unsigned request_seconds;          /* in which a request must be whole */
     const struct ste_context *context; /* of the threads that routes run in */
 };
 struct ste_http;
@@ -51,6 +53,7 @@ struct ste_http_count {
 };
 struct ste_http_counts {
     size_t connections, exchanges; /* now */
+    uint64_t displaced;            /* idle connections that had to go for new ones */
     unsigned max_connections;
     struct ste_http_count *items; /* (n), caller frees */
     size_t n;

@@ -410,6 +410,11 @@ static void slime_route(void *arg, struct ste_exchange *x)
     ste_reward_route(arg, x, ste_asked_slime, ste_reply_slime);
 }
 
+static void classify_route(void *arg, struct ste_exchange *x)
+{
+    ste_reward_route(arg, x, ste_asked_classify, ste_reply_classify);
+}
+
 struct ste_route *ste_judging_table(struct ste_judging_service *s, size_t *n)
 {
     static struct ste_route routes[] = {
@@ -419,6 +424,7 @@ struct ste_route *ste_judging_table(struct ste_judging_service *s, size_t *n)
         {"POST", "/v1/group", group_route, NULL, STE_ROUTE_WORKER, false},
         {"POST", "/get_reward", openrlhf_route, NULL, STE_ROUTE_WORKER, false},
         {"POST", "/remote_rm", slime_route, NULL, STE_ROUTE_WORKER, false},
+        {"POST", "/classify", classify_route, NULL, STE_ROUTE_WORKER, false},
     };
     *n = sizeof routes / sizeof *routes;
     for (size_t i = 0; i < *n; i++)

@@ -69,6 +69,7 @@ json_t *ste_reply_ranking(struct ste_call *c);
 json_t *ste_reply_groups(struct ste_call *c);
 json_t *ste_reply_openrlhf(struct ste_call *c); /* rewards.c */
 json_t *ste_reply_slime(struct ste_call *c);
+json_t *ste_reply_classify(struct ste_call *c);
 /* The rewards of a call's answers in the order in which they were given: single answers, or groups (N: how many).
  * NAN: there is none, as of *INVALID; *WHY: one reason. Caller frees. */
 double *ste_call_rewards(struct ste_call *c, size_t *n, size_t *invalid, enum ste_invalid *why);

@@ -22,6 +22,8 @@ void ste_metrics_text(const struct ste_http_counts *h, const struct ste_work_sta
     one(out, "ste_connections", "gauge", "Connections that are open.", (double)h->connections);
     one(out, "ste_connections_max", "gauge", "Connections that may be open.", (double)h->max_connections);
     one(out, "ste_requests_open", "gauge", "Requests without a whole reply.", (double)h->exchanges);
+    one(out, "ste_connections_displaced_total", "counter", "Idle connections that had to go for new ones.",
+        (double)h->displaced);
     head(out, "ste_requests_total", "counter", "Requests with a reply.");
     for (size_t i = 0; i < h->n; i++) {
         ste_buf_adds(out, "ste_requests_total{");

@@ -1,4 +1,5 @@
-/* The routes that RL trainers' own clients ask: OpenRLHF's remote reward model, slime's remote_rm. */
+/* The routes that RL trainers' own clients ask: OpenRLHF's remote reward model, slime's remote_rm,
+ * and the classifier of vLLM that verl takes for a reward model. */
 #include <math.h>
 #include <stdio.h>
 
@@ -71,4 +72,19 @@ json_t *ste_reply_slime(struct ste_call *c)
     json_t *number = reward ? json_real(counted(c, reward[0])) : NULL;
     ste_xfree(reward);
     return number;
+}
+
+/* A class whose one number is the reward. */
+json_t *ste_reply_classify(struct ste_call *c)
+{
+    size_t n;
+    double *reward = rewards(c, &n);
+    if (!reward)
+        return NULL;
+    json_t *data = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(data, json_pack("{s:I, s:s, s:[f], s:i}", "index", (json_int_t)i, "label", "reward",
+                                              "probs", counted(c, reward[i]), "num_classes", 1));
+    ste_xfree(reward);
+    return json_pack("{s:s, s:o, s:s}", "object", "list", "data", data, "model", c->s->judge->name);
 }

@@ -100,7 +100,9 @@ static int start_http(struct ste_service *s, struct ste_err *err)
                                 .names = p->token ? NULL : &p->names,
                                 .max_body = (size_t)p->max_body,
                                 .max_connections = (unsigned)p->max_connections,
+                                .max_per_address = (unsigned)p->max_per_address,
                                 .idle_seconds = (unsigned)p->idle_seconds,
+                                .request_seconds = (unsigned)p->request_seconds,
                                 .context = p->context};
     struct ste_http_table *t = h.tables;
     s->own[0] = (struct ste_route){"GET", "/health", health, s, STE_ROUTE_HERE, true};

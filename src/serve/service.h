@@ -15,7 +15,7 @@ struct ste_service_params {
     const char *host, *token;
     int port, socket;         /* SOCKET: one that listens already, or -1 */
     struct ste_strings names; /* hosts that requests may name beside this machine's own; for a server without a token */
-    long long max_body, max_connections, max_jobs, idle_seconds;
+    long long max_body, max_connections, max_per_address, max_jobs, idle_seconds, request_seconds;
     const struct ste_context *context; /* of the threads that answer */
 };
 struct ste_service;

@@ -33,6 +33,8 @@ static void test_families(void **state)
 {
     reads("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n",
           "Be brief.", "Why?", "");
+    reads("system\nBe brief.<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\nSo.", "Be brief.",
+          "Why?", "So.");
     reads("<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\nSo.<|im_end|>\n", NULL, "Why?", "So.<|im_end|>\n");
     reads("<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nWhy?<|eot_id|><|start_header_id|>assistant"
           "<|end_header_id|>\n\nSo.",
@@ -48,6 +50,7 @@ static void test_no_dialogue(void **state)
 {
     reads("Why?", NULL, "Why?", NULL);
     reads("", NULL, "", NULL);
+    reads("user\nWhy?", NULL, "user\nWhy?", NULL);
     /* does not end with the assistant */
     reads("<|im_start|>user\nWhy?<|im_end|>\n", NULL, "<|im_start|>user\nWhy?<|im_end|>\n", NULL);
     /* an assistant that nobody asked */

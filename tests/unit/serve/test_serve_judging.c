@@ -402,6 +402,12 @@ static void test_trainers(void **state)
     assert_true(json_number_value(r) == 0);
     json_decref(r);
     json_decref(asking("/remote_rm", NULL, "{\"prompt\": \"p\", \"response\": \"TOO LONG\"}", 422));
+    r = asking("/classify", NULL, "{\"input\": \"" CHAT "q=7<|im_end|>\\n\", \"activation\": false}", 200);
+    const json_t *probs = json_object_get(json_array_get(json_object_get(r, "data"), 0), "probs");
+    assert_true(json_number_value(json_array_get(probs, 0)) > 5);
+    json_decref(r);
+    json_decref(asking("/classify", NULL, "{\"input\": [\"no marks\"]}", 400));
+    json_decref(asking("/classify", NULL, "{\"input\": []}", 400));
 }
 
 static void test_references(void **state)
