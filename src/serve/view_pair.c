@@ -11,7 +11,7 @@ struct shown {
     struct view_page *p;
     int64_t iteration, step, sample;   /* of the judgment that was shown last */
     bool any, sides;                   /* something was shown; a pair of orders is open */
-    const struct ste_strings *trained; /* ids of the judgments that were trained on */
+    const struct ste_strings *trained; /* judgments that were trained on: id, label, id, ... */
     char *instruction, *dialogue;
 };
 
@@ -200,12 +200,13 @@ struct said {
     double a, b;
 };
 
-static bool is_in(const struct ste_strings *list, const char *id)
+/* The label that the judgment was trained on with, the right one even where it said another; NULL: it was not. */
+static const char *label_of(const struct ste_strings *trained, const char *id)
 {
-    for (size_t i = 0; i < list->n; i++)
-        if (strcmp(list->items[i], id) == 0)
-            return true;
-    return false;
+    for (size_t i = 0; i + 1 < trained->n; i += 2)
+        if (strcmp(trained->items[i], id) == 0)
+            return trained->items[i + 1];
+    return NULL;
 }
 
 static int show_said(struct shown *g, const char *title, const struct said *j, struct ste_err *err)
@@ -245,8 +246,8 @@ static int show_said(struct shown *g, const char *title, const struct said *j, s
                         right ? "good" : "bad", right ? "right" : "wrong");
     else
         ste_html_printf(out, "<strong>%s</strong>%s%s", j->verdict, *j->reason ? ": " : "", j->reason);
-    if (is_in(g->trained, j->id))
-        ste_buf_adds(out, ", trained on");
+    if (label_of(g->trained, j->id))
+        ste_html_printf(out, ", trained on with the label %s", label_of(g->trained, j->id));
     ste_buf_adds(out, "</p>\n<dl class=\"facts\">\n");
     if (!isnan(j->a) || !isnan(j->b)) {
         view_fact(p, "log p(A)", "%.4f", j->a);
@@ -282,6 +283,7 @@ static int show_verdict(void *arg, const struct ste_evaluation_row *r, struct st
 static int take_example(void *arg, const struct ste_example_row *r, struct ste_err *err)
 {
     ste_strings_add(arg, r->judgment);
+    ste_strings_add(arg, r->label);
     return 0;
 }
 
