@@ -58,8 +58,8 @@ const struct ste_command *ste_command_find(const char *name); /* NULL: there is 
     C(eval, "Use and measure a judge")                                                                                 \
     C(rank, "Use and measure a judge")                                                                                 \
     C(compare, "Use and measure a judge")                                                                              \
-    C(runs, "Look into a run")                                                                                         \
     C(serve, "Use and measure a judge")                                                                                \
+    C(runs, "Look into a run")                                                                                         \
     C(report, "Look into a run")                                                                                       \
     C(dump, "Look into a run")                                                                                         \
     C(export, "Look into a run")                                                                                       \
