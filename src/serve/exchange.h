@@ -19,12 +19,13 @@ struct ste_exchange;
 /* The request. Texts live as long as the exchange. */
 const char *ste_exchange_method(const struct ste_exchange *x);
 const char *ste_exchange_path(const struct ste_exchange *x); /* decoded, valid UTF-8, without the query */
-const char *ste_exchange_query(const struct ste_exchange *x, const char *name);  /* decoded; NULL: not there */
-const char *ste_exchange_header(const struct ste_exchange *x, const char *name); /* NULL: not there */
-const char *ste_exchange_part(const struct ste_exchange *x, const char *name);   /* what stood for {NAME} in the path */
-const char *ste_exchange_body(const struct ste_exchange *x, size_t *n); /* ends with a NUL behind its N bytes */
-const char *ste_exchange_client(const struct ste_exchange *x);          /* who asks, for fairness: an address */
-bool ste_exchange_gone(const struct ste_exchange *x);                   /* the client has hung up; any thread */
+const char *ste_exchange_query(const struct ste_exchange *x, const char *name); /* decoded; NULL: not there */
+/* NULL: not there. Lives until the reply begins. */
+const char *ste_exchange_header(const struct ste_exchange *x, const char *name);
+const char *ste_exchange_part(const struct ste_exchange *x, const char *name); /* what stood for {NAME} in the path */
+const char *ste_exchange_body(const struct ste_exchange *x, size_t *n);        /* ends with a NUL behind its N bytes */
+const char *ste_exchange_client(const struct ste_exchange *x);                 /* who asks, for fairness: an address */
+bool ste_exchange_gone(const struct ste_exchange *x);                          /* the client has hung up; any thread */
 
 /* The reply, whole. */
 /* BODY (N bytes, freed with ste_xfree) becomes the exchange's. */

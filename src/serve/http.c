@@ -139,7 +139,7 @@ static bool read_head(struct ste_exchange *x, const char *method, const char *ve
     size_t n_headers = 0;
     x->method = ste_xstrdup(method);
     x->path = ste_percent_decode(x->target, n_path, false);
-    x->ended = false; /* it is replied to from here on */
+    x->ended = false; /* what is wrong is replied here */
     MHD_get_connection_values(x->mhd, MHD_HEADER_KIND, count_header, &n_headers);
     bool go = false;
     if (strlen(x->target) > MAX_TARGET)
@@ -158,6 +158,8 @@ static bool read_head(struct ste_exchange *x, const char *method, const char *ve
     else
         go = let_in(x) && !bad_body(x);
     ste_buf_clear(&allowed);
+    if (go)
+        x->ended = true; /* until the body is here, nobody has it who would reply */
     return go;
 }
 
@@ -179,19 +181,40 @@ static enum MHD_Result take_body(struct ste_exchange *x, const char *data, size_
     return MHD_NO;
 }
 
-static bool queue(struct ste_exchange *x)
+static void queue(struct ste_exchange *x)
 {
     struct ste_http *h = x->http;
     pthread_mutex_lock(&h->lock);
-    const bool room = h->n_queued < MAX_QUEUED;
-    if (room) {
-        *h->queue_end = x;
-        h->queue_end = &x->queued;
-        h->n_queued++;
-        pthread_cond_signal(&h->work);
-    }
+    *h->queue_end = x;
+    h->queue_end = &x->queued;
+    h->n_queued++;
+    pthread_cond_signal(&h->work);
     pthread_mutex_unlock(&h->lock);
-    return room;
+}
+
+/* A route takes X, unless the server stops or too many wait. */
+static bool enter(struct ste_exchange *x)
+{
+    struct ste_http *h = x->http;
+    pthread_mutex_lock(&h->lock);
+    const bool stops = h->draining, full = x->route->where == STE_ROUTE_WORKER && h->n_queued >= MAX_QUEUED;
+    h->handling += !stops && !full;
+    pthread_mutex_unlock(&h->lock);
+    if (stops)
+        ste_reply_error(x, 503, "stopping", "the server stops");
+    else if (full)
+        ste_reply_error(x, 503, "busy", "too many requests wait");
+    return !stops && !full;
+}
+
+/* Runs X's route, for which the daemon's thread or a worker is lent. */
+static void handle(struct ste_http *h, struct ste_exchange *x)
+{
+    x->route->handle(x->route->arg, x);
+    pthread_mutex_lock(&h->lock);
+    if (!--h->handling)
+        pthread_cond_broadcast(&h->none);
+    pthread_mutex_unlock(&h->lock);
 }
 
 static void *work(void *http)
@@ -210,7 +233,7 @@ static void *work(void *http)
             h->queue_end = &h->queue;
         h->n_queued--;
         pthread_mutex_unlock(&h->lock);
-        x->route->handle(x->route->arg, x);
+        handle(h, x);
         pthread_mutex_lock(&h->lock);
     }
     pthread_mutex_unlock(&h->lock);
@@ -239,13 +262,15 @@ static void *watch(void *http)
 static void answer(struct ste_exchange *x)
 {
     ste_conn_phase(x->conn, STE_CONN_WORKING, 0);
+    x->ended = false;
+    if (!enter(x))
+        return;
     if (x->route->where == STE_ROUTE_WORKER) {
-        if (!queue(x))
-            ste_reply_error(x, 503, "busy", "too many requests wait");
+        queue(x);
         return;
     }
     const struct ste_context *was = ste_context_set(x->http->p.context);
-    x->route->handle(x->route->arg, x);
+    handle(x->http, x);
     ste_context_set(was);
 }
 
@@ -348,6 +373,8 @@ int ste_http_start(struct ste_http **out, const struct ste_http_params *p, struc
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->work, NULL);
     pthread_cond_init(&h->over, NULL);
+    pthread_cond_init(&h->none, NULL);
+    *out = h; /* routes may ask for it from the first request on */
     while (h->n_threads < STE_HTTP_THREADS &&
            !pthread_create(&h->threads[h->n_threads], NULL, h->n_threads ? work : watch, h))
         h->n_threads++;
@@ -364,9 +391,9 @@ int ste_http_start(struct ste_http **out, const struct ste_http_params *p, struc
         rc = ste_err_errno(err, "cannot start the server");
         close(fd);
         ste_http_stop(h);
+        *out = NULL;
         return rc;
     }
-    *out = h;
     return 0;
 }
 
@@ -384,6 +411,10 @@ void ste_http_quiesce(struct ste_http *h)
     const MHD_socket fd = was ? MHD_INVALID_SOCKET : MHD_quiesce_daemon(h->daemon);
     if (fd != MHD_INVALID_SOCKET)
         close(fd);
+    pthread_mutex_lock(&h->lock);
+    while (h->handling)
+        pthread_cond_wait(&h->none, &h->lock);
+    pthread_mutex_unlock(&h->lock);
 }
 
 bool ste_http_wait(struct ste_http *h, double seconds)
@@ -415,6 +446,7 @@ void ste_http_stop(struct ste_http *h)
         MHD_stop_daemon(h->daemon);
     pthread_cond_destroy(&h->work);
     pthread_cond_destroy(&h->over);
+    pthread_cond_destroy(&h->none);
     pthread_mutex_destroy(&h->lock);
     ste_xfree(h->counts);
     ste_xfree(h->url);

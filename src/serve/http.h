@@ -32,10 +32,15 @@ struct ste_http_params {
     unsigned request_seconds;          /* in which a request must be whole */
     const struct ste_context *context; /* of the threads that routes run in */
 };
+/* FD was handed over by whoever started the process. *HERE: no other machine reaches it. STE_EUSAGE: it is no socket
+ * that listens. */
+int ste_http_given(int fd, bool *here, struct ste_err *err);
 struct ste_http;
+/* *OUT is set before the first request comes. */
 int ste_http_start(struct ste_http **out, const struct ste_http_params *p, struct ste_err *err);
 const char *ste_http_url(const struct ste_http *h); /* "http://127.0.0.1:8080" */
-/* No connection is taken any more; exchanges that are there go on. */
+/* No connection and no request is taken any more; exchanges that are there go on. Returns when no route's function
+ * runs, so that what they use may go once those exchanges are over. */
 void ste_http_quiesce(struct ste_http *h);
 /* Waits up to SECONDS until none is there. */
 bool ste_http_wait(struct ste_http *h, double seconds);

@@ -4,6 +4,7 @@
 
 #include <microhttpd.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "core/buf.h"
 #include "serve/guard.h"
@@ -36,7 +37,6 @@ struct ste_exchange {
     struct ste_buf body;
     double start;
     bool seen;                   /* its headers were */
-    bool discarded;              /* the body is over its bound and is read to be forgotten */
     struct ste_exchange *queued; /* for a worker */
     pthread_mutex_t lock;
     struct MHD_Response *response;
@@ -54,13 +54,14 @@ struct ste_http {
     char *url;
     struct ste_http_count *counts;
     size_t n_counts;
-    pthread_mutex_t lock;      /* of what follows */
-    pthread_cond_t work, over; /* OVER: it ends */
+    pthread_mutex_t lock;            /* of what follows */
+    pthread_cond_t work, over, none; /* OVER: it ends; NONE: no route's function runs */
     struct ste_conn *oldest, *newest;
-    size_t n_conns, busy, body_bytes, n_queued;
+    size_t n_conns, busy, body_bytes, n_queued, handling;
     uint64_t displaced;
     struct ste_exchange *queue, **queue_end;
-    bool draining, stopping;
+    bool stopping;
+    atomic_bool draining;
     pthread_t threads[STE_HTTP_THREADS]; /* the first one watches the time, the others work */
     size_t n_threads;
 };

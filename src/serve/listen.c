@@ -1,11 +1,13 @@
 /* The socket that is listened on, and how many connections there may be. */
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -44,13 +46,32 @@ int ste_listen(const char *host, int at, int *fd, struct ste_err *err)
                                   why == EADDRINUSE ? "; --port takes another, 0 any that is free" : "");
 }
 
+int ste_http_given(int fd, bool *here, struct ste_err *err)
+{
+    struct sockaddr_storage a;
+    socklen_t n = sizeof a, n_yes = sizeof(int);
+    char host[64] = "?";
+    int listens = 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n_yes) != 0 || !listens ||
+        getsockname(fd, (struct sockaddr *)&a, &n) != 0)
+        return ste_err_set(err, STE_EUSAGE,
+                           "LISTEN_FDS is set, but descriptor %d is no socket that listens (a unit needs Accept=no)",
+                           fd);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    if (a.ss_family != AF_UNIX)
+        getnameinfo((struct sockaddr *)&a, n, host, sizeof host, NULL, 0, NI_NUMERICHOST);
+    *here = a.ss_family == AF_UNIX || ste_guard_is_loopback(host);
+    return 0;
+}
+
 char *ste_url_of(int fd)
 {
     struct sockaddr_storage a;
     socklen_t n = sizeof a;
     char host[64] = "?", port[16] = "?";
-    if (getsockname(fd, (struct sockaddr *)&a, &n) == 0)
-        getnameinfo((struct sockaddr *)&a, n, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+    if (getsockname(fd, (struct sockaddr *)&a, &n) == 0 && a.ss_family == AF_UNIX)
+        return ste_xasprintf("unix:%.*s", (int)(sizeof a - sizeof(sa_family_t)), ((struct sockaddr_un *)&a)->sun_path);
+    getnameinfo((struct sockaddr *)&a, n, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
     return ste_xasprintf(strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, port);
 }
 

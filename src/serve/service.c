@@ -128,15 +128,18 @@ static int start_http(struct ste_service *s, struct ste_err *err)
 int ste_service_open(struct ste_service **out, const struct ste_service_params *p, struct ste_err *err)
 {
     *out = NULL;
-    if (p->socket < 0 && !p->token && !ste_guard_is_loopback(p->host))
-        return ste_err_set(
-            err, STE_EUSAGE,
-            "%s is reached by other machines: name a file with a token that they must show (--token-file), "
-            "or listen on 127.0.0.1",
-            p->host);
+    bool here = ste_guard_is_loopback(p->host);
+    int rc = p->socket < 0 ? 0 : ste_http_given(p->socket, &here, err);
+    if (!rc && !p->token && !here)
+        rc = ste_err_set(err, STE_EUSAGE,
+                         "%s is reached by other machines: name a file with a token that they must show "
+                         "(--token-file), or listen on 127.0.0.1",
+                         p->socket < 0 ? p->host : "the socket that was handed over");
+    if (rc)
+        return rc;
     struct ste_service *s = ste_xcalloc(1, sizeof *s);
     s->p = p;
-    int rc = p->judge ? open_judge(s, err) : 0;
+    rc = p->judge ? open_judge(s, err) : 0;
     if (!rc && p->runs)
         s->view = ste_view_new(p->runs);
     if (!rc)
