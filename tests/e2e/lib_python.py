@@ -168,11 +168,14 @@ class Together(unittest.TestCase):
 
     def test_what_nobody_awaits_ends(self):
         async def given_up(j):
+            began = time.monotonic()
+            await self.gathered(j, self.many * 20)
+            whole = time.monotonic() - began
             with self.assertRaises(asyncio.TimeoutError):
-                await asyncio.wait_for(self.gathered(j, self.many * 20), 0.3)
+                await asyncio.wait_for(self.gathered(j, self.many * 20), whole / 20)
             began = time.monotonic()
             verdict = await j.acompare(*self.many[0])
-            self.assertLess(time.monotonic() - began, 2)
+            self.assertLess(time.monotonic() - began, whole / 2)
             return verdict
 
         async def closed_under(j):
@@ -189,19 +192,26 @@ class Together(unittest.TestCase):
             asyncio.run(self.gathered(j, self.many[:2]))
 
     def test_what_another_thread_asked_goes_on(self):
-        async def given_up(j):
-            with self.assertRaises(asyncio.TimeoutError):
-                await asyncio.wait_for(j.acompare(*self.many[0]), 0.1)
+        async def gives_up(j):  # unless its answer comes before the other thread's work begins
+            try:
+                await asyncio.wait_for(j.acompare(*self.many[0]), 0.05)
+            except asyncio.TimeoutError:
+                return True
+            return False
 
         with ste.Judge("likelihood:" + MODEL, cache=False, threads=1) as j:
-            got = []
-            thread = threading.Thread(target=lambda: got.extend(j.compare_many(self.many * 4)))
-            thread.start()
-            time.sleep(0.05)
-            asyncio.run(given_up(j))
-            self.assertEqual(got, [])
-            thread.join()
-            self.assertEqual(len(got), 1600)
+            given_up = 0
+            for _ in range(20):
+                got = []
+                thread = threading.Thread(target=lambda: got.extend(j.compare_many(self.many * 4)))
+                thread.start()
+                time.sleep(0.02)
+                given_up += asyncio.run(gives_up(j))
+                thread.join()
+                self.assertEqual(len(got), 1600)
+                if given_up:
+                    break
+            self.assertTrue(given_up)
 
     def test_the_interpreter_ends(self):
         code = f"import ste, threading, time; j = ste.Judge('likelihood:{MODEL}', cache=False)\n" \
