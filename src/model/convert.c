@@ -130,7 +130,7 @@ int ste_convert_write(const struct ste_convert *c, const struct ste_gguf *out, c
     for (uint64_t i = 0; i < ste_gguf_n_tensors(out); i++)
         if (!ste_gguf_tensor_at(out, i)->data)
             total += ste_gguf_tensor_at(out, i)->size;
-    struct writing w = {c, ste_progress_new("converting", "B", total)};
+    struct writing w = {c, ste_progress_new("convert", "bytes", total)};
     const struct ste_gguf_maker maker = {make_and_show, &w};
     int rc = ste_gguf_write(out, path, &maker, err);
     ste_progress_end(w.shown);

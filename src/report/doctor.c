@@ -146,20 +146,22 @@ static void look_at_model(struct findings *f, const struct ste_catalogue_entry *
 static void look_at_models(struct findings *f, const struct ste_catalogue *c, bool full)
 {
     size_t n = 0, done = 0;
+    uint64_t bytes = 0;
     for (size_t i = 0; i < c->n; i++) {
         char *path = ste_model_here(c->entries[i].name);
         n += path != NULL;
+        bytes += path ? c->entries[i].size : 0;
         ste_xfree(path);
     }
     if (!n)
         found(f, "model", WARNING, ste_xstrdup("none is here yet"),
               "`ste pull smollm2-135m-instruct` fetches a small one, `ste models` lists all");
-    struct ste_progress *p = full ? ste_progress_new("hash", "models", n) : NULL;
+    struct ste_progress *p = full ? ste_progress_new("hash", "bytes", bytes) : NULL;
     for (size_t i = 0; i < c->n && done < n && !ste_cancelled(); i++) {
         char *path = ste_model_here(c->entries[i].name);
         if (path) {
             look_at_model(f, &c->entries[i], path, full);
-            ste_progress_add(p, 1);
+            ste_progress_add(p, c->entries[i].size);
             done++;
         }
         ste_xfree(path);

@@ -66,7 +66,7 @@ int ste_forward_init(struct ste_forward *f, const struct ste_weights *w, const s
     f->inputs = ste_inputs_new();
     f->gated = ste_inputs_new();
     for (int k = 0; k < STE_N_ROTARY; k++)
-        for (int pos = 0; f->rotary[k] && pos < p->n_ctx; pos++)
+        for (int pos = 0; kv && f->rotary[k] && pos < p->n_ctx; pos++)
             ste_rope_table(f->rotary[k], pos, f->rope[k] + (size_t)pos * turned[k]);
     return 0;
 }
