@@ -138,6 +138,20 @@ def metrics(s):
     assert float(line.split()[-1]) > 50, line
 
 
+def description(s, tags):
+    """Each route of /openapi.json is there, and answers something that the description has."""
+    doc = json.loads(s.ask("GET", "/openapi.json")[2])
+    for path, methods in doc["paths"].items():
+        for method, operation in methods.items():
+            if not set(operation["tags"]) & tags or path == "/v1/reload":
+                continue
+            at = path.replace("{", "no-").replace("}", "")
+            status, _, body = s.ask(method.upper(), at, b"{}" if method == "post" else None, Content_Type="application/json")
+            assert str(status) in operation["responses"], (path, status, body[:200])
+            assert status != 404 or "{" in path, (path, body[:200])
+            assert status < 500, (path, status, body[:200])
+
+
 def tokens():
     with open(os.path.join(folder, "token"), "w") as f:
         f.write("a-token-of-some-length\n")
@@ -297,8 +311,10 @@ with Serve("--runs", runs) as s:
     routes(s)
     who_may_ask(s)
     metrics(s)
+    description(s, {"server", "viewer"})
 tokens()
 with Serve("--judge", os.path.join(folder, "judge.gguf"), "--no-cache", "--request-time", "2") as s:
+    description(s, {"server", "OpenAI", "judging", "trainers"})
     bodies(s)
     garbage(s)
     slow(s)
