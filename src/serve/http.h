@@ -34,6 +34,8 @@ struct ste_http_params {
 };
 struct ste_http;
 int ste_http_start(struct ste_http **out, const struct ste_http_params *p, struct ste_err *err);
+/* No other machine reaches the socket FD. */
+bool ste_socket_is_local(int fd);
 const char *ste_http_url(const struct ste_http *h); /* "http://127.0.0.1:8080" */
 /* No connection is taken any more; exchanges that are there go on. */
 void ste_http_quiesce(struct ste_http *h);

@@ -54,6 +54,17 @@ char *ste_url_of(int fd)
     return ste_xasprintf(strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, port);
 }
 
+bool ste_socket_is_local(int fd)
+{
+    struct sockaddr_storage a;
+    socklen_t n = sizeof a;
+    char host[64] = "?";
+    if (getsockname(fd, (struct sockaddr *)&a, &n) ||
+        (a.ss_family != AF_UNIX && getnameinfo((struct sockaddr *)&a, n, host, sizeof host, NULL, 0, NI_NUMERICHOST)))
+        return false;
+    return a.ss_family == AF_UNIX || ste_guard_is_loopback(host);
+}
+
 unsigned ste_connections_for(unsigned wanted)
 {
     struct rlimit r;

@@ -136,12 +136,12 @@ static int start_http(struct ste_service *s, struct ste_err *err)
 int ste_service_open(struct ste_service **out, const struct ste_service_params *p, struct ste_err *err)
 {
     *out = NULL;
-    if (p->socket < 0 && !p->token && !ste_guard_is_loopback(p->host))
+    if (!p->token && !(p->socket < 0 ? ste_guard_is_loopback(p->host) : ste_socket_is_local(p->socket)))
         return ste_err_set(
             err, STE_EUSAGE,
             "%s is reached by other machines: name a file with a token that they must show (--token-file), "
             "or listen on 127.0.0.1",
-            p->host);
+            p->socket < 0 ? p->host : "the socket of LISTEN_FDS");
     struct ste_service *s = ste_xcalloc(1, sizeof *s);
     s->p = p;
     int rc = p->judge ? open_judge(s, err) : 0;

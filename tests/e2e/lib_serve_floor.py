@@ -307,6 +307,13 @@ def activated():
     process.wait(timeout=30)
 
 
+    with socket.create_server(("0.0.0.0", 0)) as everywhere:
+        os.dup2(everywhere.fileno(), 3)
+        process = subprocess.run(["sh", "-c", 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"', "sh", ste, "serve", "--runs", runs],
+                                 stderr=subprocess.PIPE, text=True, pass_fds=(3,), timeout=30)
+        assert process.returncode == 2 and "token" in process.stderr, process
+
+
 with Serve("--runs", runs) as s:
     routes(s)
     who_may_ask(s)
