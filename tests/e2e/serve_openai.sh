@@ -92,7 +92,7 @@ exec(open("ask.py").read())
 print(json.dumps(streamed(chat("mine", max_tokens=int(sys.argv[2]), temperature=0.3, stream=True, stop=["never"]))))
 PY
 python3 long.py "$url" 60 >long.before || fail "a long stream"
-timeout 1 curl -sN "$url/v1/chat/completions" -d '{"model": "mine", "n": 128, "messages": [{"role": "user", "content": "x"}], "stream": true}' |
+timeout 1 curl -sN "$url/v1/chat/completions" -H "Content-Type: application/json" -d '{"model": "mine", "n": 128, "messages": [{"role": "user", "content": "x"}], "stream": true}' |
     head -c 2000 >/dev/null
 for _ in $(seq 100); do
     jobs=$(curl -s "$url/health" | python3 -c 'import json, sys; print(json.load(sys.stdin)["jobs"])')
@@ -103,7 +103,7 @@ done
 (while [ ! -e enough ]; do python3 long.py "$url" 60 >>while.txt || touch refused; done) &
 load=$!
 run 2
-[ "$(curl -s -X POST "$url/v1/reload" -d '{}')" = '{"changed":true}' ] || fail "the newest adapter was not taken"
+[ "$(curl -s -X POST "$url/v1/reload" -H "Content-Type: application/json" -d '{}')" = '{"changed":true}' ] || fail "the newest adapter was not taken"
 said 2 --chat "Question 1?" --max-tokens 20 --temperature 1 --seed 5 -n 3 >chat2.json
 python3 - "$url" <<'PY' || fail "the second adapter"
 exec(open("ask.py").read())
