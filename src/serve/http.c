@@ -158,6 +158,7 @@ static bool read_head(struct ste_exchange *x, const char *method, const char *ve
     else
         go = let_in(x) && !bad_body(x);
     ste_buf_clear(&allowed);
+    x->ended = x->ended || go; /* nobody has it until its body is here */
     return go;
 }
 
@@ -239,6 +240,7 @@ static void *watch(void *http)
 static void answer(struct ste_exchange *x)
 {
     ste_conn_phase(x->conn, STE_CONN_WORKING, 0);
+    x->ended = false;
     if (x->route->where == STE_ROUTE_WORKER) {
         if (!queue(x))
             ste_reply_error(x, 503, "busy", "too many requests wait");

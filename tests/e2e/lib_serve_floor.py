@@ -255,6 +255,22 @@ def slow(s):
     well(s)
 
 
+def left(s):
+    """Clients that go within a request leave nothing behind."""
+    head = b"POST /v1/judge HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+    for data in (head, head + b"{", head + b"x" * 1000, b"GET /v1/models HT", b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+        for _ in range(20):
+            c = s.socket()
+            c.sendall(data)
+            c.close()
+    for _ in range(50):
+        text = s.ask("GET", "/metrics")[2].decode()
+        if "\nste_requests_open 1\n" in text:
+            return
+        time.sleep(0.1)
+    raise AssertionError([line for line in text.splitlines() if line.startswith("ste_requests_open")])
+
+
 def many(s, n):
     """Idle connections do not keep others from being served, also where there are more than may be."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -325,6 +341,7 @@ with Serve("--judge", os.path.join(folder, "judge.gguf"), "--no-cache", "--reque
     bodies(s)
     garbage(s)
     slow(s)
+    left(s)
     assert s.process.poll() is None
     assert s.stop() in (0, 75)
 with Serve("--runs", runs, "--max-connections", str(idle + 100)) as s:
