@@ -138,6 +138,20 @@ def metrics(s):
     assert float(line.split()[-1]) > 50, line
 
 
+def description(s, tags):
+    """Each route of /openapi.json is there, and answers something that the description has."""
+    doc = json.loads(s.ask("GET", "/openapi.json")[2])
+    for path, methods in doc["paths"].items():
+        for method, operation in methods.items():
+            if not set(operation["tags"]) & tags or path == "/v1/reload":
+                continue
+            at = path.replace("{", "no-").replace("}", "")
+            status, _, body = s.ask(method.upper(), at, b"{}" if method == "post" else None, Content_Type="application/json")
+            assert str(status) in operation["responses"], (path, status, body[:200])
+            assert status != 404 or "{" in path, (path, body[:200])
+            assert status < 500, (path, status, body[:200])
+
+
 def tokens():
     with open(os.path.join(folder, "token"), "w") as f:
         f.write("a-token-of-some-length\n")
@@ -241,6 +255,22 @@ def slow(s):
     well(s)
 
 
+def left(s):
+    """Clients that go within a request leave nothing behind."""
+    head = b"POST /v1/judge HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+    for data in (head, head + b"{", head + b"x" * 1000, b"GET /v1/models HT", b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+        for _ in range(20):
+            c = s.socket()
+            c.sendall(data)
+            c.close()
+    for _ in range(50):
+        text = s.ask("GET", "/metrics")[2].decode()
+        if "\nste_requests_open 1\n" in text:
+            return
+        time.sleep(0.1)
+    raise AssertionError([line for line in text.splitlines() if line.startswith("ste_requests_open")])
+
+
 def many(s, n):
     """Idle connections do not keep others from being served, also where there are more than may be."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -293,15 +323,25 @@ def activated():
     process.wait(timeout=30)
 
 
+    with socket.create_server(("0.0.0.0", 0)) as everywhere:
+        os.dup2(everywhere.fileno(), 3)
+        process = subprocess.run(["sh", "-c", 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"', "sh", ste, "serve", "--runs", runs],
+                                 stderr=subprocess.PIPE, text=True, pass_fds=(3,), timeout=30)
+        assert process.returncode == 2 and "token" in process.stderr, process
+
+
 with Serve("--runs", runs) as s:
     routes(s)
     who_may_ask(s)
     metrics(s)
+    description(s, {"server", "viewer"})
 tokens()
 with Serve("--judge", os.path.join(folder, "judge.gguf"), "--no-cache", "--request-time", "2") as s:
+    description(s, {"server", "OpenAI", "judging", "trainers"})
     bodies(s)
     garbage(s)
     slow(s)
+    left(s)
     assert s.process.poll() is None
     assert s.stop() in (0, 75)
 with Serve("--runs", runs, "--max-connections", str(idle + 100)) as s:
