@@ -145,4 +145,4 @@ static int serve_run(void *options_, const struct ste_strings *words, struct ste
 }
 
 STE_COMMAND(serve, "serve", "[--judge JUDGE] [--runs DIR] [flags]",
-            "Answer requests over HTTP with a judge, and show runs in a browser.", options, 0, NULL, serve_run);
+            "Answer requests over HTTP, and show runs in a browser.", options, 0, NULL, serve_run);
