@@ -5,6 +5,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "data/embedded.h"
 #include "serve/guard.h"
 #include "serve/http.h"
 #include "serve/judging.h"
@@ -12,7 +13,7 @@
 #include "serve/openai.h"
 #include "serve/view.h"
 
-enum { N_OWN = 3 };
+enum { N_OWN = 4 };
 
 struct ste_service {
     const struct ste_service_params *p;
@@ -53,6 +54,12 @@ static void metrics(void *arg, struct ste_exchange *x)
     ste_reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", ste_buf_detach(&out), n);
 }
 
+static void description(void *arg, struct ste_exchange *x)
+{
+    const struct ste_embedded *f = ste_embedded_find("data/openapi.json");
+    ste_reply(x, 200, "application/json", ste_xmemdup(f->bytes, f->size), f->size);
+}
+
 /* Where there are no runs to look at. */
 static void start_page(void *arg, struct ste_exchange *x)
 {
@@ -60,8 +67,8 @@ static void start_page(void *arg, struct ste_exchange *x)
     ste_reply_json(x, 200,
                    json_pack("{s:s, s:s, s:s?, s:s}", "name", "ste", "version", STE_VERSION, "judge", s->p->judge,
                              "routes",
-                             "/health, /metrics, /v1/models, /v1/judge, /v1/score, /v1/rank, /v1/group, "
-                             "/v1/chat/completions, /v1/completions, /get_reward, /remote_rm"));
+                             "/health, /metrics, /openapi.json, /v1/models, /v1/judge, /v1/score, /v1/rank, "
+                             "/v1/group, /v1/chat/completions, /v1/completions, /get_reward, /remote_rm"));
 }
 
 static int open_judge(struct ste_service *s, struct ste_err *err)
@@ -107,7 +114,8 @@ static int start_http(struct ste_service *s, struct ste_err *err)
     struct ste_http_table *t = h.tables;
     s->own[0] = (struct ste_route){"GET", "/health", health, s, STE_ROUTE_HERE, true};
     s->own[1] = (struct ste_route){"GET", "/metrics", metrics, s, STE_ROUTE_HERE, false};
-    s->own[2] = (struct ste_route){"GET", "/", start_page, s, STE_ROUTE_HERE, false};
+    s->own[2] = (struct ste_route){"GET", "/openapi.json", description, s, STE_ROUTE_HERE, false};
+    s->own[3] = (struct ste_route){"GET", "/", start_page, s, STE_ROUTE_HERE, false};
     *t++ = (struct ste_http_table){s->own, s->view ? N_OWN - 1 : N_OWN};
     if (s->openai) {
         t->routes = ste_openai_table(s->openai, &t->n);
