@@ -74,7 +74,7 @@ static int read_token(const struct options *o, char **token, struct ste_err *err
 static int given_socket(void)
 {
     const char *pid = ste_setting("LISTEN_PID"), *n = ste_setting("LISTEN_FDS");
-    return pid && n && atol(pid) == (long)getpid() && atoi(n) >= 1 ? 3 : -1;
+    return pid && n && atol(pid) == (long)getpid() && atoi(n) == 1 ? 3 : -1;
 }
 
 static int serve(const struct ste_service_params *p, double grace, struct ste_err *err)
@@ -102,6 +102,8 @@ static int serve(const struct ste_service_params *p, double grace, struct ste_er
         }
         nanosleep(&moment, NULL);
     }
+    const struct sigaction at_once = {.sa_handler = SIG_DFL};
+    sigaction(SIGTERM, &at_once, NULL); /* as a second Ctrl-C, a second TERM is not waited for */
     if (!code)
         ste_info("stopping; requests that are there have %.0f s to end", grace);
     ste_service_close(s, grace);

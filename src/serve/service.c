@@ -56,7 +56,7 @@ static void metrics(void *arg, struct ste_exchange *x)
 
 static void description(void *arg, struct ste_exchange *x)
 {
-    const struct ste_embedded *f = ste_embedded_find("data/openapi.json");
+    const struct ste_embedded *f = ste_embedded_find("src/serve/page/openapi.json");
     ste_reply(x, 200, "application/json", ste_xmemdup(f->bytes, f->size), f->size);
 }
 
@@ -142,7 +142,7 @@ int ste_service_open(struct ste_service **out, const struct ste_service_params *
         rc = ste_err_set(err, STE_EUSAGE,
                          "%s is reached by other machines: name a file with a token that they must show "
                          "(--token-file), or listen on 127.0.0.1",
-                         p->socket < 0 ? p->host : "the socket that was handed over");
+                         p->socket < 0 ? p->host : "the socket of LISTEN_FDS");
     if (rc)
         return rc;
     struct ste_service *s = ste_xcalloc(1, sizeof *s);

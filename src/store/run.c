@@ -191,7 +191,8 @@ int ste_run_names(const char *folder, struct ste_strings *names, struct ste_err 
         ste_xfree(dir);
     }
     ste_closedir(d);
-    qsort(names->items, names->n, sizeof *names->items, by_name);
+    if (names->n)
+        qsort(names->items, names->n, sizeof *names->items, by_name);
     return 0;
 }
 

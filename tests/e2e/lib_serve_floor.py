@@ -267,6 +267,11 @@ def left(s):
     """Bodies whose client leaves in their middle are forgotten."""
     head = b"POST /v1/judge HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n\r\n"
     before = s.memory()
+    for data in (head, head + b"{", b"GET /v1/models HT", b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+        for _ in range(20):
+            c = s.socket()
+            c.sendall(data)
+            c.close()
     for _ in range(80):
         c = s.socket()
         c.sendall(head + b" " * 7900000)
@@ -375,6 +380,20 @@ def description():
             assert status == 204 and method in headers["Allow"].split(", "), (method, path, headers)
 
 
+def answers(s, tags):
+    """Each route of /openapi.json is there, and answers something that the description has."""
+    doc = json.loads(s.ask("GET", "/openapi.json")[2])
+    for path, methods in doc["paths"].items():
+        for method, operation in methods.items():
+            if not set(operation["tags"]) & tags or path == "/v1/reload":
+                continue
+            at = path.replace("{", "no-").replace("}", "")
+            status, _, body = s.ask(method.upper(), at, b"{}" if method == "post" else None, Content_Type="application/json")
+            assert str(status) in operation["responses"], (path, status, body[:200])
+            assert status != 404 or "{" in path, (path, body[:200])
+            assert status < 500, (path, status, body[:200])
+
+
 def refused():
     """One sentence each."""
     def says(part, *flags, code=None, **how):
@@ -477,8 +496,10 @@ with Serve("--runs", runs) as s:
     routes(s)
     who_may_ask(s)
     metrics(s)
+    answers(s, {"server", "viewer"})
 tokens()
 with Serve("--judge", os.path.join(folder, "judge.gguf"), "--no-cache", "--request-time", "2") as s:
+    answers(s, {"server", "OpenAI", "judging", "trainers"})
     bodies(s)
     garbage(s)
     slow(s)

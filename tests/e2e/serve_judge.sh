@@ -7,6 +7,7 @@ export STE_LOG=quiet no_proxy='*'
 pid=
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
 start() { # JUDGE FLAGS...: sets url
+    rm -f serve.txt
     "$ste" serve --judge "$1" --port 0 --no-cache "${@:2}" >serve.txt 2>err &
     pid=$!
     for _ in $(seq 200); do
