@@ -59,8 +59,9 @@ static int show_label(void *arg, const struct ste_label_row *r, struct ste_err *
 static int show_maker(void *arg, const struct ste_provenance_row *r, struct ste_err *err)
 {
     struct view_page *p = arg;
-    ste_html_printf(&p->out, "<p class=\"note\">%s by %s; <code>%s</code></p>\n", r->role,
-                    r->model ? r->model : "a rule", r->sampling ? r->sampling : "");
+    ste_html_printf(&p->out, "<p class=\"note\">%s by %s", r->role, r->model ? r->model : "a rule");
+    view_sampling(p, r->sampling);
+    ste_buf_adds(&p->out, "</p>\n");
     return 0;
 }
 

@@ -195,6 +195,20 @@ void view_table(struct view_page *p, const char *caption, const char *const *hea
     ste_buf_adds(&p->out, "</tr></thead>\n<tbody role=\"rowgroup\">\n");
 }
 
+void view_sampling(struct view_page *p, const char *sampling)
+{
+    json_t *all = sampling ? ste_json_parse(sampling, strlen(sampling), "a sampling", NULL) : NULL, *value;
+    const char *name;
+    json_object_foreach(all, name, value)
+    {
+        char *text = json_is_string(value) ? ste_xstrdup(json_string_value(value))
+                                           : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+        ste_html_printf(&p->out, ", %s %s", name, text);
+        ste_xfree(text);
+    }
+    json_decref(all);
+}
+
 void view_number(struct ste_buf *out, double v, int digits)
 {
     if (isnan(v))

@@ -45,6 +45,8 @@ void view_cell(struct view_page *p, const char *head, const char *class, const c
     __attribute__((format(printf, 4, 5)));
 /* The start of a table with the columns HEADS (NULL-ended). */
 void view_table(struct view_page *p, const char *caption, const char *const *heads);
+/* ", temperature 0.7, ..." of a row of provenance; NULL: nothing. */
+void view_sampling(struct view_page *p, const char *sampling);
 void view_number(struct ste_buf *out, double v, int digits); /* "-" where there is none */
 void view_when(struct ste_buf *out, double seconds);         /* since 1970, in UTC */
 

@@ -11,7 +11,7 @@ struct shown {
     struct view_page *p;
     int64_t iteration, step, sample;   /* of the judgment that was shown last */
     bool any, sides;                   /* something was shown; a pair of orders is open */
-    const struct ste_strings *trained; /* ids of the judgments that were trained on */
+    const struct ste_strings *trained; /* judgments that were trained on: id, label, id, ... */
     char *instruction, *dialogue;
 };
 
@@ -181,8 +181,7 @@ static int show_provenance(void *arg, const struct ste_provenance_row *r, struct
     ste_html_printf(&p->out, "<p class=\"note\">Judge: %s", r->model ? r->model : "not known");
     if (r->adapter_hash && *r->adapter_hash)
         ste_html_printf(&p->out, " with the adapter <code>%.*s</code>", 12, r->adapter_hash);
-    if (r->sampling)
-        ste_html_printf(&p->out, "; <code>%s</code>", r->sampling);
+    view_sampling(p, r->sampling);
     ste_buf_adds(&p->out, "</p>\n");
     return 0;
 }
@@ -201,12 +200,13 @@ struct said {
     double a, b;
 };
 
-static bool is_in(const struct ste_strings *list, const char *id)
+/* The label that the judgment was trained on with, the right one even where it said another; NULL: it was not. */
+static const char *label_of(const struct ste_strings *trained, const char *id)
 {
-    for (size_t i = 0; i < list->n; i++)
-        if (strcmp(list->items[i], id) == 0)
-            return true;
-    return false;
+    for (size_t i = 0; i + 1 < trained->n; i += 2)
+        if (strcmp(trained->items[i], id) == 0)
+            return trained->items[i + 1];
+    return NULL;
 }
 
 static int show_said(struct shown *g, const char *title, const struct said *j, struct ste_err *err)
@@ -227,25 +227,27 @@ static int show_said(struct shown *g, const char *title, const struct said *j, s
     }
     if (g->sample != j->sample) {
         end_sides(g);
-        if (j->sample > 0)
+        if (j->sample != STE_NO_INT)
             ste_html_printf(out, "<h4>Sample %lld</h4>\n", (long long)j->sample);
-        ste_buf_adds(out, "<div class=\"sides\">\n");
+        ste_buf_adds(out, "<div class=\"orders\">\n");
         g->sides = true;
     }
     g->any = true;
     g->iteration = j->iteration;
     g->step = j->step;
     g->sample = j->sample;
+    const char *level = j->sample == STE_NO_INT ? "h4" : "h5";
     const bool asked = strcmp(j->verdict, "A") == 0 || strcmp(j->verdict, "B") == 0,
                right = strcmp(j->verdict, j->winner) == 0;
-    ste_html_printf(out, "<section class=\"box judged\"><h4>The better answer stands at %s</h4>\n<p>", j->winner);
+    ste_html_printf(out, "<section class=\"box judged at-%s\"><%s>The better answer stands at %s</%s>\n<p>", j->winner,
+                    level, j->winner, level);
     if (asked)
         ste_html_printf(out, "Verdict <strong>%s</strong>, <strong class=\"%s\">%s</strong>", j->verdict,
                         right ? "good" : "bad", right ? "right" : "wrong");
     else
         ste_html_printf(out, "<strong>%s</strong>%s%s", j->verdict, *j->reason ? ": " : "", j->reason);
-    if (is_in(g->trained, j->id))
-        ste_buf_adds(out, ", trained on");
+    if (label_of(g->trained, j->id))
+        ste_html_printf(out, ", trained on with the label %s", label_of(g->trained, j->id));
     ste_buf_adds(out, "</p>\n<dl class=\"facts\">\n");
     if (!isnan(j->a) || !isnan(j->b)) {
         view_fact(p, "log p(A)", "%.4f", j->a);
@@ -274,13 +276,14 @@ static int show_judgment(void *arg, const struct ste_judgment_row *r, struct ste
 static int show_verdict(void *arg, const struct ste_evaluation_row *r, struct ste_err *err)
 {
     const struct said j = {r->id,         "evaluation", r->winner, r->verdict, r->reason,    r->reasoning,
-                           r->provenance, r->iteration, r->step,   0,          r->logprob_a, r->logprob_b};
+                           r->provenance, r->iteration, r->step,   STE_NO_INT, r->logprob_a, r->logprob_b};
     return show_said(arg, "Judgments, as a pair to measure by", &j, err);
 }
 
 static int take_example(void *arg, const struct ste_example_row *r, struct ste_err *err)
 {
     ste_strings_add(arg, r->judgment);
+    ste_strings_add(arg, r->label);
     return 0;
 }
 

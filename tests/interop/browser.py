@@ -21,7 +21,7 @@ class Browser:
     """One page of a headless Chromium, by its DevTools protocol."""
 
     def __init__(self):
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.process = subprocess.Popen(
             ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
              "--remote-allow-origins=*", "--hide-scrollbars", f"--user-data-dir={self.folder.name}", "about:blank"],
@@ -100,7 +100,7 @@ AXE = """axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations
     [v.impact, v.id, v.nodes.length, v.nodes[0].html.slice(0, 200), v.nodes[0].failureSummary.slice(0, 300)]))"""
 WIDE = """[document.documentElement.scrollWidth, innerWidth, [...document.querySelectorAll("main *")].filter(
     e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".wide")).slice(0, 3).map(e => e.outerHTML.slice(0, 120))]"""
-HEADINGS = """[...document.querySelectorAll("h1,h2,h3,h4")].map(h => +h.tagName[1])"""
+HEADINGS = """[...document.querySelectorAll("h1,h2,h3,h4,h5")].map(h => +h.tagName[1])"""
 
 
 def check(browser, axe, url, width, scheme):
