@@ -274,10 +274,13 @@ def left(s):
             c.close()
     for _ in range(80):
         c = s.socket()
-        c.sendall(head + b" " * 7900000)
+        try:
+            c.sendall(head + b" " * 7900000)
+        except ConnectionError:
+            pass  # too many at once
         c.close()
     until(lambda: measure(s, "ste_requests_open") == 1)
-    assert s.memory() < before + 100, (before, s.memory())
+    until(lambda: s.memory() < before + 100)
     is_error(s.ask("POST", "/v1/judge", b" " * 8000000, Content_Type="application/json"), 400)
 
 
