@@ -359,7 +359,7 @@ def full():
             pass
         assert b"data: " in text
     with Serve("--judge", judge, "--no-cache") as s:
-        c = start(s, {**LONG, "n": 1, "max_tokens": 500})
+        c = start(s, {**LONG, "n": 4, "max_tokens": 2000})
         until(lambda: measure(s, "ste_jobs") == 1)
         s.process.send_signal(signal.SIGTERM)
         got = c.recv(65536)
