@@ -1,5 +1,6 @@
 #include "serve/http.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -365,6 +366,9 @@ int ste_http_start(struct ste_http **out, const struct ste_http_params *p, struc
     *out = NULL;
     if (rc)
         return rc;
+#ifdef M_MMAP_THRESHOLD
+    mallopt(M_MMAP_THRESHOLD, 1 << 20); /* large bodies go back to the system with their requests */
+#endif
     struct ste_http *h = ste_xcalloc(1, sizeof *h);
     h->p = *p;
     h->p.max_connections = ste_connections_for(p->max_connections);

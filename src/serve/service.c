@@ -54,10 +54,10 @@ static void metrics(void *arg, struct ste_exchange *x)
     ste_reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", ste_buf_detach(&out), n);
 }
 
-static void openapi(void *arg, struct ste_exchange *x)
+static void description(void *arg, struct ste_exchange *x)
 {
     const struct ste_embedded *f = ste_embedded_find("src/serve/page/openapi.json");
-    ste_reply(x, 200, "application/json", ste_xstrndup(f->bytes, f->size), f->size);
+    ste_reply(x, 200, "application/json", ste_xmemdup(f->bytes, f->size), f->size);
 }
 
 /* Where there are no runs to look at. */
@@ -67,8 +67,8 @@ static void start_page(void *arg, struct ste_exchange *x)
     ste_reply_json(x, 200,
                    json_pack("{s:s, s:s, s:s?, s:s}", "name", "ste", "version", STE_VERSION, "judge", s->p->judge,
                              "routes",
-                             "/health, /metrics, /openapi.json, /v1/models, /v1/judge, /v1/score, /v1/rank, /v1/group, "
-                             "/v1/chat/completions, /v1/completions, /get_reward, /remote_rm"));
+                             "/health, /metrics, /openapi.json, /v1/models, /v1/judge, /v1/score, /v1/rank, "
+                             "/v1/group, /v1/chat/completions, /v1/completions, /get_reward, /remote_rm"));
 }
 
 static int open_judge(struct ste_service *s, struct ste_err *err)
@@ -114,7 +114,7 @@ static int start_http(struct ste_service *s, struct ste_err *err)
     struct ste_http_table *t = h.tables;
     s->own[0] = (struct ste_route){"GET", "/health", health, s, STE_ROUTE_HERE, true};
     s->own[1] = (struct ste_route){"GET", "/metrics", metrics, s, STE_ROUTE_HERE, false};
-    s->own[2] = (struct ste_route){"GET", "/openapi.json", openapi, s, STE_ROUTE_HERE, false};
+    s->own[2] = (struct ste_route){"GET", "/openapi.json", description, s, STE_ROUTE_HERE, false};
     s->own[3] = (struct ste_route){"GET", "/", start_page, s, STE_ROUTE_HERE, false};
     *t++ = (struct ste_http_table){s->own, s->view ? N_OWN - 1 : N_OWN};
     if (s->openai) {
@@ -142,7 +142,7 @@ int ste_service_open(struct ste_service **out, const struct ste_service_params *
         rc = ste_err_set(err, STE_EUSAGE,
                          "%s is reached by other machines: name a file with a token that they must show "
                          "(--token-file), or listen on 127.0.0.1",
-                         p->socket < 0 ? p->host : "the socket that was handed over");
+                         p->socket < 0 ? p->host : "the socket of LISTEN_FDS");
     if (rc)
         return rc;
     struct ste_service *s = ste_xcalloc(1, sizeof *s);

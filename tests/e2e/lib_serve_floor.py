@@ -1,10 +1,13 @@
 """lib_serve_floor.py STE DIR IDLE: what serve.sh asks of a server; DIR has a folder runs and the tiny judge."""
+import base64
 import http.client
 import json
 import os
+import re
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -138,18 +141,17 @@ def metrics(s):
     assert float(line.split()[-1]) > 50, line
 
 
-def description(s, tags):
-    """Each route of /openapi.json is there, and answers something that the description has."""
-    doc = json.loads(s.ask("GET", "/openapi.json")[2])
-    for path, methods in doc["paths"].items():
-        for method, operation in methods.items():
-            if not set(operation["tags"]) & tags or path == "/v1/reload":
-                continue
-            at = path.replace("{", "no-").replace("}", "")
-            status, _, body = s.ask(method.upper(), at, b"{}" if method == "post" else None, Content_Type="application/json")
-            assert str(status) in operation["responses"], (path, status, body[:200])
-            assert status != 404 or "{" in path, (path, body[:200])
-            assert status < 500, (path, status, body[:200])
+def measure(s, name):
+    """A number of /metrics."""
+    text = s.ask("GET", "/metrics")[2].decode()
+    return float(next(x for x in text.splitlines() if x.startswith(name + " ")).split()[1])
+
+
+def until(what, seconds=20):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it does not come to that"
+        time.sleep(0.05)
 
 
 def tokens():
@@ -163,6 +165,12 @@ def tokens():
             for wrong in ("Bearer a-token-of-some-lengt", "Bearer a-token-of-some-length2", "Bearer ", "a-token", "Basic eA=="):
                 is_error(s.ask("GET", "/metrics", Authorization=wrong), 401)
             assert s.ask("GET", "/metrics", Authorization="Bearer a-token-of-some-length")[0] == 200
+            assert s.ask("GET", "/metrics", Authorization="bearer  a-token-of-some-length")[0] == 200
+            basic = base64.b64encode(b"anyone:a-token-of-some-length").decode()
+            assert s.ask("GET", "/metrics", Authorization="Basic " + basic)[0] == 200
+            is_error(s.ask("GET", "/metrics", Authorization="Basic " + basic[:-4]), 401)
+            assert s.ask("GET", "/metrics", Authorization="Basic " + basic, Host="any.example")[0] == 200
+            is_error(s.ask("GET", "/metrics", Authorization="Basic " + basic, Origin="http://evil.example"), 403)
             assert s.stop() in (0, 75)
 
 
@@ -256,19 +264,176 @@ def slow(s):
 
 
 def left(s):
-    """Clients that go within a request leave nothing behind."""
-    head = b"POST /v1/judge HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
-    for data in (head, head + b"{", head + b"x" * 1000, b"GET /v1/models HT", b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+    """Bodies whose client leaves in their middle are forgotten."""
+    head = b"POST /v1/judge HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n\r\n"
+    before = s.memory()
+    for data in (head, head + b"{", b"GET /v1/models HT", b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"):
         for _ in range(20):
             c = s.socket()
             c.sendall(data)
             c.close()
-    for _ in range(50):
-        text = s.ask("GET", "/metrics")[2].decode()
-        if "\nste_requests_open 1\n" in text:
-            return
-        time.sleep(0.1)
-    raise AssertionError([line for line in text.splitlines() if line.startswith("ste_requests_open")])
+    for _ in range(80):
+        c = s.socket()
+        try:
+            c.sendall(head + b" " * 7900000)
+        except ConnectionError:
+            pass  # too many at once
+        c.close()
+    until(lambda: measure(s, "ste_requests_open") == 1)
+    until(lambda: s.memory() < before + 100)
+    is_error(s.ask("POST", "/v1/judge", b" " * 8000000, Content_Type="application/json"), 400)
+
+
+LONG = {"model": "judge", "messages": [{"role": "user", "content": "x"}], "max_tokens": 3900, "n": 128}
+
+
+def start(s, body, rcvbuf=0):
+    c = socket.socket()
+    if rcvbuf:
+        c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+    c.settimeout(60)
+    c.connect(("127.0.0.1", s.port))
+    data = json.dumps(body).encode()
+    c.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+              b"Content-Length: %d\r\n\r\n" % len(data) + data)
+    return c
+
+
+def generations(s):
+    """Clients that leave while the model writes, by an end and by a reset, before a reply and within a stream."""
+    for stream in (False, True):
+        for reset in (False, True):
+            failed = measure(s, "ste_jobs_failed_total")
+            c = start(s, {**LONG, "stream": stream})
+            until(lambda: measure(s, "ste_questions_in_flight") > 0)
+            if stream:
+                assert status_of(c.recv(200)) == 200
+            if reset:
+                c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            c.close()
+            until(lambda: measure(s, "ste_jobs") == 0)
+            assert measure(s, "ste_jobs_failed_total") == failed + 1
+    # streams that nobody reads: others are served, what waits is bounded, in the end they are given up
+    before = s.memory()
+    slow = [start(s, {**LONG, "stream": True, "logprobs": True}, 4096) for _ in range(4)]
+    begin, most = time.monotonic(), 0
+    while time.monotonic() < begin + 4:
+        well(s)
+        most = max(most, s.memory())
+        time.sleep(0.2)
+    assert most < before + 200, (before, most)
+    got = s.ask("POST", "/v1/chat/completions", json.dumps({**LONG, "n": 1, "max_tokens": 5}).encode(), Content_Type="application/json")
+    assert got[0] == 200, got
+    for c in slow:
+        c.close()
+    until(lambda: measure(s, "ste_jobs") == 0)
+
+
+def full():
+    """More jobs than may wait are told when to come again; a stop in mid-request lets it end, or ends it."""
+    judge = os.path.join(folder, "judge.gguf")
+    with Serve("--judge", judge, "--no-cache", "--max-jobs", "1", "--grace", "1") as s:
+        c = start(s, {**LONG, "stream": True})
+        until(lambda: measure(s, "ste_jobs") == 1)
+        short = json.dumps({**LONG, "n": 1, "max_tokens": 2}).encode()
+        got = s.ask("POST", "/v1/chat/completions", short, Content_Type="application/json")
+        is_error(got, 503)
+        assert int(got[1]["Retry-After"]) >= 1, got[1]
+        assert measure(s, "ste_jobs_refused_total") == 1
+        half = s.socket()
+        half.sendall(b"POST /v1/judge HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
+        begin = time.monotonic()
+        s.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        try:
+            half.sendall(b" " * 9)
+            assert status_of(half.recv(4096)) in (0, 503)
+        except ConnectionError:
+            pass
+        assert s.process.wait(timeout=60) == 0 and time.monotonic() - begin < 15
+        text = b""
+        try:
+            while piece := c.recv(65536):
+                text += piece
+        except ConnectionError:
+            pass
+        assert b"data: " in text
+    with Serve("--judge", judge, "--no-cache") as s:
+        c = start(s, {**LONG, "n": 4, "max_tokens": 2000})
+        until(lambda: measure(s, "ste_jobs") == 1)
+        s.process.send_signal(signal.SIGTERM)
+        got = c.recv(65536)
+        assert status_of(got) == 200, got
+        assert s.process.wait(timeout=60) == 0
+
+
+def description():
+    """Every route of the tables is in /openapi.json, and the other way round."""
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../src/serve")
+    text = "".join(open(os.path.join(source, name)).read() for name in sorted(os.listdir(source)) if name.endswith(".c"))
+    tables = set(re.findall(r'\{"(GET|POST|PUT|DELETE)", "(/[^"]*)"', text))
+    tables |= {("GET", path) for path in re.findall(r'\{"(/[^"]*)", (?:view_|STE_HTML|"src)', text)}
+    with Serve("--runs", runs, "--judge", os.path.join(folder, "judge.gguf"), "--no-cache") as s:
+        said = json.loads(s.ask("GET", "/openapi.json")[2])
+        assert said["openapi"].startswith("3.1"), said["openapi"]
+        described = {(method.upper(), path) for path, of in said["paths"].items() for method in of}
+        assert described == tables and len(tables) > 25, described ^ tables
+        for method, path in described:
+            status, headers, _ = s.ask("OPTIONS", re.sub(r"\{\w+\}", "x", path))
+            assert status == 204 and method in headers["Allow"].split(", "), (method, path, headers)
+
+
+def answers(s, tags):
+    """Each route of /openapi.json is there, and answers something that the description has."""
+    doc = json.loads(s.ask("GET", "/openapi.json")[2])
+    for path, methods in doc["paths"].items():
+        for method, operation in methods.items():
+            if not set(operation["tags"]) & tags or path == "/v1/reload":
+                continue
+            at = path.replace("{", "no-").replace("}", "")
+            status, _, body = s.ask(method.upper(), at, b"{}" if method == "post" else None, Content_Type="application/json")
+            assert str(status) in operation["responses"], (path, status, body[:200])
+            assert status != 404 or "{" in path, (path, body[:200])
+            assert status < 500, (path, status, body[:200])
+
+
+def refused():
+    """One sentence each."""
+    def says(part, *flags, code=None, **how):
+        p = subprocess.run([ste, "serve", "--runs", runs, *flags], capture_output=True, text=True, timeout=30, **how)
+        assert p.returncode == (code or p.returncode) != 0 and part in p.stderr, (flags, p)
+        assert len(p.stderr.strip().splitlines()) == 1 and not p.stdout, p
+    with Serve("--runs", runs) as s:
+        says("in use", "--port", str(s.port))
+        well(s)
+    says("192.0.2.1", "--port", "0", "--host", "192.0.2.1", env={**os.environ, "STE_TOKEN": "a-token-of-some-length"})
+    says("no address", "--port", "0", "--host", "no such name", env={**os.environ, "STE_TOKEN": "a-token-of-some-length"})
+
+
+def closed():
+    """Started without standard descriptors, it serves, and writes into no connection."""
+    free = socket.create_server(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+    free.close()
+    process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", ste, "serve", "--runs", runs, "--port", str(port)])
+    s = Serve.__new__(Serve)
+    s.process, s.port = process, port
+    def answers():
+        try:
+            return s.ask("GET", "/health")[0] == 200
+        except ConnectionError:
+            return process.poll() is not None
+    try:
+        until(answers)
+        # to have nowhere to write the first line is an error; if it serves all the same, it does so well
+        if process.poll() is None:
+            well(s)
+            assert s.raw(b"GET /health HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.")
+            assert s.stop() in (0, 1)
+        else:
+            assert process.returncode == 1, process.returncode
+    finally:
+        process.kill()
 
 
 def many(s, n):
@@ -321,27 +486,28 @@ def activated():
     assert c.getresponse().status == 200
     process.terminate()
     process.wait(timeout=30)
-
-
-    with socket.create_server(("0.0.0.0", 0)) as everywhere:
-        os.dup2(everywhere.fileno(), 3)
-        process = subprocess.run(["sh", "-c", 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"', "sh", ste, "serve", "--runs", runs],
-                                 stderr=subprocess.PIPE, text=True, pass_fds=(3,), timeout=30)
-        assert process.returncode == 2 and "token" in process.stderr, process
+    # one that other machines reach is guarded as --host is; one that does not listen is named
+    listening.close()
+    for listening in (socket.create_server(("0.0.0.0", 0)), socket.socket()):
+        p = subprocess.run(["sh", "-c", 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"', "sh", ste, "serve", "--runs", runs],
+                           capture_output=True, text=True, preexec_fn=give, close_fds=False, timeout=30)
+        assert p.returncode == 2 and ("token" in p.stderr or "listens" in p.stderr), p
+        listening.close()
 
 
 with Serve("--runs", runs) as s:
     routes(s)
     who_may_ask(s)
     metrics(s)
-    description(s, {"server", "viewer"})
+    answers(s, {"server", "viewer"})
 tokens()
 with Serve("--judge", os.path.join(folder, "judge.gguf"), "--no-cache", "--request-time", "2") as s:
-    description(s, {"server", "OpenAI", "judging", "trainers"})
+    answers(s, {"server", "OpenAI", "judging", "trainers"})
     bodies(s)
     garbage(s)
     slow(s)
     left(s)
+    generations(s)
     assert s.process.poll() is None
     assert s.stop() in (0, 75)
 with Serve("--runs", runs, "--max-connections", str(idle + 100)) as s:
@@ -349,4 +515,8 @@ with Serve("--runs", runs, "--max-connections", str(idle + 100)) as s:
 with Serve("--runs", runs, "--max-connections", "300") as s:
     many(s, 2000)
 ends()
+full()
+description()
+refused()
+closed()
 activated()
