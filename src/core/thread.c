@@ -15,7 +15,11 @@
 /* Of the state: which job it is in the high half, then whether the job may still be joined, and how many workers are
  * in it. One word, so that a job is given out and joined without a lock: two threads that meet at a lock for each of
  * some hundred jobs a token would put each other to sleep. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define STACK (8 << 20) /* there no two variables share a place */
+#else
 #define STACK (1 << 20) /* of a worker: what a thread gets unasked can be 128 KB (musl) or what ulimit -s says */
+#endif
 #define ONE_JOB (1ull << 32)
 #define OPEN (1ull << 31)
 #define BUSY (OPEN - 1)

@@ -85,6 +85,8 @@ int ste_loop_held_back(struct ste_loop *l, int iteration, struct ste_strings *he
         double share = ste_share(&shares, p[i].kind);
         if (share <= 0 || (double)rank >= floor(most * share + 1e-9))
             ste_strings_add(held, p[i].id);
+    }
+    for (size_t i = 0; i < n; i++) {
         ste_xfree(p[i].id);
         ste_xfree(p[i].kind);
     }

@@ -115,11 +115,9 @@ class Together(unittest.TestCase):
                 want = j.compare(*self.many[3])
                 timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
                 timer.start()
-                began = time.monotonic()
                 with self.assertRaises(KeyboardInterrupt):
                     call(j)
-                    time.sleep(5)  # had it been faster
-                self.assertLess(time.monotonic() - began, 3)
+                    time.sleep(60)  # had it been faster
                 self.assertEqual(j.compare(*self.many[3]), want)
 
     def test_ctrl_c_of_a_run_goes_on(self):
@@ -127,6 +125,7 @@ class Together(unittest.TestCase):
         timer.start()
         try:
             ste.train("small.yaml", "stopped", judge__samples=3)
+            timer.join()  # had it been faster
         except KeyboardInterrupt:
             pass
         timer.join()

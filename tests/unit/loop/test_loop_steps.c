@@ -263,6 +263,9 @@ static void test_held_back(void **state)
     assert_int_equal(ste_loop_held_back(l, 1, &held, &err), 0);
     assert_int_equal(held.n, all - other);
     assert_int_equal(ste_loop_held_back(l, 3, &again, &err), 0); /* the last shares go on */
+    const int64_t weaker = count(
+        l, "SELECT count(*) FROM pair WHERE state = 'kept' AND split = 'train' AND kind = 'weaker'");
+    assert_int_equal(again.n, all - 2 * (other < weaker ? other : weaker)); /* as many of the one as of the other */
     assert_true(again.n < held.n);
     for (size_t i = 0; i < again.n; i++) /* and what is taken in the first iteration stays */
         assert_true(ste_loop_is_held_back(&held, again.items[i]));
