@@ -135,7 +135,7 @@ def start_llama():
 def file_rate(rows):
     with tempfile.TemporaryDirectory() as folder:
         with open(folder + "/in.jsonl", "w") as f:
-            f.writelines(json.dumps(r) + "\n" for r in rows)
+            f.writelines(json.dumps({**r, "id": str(i)}) + "\n" for i, r in enumerate(rows))
         begun = time.monotonic()
         subprocess.run([ste, "judge", "--judge", model, "--in", folder + "/in.jsonl", "--out", folder + "/out.jsonl",
                         "--no-cache"], check=True, stderr=subprocess.DEVNULL)
