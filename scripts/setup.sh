@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 packages="build-essential cmake pkg-config libjansson-dev libyaml-dev libcurl4-openssl-dev libsqlite3-dev
-libpcre2-dev libutf8proc-dev libssl-dev libarchive-dev libmicrohttpd-dev libcmocka-dev python3 python3-cffi python3-pip ca-certificates"
+libpcre2-dev libutf8proc-dev libssl-dev libarchive-dev libmicrohttpd-dev libcmocka-dev python3 python3-cffi python3-pip ca-certificates curl"
 packages=$(echo $packages)
 stamp=build/.packages
 [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$packages" ] && exit 0
