@@ -58,3 +58,15 @@ bound = float(sys.argv[3]) * (largest if sys.argv[4:] else 1)
 sys.exit(f'{sys.argv[1:]}: they differ by {most:g} of {largest:g}') if len(a) != len(b) or not most <= bound else None
 " "$@" || fail "not near"
 }
+serve() { # JUDGE FLAGS...: starts ste serve on it; sets pid and url
+    rm -f serve.txt
+    "$ste" serve --judge "$1" --port 0 --no-cache "${@:2}" >serve.txt 2>err &
+    pid=$!
+    for _ in $(seq 200); do
+        [ -s serve.txt ] && break
+        kill -0 "$pid" 2>/dev/null || fail "serve $1"
+        sleep 0.1
+    done
+    url=$(sed -n '1s/^\(http:[^ ]*\): .*/\1/p' serve.txt)
+    [ -n "$url" ] || fail "serve $1 says no address: $(cat serve.txt)"
+}

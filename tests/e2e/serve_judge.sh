@@ -6,25 +6,13 @@ cd "$dir" || exit 1
 export STE_LOG=quiet no_proxy='*'
 pid=
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
-start() { # JUDGE FLAGS...: sets url
-    rm -f serve.txt
-    "$ste" serve --judge "$1" --port 0 --no-cache "${@:2}" >serve.txt 2>err &
-    pid=$!
-    for _ in $(seq 200); do
-        [ -s serve.txt ] && break
-        kill -0 "$pid" 2>/dev/null || fail "serve $1"
-        sleep 0.1
-    done
-    url=$(sed -n '1s/^\(http:[^ ]*\): .*/\1/p' serve.txt)
-    [ -n "$url" ] || fail "serve $1 says no address: $(cat serve.txt)"
-}
 stop() {
     kill "$pid"
     wait "$pid" || [ $? = 75 ] || fail "serve ends with $?"
     pid=
 }
 same() { # JUDGE FLAGS...: as the commands
-    start "$@"
+    serve "$@"
     python3 "$src/tests/interop/serve_judge.py" "$url" "$ste" "$1" many.jsonl 12 "${@:2}" >same.txt 2>&1 ||
         fail "serve beside ste judge --judge $*: $(cat same.txt)"
 }

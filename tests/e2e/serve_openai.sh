@@ -21,15 +21,7 @@ for i in "" 1; do
     said "$i" --chat "Question 1?" --max-tokens 20 --temperature 1 --seed 5 -n 3 >"chat$i.json"
     said "$i" --prompt "Question" --max-tokens 20 --temperature 0 >"plain$i.json"
 done
-"$ste" serve --judge mine --port 0 --no-cache --grace 20 >serve.txt 2>err &
-pid=$!
-for _ in $(seq 200); do
-    [ -s serve.txt ] && break
-    kill -0 "$pid" 2>/dev/null || fail "serve"
-    sleep 0.1
-done
-url=$(sed -n '1s/^\(http:[^ ]*\): .*/\1/p' serve.txt)
-[ -n "$url" ] || fail "serve says no address: $(cat serve.txt)"
+serve mine --grace 20
 
 cat >ask.py <<'PY'
 import json, sys, threading, urllib.error, urllib.request
