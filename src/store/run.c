@@ -198,19 +198,11 @@ int ste_run_names(const char *folder, struct ste_strings *names, struct ste_err 
 
 bool ste_run_works(const char *dir)
 {
-    struct stat st;
-    char *path = ste_path_join(dir, "run.lock"), line[256];
-    const bool there = stat(path, &st) == 0;
-    ste_xfree(path);
-    FILE *f = there ? fopen("/proc/locks", "re") : NULL;
-    bool held = false;
-    while (f && !held && fgets(line, sizeof line, f)) {
-        unsigned long long inode;
-        held = strstr(line, "FLOCK") && sscanf(line, "%*s %*s %*s %*s %*s %*x:%*x:%llu", &inode) == 1 &&
-               inode == (unsigned long long)st.st_ino;
-    }
-    if (f)
-        fclose(f);
+    struct ste_buf says = STE_BUF_INIT;
+    char *lock = ste_path_join(dir, STE_RUN_LOCK);
+    const bool held = ste_lock_held(lock, &says);
+    ste_buf_clear(&says);
+    ste_xfree(lock);
     return held;
 }
 

@@ -39,8 +39,7 @@ char *ste_run_of_adapter(const char *peft_dir);
 int ste_run_names(const char *folder, struct ste_strings *names, struct ste_err *err);
 /* The folder of the run NAME of these, which the caller frees; NULL: there is none, whatever NAME holds. */
 char *ste_run_named(const char *folder, const char *name);
-/* Says whether a ste of this machine works on the run: its lock is looked up, not tried, so that nothing is in the way
- * of one that begins. */
+/* Says whether a ste works on the run, as its lock has it. */
 bool ste_run_works(const char *dir);
 /* When its store was written last, in seconds since 1970; 0: never. */
 double ste_run_written(const char *dir);
